@@ -1,0 +1,49 @@
+# `make` alone lists the verbs. Everything runs inside .venv, made from the lock file.
+PYTHON ?= python3
+BIN    := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lint types bench lock clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The stamp is newer than the lock file exactly when the environment was made from it.
+.venv/.installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || { echo "creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "installing from requirements.lock"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+venv: .venv/.installed  ## create .venv from the lock file if it is missing or older
+
+demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
+	@$(BIN)/jepsen-like demo
+
+test: venv  ## the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: venv  ## ruff: lint rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: venv  ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test  ## what CI runs: lint, types, tests
+
+bench: venv  ## measure this machine: JSON and a table under bench/results
+	@$(BIN)/python -m bench
+
+lock:  ## renew requirements.lock from pyproject.toml (in a throw-away environment)
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@.venv-lock/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --custom-compile-command 'make lock' --output-file requirements.lock --quiet
+	@rm -rf .venv-lock
+	@echo "requirements.lock is renewed"
+
+clean:  ## remove .venv and caches; data directories stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,37 @@
+"""What clients saw: operations with their times and outcomes.
+
+An operation is judged from outside: what was asked, when it was sent, when and how it came
+back. Times are nanoseconds of one monotonic clock, counted from the start of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Outcome", "Operation"]
+
+Outcome: TypeAlias = Literal["ok", "fail", "info"]
+"""ok: it happened. fail: it did not and never will. info: unknown, it may still happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One finished (or for ever unfinished) operation of one client process.
+
+    A process has at most one operation in flight, and after `info` its number is never used
+    again. `returned_ns` of an `info` operation is when the client gave up; checkers treat the
+    operation as never having returned.
+    """
+
+    process: int
+    f: str  # "read", "write", "cas", ...
+    key: int | str
+    value: Any  # the argument: write: value; cas: (expected, new); read: None
+    outcome: Outcome
+    output: Any  # what came back: read: the value; else None
+    scheduled_ns: int  # when the load generator wanted it sent
+    sent_ns: int  # when it was handed to the database
+    returned_ns: int
+    node: str  # the node (side) whose router the client was bound to
+    error: str = ""  # why it is `fail` or `info`

@@ -1,0 +1,113 @@
+"""A finished run as one value: what was tried, what was verified, what was measured, the verdict.
+
+The runner builds it, the card and the report print it, `results.json` is it. Times are
+nanoseconds from the start of the run, on the clock of the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from jepsen_like.history import Operation
+
+__all__ = [
+    "Validity",
+    "Verdict",
+    "FaultRecord",
+    "SideAvailability",
+    "Failover",
+    "RunResult",
+    "EXIT_CODES",
+]
+
+Validity: TypeAlias = Literal["valid", "invalid", "unknown"]
+
+EXIT_CODES: dict[Validity, int] = {"valid": 0, "invalid": 1, "unknown": 2}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one checker says. `unknown` if it crashed, ran out of budget, or lacks evidence."""
+
+    check: str  # "linearizable", ...
+    validity: Validity
+    reason: str  # one sentence
+    operations: int = 0  # operations judged
+    offending: tuple[Operation, ...] = ()  # for invalid: a small set that cannot be explained
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FaultRecord:
+    """One fault window of the ledger: what was asked, and what was verified to have happened."""
+
+    name: str  # "partition isolate(leader of shard-1)", "kill -9 leader of shard-2"
+    kind: str  # "partition", "kill", "pause"
+    target: str  # "n2"
+    role_before: str  # the target's role when the fault was injected: "leader of shard-1"
+    role_after: str  # its role when the fault was healed
+    start_ns: int
+    end_ns: int
+    sides: tuple[tuple[str, ...], ...] = ()  # for a partition: the nodes on each side
+    verified_start: bool = False
+    verified_end: bool = False
+    evidence: tuple[str, ...] = ()  # sentences: what was looked at and what it showed
+
+    @property
+    def verified(self) -> bool:
+        return self.verified_start and self.verified_end
+
+
+@dataclass(frozen=True)
+class SideAvailability:
+    """Yield of one side of a cut, by operation class, while it lasted (scheduled times)."""
+
+    fault: str
+    side: str  # "minority (n2)" / "majority (n1, n3)"
+    f: str  # "read", "write", "cas" or "all"
+    invoked: int
+    ok: int
+    measured: bool  # False under 100 invoked operations: say "not measured"
+
+    @property
+    def yield_(self) -> float | None:
+        return self.ok / self.invoked if self.measured else None
+
+
+@dataclass(frozen=True)
+class Failover:
+    """How long one shard did not serve after a fault hit its leader."""
+
+    fault: str
+    group: str
+    first_ok_ns: int | None  # time from the fault to the first operation of this shard that was
+    # sent after it and came back ok on a side that can serve; None: never
+    side: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    name: str
+    seed: int
+    backend: str
+    command: str  # the command line that runs it again
+    started_at: str  # wall clock, ISO 8601
+    duration_ns: int
+    versions: dict[str, str]
+    topology: dict[str, Any]  # nodes, groups, leaders at start
+    operations: tuple[Operation, ...]
+    faults: tuple[FaultRecord, ...]
+    availability: tuple[SideAvailability, ...]
+    failovers: tuple[Failover, ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
+
+    @property
+    def validity(self) -> Validity:
+        """invalid if any check says so; else unknown if any check or any fault is; else valid."""
+        if any(v.validity == "invalid" for v in self.verdicts):
+            return "invalid"
+        if any(v.validity == "unknown" for v in self.verdicts) or not self.verdicts:
+            return "unknown"
+        return "valid" if all(f.verified for f in self.faults) else "unknown"

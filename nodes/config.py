@@ -1,0 +1,266 @@
+"""`cluster.toml`: the one description of a cluster that every process reads.
+
+    format = 1
+    cluster_id = "0b1c..."
+
+    [router]
+    address = "127.0.0.1:6433"
+
+    [raft]
+    tick_ms = 50
+    election_ticks = 8
+
+    [nodes.n1]
+    address = "127.0.0.1:6434"
+    capacity = 1
+
+    [groups.meta]
+    replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }, { id = 3, node = "n3" }]
+
+The first replica of a group is the one that should lead it: it stands for election first
+when the cluster starts. Everything is checked here, once; inside there are typed values only.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+__all__ = [
+    "ConfigError",
+    "Address",
+    "NodeConfig",
+    "Replica",
+    "GroupConfig",
+    "RaftConfig",
+    "ClusterConfig",
+    "META_GROUP",
+    "parse_cluster",
+    "format_cluster",
+]
+
+META_GROUP: Final = "meta"
+"""Name of the group that holds the catalog; every other group is a shard."""
+
+_FORMAT: Final = 1
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
+
+
+class ConfigError(Exception):
+    """The file does not describe a cluster; the message is a sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a process listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @staticmethod
+    def parse(text: object, where: str) -> Address:
+        """`HOST:PORT`; raises ConfigError naming `where`."""
+        host, colon, port = str(text).rpartition(":")
+        if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ConfigError(f"{where}: {text!r} is not an address; write HOST:PORT.")
+        return Address(host.strip("[]"), int(port))
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    name: str
+    address: Address
+    capacity: int = 1  # relative weight for placing replicas
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A member of a group. Ids are never reused within a group (DESIGN section 5)."""
+
+    id: int
+    node: str
+
+
+@dataclass(frozen=True)
+class GroupConfig:
+    name: str
+    replicas: tuple[Replica, ...]
+
+    @property
+    def preferred_leader(self) -> Replica:
+        return self.replicas[0]
+
+    def replica_on(self, node: str) -> Replica | None:
+        return next((r for r in self.replicas if r.node == node), None)
+
+
+@dataclass(frozen=True)
+class RaftConfig:
+    """Times of the consensus. The election timeout is drawn from
+    [election_ticks, 2 * election_ticks) ticks; a leader sends a heartbeat every tick."""
+
+    tick_ms: int = 50
+    election_ticks: int = 8
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    cluster_id: str
+    nodes: dict[str, NodeConfig]
+    groups: dict[str, GroupConfig]
+    router: Address
+    raft: RaftConfig = field(default_factory=RaftConfig)
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """Names of the shard groups, in the order of the file."""
+        return tuple(name for name in self.groups if name != META_GROUP)
+
+    def groups_on(self, node: str) -> tuple[GroupConfig, ...]:
+        return tuple(g for g in self.groups.values() if g.replica_on(node) is not None)
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table.")
+    return value
+
+
+def _only(table: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}."
+        )
+
+
+def _positive(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{where}: {value!r} is not a whole number above 0.")
+    return value
+
+
+def _name(value: object, where: str) -> str:
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise ConfigError(
+            f"{where}: {value!r} is not a name; use a lower-case letter, then letters, "
+            "digits, - and _."
+        )
+    return value
+
+
+def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
+    """Parse and check the text of a `cluster.toml`.
+
+    Raises ConfigError with one sentence that names `source` and the place.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{source}: not valid TOML: {exc}.") from exc
+    try:
+        return _cluster(raw)
+    except ConfigError as exc:
+        raise ConfigError(f"{source}: {exc}") from exc
+
+
+def _cluster(raw: dict[str, Any]) -> ClusterConfig:
+    _only(raw, {"format", "cluster_id", "router", "raft", "nodes", "groups"}, "top level")
+    if raw.get("format") != _FORMAT:
+        raise ConfigError(
+            f"format is {raw.get('format')!r}, this version reads format {_FORMAT}; "
+            "use the version of shardrouter that wrote the file."
+        )
+    cluster_id = raw.get("cluster_id")
+    if not isinstance(cluster_id, str) or not cluster_id:
+        raise ConfigError("cluster_id is missing.")
+
+    router = _table(raw.get("router", {}), "[router]")
+    _only(router, {"address"}, "[router]")
+    raft = _table(raw.get("raft", {}), "[raft]")
+    _only(raft, {"tick_ms", "election_ticks"}, "[raft]")
+
+    nodes: dict[str, NodeConfig] = {}
+    for name, value in _table(raw.get("nodes"), "[nodes]").items():
+        where = f"[nodes.{name}]"
+        table = _table(value, where)
+        _only(table, {"address", "capacity"}, where)
+        nodes[_name(name, "[nodes]")] = NodeConfig(
+            name,
+            Address.parse(table.get("address"), where),
+            _positive(table.get("capacity", 1), f"{where} capacity"),
+        )
+
+    groups: dict[str, GroupConfig] = {}
+    for name, value in _table(raw.get("groups"), "[groups]").items():
+        where = f"[groups.{name}]"
+        table = _table(value, where)
+        _only(table, {"replicas"}, where)
+        groups[_name(name, "[groups]")] = GroupConfig(
+            name, _replicas(table.get("replicas"), nodes, where)
+        )
+    if META_GROUP not in groups:
+        raise ConfigError(f"[groups.{META_GROUP}] is missing; it holds the catalog.")
+    if len(groups) < 2:
+        raise ConfigError("there is no shard; name at least one group besides meta.")
+
+    defaults = RaftConfig()
+    return ClusterConfig(
+        cluster_id=cluster_id,
+        nodes=nodes,
+        groups=groups,
+        router=Address.parse(router.get("address", "127.0.0.1:6433"), "[router] address"),
+        raft=RaftConfig(
+            _positive(raft.get("tick_ms", defaults.tick_ms), "[raft] tick_ms"),
+            _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
+        ),
+    )
+
+
+def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[Replica, ...]:
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"{where}: replicas must be a list that is not empty.")
+    replicas: list[Replica] = []
+    for item in value:
+        table = _table(item, f"{where} replicas")
+        _only(table, {"id", "node"}, f"{where} replicas")
+        node = _name(table.get("node"), f"{where} replicas")
+        if node not in nodes:
+            raise ConfigError(f"{where}: there is no [nodes.{node}].")
+        replicas.append(Replica(_positive(table.get("id"), f"{where} replica id"), node))
+    if len({r.id for r in replicas}) != len(replicas):
+        raise ConfigError(f"{where}: two replicas have the same id.")
+    if len({r.node for r in replicas}) != len(replicas):
+        raise ConfigError(f"{where}: two replicas are on the same node.")
+    return tuple(replicas)
+
+
+def format_cluster(config: ClusterConfig) -> str:
+    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again."""
+    lines = [
+        f"format = {_FORMAT}",
+        f'cluster_id = "{config.cluster_id}"',
+        "",
+        "[router]",
+        f'address = "{config.router}"',
+        "",
+        "[raft]",
+        f"tick_ms = {config.raft.tick_ms}",
+        f"election_ticks = {config.raft.election_ticks}",
+    ]
+    for node in config.nodes.values():
+        lines += [
+            "",
+            f"[nodes.{node.name}]",
+            f'address = "{node.address}"',
+            f"capacity = {node.capacity}",
+        ]
+    for group in config.groups.values():
+        replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
+        lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,55 @@
+"""The two interfaces of replication: what replicates commands, and what they are applied to.
+
+Threading: both are used from the node's event loop only. A `StateMachine` may be handed to
+one worker thread for one `apply` at a time; the caller waits for it before the next call.
+Failure: an exception out of `apply` means that nothing of the batch was applied and that
+this replica must stop (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from nodes.protocol import (
+    EntryBody,
+    ReplicaStatus,
+    ResponseBody,
+)
+
+__all__ = ["Committed", "Proposed", "Engine", "StateMachine"]
+
+Committed: TypeAlias = tuple[int, int, bytes]
+"""(index, term, data) of one committed entry; data is empty for a leader's no-op."""
+
+Proposed: TypeAlias = Callable[[ResponseBody], None]
+"""Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or
+Busy (never entered the log), or UnknownOutcome (entered it, fate unknown)."""
+
+
+class Engine(Protocol):
+    """Replicates one group's commands and tells when a read is linearizable."""
+
+    def propose(self, body: bytes, done: Proposed) -> None:
+        """Replicate an encoded EntryBody; the engine stamps time and seed."""
+
+    def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
+        """Call `done(None)` once the state machine has applied everything committed before
+        this call, as a quorum confirmed after it (ReadIndex); else with NotLeader or Busy."""
+
+    def status(self) -> ReplicaStatus:
+        """This replica as it sees itself."""
+
+
+class StateMachine(Protocol):
+    """Applies committed entries, in order, each exactly once."""
+
+    @property
+    def applied(self) -> int:
+        """Index of the last entry whose effect is in the committed state."""
+
+    def is_quick(self, body: EntryBody) -> bool:
+        """Whether applying it is bounded work that may run on the event loop."""
+
+    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
+        """Apply a batch in one transaction and answer each entry (None for a no-op)."""

@@ -1,0 +1,448 @@
+"""The node protocol: every message that crosses a node's port, and the frames that carry them.
+
+One port serves peers (other nodes) and clients (routers, the command line). A connection
+starts with `Hello` and is answered by `Welcome` or `Refused`; after that a client sends
+`Request`s and receives `Response`s in any order, a peer sends `PeerBatch`es and receives
+nothing.
+
+A frame is a 4-byte big-endian length and one msgpack array (msgspec's tagged, array-like
+structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` ends the connection before
+anything is buffered. This module is pure: it knows bytes and values, no socket and no clock.
+
+The body of a write is also what the Raft log carries: the leader splices the raw bytes of
+the request into an `Entry` (see there), so SQL and parameters are encoded once, by the
+router, and decoded once on each replica.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import msgspec
+
+from nodes.raft.messages import RaftMessage
+
+__all__ = [
+    "PROTOCOL_VERSION",
+    "FRAME_BYTES_MAX",
+    "ENTRY_BYTES_MAX",
+    "ANSWER_BYTES_MAX",
+    "STORED_ANSWER_BYTES_MAX",
+    "OPEN_SEQS_MAX",
+    "ProtocolError",
+    "FrameDecoder",
+    "encode_frame",
+    "Hello",
+    "Welcome",
+    "Refused",
+    "Value",
+    "SessionId",
+    "OutputColumn",
+    "Statement",
+    "Guard",
+    "SetVersion",
+    "OpenSession",
+    "Write",
+    "Fence",
+    "ExpireSessions",
+    "Read",
+    "GetStatus",
+    "Request",
+    "RequestBody",
+    "Response",
+    "ResponseBody",
+    "StatementResult",
+    "Done",
+    "SqlFailure",
+    "Opened",
+    "Aborted",
+    "AnswerNotKept",
+    "NotLeader",
+    "Stale",
+    "Busy",
+    "UnknownSession",
+    "UnknownOutcome",
+    "NoSuchGroup",
+    "ReplicaStatus",
+    "Status",
+    "Entry",
+    "EntryBody",
+    "Envelope",
+    "PeerBatch",
+]
+
+PROTOCOL_VERSION: Final = 1
+"""Raised whenever a message changes meaning; both ends must speak the same one."""
+
+FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Largest payload of one frame: an answer at its limit, with room for its envelope."""
+
+ENTRY_BYTES_MAX: Final = 1024 * 1024
+"""Largest Raft entry (DESIGN section 6). Larger writes answer SQLSTATE 54000."""
+
+ANSWER_BYTES_MAX: Final = 7 * 1024 * 1024
+"""Largest set of rows one shard answers at once. Larger ones answer SQLSTATE 54000."""
+
+STORED_ANSWER_BYTES_MAX: Final = 4 * 1024
+"""Answers of writes up to this size are kept for a repeat of the command; larger ones are
+remembered as committed, without the answer (`AnswerNotKept`)."""
+
+OPEN_SEQS_MAX: Final = 1024
+"""Most commands of one session above its watermark; bounds the memory of deduplication."""
+
+_LENGTH: Final = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The bytes received are not this protocol; the connection must be closed."""
+
+
+class _Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of all messages: immutable, encoded as a msgpack array, compared by value."""
+
+
+# --------------------------------------------------------------------------- greeting
+
+
+class Hello(_Message, frozen=True, tag="hello"):
+    """First message of whoever dials."""
+
+    protocol: int
+    cluster_id: str
+    kind: str  # "peer" or "client"
+    name: str  # the node's or the router's name, for logs
+
+
+class Welcome(_Message, frozen=True, tag="welcome"):
+    """The node accepts the connection."""
+
+    node: str
+
+
+class Refused(_Message, frozen=True, tag="refused"):
+    """The node does not accept the connection and closes it; `reason` is a full sentence."""
+
+    reason: str
+
+
+# --------------------------------------------------------------------------- values
+
+if TYPE_CHECKING:
+    Value: TypeAlias = bool | int | float | str | bytes | None
+else:
+    # msgspec refuses a union of str and bytes, which msgpack itself tells apart; anything that
+    # is not a Value is refused by SQLite when it is bound.
+    Value = Any
+"""A parameter or a column value; integers are 64 bits wide."""
+
+
+class SessionId(_Message, frozen=True):
+    """Names a session of exactly-once commands (DESIGN section 8)."""
+
+    incarnation: int  # of the group; raised only by an unsafe recovery
+    index: int  # log index of the entry that opened the session
+
+
+class OutputColumn(_Message, frozen=True):
+    """How one column of a result goes onto the PostgreSQL wire."""
+
+    oid: int  # PostgreSQL type OID, see nodes.values
+    binary: bool  # PostgreSQL format code 1
+
+
+class Statement(_Message, frozen=True):
+    """One SQLite statement with its parameters (?1, ?2, ... in `sql`)."""
+
+    sql: str
+    parameters: tuple[Value, ...] = ()
+    columns: tuple[OutputColumn, ...] = ()
+    """If given, rows are answered as PostgreSQL DataRow messages in these formats; if empty,
+    rows are answered as values."""
+
+
+class Guard(_Message, frozen=True):
+    """Refuse the command unless `object` has exactly `version` in the state that runs it.
+
+    Objects are `table:<name>`, `slot:<number>`, `catalog`; an object never set has version 0.
+    """
+
+    object: str
+    version: int
+
+
+class SetVersion(_Message, frozen=True):
+    """Set the version of an object, in the same transaction as the statements."""
+
+    object: str
+    version: int
+
+
+# --------------------------------------------------------------------------- requests
+
+
+class OpenSession(_Message, frozen=True, tag="open"):
+    """Open a session; answered by `Opened`."""
+
+    router: str
+
+
+class Write(_Message, frozen=True, tag="write"):
+    """A unit of commit: all statements or none.
+
+    Applied at most once per (session, seq). `watermark` promises that the router has the
+    answers of all seqs <= watermark and will never repeat them.
+    """
+
+    session: SessionId
+    seq: int
+    watermark: int
+    statements: tuple[Statement, ...]
+    guards: tuple[Guard, ...] = ()
+    sets: tuple[SetVersion, ...] = ()
+    quick: bool = False
+    """All statements are keyed point writes or VALUES: bounded work, applied inline."""
+
+
+class Fence(_Message, frozen=True, tag="fence"):
+    """Make the outcome of (session, seq) definite: its stored answer if it was applied, else
+    `Aborted` is recorded and a copy that arrives later is refused with it."""
+
+    session: SessionId
+    seq: int
+    watermark: int
+
+
+class ExpireSessions(_Message, frozen=True, tag="expire"):
+    """Proposed by a leader only: forget sessions idle for too long."""
+
+    sessions: tuple[SessionId, ...]
+
+
+class Read(_Message, frozen=True, tag="read"):
+    """Read-only statements in one read transaction, after a linearizable ReadIndex."""
+
+    statements: tuple[Statement, ...]
+    guards: tuple[Guard, ...] = ()
+    quick: bool = False
+    """Point reads: bounded work, run inline."""
+
+
+class GetStatus(_Message, frozen=True, tag="status"):
+    """What this node hosts; `group` of the request is ignored."""
+
+
+RequestBody: TypeAlias = OpenSession | Write | Fence | Read | GetStatus
+
+
+class Request(_Message, frozen=True, tag="request"):
+    """A client's request. `timeout_ms` is what is left of its deadline: the node drops a
+    request whose time is over, because nobody waits for the answer."""
+
+    id: int
+    group: str
+    timeout_ms: int
+    body: msgspec.Raw  # a RequestBody; raw, so that a leader can splice a write into the log
+
+
+# --------------------------------------------------------------------------- responses
+
+
+class StatementResult(_Message, frozen=True):
+    """What one statement did."""
+
+    row_count: int  # rows returned, or rows changed
+    rows: bytes = b""  # DataRow messages, ready for the wire, if columns were asked for
+    values: tuple[tuple[Value, ...], ...] = ()  # rows as values, if not
+
+
+class Done(_Message, frozen=True, tag="done"):
+    """Success. `index` is the applied index of the state the answer comes from."""
+
+    results: tuple[StatementResult, ...]
+    index: int
+
+
+class SqlFailure(_Message, frozen=True, tag="failure"):
+    """The unit failed as SQL does (definite; nothing of it is applied). Deterministic: the
+    same on every replica."""
+
+    sqlstate: str
+    message: str
+    statement: int = 0  # ordinal of the statement that failed
+    detail: str = ""
+
+
+class Opened(_Message, frozen=True, tag="opened"):
+    session: SessionId
+
+
+class Aborted(_Message, frozen=True, tag="aborted"):
+    """(session, seq) is fenced: it was never applied and never will be. Definite."""
+
+
+class AnswerNotKept(_Message, frozen=True, tag="notkept"):
+    """(session, seq) is committed; its answer was too large to keep."""
+
+
+class NotLeader(_Message, frozen=True, tag="notleader"):
+    """This replica did not take the request (definite for this copy). `leader` is the name of
+    the node believed to lead, if any."""
+
+    leader: str | None
+
+
+class Stale(_Message, frozen=True, tag="stale"):
+    """A guard failed. Not remembered: another copy of the same command may still apply."""
+
+    object: str
+    have: int  # version in the state
+    want: int  # version in the guard
+
+
+class Busy(_Message, frozen=True, tag="busy"):
+    """Not taken, a queue is full or the node is stopping (definite for this copy)."""
+
+    reason: str
+
+
+class UnknownSession(_Message, frozen=True, tag="nosession"):
+    """The session is expired or of another incarnation: whether (session, seq) was applied
+    can no longer be told. Indefinite."""
+
+
+class UnknownOutcome(_Message, frozen=True, tag="unknown"):
+    """The command was in the log when the leader lost its office. Indefinite."""
+
+    reason: str
+
+
+class NoSuchGroup(_Message, frozen=True, tag="nogroup"):
+    """This node hosts no replica of the group (definite for this copy)."""
+
+
+class ReplicaStatus(_Message, frozen=True):
+    """One replica as its node sees it."""
+
+    group: str
+    replica: int
+    role: str  # "leader", "candidate", "precandidate", "follower"; "stopped" after a fault
+    leader: str | None  # node name
+    term: int
+    commit: int
+    applied: int
+    last: int  # last log index
+    stopped: str = ""  # why the replica stopped, a full sentence
+
+
+class Status(_Message, frozen=True, tag="nodestatus"):
+    node: str
+    pid: int
+    replicas: tuple[ReplicaStatus, ...]
+
+
+ResponseBody: TypeAlias = (
+    Done
+    | SqlFailure
+    | Opened
+    | Aborted
+    | AnswerNotKept
+    | NotLeader
+    | Stale
+    | Busy
+    | UnknownSession
+    | UnknownOutcome
+    | NoSuchGroup
+    | Status
+)
+
+
+class Response(_Message, frozen=True, tag="response"):
+    id: int
+    body: ResponseBody
+
+
+# --------------------------------------------------------------------------- log entries
+
+EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions
+
+
+class Entry(_Message, frozen=True):
+    """One entry of a group's log as the state machine sees it. A leader's no-op is the empty
+    byte string and never decoded.
+
+    `now_us` (microseconds since the epoch) and `seed` make the statements' time and random
+    functions the same on every replica; no correctness rule reads them.
+    """
+
+    now_us: int
+    seed: int
+    body: msgspec.Raw  # an EntryBody
+
+
+# --------------------------------------------------------------------------- peers
+
+
+class Envelope(_Message, frozen=True):
+    """One Raft message of one group. Sender and receiver are in the message, by replica id."""
+
+    group: str
+    message: RaftMessage
+
+
+class PeerBatch(_Message, frozen=True, tag="peers"):
+    """Everything one node has for another in one turn of its loop."""
+
+    envelopes: tuple[Envelope, ...]
+
+
+# --------------------------------------------------------------------------- frames
+
+
+def encode_frame(payload: bytes) -> bytes:
+    """`payload` with its length in front.
+
+    Raises ProtocolError if it is larger than `FRAME_BYTES_MAX`: the caller has to bound what
+    it builds, the receiver would close the connection.
+    """
+    if len(payload) > FRAME_BYTES_MAX:
+        raise ProtocolError(f"a frame of {len(payload)} bytes is over {FRAME_BYTES_MAX}")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames.
+
+    for payload in decoder.feed(data): ...
+
+    Raises ProtocolError as soon as a length over the limit is seen. Memory is bounded by one
+    frame and one read of the socket.
+    """
+
+    __slots__ = ("_buffer", "_limit")
+
+    def __init__(self, limit: int = FRAME_BYTES_MAX) -> None:
+        self._buffer = b""
+        self._limit = limit
+
+    def feed(self, data: bytes) -> Iterator[memoryview]:
+        """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
+        buffer = self._buffer + data if self._buffer else bytes(data)
+        self._buffer = b""
+        view = memoryview(buffer)
+        start, size = 0, len(buffer)
+        try:
+            while size - start >= 4:
+                (length,) = _LENGTH.unpack_from(buffer, start)
+                if length > self._limit:
+                    raise ProtocolError(
+                        f"a frame of {length} bytes was announced, the limit is {self._limit}"
+                    )
+                end = start + 4 + length
+                if end > size:
+                    break
+                yield view[start + 4 : end]
+                start = end
+        finally:
+            self._buffer = buffer[start:]

@@ -1,0 +1,85 @@
+"""The errors of the router, as a tree.
+
+    RouterError                  .sqlstate .definite .message .hint .detail .position
+    |- DefiniteError             nothing of the statement has happened or ever will
+    |  |- StatementError         SQL said no: syntax, constraint, type, unknown table ...
+    |  |- NotSupported           0A000: PostgreSQL can, this database cannot (yet)
+    |  |- DeadlineExceeded       57014: the time was over and nothing has happened
+    |  `- Unavailable            57P03 / 53300: not taken; repeat it later
+    `- IndefiniteError           it may have happened, may still happen, or may not
+       `- OutcomeUnknown         08007
+
+An error is definite only if the statement has had no effect and never will. Unsure is
+indefinite (DESIGN sections 8 and 10): a caller may repeat after a definite error, and has to
+look before it repeats after an indefinite one.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "RouterError",
+    "DefiniteError",
+    "StatementError",
+    "NotSupported",
+    "DeadlineExceeded",
+    "Unavailable",
+    "IndefiniteError",
+    "OutcomeUnknown",
+]
+
+
+class RouterError(Exception):
+    """Base of all errors a statement can end with.
+
+    sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
+    offset in characters into the statement's text, 0 if unknown.
+    """
+
+    definite: bool
+    sqlstate: str = "XX000"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        hint: str = "",
+        detail: str = "",
+        position: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.sqlstate = sqlstate or type(self).sqlstate
+        self.hint = hint
+        self.detail = detail
+        self.position = position
+
+
+class DefiniteError(RouterError):
+    definite = True
+
+
+class StatementError(DefiniteError):
+    """SQL said no; `sqlstate` says why."""
+
+
+class NotSupported(DefiniteError):
+    """Refused rather than answered differently from PostgreSQL; `hint` says what to do."""
+
+    sqlstate = "0A000"
+
+
+class DeadlineExceeded(DefiniteError):
+    sqlstate = "57014"
+
+
+class Unavailable(DefiniteError):
+    sqlstate = "57P03"
+
+
+class IndefiniteError(RouterError):
+    definite = False
+
+
+class OutcomeUnknown(IndefiniteError):
+    sqlstate = "08007"
