@@ -1,0 +1,49 @@
+"""Under CI a skip is a failure, unless `tests/allowed_skips.txt` names the test and its reason.
+
+A suite that quietly skips what it could not run proves nothing; on a laptop without, say,
+psql, skipping (and saying which package is missing) is the friendly thing.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+_ALLOWED = Path(__file__).with_name("allowed_skips.txt")
+
+
+def allowed_skips(text: str) -> list[tuple[str, str]]:
+    """(test id pattern, reason) of each line; raises ValueError for a line without both."""
+    pairs = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        test_id, tab, reason = line.partition("\t")
+        if not tab or not reason.strip():
+            raise ValueError(f"allowed_skips.txt:{number}: write the test id, a tab, the reason")
+        pairs.append((test_id.strip(), reason.strip()))
+    return pairs
+
+
+def skip_is_allowed(test_id: str, reason: str, allowed: list[tuple[str, str]]) -> bool:
+    return any(
+        fnmatch.fnmatchcase(test_id, pattern) and wanted in reason for pattern, wanted in allowed
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        allowed = allowed_skips(_ALLOWED.read_text(encoding="utf-8"))
+        if not skip_is_allowed(item.nodeid, reason, allowed):
+            report.outcome = "failed"
+            report.longrepr = f"skipped under CI, and not in tests/allowed_skips.txt: {reason}"
+    return report

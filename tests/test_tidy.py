@@ -1,0 +1,218 @@
+"""The shape of the code, enforced: floors, imports, names (DESIGN section 3)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import allowed_skips, skip_is_allowed
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("nodes", "shardrouter", "jepsen_like")
+
+FLOORS: dict[str, int] = {
+    # nodes
+    "nodes": 0,
+    "nodes.protocol": 0,
+    "nodes.values": 0,
+    "nodes.functions": 0,
+    "nodes.engine": 0,
+    "nodes.config": 0,
+    "nodes.raft": 0,
+    "nodes.log_store": 1,
+    "nodes.machine": 1,
+    "nodes.raft_engine": 1,
+    "nodes.peers": 1,
+    "nodes.server": 1,
+    "nodes.client": 1,
+    "nodes.local_cluster": 1,
+    "nodes.node": 2,
+    "nodes.__main__": 2,
+    # shardrouter
+    "shardrouter.errors": 0,
+    "shardrouter.catalog": 0,
+    "shardrouter.placement": 0,
+    "shardrouter.statement": 0,
+    "shardrouter.types": 0,
+    "shardrouter.plan": 0,
+    "shardrouter.merge": 0,
+    "shardrouter.pgwire": 0,
+    "shardrouter.shards": 1,
+    "shardrouter.schema": 1,
+    "shardrouter.session": 1,
+    "shardrouter.pgserver": 1,
+    "shardrouter.locate": 1,
+    "shardrouter": 2,
+    "shardrouter.router": 2,
+    "shardrouter.cli": 2,
+    # jepsen_like
+    "jepsen_like.history": 0,
+    "jepsen_like.result": 0,
+    "jepsen_like.load": 0,
+    "jepsen_like.models": 0,
+    "jepsen_like.checks": 0,
+    "jepsen_like.clients": 1,
+    "jepsen_like.adapters": 1,
+    "jepsen_like.workloads": 1,
+    "jepsen_like.faults": 1,
+    "jepsen_like.backends": 1,
+    "jepsen_like.report": 1,
+    "jepsen_like.runner": 1,
+    "jepsen_like": 2,
+    "jepsen_like.demo": 2,
+    "jepsen_like.__main__": 2,
+}
+
+# What floor 0 may not touch: it decides, and takes time, chance, network and disk as arguments.
+IMPURE = {
+    "asyncio",
+    "aiosqlite",
+    "asyncpg",
+    "multiprocessing",
+    "os",
+    "secrets",
+    "select",
+    "selectors",
+    "signal",
+    "socket",
+    "sqlite3",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "uvloop",
+}
+
+ROUTER_MAY_IMPORT = {
+    "nodes.protocol",
+    "nodes.values",
+    "nodes.functions",
+    "nodes.twophase",
+    "nodes.config",
+    "nodes.client",
+    "nodes.local_cluster",
+}
+
+STANDARD_LIBRARY_ONLY = ("jepsen_like.history", "jepsen_like.models", "jepsen_like.checks")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield module_name(path), ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Full names of imported modules, `if TYPE_CHECKING` and function bodies included."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports are banned"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                path = ROOT.joinpath(*full.split("."))
+                yield full if path.with_suffix(".py").exists() or path.is_dir() else node.module
+
+
+def floor(module: str) -> int | None:
+    """The floor of a module, or of the nearest package above it that has one."""
+    name = module
+    while name:
+        if name in FLOORS and (name == module or name not in PACKAGES):
+            return FLOORS[name]
+        name = name.rpartition(".")[0]
+    return None
+
+
+ALL = list(modules())
+
+
+@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_imports_go_down_only(module: str, tree: ast.Module) -> None:
+    own = floor(module)
+    assert own is not None, f"{module} has no floor: give it one in tests/test_tidy.py"
+    package = module.split(".")[0]
+    for name in imports(tree):
+        other = name.split(".")[0]
+        if other not in PACKAGES:
+            continue
+        if other == package:
+            assert (floor(name) or 0) <= own, f"{module} (floor {own}) imports {name} above it"
+        elif package == "shardrouter" and other == "nodes":
+            assert name in ROUTER_MAY_IMPORT, f"{module} may not import {name}"
+            assert (floor(name) or 0) <= own, f"{module} (floor {own}) imports {name} above it"
+        elif module == "jepsen_like.adapters.shardrouter":
+            continue
+        else:
+            pytest.fail(f"{module} may not import {name}: {package} stands without {other}")
+
+
+@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_floor_zero_is_pure(module: str, tree: ast.Module) -> None:
+    if floor(module) != 0 or module.startswith(STANDARD_LIBRARY_ONLY):
+        return
+    impure = sorted({n for n in imports(tree) if n.split(".")[0] in IMPURE})
+    assert not impure, f"{module} is on floor 0 and imports {', '.join(impure)}"
+
+
+@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_checkers_need_only_the_standard_library(module: str, tree: ast.Module) -> None:
+    if not module.startswith(STANDARD_LIBRARY_ONLY):
+        return
+    foreign = sorted(
+        n
+        for n in imports(tree)
+        if n.split(".")[0] not in sys.stdlib_module_names
+        and not n.startswith((*STANDARD_LIBRARY_ONLY, "jepsen_like.result"))
+    )
+    assert not foreign, f"{module} imports {', '.join(foreign)}"
+
+
+def test_one_module_imports_sqlglot() -> None:
+    users = {module for module, tree in ALL if any(n.startswith("sqlglot") for n in imports(tree))}
+    assert users <= {"shardrouter.statement"}
+
+
+def test_no_pickle_and_no_eval() -> None:
+    for module, tree in ALL:
+        assert "pickle" not in {n.split(".")[0] for n in imports(tree)}, module
+        calls = {
+            n.func.id
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        assert not calls & {"eval", "exec", "__import__"}, module
+
+
+def test_no_drawer_for_everything() -> None:
+    for module, _ in ALL:
+        assert not {"utils", "common", "helpers", "misc"} & set(module.split(".")), module
+
+
+def test_the_lock_file_names_no_host_and_hashes_everything() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "--index-url" not in text
+    requirements = [line for line in text.splitlines() if "==" in line]
+    assert requirements
+    assert text.count("--hash=sha256:") >= len(requirements)
+
+
+def test_a_skip_under_ci_needs_its_id_and_its_reason() -> None:
+    allowed = allowed_skips("# a comment\ntests/a.py::test_x*\tneeds a kernel with netem\n")
+    assert skip_is_allowed("tests/a.py::test_x[1]", "Skipped: needs a kernel with netem", allowed)
+    assert not skip_is_allowed("tests/a.py::test_x[1]", "Skipped: something else", allowed)
+    assert not skip_is_allowed("tests/b.py::test_x", "Skipped: needs a kernel with netem", allowed)
+    with pytest.raises(ValueError, match=r"allowed_skips\.txt:1"):
+        allowed_skips("tests/a.py::test_x no tab")
