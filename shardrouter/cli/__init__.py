@@ -1,0 +1,28 @@
+"""The command line `shardrouter`.
+
+Each verb is a module; heavy imports happen inside the verbs, so that `--help` is quick. An
+error that a user can mend ends in one sentence and exit code 1, wrong usage in exit code 2.
+"""
+
+from __future__ import annotations
+
+import click
+
+from shardrouter.cli.local import node, serve, up
+from shardrouter.cli.look import status, where
+from shardrouter.cli.shell import sql
+
+__all__ = ["main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `shardrouter up`, then `shardrouter sql` in another terminal.",
+)
+@click.version_option(package_name="shardrouter", prog_name="shardrouter")
+def main() -> None:
+    """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
+
+
+for command in (up, node, serve, status, where, sql):
+    main.add_command(command)

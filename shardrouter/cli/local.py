@@ -1,0 +1,306 @@
+"""The verbs that run something: `up` (a whole local cluster), `node`, `serve` (a router).
+
+`up` is a supervisor: nodes are child processes (a killed one is started again), the router
+runs in this process. Nodes are started as `python -m nodes`; nothing of them is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+import click
+
+from nodes.config import (
+    META_GROUP,
+    Address,
+    ClusterConfig,
+    ConfigError,
+    GroupConfig,
+    NodeConfig,
+    Replica,
+    format_cluster,
+    parse_cluster,
+)
+from nodes.local_cluster import LocalCluster, ProcessFailed
+from shardrouter.cli.run import run_async, until_stopped, watch_stdin
+from shardrouter.locate import find_cluster, load_cluster
+from shardrouter.placement import place_replicas
+
+__all__ = ["up", "node", "serve"]
+
+CLUSTER_FILE = "cluster.toml"
+READY_TIMEOUT_S = 60.0
+"""How long `up` waits for the first linearizable read before it gives up."""
+
+RESTART_DELAY_S = 1.0
+"""A node that dies is started again after this long, so that a crash loop stays readable."""
+
+CLOSE_GRACE_S = 5.0
+"""Running statements may take this long to end when the router stops."""
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr: stdout carries only what a script may want to read."""
+    click.echo(text, err=True)
+
+
+# ------------------------------------------------------------------------------ up
+
+
+def plan_cluster(nodes: int, shards: int, replicas: int, port: int) -> ClusterConfig:
+    """A new cluster on loopback: the router on `port`, the nodes on the ports behind it.
+
+    Raises ConfigError if the numbers do not fit together.
+    """
+    if replicas > nodes:
+        raise ConfigError(
+            f"{replicas} replicas need {replicas} nodes, there are {nodes}: "
+            f"use --nodes {replicas} or more, or --replicas {nodes} or fewer."
+        )
+    if port + nodes > 65535:
+        raise ConfigError(f"--port {port} leaves no room for {nodes} node ports behind it.")
+    names = [f"n{i}" for i in range(1, nodes + 1)]
+    groups = [META_GROUP] + [f"shard-{i}" for i in range(1, shards + 1)]
+    placed = place_replicas(dict.fromkeys(names, 1), groups, replicas)
+    return ClusterConfig(
+        cluster_id=uuid.uuid4().hex,
+        nodes={
+            name: NodeConfig(name, Address("127.0.0.1", port + i))
+            for i, name in enumerate(names, 1)
+        },
+        groups={
+            group: GroupConfig(
+                group, tuple(Replica(i, name) for i, name in enumerate(placed[group], 1))
+            )
+            for group in groups
+        },
+        router=Address("127.0.0.1", port),
+    )
+
+
+def same_shape(config: ClusterConfig, asked: dict[str, int | None], directory: Path) -> None:
+    """Refuse options that an existing cluster does not have; they are fixed when it is made."""
+    has = {
+        "nodes": len(config.nodes),
+        "shards": len(config.shards),
+        "replicas": len(config.groups[META_GROUP].replicas),
+        "port": config.router.port,
+    }
+    for name, wanted in asked.items():
+        if wanted is not None and wanted != has[name]:
+            raise ConfigError(
+                f"{directory} holds a cluster with --{name} {has[name]}, you asked for {wanted}: "
+                f"data is placed by that number. Leave the option out to start this cluster, or "
+                f"name another directory for a new one."
+            )
+
+
+def open_cluster(directory: Path, asked: dict[str, int | None]) -> tuple[ClusterConfig, bool]:
+    """The cluster of `directory`, made if there is none. Returns (config, whether it is new)."""
+    path = directory / CLUSTER_FILE
+    if path.exists():
+        config = parse_cluster(path.read_text(encoding="utf-8"), str(path))
+        same_shape(config, asked, directory)
+        return config, False
+    if directory.exists() and any(p.name != "up.lock" for p in directory.iterdir()):
+        raise ConfigError(
+            f"{directory} is not empty and has no {CLUSTER_FILE}: name a new or empty directory."
+        )
+    config = plan_cluster(
+        asked["nodes"] or 3, asked["shards"] or 3, asked["replicas"] or 3, asked["port"] or 6433
+    )
+    path.write_text(format_cluster(config), encoding="utf-8")
+    return config, True
+
+
+def lock_directory(directory: Path) -> IO[str]:
+    """Hold `directory` for this process; raises ConfigError naming who holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = (directory / "up.lock").open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise ConfigError(
+            f"{directory} is in use by another `shardrouter up` (pid {holder}): "
+            "stop that one first, or name another directory."
+        ) from exc
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), default="shardrouter-data")
+@click.option("--nodes", type=click.IntRange(1, 64), help="Node processes.  [default: 3]")
+@click.option("--shards", type=click.IntRange(1, 1000), help="Shards.  [default: 3]")
+@click.option("--replicas", type=click.IntRange(1, 9), help="Replicas of each.  [default: 3]")
+@click.option("--port", type=click.IntRange(1, 65535), help="The router's port.  [default: 6433]")
+def up(
+    directory: Path,
+    nodes: int | None,
+    shards: int | None,
+    replicas: int | None,
+    port: int | None,
+) -> None:
+    """Start a whole cluster on this machine, in the foreground.
+
+    The first time, DIRECTORY (default ./shardrouter-data) is made and the cluster is described
+    in DIRECTORY/cluster.toml; later the same command finds its data again. A node that dies is
+    started again. Ctrl-C or SIGTERM stops everything cleanly.
+
+    \b
+      shardrouter up                      three nodes, three shards, three replicas of each
+      shardrouter up demo --nodes 5 --shards 4
+      psql postgresql://shardrouter@127.0.0.1:6433/shardrouter
+    """
+    asked = {"nodes": nodes, "shards": shards, "replicas": replicas, "port": port}
+    try:
+        lock = lock_directory(directory)
+        with lock:
+            config, is_new = open_cluster(directory, asked)
+            run_async(_up(config, directory, is_new=is_new))
+    except (ConfigError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
+    started = time.monotonic()
+    say(
+        f"{'creating' if is_new else 'starting'} the cluster in {directory}: "
+        f"{len(config.nodes)} nodes, {len(config.shards)} shards x "
+        f"{len(config.groups[META_GROUP].replicas)} replicas"
+    )
+    async with until_stopped(), LocalCluster(config, directory) as cluster:
+        await cluster.start(progress=lambda text: say(f"  {text}"))
+        async with running_router(config, directory / CLUSTER_FILE, name="up") as address:
+            say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
+            click.echo(f"ready: postgresql://shardrouter@{address}/shardrouter")
+            sys.stdout.flush()
+            try:
+                await keep_running(cluster)
+            finally:
+                say("stopping")
+    say("stopped; the same command starts this cluster again")
+
+
+async def keep_running(cluster: LocalCluster) -> None:
+    """Start nodes again that die, until cancelled."""
+
+    async def watch(name: str) -> None:
+        while True:
+            process = cluster.node(name)
+            code = await process.wait()
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited ({code})"
+            say(
+                f"node {name} (pid {process.pid}) {how}; starting it again. Log: {process.log_path}"
+            )
+            await asyncio.sleep(RESTART_DELAY_S)
+            try:
+                await cluster.start_node(name)
+            except ProcessFailed as exc:
+                say(f"node {name} does not start: {exc}")
+                return
+            say(f"node {name} is back (pid {cluster.node(name).pid})")
+
+    async with asyncio.TaskGroup() as watchers:
+        for name in cluster.config.nodes:
+            watchers.create_task(watch(name))
+        await asyncio.Event().wait()
+
+
+# ------------------------------------------------------------------------------ a router
+
+
+@asynccontextmanager
+async def running_router(
+    config: ClusterConfig, path: Path, *, name: str, address: Address | None = None
+) -> AsyncIterator[Address]:
+    """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads."""
+    from shardrouter.pgserver import PgServer
+    from shardrouter.router import Router
+
+    listen = address or config.router
+    async with Router.open(path, name=name, timeout=READY_TIMEOUT_S) as router:
+        server = PgServer(router.new_session, host=listen.host, port=listen.port)
+        bound = await server.start()
+        try:
+            await router.wait_ready(timeout=READY_TIMEOUT_S)
+            yield bound
+        finally:
+            await server.close(CLOSE_GRACE_S)
+
+
+@click.command()
+@click.option("--cluster", "cluster_file", help="The cluster's cluster.toml.")
+@click.option("--name", default=None, help="This router's name in logs.  [default: router-PID]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead (0: any).")
+@click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
+def serve(
+    cluster_file: str | None, name: str | None, port: int | None, exit_with_stdin: bool
+) -> None:
+    """Run a router alone, for a cluster whose nodes run elsewhere.
+
+    A router keeps no state: run as many as you like, side by side. Prints `ready HOST:PORT`
+    once the cluster answers it a linearizable read.
+    """
+    try:
+        path = find_cluster(cluster_file)
+        config = load_cluster(path)
+        listen = config.router if port is None else Address(config.router.host, port)
+        run_async(_serve(config, path, name or f"router-{os.getpid()}", listen, exit_with_stdin))
+    except (ConfigError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+async def _serve(
+    config: ClusterConfig, path: Path, name: str, listen: Address, exit_with_stdin: bool
+) -> None:
+    async with until_stopped() as stop:
+        if exit_with_stdin:
+            watch_stdin(stop)
+        async with running_router(config, path, name=name, address=listen) as address:
+            click.echo(f"ready {address}")
+            sys.stdout.flush()
+            await asyncio.Event().wait()
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.option("--cluster", "cluster_file", help="The cluster's cluster.toml.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Where this node keeps its files.  [default: NAME beside cluster.toml]",
+)
+def node(name: str, cluster_file: str | None, data: Path | None) -> None:
+    """Run one node of a cluster, in the foreground.
+
+    \b
+      shardrouter node n2          start a node by hand that was stopped or killed
+    """
+    try:
+        path = find_cluster(cluster_file)
+        config = load_cluster(path)
+    except ConfigError as exc:
+        raise click.ClickException(str(exc)) from exc
+    if name not in config.nodes:
+        raise click.ClickException(
+            f"{path} has no node {name!r}; it has {', '.join(config.nodes)}."
+        )
+    argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
+    argv += ["--data", str(data or path.parent / name)]
+    os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
