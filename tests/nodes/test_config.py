@@ -1,0 +1,108 @@
+"""cluster.toml: what is written is read again, and every mistake gets one sentence."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.config import (
+    Address,
+    ClusterConfig,
+    ConfigError,
+    GroupConfig,
+    NodeConfig,
+    RaftConfig,
+    Replica,
+    format_cluster,
+    parse_cluster,
+)
+
+GOOD = """
+format = 1
+cluster_id = "c1"
+[nodes.n1]
+address = "127.0.0.1:7001"
+[nodes.n2]
+address = "127.0.0.1:7002"
+capacity = 2
+[groups.meta]
+replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }]
+[groups.shard-1]
+replicas = [{ id = 4, node = "n2" }]
+"""
+
+names = st.text(string.ascii_lowercase, min_size=1, max_size=8)
+
+
+@st.composite
+def clusters(draw: st.DrawFn) -> ClusterConfig:
+    node_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
+    ports = st.integers(1, 65535)
+    nodes = {
+        name: NodeConfig(name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)))
+        for name in node_names
+    }
+    group_names = ["meta", *draw(st.lists(names, min_size=1, max_size=4, unique=True))]
+    groups = {}
+    for group in dict.fromkeys(group_names):
+        members = draw(st.lists(st.sampled_from(node_names), min_size=1, unique=True))
+        ids = draw(
+            st.lists(st.integers(1, 99), min_size=len(members), max_size=len(members), unique=True)
+        )
+        groups[group] = GroupConfig(
+            group, tuple(Replica(i, node) for i, node in zip(ids, members, strict=True))
+        )
+    if len(groups) == 1:
+        groups["shard-1"] = GroupConfig("shard-1", groups["meta"].replicas)
+    raft = RaftConfig(draw(st.integers(1, 500)), draw(st.integers(1, 50)))
+    return ClusterConfig("id", nodes, groups, Address("localhost", draw(ports)), raft)
+
+
+@given(clusters())
+def test_what_is_written_is_read_again(config: ClusterConfig) -> None:
+    assert parse_cluster(format_cluster(config)) == config
+
+
+def test_the_parts_of_a_cluster() -> None:
+    config = parse_cluster(GOOD)
+    assert config.shards == ("shard-1",)
+    assert config.nodes["n2"].capacity == 2
+    assert config.router == Address("127.0.0.1", 6433)
+    assert config.groups["meta"].preferred_leader == Replica(1, "n1")
+    assert [g.name for g in config.groups_on("n1")] == ["meta"]
+    assert config.groups["shard-1"].replica_on("n1") is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("format = 1", "format = 2", "this version reads format 1"),
+        ("format = 1", "format = ", "not valid TOML"),
+        ('cluster_id = "c1"', "", "cluster_id is missing"),
+        ('"127.0.0.1:7001"', '"127.0.0.1"', "is not an address; write HOST:PORT"),
+        ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
+        ("capacity = 2", "capacity = 0", "not a whole number above 0"),
+        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity"),
+        ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
+        ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ('{ id = 4, node = "n2" }', '{ id = 4, node = "n3" }', "there is no [nodes.n3]"),
+        ('{ id = 4, node = "n2" }', "", "a list that is not empty"),
+        ('{ id = 2, node = "n2" }', '{ id = 1, node = "n2" }', "the same id"),
+        ('{ id = 2, node = "n2" }', '{ id = 2, node = "n1" }', "on the same node"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(old: str, new: str, sentence: str) -> None:
+    assert old in GOOD
+    with pytest.raises(ConfigError) as caught:
+        parse_cluster(GOOD.replace(old, new), "some/cluster.toml")
+    assert sentence in str(caught.value)
+    assert str(caught.value).startswith("some/cluster.toml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cluster_without_a_shard_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no shard"):
+        parse_cluster(GOOD[: GOOD.index("[groups.shard-1]")])

@@ -1,0 +1,77 @@
+"""Frames and messages: cut anywhere, they come out whole; too large, they never come in."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.protocol import (
+    FRAME_BYTES_MAX,
+    Done,
+    Envelope,
+    FrameDecoder,
+    Guard,
+    PeerBatch,
+    ProtocolError,
+    Request,
+    RequestBody,
+    Response,
+    SessionId,
+    Statement,
+    StatementResult,
+    Write,
+    encode_frame,
+)
+from nodes.raft.messages import AppendRequest, LogEntry
+
+
+@given(st.lists(st.binary(max_size=50), max_size=20), st.lists(st.integers(0, 200)))
+def test_a_stream_cut_anywhere_gives_the_same_frames(
+    payloads: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(encode_frame(p) for p in payloads)
+    edges = sorted({min(c, len(stream)) for c in cuts} | {0, len(stream)})
+    decoder = FrameDecoder()
+    got = [
+        bytes(frame)
+        for start, end in zip(edges, edges[1:], strict=False)
+        for frame in decoder.feed(stream[start:end])
+    ]
+    assert got == payloads
+
+
+def test_an_oversized_frame_is_refused_at_its_length_before_its_bytes_arrive() -> None:
+    decoder = FrameDecoder(limit=10)
+    with pytest.raises(ProtocolError, match="11 bytes"):
+        list(decoder.feed((11).to_bytes(4, "big")))
+
+
+def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
+    with pytest.raises(ProtocolError):
+        encode_frame(bytes(FRAME_BYTES_MAX + 1))
+
+
+def test_a_request_keeps_its_body_raw_so_that_it_can_be_spliced() -> None:
+    body = Write(
+        SessionId(1, 7),
+        3,
+        2,
+        (Statement("INSERT INTO t VALUES (?1, ?2)", (1, b"\x00", "a", None, 1.5, True)),),
+        (Guard("table:t", 4),),
+    )
+    raw = msgspec.Raw(msgspec.msgpack.encode(body))
+    frame = msgspec.msgpack.encode(Request(9, "shard-1", 1000, raw))
+    request = msgspec.msgpack.decode(frame, type=Request)
+    assert msgspec.msgpack.decode(request.body, type=RequestBody) == body
+    assert bytes(request.body) == bytes(raw)
+
+
+def test_answers_and_peer_messages_survive_the_trip() -> None:
+    response = Response(1, Done((StatementResult(1, b"rows"), StatementResult(0)), 12))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(response), type=Response) == response
+    batch = PeerBatch(
+        (Envelope("meta", AppendRequest(1, 2, 3, 4, 3, 4, 9, (LogEntry(3, b"data"),))),)
+    )
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(batch), type=PeerBatch) == batch
