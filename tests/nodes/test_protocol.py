@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -36,7 +38,7 @@ def test_a_stream_cut_anywhere_gives_the_same_frames(
     decoder = FrameDecoder()
     got = [
         bytes(frame)
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in itertools.pairwise(edges)
         for frame in decoder.feed(stream[start:end])
     ]
     assert got == payloads
