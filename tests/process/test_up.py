@@ -1,0 +1,288 @@
+"""`shardrouter up` and the other verbs, as a new user types them, with real clients."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nodes.config import parse_cluster
+from tests.process.conftest import (
+    Up,
+    alive,
+    children,
+    shardrouter,
+    start_up,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slow
+
+needs_psql = pytest.mark.skipif(
+    shutil.which("psql") is None, reason="psql is missing: apt-get install postgresql-client"
+)
+needs_tmux = pytest.mark.skipif(
+    shutil.which("tmux") is None, reason="tmux is missing: apt-get install tmux"
+)
+
+
+def psql(up: Up, script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["psql", "-X", "-A", "-t", up.dsn], input=script, capture_output=True, text=True, timeout=60
+    )
+
+
+@needs_psql
+def test_psql_creates_inserts_selects_updates_deletes_and_sees_errors(up: Up) -> None:
+    done = psql(
+        up,
+        """
+        CREATE TABLE people (id bigint PRIMARY KEY, name text NOT NULL, ok boolean, x float8);
+        INSERT INTO people (id, name, ok, x) VALUES (1, 'Ada', true, 1.5);
+        INSERT INTO people (id, name) VALUES (2, 'Bob''s');
+        SELECT * FROM people WHERE id = 1;
+        SELECT id, name FROM people ORDER BY id DESC;
+        UPDATE people SET x = x + 1 WHERE id = 1;
+        SELECT x FROM people WHERE id = 1;
+        DELETE FROM people WHERE id = 2;
+        SELECT count(*) FROM people;
+        DROP TABLE people;
+        """,
+    )
+    assert done.stdout.splitlines() == [
+        "CREATE TABLE",
+        "INSERT 0 1",
+        "INSERT 0 1",
+        "1|Ada|t|1.5",
+        "2|Bob's",
+        "1|Ada",
+        "UPDATE 1",
+        "2.5",
+        "DELETE 1",
+        "1",
+        "DROP TABLE",
+    ]
+    wrong = psql(
+        up,
+        """
+        SELECT * FROM nowhere;
+        SELEC 1;
+        BEGIN;
+        CREATE TABLE d (id integer PRIMARY KEY);
+        INSERT INTO d VALUES (1);
+        INSERT INTO d VALUES (1);
+        INSERT INTO d VALUES (2147483648);
+        SELECT count(*) FROM d;
+        DROP TABLE d;
+        """,
+    )
+    assert 'relation "nowhere" does not exist' in wrong.stderr
+    assert 'syntax error at or near "SELEC"' in wrong.stderr
+    assert "HINT:" in wrong.stderr
+    assert 'duplicate key value violates unique constraint "d_pkey"' in wrong.stderr
+    assert "integer out of range" in wrong.stderr
+    assert wrong.stdout.splitlines() == ["CREATE TABLE", "INSERT 0 1", "1", "DROP TABLE"]
+
+
+@needs_psql
+def test_a_psql_session_goes_on_after_kill_9_of_the_leaders_node(up: Up) -> None:
+    session = subprocess.Popen(
+        ["psql", "-X", "-A", "-t", up.dsn],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        bufsize=1,
+    )
+
+    def ask(statement: str) -> str:
+        assert session.stdin is not None
+        assert session.stdout is not None
+        session.stdin.write(statement + ";\n")
+        session.stdin.flush()
+        return session.stdout.readline().strip()
+
+    assert ask("CREATE TABLE counter (id integer PRIMARY KEY, n integer NOT NULL)") == (
+        "CREATE TABLE"
+    )
+    assert ask("INSERT INTO counter VALUES (7, 0)") == "INSERT 0 1"
+    place = json.loads(up.run("where", "counter", "7", "--json").stdout)
+    victim = node_pids(up)[place["leader"]]
+    os.kill(victim, signal.SIGKILL)
+    for expected in range(1, 6):
+        assert ask("UPDATE counter SET n = n + 1 WHERE id = 7") == "UPDATE 1"
+        assert ask("SELECT n FROM counter WHERE id = 7") == str(expected)
+    assert not alive(victim)
+    wait_until(
+        lambda: up.run("status").returncode == 0 and place["leader"] in node_pids(up),
+        30,
+        "the killed node is started again and every group has a leader",
+    )
+    assert ask("DROP TABLE counter") == "DROP TABLE"
+    session.communicate("\\q\n", timeout=10)
+    assert session.returncode == 0
+
+
+def node_pids(up: Up) -> dict[str, int]:
+    """Running node processes by name, as `up` started them."""
+    pids = {}
+    for pid in children(up.process.pid):
+        argv = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        if "--name" in argv:
+            pids[argv[argv.index("--name") + 1]] = pid
+    return pids
+
+
+def test_status_shows_groups_leaders_and_replicas(up: Up) -> None:
+    shown = up.run("status")
+    assert shown.returncode == 0, shown.stderr
+    for word in ("meta", "shard-1", "shard-2", "shard-3", "leader", "n1", "n2", "n3"):
+        assert word in shown.stdout
+    groups = json.loads(up.run("status", "--json").stdout)["groups"]
+    assert set(groups) == {"meta", "shard-1", "shard-2", "shard-3"}
+    for group in groups.values():
+        assert group["leader"] is not None
+        assert len(group["replicas"]) == 3
+        assert {"role", "term", "commit", "applied"} <= set(group["replicas"][0])
+
+
+def test_the_shell_reads_c_and_pipes(up: Up) -> None:
+    made = up.run("sql", "-c", "CREATE TABLE s (id integer PRIMARY KEY, t text)")
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == "CREATE TABLE\n"
+    piped = up.run("sql", stdin="INSERT INTO s VALUES (1, 'a;b'); -- a comment\nSELECT * FROM s;\n")
+    assert piped.returncode == 0, piped.stderr
+    assert "INSERT 0 1" in piped.stdout
+    assert "a;b" in piped.stdout
+    assert "(1 row)" in piped.stdout
+    shown = up.run("sql", "-c", "\\d", "-c", "\\d s")
+    assert "s" in shown.stdout.split()
+    assert "text" in shown.stdout
+    failed = up.run("sql", "-c", "SELECT * FROM missing", "-c", "SELECT 1")
+    assert failed.returncode == 1
+    assert 'relation "missing" does not exist' in failed.stderr
+    assert failed.stdout == ""
+    assert up.run("sql", "-c", "DROP TABLE s").returncode == 0
+
+
+@needs_tmux
+def test_the_shell_in_a_terminal(up: Up, tmp_path: Path) -> None:
+    tmux = ["tmux", "-S", str(tmp_path / "tmux.sock")]
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
+    command = " ".join(shardrouter("sql", up.dsn))
+    subprocess.run(
+        [*tmux, "new-session", "-d", "-x", "100", "-y", "40", command], env=environment, check=True
+    )
+
+    def screen() -> str:
+        return subprocess.run(
+            [*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False
+        ).stdout
+
+    def type_line(text: str, expect: str) -> None:
+        subprocess.run([*tmux, "send-keys", "-l", text], check=True)
+        subprocess.run([*tmux, "send-keys", "Enter"], check=True)
+        wait_until(lambda: expect in screen(), 15, f"{expect!r} on the screen:\n{screen()}")
+
+    try:
+        wait_until(lambda: "shard=>" in screen(), 15, "a prompt")
+        type_line("CREATE TABLE shell_t (id integer PRIMARY KEY, word text);", "CREATE TABLE\n")
+        type_line("INSERT INTO shell_t", "->")
+        type_line("VALUES (1, 'hello');", "INSERT 0 1")
+        type_line("SELECT word FROM shell_t;", "(1 row)")
+        assert "hello" in screen()
+        type_line("SELECT nothing;", "ERROR:")
+        type_line("\\d shell_t", "word")
+        type_line("DROP TABLE shell_t;", "DROP TABLE\n")
+        subprocess.run([*tmux, "send-keys", "-l", "\\q"], check=True)
+        subprocess.run([*tmux, "send-keys", "Enter"], check=True)
+        wait_until(lambda: not screen(), 15, "\\q leaves the shell")
+    finally:
+        subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
+
+
+def test_another_up_on_the_same_directory_or_port_is_refused(up: Up, tmp_path: Path) -> None:
+    again = up.run("up", str(up.directory))
+    assert again.returncode == 1
+    assert f"in use by another `shardrouter up` (pid {up.process.pid})" in again.stderr
+    other = up.run("up", str(tmp_path / "other"), "--port", str(up.port))
+    assert other.returncode == 1
+    assert "in use" in other.stderr
+    assert str(up.port) in other.stderr
+    assert "Traceback" not in other.stderr
+
+
+def test_up_stops_cleanly_and_finds_its_data_again(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    first = start_up(directory, "--nodes", "1", "--replicas", "1", "--shards", "2")
+    assert first.run("sql", "-c", "CREATE TABLE kept (id integer PRIMARY KEY)").returncode == 0
+    for key in range(5):
+        assert first.run("sql", "-c", f"INSERT INTO kept VALUES ({key})").returncode == 0
+    pids = children(first.process.pid)
+    assert pids
+    assert first.stop() == 0
+    assert not any(alive(pid) for pid in pids)
+
+    refused = first.run("up", str(directory), "--shards", "5")
+    assert refused.returncode == 1
+    assert "has 2" not in refused.stderr
+    assert "--shards 2, you asked for 5" in refused.stderr
+
+    second = start_up(directory)
+    try:
+        counted = second.run("sql", "-c", "SELECT count(*) FROM kept")
+        assert "5" in counted.stdout.split()
+        # Ctrl-C, as the terminal sends it
+        second.process.send_signal(signal.SIGINT)
+        assert second.process.wait(30) == 0
+    finally:
+        if second.process.poll() is None:
+            second.stop()
+
+
+def test_a_data_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    one = start_up(directory, "--nodes", "1", "--replicas", "1", "--shards", "1")
+    assert one.stop() == 0
+    path = directory / "cluster.toml"
+    text = path.read_text()
+    path.write_text(text.replace(parse_cluster(text).cluster_id, "another"))
+    refused = one.run("up", str(directory))
+    assert refused.returncode == 1
+    assert "another" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    path.write_text(text)
+    again = start_up(directory)
+    assert again.stop() == 0
+
+
+def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            shardrouter(*arguments), capture_output=True, text=True, timeout=30, cwd=tmp_path
+        )
+
+    unknown = run("up", "--shard", "3")
+    assert unknown.returncode == 2
+    assert "--shards" in unknown.stderr
+    few = run("up", "--replicas", "5")
+    assert few.returncode == 1
+    assert "--nodes 5 or more" in few.stderr
+    nowhere = run("status")
+    assert nowhere.returncode == 1
+    assert "shardrouter up" in nowhere.stderr
+    assert not (tmp_path / "shardrouter-data" / "cluster.toml").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    full = run("up", "full")
+    assert full.returncode == 1
+    assert "not empty" in full.stderr
+    for verb in ("up", "node", "serve", "status", "where", "sql"):
+        shown = run(verb, "--help")
+        assert shown.returncode == 0
+        assert shown.stdout
