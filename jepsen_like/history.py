@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["Outcome", "Operation"]
+__all__ = ["Outcome", "Operation", "Unserved"]
 
 Outcome: TypeAlias = Literal["ok", "fail", "info"]
 """ok: it happened. fail: it did not and never will. info: unknown, it may still happen."""
@@ -35,3 +35,17 @@ class Operation:
     returned_ns: int
     node: str  # the node (side) whose router the client was bound to
     error: str = ""  # why it is `fail` or `info`
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """An arrival of the open loop that found no free connection before its deadline.
+
+    It counts against availability (a user was not served), and it is no operation of the
+    history: nothing was sent, so no checker may reason about it.
+    """
+
+    scheduled_ns: int
+    node: str
+    f: str
+    key: int | str

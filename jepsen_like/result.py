@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from jepsen_like.history import Operation
+from jepsen_like.history import Operation, Unserved
 
 __all__ = [
     "Validity",
@@ -102,6 +102,7 @@ class RunResult:
     failovers: tuple[Failover, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
+    unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 
     @property
     def validity(self) -> Validity:
