@@ -1,0 +1,387 @@
+"""One connection to one node: requests out, answers in, matched by id.
+
+`NodeClient` knows no SQL, no leaders and no retries; whoever holds several of them decides
+where a request goes. Its one promise is about certainty: `done` is called exactly once, with
+the node's answer, with `NotSent` (nothing of the request left this process: definite) or with
+`ConnectionLost` (it may have arrived: indefinite).
+
+Hot path: a request is one dictionary entry and no task. All requests of one turn of the event
+loop leave in one write, so that sixteen busy connections of a router cost one system call.
+
+A connection through which nothing comes any more is given up: a partition makes established
+connections silent, and after it heals the kernel may wait for seconds before it sends again.
+So while answers are awaited and nothing arrives, the client asks for the node's status, which
+a running node answers at once; if that stays unanswered too, the connection is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias, cast
+
+import msgspec
+
+from nodes.config import Address
+from nodes.protocol import (
+    PROTOCOL_VERSION,
+    FrameDecoder,
+    GetStatus,
+    Hello,
+    ProtocolError,
+    Refused,
+    Request,
+    RequestBody,
+    Response,
+    ResponseBody,
+    Welcome,
+    encode_frame,
+)
+
+__all__ = ["NotSent", "ConnectionLost", "Outcome", "CallFailed", "NodeClient"]
+
+OUTSTANDING_MAX: Final = 8192
+"""Requests without an answer, waiting ones included; more are refused. Bounds the memory."""
+
+DIAL_TIMEOUT_S: Final = 1.0
+"""From dialing to Welcome. Longer than a busy node needs; a dead link must not eat deadlines."""
+
+REDIAL_AFTER_S: Final = 0.05
+"""Pause after a failed dial, so that a caller that retries at once does not spin."""
+
+PROBE_AFTER_S: Final = 0.5
+"""Silence, with answers awaited, after which the node's status is asked for."""
+
+SILENT_AFTER_S: Final = 1.5
+"""Silence, with answers awaited, after which the connection is given up."""
+
+STEP_S: Final = 0.02
+"""How often deadlines are looked at while answers are awaited; idle clients have no timer."""
+
+_PROBE_ID: Final = 0
+"""Request id of the status probe; requests of callers count from 1."""
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """Nothing of the request left this process. Definite: it was not and will not be done."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConnectionLost:
+    """The request was handed to the network and no answer came. Indefinite."""
+
+    reason: str
+
+
+Outcome: TypeAlias = ResponseBody | NotSent | ConnectionLost
+
+
+class CallFailed(ConnectionError):
+    """`NodeClient.call` got no answer; `sent` says whether the request may have arrived."""
+
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class _Waiting:
+    """A request whose `done` has not been called."""
+
+    __slots__ = ("body", "deadline", "done", "group", "sent")
+
+    def __init__(
+        self, group: str, body: RequestBody, deadline: float, done: Callable[[Outcome], None]
+    ) -> None:
+        self.group = group
+        self.body = body
+        self.deadline = deadline
+        self.done = done
+        self.sent = False
+
+
+class NodeClient:
+    """A connection to the node at `address`, made when first needed and again after a loss.
+
+    Used from one event loop. `name` is this process's name, for the node's log.
+    """
+
+    def __init__(self, address: Address, *, cluster_id: str, name: str) -> None:
+        self.address = address
+        self._hello = encode_frame(
+            msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, cluster_id, "client", name))
+        )
+        self._encoder = msgspec.msgpack.Encoder()
+        self._waiting: dict[int, _Waiting] = {}
+        self._unsent: deque[int] = deque()
+        self._deadlines: list[tuple[float, int]] = []
+        self._last_id = 0
+        self._link: _Link | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._dial_not_before = 0.0
+        self._flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """The node has welcomed this connection and it has not been lost since."""
+        return self._link is not None
+
+    # ------------------------------------------------------------------ requests
+
+    def request(
+        self,
+        group: str,
+        body: RequestBody,
+        *,
+        timeout_s: float,
+        done: Callable[[Outcome], None],
+    ) -> None:
+        """Send `body` to `group`; `done` is called exactly once, never from within this call."""
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            loop.call_soon(done, NotSent("the client is closed"))
+            return
+        if len(self._waiting) >= OUTSTANDING_MAX:
+            loop.call_soon(
+                done, NotSent(f"{OUTSTANDING_MAX} requests to {self.address} await their answers")
+            )
+            return
+        self._last_id += 1
+        number = self._last_id
+        deadline = loop.time() + timeout_s
+        self._waiting[number] = _Waiting(group, body, deadline, done)
+        self._unsent.append(number)
+        heapq.heappush(self._deadlines, (deadline, number))
+        if self._timer is None:  # nothing was awaited until now: silence counts from here
+            self._timer = loop.call_later(STEP_S, self._look_at_clock)
+            if self._link is not None:
+                self._link.heard_at = loop.time()
+        if self._link is None:
+            self._dial()
+        elif not self._flush_due:
+            self._flush_due = True
+            loop.call_soon(self._flush)
+
+    async def call(self, group: str, body: RequestBody, timeout_s: float) -> ResponseBody:
+        """`request`, awaited. Raises CallFailed, a ConnectionError, if no answer came."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        self.request(group, body, timeout_s=timeout_s, done=done)
+        outcome = await future
+        if isinstance(outcome, NotSent | ConnectionLost):
+            raise CallFailed(outcome.reason, sent=isinstance(outcome, ConnectionLost))
+        return outcome
+
+    async def close(self) -> None:
+        """Answer what waits, close the connection, and return when both have ended."""
+        self._closed = True
+        if self._dialing is not None:
+            self._dialing.cancel()
+            await asyncio.wait([self._dialing])
+        link = self._link
+        self._lost("the client was closed")
+        if link is not None:
+            link.transport.abort()
+            await link.closed
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ------------------------------------------------------------------ the connection
+
+    def _dial(self) -> None:
+        if self._dialing is None:
+            self._dialing = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        link: _Link | None = None
+        reason = ""
+        try:
+            await asyncio.sleep(max(0.0, self._dial_not_before - loop.time()))
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                _, link = await loop.create_connection(
+                    lambda: _Link(self, self._hello), self.address.host, self.address.port
+                )
+                reason = await link.welcome
+            if not reason:
+                self._link, link = link, None
+        except TimeoutError:
+            reason = f"{self.address} did not answer within {DIAL_TIMEOUT_S:g} s"
+        except OSError as exc:
+            reason = f"{self.address} cannot be reached: {exc}"
+        finally:
+            if link is not None:
+                link.transport.abort()
+                await link.closed
+            self._dialing = None
+        if reason:
+            self._dial_not_before = loop.time() + REDIAL_AFTER_S
+            self._lost(reason)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write every unsent request, unless the node does not read what it already has."""
+        self._flush_due = False
+        link = self._link
+        if link is None or link.paused:
+            return
+        now = asyncio.get_running_loop().time()
+        frames: list[bytes] = []
+        while self._unsent:
+            number = self._unsent.popleft()
+            waiting = self._waiting.get(number)
+            if waiting is None:  # its time ran out before it was sent
+                continue
+            timeout_ms = max(1, int((waiting.deadline - now) * 1000))
+            try:
+                frames.append(self._frame(number, waiting.group, timeout_ms, waiting.body))
+            except (ProtocolError, TypeError, OverflowError) as exc:
+                self._answer(number, NotSent(f"the request cannot be encoded: {exc}"))
+                continue
+            waiting.sent = True
+        if frames:
+            link.transport.write(b"".join(frames))
+
+    def _frame(self, number: int, group: str, timeout_ms: int, body: RequestBody) -> bytes:
+        # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
+        request = Request(number, group, timeout_ms, cast("msgspec.Raw", body))
+        return encode_frame(self._encoder.encode(request))
+
+    # ------------------------------------------------------------------ ends of a request
+
+    def _answer(self, number: int, outcome: Outcome) -> None:
+        """Call `done` of a request that still waits. A caller's error must not keep the other
+        callers of the same turn from their answers: it goes to the loop's handler."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is None:  # the answer to a probe, or one that came after its deadline
+            return
+        try:
+            waiting.done(outcome)
+        except Exception as exc:
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "the callback of a request failed", "exception": exc}
+            )
+
+    def _lost(self, reason: str) -> None:
+        """The connection, or the attempt to make one, has ended: so have all requests."""
+        self._link = None
+        self._unsent.clear()
+        for number in list(self._waiting):
+            waiting = self._waiting.get(number)
+            if waiting is not None:
+                self._answer(number, ConnectionLost(reason) if waiting.sent else NotSent(reason))
+
+    def _look_at_clock(self) -> None:
+        """End requests whose time is over, and a connection that has gone silent."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        now = loop.time()
+        deadlines = self._deadlines
+        if len(deadlines) > 2 * len(self._waiting) + 1024:  # mostly answered ones: forget them
+            deadlines[:] = [item for item in deadlines if item[1] in self._waiting]
+            heapq.heapify(deadlines)
+        while deadlines and deadlines[0][0] <= now:
+            _, number = heapq.heappop(deadlines)
+            waiting = self._waiting.get(number)
+            if waiting is None:
+                continue
+            if waiting.sent:
+                self._answer(number, ConnectionLost(f"no answer from {self.address} in time"))
+            else:
+                self._answer(number, NotSent(f"{self.address} could not be reached in time"))
+        link = self._link
+        if link is not None and self._waiting:
+            silence = now - link.heard_at
+            if silence > SILENT_AFTER_S:
+                link.transport.abort()
+                self._lost(f"{self.address} was silent for {SILENT_AFTER_S:g} s")
+            elif silence > PROBE_AFTER_S and not link.probed:
+                link.probed = True
+                link.transport.write(self._frame(_PROBE_ID, "", 1000, GetStatus()))
+        if self._waiting and self._timer is None:
+            self._timer = loop.call_later(STEP_S, self._look_at_clock)
+
+    # ------------------------------------------------------------------ called by the link
+
+    def on_response(self, response: Response) -> None:
+        self._answer(response.id, response.body)
+
+    def on_writable(self) -> None:
+        self._flush()
+
+    def on_lost(self, link: _Link, reason: str) -> None:
+        if link is self._link:
+            self._lost(reason)
+
+
+class _Link(asyncio.Protocol):
+    """One TCP connection of a NodeClient."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, owner: NodeClient, hello: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._owner = owner
+        self._hello = hello
+        self._frames = FrameDecoder()
+        self._greeting = msgspec.msgpack.Decoder(Welcome | Refused)
+        self._responses = msgspec.msgpack.Decoder(Response)
+        self.welcome: asyncio.Future[str] = loop.create_future()
+        """Empty, or the reason why the node did not welcome this connection."""
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.paused = False  # the node does not read what was written
+        self.probed = False  # its status was asked for since it was last heard
+        self.heard_at = loop.time()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._hello)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        self.probed = False
+        try:
+            for frame in self._frames.feed(data):
+                if self.welcome.done():
+                    self._owner.on_response(self._responses.decode(frame))
+                else:
+                    self._greet(self._greeting.decode(frame))
+        except (ProtocolError, msgspec.DecodeError) as exc:
+            self._end(f"{self._owner.address} does not speak the node protocol: {exc}")
+            self.transport.abort()
+
+    def _greet(self, greeting: Welcome | Refused) -> None:
+        if isinstance(greeting, Refused):
+            self._end(f"{self._owner.address} refused the connection: {greeting.reason}")
+        else:
+            self.welcome.set_result("")
+
+    def _end(self, reason: str) -> None:
+        if not self.welcome.done():
+            self.welcome.set_result(reason)
+        self._owner.on_lost(self, reason)
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        self._owner.on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cause = f": {exc}" if exc is not None else ""
+        self._end(f"{self._owner.address} closed the connection{cause}")
+        self.closed.set_result(None)
