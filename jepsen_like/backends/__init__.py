@@ -1,0 +1,1 @@
+"""Networks between hosts that the harness can cut: `proxy` needs no rights and runs anywhere."""
