@@ -24,7 +24,7 @@ import asyncpg
 import click
 
 from nodes.config import parse_cluster
-from nodes.local_cluster import ManagedProcess, free_ports
+from nodes.local_cluster import free_ports
 from shardrouter.router import node_statuses
 
 ROWS = 10_000
@@ -90,12 +90,17 @@ async def fill(dsn: str) -> None:
 
 async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
     port = free_ports(1)[0]
-    argv = [sys.executable, "-m", "shardrouter.cli", "up", str(directory), "--port", str(port)]
-    up = ManagedProcess("up", argv, log_path=directory.with_suffix(".log"))
     begin = time.perf_counter()
-    await up.start()
+    up = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shardrouter.cli", "up", str(directory), "--port", str(port)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert up.stdout is not None
+    assert up.stderr is not None
     try:
-        await up.wait_ready(60)
+        if not (await up.stdout.readline()).startswith(b"ready: "):
+            raise RuntimeError((await up.stderr.read()).decode(errors="replace"))
         ready_s = time.perf_counter() - begin
         click.echo(f"ready after {ready_s:.1f} s", err=True)
         dsn = f"postgresql://shardrouter@127.0.0.1:{port}/shardrouter"
@@ -138,7 +143,8 @@ async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
             "select": figures["select"],
         }
     finally:
-        await up.terminate(15)
+        up.terminate()
+        await up.communicate()
 
 
 def commit() -> str:

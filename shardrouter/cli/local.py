@@ -284,7 +284,7 @@ async def _serve(
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Where this node keeps its files.  [default: NAME beside cluster.toml]",
+    help="Where this node keeps its files.  [default: NAME/data beside cluster.toml]",
 )
 def node(name: str, cluster_file: str | None, data: Path | None) -> None:
     """Run one node of a cluster, in the foreground.
@@ -302,5 +302,5 @@ def node(name: str, cluster_file: str | None, data: Path | None) -> None:
             f"{path} has no node {name!r}; it has {', '.join(config.nodes)}."
         )
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
-    argv += ["--data", str(data or path.parent / name)]
+    argv += ["--data", str(data or path.parent / name / "data")]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
