@@ -1,0 +1,460 @@
+"""SQL functions: PostgreSQL's where SQLite's answer differs, and the same answer everywhere.
+
+Two kinds. `FUNCTIONS` are PostgreSQL's operators and casts, pure in their arguments, which
+the router's translation calls by name (`pg_add_int4(a, b)`); their errors carry PostgreSQL's
+SQLSTATE. The others replace what SQLite would answer from a clock or a random source
+(`random()`, `current_timestamp`, `datetime('now')`, also inside DEFAULT): they take time and
+seed from the `Environment` of the entry that is applied, so that every replica, and every
+replay, computes the same row (DESIGN section 6).
+
+Pure: the clock and the seed come in through the Environment; this module opens nothing.
+
+`sqlite3` replaces what a function raises by "user-defined function raised exception"; the
+Environment keeps the error itself for whoever ran the statement (`take_error`).
+
+lower and upper map by Python's Unicode tables, whole strings at a time ('ss' for upper of
+sharp s is 'SS'), as PostgreSQL does with an ICU collation; with its C collation only ASCII
+letters would change.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from random import Random
+from typing import Any, Final, Protocol
+
+from nodes.protocol import Value
+from nodes.values import (
+    BOOL,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    ValueFormatError,
+    encode_text,
+    parse_bool,
+    parse_float,
+    parse_integer,
+)
+
+__all__ = [
+    "FUNCTIONS",
+    "BUILTINS",
+    "OVERRIDDEN",
+    "Environment",
+    "Function",
+    "FunctionError",
+    "install",
+]
+
+RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
+"""Largest randomblob(): as large as the largest entry could have carried."""
+
+
+class FunctionError(Exception):
+    """What a function has against its arguments; the same on every replica."""
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of SQL. NULL in any argument gives NULL without a call."""
+
+    arguments: int
+    call: Callable[..., Value]
+
+
+# --------------------------------------------------------------------------- integers
+
+_RANGES: Final = {
+    "int2": ("smallint", INT2, -(1 << 15), (1 << 15) - 1),
+    "int4": ("integer", INT4, -(1 << 31), (1 << 31) - 1),
+    "int8": ("bigint", INT8, -(1 << 63), (1 << 63) - 1),
+}
+
+
+def _integer(value: Value) -> int:
+    if type(value) is not int:
+        raise FunctionError("42804", f"an integer was expected, not {type(value).__name__}")
+    return value
+
+
+def _integer_functions(suffix: str) -> Mapping[str, Function]:
+    name, oid, low, high = _RANGES[suffix]
+
+    def ranged(value: int) -> int:
+        if low <= value <= high:
+            return value
+        raise FunctionError("22003", f"{name} out of range")
+
+    def two(compute: Callable[[int, int], int]) -> Function:
+        return Function(2, lambda a, b: ranged(compute(_integer(a), _integer(b))))
+
+    def one(compute: Callable[[int], int]) -> Function:
+        return Function(1, lambda a: ranged(compute(_integer(a))))
+
+    def cast(value: Value) -> int:
+        if type(value) is int:
+            return ranged(value)
+        if type(value) is str:
+            return parse_integer(value, oid)
+        if type(value) is float:
+            # To the nearest, halves to even, as rint() does for PostgreSQL.
+            return ranged(round(value) if math.isfinite(value) else high + 1)
+        raise FunctionError("42846", f"cannot cast {type(value).__name__} to {name}")
+
+    return {
+        f"pg_add_{suffix}": two(operator.add),
+        f"pg_sub_{suffix}": two(operator.sub),
+        f"pg_mul_{suffix}": two(operator.mul),
+        f"pg_div_{suffix}": two(_quotient),
+        f"pg_mod_{suffix}": two(_remainder),
+        f"pg_neg_{suffix}": one(operator.neg),
+        f"pg_abs_{suffix}": one(operator.abs),
+        f"pg_cast_{suffix}": Function(1, cast),
+    }
+
+
+def _quotient(a: int, b: int) -> int:
+    """Truncated toward zero; Python's // rounds down."""
+    if b == 0:
+        raise FunctionError("22012", "division by zero")
+    quotient = abs(a) // abs(b)
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+def _remainder(a: int, b: int) -> int:
+    """Of the sign of the dividend; Python's % takes the divisor's."""
+    if b == 0:
+        raise FunctionError("22012", "division by zero")
+    remainder = abs(a) % abs(b)
+    return -remainder if a < 0 else remainder
+
+
+# --------------------------------------------------------------------------- floats
+
+
+def _float(value: Value) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        return float(value)
+    raise FunctionError("42804", f"a number was expected, not {type(value).__name__}")
+
+
+def _float_result(result: float, *, finite: bool, nonzero: bool) -> float:
+    """`finite`, `nonzero`: what an exact result would be, so anything else is a range error."""
+    if result != result:
+        raise FunctionError("0A000", "NaN is not supported as a value of type double precision")
+    if finite and math.isinf(result):
+        raise FunctionError("22003", "value out of range: overflow")
+    if nonzero and result == 0:
+        raise FunctionError("22003", "value out of range: underflow")
+    return result
+
+
+def _float_sum(a: float, b: float) -> float:
+    return _float_result(a + b, finite=math.isfinite(a) and math.isfinite(b), nonzero=False)
+
+
+def _float_product(a: float, b: float) -> float:
+    return _float_result(
+        a * b, finite=math.isfinite(a) and math.isfinite(b), nonzero=a != 0 and b != 0
+    )
+
+
+def _float_quotient(a: float, b: float) -> float:
+    if b == 0:
+        raise FunctionError("22012", "division by zero")
+    return _float_result(a / b, finite=math.isfinite(a), nonzero=a != 0 and math.isfinite(b))
+
+
+def _cast_float(value: Value) -> float:
+    return parse_float(value) if type(value) is str else _float(value)
+
+
+_FLOATS: Final[Mapping[str, Function]] = {
+    "pg_add_float8": Function(2, lambda a, b: _float_sum(_float(a), _float(b))),
+    "pg_sub_float8": Function(2, lambda a, b: _float_sum(_float(a), -_float(b))),
+    "pg_mul_float8": Function(2, lambda a, b: _float_product(_float(a), _float(b))),
+    "pg_div_float8": Function(2, lambda a, b: _float_quotient(_float(a), _float(b))),
+    "pg_neg_float8": Function(1, lambda a: -_float(a)),
+    "pg_abs_float8": Function(1, lambda a: abs(_float(a))),
+    "pg_cast_float8": Function(1, _cast_float),
+}
+
+
+# --------------------------------------------------------------------------- text, boolean
+
+
+def _string(value: Value) -> str:
+    if type(value) is not str:
+        raise FunctionError("42804", f"text was expected, not {type(value).__name__}")
+    return value
+
+
+def _cast_bool(value: Value) -> bool:
+    if type(value) is str:
+        return parse_bool(value)
+    return _integer(value) != 0
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """A part of a LIKE pattern between two %: matches exactly `length` characters."""
+
+    length: int
+    expression: re.Pattern[str]
+
+
+def _like(value: Value, pattern: Value, *, any_case: bool) -> bool:
+    """LIKE, leftmost segment first: one pass, where a regular expression of several `.*` takes
+    time exponential in their number."""
+    text, pattern = _string(value), _string(pattern)
+    if any_case:
+        text, pattern = text.lower(), pattern.lower()
+    first, *others = _like_segments(pattern)
+    if not first.expression.match(text):
+        return False
+    if not others:
+        return len(text) == first.length
+    position = first.length
+    for segment in others[:-1]:
+        found = segment.expression.search(text, position)
+        if found is None:
+            return False
+        position = found.end()
+    end = len(text) - others[-1].length
+    return end >= position and others[-1].expression.match(text, end) is not None
+
+
+@lru_cache(maxsize=256)
+def _like_segments(pattern: str) -> tuple[_Segment, ...]:
+    segments: list[list[str]] = [[]]
+    characters = iter(pattern)
+    for character in characters:
+        if character == "\\":
+            escaped = next(characters, None)
+            if escaped is None:
+                raise FunctionError("22025", "LIKE pattern must not end with escape character")
+            segments[-1].append(re.escape(escaped))
+        elif character == "%":
+            segments.append([])
+        else:
+            segments[-1].append("." if character == "_" else re.escape(character))
+    return tuple(_Segment(len(parts), re.compile("".join(parts), re.DOTALL)) for parts in segments)
+
+
+_TEXTS: Final[Mapping[str, Function]] = {
+    "pg_length_text": Function(1, lambda a: len(_string(a))),
+    "pg_lower_text": Function(1, lambda a: _string(a).lower()),
+    "pg_upper_text": Function(1, lambda a: _string(a).upper()),
+    "pg_like_text": Function(2, lambda a, b: _like(a, b, any_case=False)),
+    "pg_ilike_text": Function(2, lambda a, b: _like(a, b, any_case=True)),
+    "pg_cast_bool": Function(1, _cast_bool),
+    # to text, by the type that is cast: SQLite does not know a boolean from an integer
+    "pg_text_int2": Function(1, lambda a: str(_integer(a))),
+    "pg_text_int4": Function(1, lambda a: str(_integer(a))),
+    "pg_text_int8": Function(1, lambda a: str(_integer(a))),
+    "pg_text_float8": Function(1, lambda a: encode_text(_float(a), FLOAT8).decode()),
+    "pg_text_bool": Function(
+        1, lambda a: "true" if encode_text(_integer(a), BOOL) == b"t" else "false"
+    ),
+}
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    **_integer_functions("int2"),
+    **_integer_functions("int4"),
+    **_integer_functions("int8"),
+    **_FLOATS,
+    **_TEXTS,
+}
+"""PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>` with op one
+of add sub mul div mod neg abs cast (integers and float8; no mod of float8), cast to bool,
+length lower upper like ilike of text, and text (cast to text) of integers, float8 and bool."""
+
+
+# --------------------------------------------------------------------------- time and chance
+
+OVERRIDDEN: Final = frozenset(
+    {
+        "random",
+        "randomblob",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "date",
+        "time",
+        "datetime",
+        "julianday",
+        "unixepoch",
+        "strftime",
+        "lower",
+        "upper",
+    }
+)
+"""SQLite's functions that `install` replaces."""
+
+BUILTINS: Final = frozenset(
+    {
+        "abs", "avg", "ceil", "ceiling", "char", "coalesce", "count", "floor", "glob",
+        "group_concat", "hex", "ifnull", "iif", "instr", "length", "like", "likelihood",
+        "likely", "ltrim", "max", "min", "nullif", "printf", "format", "quote", "replace",
+        "round", "rtrim", "sign", "substr", "substring", "sum", "total", "trim", "trunc",
+        "typeof", "unicode", "unlikely",
+    }
+)  # fmt: skip
+"""SQLite's functions whose answer only depends on their arguments and not on the machine's
+mathematics library. What is in none of these tables is refused by the authorizer."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MASK64: Final = (1 << 64) - 1
+
+
+class Connection(Protocol):
+    """What `install` needs of a SQLite connection."""
+
+    def create_function(
+        self, name: str, narg: int, func: Callable[..., Any], /, *, deterministic: bool = ...
+    ) -> None: ...
+
+
+class Calculator(Protocol):
+    """A SQLite connection to an empty in-memory database, used to compute dates."""
+
+    def execute(self, sql: str, parameters: Sequence[Value], /) -> Any: ...
+
+
+class Environment:
+    """Time, chance and the last error, for the statement that runs on one connection."""
+
+    __slots__ = ("_error", "_now", "_now_us", "_ordinal", "_random", "_seed")
+
+    def __init__(self) -> None:
+        self._error: FunctionError | None = None
+        self.begin(0, 0, 0)
+
+    def begin(self, now_us: int, seed: int, ordinal: int) -> None:
+        """A statement starts: statement `ordinal` of the entry or read with this time and seed."""
+        self._now_us = now_us
+        self._seed = seed
+        self._ordinal = ordinal
+        self._random: Random | None = None  # made at first use: most statements draw nothing
+        self._now: str | None = None
+        self._error = None
+
+    def take_error(self) -> FunctionError | None:
+        """The error a function raised in the current statement, once."""
+        error, self._error = self._error, None
+        return error
+
+    def keep_error(self, error: FunctionError) -> None:
+        self._error = error
+
+    @property
+    def random(self) -> Random:
+        if self._random is None:
+            self._random = Random((self._ordinal << 64) | (self._seed & _MASK64))
+        return self._random
+
+    @property
+    def now(self) -> str:
+        """The time as SQLite writes it, with milliseconds: 2026-01-31 12:00:00.000."""
+        if self._now is None:
+            time = _EPOCH + timedelta(microseconds=self._now_us)
+            self._now = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03d}"
+        return self._now
+
+
+def install(connection: Connection, environment: Environment, calculator: Calculator) -> None:
+    """Define every function of this module on `connection`."""
+
+    def define(
+        name: str, arguments: int, call: Callable[..., Value], *, pure: bool, strict: bool
+    ) -> None:
+        def called(*values: Value) -> Value:
+            if strict and None in values:
+                return None
+            try:
+                return call(*values)
+            except FunctionError as exc:
+                environment.keep_error(exc)
+                raise
+            except ValueFormatError as exc:
+                environment.keep_error(FunctionError(exc.sqlstate, exc.message))
+                raise
+            except MemoryError:
+                raise  # of this machine, not of the arguments: no result
+            except Exception as exc:
+                environment.keep_error(FunctionError("XX000", f"{name}: {exc}"))
+                raise
+
+        connection.create_function(name, arguments, called, deterministic=pure)
+
+    for name, function in FUNCTIONS.items():
+        define(name, function.arguments, function.call, pure=True, strict=True)
+    define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
+    define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)
+
+    def random_blob(size: Value) -> bytes:
+        count = max(1, _integer(size))
+        if count > RANDOM_BLOB_BYTES_MAX:
+            raise FunctionError("54000", f"randomblob is limited to {RANDOM_BLOB_BYTES_MAX} bytes")
+        return environment.random.randbytes(count)
+
+    def date_function(name: str, fixed: int) -> Callable[..., Value]:
+        """SQLite's `name`, with the entry's time for 'now'; `fixed` arguments come before it."""
+
+        def call(*values: Value) -> Value:
+            arguments = list(values)
+            if len(arguments) == fixed:
+                arguments.append("now")
+            arguments[fixed:] = [_time_argument(value, environment) for value in arguments[fixed:]]
+            marks = ",".join("?" * len(arguments))
+            result: Value = calculator.execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
+            return result
+
+        return call
+
+    define(
+        "random",
+        0,
+        lambda: environment.random.getrandbits(64) - (1 << 63),
+        pure=False,
+        strict=False,
+    )
+    define("randomblob", 1, random_blob, pure=False, strict=True)
+    define("current_timestamp", 0, lambda: environment.now[:19], pure=False, strict=False)
+    define("current_date", 0, lambda: environment.now[:10], pure=False, strict=False)
+    define("current_time", 0, lambda: environment.now[11:19], pure=False, strict=False)
+    for name in ("date", "time", "datetime", "julianday", "unixepoch"):
+        define(name, -1, date_function(name, 0), pure=False, strict=True)
+    define("strftime", -1, date_function("strftime", 1), pure=False, strict=True)
+
+
+def _time_argument(value: Value, environment: Environment) -> Value:
+    """A time or modifier for the calculator, whose own clock and time zone must stay unread.
+
+    SQLite reads these as C strings: 'now' also arrives as a blob, or with a NUL behind it.
+    """
+    if type(value) is bytes:
+        raise FunctionError("42804", "text was expected, not bytes")
+    if type(value) is not str:
+        return value
+    text = value.partition("\0")[0]
+    word = text.lower()
+    if word == "now":
+        return environment.now
+    if word in ("localtime", "utc"):
+        raise FunctionError("0A000", f"the modifier {word} depends on the machine's time zone")
+    return text
