@@ -1,0 +1,253 @@
+"""A replica's log as the Raft core sees it: a tail in memory, everything older on disk.
+
+The log does not write. It tells which entries are not durable yet (`unsaved`), is told when
+they are (`saved`), and reads back durable entries that left memory through a `LogReader`. It
+does not know terms' leaders, peers or votes; it knows which entries are committed, because
+those it never gives up (thesis, figure 3.2: state machine safety).
+
+    first ........ offset | offset+1 ......... saved_index | ........ last
+    on disk only          | in memory and on disk          | in memory only
+
+Memory is bounded by `TAIL_ENTRIES_MAX` and `TAIL_BYTES_MAX` plus what is not durable yet,
+and that is bounded by whoever proposes and by the leader's window.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final, Protocol
+
+from nodes.raft.messages import LogEntry
+
+__all__ = [
+    "LogReader",
+    "RaftLog",
+    "MESSAGE_BYTES_MAX",
+    "MESSAGE_ENTRIES_MAX",
+    "TAIL_BYTES_MAX",
+    "TAIL_ENTRIES_MAX",
+]
+
+TAIL_ENTRIES_MAX: Final = 4096
+"""Durable entries kept in memory: what a healthy follower may lag without reads from disk."""
+
+TAIL_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Their data; a node hosts several groups and should rest below 50 MB."""
+
+MESSAGE_ENTRIES_MAX: Final = 512
+"""Entries of one AppendRequest: reading them from disk takes about a millisecond."""
+
+MESSAGE_BYTES_MAX: Final = 1024 * 1024
+"""Their data, unless one entry alone is larger; well below the limit of a frame."""
+
+_READ_ENTRIES: Final = 16
+"""Entries asked of the disk at once while the size of a message is being found out: one read
+holds at most this many entries of 1 MiB."""
+
+
+class LogReader(Protocol):
+    """Reads durable entries of one replica. Calls block; failures are exceptions that stop
+    the replica."""
+
+    def entries(self, first: int, last: int) -> list[LogEntry]:
+        """Entries first..last, both included."""
+
+    def term(self, index: int) -> int:
+        """Term of the entry at `index`."""
+
+
+class RaftLog:
+    """The log of one replica, indexes first..last without a gap."""
+
+    def __init__(
+        self,
+        reader: LogReader,
+        *,
+        first: int = 1,
+        last: int = 0,
+        last_term: int = 0,
+        tail_entries_max: int = TAIL_ENTRIES_MAX,
+        tail_bytes_max: int = TAIL_BYTES_MAX,
+    ) -> None:
+        self._reader = reader
+        self._tail_entries_max = tail_entries_max
+        self._tail_bytes_max = tail_bytes_max
+        self._offset = last  # the index before the tail; its term is remembered beside it
+        self._offset_term = last_term
+        self._tail: list[LogEntry] = []
+        self._tail_bytes = 0
+        self.first = first
+        """Index of the oldest entry; those before it are not in this log."""
+        self.saved_index = last
+        """Every entry up to here is durable on this replica."""
+        self.commit = 0
+        """Every entry up to here is committed and never removed; set by the core."""
+
+    @property
+    def last(self) -> int:
+        """Index of the newest entry, durable or not."""
+        return self._offset + len(self._tail)
+
+    @property
+    def last_term(self) -> int:
+        return self._tail[-1].term if self._tail else self._offset_term
+
+    # ---------------------------------------------------------------- reading
+
+    def term(self, index: int) -> int:
+        """Term of the entry at `index`, which must exist; 0 at index 0, before every log."""
+        assert 0 <= index <= self.last, f"index {index} is not in a log that ends at {self.last}"
+        if index > self._offset:
+            return self._tail[index - self._offset - 1].term
+        if index == self._offset:
+            return self._offset_term
+        return self._reader.term(index) if index else 0
+
+    def entries(self, first: int, last: int) -> list[LogEntry]:
+        """Entries first..last, both included and existing. The caller bounds the range."""
+        assert self.first <= first <= last + 1 <= self.last + 1, f"no entries {first}..{last}"
+        if first > self._offset:
+            return self._tail[first - self._offset - 1 : last - self._offset]
+        older = self._reader.entries(first, min(last, self._offset))
+        if last > self._offset:
+            older += self._tail[: last - self._offset]
+        return older
+
+    def entries_for_message(self, first: int) -> tuple[tuple[LogEntry, ...], int]:
+        """Entries from `first` on that fit into one message, at least one; and their bytes."""
+        last = min(self.last, first + MESSAGE_ENTRIES_MAX - 1)
+        if first > self._offset:
+            return _fitting(self.entries(first, last))
+        found: list[LogEntry] = []
+        size = 0
+        while first <= last and size <= MESSAGE_BYTES_MAX:
+            piece = self.entries(first, min(last, first + _READ_ENTRIES - 1))
+            found += piece
+            size += sum(len(entry.data) for entry in piece)
+            first += len(piece)
+        return _fitting(found)
+
+    def matches(self, index: int, term: int) -> bool:
+        """Whether this log has the entry (index, term) of the present leader's log.
+
+        A committed index needs no look at the term: the leader has every committed entry
+        (leader completeness, thesis figure 3.2), so both logs are equal there.
+        """
+        if index <= self.commit:
+            return True
+        return index <= self.last and self.term(index) == term
+
+    def last_index_with_term_up_to(self, term: int, index: int) -> int:
+        """The largest index <= `index` whose term is <= `term`; the one before `first` if none.
+
+        Two logs in conflict can only agree at such an index: this skips all terms that are
+        too new at once, where the paper's section 5.3 skips one per exchange. Terms never
+        decrease along a log, so it is found by bisection.
+        """
+        low, high = self.first - 1, min(index, self.last)
+        if high > low and self.term(high) <= term:
+            return high
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.term(middle) <= term:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def is_up_to_date(self, last_index: int, last_term: int) -> bool:
+        """Whether a candidate's log is at least as up to date as this one (section 3.6.1)."""
+        return (last_term, last_index) >= (self.last_term, self.last)
+
+    # ---------------------------------------------------------------- writing
+
+    def append(self, entry: LogEntry) -> int:
+        """A leader adds an entry; returns its index."""
+        self._tail.append(entry)
+        self._tail_bytes += len(entry.data)
+        return self._offset + len(self._tail)
+
+    def accept(self, previous: int, entries: Sequence[LogEntry]) -> None:
+        """A follower takes a leader's entries, which follow the matching index `previous`.
+
+        Removes entries only from the first one that conflicts (figure 3.1, AppendEntries 3):
+        a delayed request may end before what a later one already brought, and removing the
+        rest would undo an acknowledgement.
+        """
+        assert previous <= self.last, f"a gap between {self.last} and {previous + 1}"
+        new = entries[self._count_present(previous, entries) :]
+        if not new:
+            return
+        place = previous + len(entries) - len(new)
+        if place < self.last:
+            self._truncate_after(place)
+        self._tail.extend(new)
+        self._tail_bytes += sum(len(entry.data) for entry in new)
+
+    def _count_present(self, previous: int, entries: Sequence[LogEntry]) -> int:
+        """How many of `entries` this log already has at their places."""
+        last = min(previous + len(entries), self.last)
+        present = max(0, min(self.commit, last) - previous)  # committed entries are equal
+        if previous + present < last:
+            for mine, theirs in zip(
+                self.entries(previous + present + 1, last), entries[present:], strict=False
+            ):
+                if mine.term != theirs.term:
+                    break
+                present += 1
+        return present
+
+    def _truncate_after(self, index: int) -> None:
+        assert index >= self.commit, f"removing the committed entry {index + 1}"
+        if index > self._offset:
+            removed = self._tail[index - self._offset :]
+            del self._tail[index - self._offset :]
+            self._tail_bytes -= sum(len(entry.data) for entry in removed)
+        else:
+            self._offset_term = self.term(index)
+            self._offset = index
+            self._tail = []
+            self._tail_bytes = 0
+        self.saved_index = min(self.saved_index, index)
+
+    # ---------------------------------------------------------------- durability
+
+    def unsaved(self) -> list[LogEntry]:
+        """The entries after `saved_index`."""
+        return self._tail[self.saved_index - self._offset :]
+
+    def saved(self, first: int, entries: Sequence[LogEntry]) -> None:
+        """`entries` are durable at `first` and on, and nothing is behind them.
+
+        If they were replaced in memory meanwhile the log on disk is not this one: then
+        nothing new counts as durable. Index and term of the last one tell (log matching).
+        """
+        last = first + len(entries) - 1
+        if entries and last <= self.last and self.term(last) == entries[-1].term:
+            self.saved_index = max(self.saved_index, last)
+            if len(self._tail) > self._tail_entries_max or self._tail_bytes > self._tail_bytes_max:
+                self._shrink()
+
+    def _shrink(self) -> None:
+        """Drop old durable entries to half of the limits, so that it happens rarely."""
+        keep_entries, keep_bytes = self._tail_entries_max // 2, self._tail_bytes_max // 2
+        count = 0
+        durable = self.saved_index - self._offset
+        while count < durable and (
+            len(self._tail) - count > keep_entries or self._tail_bytes > keep_bytes
+        ):
+            self._tail_bytes -= len(self._tail[count].data)
+            count += 1
+        if count:
+            self._offset_term = self._tail[count - 1].term
+            self._offset += count
+            del self._tail[:count]
+
+
+def _fitting(entries: list[LogEntry]) -> tuple[tuple[LogEntry, ...], int]:
+    """The longest beginning of `entries` within MESSAGE_BYTES_MAX, at least one entry."""
+    sizes = list(accumulate(len(entry.data) for entry in entries))
+    count = max(1, bisect_right(sizes, MESSAGE_BYTES_MAX))
+    return tuple(entries[:count]), sizes[min(count, len(sizes)) - 1]
