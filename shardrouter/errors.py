@@ -1,6 +1,6 @@
 """The errors of the router, as a tree.
 
-    RouterError                  .sqlstate .definite .message .hint .detail .position
+    RouterError                  .sqlstate .definite .message .hint .detail .position .statement
     |- DefiniteError             nothing of the statement has happened or ever will
     |  |- StatementError         SQL said no: syntax, constraint, type, unknown table ...
     |  |- NotSupported           0A000: PostgreSQL can, this database cannot (yet)
@@ -32,7 +32,8 @@ class RouterError(Exception):
     """Base of all errors a statement can end with.
 
     sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
-    offset in characters into the statement's text, 0 if unknown.
+    offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
+    its unit of commit, of the statement that failed.
     """
 
     definite: bool
@@ -53,6 +54,7 @@ class RouterError(Exception):
         self.hint = hint
         self.detail = detail
         self.position = position
+        self.statement = 0
 
 
 class DefiniteError(RouterError):
