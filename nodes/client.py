@@ -193,7 +193,7 @@ class NodeClient:
         self._lost("the client was closed")
         if link is not None:
             link.transport.abort()
-            await link.closed
+            await asyncio.wait({link.closed})
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -224,7 +224,7 @@ class NodeClient:
         finally:
             if link is not None:
                 link.transport.abort()
-                await link.closed
+                await asyncio.wait({link.closed})
             self._dialing = None
         if reason:
             self._dial_not_before = loop.time() + REDIAL_AFTER_S
@@ -342,6 +342,7 @@ class _Link(asyncio.Protocol):
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the node did not welcome this connection."""
         self.closed: asyncio.Future[None] = loop.create_future()
+        """To be waited for by asyncio.wait, which leaves it alone when the waiter is cancelled."""
         self.paused = False  # the node does not read what was written
         self.probed = False  # its status was asked for since it was last heard
         self.heard_at = loop.time()

@@ -1,0 +1,260 @@
+"""The way out to the other nodes: one connection to each, for the messages of all groups.
+
+Raft tolerates loss, delay and repetition, so this module never waits and never promises: what
+cannot be sent now is dropped. It knows envelopes and addresses, not what a message means.
+
+Each node dials each other one and only sends on the connections it dialed; so one connection
+carries one direction, and a cut of one direction is what it would be on a real network.
+
+A connection without progress is closed and dialed anew. After a partition the kernel would
+retransmit on the old one with doubled pauses, and a cut of ten seconds would heal ten seconds
+late; unsent and unacknowledged bytes are a sign of that which needs no answer from the peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import msgspec
+
+from nodes.config import Address
+from nodes.protocol import (
+    FRAME_BYTES_MAX,
+    PROTOCOL_VERSION,
+    Envelope,
+    FrameDecoder,
+    Hello,
+    PeerBatch,
+    ProtocolError,
+    Refused,
+    Welcome,
+    encode_frame,
+)
+
+__all__ = ["Peers"]
+
+PEER_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Bytes for one peer that the kernel has not taken; beyond it messages are dropped."""
+
+REDIAL_MIN_S: Final = 0.05
+REDIAL_MAX_S: Final = 0.2
+"""Pause between two dials, jittered. Short: a healed partition ends only with a new dial."""
+
+COMPLAINT_AFTER_S: Final = 3.0
+"""A peer that cannot be reached for so long is logged, once per outage."""
+
+_log = logging.getLogger(__name__)
+
+
+class Peers:
+    """Connections to all other nodes of the cluster.
+
+    `no_progress_s` is how long sent bytes may stay unacknowledged, and how long a dial may
+    take: about two election timeouts, after which the group has elected around the loss anyway.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        cluster_id: str,
+        addresses: Mapping[str, Address],
+        rng: random.Random,
+        no_progress_s: float,
+    ) -> None:
+        hello = encode_frame(
+            msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, cluster_id, "peer", node))
+        )
+        self._links = {
+            name: _Link(name, address, hello, rng, no_progress_s)
+            for name, address in addresses.items()
+        }
+        self._encoder = msgspec.msgpack.Encoder()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to dial, and go on for ever."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(link.keep_connected()) for link in self._links.values()]
+
+    def send(self, node: str, envelopes: Sequence[Envelope]) -> None:
+        """Hand `envelopes` to the kernel, in one write, before this call returns; or drop them."""
+        link = self._links[node]
+        if link.open:
+            link.write(b"".join(self._frames(tuple(envelopes))))
+
+    def _frames(self, envelopes: tuple[Envelope, ...]) -> list[bytes]:
+        payload = self._encoder.encode(PeerBatch(envelopes))
+        if len(payload) <= FRAME_BYTES_MAX or len(envelopes) == 1:
+            return [encode_frame(payload)]
+        half = len(envelopes) // 2
+        return self._frames(envelopes[:half]) + self._frames(envelopes[half:])
+
+    def connected(self) -> frozenset[str]:
+        """Names of the nodes that have welcomed this one."""
+        return frozenset(name for name, link in self._links.items() if link.open)
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._tasks = []
+
+
+class _Link:
+    """The way to one peer, through one connection after another."""
+
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        hello: bytes,
+        rng: random.Random,
+        no_progress_s: float,
+    ) -> None:
+        self._name = name
+        self._address = address
+        self._hello = hello
+        self._rng = rng
+        self._no_progress_s = no_progress_s
+        self._connection: _Connection | None = None
+
+    @property
+    def open(self) -> bool:
+        return self._connection is not None
+
+    def write(self, data: bytes) -> None:
+        assert self._connection is not None
+        self._connection.write(data)
+
+    async def keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        lost_at = loop.time()
+        complained = False
+        while True:
+            reason = await self._connect_until_lost(after_outage=complained)
+            now = loop.time()
+            if not reason:  # it was connected until now
+                lost_at, complained = now, False
+            elif not complained and now - lost_at > COMPLAINT_AFTER_S:
+                complained = True
+                _log.warning(
+                    "cannot reach node %s at %s: %s; check that it runs (still trying)",
+                    self._name,
+                    self._address,
+                    reason,
+                )
+            await asyncio.sleep(self._rng.uniform(REDIAL_MIN_S, REDIAL_MAX_S))
+
+    async def _connect_until_lost(self, *, after_outage: bool) -> str:
+        """Why no connection came about; empty after one did, once it has been lost."""
+        loop = asyncio.get_running_loop()
+        connection: _Connection | None = None
+        try:
+            async with asyncio.timeout(self._no_progress_s):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._hello, self._no_progress_s),
+                    self._address.host,
+                    self._address.port,
+                )
+                reason = await connection.welcome
+            if reason:
+                return reason
+            if after_outage:
+                _log.warning("node %s is reachable again", self._name)
+            self._connection = connection
+            await asyncio.wait({connection.closed})
+        except TimeoutError:
+            return f"no answer within {self._no_progress_s:g} s"
+        except OSError as exc:
+            return str(exc)
+        finally:
+            self._connection = None
+            if connection is not None and not connection.closed.done():
+                connection.transport.abort()
+                await asyncio.wait({connection.closed})
+        return ""
+
+
+class _Connection(asyncio.Protocol):
+    transport: asyncio.Transport
+
+    def __init__(self, hello: bytes, no_progress_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._hello = hello
+        self._no_progress_s = no_progress_s
+        self._frames = FrameDecoder()
+        self._descriptor = -1
+        self._given = 0  # bytes handed over to the transport, ever
+        self._taken = 0  # of these, bytes that the kernel had taken when last looked at
+        self._taken_at = loop.time()
+        self.welcome: asyncio.Future[str] = loop.create_future()
+        """Empty, or the reason why the peer did not welcome this connection."""
+        self.closed: asyncio.Future[None] = loop.create_future()
+        """To be waited for by asyncio.wait, which leaves it alone when the waiter is cancelled."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        sock: socket.socket = transport.get_extra_info("socket")
+        self._descriptor = sock.fileno()
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere only `write` notices
+            sock.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._no_progress_s * 1000)
+            )
+        self.transport.write(self._hello)
+
+    def data_received(self, data: bytes) -> None:
+        decoder = msgspec.msgpack.Decoder(Welcome | Refused)
+        try:
+            for frame in self._frames.feed(data):
+                greeting = decoder.decode(frame)
+                if not self.welcome.done():
+                    refused = isinstance(greeting, Refused)
+                    self.welcome.set_result(greeting.reason if refused else "")
+        except (ProtocolError, msgspec.DecodeError) as exc:
+            if not self.welcome.done():
+                self.welcome.set_result(f"it does not speak the node protocol: {exc}")
+            self.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._descriptor = -1  # its number may soon be another file's
+        if not self.welcome.done():
+            self.welcome.set_result(str(exc or "it closed the connection"))
+        self.closed.set_result(None)
+
+    def write(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        waiting = self.transport.get_write_buffer_size()
+        if waiting:
+            taken = self._given - waiting
+            now = self._loop.time()
+            if taken > self._taken:
+                self._taken, self._taken_at = taken, now
+            elif now - self._taken_at > self._no_progress_s:
+                self.transport.abort()
+                return
+            if waiting + len(data) > PEER_BYTES_MAX:
+                return
+        else:
+            self._taken, self._taken_at = self._given, self._loop.time()
+            data = data[self._write_now(data) :]
+        if data:
+            self._given += len(data)
+            self.transport.write(data)
+
+    def _write_now(self, data: bytes) -> int:
+        """Bytes that the kernel took. uvloop's transports write at the end of the turn, which is
+        after the fsync that these bytes should overlap."""
+        try:
+            return os.write(self._descriptor, data)
+        except OSError:  # the buffer is full, or the transport will find out what is wrong
+            return 0

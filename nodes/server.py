@@ -1,0 +1,372 @@
+"""The node's port: greets whoever connects, cuts frames, and bounds what one of them may use.
+
+It knows frames and greetings, not what a request means: requests and peers' batches go to a
+`Handler`. Nothing that arrives here can stop the node: bytes that are not the protocol, a
+frame over the limit or a client that does not read end that one connection, and are logged
+once per address and while.
+
+Backpressure: a connection with too many unanswered requests, or whose answers are not being
+read, is not read from until that changes; TCP then stops the sender. One that still lets its
+answers pile up is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Final, Protocol, cast
+
+import msgspec
+
+from nodes.config import Address
+from nodes.protocol import (
+    PROTOCOL_VERSION,
+    Busy,
+    FrameDecoder,
+    Hello,
+    PeerBatch,
+    ProtocolError,
+    Refused,
+    Request,
+    Response,
+    ResponseBody,
+    SqlFailure,
+    Welcome,
+    encode_frame,
+)
+
+__all__ = ["ListenError", "Handler", "Server"]
+
+CONNECTIONS_MAX: Final = 1024
+"""Connections of one node; more are refused. Below the usual limit of open files."""
+
+OUTSTANDING_MAX: Final = 4096
+"""Unanswered requests of one connection before it is not read any more."""
+
+WRITE_BYTES_HIGH: Final = 1024 * 1024
+"""Answers not yet taken by the kernel before the connection is not read any more."""
+
+WRITE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The same before the connection is closed: what was asked for before reading stopped may still
+be answered, each with up to ANSWER_BYTES_MAX."""
+
+HELLO_TIMEOUT_S: Final = 10.0
+"""A connection that has not said Hello by then is closed; it may be a port scan."""
+
+CLOSE_TIMEOUT_S: Final = 1.0
+"""How long `close` waits for running requests, and then for clients to read their answers."""
+
+COMPLAINT_EVERY_S: Final = 30.0
+"""An address that keeps sending garbage is logged at most this often."""
+
+COMPLAINTS_MAX: Final = 256
+"""Addresses remembered for that."""
+
+_log = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """The node cannot listen where it was told; the message is a sentence that says why."""
+
+
+class Handler(Protocol):
+    """What requests and batches go to. Neither call may block or wait."""
+
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+        """Call `answer` once, now or later. Raises ProtocolError if `request.body` is none."""
+
+    def on_peer_batch(self, batch: PeerBatch) -> None:
+        """Raft messages from another node."""
+
+
+class Server:
+    """The listening socket and the connections accepted from it."""
+
+    def __init__(
+        self, *, node: str, cluster_id: str, peers: Collection[str], handler: Handler
+    ) -> None:
+        self.node = node
+        self.cluster_id = cluster_id
+        self.peers = frozenset(peers)
+        self.handler = handler
+        self.stopping = False
+        self.connections: set[_Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._by_peer: dict[str, _Connection] = {}
+        self._complaints: dict[str, float] = {}
+
+    async def listen(self, address: Address) -> Address:
+        """Accept connections at `address`. Raises ListenError.
+
+        Loopback only: whoever reaches this port can read and write everything, since peers and
+        clients are not yet authenticated (DESIGN section 11).
+        """
+        if not _is_loopback(address.host):
+            raise ListenError(
+                f"node {self.node} will not listen on {address}: without authentication only "
+                "loopback is safe; use 127.0.0.1 in cluster.toml."
+            )
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(
+                lambda: _Connection(self), address.host, address.port, backlog=512
+            )
+        except OSError as exc:
+            why = (
+                "the port is in use by another process; stop that one or change the address in "
+                "cluster.toml"
+                if exc.errno == errno.EADDRINUSE
+                else str(exc.strerror or exc)
+            )
+            raise ListenError(f"node {self.node} cannot listen on {address}: {why}.") from exc
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+    def refuse_requests(self) -> None:
+        """From now on accept no connection and answer requests with Busy."""
+        self.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+
+    async def close(self) -> None:
+        """Refuse requests, let running ones end for a short while, close every connection."""
+        self.refuse_requests()
+        await self._wait_for([c.answered for c in self.connections if not c.answered.done()])
+        for connection in self.connections:
+            connection.close()
+        await self._wait_for([c.closed for c in self.connections])
+        leftover = [c.closed for c in self.connections]
+        for connection in self.connections:
+            connection.abort()
+        if leftover:
+            await asyncio.wait(leftover)
+        if self._listener is not None:
+            await self._listener.wait_closed()
+
+    @staticmethod
+    async def _wait_for(futures: list[asyncio.Future[None]]) -> None:
+        if futures:
+            await asyncio.wait(futures, timeout=CLOSE_TIMEOUT_S)
+
+    def accept_peer(self, name: str, connection: _Connection) -> None:
+        """A node dials again only when it has given up its last connection, of which this side
+        may never hear: a partition delivers no FIN."""
+        previous = self._by_peer.get(name)
+        self._by_peer[name] = connection
+        if previous is not None:
+            previous.abort()
+
+    def forget(self, connection: _Connection) -> None:
+        self.connections.discard(connection)
+        for name in [n for n, c in self._by_peer.items() if c is connection]:
+            del self._by_peer[name]
+
+    def complain(self, host: str, what: str) -> None:
+        """Log what an address did wrong, once per address and while."""
+        now = asyncio.get_running_loop().time()
+        if now - self._complaints.get(host, -COMPLAINT_EVERY_S) < COMPLAINT_EVERY_S:
+            return
+        if len(self._complaints) >= COMPLAINTS_MAX:
+            self._complaints.clear()
+        self._complaints[host] = now
+        _log.warning(
+            "closed a connection from %s: %s (more from there is not logged for %d s)",
+            host,
+            what,
+            COMPLAINT_EVERY_S,
+        )
+
+
+class _Connection(asyncio.Protocol):
+    """One accepted connection, of a client or of a peer."""
+
+    _transport: asyncio.Transport
+
+    _hello = msgspec.msgpack.Decoder(Hello)
+    _requests = msgspec.msgpack.Decoder(Request)
+    _batches = msgspec.msgpack.Decoder(PeerBatch)
+    _encoder = msgspec.msgpack.Encoder()
+
+    def __init__(self, server: Server) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = server
+        self._loop = loop
+        self._frames = FrameDecoder()
+        self._kind = ""  # empty until Hello
+        self._host = ""
+        self._outstanding = 0
+        self._answers: list[bytes] = []
+        self._write_paused = False
+        self._read_paused = False
+        self._hello_timer: asyncio.TimerHandle | None = None
+        self.answered: asyncio.Future[None] = loop.create_future()
+        """Replaced whenever requests are outstanding; done when none is."""
+        self.answered.set_result(None)
+        self.closed: asyncio.Future[None] = loop.create_future()
+
+    # ------------------------------------------------------------------ asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BYTES_HIGH)
+        self._host = str((transport.get_extra_info("peername") or ("unknown",))[0])
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        server = self._server
+        server.connections.add(self)
+        if len(server.connections) > CONNECTIONS_MAX or server.stopping:
+            self._refuse(f"node {server.node} takes no more connections.")
+        else:
+            self._hello_timer = self._loop.call_later(HELLO_TIMEOUT_S, self._no_hello)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for frame in self._frames.feed(data):
+                if self._kind == "client":
+                    self._on_request(self._requests.decode(frame))
+                elif self._kind == "peer":
+                    self._server.handler.on_peer_batch(self._batches.decode(frame))
+                elif not self._greet(self._hello.decode(frame)):
+                    return
+        except (ProtocolError, msgspec.DecodeError) as exc:
+            what = f"it does not speak the node protocol: {exc}"
+            self._server.complain(self._host, what)
+            if self._kind:
+                self.abort()
+            else:
+                self._refuse(f"this is the port of a database node, and {what}.")
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+        self._balance()
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._balance()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_hello_timer()
+        self._server.forget(self)
+        self._answers.clear()
+        if not self.answered.done():
+            self.answered.set_result(None)
+        self.closed.set_result(None)
+
+    # ------------------------------------------------------------------ greeting
+
+    def _greet(self, hello: Hello) -> bool:
+        server = self._server
+        if hello.protocol != PROTOCOL_VERSION:
+            reason = (
+                f"node {server.node} speaks version {PROTOCOL_VERSION} of the node protocol, "
+                f"{hello.name} speaks {hello.protocol}; use the same release for both."
+            )
+        elif hello.cluster_id != server.cluster_id:
+            reason = (
+                f"node {server.node} belongs to cluster {server.cluster_id}, not to "
+                f"{hello.cluster_id}; use the cluster.toml of this cluster."
+            )
+        elif hello.kind == "peer" and hello.name not in server.peers:
+            reason = f"node {server.node} knows no node {hello.name}; compare their cluster.toml."
+        elif hello.kind not in ("client", "peer"):
+            reason = f"{hello.kind!r} is neither client nor peer."
+        else:
+            self._kind = hello.kind
+            self._cancel_hello_timer()
+            self._send(Welcome(server.node))
+            if hello.kind == "peer":
+                server.accept_peer(hello.name, self)
+            return True
+        server.complain(self._host, reason)
+        self._refuse(reason)
+        return False
+
+    def _refuse(self, reason: str) -> None:
+        self._send(Refused(reason))
+        self._transport.close()
+
+    def _no_hello(self) -> None:
+        self._server.complain(self._host, f"it said nothing for {HELLO_TIMEOUT_S:g} s")
+        self.abort()
+
+    def _cancel_hello_timer(self) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+            self._hello_timer = None
+
+    def _send(self, message: Welcome | Refused) -> None:
+        self._transport.write(encode_frame(self._encoder.encode(message)))
+
+    # ------------------------------------------------------------------ requests and answers
+
+    def _on_request(self, request: Request) -> None:
+        if self._outstanding == 0:
+            self.answered = self._loop.create_future()
+        self._outstanding += 1
+        if self._outstanding >= OUTSTANDING_MAX:
+            self._balance()
+        if self._server.stopping:
+            self._answer(request.id, Busy(f"node {self._server.node} is stopping"))
+        else:
+            self._server.handler.on_request(request, partial(self._answer, request.id))
+
+    def _answer(self, number: int, body: ResponseBody) -> None:
+        self._outstanding -= 1
+        if self._read_paused:
+            self._balance()
+        if self.closed.done():
+            return
+        try:
+            frame = encode_frame(self._encoder.encode(Response(number, body)))
+        except ProtocolError as exc:
+            failure = SqlFailure("54000", f"the answer is too large: {exc}")
+            frame = encode_frame(self._encoder.encode(Response(number, failure)))
+        if not self._answers:  # all answers of this turn of the loop leave in one write
+            self._loop.call_soon(self._flush)
+        self._answers.append(frame)
+        if self._outstanding == 0 and not self.answered.done():
+            self.answered.set_result(None)
+
+    def _flush(self) -> None:
+        if not self._answers or self._transport.is_closing():
+            return
+        answers, self._answers = self._answers, []
+        self._transport.write(b"".join(answers))
+        if self._transport.get_write_buffer_size() > WRITE_BYTES_MAX:
+            self._server.complain(self._host, "it does not read its answers")
+            self.abort()
+
+    def _balance(self) -> None:
+        """Read from this connection only while its owner reads and waits for few answers."""
+        limit = OUTSTANDING_MAX // 2 if self._read_paused else OUTSTANDING_MAX
+        full = self._write_paused or self._outstanding >= limit
+        if self._transport.is_closing() or full == self._read_paused:
+            return
+        self._read_paused = full
+        if full:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    # ------------------------------------------------------------------ end
+
+    def close(self) -> None:
+        """Send what was answered, then close."""
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

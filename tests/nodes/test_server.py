@@ -1,0 +1,454 @@
+"""NodeClient, Peers and Server wired together over loopback: the bytes of the node protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import pytest
+
+from nodes import server as server_module
+from nodes.client import CallFailed, ConnectionLost, NodeClient, NotSent, Outcome
+from nodes.config import Address
+from nodes.local_cluster import free_ports
+from nodes.peers import Peers
+from nodes.protocol import (
+    PROTOCOL_VERSION,
+    Busy,
+    Done,
+    Envelope,
+    GetStatus,
+    Hello,
+    NoSuchGroup,
+    OpenSession,
+    PeerBatch,
+    Refused,
+    Request,
+    ResponseBody,
+    SqlFailure,
+    StatementResult,
+    Welcome,
+    encode_frame,
+)
+from nodes.raft.messages import AppendRequest, LogEntry
+from nodes.server import ListenError, Server
+
+ANY_PORT = Address("127.0.0.1", 0)
+CLUSTER = "c-1"
+
+
+class Recorder:
+    """Answers `group` "echo" at once, keeps the others' answers for the test to give."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.held: list[Callable[[ResponseBody], None]] = []
+        self.batches: list[PeerBatch] = []
+        self.changed = asyncio.Event()
+
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+        self.requests.append(request)
+        if request.group == "echo":
+            answer(Done((), request.timeout_ms))
+        elif request.group == "huge":
+            answer(Done((StatementResult(1, bytes(9_000_000)),), 1))
+        else:
+            self.held.append(answer)
+        self.changed.set()
+
+    def on_peer_batch(self, batch: PeerBatch) -> None:
+        self.batches.append(batch)
+        self.changed.set()
+
+    def holds(self, count: int) -> bool:
+        return len(self.held) >= count
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@asynccontextmanager
+async def serving(
+    recorder: Recorder, address: Address = ANY_PORT
+) -> AsyncIterator[tuple[Server, Address]]:
+    server = Server(node="n1", cluster_id=CLUSTER, peers={"n2"}, handler=recorder)
+    try:
+        yield server, await server.listen(address)
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def connecting(address: Address, cluster_id: str = CLUSTER) -> AsyncIterator[NodeClient]:
+    client = NodeClient(address, cluster_id=cluster_id, name="test")
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def test_many_requests_are_answered_each_with_its_own_answer() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        calls = [client.call("held", OpenSession("r"), 5) for _ in range(50)]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+            await recorder.until(partial(recorder.holds, 50))
+            for number, answer in reversed(list(enumerate(recorder.held))):
+                answer(Done((), number))
+        assert [task.result() for task in tasks] == [Done((), n) for n in range(50)]
+        assert client.connected
+
+
+async def test_the_time_left_travels_with_the_request() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        answer = await client.call("echo", OpenSession("r"), 5)
+    assert isinstance(answer, Done)
+    assert 4_000 < answer.index <= 5_000
+
+
+async def test_done_is_never_called_from_within_request() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address):
+        client = NodeClient(address, cluster_id=CLUSTER, name="test")
+        await client.call("echo", OpenSession("r"), 5)
+        await client.close()
+        outcomes: list[Outcome] = []
+        client.request("echo", OpenSession("r"), timeout_s=1, done=outcomes.append)
+        assert outcomes == []
+        await asyncio.sleep(0)
+        assert outcomes == [NotSent("the client is closed")]
+
+
+async def test_a_dead_port_is_definite() -> None:
+    address = Address("127.0.0.1", free_ports(1)[0])
+    async with connecting(address) as client:
+        with pytest.raises(CallFailed, match="cannot be reached") as caught:
+            await client.call("echo", OpenSession("r"), 5)
+        assert not caught.value.sent
+
+
+async def test_a_request_without_answer_is_indefinite() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        with pytest.raises(CallFailed, match="no answer") as caught:
+            await client.call("held", OpenSession("r"), 0.05)
+        assert caught.value.sent
+        assert client.connected  # the node is slow, not silent: others may use the connection
+        recorder.held[0](Done((), 1))  # too late: ignored
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+
+
+async def test_a_lost_connection_is_indefinite_for_what_was_sent_and_made_anew() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (server, address), connecting(address) as client:
+        outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+        client.request("held", OpenSession("r"), timeout_s=5, done=outcomes.put_nowait)
+        await recorder.until(lambda: len(recorder.held) == 1)
+        for connection in list(server.connections):
+            connection.abort()
+        assert isinstance(await outcomes.get(), ConnectionLost)
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+
+
+class Unresponsive(asyncio.Protocol):
+    """Welcomes, and then says nothing; `deaf`: does not even read."""
+
+    def __init__(self, connections: asyncio.Queue[Unresponsive], *, deaf: bool) -> None:
+        self._connections = connections
+        self._deaf = deaf
+        self.lost = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(encode_frame(msgspec.msgpack.encode(Welcome("n1"))))
+        if self._deaf:
+            self.transport.pause_reading()
+        self._connections.put_nowait(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+
+    async def close(self) -> None:
+        self.transport.abort()
+        await self.lost.wait()
+
+
+@asynccontextmanager
+async def unresponsive_node(
+    *, deaf: bool
+) -> AsyncIterator[tuple[Address, asyncio.Queue[Unresponsive]]]:
+    connections: asyncio.Queue[Unresponsive] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Unresponsive(connections, deaf=deaf), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        yield Address(host, port), connections
+        while not connections.empty():
+            await connections.get_nowait().close()
+
+
+async def test_a_silent_node_is_given_up_before_the_deadline() -> None:
+    """As after a partition: the connection stands, and nothing comes through it."""
+    async with (
+        unresponsive_node(deaf=False) as (address, _),
+        connecting(address) as client,
+    ):
+        with pytest.raises(CallFailed, match="silent") as caught:
+            await client.call("held", OpenSession("r"), 60)
+        assert caught.value.sent
+
+
+async def test_a_slow_answer_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe is answered, so the connection stays for as long as the deadline says."""
+    monkeypatch.setattr("nodes.client.PROBE_AFTER_S", 0.02)
+    monkeypatch.setattr("nodes.client.SILENT_AFTER_S", 60)
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as client:
+        task = asyncio.create_task(client.call("held", OpenSession("r"), 60))
+
+        def probes() -> list[Request]:
+            return [r for r in recorder.requests if r.id == 0]
+
+        await recorder.until(lambda: len(probes()) == 1)
+        assert msgspec.msgpack.decode(probes()[0].body, type=GetStatus) == GetStatus()
+        recorder.held[1](NoSuchGroup())  # the probe's answer belongs to nobody
+        await recorder.until(lambda: len(probes()) == 2)  # heard, then silent again
+        recorder.held[0](Done((), 7))
+        assert await task == Done((), 7)
+
+
+async def test_a_node_of_another_cluster_refuses_with_a_sentence() -> None:
+    async with serving(Recorder()) as (_, address), connecting(address, "other") as client:
+        with pytest.raises(CallFailed, match="belongs to cluster c-1, not to other") as caught:
+            await client.call("echo", OpenSession("r"), 5)
+        assert not caught.value.sent
+
+
+async def greet(address: Address, hello: bytes) -> bytes:
+    """What the node answers to `hello` before it closes the connection."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    answer = b""
+    with suppress(ConnectionError):  # closing with unread bytes resets the connection
+        writer.write(hello)
+        async with asyncio.timeout(10):
+            while data := await reader.read(65_536):
+                answer += data
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("hello", "reason"),
+    [
+        (Hello(PROTOCOL_VERSION + 1, CLUSTER, "client", "r"), "speaks version 1"),
+        (Hello(PROTOCOL_VERSION, CLUSTER, "peer", "n9"), "knows no node n9"),
+        (Hello(PROTOCOL_VERSION, CLUSTER, "guest", "r"), "neither client nor peer"),
+    ],
+)
+async def test_a_wrong_greeting_is_refused(hello: Hello, reason: str) -> None:
+    async with serving(Recorder()) as (_, address):
+        answer = await greet(address, encode_frame(msgspec.msgpack.encode(hello)))
+    refused = msgspec.msgpack.decode(answer[4:], type=Refused)
+    assert reason in refused.reason
+
+
+WELCOMED = encode_frame(msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, CLUSTER, "client", "r")))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        struct.pack(">I", 0xFFFFFFFF) + b"x" * 100,
+        encode_frame(b"\xc1 not msgpack"),
+        WELCOMED + struct.pack(">I", 9 * 1024 * 1024),
+        WELCOMED + encode_frame(msgspec.msgpack.encode(["request", "one"])),
+    ],
+)
+async def test_garbage_closes_that_connection_and_is_logged_once(
+    garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with serving(Recorder()) as (_, address), connecting(address) as client:
+            for _ in range(3):
+                await greet(address, garbage)
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+    assert len(caplog.records) == 1
+    assert "does not speak the node protocol" in caplog.text
+
+
+async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "OUTSTANDING_MAX", 8)
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as other:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(WELCOMED)
+        await reader.readexactly(4)
+        body = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r" * 200_000)))
+
+        async def flood() -> None:
+            for number in range(400):
+                request = Request(number, "held", 60_000, body)
+                writer.write(encode_frame(msgspec.msgpack.encode(request)))
+                await writer.drain()
+
+        task = asyncio.create_task(flood())
+        await recorder.until(lambda: len(recorder.held) >= 8)
+        assert isinstance(await other.call("echo", OpenSession("r"), 5), Done)
+        assert len(recorder.held) < 400  # 80 MB stay with the sender
+        assert not task.done()
+        for number in range(400):  # answers are given again: so are requests read
+            await recorder.until(partial(recorder.holds, number + 1))
+            recorder.held[number](Done((), 1))
+        await task
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_an_answer_over_the_limit_of_a_frame_becomes_an_error() -> None:
+    async with serving(Recorder()) as (_, address), connecting(address) as client:
+        answer = await client.call("huge", OpenSession("r"), 5)
+        assert isinstance(answer, SqlFailure)
+        assert answer.sqlstate == "54000"
+
+
+async def test_only_loopback_is_bound() -> None:
+    with pytest.raises(ListenError, match="only loopback is safe"):
+        async with serving(Recorder(), Address("0.0.0.0", 0)):
+            pass
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    async with serving(Recorder()) as (_, address):
+        with pytest.raises(ListenError, match=f"cannot listen on {address}: the port is in use"):
+            async with serving(Recorder(), address):
+                pass
+
+
+async def test_a_stopping_node_answers_busy() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (server, address), connecting(address) as client:
+        await client.call("echo", OpenSession("r"), 5)
+        server.refuse_requests()
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Busy)
+
+
+def envelope(round_: int, size: int = 0) -> Envelope:
+    entries = (LogEntry(1, bytes(size)),) if size else ()
+    return Envelope("g", AppendRequest(1, 2, 1, 0, 0, 0, round_, entries))
+
+
+@asynccontextmanager
+async def peers_of(address: Address, node: str = "n2") -> AsyncIterator[Peers]:
+    peers = Peers(
+        node=node,
+        cluster_id=CLUSTER,
+        addresses={"n1": address},
+        rng=random.Random(7),
+        no_progress_s=0.5,
+    )
+    peers.start()
+    try:
+        yield peers
+    finally:
+        await peers.close()
+
+
+async def sent_until_received(peers: Peers, recorder: Recorder, message: Envelope) -> None:
+    """What is sent while there is no connection is dropped: so send until it arrives."""
+    async with asyncio.timeout(10):
+        while not any(message in batch.envelopes for batch in recorder.batches):
+            if peers.connected():
+                peers.send("n1", [message])
+            await asyncio.sleep(0.005)
+
+
+async def test_peers_deliver_in_order_and_dial_again_after_a_loss() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (server, address), peers_of(address) as peers:
+        await sent_until_received(peers, recorder, envelope(1))
+        for number in range(2, 100):
+            peers.send("n1", [envelope(number), envelope(number, size=10_000)])
+        await recorder.until(lambda: envelope(99) in recorder.batches[-1].envelopes)
+        seen = [e.message for batch in recorder.batches for e in batch.envelopes]
+        rounds = [m.round for m in seen if isinstance(m, AppendRequest)]
+        assert rounds == sorted(rounds)
+        for connection in list(server.connections):
+            connection.abort()
+        await sent_until_received(peers, recorder, envelope(100))
+
+
+async def test_a_batch_over_the_limit_of_a_frame_is_split() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), peers_of(address) as peers:
+        await sent_until_received(peers, recorder, envelope(1))
+        peers.send("n1", [envelope(number, size=1_000_000) for number in range(2, 14)])
+        await recorder.until(
+            lambda: any(envelope(13, 1_000_000) in b.envelopes for b in recorder.batches)
+        )
+        assert sum(len(batch.envelopes) for batch in recorder.batches) >= 13
+
+
+async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again() -> None:
+    """It accepts and welcomes, then never reads: its buffers fill, and progress ends."""
+    async with unresponsive_node(deaf=True) as (address, connections), peers_of(address) as peers:
+        first = await connections.get()
+        async with asyncio.timeout(10):
+            while connections.empty():
+                if peers.connected():
+                    peers.send("n1", [envelope(1, size=100_000)])
+                await asyncio.sleep(0.002)
+        await first.close()
+
+
+def _tee(
+    first: Callable[[logging.LogRecord], None], second: Callable[[logging.LogRecord], None]
+) -> Callable[[logging.LogRecord], None]:
+    def both(record: logging.LogRecord) -> None:
+        first(record)
+        second(record)
+
+    return both
+
+
+async def test_an_unreachable_peer_is_logged_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complained: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
+    monkeypatch.setattr("nodes.peers.COMPLAINT_AFTER_S", 0)
+    monkeypatch.setattr(caplog.handler, "emit", _tee(caplog.handler.emit, complained.put_nowait))
+    address = Address("127.0.0.1", free_ports(1)[0])
+    recorder = Recorder()
+    with caplog.at_level(logging.WARNING):
+        async with peers_of(address) as peers:
+            await complained.get()
+            async with serving(recorder, address):
+                await sent_until_received(peers, recorder, envelope(1))
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.startswith("cannot reach node n1")
+    assert second == "node n1 is reachable again"
+
+
+def test_ports_are_distinct_and_below_the_outgoing_range() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    file = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if file.exists():
+        assert max(ports) < int(file.read_text(encoding="ascii").split()[0])
