@@ -1,0 +1,287 @@
+"""Delivers one request at a time to whoever leads its group, until somebody answers it.
+
+It knows groups, nodes and time; of a request's meaning only this: every body is safe to send
+again (a read changes nothing, a write is applied once per (session, seq), a fence twice is a
+fence, and a session opened twice is one that expires unused). So whatever does not answer is
+asked again, or another replica is, until the caller's time is over. What a caller has to know
+to judge an answer is whether an earlier copy may still take effect; that is the second
+argument of `done`, called *doubt* here:
+
+    delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
+
+A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
+ended. A copy whose connection was lost, or that was in the log when its leader lost office
+(UnknownOutcome), has not: it may sit in a socket's buffer or in a log and apply later.
+
+Finding the leader: a round asks the believed leader, then each other replica once, following
+hints to replicas not yet asked in this round (two nodes that name each other do not make a
+loop); between rounds a small capped pause with jitter. A node that cannot be reached is
+suspect: requests do not wait for it, a status request of its own tries it in the background
+(dialing a partitioned node takes a second, an election less than half of one). The first
+answer of a new leader wakes all that pause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from nodes.client import ConnectionLost, NodeClient, NotSent
+from nodes.client import Outcome as ClientOutcome
+from nodes.config import ClusterConfig
+from nodes.protocol import (
+    Aborted,
+    AnswerNotKept,
+    Busy,
+    Done,
+    GetStatus,
+    NoSuchGroup,
+    NotLeader,
+    Opened,
+    RequestBody,
+    ResponseBody,
+    SqlFailure,
+    Stale,
+    Status,
+    UnknownOutcome,
+    UnknownSession,
+)
+
+__all__ = ["GaveUp", "Answer", "Delivered", "Delivery"]
+
+PAUSE_S_MIN: Final = 0.005
+"""First pause after a round in which no replica took the request."""
+
+PAUSE_S_MAX: Final = 0.1
+"""Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
+
+KNOCK_TIMEOUT_S: Final = 1.0
+"""How long a suspect node may take to answer the status request that tries it."""
+
+
+@dataclass(frozen=True)
+class GaveUp:
+    """The time was over, or the router was closed, before anybody answered."""
+
+    reason: str  # what the last attempt met
+
+
+Answer: TypeAlias = ResponseBody | GaveUp
+Delivered: TypeAlias = Callable[[Answer, bool], None]
+
+_FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Stale, UnknownSession))
+"""Answers of a leader about the request itself; everything else is about who should get it."""
+
+
+class _Contact:
+    """A node as this router sees it."""
+
+    __slots__ = ("client", "knocking", "name", "suspect")
+
+    def __init__(self, name: str, client: NodeClient) -> None:
+        self.name = name
+        self.client = client
+        self.suspect = False  # the last attempt to reach it failed
+        self.knocking = False  # a status request is trying it
+
+
+class _Group:
+    """Who replicates a group, who is believed to lead it, and which calls pause for a leader."""
+
+    __slots__ = ("contacts", "leader", "name", "pausing", "trouble")
+
+    def __init__(self, name: str, contacts: tuple[_Contact, ...]) -> None:
+        self.name = name
+        self.contacts = contacts
+        self.leader: _Contact | None = contacts[0]
+        self.pausing: dict[_Call, asyncio.Handle] = {}
+        self.trouble = ""
+
+
+class _Call:
+    """One request until its answer."""
+
+    __slots__ = ("asked", "body", "contact", "done", "doubt", "group", "rounds", "until")
+
+    def __init__(self, group: _Group, body: RequestBody, until: float, done: Delivered) -> None:
+        self.group = group
+        self.body = body
+        self.until = until
+        self.done = done
+        self.contact = group.contacts[0]  # whom the last copy was sent to
+        self.asked: list[_Contact] = []  # in this round
+        self.rounds = 0
+        self.doubt = False  # an earlier copy may still take effect
+
+
+class Delivery:
+    """Connections to all nodes of a cluster, and what is known of its leaders.
+
+    Used from one event loop, which must be running when it is made.
+    """
+
+    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._rng = rng
+        self._closed = False
+        self._contacts = {
+            node.name: _Contact(
+                node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
+            )
+            for node in config.nodes.values()
+        }
+        self._groups = {
+            group.name: _Group(group.name, tuple(self._contacts[r.node] for r in group.replicas))
+            for group in config.groups.values()
+        }
+
+    # ------------------------------------------------------------------ public
+
+    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> None:
+        """Deliver `body`; `done` is called exactly once, never from within this call."""
+        call = _Call(self._groups[group], body, until, done)
+        leader = call.group.leader
+        left = until - self._loop.time()
+        if leader is not None and not leader.suspect and left > 0 and not self._closed:
+            call.contact = leader
+            leader.client.request(group, body, timeout_s=left, done=partial(self._answered, call))
+        else:
+            self._pause(call, 0.0)
+
+    def trouble(self, group: str) -> str:
+        """What the last failed attempt to reach the group's leader met, in words."""
+        return self._groups[group].trouble
+
+    def leader(self, group: str) -> str | None:
+        """Name of the node believed to lead `group`."""
+        leader = self._groups[group].leader
+        return leader.name if leader is not None else None
+
+    async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
+        """What each node says of itself; None if it does not answer in time."""
+
+        async def ask(contact: _Contact) -> Status | None:
+            try:
+                answer = await contact.client.call("", GetStatus(), timeout_s)
+            except ConnectionError:
+                return None
+            return answer if isinstance(answer, Status) else None
+
+        answers = await asyncio.gather(*map(ask, self._contacts.values()))
+        return dict(zip(self._contacts, answers, strict=True))
+
+    async def close(self) -> None:
+        """End every call with GaveUp and close the connections."""
+        self._closed = True
+        for group in self._groups.values():
+            for call, handle in list(group.pausing.items()):
+                handle.cancel()
+                self._try(call)
+        await asyncio.gather(*(contact.client.close() for contact in self._contacts.values()))
+
+    # ------------------------------------------------------------------ one attempt
+
+    def _try(self, call: _Call) -> None:
+        """Send a copy to the best replica not asked in this round; pause if there is none."""
+        group = call.group
+        group.pausing.pop(call, None)
+        left = call.until - self._loop.time()
+        if self._closed:
+            call.done(GaveUp("the router was closed"), call.doubt)
+        elif left <= 0:
+            call.done(GaveUp(group.trouble or "the time was over"), call.doubt)
+        elif (contact := self._pick(call)) is not None:
+            call.contact = contact
+            contact.client.request(
+                group.name, call.body, timeout_s=left, done=partial(self._answered, call)
+            )
+        else:
+            call.asked.clear()
+            longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
+            call.rounds += 1
+            for contact in group.contacts:
+                if contact.suspect:
+                    self._knock(contact)
+            self._pause(call, min(left, longest * self._rng.uniform(0.5, 1.0)))
+
+    @staticmethod
+    def _pick(call: _Call) -> _Contact | None:
+        leader = call.group.leader
+        if leader is not None and not leader.suspect and leader not in call.asked:
+            return leader
+        for contact in call.group.contacts:
+            if not contact.suspect and contact not in call.asked:
+                return contact
+        return None
+
+    def _pause(self, call: _Call, seconds: float) -> None:
+        call.group.pausing[call] = self._loop.call_later(seconds, self._try, call)
+
+    def _answered(self, call: _Call, outcome: ClientOutcome) -> None:
+        if type(outcome) in _FINAL:
+            group = call.group
+            if group.leader is not call.contact:
+                self._found(group, call.contact)
+            call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
+        else:
+            self._not_taken(call, outcome)
+
+    def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
+        group, contact = call.group, call.contact
+        call.asked.append(contact)
+        hint: str | None = None
+        match outcome:
+            case NotLeader(leader=hint):
+                group.trouble = f"{contact.name} does not lead it"
+                if hint:
+                    group.trouble += f" and believes that {hint} does"
+            case NoSuchGroup():
+                group.trouble = f"{contact.name} has no replica of it"
+            case Busy(reason=reason):
+                group.trouble = f"{contact.name} is busy: {reason}"
+            case UnknownOutcome(reason=reason):
+                call.doubt = True
+                group.trouble = f"{contact.name} lost its office: {reason}"
+            case ConnectionLost(reason=reason):
+                call.doubt = True
+                group.trouble = reason
+            case NotSent(reason=reason):
+                group.trouble = reason
+            case _:
+                call.doubt = True
+                group.trouble = f"{contact.name} answered with {type(outcome).__name__}"
+        contact.suspect = not contact.client.connected
+        if isinstance(outcome, Busy):
+            # The leader has no room: pause, for the others would only send us back to it.
+            call.asked.extend(group.contacts)
+        else:
+            if group.leader is contact:
+                group.leader = None
+            if hint is not None and group.leader is None:
+                group.leader = next(
+                    (c for c in group.contacts if c.name == hint and c not in call.asked), None
+                )
+        self._try(call)
+
+    def _found(self, group: _Group, leader: _Contact) -> None:
+        """Somebody answers as a leader does: let those that pause go to it at once."""
+        group.leader = leader
+        for call, handle in group.pausing.items():
+            handle.cancel()
+            call.asked.clear()
+            group.pausing[call] = self._loop.call_soon(self._try, call)
+
+    def _knock(self, contact: _Contact) -> None:
+        if contact.knocking:
+            return
+        contact.knocking = True
+
+        def answered(_outcome: ClientOutcome) -> None:
+            contact.knocking = False
+            contact.suspect = not contact.client.connected
+
+        contact.client.request("", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=answered)

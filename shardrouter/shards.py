@@ -1,0 +1,525 @@
+"""Reads and exactly-once writes on shards, each with one definite or honest outcome.
+
+It knows groups, sessions of exactly-once commands, deadlines and what answers mean; it knows
+no SQL, no catalog and no clients. One deadline comes in (a time of the event loop's clock) and
+is only passed down. The core is callbacks, no task per statement; `read` and `write` are the
+same for code that awaits. `done` is called exactly once, never from within `submit_*`, with
+
+    Done           it happened; for a write exactly once
+    Stale          it has not happened and never will under this command: a guard failed.
+                   Read the catalog again, plan again, submit again
+    RouterError    .definite says whether it can still have happened
+
+Outcome rules (DESIGN section 8). *doubt* means that an earlier copy of the command may still
+take effect (see shardrouter.delivery); the same (session, seq) is sent until `deadline` less a
+margin, in which FENCE settles what is in doubt.
+
+    answer to a write      no doubt                         doubt
+    Done                   success                          success (same seq: applied once)
+    SqlFailure             that error                       FENCE decides; if fenced, that error
+    Stale                  Stale                            FENCE decides; if fenced, Stale
+    UnknownSession         new session, new seq, go on      08007
+    AnswerNotKept          08007, saying it is committed    the same
+    time over              57014                            FENCE decides; if fenced, 57014
+
+- SqlFailure with a doubt is not yet the outcome: a leader refuses what does not compile in its
+  *present* state, where an earlier copy may have been applied before, say, a DROP TABLE.
+- UnknownSession without a doubt: commands of an unknown session are never applied, and the
+  refused copy was the only one that ever existed, so the command certainly had no effect and
+  may go out under another session. With a doubt the earlier copy may have been applied while
+  the session was still known; nobody can tell any more.
+- AnswerNotKept: only a repeat of a write whose rows were over 4 KiB gets it. Success is known,
+  the rows and counts are not. It must not look like a failure that one may repeat, nor can it
+  look like a success with a wrong count; hence 08007, whose detail says that it is committed.
+- A fence that is not answered by the deadline leaves the outcome unknown: 08007.
+- A read changes nothing: any copy may be repeated and its time being over is definite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+from nodes.config import ClusterConfig
+from nodes.protocol import (
+    ENTRY_BYTES_MAX,
+    Aborted,
+    AnswerNotKept,
+    Done,
+    Fence,
+    Guard,
+    Opened,
+    OpenSession,
+    Read,
+    SessionId,
+    SetVersion,
+    SqlFailure,
+    Stale,
+    Statement,
+    Status,
+    UnknownSession,
+    Write,
+)
+from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.errors import (
+    DeadlineExceeded,
+    NotSupported,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+from shardrouter.window import SeqWindow
+
+__all__ = ["Outcome", "Shards"]
+
+WAITING_MAX: Final = 4096
+"""Writes of one shard that wait for a session or a free seq; more answer 53300."""
+
+FENCE_SHARE: Final = 0.2
+"""Share of a write's time that is kept for settling its outcome by FENCE ..."""
+
+FENCE_S_MAX: Final = 1.0
+"""... and the most that is kept: a fence takes one round trip and one commit."""
+
+Outcome: TypeAlias = Done | Stale | RouterError
+Settled: TypeAlias = Callable[[Outcome], None]
+
+
+class Shards:
+    """All groups of one cluster, `meta` among them, through one connection to each node.
+
+    Used from one event loop, which must be running when it is made. `name` is this router's
+    name in the nodes' logs.
+    """
+
+    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._delivery = Delivery(config, name=name, rng=rng)
+        self._lanes = {group: _Lane(group) for group in config.groups}
+        self._closed = False
+
+    # ------------------------------------------------------------------ reads
+
+    def submit_read(
+        self,
+        group: str,
+        statements: tuple[Statement, ...],
+        guards: tuple[Guard, ...],
+        quick: bool,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        """Read-only statements, linearizable, in one state of one group."""
+        self._delivery.send(
+            group, Read(statements, guards, quick), deadline, partial(_read_answered, group, done)
+        )
+
+    async def read(
+        self,
+        group: str,
+        statements: tuple[Statement, ...],
+        guards: tuple[Guard, ...] = (),
+        *,
+        quick: bool = False,
+        deadline: float,
+    ) -> Done | Stale:
+        """`submit_read`, awaited. Raises RouterError."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.submit_read(group, statements, guards, quick, deadline, partial(_resolve, future))
+        return _returned(await future)
+
+    # ------------------------------------------------------------------ writes
+
+    def submit_write(
+        self,
+        group: str,
+        statements: tuple[Statement, ...],
+        guards: tuple[Guard, ...],
+        sets: tuple[SetVersion, ...],
+        quick: bool,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        """A unit of commit on one group: all statements or none, exactly once."""
+        left = deadline - self._loop.time()
+        write = _Write(self, self._lanes[group], statements, guards, sets, quick, deadline, done)
+        write.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
+        if _size(statements) > ENTRY_BYTES_MAX:
+            error = StatementError(
+                f"the statement and its parameters are larger than {ENTRY_BYTES_MAX} bytes",
+                sqlstate="54000",
+                hint="Split it into smaller statements.",
+            )
+            self._loop.call_soon(done, error)
+        elif left <= 0 or self._closed:
+            self._loop.call_soon(done, self._too_late(group))
+        else:
+            self._start(write)
+
+    async def write(
+        self,
+        group: str,
+        statements: tuple[Statement, ...],
+        guards: tuple[Guard, ...] = (),
+        sets: tuple[SetVersion, ...] = (),
+        *,
+        quick: bool = False,
+        deadline: float,
+    ) -> Done | Stale:
+        """`submit_write`, awaited. Raises RouterError. Cancelling the wait does not end the
+        write: it may have left."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.submit_write(
+            group, statements, guards, sets, quick, deadline, partial(_resolve, future)
+        )
+        return _returned(await future)
+
+    # ------------------------------------------------------------------ the rest
+
+    def leader(self, group: str) -> str | None:
+        """Name of the node believed to lead `group`."""
+        return self._delivery.leader(group)
+
+    async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
+        """What each node says of itself; None if it does not answer in time."""
+        return await self._delivery.statuses(timeout_s)
+
+    async def close(self) -> None:
+        """End all that runs, each with its honest outcome, and close the connections."""
+        self._closed = True
+        for lane in self._lanes.values():
+            while lane.queue:
+                self._expire(lane.queue[0])
+        await self._delivery.close()
+
+    # ------------------------------------------------------------------ sessions and seqs
+
+    def _start(self, write: _Write) -> None:
+        """Send the first copy under a new seq, or wait for one."""
+        lane = write.lane
+        session = lane.session
+        if session is not None and not lane.queue:
+            seq = session.window.open()
+            if seq is not None:
+                self._send(write, session, seq)
+                return
+        if len(lane.queue) >= WAITING_MAX:
+            error = Unavailable(
+                f"too many statements wait for {lane.group}",
+                sqlstate="53300",
+                hint="Repeat it later, from fewer connections.",
+            )
+            self._loop.call_soon(write.done, error)
+            return
+        lane.queue.append(write)
+        write.timer = self._loop.call_at(write.fence_at, self._expire, write)
+        if session is None:
+            self._open(lane)
+
+    def _send(self, write: _Write, session: _Session, seq: int) -> None:
+        write.session, write.seq = session, seq
+        body = Write(
+            session.id,
+            seq,
+            session.window.watermark,
+            write.statements,
+            write.guards,
+            write.sets,
+            write.quick,
+        )
+        self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
+
+    def _expire(self, write: _Write) -> None:
+        """The time of a write that waits in the queue is over."""
+        self._drop(write, self._too_late(write.lane.group))
+
+    def _drop(self, write: _Write, error: RouterError) -> None:
+        """End a write that waits in the queue: nothing of it was ever sent."""
+        write.lane.queue.remove(write)
+        assert write.timer is not None
+        write.timer.cancel()
+        write.done(error)
+
+    def _open(self, lane: _Lane) -> None:
+        """Open a session of `lane` for the writes that wait; a lost answer costs the group one
+        session that expires unused."""
+        if not lane.opening and lane.queue:
+            lane.opening = True
+            until = max(write.fence_at for write in lane.queue)
+            self._delivery.send(
+                lane.group, OpenSession(self._name), until, partial(self._opened, lane)
+            )
+
+    def _opened(self, lane: _Lane, answer: Answer, _doubt: bool) -> None:
+        lane.opening = False
+        if isinstance(answer, Opened):
+            lane.session = _Session(answer.session)
+            self._drain(lane)
+            return
+        now = self._loop.time()
+        for write in list(lane.queue):
+            if isinstance(answer, SqlFailure):
+                self._drop(write, _error(answer))
+            elif self._closed or write.fence_at <= now:
+                self._expire(write)
+        self._open(lane)
+
+    def _drain(self, lane: _Lane) -> None:
+        """Send what waits, as far as the session has room."""
+        while lane.queue and lane.session is not None:
+            seq = lane.session.window.open()
+            if seq is None:
+                return
+            write = lane.queue.popleft()
+            assert write.timer is not None
+            write.timer.cancel()
+            self._send(write, lane.session, seq)
+
+    # ------------------------------------------------------------------ outcomes
+
+    def _too_late(self, group: str) -> RouterError:
+        if self._closed:
+            return Unavailable("the router was closed", sqlstate="57P01")
+        return _time_over(group, self._delivery.trouble(group))
+
+    def answered(self, write: _Write, answer: Answer, doubt: bool) -> None:
+        """The answer to a copy of `write`; the table in the module's docstring."""
+        group = write.lane.group
+        match answer:
+            case SqlFailure() | Stale():
+                if doubt:
+                    self._fence(write, answer)
+                else:
+                    self._settle(write, _outcome(answer))
+            case UnknownSession():
+                if doubt:
+                    self._settle(write, _unknown(group, "its session has expired"))
+                else:
+                    self._renew(write)
+            case AnswerNotKept():
+                self._settle(write, _answer_lost(group))
+            case GaveUp(reason=reason):
+                if doubt:
+                    self._fence(write, answer)
+                else:
+                    self._settle(
+                        write,
+                        self._too_late(group) if self._closed else _time_over(group, reason),
+                    )
+            case Aborted():  # only a fence of this very seq can have said so
+                self._settle(write, _time_over(group, "the write was fenced off"))
+            case _:
+                self._settle(write, _unknown(group, f"the answer was {type(answer).__name__}"))
+
+    def _renew(self, write: _Write) -> None:
+        """The session is unknown and no copy of `write` can ever apply: use another session."""
+        lane, session = write.lane, write.session
+        assert session is not None
+        session.window.settle(write.seq)
+        if lane.session is session:
+            lane.session = None
+        if self._closed or write.fence_at <= self._loop.time():
+            write.done(self._too_late(lane.group))
+        else:
+            self._start(write)
+
+    def _fence(self, write: _Write, refusal: SqlFailure | Stale | GaveUp) -> None:
+        """Ask the log for the outcome of `write`, which an earlier copy may have had or have
+        yet; `refusal` is what its last copy met."""
+        session = write.session
+        assert session is not None
+        if self._closed:
+            self._settle(write, _unknown(write.lane.group, "the router was closed"))
+            return
+        body = Fence(session.id, write.seq, session.window.watermark)
+        self._delivery.send(
+            write.lane.group, body, write.deadline, partial(self._fenced, write, refusal)
+        )
+
+    def _fenced(
+        self, write: _Write, refusal: SqlFailure | Stale | GaveUp, answer: Answer, _doubt: bool
+    ) -> None:
+        group = write.lane.group
+        match answer:
+            case Done():
+                self._settle(write, answer)
+            case SqlFailure():  # the stored outcome: it was applied, and failed
+                self._settle(write, _error(answer))
+            case Aborted():  # nothing of it ever applies: what its last copy met is the outcome
+                if isinstance(refusal, GaveUp):
+                    self._settle(write, _time_over(group, f"{refusal.reason}; nothing was applied"))
+                else:
+                    self._settle(write, _outcome(refusal))
+            case AnswerNotKept():
+                self._settle(write, _answer_lost(group))
+            case GaveUp(reason=reason):
+                self._settle(write, _unknown(group, reason))
+            case _:
+                self._settle(write, _unknown(group, f"the fence met {type(answer).__name__}"))
+
+    def _settle(self, write: _Write, outcome: Outcome) -> None:
+        """The end of `write`: no copy of it will be sent again."""
+        session = write.session
+        assert session is not None
+        session.window.settle(write.seq)
+        lane = write.lane
+        if lane.queue and lane.session is session:
+            self._drain(lane)
+        write.done(outcome)
+
+
+class _Session:
+    """An exactly-once session as the group knows it, and its seqs."""
+
+    __slots__ = ("id", "window")
+
+    def __init__(self, session: SessionId) -> None:
+        self.id = session
+        self.window = SeqWindow()
+
+
+class _Lane:
+    """The writes of one group: their session, opened when first needed, and those that wait."""
+
+    __slots__ = ("group", "opening", "queue", "session")
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.session: _Session | None = None
+        self.opening = False
+        self.queue: deque[_Write] = deque()
+
+
+class _Write:
+    """A write from submission to `done`."""
+
+    __slots__ = (
+        "deadline",
+        "done",
+        "fence_at",
+        "guards",
+        "lane",
+        "quick",
+        "seq",
+        "session",
+        "sets",
+        "shards",
+        "statements",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        shards: Shards,
+        lane: _Lane,
+        statements: tuple[Statement, ...],
+        guards: tuple[Guard, ...],
+        sets: tuple[SetVersion, ...],
+        quick: bool,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        self.shards = shards
+        self.lane = lane
+        self.statements = statements
+        self.guards = guards
+        self.sets = sets
+        self.quick = quick
+        self.deadline = deadline
+        self.fence_at = deadline  # from here on no copy is sent, only fences
+        self.done = done
+        self.session: _Session | None = None
+        self.seq = 0
+        self.timer: asyncio.TimerHandle | None = None  # while it waits in the queue
+
+    def answered(self, answer: Answer, doubt: bool) -> None:
+        if type(answer) is Done:
+            self.shards._settle(self, answer)  # noqa: SLF001 -- one object in two halves
+        else:
+            self.shards.answered(self, answer, doubt)
+
+
+# --------------------------------------------------------------------------- answers as outcomes
+
+
+def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
+    match answer:
+        case Done() | Stale():
+            done(answer)
+        case SqlFailure():
+            done(_error(answer))
+        case GaveUp(reason=reason):
+            done(_time_over(group, reason))
+        case _:
+            done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
+
+
+def _outcome(refusal: SqlFailure | Stale) -> Outcome:
+    return refusal if isinstance(refusal, Stale) else _error(refusal)
+
+
+_SQLSTATE_CLASSES: Final[dict[str, type[RouterError]]] = {
+    "0A000": NotSupported,
+    "57014": DeadlineExceeded,
+    "57P03": Unavailable,
+    "53300": Unavailable,
+}
+
+
+def _error(failure: SqlFailure) -> RouterError:
+    kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
+    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail)
+    error.statement = failure.statement
+    return error
+
+
+def _time_over(group: str, trouble: str) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "canceling statement due to statement timeout",
+        detail=f"{group} did not answer in time: {trouble}." if trouble else "",
+    )
+
+
+def _unknown(group: str, reason: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the outcome of the write on {group} is not known",
+        detail=f"It was sent, and {reason}.",
+        hint="It may have been applied or may yet be: look before you repeat it.",
+    )
+
+
+def _answer_lost(group: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"the answer of the write on {group} is lost",
+        detail="The write is committed; its rows were too large to be kept for a repeat.",
+        hint="Do not repeat it; read the rows.",
+    )
+
+
+def _size(statements: tuple[Statement, ...]) -> int:
+    """Bytes of SQL and parameters, roughly: refuses what no frame could carry. The node checks
+    the exact size of the entry."""
+    size = 0
+    for statement in statements:
+        size += len(statement.sql)
+        for value in statement.parameters:
+            if type(value) is str or type(value) is bytes:
+                size += len(value)
+    return size
+
+
+def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _returned(outcome: Outcome) -> Done | Stale:
+    if isinstance(outcome, RouterError):
+        raise outcome
+    return outcome
