@@ -56,6 +56,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,
     "jepsen_like.clients": 1,
+    "jepsen_like.dispatch": 1,
+    "jepsen_like.spec": 1,
     "jepsen_like.adapters": 1,
     "jepsen_like.workloads": 1,
     "jepsen_like.faults": 1,
