@@ -1,0 +1,70 @@
+"""The two sides of a database under test: the value a test names, and the running thing.
+
+A host is what a partition keeps together: one process of the database, the router beside it
+if there are routers, and the clients bound to it. Whatever a process of host a sends to host b
+must go through the mesh's address for (a, b), or a cut is no cut; the faults verify that no
+byte of the database passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from jepsen_like.backends.proxy import Mesh
+from jepsen_like.clients import Client
+from jepsen_like.workloads.workload import Workload
+
+__all__ = ["DatabaseError", "RunningDatabase", "Database"]
+
+
+class DatabaseError(Exception):
+    """The database did not start, or not again; the message is a sentence that says why."""
+
+
+class RunningDatabase(Protocol):
+    """Started and answering. Every question is asked of the processes directly, not through
+    the mesh, so that it is answered during a cut too."""
+
+    async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
+        """Create what the workload needs and load its keys, as a client would."""
+
+    async def connect(self, host: str, workload: Workload, deadline_s: float) -> Client:
+        """A client of this host. Raises ClientError."""
+
+    async def leaders(self) -> Mapping[str, str]:
+        """Host that leads each group, by its own word; groups without a leader are left out."""
+
+    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+        """The group that holds each key."""
+
+    def pid(self, host: str) -> int:
+        """Process id of the host's database process, also while it is dead."""
+
+    async def answering_pid(self, host: str) -> int | None:
+        """The process id that answers at the host's address, by its own word; None: nobody."""
+
+    async def restart(self, host: str) -> None:
+        """Start the host's dead process again; returns when it listens. Raises DatabaseError."""
+
+    async def stop(self) -> None:
+        """End every process and wait for its end."""
+
+
+class Database(Protocol):
+    """What a test names: a value, from which a fresh database is started for every run."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+
+    def describe(self) -> dict[str, Any]:
+        """For the report: what it is made of."""
+
+    def versions(self) -> dict[str, str]: ...
+
+    async def start(
+        self, mesh: Mesh, directory: Path, say: Callable[[str], None]
+    ) -> RunningDatabase:
+        """Boot all hosts with their data under `directory`, their traffic through `mesh`.
+        Returns when every group has a leader; raises DatabaseError with nothing left running."""

@@ -1,0 +1,156 @@
+"""Clients: one connection each, one call in flight, every call ended by a deadline.
+
+A client never raises for what the database does: its answer is an outcome. The default is
+`info` (it may have happened, it may happen yet); `fail` only where nothing can have happened
+(DESIGN section 10). A read that failed is `fail`: it has no effect that could come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import asyncpg
+
+from jepsen_like.history import Outcome
+from jepsen_like.load import Call
+from jepsen_like.workloads.workload import SqlCall
+
+__all__ = ["Answer", "Client", "ClientError", "SqlClient", "outcome_of_error", "connect_sql"]
+
+HARNESS_GRACE_S: Final = 0.25
+"""How long after the database's own deadline the harness waits before it aborts: long enough
+for the database to answer that it gave up, short enough to free the connection."""
+
+CONNECT_TIMEOUT_S: Final = 2.0
+
+TRANSACTION_ABORTED: Final = "08007"
+"""SQLSTATE for "the outcome is unknown": indefinite whatever a list of definite codes says."""
+
+
+class ClientError(Exception):
+    """No connection, or data could not be loaded; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    outcome: Outcome
+    output: Any = None
+    error: str = ""
+
+
+class Client(Protocol):
+    """One connection. Used by one task at a time."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a call could be sent now."""
+
+    async def invoke(self, call: Call) -> Answer:
+        """Never raises for what the database does, and returns within the client's deadline."""
+
+    def abort(self) -> None:
+        """End the connection at once, without waiting for anybody."""
+
+
+def outcome_of_error(
+    error: Exception, *, is_read: bool, definite_codes: Collection[str]
+) -> Outcome:
+    """`fail` if nothing of the call has happened or ever will; else `info`.
+
+    A definite code is a whole SQLSTATE or its class (the first two characters).
+    """
+    if is_read:
+        return "fail"
+    code = getattr(error, "sqlstate", None)
+    if not isinstance(error, asyncpg.PostgresError) or code is None or code == TRANSACTION_ABORTED:
+        return "info"
+    return "fail" if code in definite_codes or code[:2] in definite_codes else "info"
+
+
+class SqlClient:
+    """A client of a database that speaks the PostgreSQL wire."""
+
+    def __init__(
+        self,
+        connection: asyncpg.Connection[asyncpg.Record],
+        to_sql: Callable[[Call], SqlCall],
+        *,
+        deadline_s: float,
+        definite_codes: Collection[str],
+    ) -> None:
+        self._connection = connection
+        self._to_sql = to_sql
+        self._timeout_s = deadline_s + HARNESS_GRACE_S
+        self._definite_codes = definite_codes
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._connection.is_closed()
+
+    async def invoke(self, call: Call) -> Answer:
+        sql = self._to_sql(call)
+        # Not asyncio.timeout: cancelling makes asyncpg dial again to send a CancelRequest, and
+        # wait for its answer. Aborting the connection ends the call where it waits.
+        alarm = asyncio.get_running_loop().call_later(self._timeout_s, self.abort)
+        try:
+            return Answer("ok", await self._run(sql))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            outcome = outcome_of_error(
+                exc, is_read=call.f == "read", definite_codes=self._definite_codes
+            )
+            return Answer(outcome, error=words_of(exc))
+        finally:
+            alarm.cancel()
+
+    async def _run(self, sql: SqlCall) -> Any:
+        if sql.answer == "value":
+            return await self._connection.fetchval(sql.text, *sql.arguments)
+        tag = await self._connection.execute(sql.text, *sql.arguments)
+        return int(tag.split()[-1]) > 0 if sql.answer == "changed" else None
+
+    async def load(self, sql: SqlCall) -> None:
+        """Run one statement before the test starts. Raises ClientError."""
+        try:
+            await self._run(sql)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+            raise ClientError(f"{sql.text}: {words_of(exc)}") from exc
+
+    def abort(self) -> None:
+        if not self._connection.is_closed():
+            self._connection.terminate()
+
+
+def words_of(error: Exception) -> str:
+    """An error for the history: its SQLSTATE if it has one, and its first line."""
+    code = getattr(error, "sqlstate", None)
+    text = str(error).split("\n", 1)[0] or type(error).__name__
+    return f"{code} {text}" if code and isinstance(error, asyncpg.PostgresError) else text
+
+
+async def connect_sql(
+    host: str,
+    port: int,
+    to_sql: Callable[[Call], SqlCall],
+    *,
+    user: str,
+    database: str,
+    deadline_s: float,
+    definite_codes: Collection[str],
+) -> SqlClient:
+    """A new connection whose statements have `deadline_s`. Raises ClientError."""
+    try:
+        connection = await asyncpg.connect(
+            host=host,
+            port=port,
+            user=user,
+            database=database,
+            ssl=False,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"statement_timeout": f"{round(deadline_s * 1000)}ms"},
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+        raise ClientError(f"no connection to {host}:{port}: {words_of(exc)}") from exc
+    return SqlClient(connection, to_sql, deadline_s=deadline_s, definite_codes=definite_codes)

@@ -1,0 +1,261 @@
+"""The open loop in action: planned arrivals become calls of clients, and calls become history.
+
+Each host has a fixed number of client slots. A slot holds one connection and one process
+number; after an answer of unknown outcome the number retires and the connection is aborted and
+replaced (the call may still be on its way in it). An arrival waits for a free slot until its
+deadline; after that it is `Unserved`, because whoever sent it would have given up.
+
+One event loop owns the clock and the history, so the order of records is the order of events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from jepsen_like.clients import Client, ClientError
+from jepsen_like.history import Operation, Unserved
+from jepsen_like.load import Arrival
+
+__all__ = ["Clock", "History", "Dispatcher"]
+
+RECONNECT_PAUSE_S: Final = 0.1
+"""Between two attempts to connect, so that a dead server is not hammered."""
+
+
+class Clock:
+    """Nanoseconds since the run began, monotonic."""
+
+    def __init__(self) -> None:
+        self._start_ns = time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return time.monotonic_ns() - self._start_ns
+
+    async def sleep_until(self, at_ns: int) -> None:
+        delay_s = (at_ns - self.now_ns()) / 1e9
+        if delay_s > 0:
+            await asyncio.sleep(delay_s)
+
+
+@dataclass
+class History:
+    """What happened so far; grows only at the end."""
+
+    operations: list[Operation] = field(default_factory=list)
+    unserved: list[Unserved] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """An arrival with its place on the run's clock."""
+
+    arrival: Arrival
+    scheduled_ns: int
+    expires_ns: int
+
+
+class _Lane:
+    """The arrivals of one host that wait for a slot, and the slots that wait for arrivals."""
+
+    def __init__(self, host: str, clock: Clock, history: History) -> None:
+        self.host = host
+        self._is_ending = False
+        self._clock = clock
+        self._history = history
+        self._waiting: deque[_Due] = deque()
+        self._idle: deque[asyncio.Future[_Due | None]] = deque()
+
+    @property
+    def is_over(self) -> bool:
+        """No arrival will come, and none that came still wants an answer."""
+        self._drop_expired()
+        return self._is_ending and not self._waiting
+
+    def offer(self, due: _Due) -> None:
+        self._drop_expired()
+        while self._idle:
+            slot = self._idle.popleft()
+            if not slot.done():
+                slot.set_result(due)
+                return
+        self._waiting.append(due)
+
+    async def take(self) -> _Due | None:
+        """The next arrival, or None when there will be no more."""
+        self._drop_expired()
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._is_ending:
+            return None
+        slot: asyncio.Future[_Due | None] = asyncio.get_running_loop().create_future()
+        self._idle.append(slot)
+        return await slot
+
+    def give_back(self, due: _Due) -> None:
+        """The slot that took it cannot send it; another may."""
+        self.offer(due)
+
+    def end(self) -> None:
+        self._is_ending = True
+        for slot in self._idle:
+            if not slot.done():
+                slot.set_result(None)
+        self._idle.clear()
+
+    def drop_all(self) -> None:
+        while self._waiting:
+            self._drop(self._waiting.popleft())
+
+    def _drop_expired(self) -> None:
+        # Bounds the queue: it never holds more than one deadline's worth of arrivals.
+        now = self._clock.now_ns()
+        while self._waiting and self._waiting[0].expires_ns <= now:
+            self._drop(self._waiting.popleft())
+
+    def _drop(self, due: _Due) -> None:
+        call = due.arrival.call
+        self._history.unserved.append(Unserved(due.scheduled_ns, self.host, call.f, call.key))
+
+
+class Dispatcher:
+    """The client slots of all hosts.
+
+        async with Dispatcher(...) as dispatcher:
+            await dispatcher.connect()
+            await dispatcher.run(arrivals, stop)
+
+    `run` may be called again: the slots keep their connections and process numbers.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[str], Awaitable[Client]],
+        *,
+        hosts: Sequence[str],
+        clients_per_host: int,
+        deadline_s: float,
+        clock: Clock,
+        history: History,
+    ) -> None:
+        self._connect = connect
+        self._deadline_ns = round(deadline_s * 1e9)
+        self._clock = clock
+        self._history = history
+        self._processes = 0
+        self._slots = {host: [_Slot() for _ in range(clients_per_host)] for host in hosts}
+
+    async def __aenter__(self) -> Dispatcher:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for slots in self._slots.values():
+            for slot in slots:
+                if slot.client is not None:
+                    slot.client.abort()
+
+    async def connect(self) -> None:
+        """Connect every slot, so that the load starts with all of them. Raises ClientError."""
+
+        async def connect_host(host: str) -> None:
+            for slot in self._slots[host]:
+                if slot.client is None:
+                    slot.client = await self._connect(host)
+
+        connecting = [asyncio.ensure_future(connect_host(host)) for host in self._slots]
+        try:
+            await asyncio.gather(*connecting)
+        finally:
+            for task in connecting:
+                task.cancel()
+            await asyncio.gather(*connecting, return_exceptions=True)
+
+    async def run(self, arrivals: Iterable[Arrival], stop: asyncio.Event | None = None) -> None:
+        """Send every arrival at its time, until the last or until `stop`; returns when every
+        call that was sent has its outcome."""
+        lanes = {host: _Lane(host, self._clock, self._history) for host in self._slots}
+        async with asyncio.TaskGroup() as tasks:
+            for host, slots in self._slots.items():
+                for slot in slots:
+                    tasks.create_task(self._work(lanes[host], slot))
+            try:
+                await self._pace(arrivals, lanes, stop)
+            finally:
+                for lane in lanes.values():
+                    lane.end()
+        for lane in lanes.values():
+            lane.drop_all()
+
+    async def _pace(
+        self, arrivals: Iterable[Arrival], lanes: dict[str, _Lane], stop: asyncio.Event | None
+    ) -> None:
+        start_ns = self._clock.now_ns()
+        for arrival in arrivals:
+            scheduled_ns = start_ns + arrival.at_ns
+            await self._clock.sleep_until(scheduled_ns)
+            if stop is not None and stop.is_set():
+                return
+            due = _Due(arrival, scheduled_ns, scheduled_ns + self._deadline_ns)
+            lanes[arrival.host].offer(due)
+
+    async def _work(self, lane: _Lane, slot: _Slot) -> None:
+        """One slot, until the lane ends."""
+        while True:
+            client = await self._connected(lane, slot)
+            if client is None:
+                return
+            due = await lane.take()
+            if due is None:
+                return
+            if not client.is_usable:
+                lane.give_back(due)  # the connection was lost while nothing was asked of it
+                continue
+            await self._perform(lane.host, slot, client, due)
+
+    async def _connected(self, lane: _Lane, slot: _Slot) -> Client | None:
+        """The slot's connection, made if need be; None if nothing needs it any more."""
+        while slot.client is None or not slot.client.is_usable:
+            if lane.is_over:
+                return None
+            try:
+                slot.client = await self._connect(lane.host)
+            except ClientError:
+                await asyncio.sleep(RECONNECT_PAUSE_S)  # arrivals meanwhile count as unserved
+        return slot.client
+
+    async def _perform(self, host: str, slot: _Slot, client: Client, due: _Due) -> None:
+        call = due.arrival.call
+        if slot.process is None:
+            slot.process = self._processes
+            self._processes += 1
+        sent_ns = self._clock.now_ns()
+        answer = await client.invoke(call)
+        self._history.operations.append(
+            Operation(
+                process=slot.process,
+                f=call.f,
+                key=call.key,
+                value=call.value,
+                outcome=answer.outcome,
+                output=answer.output,
+                scheduled_ns=due.scheduled_ns,
+                sent_ns=sent_ns,
+                returned_ns=self._clock.now_ns(),
+                node=host,
+                error=answer.error,
+            )
+        )
+        if answer.outcome == "info":
+            slot.process = None
+            client.abort()
+            slot.client = None
+
+
+@dataclass(eq=False)
+class _Slot:
+    client: Client | None = None
+    process: int | None = None

@@ -1,0 +1,34 @@
+"""What goes wrong, as values: `partition`, `kill`, `pause`, and `healthy` in between.
+
+faults=[
+    faults.healthy("4s"),
+    faults.partition(faults.isolate(leader_of("shard-1")), hold="10s", rest="5s"),
+    faults.kill(leader_of("shard-2"), hold="2s", rest="3s"),
+]
+"""
+
+from jepsen_like.faults.fault import Fault, Healthy, Site, draw, healthy, total_seconds
+from jepsen_like.faults.partitions import Partition, isolate, partition, split
+from jepsen_like.faults.processes import Kill, Pause, kill, pause
+from jepsen_like.faults.targets import Target, host, leader_of, one
+
+__all__ = [
+    "Fault",
+    "Site",
+    "draw",
+    "total_seconds",
+    "Healthy",
+    "healthy",
+    "Partition",
+    "partition",
+    "isolate",
+    "split",
+    "Kill",
+    "kill",
+    "Pause",
+    "pause",
+    "Target",
+    "leader_of",
+    "host",
+    "one",
+]
