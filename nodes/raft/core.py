@@ -394,10 +394,7 @@ class RaftCore:
         """AppendEntries (figure 3.1)."""
         log = self.log
         if message.term < self.term:
-            # An answer, not silence: a leader of an older term that ignores our requests for
-            # votes, because it hears its followers, learns from it that we are ahead, steps
-            # down, and we are not stuck for ever.
-            self._reject(message, hint_index=0)
+            self._refuse_old_leader(message)
             return
         if message.term > self.term or self.role is not Role.FOLLOWER:
             assert self._leadership is None or message.term > self.term, "two leaders in a term"
@@ -407,7 +404,7 @@ class RaftCore:
         self._timer.reset()
         previous = message.previous_index
         if not log.matches(previous, message.previous_term):
-            self._reject(message, log.last_index_with_term_up_to(message.previous_term, previous))
+            self._reject(message)
             return
         log.accept(previous, message.entries)
         match_index = previous + len(message.entries)
@@ -425,7 +422,9 @@ class RaftCore:
             )
         )
 
-    def _reject(self, message: AppendRequest, hint_index: int) -> None:
+    def _reject(self, message: AppendRequest) -> None:
+        """The logs do not match at the request's previous index; say where they still may."""
+        hint = self.log.last_index_with_term_up_to(message.previous_term, message.previous_index)
         self._outbox.messages_after.append(
             AppendResponse(
                 self.replica,
@@ -435,8 +434,22 @@ class RaftCore:
                 match_index=0,
                 round=message.round,
                 rejected_index=message.previous_index,
-                hint_index=hint_index,
-                hint_term=self.log.term(hint_index),
+                hint_index=hint,
+                hint_term=self.log.term(hint),
+            )
+        )
+
+    def _refuse_old_leader(self, message: AppendRequest) -> None:
+        """Tell a leader of an older term that we are ahead. It ignores our requests for votes
+        while it hears its followers; without this answer we would be stuck for ever.
+
+        The answer says nothing but our term. Above all not the request's round: rounds are
+        counted per term, and if the sender leads our term by now, an old term's round would
+        confirm reads of the new one that nobody was asked about.
+        """
+        self._outbox.messages_after.append(
+            AppendResponse(
+                self.replica, message.sender, self.term, success=False, match_index=0, round=0
             )
         )
 
