@@ -1,0 +1,133 @@
+"""What SQL may do on a node, whatever a router sent: an allow-list (DESIGN section 6).
+
+SQLite asks the authorizer while it compiles a statement. Allowed are reads and changes of
+user tables, functions whose answer is the same everywhere, and, in a command that also sets
+versions, CREATE and DROP of tables and indexes. The machine's own tables start with `_` and
+are as closed as SQLite's.
+
+Some things SQLite does not ask about and the text tells: `text_refusal`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import sqlite3
+from functools import lru_cache
+from typing import Final
+
+from nodes.functions import BUILTINS, FUNCTIONS, OVERRIDDEN
+
+__all__ = ["OWN", "DDL", "COMPILE", "Authorizer", "Mode", "text_refusal"]
+
+OWN: Final = "/*_own*/"
+DDL: Final = "/*_ddl*/"
+COMPILE: Final = "/*_compile*/EXPLAIN "
+"""Prefixes of the texts a node runs. sqlite3 caches compiled statements by text and SQLite
+asks only when it compiles, so what was compiled under one mode must never be found by another:
+a replica with a warm cache would obey where a restarted one refuses."""
+
+_FUNCTIONS: Final = BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS)
+
+
+class Mode(enum.Enum):
+    """Whose statement is compiled."""
+
+    OWN = enum.auto()  # the machine's
+    READ = enum.auto()
+    WRITE = enum.auto()
+    DDL = enum.auto()  # WRITE, and the schema
+
+
+_CHANGES: Final = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
+_SCHEMA: Final = frozenset(
+    {
+        sqlite3.SQLITE_CREATE_TABLE,
+        sqlite3.SQLITE_DROP_TABLE,
+        sqlite3.SQLITE_CREATE_INDEX,
+        sqlite3.SQLITE_DROP_INDEX,
+        sqlite3.SQLITE_REINDEX,  # asked by CREATE INDEX
+    }
+)
+_SCHEMA_TABLES: Final = frozenset({"sqlite_master", "sqlite_schema"})
+
+
+class Authorizer:
+    """The callback for `Connection.set_authorizer`. `mode` is set before each statement."""
+
+    __slots__ = ("_denied", "mode")
+
+    def __init__(self) -> None:
+        self.mode = Mode.OWN
+        self._denied: str | None = None
+
+    def __call__(
+        self,
+        action: int,
+        first: str | None,
+        second: str | None,
+        _database: str | None,
+        _trigger: str | None,
+    ) -> int:
+        if self.mode is Mode.OWN or self._is_allowed(action, first or "", second or ""):
+            return sqlite3.SQLITE_OK
+        self._denied = self._describe(action, first or "", second or "")
+        return sqlite3.SQLITE_DENY
+
+    def take_denied(self) -> str | None:
+        """What the last refused statement wanted, once."""
+        denied, self._denied = self._denied, None
+        return denied
+
+    def _is_allowed(self, action: int, first: str, second: str) -> bool:
+        if action == sqlite3.SQLITE_SELECT:
+            return True
+        if action == sqlite3.SQLITE_FUNCTION:
+            return second.lower() in _FUNCTIONS
+        if action == sqlite3.SQLITE_READ or (action in _CHANGES and self.mode is not Mode.READ):
+            # DDL also reads and writes the schema table; SQLite itself refuses a statement
+            # that names it.
+            if first.lower() in _SCHEMA_TABLES:
+                return self.mode is Mode.DDL
+            return not _is_closed(first)
+        if action in _SCHEMA and self.mode is Mode.DDL:
+            # An index made for UNIQUE carries SQLite's own name; its table is what counts.
+            return not _is_closed(second) and (
+                not _is_closed(first) or first.startswith("sqlite_autoindex_")
+            )
+        return False
+
+    @staticmethod
+    def _describe(action: int, first: str, second: str) -> str:
+        if action == sqlite3.SQLITE_FUNCTION:
+            return f"function {second}"
+        if action in _CHANGES or action in _SCHEMA or action == sqlite3.SQLITE_READ:
+            return f"access to {first}"
+        return "this kind of statement"
+
+
+def _is_closed(name: str) -> bool:
+    return name.startswith("_") or name.lower().startswith(("sqlite_", "pragma_"))
+
+
+_NOT_CODE: Final = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | --[^\n]* | /\*.*?\*/""",
+    re.VERBOSE | re.DOTALL,
+)
+_BREAKS_OUT: Final = re.compile(
+    r"\b(?:(?:insert|update)\s+or|on\s+conflict)\s+(?:rollback|fail)\b", re.IGNORECASE
+)
+
+
+@lru_cache(maxsize=1024)
+def text_refusal(sql: str) -> str | None:
+    """Why a text may not run, or None.
+
+    ON CONFLICT ROLLBACK ends the transaction of the whole batch, other commands' writes
+    included, and ON CONFLICT FAIL keeps half a statement; neither is asked of the authorizer.
+    """
+    if sql.startswith("/*_"):
+        return "a statement may not start with /*_"
+    if _BREAKS_OUT.search(_NOT_CODE.sub(" ", sql)):
+        return "OR ROLLBACK and OR FAIL are not allowed"
+    return None

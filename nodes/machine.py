@@ -1,0 +1,405 @@
+"""The state machine of one replica: committed entries in, a SQLite file and answers out.
+
+Everything an entry changes, and the fact that it was applied, is one SQLite transaction with
+the rest of its batch: user data, sessions and their answers, versions, applied index. After a
+crash the file is some earlier state of itself and the log goes on from there, so an entry is
+applied once whatever happened (DESIGN sections 5 and 8).
+
+What an entry does depends on the entry and the state alone, never on this machine: time and
+seed come with it, and an error is an answer only if every replica has it. Any other error
+rolls the batch back and raises ReplicaFault; the replica has to stop, for its next answer
+could differ from the others'.
+
+Threads: `apply` may run on a worker thread, one call at a time; everything else belongs to
+the event loop. Reads use connections of their own and see the last COMMIT.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Final
+
+import msgspec
+
+from nodes.authorizer import Mode
+from nodes.data_file import (
+    BEGIN_READ,
+    BEGIN_WRITE,
+    COMMIT,
+    LOOSE_TABLES,
+    READ_ANSWERS,
+    READ_APPLIED,
+    READ_SESSIONS,
+    READ_VERSION,
+    READ_VERSIONS,
+    RELEASE,
+    ROLLBACK,
+    ROLLBACK_TO,
+    SAVEPOINT,
+    WRITE_ANSWER,
+    WRITE_APPLIED,
+    WRITE_EXPIRED,
+    WRITE_SESSION,
+    WRITE_VERSION,
+    WRITE_WATERMARK,
+    Identity,
+    IdentityError,
+    file_path,
+    identify,
+)
+from nodes.engine import Committed
+from nodes.long_reads import LongReads
+from nodes.protocol import (
+    ENTRY_BYTES_MAX,
+    Aborted,
+    Done,
+    Entry,
+    EntryBody,
+    ExpireSessions,
+    Fence,
+    Guard,
+    OpenSession,
+    Read,
+    ResponseBody,
+    SessionId,
+    SqlFailure,
+    Stale,
+    Write,
+)
+from nodes.sessions import Sessions
+from nodes.sql_connection import Answer, Refused, SqlConnection
+
+__all__ = ["Machine", "ReplicaFault"]
+
+_COMPILED_MAX: Final = 1024
+"""Texts that `check` remembers as sound."""
+
+_ENTRY_ROOM: Final = 64
+"""What an Entry adds to the body it carries: time, seed, lengths."""
+
+_STATELESS: Final = frozenset({"42601", "42501", "42883", "08P01", "54000", "0A000", "22021"})
+"""What a text or its parameters are refused for in every state. A name that is unknown here
+may be created by an entry of the log that is not applied yet."""
+
+_decode_entry = msgspec.msgpack.Decoder(Entry).decode
+_decode_body = msgspec.msgpack.Decoder(EntryBody).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class ReplicaFault(Exception):
+    """This replica must stop; the message is a sentence that says why."""
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class Machine:
+    """One replica's state machine (`nodes.engine.StateMachine`).
+
+    machine = Machine.open(directory, group=..., replica=..., cluster_id=...)
+    answers = machine.apply([(index, term, data), ...])     from machine.applied + 1 on
+    answer = machine.read(read)                             on the event loop
+    await machine.close()
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        writer: SqlConnection,
+        name: str,
+        incarnation: int,
+        clock_us: Callable[[], int],
+        rng: Random,
+    ) -> None:
+        self._name = name  # of the replica, for messages
+        self._writer = writer
+        self._reader = SqlConnection(path, is_writer=False)
+        self._long_reads = LongReads(path)
+        self._clock_us = clock_us
+        self._rng = rng
+        self._compiled: set[str] = set()
+        self._fault: str | None = None
+        self._is_applying = False
+        # Copies of what the file holds, for speed. They follow the writer's transaction, not
+        # the last COMMIT: reads look into the file.
+        self._applied: int
+        self._applied, _ = writer.raw.execute(READ_APPLIED).fetchone()
+        self._versions: dict[str, int] = dict(writer.raw.execute(READ_VERSIONS).fetchall())
+        self._sessions = Sessions(incarnation)
+        self._sessions.restore(
+            writer.raw.execute(READ_SESSIONS).fetchall(),
+            writer.raw.execute(READ_ANSWERS).fetchall(),
+            self._applied,
+        )
+
+    @staticmethod
+    def open(
+        directory: Path,
+        *,
+        group: str,
+        replica: int,
+        cluster_id: str,
+        incarnation: int = 1,
+        clock_us: Callable[[], int] = _now_us,
+        rng: Random | None = None,
+    ) -> Machine:
+        """Open the replica's data file in `directory`, made if missing.
+
+        clock_us and rng give time and chance to reads only. Raises ReplicaFault if the file
+        is another replica's, of another format, or cannot be read.
+        """
+        path = file_path(directory)
+        name = f"replica {replica} of group {group}"
+        identity = Identity(
+            cluster_id=cluster_id, group=group, replica=replica, incarnation=incarnation
+        )
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            writer = SqlConnection(path, is_writer=True)
+            try:
+                identify(writer, path, identity)
+                return Machine(path, writer, name, incarnation, clock_us, rng or SystemRandom())
+            except BaseException:
+                writer.close()
+                raise
+        except IdentityError as exc:
+            raise ReplicaFault(str(exc)) from exc
+        except (sqlite3.Error, OSError) as exc:
+            raise ReplicaFault(f"{name}: {path} cannot be opened: {exc}.") from exc
+
+    @property
+    def applied(self) -> int:
+        """Index of the last entry whose effect a read sees."""
+        return self._applied
+
+    def is_quick(self, body: EntryBody) -> bool:
+        """Whether applying it is bounded work that may run on the event loop."""
+        return not isinstance(body, Write) or (body.quick and not body.sets)
+
+    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
+        """Sessions that no entry after log index `since` has used. A leader that noted its
+        applied index a session lifetime ago proposes to expire these."""
+        return self._sessions.idle(since)
+
+    async def close(self) -> None:
+        """Wait for what reads, and close the file. Not while `apply` runs."""
+        await self._long_reads.close()
+        self._fault = self._fault or f"{self._name} is closed."
+        self._reader.close()
+        self._writer.close()
+
+    def _failed(self, exc: BaseException) -> str:
+        """Remember that this replica has to stop; returns the sentence."""
+        self._fault = f"{self._name} stopped: {type(exc).__name__}: {exc}."
+        return self._fault
+
+    # ----------------------------------------------------------------------- applying
+
+    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
+        """Apply a batch in one transaction and answer each entry (None for a no-op).
+
+        Entries at or below `applied` are skipped: after a restart the log is handed out
+        again from where the driver knows. Raises ReplicaFault, with nothing of the batch
+        applied, if this replica has to stop.
+        """
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        if not batch or batch[-1][0] <= self._applied:
+            return [None] * len(batch)
+        execute = self._writer.raw.execute
+        self._is_applying = True
+        try:
+            execute(BEGIN_WRITE)
+            index = self._applied
+            answers: list[ResponseBody | None] = []
+            for entry_index, _, data in batch:
+                if entry_index <= index:
+                    answers.append(None)
+                    continue
+                index += 1
+                if entry_index != index:
+                    raise ReplicaFault(f"entry {index} is missing before {entry_index}")
+                answers.append(self._apply_entry(index, data) if data else None)
+            self._save_sessions()
+            execute(WRITE_APPLIED, (index, batch[-1][1]))
+            execute(COMMIT)
+            self._applied = index
+        except BaseException as exc:
+            # Memory is ahead of the file now, and stays so: this replica does not go on.
+            sentence = self._failed(exc)
+            try:
+                if self._writer.raw.in_transaction:
+                    execute(ROLLBACK)
+            except sqlite3.Error as second:
+                exc.add_note(f"rolling back failed as well: {second}")  # close() ends it
+            if isinstance(exc, Exception):
+                raise ReplicaFault(sentence) from exc
+            raise
+        finally:
+            self._is_applying = False
+        return answers
+
+    def _apply_entry(self, index: int, data: bytes) -> ResponseBody:
+        entry = _decode_entry(data)
+        body: EntryBody = _decode_body(entry.body)
+        match body:
+            case Write():
+                return self._apply_write(index, entry, body)
+            case Fence():
+                answer = self._sessions.recall(body.session, body.seq, body.watermark)
+                if answer is None:
+                    answer = Aborted()
+                    self._sessions.record(body.session, body.seq, body.watermark, answer, index)
+                return answer
+            case OpenSession():
+                return self._sessions.open(index, body.router)
+            case ExpireSessions():
+                self._sessions.expire(body.sessions)
+                return Done((), index)
+
+    def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:
+        answer = self._sessions.recall(write.session, write.seq, write.watermark)
+        if answer is not None:
+            return answer
+        for guard in write.guards:
+            have = self._versions.get(guard.object, 0)
+            if have != guard.version:
+                return Stale(guard.object, have, guard.version)
+        answer = self._run(index, entry, write)
+        self._sessions.record(write.session, write.seq, write.watermark, answer, index)
+        return answer
+
+    def _run(self, index: int, entry: Entry, write: Write) -> ResponseBody:
+        """All statements of the write, or none."""
+        writer = self._writer
+        execute = writer.raw.execute
+        mode = Mode.DDL if write.sets else Mode.WRITE
+        answer = Answer()
+        execute(SAVEPOINT)
+        try:
+            for statement in write.statements:
+                writer.run(statement, answer, entry.now_us, entry.seed, mode)
+            if write.sets:
+                self._set_versions(write)
+        except Refused as exc:
+            execute(ROLLBACK_TO)
+            execute(RELEASE)
+            return exc.failure
+        execute(RELEASE)
+        for change in write.sets:
+            self._versions[change.object] = change.version
+        return Done(tuple(answer.results), index)
+
+    def _set_versions(self, write: Write) -> None:
+        raw = self._writer.raw
+        loose = raw.execute(LOOSE_TABLES).fetchone()
+        if loose is not None:
+            raise Refused(
+                SqlFailure("0A000", f'table "{loose[0]}" must be STRICT and WITHOUT ROWID')
+            )
+        raw.executemany(WRITE_VERSION, [(change.object, change.version) for change in write.sets])
+
+    def _save_sessions(self) -> None:
+        changes = self._sessions.take_changes()
+        many = self._writer.raw.executemany
+        if changes.opened:
+            many(WRITE_SESSION, changes.opened)
+        if changes.expired:
+            for sql in WRITE_EXPIRED:
+                many(sql, changes.expired)
+        if changes.watermarks:
+            for sql in WRITE_WATERMARK:
+                many(sql, changes.watermarks)
+        if changes.answers:
+            many(WRITE_ANSWER, changes.answers)
+
+    # ----------------------------------------------------------------------- before proposing
+
+    def check(self, body: EntryBody) -> SqlFailure | None:
+        """What is wrong with an entry in every state, so that it need not enter the log.
+        Raises ReplicaFault if this replica has to stop."""
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        if not isinstance(body, Write):
+            return None
+        size = len(_encode(body)) + _ENTRY_ROOM
+        if size > ENTRY_BYTES_MAX:
+            return SqlFailure(
+                "54000",
+                f"the statement needs {size} bytes, the limit is {ENTRY_BYTES_MAX}",
+                0,
+                "Send it in smaller parts.",
+            )
+        mode = Mode.DDL if body.sets else Mode.WRITE
+        for ordinal, statement in enumerate(body.statements):
+            key = f"{mode.name} {statement.sql}"
+            if key in self._compiled:
+                continue
+            try:
+                self._reader.compile(statement, ordinal, mode)
+            except Refused as exc:
+                if exc.failure.sqlstate in _STATELESS:
+                    return exc.failure
+                continue
+            if len(self._compiled) >= _COMPILED_MAX:
+                self._compiled.clear()
+            self._compiled.add(key)
+        return None
+
+    # ----------------------------------------------------------------------- reading
+
+    def read(self, read: Read) -> ResponseBody:
+        """Run a quick read now, on the event loop, against the last COMMIT."""
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        reader = self._reader
+        answer = Answer()
+        now_us, seed = self._clock_us(), self._rng.getrandbits(63)
+        # One statement is a transaction of its own; `applied` cannot move while it runs here,
+        # unless a worker thread is applying.
+        is_single = len(read.statements) == 1 and not read.guards and not self._is_applying
+        try:
+            if is_single:
+                reader.run(read.statements[0], answer, now_us, seed, Mode.READ)
+                return Done(tuple(answer.results), self._applied)
+            reader.raw.execute(BEGIN_READ)
+            stale = self._stale(read.guards)
+            if stale is not None:
+                return stale
+            index: int = self._applied
+            if self._is_applying:
+                index = reader.raw.execute(READ_APPLIED).fetchone()[0]
+            for statement in read.statements:
+                reader.run(statement, answer, now_us, seed, Mode.READ)
+            return Done(tuple(answer.results), index)
+        except Refused as exc:
+            return exc.failure
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+        finally:
+            if not is_single and reader.raw.in_transaction:
+                reader.raw.execute(COMMIT)
+
+    def _stale(self, guards: Sequence[Guard]) -> Stale | None:
+        for guard in guards:
+            row = self._reader.raw.execute(READ_VERSION, (guard.object,)).fetchone()
+            have = 0 if row is None else row[0]
+            if have != guard.version:
+                return Stale(guard.object, have, guard.version)
+        return None
+
+    async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
+        """Run a read on its own connection and thread; SqlFailure 57014 after `timeout_s`."""
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        try:
+            return await self._long_reads.read(
+                read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
+            )
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc

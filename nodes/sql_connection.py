@@ -1,0 +1,238 @@
+"""A SQLite connection as a replica uses it: functions, authorizer and limits in place.
+
+It runs one routers' statement at a time and turns what comes of it into a result, or into
+`Refused` with PostgreSQL's error. Faults of the machine pass through as they are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from nodes.authorizer import COMPILE, DDL, Authorizer, Mode, text_refusal
+from nodes.functions import Environment, install
+from nodes.protocol import (
+    ANSWER_BYTES_MAX,
+    OutputColumn,
+    SqlFailure,
+    Statement,
+    StatementResult,
+    Value,
+)
+from nodes.sql_errors import SQL_ERRORS, as_result
+from nodes.values import encode_data_rows
+
+__all__ = ["Answer", "Refused", "ROW_CHUNK", "SqlConnection"]
+
+CACHED_STATEMENTS: Final = 512
+"""Compiled statements per connection: point statements then compile once."""
+
+WRITER_CACHE_KIB: Final = 1024
+READER_CACHE_KIB: Final = 512
+"""Page caches. Small: a node hosts many replicas, and the operating system caches too."""
+
+WAL_PAGES_MAX: Final = 1000
+WAL_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A commit checkpoints past so many frames; the -wal file is cut to this size afterwards."""
+
+LOCK_WAIT_S: Final = 1.0
+"""Nobody else writes to the file; this only bridges a process that is just ending."""
+
+VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Largest value or row SQLite builds. The same everywhere, for beyond it is an answer."""
+
+STATEMENT_BYTES_MAX: Final = 1024 * 1024
+PARAMETERS_MAX: Final = 65_535  # PostgreSQL's wire has 16 bits for their number
+
+ROW_CHUNK: Final = 256
+"""Rows fetched and encoded at once: bounds what a refused answer costs."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Refused(Exception):
+    """The statement failed as SQL does; `failure` is the answer."""
+
+    def __init__(self, failure: SqlFailure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class Answer:
+    """Collects the results of the statements of one unit, up to `ANSWER_BYTES_MAX` in all.
+
+    For each statement: take(rows) any number of times, then finish; or add_count.
+    """
+
+    __slots__ = ("_count", "_encoded", "_left", "_values", "results")
+
+    def __init__(self) -> None:
+        self.results: list[StatementResult] = []
+        self._left = ANSWER_BYTES_MAX
+        self._start()
+
+    def _start(self) -> None:
+        self._count = 0
+        self._encoded: list[bytes] = []
+        self._values: list[tuple[Value, ...]] = []
+
+    def take(self, rows: list[tuple[Value, ...]], columns: tuple[OutputColumn, ...]) -> None:
+        """Some rows of the current statement. Raises Refused if they are too many."""
+        self._count += len(rows)
+        if columns:
+            encoded = encode_data_rows(rows, columns)
+            self._encoded.append(encoded)
+            self._left -= len(encoded)
+        else:
+            self._values += rows
+            self._left -= len(_encode(rows))
+        if self._left < 0:
+            raise Refused(
+                SqlFailure(
+                    "54000",
+                    f"the answer is larger than {ANSWER_BYTES_MAX} bytes",
+                    len(self.results),
+                    "Add a LIMIT or a narrower WHERE.",
+                )
+            )
+
+    def finish(self) -> None:
+        """The current statement has ended; its rows are complete."""
+        self.results.append(
+            StatementResult(self._count, b"".join(self._encoded), tuple(self._values))
+        )
+        self._start()
+
+    def add_count(self, count: int) -> None:
+        """The current statement has ended; it returned no rows and changed `count`."""
+        self.results.append(StatementResult(count))
+
+
+class SqlConnection:
+    """One connection. Used by one thread at a time."""
+
+    def __init__(self, path: Path, *, is_writer: bool) -> None:
+        self._calculator = sqlite3.connect(":memory:", check_same_thread=False)
+        self.raw = sqlite3.connect(
+            path,
+            timeout=LOCK_WAIT_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=CACHED_STATEMENTS,
+        )
+        self._authorizer = Authorizer()
+        self._environment = Environment()
+        try:
+            self._configure(is_writer=is_writer)
+        except BaseException:
+            self.close()
+            raise
+
+    def _configure(self, *, is_writer: bool) -> None:
+        raw = self.raw
+        # The calculator only computes dates: one page is plenty.
+        self._calculator.execute("PRAGMA cache_size = 1").fetchall()
+        pragmas: tuple[str, ...] = (
+            "query_only = ON",
+            f"cache_size = -{READER_CACHE_KIB}",
+        )
+        if is_writer:
+            pragmas = (
+                "journal_mode = WAL",
+                "synchronous = NORMAL",  # the Raft log is what is durable
+                f"wal_autocheckpoint = {WAL_PAGES_MAX}",
+                f"journal_size_limit = {WAL_BYTES_MAX}",
+                f"cache_size = -{WRITER_CACHE_KIB}",
+            )
+        # A trusted schema may call our functions in its DEFAULTs and CHECKs.
+        for pragma in (*pragmas, "temp_store = MEMORY", "trusted_schema = ON"):
+            raw.execute(f"PRAGMA {pragma}").fetchall()
+        for limit, value in (
+            (sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
+            (sqlite3.SQLITE_LIMIT_SQL_LENGTH, STATEMENT_BYTES_MAX),
+            (sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX),
+            (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
+            (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
+        ):
+            raw.setlimit(limit, value)
+        install(raw, self._environment, self._calculator)
+        raw.set_authorizer(self._authorizer)
+
+    def close(self) -> None:
+        self.raw.close()
+        self._calculator.close()
+
+    # ----------------------------------------------------------------------- statements
+
+    def begin(self, statement: Statement, ordinal: int, now_us: int, seed: int, mode: Mode) -> str:
+        """Get ready for `statement`; returns the text to execute. Raises Refused."""
+        reason = text_refusal(statement.sql)
+        if reason is not None:
+            raise Refused(SqlFailure("42501", reason, ordinal))
+        for value in statement.parameters:
+            if value != value:  # NaN, which SQLite would store as NULL
+                raise Refused(SqlFailure("0A000", "NaN is not supported as a parameter", ordinal))
+        self._environment.begin(now_us, seed, ordinal)
+        self._authorizer.mode = mode
+        return DDL + statement.sql if mode is Mode.DDL else statement.sql
+
+    def end(self) -> None:
+        """The statement has ended, one way or the other."""
+        self._authorizer.mode = Mode.OWN
+
+    def refusal(self, error: BaseException, sql: str, ordinal: int) -> Refused | None:
+        """What `error` of the current statement is to the client; None: a fault."""
+        if isinstance(error, Refused):
+            return error
+        found = as_result(
+            error, sql, self._environment.take_error(), self._authorizer.take_denied()
+        )
+        if found is None:
+            return None
+        return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
+
+    def run(self, statement: Statement, answer: Answer, now_us: int, seed: int, mode: Mode) -> None:
+        """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
+        ordinal = len(answer.results)
+        sql = self.begin(statement, ordinal, now_us, seed, mode)
+        try:
+            changes = self.raw.total_changes
+            cursor = self.raw.execute(sql, statement.parameters)
+            if cursor.description is None:
+                count = cursor.rowcount
+                if count < 0:  # sqlite3 does not recognise WITH ... INSERT; DDL changes no rows
+                    count = self.raw.total_changes - changes if mode is Mode.WRITE else 0
+                answer.add_count(count)
+                return
+            try:
+                more = True
+                while more:
+                    rows = cursor.fetchmany(ROW_CHUNK)
+                    answer.take(rows, statement.columns)
+                    more = len(rows) == ROW_CHUNK
+            finally:
+                cursor.close()
+            answer.finish()
+        except SQL_ERRORS as exc:
+            refused = self.refusal(exc, statement.sql, ordinal)
+            if refused is None:
+                raise
+            raise refused from exc
+        finally:
+            self._authorizer.mode = Mode.OWN
+
+    def compile(self, statement: Statement, ordinal: int, mode: Mode) -> None:
+        """Compile a statement without running it. Raises Refused, or a fault."""
+        self.begin(statement, ordinal, 0, 0, mode)
+        try:
+            self.raw.execute(COMPILE + statement.sql, statement.parameters).close()
+        except SQL_ERRORS as exc:
+            refused = self.refusal(exc, statement.sql, ordinal)
+            if refused is None:
+                raise
+            raise refused from exc
+        finally:
+            self._authorizer.mode = Mode.OWN
