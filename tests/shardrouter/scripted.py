@@ -1,0 +1,171 @@
+"""Nodes whose answers a test writes down, behind the real server of the node protocol.
+
+Time is the test's: `AdvancingLoop` runs on the wall clock plus what the test has added, so
+that a deadline of ten seconds passes in no time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from nodes.config import Address, ClusterConfig, GroupConfig, NodeConfig, Replica
+from nodes.protocol import (
+    GetStatus,
+    Opened,
+    OpenSession,
+    PeerBatch,
+    Request,
+    RequestBody,
+    ResponseBody,
+    SessionId,
+    Status,
+)
+from nodes.server import Server
+from shardrouter.shards import Shards
+
+TIMEOUT_S: Final = 30.0
+"""A test that hangs fails after this long."""
+
+_bodies = msgspec.msgpack.Decoder(RequestBody)
+
+
+class AdvancingLoop(asyncio.SelectorEventLoop):
+    """The wall clock, which a test can put forward."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+
+def advance(seconds: float) -> None:
+    """Let time pass, for everything that looks at the loop's clock."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, AdvancingLoop)
+    loop.ahead_s += seconds
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        # Advancing the clock must not end the test: bound its steps by the wall clock.
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, AdvancingLoop)
+        task = asyncio.ensure_future(scenario)
+        start = loop.time() - loop.ahead_s
+        while not task.done():
+            await asyncio.wait({task}, timeout=1.0)
+            if loop.time() - loop.ahead_s - start > TIMEOUT_S:
+                task.cancel()
+        await task
+
+    with asyncio.Runner(loop_factory=AdvancingLoop) as runner:
+        runner.run(bounded())
+
+
+class Hold:
+    """No answer for now; `ScriptedNode.release` gives it."""
+
+
+class Cut:
+    """The connection is lost after the request has arrived."""
+
+
+Reply: TypeAlias = ResponseBody | type[Hold] | type[Cut]
+Script: TypeAlias = Callable[[str, RequestBody], Reply]
+
+
+class ScriptedNode:
+    """A listening node. It answers status requests by itself, opens sessions by itself unless
+    the script does, and everything else as `script(group, body)` says."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.script: Script | None = None
+        self.got: list[RequestBody] = []  # without status requests
+        self.held: list[Callable[[ResponseBody], None]] = []
+        self.arrived = asyncio.Event()
+        self.sessions = 0
+        self._server = Server(node=name, cluster_id="test", peers=(), handler=self)
+        self.address: Address
+
+    async def start(self) -> None:
+        self.address = await self._server.listen(Address("127.0.0.1", 0))
+
+    async def stop(self) -> None:
+        for connection in list(self._server.connections):
+            connection.abort()
+        await self._server.close()
+
+    def on_peer_batch(self, batch: PeerBatch) -> None:
+        raise AssertionError("a router is no peer")
+
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+        body = _bodies.decode(request.body)
+        if isinstance(body, GetStatus):
+            answer(Status(self.name, 1, ()))
+            return
+        self.got.append(body)
+        assert self.script is not None
+        reply = self.script(request.group, body)
+        if reply is Hold:
+            self.held.append(answer)
+        elif reply is Cut:
+            for connection in list(self._server.connections):
+                connection.abort()
+        else:
+            assert not isinstance(reply, type)
+            answer(reply)
+        self.arrived.set()
+
+    async def until_got(self, count: int) -> None:
+        """Wait until that many requests have arrived."""
+        while len(self.got) < count:
+            self.arrived.clear()
+            await self.arrived.wait()
+
+    def open_session(self) -> Opened:
+        self.sessions += 1
+        return Opened(SessionId(1, self.sessions))
+
+    def of(self, kind: type[RequestBody]) -> list[Any]:
+        return [body for body in self.got if isinstance(body, kind)]
+
+    def plays(self, *replies: Reply) -> None:
+        """Answer with these, in order, whatever is asked (except opening sessions); the last
+        one stands for all further requests."""
+        pending = list(replies)
+
+        def script(_group: str, body: RequestBody) -> Reply:
+            if isinstance(body, OpenSession):
+                return self.open_session()
+            return pending.pop(0) if len(pending) > 1 else pending[0]
+
+        self.script = script
+
+
+@asynccontextmanager
+async def scripted(count: int) -> AsyncIterator[tuple[Shards, list[ScriptedNode]]]:
+    """A router's Shards and `count` nodes, each with a replica of `shard-1`; n1 is preferred."""
+    nodes = [ScriptedNode(f"n{i}") for i in range(1, count + 1)]
+    for node in nodes:
+        await node.start()
+    replicas = tuple(Replica(i, node.name) for i, node in enumerate(nodes, 1))
+    config = ClusterConfig(
+        cluster_id="test",
+        nodes={node.name: NodeConfig(node.name, node.address) for node in nodes},
+        groups={name: GroupConfig(name, replicas) for name in ("meta", "shard-1")},
+        router=Address("127.0.0.1", 1),
+    )
+    shards = Shards(config, name="router", rng=random.Random(1))
+    try:
+        yield shards, nodes
+    finally:
+        await shards.close()
+        for node in nodes:
+            await node.stop()

@@ -1,0 +1,445 @@
+"""What becomes of reads and writes when nodes redirect, refuse, fall silent and forget."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nodes.protocol import (
+    ENTRY_BYTES_MAX,
+    OPEN_SEQS_MAX,
+    Aborted,
+    AnswerNotKept,
+    Busy,
+    Done,
+    Fence,
+    NoSuchGroup,
+    NotLeader,
+    OpenSession,
+    Read,
+    RequestBody,
+    SqlFailure,
+    Stale,
+    Statement,
+    StatementResult,
+    UnknownOutcome,
+    UnknownSession,
+    Write,
+)
+from shardrouter.errors import (
+    DeadlineExceeded,
+    NotSupported,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+from shardrouter.shards import WAITING_MAX, Shards
+from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
+
+DONE = Done((StatementResult(1),), 7)
+STALE = Stale("table:t", 2, 1)
+SQL = (Statement("UPDATE t SET n = n + 1 WHERE id = ?1", (1,)),)
+DUPLICATE = SqlFailure("23505", "duplicate key", 0)
+
+
+async def write(shards: Shards, timeout_s: float = 10.0) -> Done | Stale:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    return await shards.write("shard-1", SQL, quick=True, deadline=deadline)
+
+
+async def read(shards: Shards, timeout_s: float = 10.0) -> Done | Stale:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    return await shards.read("shard-1", SQL, quick=True, deadline=deadline)
+
+
+async def failed(work: object) -> RouterError:
+    with pytest.raises(RouterError) as caught:
+        await work  # type: ignore[misc]  # any awaitable
+    return caught.value
+
+
+# --------------------------------------------------------------------------- who answers
+
+
+def test_a_write_opens_a_session_once_and_counts_its_seqs() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            assert await asyncio.gather(*(write(shards) for _ in range(3))) == [DONE] * 3
+            assert await write(shards) == DONE
+            assert len(n1.of(OpenSession)) == 1
+            assert [w.seq for w in n1.of(Write)] == [1, 2, 3, 4]
+            assert [w.watermark for w in n1.of(Write)] == [0, 0, 0, 3]
+
+    run(scenario())
+
+
+def test_a_redirect_is_followed_and_remembered() -> None:
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            n1.plays(NotLeader("n3"))
+            n2.plays(NotLeader(None))
+            n3.plays(DONE)
+            assert await read(shards) == DONE
+            assert await read(shards) == DONE
+            assert shards.leader("shard-1") == "n3"
+            assert (len(n1.got), len(n2.got), len(n3.got)) == (1, 0, 2)
+
+    run(scenario())
+
+
+def test_two_nodes_that_name_each_other_are_asked_once_per_round() -> None:
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            n1.plays(NotLeader("n2"))
+            n2.plays(NotLeader("n1"))
+            n3.plays(NotLeader(None), DONE)
+            assert await read(shards) == DONE
+            assert len(n1.got) <= 2
+            assert len(n2.got) <= 2
+
+    run(scenario())
+
+
+def test_a_busy_leader_is_asked_again_and_nobody_else() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(Busy("full"), Busy("full"), DONE)
+            n2.plays(NotLeader("n1"))
+            assert await read(shards) == DONE
+            assert (len(n1.got), len(n2.got)) == (3, 0)
+
+    run(scenario())
+
+
+def test_a_node_without_the_group_or_out_of_reach_is_passed_over() -> None:
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            await n1.stop()
+            n2.plays(NoSuchGroup())
+            n3.plays(DONE)
+            assert await read(shards) == DONE
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- the same command again
+
+
+@pytest.mark.parametrize("lost", [Cut, UnknownOutcome("no longer leader")])
+def test_a_command_that_may_have_arrived_is_repeated_as_the_same_command(lost: Reply) -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(lost, lost, DONE)
+            assert await write(shards) == DONE
+            first, *copies = n1.of(Write)
+            assert copies == [first, first]
+
+    run(scenario())
+
+
+def test_an_sql_error_of_the_only_copy_is_final() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(NotLeader("n2"))  # this copy has ended: it leaves no doubt
+            n2.plays(SqlFailure("23505", "duplicate key", 1, "Key (id)=(1)"))
+            error = await failed(write(shards))
+            assert isinstance(error, StatementError)
+            assert (error.sqlstate, error.statement, error.definite) == ("23505", 1, True)
+            assert error.detail == "Key (id)=(1)"
+            assert n2.of(Fence) == []
+
+    run(scenario())
+
+
+def test_stale_of_the_only_copy_is_final_and_the_next_write_has_another_seq() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(STALE, DONE)
+            assert await write(shards) == STALE
+            assert await write(shards) == DONE
+            assert [w.seq for w in n1.of(Write)] == [1, 2]
+            assert n1.of(Fence) == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("refusal", [STALE, DUPLICATE], ids=["stale", "sql"])
+@pytest.mark.parametrize("fence", [DONE, Aborted(), DUPLICATE, UnknownSession(), AnswerNotKept()])
+def test_a_refusal_after_a_lost_copy_is_settled_by_a_fence(
+    refusal: Stale | SqlFailure, fence: Done | Aborted | SqlFailure | UnknownSession | AnswerNotKept
+) -> None:
+    """The lost copy may have applied before the refusing state came to be."""
+
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Cut, refusal, fence)
+            match fence:
+                case Done():
+                    assert await write(shards) == DONE
+                case Aborted() if refusal is STALE:
+                    assert await write(shards) == STALE
+                case Aborted() | SqlFailure():
+                    assert (await failed(write(shards))).sqlstate == "23505"
+                case _:
+                    error = await failed(write(shards))
+                    assert isinstance(error, OutcomeUnknown)
+                    assert error.definite is False
+            [fenced] = n1.of(Fence)
+            assert (fenced.session, fenced.seq) == (n1.of(Write)[0].session, 1)
+            assert fenced.watermark == 0
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- sessions that end
+
+
+def test_a_command_refused_with_its_session_goes_out_under_a_new_one() -> None:
+    """Commands of unknown sessions are never applied, and this was the only copy."""
+
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE, UnknownSession(), DONE)
+            assert await write(shards) == DONE
+            assert await write(shards) == DONE
+            assert [(w.session.index, w.seq) for w in n1.of(Write)] == [(1, 1), (1, 2), (2, 1)]
+
+    run(scenario())
+
+
+def test_a_lost_copy_under_a_session_that_expired_is_of_unknown_outcome() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Cut, UnknownSession())
+            error = await failed(write(shards))
+            assert isinstance(error, OutcomeUnknown)
+            assert error.sqlstate == "08007"
+            assert len(n1.of(Write)) == 2
+
+    run(scenario())
+
+
+def test_many_commands_of_an_expired_session_open_one_new_session() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+
+            def script(_group: str, body: RequestBody) -> Reply:
+                if isinstance(body, OpenSession):
+                    return n1.open_session()
+                assert isinstance(body, Write)
+                return UnknownSession() if body.session.index == 1 else DONE
+
+            n1.script = script
+            assert await asyncio.gather(*(write(shards) for _ in range(20))) == [DONE] * 20
+            assert len(n1.of(OpenSession)) == 2
+
+    run(scenario())
+
+
+def test_a_lost_answer_to_open_session_costs_another_session_and_no_error() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            opens: list[Reply] = [Cut, UnknownOutcome("new term")]
+
+            def script(_group: str, body: RequestBody) -> Reply:
+                if isinstance(body, OpenSession):
+                    session = n1.open_session()
+                    return opens.pop(0) if opens else session
+                return DONE
+
+            n1.script = script
+            assert await write(shards) == DONE
+            assert [w.session.index for w in n1.of(Write)] == [3]
+
+    run(scenario())
+
+
+def test_an_answer_that_was_not_kept_is_not_a_failure_to_repeat() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Cut, AnswerNotKept())
+            error = await failed(write(shards))
+            assert isinstance(error, OutcomeUnknown)
+            assert "committed" in error.detail
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- time
+
+
+async def until_time_is_over(
+    work: asyncio.Task[Done | Stale], node: ScriptedNode, got: int, step_s: float
+) -> None:
+    await node.until_got(got)
+    advance(step_s)
+    await asyncio.wait({work})
+
+
+def test_a_write_that_never_left_exceeds_its_deadline_definitely() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(NotLeader(None))
+            n2.plays(NotLeader(None))
+
+            def refuse_all(_group: str, body: RequestBody) -> Reply:
+                return NotLeader(None)
+
+            n1.script = n2.script = refuse_all
+            work = asyncio.create_task(write(shards))
+            await until_time_is_over(work, n2, 2, 10.0)
+            error = await failed(work)
+            assert isinstance(error, DeadlineExceeded)
+            assert error.definite
+            assert "shard-1" in error.detail
+            assert n1.of(Write) == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("fence", "sqlstate"), [(DONE, ""), (Aborted(), "57014"), (Hold, "08007")])
+def test_a_write_without_an_answer_is_fenced_inside_its_deadline(
+    fence: Reply, sqlstate: str
+) -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, fence)
+            work = asyncio.create_task(write(shards, 10.0))
+            await n1.until_got(2)  # the session, the write
+            advance(9.0)  # the last second is kept for the fence
+            await n1.until_got(3)
+            assert len(n1.of(Fence)) == 1
+            if fence is Hold:
+                advance(1.0)
+            if sqlstate:
+                error = await failed(work)
+                assert error.sqlstate == sqlstate
+                assert error.definite == (sqlstate == "57014")
+            else:
+                assert await work == DONE
+
+    run(scenario())
+
+
+def test_a_copy_is_never_sent_after_its_fence() -> None:
+    """It would be refused, but its refusal must not be taken for the outcome."""
+
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, Cut, Aborted())
+            work = asyncio.create_task(write(shards, 10.0))
+            await n1.until_got(2)
+            advance(9.0)
+            assert (await failed(work)).sqlstate == "57014"
+            assert [type(body) for body in n1.got[-2:]] == [Fence, Fence]
+            assert len(n1.of(Write)) == 1
+
+    run(scenario())
+
+
+def test_a_read_past_its_deadline_is_definite() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold)
+            work = asyncio.create_task(read(shards))
+            await until_time_is_over(work, n1, 1, 10.0)
+            error = await failed(work)
+            assert isinstance(error, DeadlineExceeded)
+            assert len(n1.of(Read)) == 1
+
+    run(scenario())
+
+
+def test_a_deadline_that_is_over_already_sends_nothing() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            assert isinstance(await failed(write(shards, 0.0)), DeadlineExceeded)
+            assert isinstance(await failed(read(shards, 0.0)), DeadlineExceeded)
+            assert n1.got == []
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- limits and ends
+
+
+def test_more_open_seqs_than_allowed_wait_and_more_than_that_are_refused() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            assert await write(shards) == DONE
+            n1.plays(Hold)
+            work = [
+                asyncio.create_task(write(shards)) for _ in range(OPEN_SEQS_MAX + WAITING_MAX + 1)
+            ]
+            error = await failed(work[-1])
+            assert isinstance(error, Unavailable)
+            assert error.sqlstate == "53300"
+            await n1.until_got(2 + OPEN_SEQS_MAX)
+            assert max(w.seq - w.watermark for w in n1.of(Write)) == OPEN_SEQS_MAX
+            n1.plays(DONE)
+            for answer in n1.held:
+                answer(DONE)
+            assert await asyncio.gather(*work[:-1]) == [DONE] * (OPEN_SEQS_MAX + WAITING_MAX)
+            assert max(w.seq - w.watermark for w in n1.of(Write)) <= OPEN_SEQS_MAX
+
+    run(scenario())
+
+
+def test_what_no_entry_can_hold_is_refused_before_it_leaves() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            large = (Statement("INSERT INTO t VALUES (?1)", ("x" * (ENTRY_BYTES_MAX + 1),)),)
+            deadline = asyncio.get_running_loop().time() + 10
+            error = await failed(shards.write("shard-1", large, deadline=deadline))
+            assert error.sqlstate == "54000"
+            assert n1.got == []
+
+    run(scenario())
+
+
+def test_the_kind_of_error_follows_the_sqlstate() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(SqlFailure("0A000", "no"), SqlFailure("57014", "too long"))
+            assert isinstance(await failed(read(shards)), NotSupported)
+            assert isinstance(await failed(read(shards)), DeadlineExceeded)
+
+    run(scenario())
+
+
+def test_closing_ends_everything_with_its_honest_outcome() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold)
+            sent = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            reading = asyncio.create_task(read(shards))
+            await n1.until_got(3)
+            await shards.close()
+            assert (await failed(sent)).sqlstate == "08007"
+            assert (await failed(reading)).definite
+            assert (await failed(write(shards))).sqlstate == "57P01"
+            assert (await failed(read(shards))).definite
+
+    run(scenario())
+
+
+def test_a_writer_that_stops_waiting_does_not_stop_the_write() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, DONE)
+            work = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            work.cancel()
+            await asyncio.wait({work})
+            n1.held[0](DONE)
+            assert await write(shards) == DONE
+            assert [w.watermark for w in n1.of(Write)] in ([0, 0], [0, 1])
+
+    run(scenario())
