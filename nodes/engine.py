@@ -17,7 +17,7 @@ from nodes.protocol import (
     ResponseBody,
 )
 
-__all__ = ["Committed", "Proposed", "Engine", "StateMachine"]
+__all__ = ["Committed", "Proposed", "Refuse", "Engine", "StateMachine"]
 
 Committed: TypeAlias = tuple[int, int, bytes]
 """(index, term, data) of one committed entry; data is empty for a leader's no-op."""
@@ -26,11 +26,16 @@ Proposed: TypeAlias = Callable[[ResponseBody], None]
 """Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or
 Busy (never entered the log), or UnknownOutcome (entered it, fate unknown)."""
 
+Refuse: TypeAlias = Callable[[], ResponseBody | None]
+"""Asked right before a command is proposed, at a leader that has applied all that was committed
+before its office: an answer refuses the command, definitely (its time is over, or its SQL cannot
+be compiled)."""
+
 
 class Engine(Protocol):
     """Replicates one group's commands and tells when a read is linearizable."""
 
-    def propose(self, body: bytes, done: Proposed) -> None:
+    def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         """Replicate an encoded EntryBody; the engine stamps time and seed."""
 
     def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
