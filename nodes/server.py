@@ -59,7 +59,7 @@ HELLO_TIMEOUT_S: Final = 10.0
 """A connection that has not said Hello by then is closed; it may be a port scan."""
 
 CLOSE_TIMEOUT_S: Final = 1.0
-"""How long `close` waits for running requests, and then for clients to read their answers."""
+"""How long `drain` waits for answers, and `close` for clients to read them."""
 
 COMPLAINT_EVERY_S: Final = 30.0
 """An address that keeps sending garbage is logged at most this often."""
@@ -133,10 +133,13 @@ class Server:
         if self._listener is not None:
             self._listener.close()
 
-    async def close(self) -> None:
-        """Refuse requests, let running ones end for a short while, close every connection."""
-        self.refuse_requests()
+    async def drain(self) -> None:
+        """Return when all requests are answered, or after a short while."""
         await self._wait_for([c.answered for c in self.connections if not c.answered.done()])
+
+    async def close(self) -> None:
+        """Send what was answered, and close every connection."""
+        self.refuse_requests()
         for connection in self.connections:
             connection.close()
         await self._wait_for([c.closed for c in self.connections])
@@ -152,6 +155,10 @@ class Server:
     async def _wait_for(futures: list[asyncio.Future[None]]) -> None:
         if futures:
             await asyncio.wait(futures, timeout=CLOSE_TIMEOUT_S)
+
+    def heard(self) -> frozenset[str]:
+        """Names of the nodes that are connected to this one."""
+        return frozenset(self._by_peer)
 
     def accept_peer(self, name: str, connection: _Connection) -> None:
         """A node dials again only when it has given up its last connection, of which this side

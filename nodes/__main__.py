@@ -1,0 +1,99 @@
+"""`python -m nodes`: one node as a process, under the eyes of whoever started it.
+
+It prints `ready HOST:PORT` when it listens, or one sentence on stderr and exits with 1. It runs
+until SIGTERM or SIGINT, or until its standard input closes (`--exit-with-stdin`): whoever
+started it holds the other end, and the kernel closes that end however the holder dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nodes.config import ClusterConfig, ConfigError, parse_cluster
+from nodes.log_store import StoreError
+from nodes.node import Node
+from nodes.server import ListenError
+
+__all__ = ["main"]
+
+GC_THRESHOLDS: Final = (10_000, 20, 50)
+"""Messages and entries are structs the collector does not track, and nothing on the hot path
+makes cycles, so the default of 700 only walks live objects again and again. Not switched off:
+tasks and exceptions do make cycles, and a node runs for months."""
+
+
+@click.command()
+@click.option(
+    "--cluster",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The cluster.toml that describes the cluster.",
+)
+@click.option("--name", required=True, help="This node's name in it.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="This node's data directory; made if it is missing.",
+)
+@click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input closes.")
+def main(cluster: Path, name: str, data: Path, *, exit_with_stdin: bool) -> None:
+    """Run one node of a cluster."""
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s {name} %(levelname)s %(message)s",
+    )
+    try:
+        config = parse_cluster(cluster.read_text(encoding="utf-8"), str(cluster))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_run(config, name, data, exit_with_stdin=exit_with_stdin))
+    except (ConfigError, StoreError, ListenError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    except OSError as exc:
+        raise click.ClickException(f"node {name} cannot run: {exc}.") from exc
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop if it is installed: half the CPU per message."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(config: ClusterConfig, name: str, data: Path, *, exit_with_stdin: bool) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if exit_with_stdin:
+        loop.add_reader(0, _read_stdin, stop)
+    async with Node(config, name, data) as node:
+        # What lives now lives as long as the process: keep the collector from walking it.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        print(f"ready {node.address}", flush=True)
+        await stop.wait()
+
+
+def _read_stdin(stop: asyncio.Event) -> None:
+    if not os.read(0, 4096):
+        asyncio.get_running_loop().remove_reader(0)
+        stop.set()
+
+
+if __name__ == "__main__":
+    main()

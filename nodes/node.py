@@ -1,0 +1,371 @@
+"""One node process: the replicas it hosts, and the turns in which they make progress together.
+
+A turn is what happens between two looks at the sockets. It gathers what every replica with
+news has to do, sends what depends on nothing, makes everything durable in ONE transaction,
+sends what depended on that, and applies what is committed:
+
+    messages of all groups      -> one frame for each peer, with the kernel before the fsync
+    entries and hard states     -> one LogStore.write
+    acknowledgements and votes  -> one frame for each peer
+    committed entries           -> each replica's machine, a bounded piece
+
+So one fsync and few system calls serve all groups, and the busier the node the more of them.
+
+Failures end as little as possible. A replica that breaks (a damaged log, an SQL error that
+others would not have, a broken invariant) stops alone and says why in its status. If the log
+cannot be written, nothing this node promises would hold: all its replicas stop, before another
+acknowledgement leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
+from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
+from nodes.machine import Machine, ReplicaFault
+from nodes.peers import Peers
+from nodes.protocol import (
+    Envelope,
+    GetStatus,
+    NoSuchGroup,
+    NotLeader,
+    PeerBatch,
+    Read,
+    ReplicaStatus,
+    Request,
+    ResponseBody,
+    Status,
+)
+from nodes.raft.core import RaftCore
+from nodes.raft.log import RaftLog
+from nodes.raft.messages import RaftMessage
+from nodes.raft.ready import Ready
+from nodes.raft_engine import RaftEngine
+from nodes.server import Server
+from nodes.service import GroupService, decode_body
+
+__all__ = ["Node"]
+
+FIRST_TIMEOUT_TICKS: Final = 2
+"""After a start the preferred leader of a group stands for election so soon, the others after an
+ordinary timeout: leaders end up where they were placed. In a running cluster it has no effect,
+since nobody votes against a leader that is heard."""
+
+GATHER_S: Final = 1.0
+"""A started node lets no time pass for its groups before all nodes are connected both ways, or
+this is over: votes sent into the void would leave the leadership to chance."""
+
+NO_PROGRESS_ELECTIONS: Final = 2
+"""A connection to a peer is given up after so many election timeouts without progress."""
+
+_log = logging.getLogger(__name__)
+
+
+class _SystemClock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+@dataclass(frozen=True)
+class _Replica:
+    engine: RaftEngine
+    service: GroupService
+    machine: Machine
+
+
+class Node:
+    """The node `name` of the cluster, with its data in `data`.
+
+        async with Node(config, name, data) as node:    # raises StoreError, ListenError, ...
+            print(node.address)
+            await something that ends it
+
+    `rng` seeds election timeouts, redials and the random numbers of statements.
+    """
+
+    def __init__(
+        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+    ) -> None:
+        if name not in config.nodes:
+            raise ConfigError(
+                f"there is no node {name} in the cluster; its nodes are {', '.join(config.nodes)}."
+            )
+        self.name = name
+        self.address: Address = config.nodes[name].address
+        self._config = config
+        self._data = data
+        self._rng = rng or random.Random()
+        self._replicas: dict[str, _Replica] = {}
+        self._broken: dict[str, ReplicaStatus] = {}
+        self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
+        self._turn_due = False
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._tick_s = config.raft.tick_ms / 1000
+        self._gathered = False
+        others = {n.name: n.address for n in config.nodes.values() if n.name != name}
+        self._peers = Peers(
+            node=name,
+            cluster_id=config.cluster_id,
+            addresses=others,
+            rng=self._rng,
+            no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
+        )
+        self._server = Server(node=name, cluster_id=config.cluster_id, peers=others, handler=self)
+        self._store: LogStore | None = None
+        self._exit = AsyncExitStack()
+
+    # ------------------------------------------------------------------ start and stop
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._data.mkdir(parents=True, exist_ok=True)
+            self._store = LogStore.open(
+                self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
+            )
+            stack.callback(self._store.close)
+            for group in self._config.groups_on(self.name):
+                self._open_replica(group, self._store, stack)
+            stack.callback(self._stop_ticking)
+            self.address = await self._server.listen(self.address)
+            stack.push_async_callback(self._server.close)
+            self._peers.start()
+            stack.push_async_callback(self._peers.close)
+            stack.push_async_callback(self._finish_requests)
+            self._start_ticking()
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._exit.aclose()
+
+    def _open_replica(self, group: GroupConfig, store: LogStore, stack: AsyncExitStack) -> None:
+        """Open one replica's log and data; one that is damaged does not keep the others from
+        starting."""
+        member = group.replica_on(self.name)
+        assert member is not None
+        try:
+            loaded = store.load(group.name, member.id)
+            machine = Machine.open(
+                self._data / group.name,
+                group=group.name,
+                replica=member.id,
+                cluster_id=self._config.cluster_id,
+            )
+            stack.push_async_callback(machine.close)
+            if machine.applied > loaded.last_index:
+                raise ReplicaDamaged(
+                    f"{self._data}: the log of group {group.name} ends at index "
+                    f"{loaded.last_index}, but its data already holds index {machine.applied}; "
+                    "rebuild this replica."
+                )
+        except (ReplicaDamaged, ReplicaFault) as exc:
+            _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
+            self._broken[group.name] = ReplicaStatus(
+                group.name, member.id, "stopped", None, 0, 0, 0, 0, str(exc)
+            )
+            return
+        log = RaftLog(
+            store.reader(group.name),
+            first=loaded.first_index,
+            last=loaded.last_index,
+            last_term=loaded.last_term,
+        )
+        core = RaftCore(
+            replica=member.id,
+            voters=[replica.id for replica in group.replicas],
+            rng=random.Random(self._rng.getrandbits(64)),
+            election_ticks=self._config.raft.election_ticks,
+            hard_state=loaded.hard_state,
+            log=log,
+            applied=machine.applied,
+            first_timeout_ticks=FIRST_TIMEOUT_TICKS if member == group.preferred_leader else None,
+        )
+        engine = RaftEngine(
+            group=group.name,
+            nodes={replica.id: replica.node for replica in group.replicas},
+            core=core,
+            log=log,
+            machine=machine,
+            rng=random.Random(self._rng.getrandbits(64)),
+            clock=_SystemClock(),
+            wake=self._wake,
+        )
+        stack.push_async_callback(engine.close)
+        service = GroupService(engine, machine, failed=lambda error: engine.stop(str(error)))
+        stack.push_async_callback(service.close)
+        self._replicas[group.name] = _Replica(engine, service, machine)
+        self._wake(engine)  # entries that were committed before the start can be applied
+
+    async def _finish_requests(self) -> None:
+        """Take no more requests, let those under way end while the replicas still work, and
+        answer the rest while their clients are still connected."""
+        self._server.refuse_requests()
+        await self._server.drain()
+        for replica in self._replicas.values():
+            await replica.service.close()
+            await replica.engine.close()
+
+    # ------------------------------------------------------------------ time
+
+    def _start_ticking(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._started_at = loop.time()
+        self._next_tick = loop.time() + self._tick_s
+        self._tick_timer = loop.call_at(self._next_tick, self._tick)
+
+    def _stop_ticking(self) -> None:
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+            self._tick_timer = None
+
+    def _tick(self) -> None:
+        """One tick for all groups, so that their heartbeats to a peer share one frame.
+
+        If the process was paused or the loop was late, the ticks that were missed are not made
+        up for: a follower would time out before it has read the heartbeats that wait in its
+        sockets, and depose a leader that is well.
+        """
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._next_tick = max(self._next_tick + self._tick_s, now + self._tick_s / 2)
+        self._tick_timer = loop.call_at(self._next_tick, self._tick)
+        if self._gathered or self._has_gathered(now):
+            for replica in self._replicas.values():
+                self._guard(replica.engine, replica.engine.tick)
+
+    def _has_gathered(self, now: float) -> bool:
+        others = self._config.nodes.keys() - {self.name}
+        everyone = self._peers.connected() == others and self._server.heard() == others
+        self._gathered = everyone or now - self._started_at > GATHER_S
+        return self._gathered
+
+    # ------------------------------------------------------------------ a turn
+
+    def _wake(self, engine: RaftEngine) -> None:
+        self._dirty[engine] = None
+        if not self._turn_due:
+            self._turn_due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        dirty, self._dirty = self._dirty, {}
+        readies: list[tuple[RaftEngine, Ready]] = []
+        writes: list[GroupWrite] = []
+        first, after = _Outgoing(), _Outgoing()
+        for engine in dirty:
+            ready = self._guard(engine, engine.collect)
+            if ready is None:
+                continue
+            readies.append((engine, ready))
+            first.add(engine, ready.messages)
+            after.add(engine, ready.messages_after)
+            if ready.hard_state is not None or ready.entries:
+                writes.append(
+                    GroupWrite(engine.group, ready.hard_state, ready.first_index, ready.entries)
+                )
+        if writes:
+            first.send(self._peers)  # peers write while this node does
+            if not self._write(writes):
+                return
+        else:
+            after.put_first(first)
+        for engine, ready in readies:
+            self._guard(engine, partial(engine.persisted, ready))
+        after.send(self._peers)
+        for engine in dirty:
+            self._guard(engine, engine.apply)
+
+    def _write(self, writes: list[GroupWrite]) -> bool:
+        assert self._store is not None
+        try:
+            self._store.write(writes)
+        except StoreError as exc:
+            for replica in self._replicas.values():
+                replica.engine.stop(str(exc))
+            return False
+        return True
+
+    def _guard(self, engine: RaftEngine, work: Callable[[], Ready | None]) -> Ready | None:
+        """Do `work` of one replica; if it fails that replica stops, and only that one."""
+        if engine.stopped:
+            return None
+        try:
+            return work()
+        except Exception as exc:
+            _log.exception("group %s", engine.group)
+            engine.stop(f"{type(exc).__name__}: {exc}.")
+            return None
+
+    # ------------------------------------------------------------------ server.Handler
+
+    def on_peer_batch(self, batch: PeerBatch) -> None:
+        for envelope in batch.envelopes:
+            replica = self._replicas.get(envelope.group)
+            if replica is not None:
+                self._guard(replica.engine, partial(replica.engine.step, envelope.message))
+
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+        body = decode_body(request)
+        replica = self._replicas.get(request.group)
+        if isinstance(body, GetStatus):
+            answer(self.status())
+        elif replica is None:
+            answer(NotLeader(None) if request.group in self._broken else NoSuchGroup())
+        elif isinstance(body, Read):
+            replica.service.on_read(request, body, answer)
+        else:
+            replica.service.on_command(request, body, answer)
+
+    def status(self) -> Status:
+        return Status(
+            self.name,
+            os.getpid(),
+            tuple(
+                self._replicas[group.name].engine.status()
+                if group.name in self._replicas
+                else self._broken[group.name]
+                for group in self._config.groups_on(self.name)
+            ),
+        )
+
+
+class _Outgoing:
+    """Messages gathered in a turn, by the node they go to."""
+
+    def __init__(self) -> None:
+        self._by_node: defaultdict[str, list[Envelope]] = defaultdict(list)
+
+    def add(self, engine: RaftEngine, messages: list[RaftMessage]) -> None:
+        for message in messages:
+            node = engine.nodes[message.receiver]
+            self._by_node[node].append(Envelope(engine.group, message))
+
+    def put_first(self, others: _Outgoing) -> None:
+        for node, envelopes in others._by_node.items():
+            self._by_node[node][:0] = envelopes
+
+    def send(self, peers: Peers) -> None:
+        for node, envelopes in self._by_node.items():
+            peers.send(node, envelopes)

@@ -1,0 +1,363 @@
+"""Replication of one group by our Raft core: `engine.Engine` for a group's replica.
+
+It joins core, applier and the waiting callers, and knows no socket, no file and no SQL. The
+node drives it: inputs (`step`, `tick`, `propose`, `read_barrier`) only mark it dirty, and once
+per turn of the loop the node takes `collect`, makes durable and sends what that lists, calls
+`persisted`, and then `apply`.
+
+Who waits for what:
+- A proposal waits for its entry to be applied here with the term it was proposed in. A leader
+  that loses its office answers UnknownOutcome to all: others may still commit their entries.
+- A new leader proposes nothing for clients before its own no-op is applied (DESIGN section 8:
+  until then it may not know what is committed). Proposals that come in between are held, a
+  round trip usually, and answered NotLeader, definitely, if the office is lost before.
+- A read barrier waits for its ReadIndex to be confirmed and then to be applied here. Once it
+  is confirmed the loss of office does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias, cast
+
+import msgspec
+
+from nodes.applier import Applied, Applier
+from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.protocol import (
+    ENTRY_BYTES_MAX,
+    Busy,
+    Entry,
+    ExpireSessions,
+    NotLeader,
+    ReplicaStatus,
+    ResponseBody,
+    SessionId,
+    SqlFailure,
+    UnknownOutcome,
+)
+from nodes.raft.core import RaftCore, Role
+from nodes.raft.log import RaftLog
+from nodes.raft.messages import RaftMessage
+from nodes.raft.ready import Ready
+
+__all__ = ["Clock", "RaftEngine", "ReplicatedMachine"]
+
+PROPOSALS_MAX: Final = 4096
+"""Proposals of one group under way; more are answered Busy."""
+
+PROPOSAL_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Their bytes: they are held in memory until they are durable and sent."""
+
+READS_MAX: Final = 8192
+"""Read barriers of one group under way; more are answered Busy."""
+
+SESSION_IDLE_S: Final = 900.0
+"""A session that no entry used for so long is expired. Its router lost it long before."""
+
+SESSION_SAMPLE_S: Final = 30.0
+"""How often the log's position is noted, to tell later how long ago a session was used."""
+
+_log = logging.getLogger(__name__)
+
+Barrier = Callable[[ResponseBody | None], None]
+
+
+class ReplicatedMachine(StateMachine, Protocol):
+    """What the engine asks of the state machine besides applying."""
+
+    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
+        """Sessions that no entry after log index `since` has used."""
+
+
+class Clock(Protocol):
+    """The node's clocks: one that never jumps, and one that says what time it is."""
+
+    def monotonic(self) -> float:
+        """Seconds."""
+
+    def now_us(self) -> int:
+        """Microseconds since the epoch."""
+
+
+class RaftEngine:
+    """The replica of one group on this node.
+
+    `nodes` maps the group's replica ids to node names. `wake` asks the node for a turn in
+    which this replica takes part.
+    """
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        nodes: Mapping[int, str],
+        core: RaftCore,
+        log: RaftLog,
+        machine: ReplicatedMachine,
+        rng: random.Random,
+        clock: Clock,
+        wake: Callable[[RaftEngine], None],
+    ) -> None:
+        self.group = group
+        self.nodes = nodes
+        self._core = core
+        self._log = log
+        self._machine = machine
+        self._rng = rng
+        self._clock = clock
+        self._wake = wake
+        self._stopped = ""
+        self._applier = Applier(
+            group,
+            machine,
+            log,
+            applied=self._on_applied,
+            more=lambda: wake(self),
+            failed=lambda error: self.stop(f"{error}"),
+        )
+        self._office = _Office()
+        self._last_read = 0
+        self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
+        self._confirmed: deque[tuple[int, int]] = deque()  # (ReadIndex, number), index rising
+        self._last_now_us = 0
+        self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
+        self._encoder = msgspec.msgpack.Encoder()
+
+    # ------------------------------------------------------------------ Engine
+
+    def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
+        if self._stopped or self._core.role is not Role.LEADER:
+            done(self._not_leader())
+            return
+        if len(body) > ENTRY_BYTES_MAX:
+            done(
+                SqlFailure(
+                    "54000",
+                    f"the command has {len(body)} bytes, one entry holds {ENTRY_BYTES_MAX}; "
+                    "split it into smaller ones",
+                )
+            )
+            return
+        self._notice_office()
+        office = self._office
+        if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
+            done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
+        elif office.is_open:
+            self._propose(body, done, refuse)
+        else:
+            office.hold(body, done, refuse)
+
+    def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
+        if refuse is not None and (refusal := refuse()) is not None:
+            done(refusal)
+            return
+        self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
+        entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
+        index = self._core.propose(self._encoder.encode(entry))
+        assert index is not None, "only a leader comes here"
+        self._office.await_entry(index, len(body), done)
+        self._wake(self)
+
+    def read_barrier(self, done: Barrier) -> None:
+        if self._stopped or self._core.role is not Role.LEADER:
+            done(self._not_leader())
+        elif len(self._reads) >= READS_MAX:
+            done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
+        else:
+            self._last_read += 1
+            self._reads[self._last_read] = done
+            accepted = self._core.read_index(self._last_read)
+            assert accepted, "only a leader comes here"
+            self._wake(self)
+
+    def status(self) -> ReplicaStatus:
+        core = self._core
+        return ReplicaStatus(
+            group=self.group,
+            replica=core.replica,
+            role="stopped" if self._stopped else core.role.value,
+            leader=None if self._stopped else self.nodes.get(core.leader),
+            term=core.term,
+            commit=core.commit,
+            applied=self._machine.applied,
+            last=self._log.last,
+            stopped=self._stopped,
+        )
+
+    def _not_leader(self) -> NotLeader:
+        return NotLeader(None if self._stopped else self.nodes.get(self._core.leader))
+
+    # ------------------------------------------------------------------ the node's side
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self._stopped)
+
+    def step(self, message: RaftMessage) -> None:
+        if not self._stopped:
+            self._core.step(message)
+            self._wake(self)
+
+    def tick(self) -> None:
+        if not self._stopped:
+            self._core.tick()
+            self._expire_sessions()
+            self._wake(self)
+
+    def collect(self) -> Ready | None:
+        """What the node has to make durable and to send now, if anything. Confirmed reads are
+        answered here, for they wait for no disk."""
+        if self._stopped:
+            return None
+        self._notice_office()
+        if not self._core.has_ready():
+            return None
+        ready = self._core.ready()
+        for index, contexts in ready.reads:
+            self._confirmed.extend((index, cast("int", number)) for number in contexts)
+        for number in ready.reads_failed:
+            self._reads.pop(cast("int", number))(self._not_leader())
+        self._answer_reads()
+        return ready
+
+    def persisted(self, ready: Ready) -> None:
+        self._core.persisted(ready)
+        if ready.committed:
+            self._applier.commit_to(ready.committed[-1])
+
+    def apply(self) -> None:
+        """Apply a piece of what is committed, and ask for another turn if there is more."""
+        self._applier.step()
+        if self._applier.due or (not self._stopped and self._core.has_ready()):
+            self._wake(self)
+
+    def stop(self, reason: str) -> None:
+        """This replica must do nothing more: `reason` is the sentence that status shows. The
+        other replicas of the node go on."""
+        if self._stopped:
+            return
+        self._stopped = reason
+        _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
+        self._refuse_all(f"its replica stopped: {reason}")
+
+    async def close(self) -> None:
+        """Answer what waits, and return when nothing is being applied any more."""
+        self._stopped = self._stopped or "The node is stopping."
+        self._refuse_all("the node is stopping")
+        await self._applier.close()
+
+    def _refuse_all(self, reason: str) -> None:
+        self._office.lose(self._not_leader(), reason)
+        self._confirmed.clear()
+        reads, self._reads = self._reads, {}
+        for barrier in reads.values():
+            barrier(self._not_leader())
+
+    # ------------------------------------------------------------------ consequences
+
+    def _notice_office(self) -> None:
+        core, office = self._core, self._office
+        if core.role is Role.LEADER and core.term == office.term:
+            return
+        if office.term:
+            office.lose(self._not_leader(), "the leader lost its office")
+        if core.role is Role.LEADER:
+            _log.info("leads group %s in term %d", self.group, core.term)
+            self._office = _Office(core.term)
+
+    def _on_applied(self, batch: Sequence[Applied]) -> None:
+        self._notice_office()
+        office = self._office
+        for item in batch:
+            self._last_now_us = max(self._last_now_us, item.now_us)
+            if item.term == office.term:
+                office.applied(item.index, item.answer)
+        if office.term and not office.is_open and batch[-1].term == office.term:
+            for held in office.open():
+                self._propose(*held)
+        self._answer_reads()
+
+    def _answer_reads(self) -> None:
+        confirmed = self._confirmed
+        applied = self._machine.applied
+        while confirmed and confirmed[0][0] <= applied:
+            _, number = confirmed.popleft()
+            self._reads.pop(number)(None)
+
+    # ------------------------------------------------------------------ sessions
+
+    def _expire_sessions(self) -> None:
+        """Propose to forget sessions that were not used since a position of the log that is
+        SESSION_IDLE_S old by this replica's own monotonic clock (DESIGN section 8)."""
+        now = self._clock.monotonic()
+        positions = self._positions
+        if positions and now - positions[-1][0] < SESSION_SAMPLE_S:
+            return
+        positions.append((now, self._machine.applied))
+        if now - positions[0][0] < SESSION_IDLE_S:
+            return
+        _, since = positions.popleft()
+        if not self._office.is_open or self._applier.busy:
+            return
+        if idle := self._machine.idle_sessions(since):
+            body = self._encoder.encode(ExpireSessions(idle))
+            self.propose(body, lambda answer: None)
+
+
+_Held: TypeAlias = tuple[bytes, Proposed, Refuse | None]
+
+
+class _Office:
+    """A leader's term of office, and the proposals that live and die with it.
+
+    Term 0: this replica is not the leader.
+    """
+
+    def __init__(self, term: int = 0) -> None:
+        self.term = term
+        self.is_open = False
+        """Its no-op is applied: the leader knows everything that is committed."""
+        self.bytes = 0
+        self._held: list[_Held] = []
+        self._waiting: dict[int, tuple[int, Proposed]] = {}  # index -> (bytes, done)
+
+    @property
+    def proposals(self) -> int:
+        return len(self._held) + len(self._waiting)
+
+    def hold(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
+        self.bytes += len(body)
+        self._held.append((body, done, refuse))
+
+    def open(self) -> list[_Held]:
+        """The proposals that were held, to be proposed now."""
+        self.is_open = True
+        held, self._held = self._held, []
+        self.bytes -= sum(len(body) for body, _, _ in held)
+        return held
+
+    def await_entry(self, index: int, size: int, done: Proposed) -> None:
+        self.bytes += size
+        self._waiting[index] = (size, done)
+
+    def applied(self, index: int, answer: ResponseBody | None) -> None:
+        waiting = self._waiting.pop(index, None)
+        if waiting is not None:
+            assert answer is not None, f"entry {index} was applied without an answer"
+            size, done = waiting
+            self.bytes -= size
+            done(answer)
+
+    def lose(self, never_proposed: ResponseBody, reason: str) -> None:
+        """Answer everything; the office is over."""
+        held, self._held = self._held, []
+        waiting, self._waiting = self._waiting, {}
+        self.term, self.is_open, self.bytes = 0, False, 0
+        for _, done, _ in held:
+            done(never_proposed)
+        for _, done in waiting.values():
+            done(UnknownOutcome(reason))
