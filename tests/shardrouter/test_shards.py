@@ -166,16 +166,19 @@ def test_stale_of_the_only_copy_is_final_and_the_next_write_has_another_seq() ->
     run(scenario())
 
 
+@pytest.mark.parametrize("lost", [Cut, UnknownOutcome("no longer leader")], ids=["cut", "deposed"])
 @pytest.mark.parametrize("refusal", [STALE, DUPLICATE], ids=["stale", "sql"])
 @pytest.mark.parametrize("fence", [DONE, Aborted(), DUPLICATE, UnknownSession(), AnswerNotKept()])
 def test_a_refusal_after_a_lost_copy_is_settled_by_a_fence(
-    refusal: Stale | SqlFailure, fence: Done | Aborted | SqlFailure | UnknownSession | AnswerNotKept
+    lost: Reply,
+    refusal: Stale | SqlFailure,
+    fence: Done | Aborted | SqlFailure | UnknownSession | AnswerNotKept,
 ) -> None:
     """The lost copy may have applied before the refusing state came to be."""
 
     async def scenario() -> None:
         async with scripted(1) as (shards, [n1]):
-            n1.plays(Cut, refusal, fence)
+            n1.plays(lost, refusal, fence)
             match fence:
                 case Done():
                     assert await write(shards) == DONE
