@@ -1,0 +1,14 @@
+"""PostgreSQL's frontend/backend protocol, version 3, without I/O."""
+
+from shardrouter.pgwire.connection import Connection, Event, ProtocolError, State
+from shardrouter.pgwire.startup import Startup, read_startup, set_statement
+
+__all__ = [
+    "Connection",
+    "Event",
+    "ProtocolError",
+    "Startup",
+    "State",
+    "read_startup",
+    "set_statement",
+]

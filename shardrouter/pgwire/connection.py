@@ -1,0 +1,332 @@
+"""The server's side of one PostgreSQL connection, without I/O.
+
+Bytes in, events out; messages in, bytes out. The driver's loop:
+
+    connection.receive_data(data)
+    while not busy:
+        try:
+            event = connection.next_event()     # None: nothing complete is there
+        except ProtocolError as error:
+            connection.end(...) if error.fatal else connection.fail(...)
+            continue
+        if event is None:
+            break
+        ...                                     # react by send(), fail(), ready(), ...
+    transport.write(connection.data_to_send())
+    if connection.state is State.CLOSED:
+        transport.close()
+
+While the driver works on an event it does not ask for the next one: what arrives meanwhile
+stays in `buffered` bytes, which it bounds by not reading from the socket.
+
+This module knows which message is legal when, how versions are negotiated, and what is skipped
+after an error; it does not know what a statement is. Events are messages of the client. After
+python-hyper/h11; what PostgreSQL does is in its `postmaster.c` and `postgres.c`.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import Final, TypeAlias
+
+from shardrouter.pgwire.messages import (
+    FRONTEND,
+    LARGE_BYTES_MAX,
+    LENGTH_MAX,
+    SMALL_BYTES_MAX,
+    STARTUP_BYTES_MAX,
+    Authentication,
+    BackendKeyData,
+    BackendMessage,
+    Bind,
+    CancelRequest,
+    Close,
+    CopyData,
+    CopyDone,
+    CopyFail,
+    Describe,
+    ErrorResponse,
+    Execute,
+    Flush,
+    FrontendMessage,
+    Layout,
+    MessageError,
+    NegotiateProtocolVersion,
+    ParameterStatus,
+    Parse,
+    PasswordMessage,
+    ReadyForQuery,
+    Report,
+    StartupMessage,
+    StartupPacket,
+    Sync,
+    Terminate,
+    decode,
+    decode_startup,
+    encode,
+)
+
+__all__ = ["Connection", "Event", "ProtocolError", "State"]
+
+Event: TypeAlias = StartupPacket | FrontendMessage
+
+PROTOCOL_MINOR: Final = 0
+"""Newest minor version of protocol 3 spoken here; 3.2 only adds longer cancel keys."""
+
+
+class State(enum.Enum):
+    STARTUP = "startup"  # packets without a tag
+    GREETING = "greeting"  # it has said who it is: ours to greet or to refuse
+    READY = "ready"
+    SKIPPING = "skipping"  # an extended-query message failed: all is skipped until Sync
+    CLOSED = "closed"  # nothing more is read; send what is left and close
+
+
+class ProtocolError(Exception):
+    """What the client sent is not the protocol.
+
+    fatal: where its next message begins is no longer known, or it speaks something else; the
+    connection has to end. Otherwise the one message is refused and the connection goes on.
+    """
+
+    def __init__(self, sqlstate: str, message: str, *, fatal: bool, hint: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message = message
+        self.fatal = fatal
+        self.hint = hint
+
+
+_EXTENDED: Final = (Parse, Bind, Describe, Execute, Close, Flush)
+"""After an error in one of these everything is skipped until Sync."""
+
+_IGNORED: Final = (CopyData, CopyDone, CopyFail)
+"""Outside of COPY they are what was under way when a COPY failed; PostgreSQL ignores them."""
+
+_HEAD: Final = struct.Struct(">BI")
+_LENGTH: Final = struct.Struct(">I")
+_READY_IDLE: Final = encode(ReadyForQuery("I"))
+
+
+class Connection:
+    """See the module. `state` and `buffered` are for the driver to look at."""
+
+    __slots__ = (
+        "_asked",
+        "_at",
+        "_data",
+        "_discard",
+        "_extended",
+        "_need",
+        "_out",
+        "_pieces",
+        "buffered",
+        "state",
+    )
+
+    def __init__(self) -> None:
+        self.state = State.STARTUP
+        self.buffered = 0  # bytes received and not yet turned into events
+        self._data = b""  # the oldest of them, from _at on
+        self._at = 0
+        # The others. They are joined only when a whole message is there: joining at each
+        # arrival copies a message of 16 MiB that comes in pieces of 64 KiB 128 times over.
+        self._pieces: list[bytes] = []
+        self._need = _LENGTH.size  # fewer bytes than these complete nothing
+        self._discard = 0  # bytes left of a message that is too large
+        self._asked: set[type[StartupPacket]] = set()  # encryption already asked for
+        self._extended = False  # the event under way is one of _EXTENDED
+        self._out: list[bytes] = []
+
+    # ------------------------------------------------------------------ from the client
+
+    def receive_data(self, data: bytes) -> None:
+        if data and self.state is not State.CLOSED:
+            self._pieces.append(data)
+            self.buffered += len(data)
+
+    def next_event(self) -> Event | None:
+        """What the client says next, or None if it is not there yet, or not its turn.
+
+        Raises ProtocolError: answer with end() if it is fatal (the state is CLOSED then),
+        with fail() if not.
+        """
+        while self.buffered >= self._need:
+            if self.state is State.GREETING or self.state is State.CLOSED:
+                return None
+            if self._pieces:
+                self._data = b"".join((self._data[self._at :], *self._pieces))
+                self._at = 0
+                self._pieces.clear()
+            if self.state is State.STARTUP:
+                event: Event | None = self._next_packet()
+            elif self._discard:
+                self._discard_some()
+                continue
+            else:
+                event = self._next_message()
+            if event is not None:
+                return event
+        return None
+
+    def _take(self, size: int) -> None:
+        self._at += size
+        self.buffered -= size
+        if not self.buffered:
+            self._data = b""
+            self._at = 0
+
+    def _broken(self, message: str, sqlstate: str = "08P01") -> ProtocolError:
+        self.state = State.CLOSED
+        self._data = b""
+        self._at = self.buffered = 0
+        return ProtocolError(sqlstate, message, fatal=True)
+
+    def _next_packet(self) -> Event | None:
+        (length,) = _LENGTH.unpack_from(self._data, self._at)
+        if not 8 <= length <= STARTUP_BYTES_MAX:
+            raise self._broken(f"invalid length of startup packet: {length}")
+        if self.buffered < length:
+            self._need = length
+            return None
+        body = self._data[self._at + 4 : self._at + length]
+        self._take(length)
+        self._need = _LENGTH.size
+        try:
+            packet = decode_startup(body)
+        except MessageError as exc:
+            raise self._broken(f"invalid startup packet: {exc.message}", exc.sqlstate) from exc
+        if isinstance(packet, StartupMessage):
+            self._negotiate(packet)
+            self.state = State.GREETING
+            self._need = _HEAD.size
+        elif isinstance(packet, CancelRequest):
+            self.state = State.CLOSED
+        else:
+            # Once each, as PostgreSQL: a client that never stops asking is not a client.
+            if type(packet) in self._asked:
+                raise self._broken("encryption was refused already")
+            self._asked.add(type(packet))
+        return packet
+
+    def _negotiate(self, startup: StartupMessage) -> None:
+        if startup.major != 3:
+            raise self._broken(
+                f"unsupported frontend protocol {startup.major}.{startup.minor}: "
+                f"server supports 3.0 to 3.{PROTOCOL_MINOR}",
+                "0A000",
+            )
+        # libpq 18 may ask for 3.2, and any client for `_pq_.` options: without this answer it
+        # takes what it asked for as granted.
+        unknown = tuple(name for name, _ in startup.parameters if name.startswith("_pq_."))
+        if startup.minor > PROTOCOL_MINOR or unknown:
+            self.send(NegotiateProtocolVersion(3 << 16 | PROTOCOL_MINOR, unknown))
+
+    def _next_message(self) -> Event | None:
+        tag, length = _HEAD.unpack_from(self._data, self._at)
+        layout = FRONTEND.get(tag)
+        if layout is None or layout.type is PasswordMessage:  # nobody asked for a password
+            raise self._broken(f"invalid frontend message type {tag}")
+        if length > layout.bytes_max or length < 4:
+            self._oversized(layout, length)
+            return None
+        size = length + 1
+        if self.buffered < size:
+            self._need = size
+            return None
+        body = self._data[self._at + 5 : self._at + size]
+        self._take(size)
+        self._need = _HEAD.size
+        kind = layout.type
+        if self.state is State.SKIPPING:
+            if kind is not Sync and kind is not Terminate:
+                return None
+            self.state = State.READY
+        self._extended = kind in _EXTENDED
+        if kind in _IGNORED:
+            return None
+        try:
+            event: Event = decode(layout, body)
+        except MessageError as exc:
+            raise ProtocolError(exc.sqlstate, exc.message, fatal=False) from exc
+        if kind is Terminate:
+            self.state = State.CLOSED
+        return event
+
+    def _oversized(self, layout: Layout, length: int) -> None:
+        """Begin to read past a message that is too large to be kept.
+
+        Closing at once would be simpler, but a client that is still sending gets a reset
+        connection instead of the sentence that says why.
+        """
+        if length < 4 or length > LENGTH_MAX or layout.bytes_max <= SMALL_BYTES_MAX:
+            raise self._broken(f"invalid message length: {length}")
+        self._extended = layout.type in _EXTENDED
+        self._take(_HEAD.size)
+        self._discard = length - 4
+        self._need = 1
+
+    def _discard_some(self) -> None:
+        size = min(self._discard, self.buffered)
+        self._take(size)
+        self._discard -= size
+        if self._discard:
+            return
+        self._need = _HEAD.size
+        if self.state is State.READY:
+            raise ProtocolError(
+                "54000",
+                "the message is larger than this server takes",
+                fatal=False,
+                hint=f"A message may have {LARGE_BYTES_MAX >> 20} MiB; send less at once.",
+            )
+
+    # -------------------------------------------------------------------- to the client
+
+    def data_to_send(self) -> bytes:
+        """Everything said since the last call."""
+        if not self._out:
+            return b""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def send(self, message: BackendMessage) -> None:
+        self._out.append(encode(message))
+
+    def send_encoded(self, data: bytes) -> None:
+        """Whole messages that are encoded already."""
+        self._out.append(data)
+
+    def refuse_encryption(self) -> None:
+        """Answer SSLRequest or GSSENCRequest: the client goes on in plain text or leaves."""
+        self._out.append(b"N")
+
+    def greet(self, parameters: dict[str, str], *, pid: int, key: int) -> None:
+        """Answer StartupMessage: no password is wanted, and statements may come."""
+        assert self.state is State.GREETING
+        self.send(Authentication(0))
+        for name, value in parameters.items():
+            self.send(ParameterStatus(name, value))
+        self.send(BackendKeyData(pid, key))
+        self.state = State.READY
+        self.ready()
+
+    def ready(self) -> None:
+        """Say that the next statement may come (there are no transaction blocks yet)."""
+        self._out.append(_READY_IDLE)
+
+    def fail(self, report: Report) -> None:
+        """Answer the event under way with an error: skip to Sync, or be ready at once."""
+        self.send(ErrorResponse(report))
+        if self._extended:
+            self.state = State.SKIPPING
+        else:
+            self.ready()
+
+    def end(self, report: Report | None = None) -> None:
+        """Say, if anything, a last word; nothing more is read."""
+        if report is not None:
+            self.send(ErrorResponse(report))
+        self.state = State.CLOSED
