@@ -1,0 +1,206 @@
+"""The settings of a session: which exist, what values they take, what SHOW answers.
+
+Pure. A setting is here because a client sets or reads it on its own (drivers do so when they
+connect) or because it does something. Values that PostgreSQL would obey and this database
+would not (another encoding, another time zone) are refused rather than accepted and ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from shardrouter.errors import NotSupported, StatementError
+
+__all__ = ["STATEMENT_TIMEOUT_S_MAX", "Settings"]
+
+STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
+"""What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
+its seq holds back the watermark of its session."""
+
+_UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7}
+_DURATION: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*\Z")
+_INT4_MAX: Final = (1 << 31) - 1
+
+
+def _invalid(name: str, value: str, hint: str = "") -> StatementError:
+    return StatementError(
+        f'invalid value for parameter "{name}": "{value}"', sqlstate="22023", hint=hint
+    )
+
+
+def _duration_ms(value: str) -> int:
+    match = _DURATION.match(value)
+    unit = (match[2] or "ms") if match else ""
+    if match is None or unit not in _UNITS_MS:
+        raise _invalid(
+            "statement_timeout",
+            value,
+            'Valid units are "us", "ms", "s", "min", "h" and "d"; without one it is ms.',
+        )
+    milliseconds = round(float(match[1]) * _UNITS_MS[unit])
+    if milliseconds > _INT4_MAX:
+        raise StatementError(
+            f"{value} is outside the valid range for parameter statement_timeout "
+            f"(0 ms .. {_INT4_MAX} ms)",
+            sqlstate="22023",
+        )
+    return milliseconds
+
+
+def _duration(value: str) -> str:
+    """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
+    milliseconds = _duration_ms(value)
+    if milliseconds == 0:
+        return "0"
+    for unit in ("d", "h", "min", "s"):
+        size = round(_UNITS_MS[unit])
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _encoding(value: str) -> str:
+    # Like PostgreSQL, ignore case and punctuation; SQL_ASCII means "do not convert".
+    if re.sub(r"[^a-z0-9]", "", value.lower()) not in ("utf8", "unicode", "sqlascii"):
+        raise _invalid("client_encoding", value, "The only encoding is UTF8.")
+    return "UTF8"
+
+
+def _date_style(value: str) -> str:
+    words = [word.strip().upper() for word in value.split(",")]
+    orders = [word for word in words if word in ("MDY", "DMY", "YMD")]
+    if any(word not in ("ISO", "MDY", "DMY", "YMD") for word in words) or len(orders) > 1:
+        raise _invalid("DateStyle", value, "The only style is ISO.")
+    return f"ISO, {orders[0] if orders else 'MDY'}"
+
+
+def _time_zone(value: str) -> str:
+    if value.upper() not in ("UTC", "GMT", "ETC/UTC", "Z", "UCT", "ZULU", "0"):
+        raise _invalid("TimeZone", value, "The only time zone is UTC.")
+    return "UTC"
+
+
+def _search_path(value: str) -> str:
+    if "public" not in [name.strip().strip('"') for name in value.split(",")]:
+        raise _invalid("search_path", value, "All tables are in the schema public; name it.")
+    return value
+
+
+def _float_digits(value: str) -> str:
+    if value.strip() not in ("1", "2", "3"):
+        raise _invalid(
+            "extra_float_digits", value, "Use 1, 2 or 3: the shortest text that reads back equal."
+        )
+    return value.strip()
+
+
+def _on(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if value.strip().lower() not in ("on", "true", "yes", "1"):
+            raise _invalid(name, value, "It is always on.")
+        return "on"
+
+    return check
+
+
+def _name(value: str) -> str:
+    # As PostgreSQL: what a terminal or a log cannot show becomes a question mark.
+    return "".join(c if " " <= c <= "~" else "?" for c in value)[:63]
+
+
+def _consistency(value: str) -> str:
+    if value.lower() != "linearizable":
+        raise NotSupported(
+            f'shardrouter.consistency "{value}" is not supported',
+            hint="The only consistency is linearizable.",
+        )
+    return "linearizable"
+
+
+@dataclass(frozen=True)
+class _Setting:
+    name: str  # as SHOW and ParameterStatus spell it
+    default: str
+    check: Callable[[str], str] | None = None  # a valid value as it is stored; None: read-only
+    announced: bool = False  # clients are told of it and of its changes (ParameterStatus)
+
+
+_SETTINGS: Final = {
+    setting.name.lower(): setting
+    for setting in (
+        _Setting("application_name", "", _name, announced=True),
+        _Setting("client_encoding", "UTF8", _encoding, announced=True),
+        _Setting("DateStyle", "ISO, MDY", _date_style, announced=True),
+        _Setting("extra_float_digits", "1", _float_digits),
+        _Setting("integer_datetimes", "on", announced=True),
+        _Setting("IntervalStyle", "postgres", announced=True),
+        _Setting("is_superuser", "off", announced=True),
+        _Setting("search_path", '"$user", public', _search_path),
+        _Setting("server_encoding", "UTF8", announced=True),
+        _Setting("server_version", "15.0 (shardrouter)", announced=True),
+        _Setting("server_version_num", "150000"),
+        _Setting("session_authorization", "shardrouter", announced=True),
+        _Setting("shardrouter.consistency", "linearizable", _consistency),
+        _Setting(
+            "standard_conforming_strings",
+            "on",
+            _on("standard_conforming_strings"),
+            announced=True,
+        ),
+        _Setting("statement_timeout", "10s", _duration),
+        _Setting("TimeZone", "UTC", _time_zone, announced=True),
+    )
+}
+
+
+def _find(name: str) -> _Setting:
+    setting = _SETTINGS.get(name.lower())
+    if setting is None:
+        raise StatementError(f'unrecognized configuration parameter "{name}"', sqlstate="42704")
+    return setting
+
+
+class Settings:
+    """The settings of one session at one moment; immutable, `with_value` makes the next."""
+
+    __slots__ = ("_changed", "statement_timeout_s")
+
+    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+        self._changed = dict(changed or {})
+        milliseconds = _duration_ms(self.get("statement_timeout"))
+        self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
+
+    def get(self, name: str) -> str:
+        """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
+        setting = _find(name)
+        return self._changed.get(setting.name, setting.default)
+
+    def with_value(self, name: str, value: str | None) -> Settings:
+        """After SET, or RESET if `value` is None (of all, if `name` is `all`).
+
+        Raises StatementError 42704 (no such setting), 22023 (not a value of it), 55P02 (it
+        cannot be changed).
+        """
+        if value is None and name.lower() == "all":
+            return Settings()
+        setting = _find(name)
+        changed = dict(self._changed)
+        if value is None:
+            changed.pop(setting.name, None)
+        elif setting.check is None:
+            raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
+        else:
+            changed[setting.name] = setting.check(value)
+        return Settings(changed)
+
+    def announced(self) -> tuple[tuple[str, str], ...]:
+        """What a client is told when it connects."""
+        return tuple((s.name, self.get(s.name)) for s in _SETTINGS.values() if s.announced)
+
+    def announced_since(self, before: Settings) -> tuple[tuple[str, str], ...]:
+        """What a client has to be told that knows `before`."""
+        known = set(before.announced())
+        return tuple(pair for pair in self.announced() if pair not in known)
