@@ -219,6 +219,9 @@ class Dispatcher:
     async def _connected(self, lane: _Lane, slot: _Slot) -> Client | None:
         """The slot's connection, made if need be; None if nothing needs it any more."""
         while slot.client is None or not slot.client.is_usable:
+            if slot.client is not None:
+                slot.client.abort()  # closed by the other side: our half is closed here
+                slot.client = None
             if lane.is_over:
                 return None
             try:

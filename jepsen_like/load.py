@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,8 +77,8 @@ class OpenLoop:
 def open_loop(rate: float, deadline: str | float = "500ms", clients: int | None = None) -> OpenLoop:
     """Calls per second over all hosts, and how long each may take.
 
-    Without `clients`, enough connections per host that even the whole rate on one of three
-    hosts would find a free one while nothing is answered.
+    Without `clients`, rate x deadline connections per host: with three hosts, that is three
+    times what is busy on average while nothing is answered.
     """
     deadline_s = seconds(deadline)
     if rate <= 0 or deadline_s <= 0:
@@ -160,8 +160,7 @@ def register_calls(
             next_key += 1
 
 
-def final_reads(keys: Sequence[int], *, hosts: Sequence[str], rate: float) -> Iterator[Arrival]:
-    """Every key read once on every host, evenly spaced."""
-    pairs = ((key, host) for key in keys for host in hosts)
+def final_reads(pairs: Iterable[tuple[int, str]], *, rate: float) -> Iterator[Arrival]:
+    """A read of each (key, host), evenly spaced."""
     for number, (key, host) in enumerate(pairs):
         yield Arrival(round(number / rate * 1e9), host, Call("read", key))

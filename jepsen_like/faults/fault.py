@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import RunningDatabase
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
-from jepsen_like.faults.targets import resolve, role
+from jepsen_like.faults.targets import Target, TargetError, resolve
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Site", "Fault", "Healthy", "healthy", "draw", "total_seconds", "resolve", "role"]
+__all__ = ["Site", "Fault", "Healthy", "healthy", "draw", "total_seconds", "find"]
+
+LEADER_WAIT_S: Final = 5.0
+"""How long a group may be without a leader when a fault asks who it is: an election, twice."""
+
+LEADER_POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,28 @@ class Site:
     say: Callable[[str], None]
 
 
+async def find(site: Site, target: Target) -> tuple[str, Mapping[str, str]]:
+    """The host that `target` means now, and all leaders at that moment. Raises TargetError."""
+    give_up_ns = site.clock.now_ns() + round(LEADER_WAIT_S * 1e9)
+    while True:
+        leaders = await site.db.leaders()
+        try:
+            return resolve(target, leaders), leaders
+        except TargetError:
+            if site.clock.now_ns() > give_up_ns:
+                raise
+        await asyncio.sleep(LEADER_POLL_S)
+
+
 class Fault(Protocol):
+    @property
+    def kind(self) -> str:
+        """ "partition", "kill", ..."""
+
+    @property
+    def name(self) -> str:
+        """What is done to whom, for people."""
+
     @property
     def hold_s(self) -> float:
         """How long it lasts, by plan."""
@@ -52,6 +79,8 @@ class Healthy:
 
     hold_s: float
     rest_s: float = 0.0
+    kind: ClassVar[str] = "healthy"
+    name: ClassVar[str] = "healthy"
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Healthy:
         return self

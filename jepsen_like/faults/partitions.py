@@ -12,12 +12,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from jepsen_like.backends.probe import PROBE_SERVICE, Sent
 from jepsen_like.backends.proxy import Pair
-from jepsen_like.faults.fault import Site
-from jepsen_like.faults.targets import Host, Target, TargetError, draw_target, resolve, role
+from jepsen_like.faults.fault import Site, find
+from jepsen_like.faults.targets import Host, Target, TargetError, draw_target, role
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -79,6 +79,11 @@ class Partition:
     grouping: Grouping
     hold_s: float
     rest_s: float
+    kind: ClassVar[str] = "partition"
+
+    @property
+    def name(self) -> str:
+        return f"partition {self.grouping}"
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Partition:
         if isinstance(self.grouping, Isolate):
@@ -95,13 +100,12 @@ class Partition:
         return replace(self, grouping=Split(sides))
 
     async def run(self, site: Site) -> FaultRecord:
-        leaders = await site.db.leaders()
         if isinstance(self.grouping, Isolate):
-            target = resolve(self.grouping.target, leaders)
+            target, leaders = await find(site, self.grouping.target)
             others = tuple(name for name in site.mesh.hosts if name != target)
             sides: tuple[tuple[str, ...], ...] = ((target,), others)
         else:
-            sides = self.grouping.sides
+            sides, leaders = self.grouping.sides, await site.db.leaders()
             smallest: tuple[str, ...] = min(sides, key=len)
             target = " ".join(smallest)
         role_before = _roles(target.split(), leaders)
@@ -125,8 +129,8 @@ class Partition:
         site.say("healed")
         delivers = await window.delivers_what_was_held()
         return FaultRecord(
-            name=f"partition {self.grouping}",
-            kind="partition",
+            name=self.name,
+            kind=self.kind,
             target=target,
             role_before=role_before,
             role_after=_roles(target.split(), leaders),

@@ -13,10 +13,11 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
-from jepsen_like.faults.fault import Site
-from jepsen_like.faults.targets import Target, draw_target, resolve, role
+from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.faults.fault import Site, find
+from jepsen_like.faults.targets import Target, draw_target, role
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -79,13 +80,17 @@ class Kill:
     target: Target
     hold_s: float
     rest_s: float
+    kind: ClassVar[str] = "kill"
+
+    @property
+    def name(self) -> str:
+        return f"kill -9 {self.target}"
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Kill:
         return replace(self, target=draw_target(self.target, hosts, rng))
 
     async def run(self, site: Site) -> FaultRecord:
-        leaders = await site.db.leaders()
-        host = resolve(self.target, leaders)
+        host, leaders = await find(site, self.target)
         pid = site.db.pid(host)
         answered = await _answering(site, host, pid)
 
@@ -95,14 +100,19 @@ class Kill:
         gone = await _until(lambda: process_state(pid) == "", SETTLE_S)
         await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
         silent = process_state(pid) == "" and await site.db.answering_pid(host) is None
-        await site.db.restart(host)
-        new_pid = site.db.pid(host)
-        back = new_pid != pid and await _answering(site, host, new_pid)
+        try:
+            await site.db.restart(host)
+        except DatabaseError as exc:  # a finding about the database, not the end of the run
+            back, words = False, f"after the restart: {exc}"
+        else:
+            new_pid = site.db.pid(host)
+            back = new_pid != pid and await _answering(site, host, new_pid)
+            words = f"after the restart: process {new_pid} answered at {host}"
         end_ns = site.clock.now_ns()
-        site.say(f"{host} is back (pid {new_pid})")
+        site.say(f"{host} is {'back' if back else 'not back'}")
         return FaultRecord(
-            name=f"kill -9 {self.target}",
-            kind="kill",
+            name=self.name,
+            kind=self.kind,
             target=host,
             role_before=role(host, leaders),
             role_after=role(host, await site.db.leaders()),
@@ -114,7 +124,7 @@ class Kill:
                 _sentence(answered, f"before: process {pid} answered at {host}"),
                 _sentence(gone, f"after SIGKILL: there is no process {pid}"),
                 _sentence(silent, f"before the restart: nobody answered at {host}"),
-                _sentence(back, f"after the restart: process {new_pid} answered at {host}"),
+                _sentence(back, words),
             ),
         )
 
@@ -126,13 +136,17 @@ class Pause:
     target: Target
     hold_s: float
     rest_s: float
+    kind: ClassVar[str] = "pause"
+
+    @property
+    def name(self) -> str:
+        return f"pause {self.target}"
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Pause:
         return replace(self, target=draw_target(self.target, hosts, rng))
 
     async def run(self, site: Site) -> FaultRecord:
-        leaders = await site.db.leaders()
-        host = resolve(self.target, leaders)
+        host, leaders = await find(site, self.target)
         pid = site.db.pid(host)
 
         start_ns = site.clock.now_ns()
@@ -149,8 +163,8 @@ class Pause:
         answers = woken and await _answering(site, host, pid)
         site.say(f"{host} goes on")
         return FaultRecord(
-            name=f"pause {self.target}",
-            kind="pause",
+            name=self.name,
+            kind=self.kind,
             target=host,
             role_before=role(host, leaders),
             role_after=role(host, await site.db.leaders()),

@@ -1,0 +1,314 @@
+"""Runs a test: boot, load, faults, heal, final reads, judge, write everything down.
+
+One event loop owns the time, the network between the hosts and the history. What is decided
+before the run (the calls, the faults) is data drawn from the seed; what is decided in the run
+is only who leads when a fault names a leader.
+
+Whatever ends a run (its plan, an error, Ctrl-C), every process is ended and waited for, every
+port is closed, and the data is removed unless it is to be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.backends.probe import Prober
+from jepsen_like.backends.proxy import Mesh
+from jepsen_like.clients import Client, ClientError
+from jepsen_like.dispatch import Clock, Dispatcher, History
+from jepsen_like.faults.fault import Fault, Site, total_seconds
+from jepsen_like.faults.targets import TargetError
+from jepsen_like.load import arrivals, final_reads
+from jepsen_like.result import FaultRecord
+from jepsen_like.spec import Test
+
+__all__ = ["HarnessError", "Interrupted", "Recording", "record", "run_async"]
+
+T = TypeVar("T")
+
+BACKEND: Final = "proxy"
+
+EXTRA_CALLS_S: Final = 20.0
+"""Keys are made for this much more load than planned: restarts and checks take their time."""
+
+PROGRESS_S: Final = 1.0
+
+FINAL_READS_PER_S: Final = 400.0
+FINAL_ROUNDS_MAX: Final = 20
+"""Each round reads once more what could not be read; a cluster that has healed needs one."""
+
+FINAL_ROUND_PAUSE_S: Final = 0.5
+
+
+class HarnessError(Exception):
+    """The run could not be carried out; it says nothing about the database. A sentence."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM; everything has been ended."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run before it is judged."""
+
+    test: Test
+    seed: int
+    started_at: str
+    duration_ns: int
+    history: History
+    faults: tuple[FaultRecord, ...]
+    leaders: Mapping[str, str]  # when the load began
+    groups: Mapping[int, str]  # of the keys that were used
+    unread: tuple[tuple[int, str], ...]  # (key, host) that could not be read at the end
+
+
+@dataclass
+class Progress:
+    """Lines about what happens, each with the time; `tick` at most once a second."""
+
+    write: Callable[[str], None]
+    clock: Clock = field(default_factory=Clock)
+
+    def say(self, text: str) -> None:
+        self.write(f"{self.clock.now_ns() / 1e9:6.1f} s  {text}")
+
+
+async def record(
+    test: Test,
+    *,
+    directory: Path,
+    seed: int | None = None,
+    write: Callable[[str], None] = lambda _: None,
+    mesh_type: type[Mesh] = Mesh,
+) -> Recording:
+    """Run the test with the database's files in `directory` (which stays).
+
+    Raises HarnessError if the database does not start or its clients cannot connect.
+    """
+    seed = test.seed if seed is None else seed
+    started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    progress = Progress(write)
+    try:
+        async with AsyncExitStack() as stack:
+            mesh = mesh_type(test.db.hosts)
+            stack.push_async_callback(mesh.close)
+            db = await test.db.start(mesh, directory, progress.say)
+            stack.push_async_callback(db.stop)
+            prober = await stack.enter_async_context(Prober(mesh))
+            schedule = test.schedule(seed)
+            keys = test.workload.keys(
+                round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S))
+            )
+            progress.say(f"loading {len(keys)} keys")
+            await db.prepare(test.workload, keys)
+            run = _Run(test, seed, started_at, db, mesh, prober, progress)
+            return await run.carry_out(schedule, keys)
+    except (DatabaseError, ClientError) as exc:
+        raise HarnessError(str(exc)) from exc
+
+
+class _Run:
+    """One run on a database that is up and loaded; its clock starts here."""
+
+    def __init__(
+        self,
+        test: Test,
+        seed: int,
+        started_at: str,
+        db: RunningDatabase,
+        mesh: Mesh,
+        prober: Prober,
+        progress: Progress,
+    ) -> None:
+        self.test = test
+        self.seed = seed
+        self.started_at = started_at
+        self.db = db
+        self.progress = progress
+        self.clock = Clock()
+        self.history = History()
+        self.site = Site(db, mesh, prober, self.clock, progress.say)
+
+    async def carry_out(self, schedule: Sequence[Fault], keys: Sequence[int]) -> Recording:
+        test = self.test
+        leaders = dict(await self.db.leaders())
+        async with Dispatcher(
+            self._connect,
+            hosts=test.db.hosts,
+            clients_per_host=test.load.clients,
+            deadline_s=test.load.deadline_s,
+            clock=self.clock,
+            history=self.history,
+        ) as dispatcher:
+            await dispatcher.connect()
+            self.progress.say(
+                f"load: {test.load.rate:g} calls/s from {len(test.db.hosts)} hosts, "
+                f"deadline {test.load.deadline_s * 1000:g} ms"
+            )
+            faults = await self._load_and_faults(dispatcher, schedule, keys)
+            asked = {operation.key for operation in self.history.operations}
+            used = [key for key in keys if key in asked]
+            unread = await self._final_reads(dispatcher, used)
+        groups = dict(await self.db.groups_of(used))
+        return Recording(
+            test=test,
+            seed=self.seed,
+            started_at=self.started_at,
+            duration_ns=self.clock.now_ns(),
+            history=self.history,
+            faults=faults,
+            leaders=leaders,
+            groups=groups,
+            unread=unread,
+        )
+
+    async def _connect(self, host: str) -> Client:
+        return await self.db.connect(host, self.test.workload, self.test.load.deadline_s)
+
+    async def _load_and_faults(
+        self, dispatcher: Dispatcher, schedule: Sequence[Fault], keys: Sequence[int]
+    ) -> tuple[FaultRecord, ...]:
+        """The load runs for as long as the faults take."""
+        test = self.test
+        rng = test.rng("load", self.seed)
+        plan = arrivals(
+            test.workload.calls(rng, keys), hosts=test.db.hosts, rate=test.load.rate, rng=rng
+        )
+        stop = asyncio.Event()
+        records: list[FaultRecord] = []
+
+        async def inject() -> None:
+            try:
+                for fault in schedule:
+                    fault_record = await self._inject(fault)
+                    if fault_record is not None:
+                        records.append(fault_record)
+                    await asyncio.sleep(fault.rest_s)
+            finally:
+                stop.set()
+
+        injecting = asyncio.ensure_future(inject())
+        ticking = asyncio.ensure_future(self._tick())
+        try:
+            await dispatcher.run(plan, stop)
+            await injecting
+        finally:
+            injecting.cancel()
+            ticking.cancel()
+            await asyncio.gather(injecting, ticking, return_exceptions=True)
+        return tuple(records)
+
+    async def _inject(self, fault: Fault) -> FaultRecord | None:
+        """One fault; one that finds no target leaves an unverified record, and the run is
+        `unknown`: what it would have shown was not seen."""
+        start_ns = self.clock.now_ns()
+        try:
+            return await fault.run(self.site)
+        except TargetError as exc:
+            self.progress.say(f"{fault.name}: {exc}")
+            return FaultRecord(
+                name=fault.name,
+                kind=fault.kind,
+                target="",
+                role_before="",
+                role_after="",
+                start_ns=start_ns,
+                end_ns=self.clock.now_ns(),
+                evidence=(f"NOT VERIFIED: {exc}",),
+            )
+
+    async def _tick(self) -> None:
+        """One line a second: what came back since the last."""
+        seen = 0
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            fresh = self.history.operations[seen:]
+            seen += len(fresh)
+            parts = []
+            for host in self.test.db.hosts:
+                mine = [operation for operation in fresh if operation.node == host]
+                ok = sum(operation.outcome == "ok" for operation in mine)
+                parts.append(f"{host} {ok}/{len(mine)}")
+            self.progress.say(f"ok of asked: {'   '.join(parts)}")
+
+    async def _final_reads(
+        self, dispatcher: Dispatcher, keys: list[int]
+    ) -> tuple[tuple[int, str], ...]:
+        """Read every key on every host. After the faults have healed this must succeed."""
+        missing = [(key, host) for key in keys for host in self.test.db.hosts]
+        self.progress.say(f"final reads: {len(keys)} keys on every host")
+        for _ in range(FINAL_ROUNDS_MAX):
+            done = len(self.history.operations)
+            await dispatcher.run(final_reads(missing, rate=FINAL_READS_PER_S))
+            read = {
+                (operation.key, operation.node)
+                for operation in islice(self.history.operations, done, None)
+                if operation.outcome == "ok"
+            }
+            missing = [pair for pair in missing if pair not in read]
+            if not missing:
+                break
+            await asyncio.sleep(FINAL_ROUND_PAUSE_S)
+        return tuple(missing)
+
+
+# ------------------------------------------------------------------------------ running it
+
+
+@asynccontextmanager
+async def _until_signal() -> AsyncIterator[None]:
+    """SIGINT, SIGTERM and SIGHUP cancel the body once; further ones wait for its clean-up."""
+    loop = asyncio.get_running_loop()
+    body = asyncio.current_task()
+    assert body is not None
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) == 1:
+            body.cancel()
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        body.uncancel()
+        raise Interrupted(received[0]) from None
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def run_async(main: Coroutine[Any, Any, T]) -> T:
+    """Run on uvloop if it is installed: the mesh then costs about half."""
+
+    async def guarded() -> T:
+        async with _until_signal():
+            return await main
+
+    try:
+        import uvloop
+    except ImportError:
+        factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    else:
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(guarded())

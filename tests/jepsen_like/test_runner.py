@@ -1,0 +1,155 @@
+"""The harness against a small register database: real processes, sockets, signals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from jepsen_like import faults, load, workloads
+from jepsen_like.checks.linearizable import check
+from jepsen_like.faults.targets import leader_of
+from jepsen_like.history import Operation
+from jepsen_like.runner import HarnessError, Recording, record
+from jepsen_like.spec import Test
+from tests.jepsen_like.register_db import GROUP, RegisterDb
+
+pytestmark = pytest.mark.slow
+
+PARTITION = faults.partition(faults.isolate(leader_of(GROUP)), hold="1.5s", rest="0.3s")
+
+
+def register_test(*schedule: faults.Fault, db: RegisterDb | None = None) -> Test:
+    return Test(
+        name="registers",
+        db=db or RegisterDb(),
+        workloads=[workloads.register(keys=6, calls_per_key=40)],
+        load=load.open_loop(rate=150, deadline="250ms", clients=20),
+        faults=[faults.healthy("0.3s"), *schedule],
+        seed=3,
+    )
+
+
+def verdict(recording: Recording) -> str:
+    return check(recording.history.operations, recording.test.workload.model()).validity
+
+
+def during(recording: Recording, kind: str) -> list[Operation]:
+    (fault,) = [f for f in recording.faults if f.kind == kind]
+    return [
+        operation
+        for operation in recording.history.operations
+        if fault.start_ns <= operation.scheduled_ns < fault.end_ns
+    ]
+
+
+async def test_a_verified_partition_of_a_linearizable_database_is_valid(tmp_path: Path) -> None:
+    recording = await record(register_test(PARTITION), directory=tmp_path)
+    (cut,) = recording.faults
+    assert cut.verified, cut.evidence
+    assert cut.target == "n1"
+    assert cut.role_before == f"leader of {GROUP}"
+    assert cut.sides == (("n1",), ("n2", "n3"))
+    assert verdict(recording) == "valid"
+    assert recording.unread == ()
+    assert recording.leaders == {GROUP: "n1"}
+
+    operations = during(recording, "partition")
+    by_side = Counter((operation.node == "n1", operation.outcome) for operation in operations)
+    assert by_side[True, "ok"] > 40
+    assert by_side[False, "ok"] < by_side[True, "ok"]  # asked just before the heal, and held
+    assert by_side[False, "info"] > 20
+    assert by_side[False, "fail"] > 20  # reads
+
+    retired = [o.process for o in recording.history.operations if o.outcome == "info"]
+    assert len(retired) == len(set(retired))
+    last = {o.process: o for o in recording.history.operations}
+    assert all(last[process].outcome == "info" for process in retired)
+
+
+async def test_a_process_has_one_operation_in_flight(tmp_path: Path) -> None:
+    recording = await record(register_test(), directory=tmp_path)
+    busy_until: dict[int, int] = {}
+    for operation in sorted(recording.history.operations, key=lambda o: o.sent_ns):
+        assert operation.scheduled_ns <= operation.sent_ns <= operation.returned_ns
+        assert busy_until.get(operation.process, 0) <= operation.sent_ns
+        busy_until[operation.process] = operation.returned_ns
+
+
+async def test_stale_reads_on_the_cut_off_side_are_convicted(tmp_path: Path) -> None:
+    recording = await record(
+        register_test(PARTITION, db=RegisterDb(stale=True)), directory=tmp_path
+    )
+    assert recording.faults[0].verified, recording.faults[0].evidence
+    assert verdict(recording) == "invalid"
+
+
+async def test_a_killed_process_is_gone_and_comes_back(tmp_path: Path) -> None:
+    recording = await record(
+        register_test(faults.kill(leader_of(GROUP), hold="0.5s", rest="0.5s")), directory=tmp_path
+    )
+    (killed,) = recording.faults
+    assert killed.verified, killed.evidence
+    assert verdict(recording) == "valid"
+    assert any(operation.outcome != "ok" for operation in during(recording, "kill"))
+
+
+async def test_a_paused_process_stops_and_goes_on(tmp_path: Path) -> None:
+    recording = await record(
+        register_test(faults.pause(leader_of(GROUP), hold="0.5s", rest="0.3s")), directory=tmp_path
+    )
+    (paused,) = recording.faults
+    assert paused.verified, paused.evidence
+    assert verdict(recording) == "valid"
+    assert any(operation.outcome != "ok" for operation in during(recording, "pause"))
+
+
+async def test_a_target_that_does_not_exist_leaves_an_unverified_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.faults.fault.LEADER_WAIT_S", 0.1)
+    recording = await record(
+        register_test(faults.kill(leader_of("nobody"), hold="0.1s", rest="0s")), directory=tmp_path
+    )
+    (fault,) = recording.faults
+    assert not fault.verified
+    assert "nobody leads nobody" in fault.evidence[0]
+    assert recording.history.operations
+
+
+async def test_a_database_that_does_not_start_is_a_harness_error(tmp_path: Path) -> None:
+    broken = register_test(db=RegisterDb(options=("--no-such-option",)))
+    with pytest.raises(HarnessError, match=r"did not start.*--no-such-option"):
+        await record(broken, directory=tmp_path)
+
+
+async def test_a_cancelled_run_leaves_no_process(tmp_path: Path) -> None:
+    seen: list[str] = []
+    cut = asyncio.Event()
+
+    def write(line: str) -> None:
+        seen.append(line)
+        if "cut:" in line:
+            cut.set()
+
+    run = asyncio.ensure_future(record(register_test(PARTITION), directory=tmp_path, write=write))
+    async with asyncio.timeout(20):
+        await cut.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert not processes_that_name(str(tmp_path))
+
+
+def processes_that_name(text: str) -> list[str]:
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+            continue
+        if text in line:
+            found.append(line)
+    return found
