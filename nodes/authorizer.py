@@ -18,11 +18,10 @@ from typing import Final
 
 from nodes.functions import BUILTINS, FUNCTIONS, OVERRIDDEN
 
-__all__ = ["OWN", "DDL", "COMPILE", "Authorizer", "Mode", "text_refusal"]
+__all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
 
 OWN: Final = "/*_own*/"
 DDL: Final = "/*_ddl*/"
-COMPILE: Final = "/*_compile*/EXPLAIN "
 """Prefixes of the texts a node runs. sqlite3 caches compiled statements by text and SQLite
 asks only when it compiles, so what was compiled under one mode must never be found by another:
 a replica with a warm cache would obey where a restarted one refuses."""
@@ -36,7 +35,14 @@ class Mode(enum.Enum):
     OWN = enum.auto()  # the machine's
     READ = enum.auto()
     WRITE = enum.auto()
-    DDL = enum.auto()  # WRITE, and the schema
+    DDL = enum.auto()  # CREATE and DROP
+
+
+def mode_of_write(sql: str, *, sets_versions: bool) -> Mode:
+    """The mode for a statement of a write: the schema changes only together with a version."""
+    if sets_versions and sql[:6].upper().startswith(("CREATE", "DROP")):
+        return Mode.DDL
+    return Mode.WRITE
 
 
 _CHANGES: Final = frozenset({sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE})
@@ -81,12 +87,11 @@ class Authorizer:
 
     def _is_allowed(self, action: int, first: str, second: str) -> bool:
         if action == sqlite3.SQLITE_SELECT:
-            return True
+            return self.mode is not Mode.DDL  # CREATE TABLE ... AS SELECT
         if action == sqlite3.SQLITE_FUNCTION:
             return second.lower() in _FUNCTIONS
         if action == sqlite3.SQLITE_READ or (action in _CHANGES and self.mode is not Mode.READ):
-            # DDL also reads and writes the schema table; SQLite itself refuses a statement
-            # that names it.
+            # CREATE and DROP also read and write the schema table.
             if first.lower() in _SCHEMA_TABLES:
                 return self.mode is Mode.DDL
             return not _is_closed(first)

@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from nodes.authorizer import Mode
+from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
@@ -278,11 +278,12 @@ class Machine:
         """All statements of the write, or none."""
         writer = self._writer
         execute = writer.raw.execute
-        mode = Mode.DDL if write.sets else Mode.WRITE
         answer = Answer()
+        sets_versions = bool(write.sets)
         execute(SAVEPOINT)
         try:
             for statement in write.statements:
+                mode = mode_of_write(statement.sql, sets_versions=sets_versions)
                 writer.run(statement, answer, entry.now_us, entry.seed, mode)
             if write.sets:
                 self._set_versions(write)
@@ -335,8 +336,8 @@ class Machine:
                 0,
                 "Send it in smaller parts.",
             )
-        mode = Mode.DDL if body.sets else Mode.WRITE
         for ordinal, statement in enumerate(body.statements):
+            mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
             key = f"{mode.name} {statement.sql}"
             if key in self._compiled:
                 continue

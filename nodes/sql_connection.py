@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from nodes.authorizer import COMPILE, DDL, Authorizer, Mode, text_refusal
+from nodes.authorizer import DDL, Authorizer, Mode, text_refusal
 from nodes.functions import Environment, install
 from nodes.protocol import (
     ANSWER_BYTES_MAX,
@@ -228,7 +228,9 @@ class SqlConnection:
         """Compile a statement without running it. Raises Refused, or a fault."""
         self.begin(statement, ordinal, 0, 0, mode)
         try:
-            self.raw.execute(COMPILE + statement.sql, statement.parameters).close()
+            # The mode is in the text: see authorizer.OWN on cached statements.
+            sql = f"/*_{mode.name}*/EXPLAIN {statement.sql}"
+            self.raw.execute(sql, statement.parameters).close()
         except SQL_ERRORS as exc:
             refused = self.refusal(exc, statement.sql, ordinal)
             if refused is None:
