@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nodes.protocol import Value
+
 __all__ = ["Column", "Table", "Catalog"]
 
 
@@ -21,6 +23,7 @@ class Column:
     name: str
     type: str  # PostgreSQL type name, a key of shardrouter.types.TYPES
     not_null: bool = False
+    default: Value = None  # of the column's type; None is NULL
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Table:
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...]
     shard_key: str
+    unique: tuple[tuple[str, ...], ...] = ()  # UNIQUE constraints besides the primary key
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)

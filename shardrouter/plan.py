@@ -1,17 +1,41 @@
-"""From a parsed statement and the catalog to a plan: a value that says what runs where.
+"""From a statement and the catalog to a plan: a value that says what runs where.
 
 Pure. An allow-list: what is not recognised as safe over shards raises NotSupported, never
-a guess (DESIGN section 7). A plan holds no arguments: it is cached per statement text and
-bound to arguments with each execution. In its SQLite text `?n` is the client's `$n`.
+a guess (DESIGN section 7). The plans themselves are in `shardrouter.planned`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from nodes.protocol import Value
-from shardrouter.catalog import Column
+from nodes.values import canonical_key, slot_of
+from shardrouter import changes, ddl, query, syntax, types
+from shardrouter.catalog import Catalog, Table
+from shardrouter.errors import StatementError
+from shardrouter.lexer import syntax_error, tokenize
+from shardrouter.planned import (
+    Answer,
+    Constant,
+    CreateTable,
+    DropTable,
+    OneShard,
+    Operand,
+    OrderKey,
+    Parameter,
+    Plan,
+    ResultColumn,
+    Scatter,
+    SetSetting,
+    ShowColumns,
+    ShowSetting,
+    ShowTables,
+    parameter_oids,
+    result_columns,
+)
+from shardrouter.statement import parse_tokens
+from shardrouter.translate import Parameters
+from shardrouter.utility import utility
 
 __all__ = [
     "ResultColumn",
@@ -29,143 +53,109 @@ __all__ = [
     "ShowTables",
     "ShowColumns",
     "Plan",
+    "UnknownTable",
+    "bind",
+    "make_plan",
+    "parameter_oids",
+    "result_columns",
+    "slots",
+    "value_of",
 ]
 
 
-@dataclass(frozen=True)
-class ResultColumn:
-    """A column of the answer."""
+class UnknownTable(StatementError):
+    """42P01. The table may be newer than the catalog at hand: worth one look at `meta`."""
 
-    name: str
-    oid: int
+    sqlstate = "42P01"
 
-
-@dataclass(frozen=True)
-class Constant:
-    """A value written in the statement, already of the type it is compared with."""
-
-    value: Value
+    def __init__(self, name: str, position: int = 0) -> None:
+        super().__init__(f'relation "{name}" does not exist', position=position)
+        self.name = name
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """The client's $number (1-based)."""
+def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) -> Plan:
+    """The plan of one statement.
 
-    number: int
-
-
-Operand: TypeAlias = Constant | Parameter
-
-
-@dataclass(frozen=True)
-class OneShard:
-    """Runs whole on the shard that owns the slot of `keys` (all keys on one shard, or 0A000)."""
-
-    tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
-    table: str
-    table_version: int
-    sql: str
-    key_type: str  # PostgreSQL type of the shard key
-    keys: tuple[Operand, ...]  # shard-key values the statement names, at least one
-    quick: bool  # keyed point write or VALUES, or point read: bounded work
-    columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
-    parameter_oids: tuple[int, ...] = ()
-
-    @property
-    def is_write(self) -> bool:
-        return self.tag != "SELECT"
-
-
-@dataclass(frozen=True)
-class OrderKey:
-    """Order by the column at `index` of the shards' rows (hidden columns come last)."""
-
-    index: int
-    descending: bool
-    nulls_first: bool
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """A SELECT that runs on several shards, whose rows are merged here.
-
-    The shards' rows have `columns` and then `hidden` columns that only order the merge. If
-    `count` is true every shard answers one integer, and the answer is their sum.
+    `parameter_oids` are the types the client declared for $1, $2, ..., 0 where it left them
+    open. Raises StatementError, UnknownTable and NotSupported, with positions.
     """
-
-    table: str
-    table_version: int
-    sql: str
-    columns: tuple[ResultColumn, ...]
-    parameter_oids: tuple[int, ...] = ()
-    hidden: int = 0
-    order: tuple[OrderKey, ...] = ()
-    limit: Operand | None = None
-    offset: Operand | None = None
-    count: bool = False
-
-
-@dataclass(frozen=True)
-class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; `columns` etc. the catalog's."""
-
-    name: str
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    shard_key: str
-    sqlite: str
-    if_not_exists: bool = False
-
-
-@dataclass(frozen=True)
-class DropTable:
-    names: tuple[str, ...]
-    if_exists: bool = False
+    tokens = tokenize(sql)
+    while tokens and tokens[-1].is_mark(";"):
+        tokens.pop()
+    if not tokens:
+        raise syntax_error("", 0)
+    plan = utility(tokens)
+    if plan is not None:
+        return plan
+    node = parse_tokens(tokens)
+    parameters = Parameters(parameter_oids)
+    match node:
+        case syntax.CreateTableStatement():
+            return ddl.create_table(node)
+        case syntax.DropTableStatement():
+            return ddl.drop_table(node)
+        case syntax.Insert():
+            return changes.insert(node, _table(node.table, catalog), parameters)
+        case syntax.Update():
+            return changes.update(node, _table(node.table, catalog), parameters)
+        case syntax.Delete():
+            return changes.delete(node, _table(node.table, catalog), parameters)
+        case syntax.Select(table=None):
+            return query.answer(node, parameters)
+        case syntax.Select():
+            assert node.table is not None
+            return query.select(node, _table(node.table, catalog), parameters)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A statement whose answer is known without asking a shard (`SELECT 1`, `CLOSE ALL`)."""
-
-    tag: str
-    columns: tuple[ResultColumn, ...] = ()
-    rows: tuple[tuple[Value, ...], ...] = ()
-    parameter_oids: tuple[int, ...] = ()
+def _table(name: syntax.TableName, catalog: Catalog) -> Table:
+    table = catalog.tables.get(name.name)
+    if table is None:
+        raise UnknownTable(name.name, name.position)
+    return table
 
 
-@dataclass(frozen=True)
-class SetSetting:
-    """SET, or RESET if `value` is None (name `all`: every setting)."""
-
-    name: str
-    value: str | None
+# --------------------------------------------------------------------------- binding
 
 
-@dataclass(frozen=True)
-class ShowSetting:
-    name: str
+def value_of(operand: Operand, arguments: Sequence[Value]) -> Value:
+    """A constant's value, or the argument of a parameter."""
+    return operand.value if isinstance(operand, Constant) else arguments[operand.number - 1]
 
 
-@dataclass(frozen=True)
-class ShowTables:
-    """SHOW TABLES: name, shard key, number of columns."""
+def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
+    """The arguments, each of the type its parameter has: what may be sent to a shard.
+
+    Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
+    that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
+    """
+    oids = parameter_oids(plan)
+    if not oids and not arguments:
+        return ()
+    bound = types.check_arguments(oids, arguments)
+    if isinstance(plan, OneShard | Scatter):
+        if plan.limit is not None:
+            query.check_bound(value_of(plan.limit, bound), "LIMIT")
+        if plan.offset is not None:
+            query.check_bound(value_of(plan.offset, bound), "OFFSET")
+    return bound
 
 
-@dataclass(frozen=True)
-class ShowColumns:
-    """SHOW COLUMNS FROM table: name, type, nullable, role of the column."""
+def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ...]:
+    """The slots whose rows the statement can concern, in order, each once.
 
-    table: str
-
-
-Plan: TypeAlias = (
-    OneShard
-    | Scatter
-    | CreateTable
-    | DropTable
-    | Answer
-    | SetSetting
-    | ShowSetting
-    | ShowTables
-    | ShowColumns
-)
+    For a Scatter an empty answer means all of them, unless the plan has keys; for a statement
+    whose keys are all NULL it means that no row can match (any shard may run it). An INSERT
+    of a row without its key raises 23502.
+    """
+    found: dict[int, None] = {}
+    for operand in plan.keys:
+        value = value_of(operand, arguments)
+        if value is not None:
+            found[slot_of(canonical_key(value, plan.key_type))] = None
+        elif isinstance(plan, OneShard) and plan.tag == "INSERT":
+            raise StatementError(
+                f'null value in the shard key of relation "{plan.table}" '
+                "violates not-null constraint",
+                sqlstate="23502",
+            )
+    return tuple(sorted(found))

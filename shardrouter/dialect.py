@@ -1,0 +1,262 @@
+"""What the parser gets to see of a statement: its tokens, by an allow-list of keywords.
+
+Between `shardrouter.lexer`, which knows what a token is, and `shardrouter.statement`, whose
+parser knows the grammar of thirty dialects. Only the words listed here become keywords, some
+of them only beside certain others; every other word becomes a quoted name with a mark in
+front, so that nothing of another dialect, no function of another database and no type that
+this one lacks can be recognised in it. Sequences that the parser would let pass although
+PostgreSQL does not (a trailing comma) are refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.keywords import CALLED_WITHOUT_PARENTHESES, RESERVED, refusal_hint
+from shardrouter.lexer import Kind, Token, syntax_error
+
+__all__ = [
+    "MARK",
+    "NESTING_MAX",
+    "ParserToken",
+    "check_sequence",
+    "parser_tokens",
+    "source",
+    "unexpected",
+]
+
+
+class ParserToken(NamedTuple):
+    """A token for the parser: the name of its token type, its text, and which of ours it is."""
+
+    type: str
+    text: str
+    ordinal: int
+
+
+MARK: Final = '"'
+"""In front of every name given to the parser: no keyword begins with it."""
+
+NESTING_MAX: Final = 100
+"""Deepest nesting of parentheses and prefix operators; the parser and the walk recurse."""
+
+_MARKS: Final = {
+    "(": "L_PAREN",
+    ")": "R_PAREN",
+    ",": "COMMA",
+    ".": "DOT",
+    "::": "DCOLON",
+}
+_OPERATORS: Final = {
+    "=": "EQ",
+    "<>": "NEQ",
+    "!=": "NEQ",
+    "<": "LT",
+    "<=": "LTE",
+    ">": "GT",
+    ">=": "GTE",
+    "+": "PLUS",
+    "-": "DASH",
+    "*": "STAR",
+    "/": "SLASH",
+    "%": "MOD",
+    "||": "DPIPE",
+}
+_WORDS: Final = {
+    "and": "AND",
+    "as": "ALIAS",
+    "asc": "ASC",
+    "between": "BETWEEN",
+    "cast": "VAR",
+    "constraint": "CONSTRAINT",
+    "default": "DEFAULT",
+    "desc": "DESC",
+    "do": "VAR",
+    "false": "FALSE",
+    "from": "FROM",
+    "in": "IN",
+    "into": "INTO",
+    "is": "IS",
+    "isnull": "ISNULL",
+    "limit": "LIMIT",
+    "not": "NOT",
+    "notnull": "NOTNULL",
+    "null": "NULL",
+    "offset": "OFFSET",
+    "on": "ON",
+    "or": "OR",
+    "select": "SELECT",
+    "set": "SET",
+    "table": "TABLE",
+    "true": "TRUE",
+    "unique": "UNIQUE",
+    "values": "VALUES",
+    "where": "WHERE",
+    "with": "WITH",
+}
+"""Words that are keywords wherever they stand."""
+
+_FIRST_WORDS: Final = {
+    "select": "SELECT",
+    "insert": "INSERT",
+    "update": "UPDATE",
+    "delete": "DELETE",
+    "create": "CREATE",
+    "drop": "DROP",
+}
+_PHRASES: Final = {
+    ("order", "by"): ("ORDER_BY", "ORDER BY"),
+    ("primary", "key"): ("PRIMARY_KEY", "PRIMARY KEY"),
+    ("double", "precision"): ("IDENTIFIER", MARK + "double precision"),
+    ("character", "varying"): ("IDENTIFIER", MARK + "character varying"),
+}
+"""Two words that are one token."""
+
+_IN_CONTEXT: Final = {
+    # word: (words one of which must stand before it, its token)
+    "conflict": (("on",), "VAR"),
+    "nothing": (("do",), "VAR"),
+    "update": (("do",), "UPDATE"),
+    "first": (("nulls",), "FIRST"),
+    "last": (("nulls",), "VAR"),
+    "if": (("table",), "VAR"),
+    "exists": (("if", "not"), "EXISTS"),
+}
+"""Words that are keywords only after another one; elsewhere they name columns."""
+
+
+# --------------------------------------------------------------------------- tokens
+
+
+def _refused_word(token: Token) -> NotSupported:
+    word = token.text.upper()
+    return NotSupported(
+        f"{word} is not supported", position=token.start + 1, hint=refusal_hint(token.text)
+    )
+
+
+def check_sequence(tokens: Sequence[Token]) -> None:
+    """Refuse what the parser would accept although PostgreSQL does not, and what is too deep."""
+    depth = run = 0
+    for i, token in enumerate(tokens):
+        after = tokens[i + 1] if i + 1 < len(tokens) else None
+        if token.is_mark("("):
+            depth += 1
+        elif token.is_mark(")"):
+            depth -= 1
+        is_prefix = token.is_word("not") or (
+            token.kind is Kind.OPERATOR and token.text in ("-", "+")
+        )
+        run = run + 1 if is_prefix else 0
+        if depth > NESTING_MAX or run > NESTING_MAX:
+            raise StatementError(
+                "stack depth limit exceeded",
+                sqlstate="54001",
+                position=token.start + 1,
+                hint=f"Nest expressions at most {NESTING_MAX} deep.",
+            )
+        if token.kind is Kind.MARK and token.text in "[]:;":
+            if token.text == ";":
+                raise syntax_error(";", token.start)
+            raise NotSupported(
+                "arrays are not supported",
+                position=token.start + 1,
+                hint="Write IN (...) with one parameter for each value.",
+            )
+        if token.is_mark(",") and (after is None or after.is_mark(")") or after.is_mark(",")):
+            raise unexpected(after)
+        if token.is_mark("(") and after is not None and after.is_mark(","):
+            raise unexpected(after)
+        if token.is_mark(",") and after is not None and after.is_word("from", "where"):
+            raise unexpected(after)
+        if token.kind in (Kind.WORD, Kind.NAME) and after and after.kind is Kind.STRING:
+            if token.kind is Kind.WORD and token.text in RESERVED - _WORDS.keys():
+                raise _refused_word(token)
+            if token.kind is Kind.NAME or token.text not in _WORDS:
+                raise NotSupported(
+                    f"the literal {token.text} '...' is not supported",
+                    position=token.start + 1,
+                    hint=f"Write '...'::{token.text}.",
+                )
+
+
+def unexpected(token: Token | None) -> StatementError:
+    """42601 at a token, or at the end of the input."""
+    if token is None:
+        return syntax_error("", -1)
+    return syntax_error(source(token), token.start)
+
+
+def source(token: Token) -> str:
+    if token.kind is Kind.PARAMETER:
+        return "$" + token.text
+    if token.kind is Kind.STRING:
+        return "'" + token.text.replace("'", "''") + "'"
+    if token.kind is Kind.NAME:
+        return '"' + token.text.replace('"', '""') + '"'
+    return token.text
+
+
+def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
+    """Tokens for the parser. Their `col` is the ordinal of ours, for its error messages."""
+    previous = ""
+    skip = False
+    for i, token in enumerate(tokens):
+        if skip:
+            skip = False
+            continue
+        following = tokens[i + 1] if i + 1 < len(tokens) else None
+
+        word = token.text if token.kind is Kind.WORD else ""
+        if token.kind is Kind.NAME:
+            yield ParserToken("IDENTIFIER", MARK + token.text, i)
+        elif token.kind is Kind.STRING:
+            yield ParserToken("STRING", token.text, i)
+        elif token.kind is Kind.NUMBER:
+            yield ParserToken("NUMBER", token.text, i)
+        elif token.kind is Kind.PARAMETER:
+            yield ParserToken("PARAMETER", "$", i)
+            yield ParserToken("NUMBER", token.text, i)
+        elif token.kind is Kind.MARK:
+            yield ParserToken(_MARKS[token.text], token.text, i)
+        elif token.kind is Kind.OPERATOR:
+            if token.text not in _OPERATORS:
+                raise NotSupported(
+                    f"the operator {token.text} is not supported", position=token.start + 1
+                )
+            yield ParserToken(_OPERATORS[token.text], token.text, i)
+        elif following and following.kind is Kind.WORD and (word, following.text) in _PHRASES:
+            kind, text = _PHRASES[word, following.text]
+            yield ParserToken(kind, text, i)
+            skip = True
+            word = following.text
+        elif i == 0:
+            if word not in _FIRST_WORDS:
+                raise unexpected(token)
+            yield ParserToken(_FIRST_WORDS[word], word, i)
+        elif word in _WORDS:
+            yield ParserToken(_WORDS[word], word, i)
+        elif word in _IN_CONTEXT and previous in _IN_CONTEXT[word][0]:
+            yield ParserToken(_IN_CONTEXT[word][1], word, i)
+        elif (
+            (word == "nulls" and following and following.is_word("first", "last"))
+            or (word == "count" and following and following.is_mark("("))
+            or (
+                word in ("cascade", "restrict")
+                and i == len(tokens) - 1
+                and tokens[0].is_word("drop")
+            )
+        ):
+            yield ParserToken("VAR", word, i)
+        elif word in CALLED_WITHOUT_PARENTHESES:
+            yield ParserToken("IDENTIFIER", MARK + word, i)
+            if following is None or not following.is_mark("("):
+                yield ParserToken("L_PAREN", "(", i)
+                yield ParserToken("R_PAREN", ")", i)
+        elif word in RESERVED and previous != "as":
+            raise _refused_word(token)
+        else:
+            yield ParserToken("IDENTIFIER", MARK + word, i)
+        previous = word

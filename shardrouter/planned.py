@@ -1,0 +1,209 @@
+"""Plans as values: what runs where.
+
+A plan holds no arguments: it is cached per statement text and bound to arguments with each
+execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodes.protocol import Value
+from nodes.values import BOOL, INT4, TEXT
+from shardrouter.catalog import Column
+
+__all__ = [
+    "ResultColumn",
+    "Constant",
+    "Parameter",
+    "Operand",
+    "OrderKey",
+    "OneShard",
+    "Scatter",
+    "CreateTable",
+    "DropTable",
+    "Answer",
+    "SetSetting",
+    "ShowSetting",
+    "ShowTables",
+    "ShowColumns",
+    "Plan",
+    "parameter_oids",
+    "result_columns",
+]
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """A column of the answer."""
+
+    name: str
+    oid: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value written in the statement, already of the type it is compared with."""
+
+    value: Value
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """The client's $number (1-based)."""
+
+    number: int
+
+
+Operand: TypeAlias = Constant | Parameter
+
+
+@dataclass(frozen=True)
+class OneShard:
+    """Runs whole on the shard that owns the slot of `keys` (all keys on one shard, or 0A000)."""
+
+    tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
+    table: str
+    table_version: int
+    sql: str
+    key_type: str  # PostgreSQL type of the shard key
+    keys: tuple[Operand, ...]  # shard-key values the statement names, at least one
+    quick: bool  # keyed point write or VALUES, or point read: bounded work
+    columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
+    parameter_oids: tuple[int, ...] = ()
+    limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
+    offset: Operand | None = None
+
+    @property
+    def is_write(self) -> bool:
+        return self.tag != "SELECT"
+
+
+@dataclass(frozen=True)
+class OrderKey:
+    """Order by the column at `index` of the shards' rows (hidden columns come last)."""
+
+    index: int
+    descending: bool
+    nulls_first: bool
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A SELECT that runs on several shards, whose rows are merged here.
+
+    The shards' rows have `columns` and then `hidden` columns that only order the merge. If
+    `count` is true every shard answers one integer, and the answer is their sum.
+    """
+
+    table: str
+    table_version: int
+    sql: str
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    hidden: int = 0
+    order: tuple[OrderKey, ...] = ()
+    limit: Operand | None = None
+    offset: Operand | None = None
+    count: bool = False
+    key_type: str = ""
+    keys: tuple[Operand, ...] = ()
+    """If not empty: no row has another shard key than these, other shards need not be asked."""
+
+
+@dataclass(frozen=True)
+class CreateTable:
+    """A table to create. `sqlite` is the text for the shards; `columns` etc. the catalog's."""
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    shard_key: str
+    sqlite: str
+    if_not_exists: bool = False
+    unique: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class DropTable:
+    names: tuple[str, ...]
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A statement whose answer is known without asking a shard (`SELECT 1`, `CLOSE ALL`)."""
+
+    tag: str
+    columns: tuple[ResultColumn, ...] = ()
+    rows: tuple[tuple[Value, ...], ...] = ()
+    parameter_oids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class SetSetting:
+    """SET, or RESET if `value` is None (name `all`: every setting)."""
+
+    name: str
+    value: str | None
+
+
+@dataclass(frozen=True)
+class ShowSetting:
+    """SHOW name; its one column has the setting's name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ShowTables:
+    """SHOW TABLES: name, shard key, number of columns."""
+
+    columns: tuple[ResultColumn, ...] = (
+        ResultColumn("name", TEXT),
+        ResultColumn("shard_key", TEXT),
+        ResultColumn("columns", INT4),
+    )
+
+
+@dataclass(frozen=True)
+class ShowColumns:
+    """SHOW COLUMNS FROM table: name, type, nullable, role of the column."""
+
+    table: str
+    columns: tuple[ResultColumn, ...] = (
+        ResultColumn("name", TEXT),
+        ResultColumn("type", TEXT),
+        ResultColumn("nullable", BOOL),
+        ResultColumn("role", TEXT),
+    )
+
+
+Plan: TypeAlias = (
+    OneShard
+    | Scatter
+    | CreateTable
+    | DropTable
+    | Answer
+    | SetSetting
+    | ShowSetting
+    | ShowTables
+    | ShowColumns
+)
+
+
+def parameter_oids(plan: Plan) -> tuple[int, ...]:
+    """The type OIDs of $1, $2, ..."""
+    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer) else ()
+
+
+def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
+    """The columns of the answer; empty if the statement returns no rows."""
+    match plan:
+        case OneShard() | Scatter() | Answer() | ShowTables() | ShowColumns():
+            return plan.columns
+        case ShowSetting():
+            return (ResultColumn(plan.name, TEXT),)
+        case _:
+            return ()
