@@ -8,6 +8,7 @@ started it holds the other end, and the kernel closes that end however the holde
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -30,6 +31,8 @@ GC_THRESHOLDS: Final = (10_000, 20, 50)
 """Messages and entries are structs the collector does not track, and nothing on the hot path
 makes cycles, so the default of 700 only walks live objects again and again. Not switched off:
 tasks and exceptions do make cycles, and a node runs for months."""
+
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
 @click.command()
@@ -79,6 +82,7 @@ async def _run(config: ClusterConfig, name: str, data: Path, *, exit_with_stdin:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if exit_with_stdin:
+        _die_with_parent()
         loop.add_reader(0, _read_stdin, stop)
     async with Node(config, name, data) as node:
         # What lives now lives as long as the process: keep the collector from walking it.
@@ -87,6 +91,13 @@ async def _run(config: ClusterConfig, name: str, data: Path, *, exit_with_stdin:
         gc.set_threshold(*GC_THRESHOLDS)
         print(f"ready {node.address}", flush=True)
         await stop.wait()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGKILL when the parent dies: a node that fault injection has paused would
+    never read the end of its standard input. Elsewhere the end of standard input must do."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _read_stdin(stop: asyncio.Event) -> None:

@@ -212,7 +212,7 @@ class Node:
             wake=self._wake,
         )
         stack.push_async_callback(engine.close)
-        service = GroupService(engine, machine, failed=lambda error: engine.stop(str(error)))
+        service = GroupService(engine, machine, failed=engine.fail)
         stack.push_async_callback(service.close)
         self._replicas[group.name] = _Replica(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied
@@ -314,8 +314,7 @@ class Node:
         try:
             return work()
         except Exception as exc:
-            _log.exception("group %s", engine.group)
-            engine.stop(f"{type(exc).__name__}: {exc}.")
+            engine.fail(exc)
             return None
 
     # ------------------------------------------------------------------ server.Handler

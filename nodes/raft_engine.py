@@ -117,7 +117,7 @@ class RaftEngine:
             log,
             applied=self._on_applied,
             more=lambda: wake(self),
-            failed=lambda error: self.stop(f"{error}"),
+            failed=self.fail,
         )
         self._office = _Office()
         self._last_read = 0
@@ -234,6 +234,14 @@ class RaftEngine:
         self._applier.step()
         if self._applier.due or (not self._stopped and self._core.has_ready()):
             self._wake(self)
+
+    def fail(self, error: Exception) -> None:
+        """Stop because of an error nobody expected, or one that is a sentence itself."""
+        sentence = str(error)
+        if not sentence.endswith("."):
+            sentence = f"{type(error).__name__}: {sentence}."
+        _log.error("group %s", self.group, exc_info=error)
+        self.stop(sentence)
 
     def stop(self, reason: str) -> None:
         """This replica must do nothing more: `reason` is the sentence that status shows. The
