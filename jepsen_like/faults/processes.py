@@ -48,6 +48,14 @@ def process_state(pid: int) -> str:
     return "" if letter in "ZX" else letter
 
 
+def _signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone already shows in what is looked at afterwards."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
 async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
     try:
         async with asyncio.timeout(timeout_s):
@@ -95,7 +103,7 @@ class Kill:
         answered = await _answering(site, host, pid)
 
         start_ns = site.clock.now_ns()
-        os.kill(pid, signal.SIGKILL)
+        _signal(pid, signal.SIGKILL)
         site.say(f"kill -9 {host} (pid {pid}), {role(host, leaders)}")
         gone = await _until(lambda: process_state(pid) == "", SETTLE_S)
         await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
@@ -150,14 +158,14 @@ class Pause:
         pid = site.db.pid(host)
 
         start_ns = site.clock.now_ns()
-        os.kill(pid, signal.SIGSTOP)
+        _signal(pid, signal.SIGSTOP)
         try:
             site.say(f"pause {host} (pid {pid}), {role(host, leaders)}")
             stopped = await _until(lambda: process_state(pid) == "T", SETTLE_S)
             await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
             still_stopped = process_state(pid) == "T"
         finally:
-            os.kill(pid, signal.SIGCONT)
+            _signal(pid, signal.SIGCONT)
         end_ns = site.clock.now_ns()
         woken = await _until(lambda: process_state(pid) not in ("T", "", "?"), SETTLE_S)
         answers = woken and await _answering(site, host, pid)

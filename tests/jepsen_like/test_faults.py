@@ -1,0 +1,264 @@
+"""Faults are believed only when verified: each is faked here, and the fake is found out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from jepsen_like import faults
+from jepsen_like.adapters.database import RunningDatabase
+from jepsen_like.backends.probe import Prober
+from jepsen_like.backends.proxy import Mesh, Pair
+from jepsen_like.dispatch import Clock
+from jepsen_like.faults.partitions import cut_pairs
+from jepsen_like.faults.processes import process_state
+from jepsen_like.faults.targets import Host, LeaderOf, TargetError, draw_target, role
+from jepsen_like.load import Call
+from jepsen_like.result import FaultRecord
+from jepsen_like.workloads.register import register
+from tests.jepsen_like.register_db import GROUP, RegisterClient, RegisterDb, RunningRegisters
+
+HOSTS = ("n1", "n2", "n3")
+
+
+# ------------------------------------------------------------------------------ plans
+
+
+def test_targets_say_what_they_mean() -> None:
+    assert str(faults.leader_of("shard-1")) == "leader of shard-1"
+    assert str(faults.partition(faults.isolate(faults.leader_of("s"))).name) == (
+        "partition isolate(leader of s)"
+    )
+    assert faults.kill(faults.host("n2")).name == "kill -9 n2"
+
+
+def test_lots_are_drawn_once_from_the_seed() -> None:
+    schedule = [faults.kill(faults.one()) for _ in range(20)]
+    drawn = faults.draw(schedule, HOSTS, random.Random(5))
+    assert drawn == faults.draw(schedule, HOSTS, random.Random(5))
+    assert {cast("faults.Kill", fault).target for fault in drawn} == {Host(h) for h in HOSTS}
+
+
+def test_an_impossible_fault_is_refused_before_the_run() -> None:
+    rng = random.Random(0)
+    with pytest.raises(TargetError, match="no host n9"):
+        draw_target(Host("n9"), HOSTS, rng)
+    with pytest.raises(TargetError, match="two sides"):
+        faults.partition(faults.split(["n1"], ["n1", "n2"])).drawn(HOSTS, rng)
+    with pytest.raises(TargetError, match="one side"):
+        faults.partition(faults.split(HOSTS)).drawn(HOSTS, rng)
+
+
+def test_unnamed_hosts_of_a_split_are_a_side() -> None:
+    drawn = faults.partition(faults.split(["n2"])).drawn(HOSTS, random.Random(0))
+    assert drawn.grouping == faults.split(["n2"], ["n1", "n3"])
+
+
+def test_a_cut_has_both_directions_of_every_pair_across() -> None:
+    assert set(cut_pairs((("n1",), ("n2", "n3")))) == {
+        ("n1", "n2"),
+        ("n2", "n1"),
+        ("n1", "n3"),
+        ("n3", "n1"),
+    }
+
+
+def test_roles_in_words() -> None:
+    leaders = {"meta": "n1", "shard-1": "n1", "shard-2": "n2"}
+    assert role("n1", leaders) == "leader of meta, shard-1"
+    assert role("n3", leaders) == "follower"
+    assert LeaderOf("meta") == faults.leader_of("meta")
+
+
+# ------------------------------------------------------------------------------ partitions
+
+
+class IdleDatabase:
+    """Only its leaders are asked for: a partition is about links."""
+
+    async def leaders(self) -> Mapping[str, str]:
+        return {"g": "n2"}
+
+
+async def run_partition(
+    mesh: Mesh, hold: str = "600ms", prober_type: type[Prober] = Prober
+) -> FaultRecord:
+    async with prober_type(mesh) as prober:
+        database = cast("RunningDatabase", IdleDatabase())
+        site = faults.Site(database, mesh, prober, Clock(), lambda _: None)
+        record = await faults.partition(
+            faults.isolate(faults.leader_of("g")), hold=hold, rest="0s"
+        ).run(site)
+    await mesh.close()
+    return record
+
+
+@pytest.mark.slow
+async def test_a_real_cut_is_verified() -> None:
+    record = await run_partition(Mesh(HOSTS))
+    assert record.verified, record.evidence
+    assert record.target == "n2"
+    assert record.sides == (("n2",), ("n1", "n3"))
+    assert record.end_ns - record.start_ns >= 500_000_000
+    assert "0 of 12 probes arrived over the cut links" in record.evidence[1]
+
+
+class LeakyMesh(Mesh):
+    """Leaves some of the cuts undone."""
+
+    leaks: Collection[Pair] = ()
+
+    def cut(self, source: str, target: str) -> None:
+        if (source, target) not in self.leaks:
+            super().cut(source, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "leaks",
+    [
+        pytest.param([("n1", "n2")], id="one direction"),
+        pytest.param([("n2", "n3"), ("n3", "n2")], id="one pair"),
+    ],
+)
+async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
+    mesh = LeakyMesh(HOSTS)
+    mesh.leaks = leaks
+    record = await run_partition(mesh)
+    assert not record.verified_start
+    assert not record.verified_end
+    assert record.evidence[1].startswith("NOT VERIFIED")
+
+
+class ClosingMesh(Mesh):
+    """Cuts everything, also what should stay open: the silence inside the sides is noticed."""
+
+    def cut_pairs(self, pairs: object) -> None:
+        super().cut_pairs(self.links)
+
+
+@pytest.mark.slow
+async def test_a_cut_of_more_than_was_asked_is_not_verified(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.1)
+    record = await run_partition(ClosingMesh(HOSTS))
+    assert not record.verified_start
+
+
+class ForgetfulMesh(Mesh):
+    """Never heals one link."""
+
+    def heal(self, source: str, target: str) -> None:
+        if (source, target) != ("n2", "n1"):
+            super().heal(source, target)
+
+
+@pytest.mark.slow
+async def test_a_heal_that_does_not_heal_is_not_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.1)
+    record = await run_partition(ForgetfulMesh(HOSTS))
+    assert record.verified_start
+    assert not record.verified_end
+
+
+class TalkativeMesh(Mesh):
+    """Counts more bytes at every look, as a link would that is cut for the probes only."""
+
+    def delivered(self, pair: Pair, *services: str) -> int:
+        self.asked = getattr(self, "asked", 0) + 1
+        return super().delivered(pair, *services) + (0 if services else self.asked)
+
+
+@pytest.mark.slow
+async def test_bytes_of_the_database_across_a_cut_are_noticed() -> None:
+    record = await run_partition(TalkativeMesh(HOSTS))
+    assert record.verified_start
+    assert not record.verified_end
+    assert any("bytes of the database" in e and "NOT VERIFIED" in e for e in record.evidence)
+
+
+# ------------------------------------------------------------------------------ processes
+
+
+def test_the_kernel_says_how_a_process_is() -> None:
+    assert process_state(os.getpid()) in "RS"
+    assert process_state(2**22 + 1) == ""  # above the largest process id
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[tuple[faults.Site, RunningRegisters]]:
+    mesh = Mesh(HOSTS)
+    running = await RegisterDb().start(mesh, tmp_path, lambda _: None)
+    async with Prober(mesh) as prober:
+        yield faults.Site(running, mesh, prober, Clock(), lambda _: None), running
+    await running.stop()
+    await mesh.close()
+
+
+@pytest.mark.slow
+async def test_a_kill_and_a_pause_are_verified(
+    database: tuple[faults.Site, RunningRegisters],
+) -> None:
+    site, running = database
+    before = running.pid("n1")
+    record = await faults.kill(faults.leader_of(GROUP), hold="50ms").run(site)
+    assert record.verified, record.evidence
+    assert running.pid("n1") != before
+    record = await faults.pause(faults.host("n2"), hold="50ms").run(site)
+    assert record.verified, record.evidence
+    assert record.role_before == "follower"
+
+
+@pytest.mark.slow
+async def test_signals_that_do_nothing_are_not_verified(
+    database: tuple[faults.Site, RunningRegisters], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, _ = database
+    monkeypatch.setattr("jepsen_like.faults.processes.SETTLE_S", 0.05)
+    monkeypatch.setattr("jepsen_like.faults.processes.ANSWER_WAIT_S", 0.2)
+
+    def nothing(pid: int, number: int) -> None:
+        assert number in (signal.SIGSTOP, signal.SIGCONT)
+
+    monkeypatch.setattr("jepsen_like.faults.processes.os.kill", nothing)
+    record = await faults.pause(faults.host("n2"), hold="50ms").run(site)
+    assert not record.verified_start
+    assert not record.verified_end
+
+
+@pytest.mark.slow
+async def test_a_process_that_does_not_start_again_is_a_finding(
+    database: tuple[faults.Site, RunningRegisters],
+) -> None:
+    site, running = database
+    process = running.processes["n1"]
+    process.argv = (*process.argv, "--no-such-option")
+    record = await faults.kill(faults.leader_of(GROUP), hold="50ms").run(site)
+    assert record.verified_start
+    assert not record.verified_end
+    assert "--no-such-option" in record.evidence[-1]
+
+
+@pytest.mark.slow
+async def test_a_paused_process_is_woken_when_the_run_is_cancelled(
+    database: tuple[faults.Site, RunningRegisters],
+) -> None:
+    site, running = database
+    pid = running.pid("n2")
+    task = asyncio.ensure_future(faults.pause(faults.host("n2"), hold="60s").run(site))
+    async with asyncio.timeout(5):
+        while process_state(pid) != "T":  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    client: RegisterClient = await running.connect("n2", register(), 5.0)
+    assert (await client.invoke(Call("write", 1, 1))).outcome == "ok"
+    client.abort()
