@@ -1,0 +1,82 @@
+"""Every command that the documents show is run, in the order they show it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process.conftest import Up, start_up
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+RUN_ELSEWHERE = {
+    "jepsen-like demo": "tests/process/test_demo.py",
+    "jepsen-like run": "tests/process/test_demo.py",
+}
+"""Commands of their own length, and the test that runs them."""
+
+
+def commands(document: Path) -> list[str]:
+    """Lines of the document's `sh` blocks, without comments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
+    lines = [shlex.join(shlex.split(line, comments=True)) for line in "".join(blocks).splitlines()]
+    return [line for line in lines if line]
+
+
+SHOWN = [(document.name, line) for document in DOCUMENTS for line in commands(document)]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    directory = tmp_path_factory.mktemp("docs") / "shardrouter-data"
+    up = start_up(directory)
+    yield up
+    up.stop()
+
+
+@pytest.mark.parametrize(("document", "line"), SHOWN, ids=[line for _, line in SHOWN])
+def test_a_shown_command_works(cluster: Up, document: str, line: str) -> None:
+    words = shlex.split(line)
+    if words[0] == "make":
+        assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), f"{document} shows {line}"
+        return
+    elsewhere = RUN_ELSEWHERE.get(" ".join(words[:2]))
+    if elsewhere is not None:
+        assert (ROOT / elsewhere).exists()
+        return
+    if words[:2] == ["shardrouter", "up"]:
+        assert cluster.process.poll() is None  # the fixture is that command
+        return
+    if words[0] == "psql" and shutil.which("psql") is None:
+        pytest.skip("psql is missing: apt-get install postgresql-client")
+    done = subprocess.run(
+        [word.replace(":6433", f":{cluster.port}") for word in words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cluster.directory.parent,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, f"{document} shows {line}\n{done.stdout}{done.stderr}"
+    assert done.stdout
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_documents_show_commands() -> None:
+    assert len(SHOWN) > 8
