@@ -29,7 +29,9 @@ RUN_ELSEWHERE = {
 
 def commands(document: Path) -> list[str]:
     """Lines of the document's `sh` blocks, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", document.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     lines = [shlex.join(shlex.split(line, comments=True)) for line in "".join(blocks).splitlines()]
     return [line for line in lines if line]
 
