@@ -2,7 +2,7 @@
 
 Its home is ordinary tables in the `meta` group, which nodes do not interpret. This module is
 pure: it says which SQL makes and reads those tables, and turns rows into a `Catalog`;
-`shardrouter.schema` says how they change. A router keeps one immutable `Catalog` and
+`shardrouter.schema_change` says how they change. A router keeps one immutable `Catalog` and
 replaces it when a shard answers that a version is stale.
 
     catalog_state   one row: the catalog's version and the slot map as two arrays
