@@ -44,8 +44,9 @@ READY_TIMEOUT_S: Final = 30.0
 TERMINATE_TIMEOUT_S: Final = 5.0
 """How long a child may take to stop by itself before it is killed."""
 
-STATUS_TIMEOUT_S: Final = 1.0
-"""A running node answers at once; one that does not is reported as None."""
+STATUS_TIMEOUT_S: Final = 0.5
+"""A running node answers at once; one that does not, because it is paused, is reported as None
+and should not hold up who asks again and again."""
 
 POLL_S: Final = 0.02
 """How often `wait_for` asks the nodes again."""

@@ -200,8 +200,11 @@ async def unresponsive_node(
             await connections.get_nowait().close()
 
 
-async def test_a_silent_node_is_given_up_before_the_deadline() -> None:
+async def test_a_silent_node_is_given_up_before_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As after a partition: the connection stands, and nothing comes through it."""
+    monkeypatch.setattr("nodes.client.SILENT_AFTER_S", 0.1)
     async with (
         unresponsive_node(deaf=False) as (address, _),
         connecting(address) as client,
@@ -406,6 +409,7 @@ async def test_a_batch_over_the_limit_of_a_frame_is_split() -> None:
         assert sum(len(batch.envelopes) for batch in recorder.batches) >= 13
 
 
+@pytest.mark.slow
 async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again() -> None:
     """It accepts and welcomes, then never reads: its buffers fill, and progress ends."""
     async with unresponsive_node(deaf=True) as (address, connections), peers_of(address) as peers:

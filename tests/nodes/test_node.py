@@ -1,0 +1,273 @@
+"""Nodes in one process: real logs, SQLite files and sockets, three nodes on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from nodes.client import NodeClient
+from nodes.config import ClusterConfig, ConfigError, RaftConfig
+from nodes.local_cluster import free_ports, new_cluster_config
+from nodes.log_store import StoreError
+from nodes.node import Node
+from nodes.protocol import (
+    Done,
+    NoSuchGroup,
+    NotLeader,
+    Opened,
+    OpenSession,
+    Read,
+    ReplicaStatus,
+    RequestBody,
+    ResponseBody,
+    SetVersion,
+    SqlFailure,
+    Statement,
+    UnknownOutcome,
+    Write,
+)
+from nodes.server import ListenError
+
+pytestmark = pytest.mark.slow  # real elections and files
+
+RAFT = RaftConfig(tick_ms=20, election_ticks=10)
+CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
+
+
+def config_of(placement: dict[str, list[str]]) -> ClusterConfig:
+    count = len({node for nodes in placement.values() for node in nodes})
+    ports = free_ports(count + 1)
+    return new_cluster_config(
+        placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT
+    )
+
+
+def single() -> ClusterConfig:
+    return config_of({"meta": ["n1"], "s1": ["n1"]})
+
+
+def three() -> ClusterConfig:
+    return config_of({"meta": ["n1", "n2", "n3"], "s1": ["n2", "n3", "n1"]})
+
+
+class Nodes:
+    """The nodes of a cluster, and a client to each."""
+
+    def __init__(self, config: ClusterConfig, directory: Path) -> None:
+        self.config = config
+        self.directory = directory
+        self.running: dict[str, Node] = {}
+        self.clients = {
+            name: NodeClient(node.address, cluster_id=config.cluster_id, name="test")
+            for name, node in config.nodes.items()
+        }
+
+    def make(self, name: str) -> Node:
+        return Node(self.config, name, self.directory / name, rng=random.Random(name))
+
+    async def start(self, name: str, stack: AsyncExitStack) -> None:
+        self.running[name] = await stack.enter_async_context(self.make(name))
+
+    def replica(self, node: str, group: str) -> ReplicaStatus:
+        return next(r for r in self.running[node].status().replicas if r.group == group)
+
+    async def leader(self, group: str) -> str:
+        async with asyncio.timeout(10):
+            while True:
+                for name in self.running:
+                    if self.replica(name, group).role == "leader":
+                        return name
+                await asyncio.sleep(0.005)
+
+    async def call(self, group: str, body: RequestBody, node: str | None = None) -> ResponseBody:
+        name = node or await self.leader(group)
+        return await self.clients[name].call(group, body, 10)
+
+
+@asynccontextmanager
+async def running(config: ClusterConfig, directory: Path) -> AsyncIterator[Nodes]:
+    nodes = Nodes(config, directory)
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(*(nodes.start(name, stack) for name in config.nodes))
+        for client in nodes.clients.values():
+            stack.push_async_callback(client.close)
+        yield nodes
+
+
+async def make_table(nodes: Nodes, group: str) -> Opened:
+    opened = await nodes.call(group, OpenSession("test"))
+    assert isinstance(opened, Opened)
+    write = Write(opened.session, 1, 0, (Statement(CREATE),), sets=(SetVersion("table:t", 1),))
+    assert isinstance(await nodes.call(group, write), Done)
+    return opened
+
+
+def insert(opened: Opened, seq: int, key: int) -> Write:
+    statement = Statement("INSERT INTO t VALUES (?1, ?2)", (key, 10 * key))
+    return Write(opened.session, seq, 0, (statement,), quick=True)
+
+
+def select(sql: str = "SELECT k, v FROM t ORDER BY k", *, quick: bool = False) -> Read:
+    return Read((Statement(sql),), quick=quick)
+
+
+async def test_three_nodes_replicate_and_each_leads_where_it_was_placed(tmp_path: Path) -> None:
+    async with running(three(), tmp_path) as nodes:
+        assert [await nodes.leader(group) for group in ("meta", "s1")] == ["n1", "n2"]
+        opened = await make_table(nodes, "s1")
+        for number in range(10):
+            answer = await nodes.call("s1", insert(opened, 2 + number, number))
+            assert isinstance(answer, Done)
+        for quick in (True, False):
+            answer = await nodes.call("s1", select(quick=quick))
+            assert isinstance(answer, Done)
+            assert answer.results[0].values == tuple((k, 10 * k) for k in range(10))
+        assert await nodes.call("s1", select(), "n1") == NotLeader("n2")
+        assert await nodes.call("s9", select(), "n1") == NoSuchGroup()
+
+
+async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: Path) -> None:
+    async with running(single(), tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        last = nodes.replica("n1", "s1").last
+        write = Write(opened.session, 2, 0, (Statement("INSER INTO t VALUES (1)"),))
+        answer = await nodes.call("s1", write)
+        assert isinstance(answer, SqlFailure)
+        assert answer.sqlstate == "42601"
+        assert nodes.replica("n1", "s1").last == last
+
+
+async def test_a_node_starts_again_where_it_was(tmp_path: Path) -> None:
+    config = single()
+    async with running(config, tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        await nodes.call("s1", insert(opened, 2, 7))
+        term = nodes.replica("n1", "s1").term
+    async with running(config, tmp_path) as nodes:
+        again = await nodes.call("s1", insert(opened, 2, 7))  # same (session, seq): not twice
+        assert isinstance(again, Done)
+        answer = await nodes.call("s1", select())
+        assert isinstance(answer, Done)
+        assert answer.results[0].values == ((7, 70),)
+        assert nodes.replica("n1", "s1").term > term
+
+
+async def test_entries_committed_before_a_crash_and_not_applied_are_applied_again(
+    tmp_path: Path,
+) -> None:
+    """The data file is not synced with every commit: it may be behind the log after a crash."""
+    config = single()
+    async with running(config, tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        await nodes.call("s1", insert(opened, 2, 7))
+        applied = nodes.replica("n1", "s1").applied
+    for file in (tmp_path / "n1" / "s1").iterdir():
+        file.unlink()
+    async with running(config, tmp_path) as nodes:
+        answer = await nodes.call("s1", select())
+        assert isinstance(answer, Done)
+        assert answer.results[0].values == ((7, 70),)
+        assert nodes.replica("n1", "s1").applied > applied
+
+
+async def test_a_log_that_cannot_be_written_stops_all_replicas_before_an_acknowledgement(
+    tmp_path: Path,
+) -> None:
+    async with running(single(), tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        await nodes.leader("meta")
+        store = nodes.running["n1"]._store
+        assert store is not None
+        store._connection.close()  # what follows fails as it would on a broken disk
+        answer = await nodes.call("s1", insert(opened, 2, 7))
+        assert isinstance(answer, UnknownOutcome)
+        for group in ("meta", "s1"):
+            status = nodes.replica("n1", group)
+            assert status.role == "stopped"
+            assert "log.db cannot be written" in status.stopped
+        assert await nodes.call("s1", select(), "n1") == NotLeader(None)
+
+
+async def test_a_damaged_replica_stays_down_and_the_others_of_the_node_serve(
+    tmp_path: Path,
+) -> None:
+    config = single()
+    async with running(config, tmp_path) as nodes:
+        await make_table(nodes, "s1")
+        await make_table(nodes, "meta")
+    with sqlite3.connect(tmp_path / "n1" / "log.db") as log:
+        (number,) = log.execute("SELECT number FROM replicas WHERE name = 's1'").fetchone()
+        log.execute("UPDATE entries SET term = term + 1 WHERE key >> 44 = ?", (number,))
+    log.close()
+    async with running(config, tmp_path) as nodes:
+        assert isinstance(await nodes.call("meta", select()), Done)
+        status = nodes.replica("n1", "s1")
+        assert status.role == "stopped"
+        assert "entry 1 of group s1 is missing or damaged" in status.stopped
+        assert await nodes.call("s1", select(), "n1") == NotLeader(None)
+
+
+async def test_a_log_that_ends_before_the_data_is_damage(tmp_path: Path) -> None:
+    """Acknowledged entries are gone: with this log the replica could vote for a leader that
+    lacks them."""
+    config = single()
+    async with running(config, tmp_path) as nodes:
+        await make_table(nodes, "s1")
+    with sqlite3.connect(tmp_path / "n1" / "log.db") as log:
+        log.execute("DELETE FROM entries")
+        log.execute("DELETE FROM replicas")
+    log.close()
+    async with running(config, tmp_path) as nodes:
+        status = nodes.replica("n1", "s1")
+        assert status.role == "stopped"
+        assert "the log of group s1 ends at index 0" in status.stopped
+
+
+async def test_the_data_of_another_cluster_or_node_is_refused(tmp_path: Path) -> None:
+    first, second = single(), single()
+    async with running(first, tmp_path):
+        pass
+    with pytest.raises(StoreError, match=f"belongs to cluster {first.cluster_id}, not to"):
+        async with Node(second, "n1", tmp_path / "n1"):
+            pass
+    other = config_of({"meta": ["n1", "n2"], "s1": ["n1", "n2"]})
+    async with Node(other, "n1", tmp_path / "a"):
+        pass
+    with pytest.raises(StoreError, match="belongs to node n1, not to n2"):
+        async with Node(other, "n2", tmp_path / "a"):
+            pass
+
+
+async def test_a_node_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> None:
+    config = single()
+    with pytest.raises(ConfigError, match="there is no node n9 in the cluster; its nodes are n1"):
+        Node(config, "n9", tmp_path)
+    async with running(config, tmp_path) as nodes:
+        with pytest.raises(StoreError, match="is in use by another process"):
+            async with nodes.make("n1"):
+                pass
+        with pytest.raises(ListenError, match="the port is in use"):
+            async with Node(config, "n1", tmp_path / "elsewhere"):
+                pass
+        assert isinstance(await nodes.call("s1", OpenSession("r")), Opened)
+
+
+async def test_missed_ticks_are_not_made_up_for(tmp_path: Path) -> None:
+    """A paused process that ran a burst of ticks would depose its leader before it has read
+    the heartbeats in its sockets."""
+    async with running(single(), tmp_path) as nodes:
+        node = nodes.running["n1"]
+        await nodes.leader("s1")
+        loop = asyncio.get_running_loop()
+        assert node._tick_timer is not None
+        node._tick_timer.cancel()
+        node._next_tick = loop.time() - 3600  # as after an hour of SIGSTOP
+        node._tick()
+        assert node._next_tick > loop.time() - node._tick_s
+        assert node._tick_timer.when() == node._next_tick
