@@ -1,0 +1,189 @@
+"""The dispatcher on a clock that is moved by hand, with clients that answer when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+
+from jepsen_like.clients import Answer, ClientError, outcome_of_error
+from jepsen_like.dispatch import Clock, Dispatcher, History
+from jepsen_like.history import Unserved
+from jepsen_like.load import Arrival, Call
+
+DEADLINE_S = 0.1
+
+
+class ManualClock(Clock):
+    """Time passes only when somebody sleeps for it, and then at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time_ns = 0
+
+    def now_ns(self) -> int:
+        return self.time_ns
+
+    async def sleep_until(self, at_ns: int) -> None:
+        await settle()
+        self.time_ns = max(self.time_ns, at_ns)
+
+
+async def settle() -> None:
+    """Let every task run until it waits for something."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class ScriptedClient:
+    """Answers each call with what the script says; a coroutine may wait first."""
+
+    def __init__(self, script: Callable[[Call], Answer | asyncio.Future[Answer]]) -> None:
+        self._script = script
+        self.is_usable = True
+        self.is_aborted = False
+
+    async def invoke(self, call: Call) -> Answer:
+        answer = self._script(call)
+        return await answer if isinstance(answer, asyncio.Future) else answer
+
+    def abort(self) -> None:
+        self.is_usable, self.is_aborted = False, True
+
+
+class World:
+    def __init__(self, script: Callable[[Call], Answer | asyncio.Future[Answer]]) -> None:
+        self.clock = ManualClock()
+        self.history = History()
+        self.clients: list[ScriptedClient] = []
+        self._script = script
+
+    async def connect(self, host: str) -> ScriptedClient:
+        self.clients.append(ScriptedClient(self._script))
+        return self.clients[-1]
+
+    def dispatcher(self, slots: int = 1) -> Dispatcher:
+        return Dispatcher(
+            self.connect,
+            hosts=["n1"],
+            clients_per_host=slots,
+            deadline_s=DEADLINE_S,
+            clock=self.clock,
+            history=self.history,
+        )
+
+
+def reads(*times_ms: int) -> list[Arrival]:
+    return [Arrival(ms * 1_000_000, "n1", Call("read", i)) for i, ms in enumerate(times_ms)]
+
+
+async def test_every_arrival_becomes_an_operation_at_its_time() -> None:
+    world = World(lambda call: Answer("ok", call.key))
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(reads(0, 10, 20))
+    operations = world.history.operations
+    assert [o.scheduled_ns for o in operations] == [0, 10_000_000, 20_000_000]
+    assert [o.output for o in operations] == [0, 1, 2]
+    assert {o.process for o in operations} == {0}
+    assert world.clients[0].is_aborted  # closed with the dispatcher
+
+
+async def test_an_unknown_outcome_retires_the_process_and_the_connection() -> None:
+    world = World(lambda call: Answer("info" if call.key == 1 else "fail", error="why"))
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(reads(0, 10, 20, 30))
+    assert [o.process for o in world.history.operations] == [0, 0, 1, 1]
+    assert world.history.operations[1].error == "why"
+    assert [client.is_aborted for client in world.clients] == [True, True]
+
+
+async def test_an_arrival_without_a_slot_is_unserved_and_no_operation() -> None:
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    world = World(lambda call: answer)
+    async with world.dispatcher() as dispatcher:
+        # The first call takes the only slot; the second expires at 110 ms; the third, at 300 ms,
+        # comes when the slot is free again.
+        running = asyncio.ensure_future(dispatcher.run(reads(0, 10, 300)))
+        while world.clock.time_ns < 10_000_000:
+            await settle()
+        while world.clock.time_ns < 300_000_000:
+            await settle()
+        answer.set_result(Answer("ok"))
+        await running
+    assert world.history.unserved == [Unserved(10_000_000, "n1", "read", 1)]
+    assert [o.key for o in world.history.operations] == [0, 2]
+
+
+async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> None:
+    world = World(lambda call: Answer("ok"))
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(reads(0))
+        world.clients[0].is_usable = False  # the other side closed it while nothing was asked
+        await dispatcher.run(reads(0))
+    assert len(world.clients) == 2
+    assert [o.outcome for o in world.history.operations] == ["ok", "ok"]
+    assert [o.process for o in world.history.operations] == [0, 0]
+
+
+async def test_arrivals_at_a_host_that_accepts_nobody_are_unserved() -> None:
+    world = World(lambda call: Answer("ok"))
+
+    async def refuse(host: str) -> ScriptedClient:
+        raise ClientError("nobody listens")
+
+    world.connect = refuse  # type: ignore[method-assign]  # a host without a router
+    async with world.dispatcher() as dispatcher:
+        running = asyncio.ensure_future(dispatcher.run(reads(0, 10)))
+        while world.clock.time_ns < 10_000_000:
+            await settle()
+        world.clock.time_ns = 200_000_000
+        await running
+        with pytest.raises(ClientError):
+            await dispatcher.connect()
+    assert [u.key for u in world.history.unserved] == [0, 1]
+    assert world.history.operations == []
+
+
+async def test_stop_ends_the_load_between_two_arrivals() -> None:
+    stop = asyncio.Event()
+
+    def answer(call: Call) -> Answer:
+        if call.key == 1:
+            stop.set()
+        return Answer("ok")
+
+    world = World(answer)
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(reads(0, 10, 20, 30), stop)
+    assert [o.key for o in world.history.operations] == [0, 1]
+
+
+# ------------------------------------------------------------------------------ outcomes
+
+DEFINITE = {"57014", "23"}
+
+
+@pytest.mark.parametrize(
+    ("error", "is_read", "outcome"),
+    [
+        (asyncpg.QueryCanceledError("57014"), False, "fail"),
+        (asyncpg.UniqueViolationError("23505, by its class"), False, "fail"),
+        (asyncpg.SerializationError("40001, not listed here"), False, "info"),
+        (asyncpg.TransactionResolutionUnknownError("08007"), False, "info"),
+        (asyncpg.TransactionResolutionUnknownError("08007"), True, "fail"),
+        (asyncpg.InternalServerError("XX000"), False, "info"),
+        (ConnectionResetError(), False, "info"),
+        (ConnectionResetError(), True, "fail"),
+        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), False, "info"),
+        (asyncpg.InterfaceError("another operation is in progress"), False, "info"),
+    ],
+)
+def test_unsure_is_info(error: Exception, is_read: bool, outcome: str) -> None:
+    assert outcome_of_error(error, is_read=is_read, definite_codes=DEFINITE) == outcome
+
+
+def test_an_unknown_outcome_is_never_definite_whatever_the_list_says() -> None:
+    error = asyncpg.TransactionResolutionUnknownError("08007")
+    assert outcome_of_error(error, is_read=False, definite_codes={"08", "08007"}) == "info"
