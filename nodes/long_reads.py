@@ -2,8 +2,11 @@
 
 The event loop must go on while a scan runs: ticks and heartbeats do not wait for SQL (DESIGN
 section 4). One read runs at a time per replica, some wait, more are refused. A read that is
-over its time is interrupted inside SQLite; it never outlives its caller, and never leaves a
-read transaction open behind it, which would stop checkpoints.
+over its time is stopped inside SQLite; it never outlives its caller, and never leaves a read
+transaction open behind it, which would stop checkpoints.
+
+Stopping is a flag that SQLite asks for every few thousand steps. `sqlite3_interrupt` would
+miss a statement that waits for its thread: it only stops what runs at that moment.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ __all__ = ["LONG_READS_MAX", "LongReads"]
 LONG_READS_MAX: Final = 32
 """Reads of one replica that run or wait; one more is answered Busy."""
 
+STEPS_PER_LOOK: Final = 5000
+"""SQLite's virtual machine steps between two looks at the flag: well under a millisecond."""
+
 _TIMED_OUT: Final = SqlFailure("57014", "canceling statement due to statement timeout")
 
 
@@ -37,12 +43,13 @@ class LongReads:
         self._turn = asyncio.Lock()
         self._runs: dict[asyncio.Task[ResponseBody], _Run] = {}
         self._open: tuple[SqlConnection, aiosqlite.Connection] | None = None
+        self._current: _Run | None = None  # whose turn it is or was last
         self._is_closed = False
 
     async def read(self, read: Read, timeout_s: float, now_us: int, seed: int) -> ResponseBody:
         """Run the read in one read transaction; 57014 after `timeout_s`. Raises a fault.
 
-        The run is a task of its own that is interrupted, never cancelled: a cancelled call
+        The run is a task of its own that is stopped, never cancelled: a cancelled call
         would leave its statement on the thread, where it runs under the next call's authority.
         """
         if self._is_closed:
@@ -51,32 +58,48 @@ class LongReads:
             return Busy(f"{LONG_READS_MAX} long reads are under way")
         loop = asyncio.get_running_loop()
         run = _Run(read, now_us, seed)
-        task = loop.create_task(self._take_turn(run))
+        deadline = loop.time() + timeout_s
+        task = loop.create_task(self._take_turn(run, deadline))
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
-        timer = loop.call_later(timeout_s, run.interrupt)
+        timer = loop.call_at(deadline, run.stop)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            run.interrupt()
+            run.stop()
+            if self._current is not run:
+                task.cancel()  # it waits for its turn: nothing of it is on the thread
             await asyncio.wait([task])
             raise
         finally:
             timer.cancel()
 
-    async def _take_turn(self, run: _Run) -> ResponseBody:
-        async with self._turn:
+    async def _take_turn(self, run: _Run, deadline: float) -> ResponseBody:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turn.acquire()
+        except TimeoutError:
+            return _TIMED_OUT
+        try:
+            self._current = run
             if self._open is None:
                 connection = SqlConnection(self._path, is_writer=False)
+                connection.raw.set_progress_handler(self._is_stopped, STEPS_PER_LOOK)
                 thread = await aiosqlite.Connection(lambda: connection.raw, ROW_CHUNK)
                 self._open = connection, thread
             return await run.run(*self._open)
+        finally:
+            self._turn.release()
+
+    def _is_stopped(self) -> bool:
+        """Asked on the thread, of the statement that runs there."""
+        return self._current is not None and self._current.is_stopped()
 
     async def close(self) -> None:
-        """Interrupt what runs or waits, wait for its end, and close."""
+        """Stop what runs or waits, wait for its end, and close."""
         self._is_closed = True
         for run in self._runs.values():
-            run.interrupt()
+            run.stop()
         if self._runs:
             await asyncio.wait(list(self._runs))
         if self._open is not None:
@@ -94,22 +117,18 @@ class _Run:
         self._now_us = now_us
         self._seed = seed
         self._is_late = False
-        self._running: sqlite3.Connection | None = None  # what an interrupt has to stop
 
-    def interrupt(self) -> None:
-        """The time is over. Between two steps there is nothing to interrupt: they look."""
+    def stop(self) -> None:
+        """Its time is over, or its caller is gone."""
         self._is_late = True
-        if self._running is not None:
-            self._running.interrupt()
 
-    def _is_over(self) -> bool:
+    def is_stopped(self) -> bool:
         return self._is_late
 
     async def run(self, connection: SqlConnection, thread: aiosqlite.Connection) -> ResponseBody:
-        if self._is_over():
+        if self.is_stopped():
             return _TIMED_OUT
         answer = Answer()
-        self._running = connection.raw
         try:
             await thread.execute(BEGIN_READ)
             for guard in self._read.guards:
@@ -125,11 +144,10 @@ class _Run:
         except Refused as exc:
             return exc.failure
         except sqlite3.OperationalError:
-            if not self._is_over():
+            if not self.is_stopped():
                 raise
             return _TIMED_OUT
         finally:
-            self._running = None  # a late interrupt must not hit the next read
             if connection.raw.in_transaction:
                 await thread.execute(ROLLBACK)
 
@@ -150,7 +168,7 @@ class _Run:
                     return
                 more = True
                 while more:
-                    if self._is_over():
+                    if self.is_stopped():
                         raise Refused(_TIMED_OUT)
                     rows = cast("list[tuple[Value, ...]]", await cursor.fetchmany(ROW_CHUNK))
                     answer.take(rows, statement.columns)
@@ -159,7 +177,7 @@ class _Run:
                 await cursor.close()
             answer.finish()
         except SQL_ERRORS as exc:
-            if self._is_over():
+            if self.is_stopped():
                 raise Refused(_TIMED_OUT) from exc
             refused = connection.refusal(exc, statement.sql, ordinal)
             if refused is None:

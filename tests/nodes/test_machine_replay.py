@@ -1,0 +1,195 @@
+"""The state is a function of the log: not of batches, crashes, repeats, machines or clocks."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.protocol import (
+    EntryBody,
+    ExpireSessions,
+    Fence,
+    Guard,
+    OpenSession,
+    ResponseBody,
+    SessionId,
+    SetVersion,
+    Statement,
+    Write,
+)
+from tests.nodes.replica import (
+    INSERT,
+    TABLE,
+    Replica,
+    batches,
+    content,
+    crashed_copy,
+    encode,
+    statement,
+)
+
+CHANCE = (
+    "INSERT INTO r (id, a, b, at, day) VALUES "
+    "(?1, random(), hex(randomblob(4)), datetime('now', '+1 hour'), strftime('%f', 'now'))"
+)
+CHANCE_TABLE = (
+    "CREATE TABLE r (id INTEGER NOT NULL PRIMARY KEY, a INTEGER, b TEXT, at TEXT, day TEXT, "
+    "d INTEGER DEFAULT (random()), t TEXT DEFAULT current_timestamp) STRICT, WITHOUT ROWID"
+)
+
+
+def random_log(rng: random.Random, length: int) -> list[bytes]:
+    """A log of a group: two sessions, a table, then anything, also what fails."""
+    bodies: list[EntryBody | None] = [None, OpenSession("r1"), OpenSession("r2")]
+    sessions = [SessionId(1, 2), SessionId(1, 3)]
+    tables = (statement(TABLE), statement(CHANCE_TABLE))
+    bodies.append(Write(sessions[0], 1, 0, tables, (), (SetVersion("table:t", 1),)))
+    while len(bodies) < length:
+        session = rng.choice([*sessions, SessionId(1, 99)])
+        seq = rng.randint(2, 30)
+        watermark = rng.choice([0, 0, 0, max(0, seq - 5)])
+        kind = rng.random()
+        if kind < 0.08:
+            bodies.append(None)
+        elif kind < 0.2:
+            bodies.append(Fence(session, seq, watermark))
+        elif kind < 0.23:
+            bodies.append(ExpireSessions((sessions[1],)))
+        elif kind < 0.26:
+            sessions[1] = SessionId(1, len(bodies) + 1)
+            bodies.append(OpenSession("r3"))
+        else:
+            statements = tuple(_statement(rng) for _ in range(rng.randint(1, 3)))
+            guards = (Guard("slot:1", rng.randint(0, 1)),) if rng.random() < 0.3 else ()
+            sets = (SetVersion("slot:1", rng.randint(0, 1)),) if rng.random() < 0.1 else ()
+            bodies.append(Write(session, seq, watermark, statements, guards, sets))
+    return [
+        b"" if body is None else encode(body, 1_000_000 * index, rng.getrandbits(63))
+        for index, body in enumerate(bodies)
+    ]
+
+
+def _statement(rng: random.Random) -> Statement:
+    key = rng.randint(1, 12)
+    return rng.choice(
+        [
+            statement(INSERT, key, "new"),
+            statement("UPDATE t SET n = n + 1 WHERE id = ?1", key),
+            statement("UPDATE t SET n = pg_add_int4(n, 2147483640) WHERE id = ?1", key),
+            statement("DELETE FROM t WHERE id = ?1", key),
+            statement("INSERT INTO t (id, name) SELECT id + 20, name FROM t"),
+            statement("SELECT * FROM t ORDER BY id"),
+            statement(CHANCE, key),
+            statement("UPDATE r SET a = random() WHERE id IN (SELECT id FROM r ORDER BY random())"),
+            statement(INSERT, None, ""),
+            statement("SELECT * FROM nowhere"),
+            statement("SELECT ?1", "x" * 5000),
+        ]
+    )
+
+
+def apply_all(replica: Replica, log: list[bytes], cuts: list[int]) -> list[ResponseBody | None]:
+    return [answer for batch in batches(log, cuts) for answer in replica.machine.apply(batch)]
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None)
+@given(
+    st.integers(0, 1 << 32),
+    st.lists(st.integers(1, 70), max_size=12),
+    st.integers(4, 70),
+    st.floats(0, 1),
+)
+async def test_batches_crashes_and_repeats_leave_no_trace(
+    seed: int, cuts: list[int], crash_at: int, wal_part: float
+) -> None:
+    log = random_log(random.Random(seed), 70)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        one_by_one = Replica(directory / "a", setup=False)
+        answers = apply_all(one_by_one, log, list(range(len(log))))
+
+        batched = Replica(directory / "b", setup=False)
+        assert apply_all(batched, log, cuts) == answers
+
+        # A crash loses the end of the write-ahead log; the Raft log is handed out again.
+        crashing = Replica(directory / "c", setup=False)
+        apply_all(crashing, log[:crash_at], cuts)
+        wal = (directory / "c" / "data-1.db-wal").stat().st_size
+        crashed_copy(directory / "c", directory / "d", int(wal * wal_part))
+        await crashing.machine.close()
+        restarted = Replica(directory / "d", setup=False)
+        applied = restarted.machine.applied
+        assert applied <= crash_at
+        again = apply_all(restarted, log, cuts)
+        assert again[:applied] == [None] * applied
+        assert again[applied:] == answers[applied:]
+        assert apply_all(restarted, log, []) == [None] * len(log)
+
+        await restarted.reopen()
+        state = content(directory / "a")
+        assert state["_applied"] == [(1, len(log), 1)]
+        assert content(directory / "b") == state
+        assert content(directory / "d") == state
+        for replica in (one_by_one, batched, restarted):
+            await replica.machine.close()
+
+
+async def test_memory_follows_the_file(tmp_path: Path) -> None:
+    """After every entry, a replica that starts from the file answers like one that went on."""
+    log = random_log(random.Random(5), 60)
+    lasting, restarting = Replica(tmp_path / "a", setup=False), Replica(tmp_path / "b", setup=False)
+    for entry in batches(log, list(range(len(log)))):
+        assert lasting.machine.apply(entry) == restarting.machine.apply(entry)
+        await restarting.reopen()
+    await lasting.machine.close()
+    await restarting.machine.close()
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+async def test_replicas_draw_the_same_chance_at_other_times(tmp_path: Path) -> None:
+    clocks = {1: 0, 2: 1_900_000_000_000_000}
+    states = []
+    for number, clock in clocks.items():
+        replica = Replica(tmp_path / str(number), replica=number)
+        replica.machine._clock_us = lambda clock=clock: clock  # type: ignore[misc]
+        replica.write(statement(CHANCE_TABLE), sets=(SetVersion("table:r", 1),))
+        if number == 2:
+            replica.rows("SELECT random(), randomblob(8), datetime()")
+            await replica.reopen()
+        chance = [statement(CHANCE, key) for key in range(5)]
+        replica.apply(replica.command(*chance), now_us=1_700_000_000_123_456, seed=99)
+        replica.apply(
+            replica.command(
+                statement("INSERT INTO r (id) SELECT id + 10 FROM r ORDER BY random()")
+            ),
+            now_us=1_700_000_001_000_000,
+            seed=99,
+        )
+        await replica.machine.close()
+        states.append(content(tmp_path / str(number)))
+    assert states[0] == states[1]
+    rows = states[0]["r"]
+    assert rows[0][3:5] == ("2023-11-14 23:13:20", "20.123")
+    assert len({row[1] for row in rows[:5]}) == 5, "every statement has its own chance"
+
+
+@pytest.mark.parametrize("where", ["a reader", "a long reader"])
+async def test_reads_change_nothing(tmp_path: Path, where: str) -> None:
+    from nodes.protocol import Read
+
+    replica = Replica(tmp_path)
+    replica.write(statement(INSERT, 1, "a"))
+    before = content(tmp_path)
+    read = Read((statement("SELECT random(), n FROM t"), statement("DELETE FROM t")))
+    if where == "a reader":
+        replica.machine.read(read)
+    else:
+        await replica.machine.read_long(read, 5.0)
+    assert content(tmp_path) == before
+    await replica.machine.close()
