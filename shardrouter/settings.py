@@ -152,6 +152,7 @@ _SETTINGS: Final = {
         ),
         _Setting("statement_timeout", "10s", _duration),
         _Setting("TimeZone", "UTC", _time_zone, announced=True),
+        _Setting("transaction_isolation", "serializable"),
     )
 }
 

@@ -1,0 +1,192 @@
+"""What is executed and what came of it, as values; and the pure steps between the two.
+
+From a prepared statement and its arguments to the command of a shard, from a shard's answer to
+a client's outcome. No I/O: `shardrouter.session` carries the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
+from nodes.values import BOOL, ValueFormatError, encode_data_rows
+from shardrouter.catalog import Catalog
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.plan import bind, slots
+from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+
+__all__ = [
+    "Prepared",
+    "Execution",
+    "Outcome",
+    "Command",
+    "command_of",
+    "is_current",
+    "outcome_of",
+    "rows_outcome",
+    "scatter_commands",
+]
+
+OUTPUTS_MAX: Final = 1024
+"""Tuples of output columns kept, one per distinct columns and formats."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A statement that was understood: its plan, and what a client is told of it."""
+
+    text: str
+    plan: Plan
+    parameter_oids: tuple[int, ...]
+    columns: tuple[ResultColumn, ...]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A prepared statement with its arguments, already Python values of its parameter types."""
+
+    prepared: Prepared
+    arguments: tuple[Value, ...] = ()
+    formats: tuple[bool, ...] | None = None
+    """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one statement did, as a client is told."""
+
+    tag: str  # "INSERT 0 1", "SELECT 2", "SET"
+    row_count: int = 0
+    rows: bytes = b""  # DataRow messages, if the execution has formats
+    values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
+    notices: tuple[str, ...] = ()
+    parameter_status: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One statement for one shard."""
+
+    shard: str
+    statement: Statement
+    guards: tuple[Guard, ...]
+
+
+# --------------------------------------------------------------------------- to the shards
+
+
+def is_current(plan: Plan, catalog: Catalog) -> bool:
+    """Whether `plan` was made for the table as `catalog` knows it."""
+    if isinstance(plan, OneShard | Scatter):
+        table = catalog.tables.get(plan.table)
+        return table is not None and table.version == plan.table_version
+    return True
+
+
+def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
+    """The command for the one shard that owns all slots of the statement's keys.
+
+    Raises StatementError for arguments that are not of their types, NotSupported if the keys
+    live on several shards.
+    """
+    arguments = bind(plan, execution.arguments)
+    guards = [Guard(f"table:{plan.table}", plan.table_version)]
+    # Keys that are all NULL match no row anywhere: any shard may say so.
+    named = slots(plan, arguments) or (0,)
+    shard = catalog.shard_of(named[0])
+    for slot in named:
+        if catalog.shard_of(slot) != shard:
+            raise NotSupported(
+                f"{plan.tag} on rows of several shards is not supported",
+                hint="Send one statement per shard-key value: each runs on one shard.",
+            )
+        guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
+    return Command(
+        shard,
+        Statement(plan.sql, arguments, _outputs(plan.columns, execution.formats)),
+        tuple(guards),
+    )
+
+
+def scatter_commands(
+    plan: Scatter, execution: Execution, catalog: Catalog
+) -> tuple[tuple[Value, ...], list[Command]]:
+    """The bound arguments, and a command for each shard that may have rows of the answer.
+
+    Rows come back as values: they are merged, then encoded once. Where the plan names keys,
+    their slots are guarded, so that no row is missed that moved; without keys every shard is
+    asked, under the guard of the table alone.
+    """
+    arguments = bind(plan, execution.arguments)
+    statement = Statement(plan.sql, arguments)
+    table = Guard(f"table:{plan.table}", plan.table_version)
+    if not plan.keys:
+        return arguments, [Command(shard, statement, (table,)) for shard in catalog.shards]
+    by_shard: dict[str, list[Guard]] = {}
+    for slot in slots(plan, arguments) or (0,):
+        guards = by_shard.setdefault(catalog.shard_of(slot), [table])
+        guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
+    return arguments, [
+        Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
+    ]
+
+
+@lru_cache(maxsize=OUTPUTS_MAX)
+def _outputs(
+    columns: tuple[ResultColumn, ...], formats: tuple[bool, ...] | None
+) -> tuple[OutputColumn, ...]:
+    if formats is None:
+        return ()
+    return tuple(
+        OutputColumn(column.oid, binary) for column, binary in zip(columns, formats, strict=True)
+    )
+
+
+# --------------------------------------------------------------------------- to the client
+
+
+def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) -> Outcome:
+    """The outcome of a statement that one shard ran."""
+    count = result.row_count
+    tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
+    values = result.values
+    if values and execution.formats is None:
+        values = _typed(values, plan.columns)
+    return Outcome(tag, count, result.rows, values)
+
+
+def rows_outcome(
+    tag: str,
+    execution: Execution,
+    rows: Sequence[tuple[Value, ...]],
+    columns: tuple[ResultColumn, ...],
+    notices: tuple[str, ...] = (),
+) -> Outcome:
+    """The outcome of a statement whose rows are at hand as values."""
+    if execution.formats is None:
+        return Outcome(tag, len(rows), values=_typed(rows, columns), notices=notices)
+    try:
+        encoded = encode_data_rows(rows, _outputs(columns, execution.formats))
+    except ValueFormatError as exc:
+        raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
+    return Outcome(tag, len(rows), encoded, notices=notices)
+
+
+def _typed(
+    rows: Sequence[tuple[Value, ...]], columns: tuple[ResultColumn, ...]
+) -> tuple[tuple[Value, ...], ...]:
+    """Rows with Python's booleans where SQLite has 0 and 1."""
+    booleans = [i for i, column in enumerate(columns) if column.oid == BOOL]
+    if not booleans:
+        return tuple(rows)
+    typed: list[tuple[Value, ...]] = []
+    for row in rows:
+        cells = list(row)
+        for i in booleans:
+            if cells[i] is not None:
+                cells[i] = bool(cells[i])
+        typed.append(tuple(cells))
+    return tuple(typed)

@@ -1,0 +1,300 @@
+"""The router's catalog, and its changes: reads `meta`, makes a new cluster, creates and drops.
+
+One `Schema` serves all sessions of a router. It holds one immutable `Catalog` and replaces it;
+what the catalog's rows are and which writes change them is `shardrouter.catalog` and
+`shardrouter.schema_change`, which are pure. This module carries those writes and repeats them:
+any number of routers may do the same at once, and one may die in the middle. Nothing here is
+locked in the cluster; every write is guarded by versions, and whoever finds a change that is
+marked in `meta` and not published finishes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
+
+from nodes.config import META_GROUP
+from nodes.protocol import Done, Stale
+from shardrouter import schema_change
+from shardrouter.catalog import (
+    CATALOG_FORMAT,
+    LOAD_GUARDS,
+    LOAD_STATEMENTS,
+    Catalog,
+    CatalogError,
+    Change,
+    Parts,
+    bootstrap,
+    decode,
+    ownership,
+)
+from shardrouter.errors import (
+    DeadlineExceeded,
+    IndefiniteError,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+from shardrouter.placement import assign_slots
+from shardrouter.planned import CreateTable, DropTable
+from shardrouter.shards import Shards
+from shardrouter.tasks import Tasks
+
+__all__ = ["Schema"]
+
+OPEN_STEP_S: Final = 2.0
+"""While a cluster gets its first leaders, one try takes at most this long; then what is missing
+is reported and it is tried again."""
+
+CATCH_UP_PAUSE_S: Final = 0.01
+"""First pause when a shard stays ahead of `meta`: somebody is changing the schema. Doubled up
+to eight times; after the first one this router finishes the change itself."""
+
+
+class Schema:
+    """Used from one event loop. `open` comes first."""
+
+    def __init__(self, shards: Shards, shard_names: tuple[str, ...], tasks: Tasks) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._shards = shards
+        self._shard_names = shard_names
+        self._tasks = tasks
+        self._catalog: Catalog | None = None
+        self._begun = 0  # reads of meta that were begun
+        self._read = 0  # number of the last one that succeeded
+        self._reading: asyncio.Future[RouterError | None] | None = None
+        self._changing = asyncio.Lock()
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog as last read."""
+        assert self._catalog is not None, "Schema.open comes first"
+        return self._catalog
+
+    # ------------------------------------------------------------------ opening
+
+    async def open(self, deadline: float, progress: Callable[[str], None]) -> None:
+        """Load the catalog; make it if the cluster is new.
+
+        Waits for the cluster's first leaders, saying every OPEN_STEP_S what is missing. Raises
+        Unavailable when `deadline` is over.
+        """
+        while True:
+            step = min(deadline, self._loop.time() + OPEN_STEP_S)
+            try:
+                if await self._load(step):
+                    return
+                await self._make(step)
+            except (DeadlineExceeded, OutcomeUnknown) as exc:
+                reason = exc.detail or exc.message
+                if self._loop.time() >= deadline:
+                    raise Unavailable(
+                        "the cluster does not answer",
+                        detail=reason,
+                        hint="A majority of the replicas of each group has to run; "
+                        "`shardrouter status` shows which do.",
+                    ) from exc
+                progress(f"waiting for the cluster: {reason}")
+
+    async def _make(self, deadline: float) -> None:
+        """Give every shard its slots, then make the catalog. Each step may have been done by
+        another router, or by this one when it did not hear the answer."""
+        slots = assign_slots(self._shard_names)
+        owners = [(name, ownership(name, self._shard_names, slots)) for name in self._shard_names]
+        await _all(
+            *(self._write(name, parts, deadline) for name, parts in owners if parts is not None)
+        )
+        await self._write(META_GROUP, bootstrap(self._shard_names, slots), deadline)
+
+    async def _load(self, deadline: float) -> bool:
+        """Read the catalog; False if there is none yet."""
+        answer = await self._shards.read(
+            META_GROUP, LOAD_STATEMENTS, LOAD_GUARDS, deadline=deadline
+        )
+        if isinstance(answer, Stale):
+            if answer.have == 0:
+                return False
+            raise Unavailable(
+                f"the catalog has format {answer.have}, this router reads {CATALOG_FORMAT}",
+                hint="Use the version of shardrouter that made the cluster.",
+            )
+        try:
+            self._catalog = decode(answer.results)
+        except CatalogError as exc:
+            raise StatementError(str(exc), sqlstate="XX001") from exc
+        return True
+
+    # ------------------------------------------------------------------ keeping up
+
+    async def refresh(self, deadline: float) -> Catalog:
+        """The catalog, read at some time after this call. Callers share reads: those that come
+        while one is under way wait for the next, for that one may have begun too early."""
+        wanted = self._begun + 1
+        while self._read < wanted:
+            if self._reading is None:
+                self._begun += 1
+                self._reading = self._loop.create_future()
+                self._tasks.start(self._read_meta(self._begun, self._reading, deadline))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    error = await asyncio.shield(self._reading)
+            except TimeoutError as exc:
+                raise _too_late("the catalog was not read in time") from exc
+            if error is not None and (
+                # Its time may have been shorter than this caller's.
+                not isinstance(error, DeadlineExceeded) or self._loop.time() >= deadline
+            ):
+                raise error
+        return self.catalog
+
+    async def _read_meta(
+        self, number: int, reading: asyncio.Future[RouterError | None], deadline: float
+    ) -> None:
+        error: RouterError | None = None
+        try:
+            if await self._load(deadline):
+                self._read = number
+            else:
+                error = Unavailable("the catalog is gone from meta")
+        except RouterError as exc:
+            error = exc
+        finally:
+            self._reading = None
+            reading.set_result(error)
+
+    async def catch_up(self, deadline: float, attempt: int) -> None:
+        """A shard knows better than this catalog: read it again. If that did not help (any but
+        the first attempt), a schema change is under way or its router has died: finish it."""
+        catalog = await self.refresh(deadline)
+        if attempt == 0:
+            return
+        if attempt > 1 and catalog.pending:
+            await self._finish_for_others(catalog, deadline)
+        else:
+            await asyncio.sleep(CATCH_UP_PAUSE_S * 2 ** min(attempt, 3))
+            await self.refresh(deadline)
+
+    # ------------------------------------------------------------------ changing
+
+    async def create_table(self, plan: CreateTable, deadline: float) -> tuple[str, ...]:
+        """Create it on every shard; returns notices. Raises RouterError."""
+        async with _Turn(self._changing, deadline):
+            while True:
+                catalog = await self._settled(deadline)
+                begun = schema_change.begin_create(catalog, plan)
+                if begun is None:
+                    return (f'relation "{plan.name}" already exists, skipping',)
+                parts, changes = begun
+                if await self._change(catalog, parts, changes, deadline):
+                    return ()
+
+    async def drop_tables(self, plan: DropTable, deadline: float) -> tuple[str, ...]:
+        """Drop them on every shard; returns notices. Raises RouterError."""
+        async with _Turn(self._changing, deadline):
+            while True:
+                catalog = await self._settled(deadline)
+                parts, changes, missing = schema_change.begin_drop(catalog, plan)
+                if parts is None or await self._change(catalog, parts, changes, deadline):
+                    return tuple(f'table "{name}" does not exist, skipping' for name in missing)
+
+    async def _settled(self, deadline: float) -> Catalog:
+        """The catalog without pending changes, as far as other routers let it be."""
+        catalog = await self.refresh(deadline)
+        if catalog.pending:
+            await self._finish_for_others(catalog, deadline)
+        return self.catalog
+
+    async def _finish_for_others(self, catalog: Catalog, deadline: float) -> None:
+        """Finish changes that the statement at hand did not ask for: whatever becomes of them,
+        that statement has had no effect yet."""
+        try:
+            await self._finish(catalog, deadline)
+        except StatementError:
+            return  # the shards refused the other change, and it was taken back
+        except IndefiniteError as exc:
+            raise Unavailable(
+                "another schema change could not be finished", detail=exc.detail or exc.message
+            ) from exc
+
+    async def _change(
+        self, catalog: Catalog, mark: Parts, changes: tuple[Change, ...], deadline: float
+    ) -> bool:
+        """Mark, apply, publish; False if another router changed the catalog first."""
+        if await self._write(META_GROUP, mark, deadline) is not None:
+            return False
+        marked = replace(catalog, version=catalog.version + 1, pending=changes)
+        try:
+            await self._finish(marked, deadline)
+        except StatementError:
+            raise  # refused by the shards, and taken back
+        except RouterError as exc:
+            # The mark stays: the next router that finds it will finish the change.
+            raise OutcomeUnknown(
+                "the schema change is marked but not finished",
+                detail=exc.detail or exc.message,
+                hint="It is finished when a router next changes or reads these tables.",
+            ) from exc
+        return True
+
+    async def _finish(self, catalog: Catalog, deadline: float) -> None:
+        """Apply what pends in `catalog` to every shard, publish it, and read the result."""
+        for change in catalog.pending:
+            try:
+                await _all(*(self._apply(shard, change, deadline) for shard in self._shard_names))
+            except StatementError:
+                if change.kind == "create":
+                    await self._write(META_GROUP, schema_change.abandon(catalog, change), deadline)
+                    await self.refresh(deadline)
+                raise
+        await self._write(META_GROUP, schema_change.publish(catalog, catalog.pending), deadline)
+        # Stale or not: if another router was faster, what is now in meta says so.
+        await self.refresh(deadline)
+
+    async def _apply(self, shard: str, change: Change, deadline: float) -> None:
+        stale = await self._write(shard, schema_change.shard_parts(change), deadline)
+        if stale is not None and stale.have < change.version:
+            raise Unavailable(
+                f'{shard} has table "{change.name}" at version {stale.have}, not {stale.want}',
+                hint="Repeat the statement.",
+            )
+
+    async def _write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
+        answer = await self._shards.write(
+            group, parts.statements, parts.guards, parts.sets, deadline=deadline
+        )
+        return None if isinstance(answer, Done) else answer
+
+
+async def _all(*works: Coroutine[Any, Any, object]) -> None:
+    """Await all to their end, then raise the first error: none is left running."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
+
+
+class _Turn:
+    """One schema change of this router at a time, waited for until the deadline: two at once
+    would only make each other's guards fail."""
+
+    __slots__ = ("_deadline", "_lock")
+
+    def __init__(self, lock: asyncio.Lock, deadline: float) -> None:
+        self._lock = lock
+        self._deadline = deadline
+
+    async def __aenter__(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._lock.acquire()
+        except TimeoutError as exc:
+            raise _too_late("another schema change of this router is under way") from exc
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _too_late(detail: str) -> DeadlineExceeded:
+    return DeadlineExceeded("canceling statement due to statement timeout", detail=detail)

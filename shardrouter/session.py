@@ -1,0 +1,499 @@
+"""One client's session: prepares statements, executes units of commit, keeps settings.
+
+It carries commands to shards and schema changes to the schema, and their answers back. It knows
+nothing of wires: the PostgreSQL server and the embedded API use it alike.
+
+The hot path (one statement that one shard answers) is callbacks from `execute_unit` to `done`;
+whatever takes several steps (a scatter, a schema change, a catalog that turned out stale) is a
+coroutine in a task that the backend keeps. The deadline is made at the entrance and only
+passed down.
+
+Staleness: a plan relies on a version of its table and on who owns its slots, and its command
+carries both as guards. A shard that knows better answers Stale, which is definite: the catalog
+is read again, the text planned again and the command sent anew under the same deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from nodes.protocol import Done, Guard, Stale, Statement, Value
+from shardrouter import merge
+from shardrouter.catalog import Catalog, Table
+from shardrouter.errors import (
+    DefiniteError,
+    NotSupported,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+from shardrouter.execution import (
+    Execution,
+    Outcome,
+    Prepared,
+    command_of,
+    is_current,
+    outcome_of,
+    rows_outcome,
+    scatter_commands,
+)
+from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
+from shardrouter.planned import (
+    Answer,
+    CreateTable,
+    DropTable,
+    OneShard,
+    Plan,
+    Scatter,
+    SetSetting,
+    ShowColumns,
+    ShowSetting,
+    ShowTables,
+)
+from shardrouter.schema import Schema
+from shardrouter.settings import Settings
+from shardrouter.shards import Outcome as ShardOutcome
+from shardrouter.shards import Shards
+from shardrouter.tasks import Tasks
+
+__all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
+
+PREPARED_MAX: Final = 4096
+"""Statements whose plans are kept; the one not used for longest goes first."""
+
+REPLANS_MAX: Final = 50
+"""How often a unit is planned again because a shard says that its catalog is stale."""
+
+UnitDone: TypeAlias = Callable[[list[Outcome] | RouterError], None]
+
+SCATTER_NOTICE: Final = (
+    "rows of several shards: each shard is read linearizably, but the shards are not read at "
+    "one instant (said once per session)"
+)
+
+
+class PlanCache:
+    """Prepared statements by text and declared parameter types, for one catalog."""
+
+    def __init__(self) -> None:
+        self._catalog_version = -1
+        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
+
+    def get(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared | None:
+        if catalog.version != self._catalog_version:
+            return None
+        key = (text, oids)
+        prepared = self._prepared.get(key)
+        if prepared is not None:
+            self._prepared.move_to_end(key)
+        return prepared
+
+    def make(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
+        """Plan `text` and keep the plan. Raises what `make_plan` raises."""
+        plan = make_plan(text, catalog, oids)
+        prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        if catalog.version != self._catalog_version:
+            self._prepared.clear()
+            self._catalog_version = catalog.version
+        self._prepared[text, oids] = prepared
+        if len(self._prepared) > PREPARED_MAX:
+            self._prepared.popitem(last=False)
+        return prepared
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What all sessions of a router share."""
+
+    shards: Shards
+    schema: Schema
+    tasks: Tasks
+    plans: PlanCache
+
+
+class Session:
+    """Used from one event loop. Units of one session may overlap; the settings that a unit
+    changes are those it began with, so a client that wants order waits for `done`."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._shards = backend.shards
+        self._schema = backend.schema
+        self._tasks = backend.tasks
+        self._plans = backend.plans
+        self._settings = Settings()
+        self._warned = False  # of what a scatter is not
+        self._closed = False
+
+    # ------------------------------------------------------------------ settings
+
+    def setting(self, name: str) -> str:
+        """The value of a setting. Raises StatementError 42704."""
+        return self._settings.get(name)
+
+    def parameter_status(self) -> list[tuple[str, str]]:
+        """The settings a client is told of when it connects."""
+        return list(self._settings.announced())
+
+    async def close(self) -> None:
+        """Take no more units. Running ones end by themselves, at the latest by their deadline
+        or when the router is closed."""
+        self._closed = True
+
+    # ------------------------------------------------------------------ prepare
+
+    def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
+        """The statement, if it has been prepared under the present catalog."""
+        return self._plans.get(text, parameter_oids, self._schema.catalog)
+
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        """Parse and plan one statement. Raises RouterError.
+
+        What this router does not know, or knows otherwise, may be newer than its catalog: the
+        catalog is read again before the statement is refused for it.
+        """
+        deadline = self._loop.time() + self._settings.statement_timeout_s
+        return await self._prepare(text, parameter_oids, deadline)
+
+    async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
+        catalog = self._schema.catalog
+        prepared = self._plans.get(text, oids, catalog)
+        if prepared is not None:
+            return prepared
+        try:
+            return self._plans.make(text, oids, catalog)
+        except UnknownTable:
+            await self._schema.refresh(deadline)
+        except StatementError as exc:
+            if exc.sqlstate == "42601" or not exc.sqlstate.startswith("42"):
+                raise
+            try:
+                await self._schema.refresh(deadline)
+            except DefiniteError:  # no news: what the statement met stands
+                raise exc from None
+            if self._schema.catalog.version == catalog.version:
+                raise
+        return self._plans.make(text, oids, self._schema.catalog)
+
+    async def _current(self, execution: Execution, deadline: float) -> Execution:
+        """The execution, planned again if its table has changed since it was prepared."""
+        prepared = execution.prepared
+        if is_current(prepared.plan, self._schema.catalog):
+            return execution
+        fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
+        if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
+            raise NotSupported(
+                "cached plan must not change result type",
+                detail="The table was created anew since the statement was prepared.",
+                hint="Prepare the statement again.",
+            )
+        return replace(execution, prepared=fresh)
+
+    # ------------------------------------------------------------------ execute
+
+    async def run(self, unit: Sequence[Execution], timeout_s: float | None = None) -> list[Outcome]:
+        """`execute_unit`, awaited. Raises RouterError."""
+        future: asyncio.Future[list[Outcome] | RouterError] = self._loop.create_future()
+
+        def done(result: list[Outcome] | RouterError) -> None:
+            if not future.done():
+                future.set_result(result)
+
+        self.execute_unit(unit, done, timeout_s=timeout_s)
+        result = await future
+        if isinstance(result, RouterError):
+            raise result
+        return result
+
+    def execute_unit(
+        self, unit: Sequence[Execution], done: UnitDone, *, timeout_s: float | None = None
+    ) -> None:
+        """Execute a unit of commit (DESIGN section 8): all of it or nothing.
+
+        `done` is called exactly once, never from within this call, with one outcome per
+        statement or with the error, whose `statement` is the ordinal of the one that failed.
+        A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
+        """
+        if timeout_s is None:
+            timeout_s = self._settings.statement_timeout_s
+        deadline = self._loop.time() + timeout_s
+        if self._closed:
+            self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
+        elif len(unit) == 1 and type(unit[0].prepared.plan) is OneShard:
+            self._execute_one(unit[0], done, deadline)
+        else:
+            self._tasks.start(self._execute(list(unit), done, deadline, is_stale=False))
+
+    def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
+        """The hot path: one statement, one shard, no task."""
+        plan = execution.prepared.plan
+        assert type(plan) is OneShard
+        catalog = self._schema.catalog
+        if not is_current(plan, catalog):
+            self._tasks.start(self._execute([execution], done, deadline, is_stale=False))
+            return
+        try:
+            command = command_of(plan, execution, catalog)
+        except RouterError as exc:
+            self._loop.call_soon(done, exc)
+            return
+
+        def settled(answer: ShardOutcome) -> None:
+            if type(answer) is Done:
+                done([outcome_of(plan, execution, answer.results[0])])
+            elif isinstance(answer, RouterError):
+                done(answer)
+            else:
+                self._tasks.start(self._execute([execution], done, deadline, is_stale=True))
+
+        statements = (command.statement,)
+        if plan.is_write:
+            self._shards.submit_write(
+                command.shard, statements, command.guards, (), plan.quick, deadline, settled
+            )
+        else:
+            self._shards.submit_read(
+                command.shard, statements, command.guards, plan.quick, deadline, settled
+            )
+
+    async def _execute(
+        self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
+    ) -> None:
+        """Any unit, step by step; reports to `done`."""
+        try:
+            result: list[Outcome] | RouterError = await self._until_current(
+                unit, deadline, is_stale=is_stale
+            )
+        except RouterError as exc:
+            result = exc
+        except Exception as exc:
+            # A bug here must not leave a client waiting; what it did before cannot be told.
+            done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
+            raise
+        done(result)
+
+    async def _until_current(
+        self, unit: list[Execution], deadline: float, *, is_stale: bool
+    ) -> list[Outcome]:
+        for attempt in range(REPLANS_MAX):
+            if is_stale:
+                await self._schema.catch_up(deadline, attempt)
+            outcomes = await self._attempt(unit, deadline)
+            if outcomes is not None:
+                return outcomes
+            is_stale = True
+        raise Unavailable(
+            "the tables of the statement are being changed",
+            hint="Repeat it when the schema change is over.",
+        )
+
+    async def _attempt(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """Execute the unit under the present catalog; None if a shard says that it is stale."""
+        plans: list[Plan] = []
+        for ordinal, execution in enumerate(unit):
+            with _Failing(ordinal):
+                unit[ordinal] = await self._current(execution, deadline)
+                plans.append(unit[ordinal].prepared.plan)
+        if any(isinstance(plan, CreateTable | DropTable) for plan in plans):
+            return await self._change_schema(plans, deadline)
+        if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
+            return await self._write(unit, deadline)
+        return await self._read(unit, deadline)
+
+    async def _change_schema(self, plans: list[Plan], deadline: float) -> list[Outcome]:
+        if len(plans) > 1:
+            raise NotSupported(
+                "a schema change together with other statements is not supported",
+                hint="Send CREATE TABLE and DROP TABLE as queries of their own.",
+            )
+        plan = plans[0]
+        if isinstance(plan, CreateTable):
+            notices = await self._schema.create_table(plan, deadline)
+            return [Outcome("CREATE TABLE", notices=notices)]
+        assert isinstance(plan, DropTable)
+        notices = await self._schema.drop_tables(plan, deadline)
+        return [Outcome("DROP TABLE", notices=notices)]
+
+    # ------------------------------------------------------------------ units with a write
+
+    async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """All statements as one command of one shard."""
+        catalog = self._schema.catalog
+        settings = self._settings
+        outcomes: list[Outcome] = []
+        statements: list[Statement] = []
+        guards: dict[Guard, None] = {}
+        ordinals: list[int] = []  # of the unit, for each of `statements`
+        shard = ""
+        quick = True
+        for ordinal, execution in enumerate(unit):
+            plan = execution.prepared.plan
+            with _Failing(ordinal):
+                if isinstance(plan, OneShard):
+                    command = command_of(plan, execution, catalog)
+                    if shard not in ("", command.shard):
+                        raise _several_shards()
+                    shard = command.shard
+                    statements.append(command.statement)
+                    guards.update(dict.fromkeys(command.guards))
+                    ordinals.append(ordinal)
+                    quick = quick and plan.quick
+                    outcomes.append(Outcome(""))  # its place
+                elif isinstance(plan, Scatter):
+                    raise _several_shards()
+                else:
+                    settings, outcome = self._local(execution, settings, catalog)
+                    outcomes.append(outcome)
+        try:
+            answer = await self._shards.write(
+                shard, tuple(statements), tuple(guards), quick=quick, deadline=deadline
+            )
+        except RouterError as exc:
+            exc.statement = ordinals[exc.statement]
+            raise
+        if isinstance(answer, Stale):
+            return None
+        for ordinal, result in zip(ordinals, answer.results, strict=True):
+            plan = unit[ordinal].prepared.plan
+            assert isinstance(plan, OneShard)
+            outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
+        self._settings = settings
+        return outcomes
+
+    # ------------------------------------------------------------------ units of reads
+
+    async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """One statement after the other; they change nothing but settings."""
+        settings = self._settings
+        outcomes: list[Outcome] = []
+        for ordinal, execution in enumerate(unit):
+            plan = execution.prepared.plan
+            with _Failing(ordinal):
+                outcome: Outcome | None
+                if isinstance(plan, OneShard):
+                    outcome = await self._read_one(plan, execution, deadline)
+                elif isinstance(plan, Scatter):
+                    outcome = await self._scatter(plan, execution, deadline)
+                else:
+                    if isinstance(plan, ShowTables | ShowColumns):
+                        await self._schema.refresh(deadline)
+                    settings, outcome = self._local(execution, settings, self._schema.catalog)
+            if outcome is None:
+                return None
+            outcomes.append(outcome)
+        self._settings = settings
+        return outcomes
+
+    async def _read_one(
+        self, plan: OneShard, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        command = command_of(plan, execution, self._schema.catalog)
+        answer = await self._shards.read(
+            command.shard, (command.statement,), command.guards, quick=plan.quick, deadline=deadline
+        )
+        if isinstance(answer, Stale):
+            return None
+        return outcome_of(plan, execution, answer.results[0])
+
+    async def _scatter(
+        self, plan: Scatter, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """Ask every shard that may have rows, merge their answers."""
+        arguments, commands = scatter_commands(plan, execution, self._schema.catalog)
+        answers = await asyncio.gather(
+            *(
+                self._shards.read(c.shard, (c.statement,), c.guards, deadline=deadline)
+                for c in commands
+            ),
+            return_exceptions=True,  # all reads end before this does
+        )
+        rows: list[Sequence[tuple[Value, ...]]] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, Stale):
+                return None
+            rows.append(answer.results[0].values)
+        merged = merge.merge_rows(plan, rows, arguments)
+        notices: tuple[str, ...] = ()
+        if len(commands) > 1 and not self._warned:
+            self._warned = True
+            notices = (SCATTER_NOTICE,)
+        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+
+    # ------------------------------------------------------------------ without a shard
+
+    def _local(
+        self, execution: Execution, settings: Settings, catalog: Catalog
+    ) -> tuple[Settings, Outcome]:
+        """A statement that needs no shard: the settings after it, and its outcome."""
+        plan = execution.prepared.plan
+        columns = execution.prepared.columns
+        match plan:
+            case SetSetting(name=name, value=value):
+                after = settings.with_value(name, value)
+                return after, Outcome(
+                    "RESET" if value is None else "SET",
+                    parameter_status=after.announced_since(settings),
+                )
+            case ShowSetting(name=name):
+                return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
+            case Answer(tag=tag, rows=rows):
+                tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
+                return settings, rows_outcome(tag, execution, rows, columns)
+            case ShowTables():
+                tables = [
+                    (table.name, table.shard_key, len(table.columns))
+                    for _, table in sorted(catalog.tables.items())
+                ]
+                return settings, rows_outcome("SHOW", execution, tables, columns)
+            case ShowColumns(table=name):
+                table = catalog.tables.get(name)
+                if table is None:
+                    raise UnknownTable(name)
+                described = [
+                    (column.name, column.type, not column.not_null, _role(table, column.name))
+                    for column in table.columns
+                ]
+                return settings, rows_outcome("SHOW", execution, described, columns)
+            case _:
+                raise AssertionError(f"{type(plan).__name__} needs shards")
+
+
+class _Failing:
+    """Errors raised inside carry the ordinal of the statement that failed."""
+
+    __slots__ = ("_ordinal",)
+
+    def __init__(self, ordinal: int) -> None:
+        self._ordinal = ordinal
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, RouterError):
+            error.statement = self._ordinal
+
+
+def _several_shards() -> NotSupported:
+    return NotSupported(
+        "a unit of commit that writes and spans several shards is not supported",
+        hint="Send the statements one by one, or together only those with shard-key values of "
+        "one shard; `shardrouter where TABLE KEY` tells the shard.",
+    )
+
+
+def _role(table: Table, column: str) -> str:
+    """What a column is for, as SHOW COLUMNS says it."""
+    roles = []
+    if column == table.shard_key:
+        roles.append("shard key")
+    if column in table.primary_key:
+        roles.append("primary key")
+    return ", ".join(roles)
