@@ -65,6 +65,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.checks": 0,
     "jepsen_like.clients": 1,
     "jepsen_like.dispatch": 1,
+    "jepsen_like.judge": 1,
+    "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,
     "jepsen_like.adapters": 1,
     "jepsen_like.workloads": 1,
