@@ -282,8 +282,7 @@ class RaftEngine:
         office = self._office
         for item in batch:
             self._last_now_us = max(self._last_now_us, item.now_us)
-            if item.term == office.term:
-                office.applied(item.index, item.answer)
+            office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
             for held in office.open():
                 self._propose(*held)
@@ -352,13 +351,15 @@ class _Office:
         self.bytes += size
         self._waiting[index] = (size, done)
 
-    def applied(self, index: int, answer: ResponseBody | None) -> None:
-        waiting = self._waiting.pop(index, None)
+    def applied(self, item: Applied) -> None:
+        waiting = self._waiting.pop(item.index, None)
         if waiting is not None:
-            assert answer is not None, f"entry {index} was applied without an answer"
+            # While it is in office a leader overwrites none of its entries (section 3.5).
+            assert item.term == self.term, f"entry {item.index} was replaced during the office"
+            assert item.answer is not None, f"entry {item.index} was applied without an answer"
             size, done = waiting
             self.bytes -= size
-            done(answer)
+            done(item.answer)
 
     def lose(self, never_proposed: ResponseBody, reason: str) -> None:
         """Answer everything; the office is over."""

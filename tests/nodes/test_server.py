@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -314,8 +315,9 @@ async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served
 
         task = asyncio.create_task(flood())
         await recorder.until(lambda: len(recorder.held) >= 8)
-        assert isinstance(await other.call("echo", OpenSession("r"), 5), Done)
-        assert len(recorder.held) < 400  # 80 MB stay with the sender
+        for _ in range(50):
+            assert isinstance(await other.call("echo", OpenSession("r"), 5), Done)
+        assert len(recorder.held) < 16  # nearly all of the 80 MB stay with the sender
         assert not task.done()
         for number in range(400):  # answers are given again: so are requests read
             await recorder.until(partial(recorder.holds, number + 1))
@@ -410,8 +412,13 @@ async def test_a_batch_over_the_limit_of_a_frame_is_split() -> None:
 
 
 @pytest.mark.slow
-async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again() -> None:
+@pytest.mark.parametrize("by", ["the kernel", "the transport"])
+async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It accepts and welcomes, then never reads: its buffers fill, and progress ends."""
+    if by == "the transport":
+        monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     async with unresponsive_node(deaf=True) as (address, connections), peers_of(address) as peers:
         first = await connections.get()
         async with asyncio.timeout(10):
