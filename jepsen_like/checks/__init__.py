@@ -1,0 +1,1 @@
+"""Judges of a history. Standard library only: a verdict can be recomputed anywhere."""
