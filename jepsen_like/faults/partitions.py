@@ -118,7 +118,7 @@ class Partition:
             site.say(f"cut: {' | '.join(' '.join(side) for side in sides)}")
             window.note_traffic()
             silent_at_start = await window.is_cut("at the start of the cut")
-            await site.clock.sleep_until(start_ns + round((self.hold_s - 2 * SILENCE_S) * 1e9))
+            await site.clock.sleep_until(start_ns + round((self.hold_s - SILENCE_S) * 1e9))
             silent_at_end = await window.is_cut("at the end of the cut")
             no_traffic = window.had_no_traffic()
             leaders = await site.db.leaders()

@@ -1,0 +1,251 @@
+"""This project's own database under test: nodes, shards, and a router beside every node.
+
+A host is a node, the router beside it and the clients bound to that router. Each host's
+processes read a cluster.toml of their own: in it the host's own node has its real address and
+every other node the mesh's, so that a cut host's router is cut off with it.
+
+The only module of the harness that knows this database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import sqlite3
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Final
+
+from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.backends.proxy import Mesh
+from jepsen_like.clients import SqlClient, connect_sql
+from jepsen_like.load import Call
+from jepsen_like.workloads.workload import SqlCall, Workload
+from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig, format_cluster
+from nodes.local_cluster import (
+    LocalCluster,
+    ManagedProcess,
+    ProcessFailed,
+    free_ports,
+    new_cluster_config,
+)
+from shardrouter.errors import RouterError
+from shardrouter.placement import place_replicas
+from shardrouter.router import Router
+
+__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
+
+NODE_SERVICE: Final = "node"
+
+USER: Final = "shardrouter"
+
+PREPARE_DEADLINE_S: Final = 10.0
+
+READY_TIMEOUT_S: Final = 30.0
+
+LOADERS: Final = 8
+"""Connections that load rows side by side, so that one fsync serves several."""
+
+DEFINITE_CODES: Final = frozenset(
+    {
+        "57014",  # the time was over and nothing was sent
+        "57P03",  # not taken
+        "53300",  # not taken: too many
+        "40001",  # aborted, and recorded as such
+        "55P03",  # the same, for a lock
+        "0A000",  # refused before anything was sent
+        "22",  # a value that does not fit
+        "23",  # a constraint
+        "42",  # a statement that does not parse or name things that exist
+        "54",  # over a limit
+    }
+)
+"""SQLSTATEs, or their classes, with which this database says that nothing has happened and
+nothing will (its `errors.DefiniteError`). 08007 is the opposite and stands nowhere here."""
+
+
+@dataclass(frozen=True)
+class ShardRouter:
+    """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`.
+
+    `node_command` starts a node; another program in its place (a mutant) must take the same
+    options.
+    """
+
+    nodes: int = 3
+    shards: int = 3
+    replicas: int = 3
+    node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(f"n{i}" for i in range(1, self.nodes + 1))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return (META_GROUP, *(f"shard-{i}" for i in range(1, self.shards + 1)))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "database": "shardrouter",
+            "nodes": self.nodes,
+            "shards": self.shards,
+            "replicas": self.replicas,
+            "node_command": " ".join(Path(word).name for word in self.node_command),
+        }
+
+    def versions(self) -> dict[str, str]:
+        return {
+            "shardrouter": version("shardrouter"),
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "asyncpg": version("asyncpg"),
+        }
+
+    async def start(
+        self, mesh: Mesh, directory: Path, say: Callable[[str], None]
+    ) -> RunningShardRouter:
+        ports = free_ports(self.nodes + 1)
+        placement = place_replicas(dict.fromkeys(self.hosts, 1), self.groups, self.replicas)
+        config = new_cluster_config(placement=placement, ports=ports[1:], router_port=ports[0])
+        views = await _views(config, mesh)
+        cluster = LocalCluster(config, directory, node_command=self.node_command, views=views)
+        routers = {
+            host: _router_process(host, view, directory / f"router-{host}")
+            for host, view in views.items()
+        }
+        running = RunningShardRouter(config, cluster, routers, directory / "cluster.toml")
+        try:
+            await running.boot(say)
+        except (ProcessFailed, TimeoutError, RouterError) as exc:
+            await running.stop()
+            why = str(exc) or "not every group has a leader"
+            raise DatabaseError(f"the cluster did not start: {why}") from exc
+        except BaseException:
+            await running.stop()
+            raise
+        return running
+
+
+async def _views(config: ClusterConfig, mesh: Mesh) -> dict[str, ClusterConfig]:
+    """What each host's processes believe: their own node is here, the others behind the mesh."""
+    nodes: dict[str, dict[str, NodeConfig]] = {host: {} for host in config.nodes}
+    for host, node in config.nodes.items():
+        dial = await mesh.expose(host, NODE_SERVICE, (node.address.host, node.address.port))
+        for source in config.nodes:
+            address = node.address if source == host else Address(*dial[source])
+            nodes[source][host] = replace(node, address=address)
+    return {host: replace(config, nodes=nodes[host]) for host in config.nodes}
+
+
+def _router_process(host: str, view: ClusterConfig, directory: Path) -> ManagedProcess:
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "cluster.toml"
+    file.write_text(format_cluster(view), encoding="utf-8")
+    argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
+    argv += ["--name", f"router-{host}", "--port", "0", "--exit-with-stdin"]
+    return ManagedProcess(f"router-{host}", argv, log_path=directory / "router.log")
+
+
+class RunningShardRouter:
+    """The processes of one cluster, and questions to them."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        cluster: LocalCluster,
+        routers: Mapping[str, ManagedProcess],
+        direct_file: Path,
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._routers = routers
+        self._router_addresses: dict[str, Address] = {}
+        self._direct_file = direct_file  # a cluster.toml with everybody's real address
+        self._table = ""
+
+    async def boot(self, say: Callable[[str], None]) -> None:
+        """Nodes and routers side by side: importing is what takes their time."""
+        self._direct_file.write_text(format_cluster(self._config), encoding="utf-8")
+        say(f"starting {len(self._config.nodes)} nodes and a router beside each")
+        for router in self._routers.values():
+            await router.start()
+        await self._cluster.start()
+        leaders = await self._cluster.wait_for_leaders(READY_TIMEOUT_S)
+        for host, router in self._routers.items():
+            ready = await router.wait_ready(READY_TIMEOUT_S)
+            self._router_addresses[host] = Address.parse(ready, f"the router of {host}")
+        led = ", ".join(f"{group} by {host}" for group, host in sorted(leaders.items()))
+        say(f"ready; led: {led}")
+
+    async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
+        self._table = workload.table
+        clients = await asyncio.gather(
+            *(
+                self._connect(host, workload.sql, PREPARE_DEADLINE_S)
+                for host in islice(cycle(self._router_addresses), LOADERS)
+            )
+        )
+        try:
+            await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
+            await asyncio.gather(
+                *(
+                    _load(client, [workload.load_sql(key) for key in keys[number::LOADERS]])
+                    for number, client in enumerate(clients)
+                )
+            )
+        finally:
+            for client in clients:
+                client.abort()
+
+    async def connect(self, host: str, workload: Workload, deadline_s: float) -> SqlClient:
+        return await self._connect(host, workload.sql, deadline_s)
+
+    async def _connect(
+        self, host: str, to_sql: Callable[[Call], SqlCall], deadline_s: float
+    ) -> SqlClient:
+        address = self._router_addresses[host]
+        return await connect_sql(
+            address.host,
+            address.port,
+            to_sql,
+            user=USER,
+            database=USER,
+            deadline_s=deadline_s,
+            definite_codes=DEFINITE_CODES,
+        )
+
+    async def leaders(self) -> Mapping[str, str]:
+        return await self._cluster.leaders()
+
+    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+        async with Router.open(self._direct_file, name="jepsen-like") as router:
+            return {key: (await router.where(self._table, key)).shard for key in keys}
+
+    def pid(self, host: str) -> int:
+        return self._cluster.node(host).pid
+
+    async def answering_pid(self, host: str) -> int | None:
+        status = (await self._cluster.status())[host]
+        return None if status is None else status.pid
+
+    async def restart(self, host: str) -> None:
+        await self._cluster.node(host).wait()
+        try:
+            await self._cluster.start_node(host)
+        except ProcessFailed as exc:
+            raise DatabaseError(f"node {host} did not start again: {exc}") from exc
+
+    async def stop(self) -> None:
+        await asyncio.gather(
+            *(router.terminate() for router in self._routers.values()), self._cluster.stop()
+        )
+
+
+async def _load(client: SqlClient, statements: Sequence[SqlCall]) -> None:
+    for statement in statements:
+        await client.load(statement)
