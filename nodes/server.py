@@ -208,6 +208,7 @@ class _Connection(asyncio.Protocol):
         self._host = ""
         self._outstanding = 0
         self._answers: list[bytes] = []
+        self._answer_bytes = 0
         self._write_paused = False
         self._read_paused = False
         self._hello_timer: asyncio.TimerHandle | None = None
@@ -327,7 +328,7 @@ class _Connection(asyncio.Protocol):
         self._outstanding -= 1
         if self._read_paused:
             self._balance()
-        if self.closed.done():
+        if self._transport.is_closing():
             return
         try:
             frame = encode_frame(self._encoder.encode(Response(number, body)))
@@ -337,17 +338,18 @@ class _Connection(asyncio.Protocol):
         if not self._answers:  # all answers of this turn of the loop leave in one write
             self._loop.call_soon(self._flush)
         self._answers.append(frame)
+        self._answer_bytes += len(frame)
+        if self._answer_bytes + self._transport.get_write_buffer_size() > WRITE_BYTES_MAX:
+            self._server.complain(self._host, "it does not read its answers")
+            self.abort()
         if self._outstanding == 0 and not self.answered.done():
             self.answered.set_result(None)
 
     def _flush(self) -> None:
         if not self._answers or self._transport.is_closing():
             return
-        answers, self._answers = self._answers, []
+        answers, self._answers, self._answer_bytes = self._answers, [], 0
         self._transport.write(b"".join(answers))
-        if self._transport.get_write_buffer_size() > WRITE_BYTES_MAX:
-            self._server.complain(self._host, "it does not read its answers")
-            self.abort()
 
     def _balance(self) -> None:
         """Read from this connection only while its owner reads and waits for few answers."""

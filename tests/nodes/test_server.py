@@ -327,6 +327,32 @@ async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served
         await writer.wait_closed()
 
 
+async def test_a_client_that_lets_its_answers_pile_up_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "WRITE_BYTES_MAX", 20_000_000)
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address) as other:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        body = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r")))
+        writer.write(WELCOMED)
+        for number in range(100):
+            request = Request(number, "held", 60_000, body)
+            writer.write(encode_frame(msgspec.msgpack.encode(request)))
+        await recorder.until(partial(recorder.holds, 100))
+        megabyte = Done((StatementResult(1, bytes(1_000_000)),), 1)
+        for answer in recorder.held:  # all of them, also those behind the end
+            answer(megabyte)
+        with suppress(ConnectionError):
+            while await reader.read(1_000_000):
+                pass
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        assert isinstance(await other.call("echo", OpenSession("r"), 5), Done)
+    assert "does not read its answers" in caplog.text
+
+
 async def test_an_answer_over_the_limit_of_a_frame_becomes_an_error() -> None:
     async with serving(Recorder()) as (_, address), connecting(address) as client:
         answer = await client.call("huge", OpenSession("r"), 5)
