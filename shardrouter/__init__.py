@@ -1,0 +1,35 @@
+"""A sharded SQL database: a router over Raft groups of SQLite replicas.
+
+from shardrouter import Router
+
+async with Router.open() as db:
+    await db.fetch("SELECT * FROM t WHERE id = $1", 1)
+"""
+
+from shardrouter.errors import (
+    DeadlineExceeded,
+    DefiniteError,
+    IndefiniteError,
+    NotSupported,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+from shardrouter.locate import find_cluster
+from shardrouter.router import Place, Record, Router
+
+__all__ = [
+    "Router",
+    "Record",
+    "Place",
+    "find_cluster",
+    "RouterError",
+    "DefiniteError",
+    "StatementError",
+    "NotSupported",
+    "DeadlineExceeded",
+    "Unavailable",
+    "IndefiniteError",
+    "OutcomeUnknown",
+]
