@@ -393,7 +393,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
             except ValueFormatError as exc:
                 environment.keep_error(FunctionError(exc.sqlstate, exc.message))
                 raise
-            except MemoryError:
+            except (MemoryError, RecursionError):
                 raise  # of this machine, not of the arguments: no result
             except Exception as exc:
                 environment.keep_error(FunctionError("XX000", f"{name}: {exc}"))

@@ -379,12 +379,15 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
     assert all(isinstance(answer, Done) for answer in answers)
 
 
-def test_no_memory_in_a_function_is_no_answer(replica: Replica) -> None:
+@pytest.mark.parametrize("error", [MemoryError, RecursionError])
+def test_a_function_that_fails_for_this_machine_only_is_no_answer(
+    replica: Replica, error: type[Exception]
+) -> None:
     def fail(_value: object) -> None:
-        raise MemoryError
+        raise error
 
     replica.machine._writer.raw.create_function("pg_neg_int4", 1, fail)
-    with pytest.raises(ReplicaFault, match="MemoryError"):
+    with pytest.raises(ReplicaFault, match="MemoryError|user-defined function"):
         replica.write(statement("SELECT pg_neg_int4(1)"))
 
 
