@@ -176,7 +176,8 @@ class LogStore:
             _identify(connection, path, cluster_id, node)
         except sqlite3.Error as exc:
             connection.close()
-            if exc.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise StoreError(
                     f"{path} is in use by another process; stop that node first."
                 ) from exc
@@ -361,6 +362,9 @@ def _configure(connection: sqlite3.Connection) -> None:
         f"cache_size = -{CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        raise sqlite3.NotSupportedError(f"the file system allows no write-ahead log, only {mode}")
 
 
 def _identify(connection: sqlite3.Connection, path: Path, cluster_id: str, node: str) -> None:

@@ -20,7 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Final
 
 import msgspec
@@ -163,7 +163,7 @@ class Machine:
             writer = SqlConnection(path, is_writer=True)
             try:
                 identify(writer, path, identity)
-                return Machine(path, writer, name, incarnation, clock_us, rng or SystemRandom())
+                return Machine(path, writer, name, incarnation, clock_us, rng or Random())
             except BaseException:
                 writer.close()
                 raise

@@ -140,8 +140,10 @@ class SqlConnection:
             f"cache_size = -{READER_CACHE_KIB}",
         )
         if is_writer:
+            (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise OSError(f"the file system allows no write-ahead log, only {mode}")
             pragmas = (
-                "journal_mode = WAL",
                 "synchronous = NORMAL",  # the Raft log is what is durable
                 f"wal_autocheckpoint = {WAL_PAGES_MAX}",
                 f"journal_size_limit = {WAL_BYTES_MAX}",

@@ -387,7 +387,7 @@ def test_a_function_that_fails_for_this_machine_only_is_no_answer(
         raise error
 
     replica.machine._writer.raw.create_function("pg_neg_int4", 1, fail)
-    with pytest.raises(ReplicaFault, match="MemoryError|user-defined function"):
+    with pytest.raises(ReplicaFault, match=r"MemoryError|user-defined function"):
         replica.write(statement("SELECT pg_neg_int4(1)"))
 
 
