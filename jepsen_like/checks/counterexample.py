@@ -8,8 +8,10 @@ nothing: drop write(1), and the innocent read -> 1 is "illegal". So every step h
   happened before it. What was still in flight at t may have happened or not: a pure operation
   is dropped, another never returned.
 - Remove a pure operation: the others are explained by the same order without it.
-- Remove another operation: it becomes *free*, it may happen at any time and any number of times.
-  What stays is unexplainable whatever the removed operations did.
+- Remove another operation: it becomes *free*, it may happen at any time or never. What stays is
+  unexplainable whatever the removed operations did. (First any number of times, which makes
+  trials cheap; then at most once, which lets the long history of a value go that was
+  compared and set twice.)
 """
 
 from __future__ import annotations
@@ -49,12 +51,13 @@ class _Shrinker:
         self._kept = dict(enumerate(intervals))
         self._free: dict[int, Interval] = {}
         self._stuck = stuck
+        self._once = False
         self._in_time = True
         self._cut(self._kept, stuck)
 
     def run(self) -> Counterexample:
         # Pure ones first: they go without becoming free, and free operations make trials dear.
-        for pure in (True, False, True):
+        for pure, self._once in ((True, False), (False, False), (False, True), (True, True)):
             size = len(self._kept) // 2
             while size >= 1 and self._in_time:
                 self._remove_chunks(size, pure=pure)
@@ -80,7 +83,9 @@ class _Shrinker:
         free = dict(self._free)
         for i in chunk:
             if not self._model.is_pure(self._kept[i].call):
-                free[i] = replace(self._kept[i], free=True)
+                free[i] = self._kept[i]
+        for i, interval in free.items():
+            free[i] = replace(interval, sent=-1, returned=NEVER, free=not self._once)
         positions = [*kept, *free]
         found = search(self._model, [*kept.values(), *free.values()], self._limit)
         if self._limit.clock() > self._limit.deadline:
@@ -104,6 +109,10 @@ class _Shrinker:
 
 def explain(model: Model, offending: Sequence[Operation], stuck: Operation) -> str:
     """One sentence on why `offending`, ending with `stuck`, cannot be."""
+    rival = _rival(offending, stuck)
+    if rival is not None:
+        first, second = _tell(model, rival), _tell(model, stuck)
+        return f"{first} and {second}, and {stuck.value[0]} was there for only one of them"
     told = _tell(model, stuck)
     contradiction = _newest_acknowledged(offending, stuck)
     orphan = stuck.f == "read" and stuck.output is not None
@@ -112,9 +121,9 @@ def explain(model: Model, offending: Sequence[Operation], stuck: Operation) -> s
     if contradiction is not None:
         ago = duration_text(stuck.sent_ns - contradiction.returned_ns)
         before = _tell(model, contradiction, already=True)
-        if contradiction.f == "read":
-            return f"{told} after {before}, {ago} before it was sent"
-        return f"{told} after {before} had been acknowledged {ago} before it was sent"
+        if contradiction.f == "write":
+            return f"{told} after {before} had been acknowledged {ago} before it was sent"
+        return f"{told} after {before}, {ago} before it was sent"
     others = len(offending) - 1
     return f"{told}, which no order of it and the {others} other operations shown explains"
 
@@ -124,6 +133,11 @@ def _tell(model: Model, operation: Operation, *, already: bool = False) -> str:
     if operation.f == "read":
         output = "nothing" if operation.output is None else operation.output
         return f"read {where} {'had already ' if already else ''}returned {output}"
+    if operation.f == "cas" and operation.outcome == "ok":
+        expected, new = operation.value
+        past = "had already " if already else ""
+        matched = "matched" if operation.output else "not matched" if already else "did not match"
+        return f"cas {expected} -> {new} {where} {past}{matched}"
     return f"{model.describe(call_of(operation))} {where}"
 
 
@@ -145,6 +159,22 @@ def _newest_acknowledged(offending: Sequence[Operation], stuck: Operation) -> Op
         and any(not _could_meet(stuck, value) for value in _shows(operation))
     ]
     return max(before, key=lambda operation: operation.returned_ns, default=None)
+
+
+def _rival(offending: Sequence[Operation], stuck: Operation) -> Operation | None:
+    """Another compare-and-set that won the value which `stuck` won, if nothing else is shown."""
+    if stuck.f != "cas" or stuck.output is not True:
+        return None
+    writers = sum(_shows(operation) == (stuck.value[0],) for operation in offending)
+    rivals = [
+        operation
+        for operation in offending
+        if operation is not stuck
+        and operation.f == "cas"
+        and operation.output is True
+        and operation.value[0] == stuck.value[0]
+    ]
+    return rivals[0] if rivals and writers <= 1 and len(offending) <= 3 else None
 
 
 def _could_meet(stuck: Operation, value: object) -> bool:

@@ -18,7 +18,7 @@ Pure: no clock but the one given, no file, no history of other keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,6 +109,25 @@ class _Table:
         if found is None:
             found = row[call] = self._compute(state, call)
         return found
+
+    def gains(self, before: int, after: int, calls: Iterable[int]) -> list[int]:
+        """Where those of `calls` lead from `after` that do not lead there from `before`.
+
+        One that changes neither is no gain: it can as well come before.
+        """
+        at_before, at_after = self._next[before], self._next[after]
+        gains = []
+        for call in calls:
+            then = at_after.get(call)
+            if then is None:
+                then = self.after(after, call)
+            if then >= 0:
+                other = at_before.get(call)
+                if other is None:
+                    other = self.after(before, call)
+                if other != then and (other != before or then != after):
+                    gains.append(then)
+        return gains
 
     def _compute(self, state: int, call: int) -> int:
         after = self._model.step(self._states[state], self._calls[call])
@@ -309,7 +328,7 @@ class _Search:
         for state in reached:
             if len(reached) > NEEDED_STATES_MAX:
                 return True  # perhaps; states may be without end, as of a text appended to
-            if any(self._does_more(before, state, y) for y in waiting):
+            if self._table.gains(before, state, waiting):
                 return True
             reached += [
                 then for then in self._through_crashed(before, state) if then not in reached
@@ -321,18 +340,9 @@ class _Search:
         known = self._onward.get((before, after))
         if known is None:
             calls = {self._call[i] for i in self._free} | {group.call for group in self._crashed}
-            onward = {
-                self._table.after(after, z) for z in calls if self._does_more(before, after, z)
-            }
+            onward = set(self._table.gains(before, after, calls))
             known = self._onward[before, after] = sorted(onward - {after})
         return known
-
-    def _does_more(self, before: int, after: int, call: int) -> bool:
-        at_before, at_after = self._table.after(before, call), self._table.after(after, call)
-        if at_after < 0:
-            return False
-        changes_neither = at_before == before and at_after == after  # the two can be swapped
-        return at_before != at_after and not changes_neither
 
 
 def _is_new(smallest: list[int], used: int) -> bool:
