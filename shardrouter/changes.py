@@ -23,7 +23,7 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
             raise StatementError(
                 "INSERT has more expressions than target columns",
                 sqlstate="42601",
-                position=node.table.position,
+                position=_position(row[len(columns)]),
             )
         if node.columns is not None and len(row) < len(columns):
             raise StatementError(
@@ -49,8 +49,13 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
         key_type=_key(table).type,
         keys=keys,
         quick=True,
+        key=table.shard_key,
         parameter_oids=parameters.oids(),
     )
+
+
+def _position(node: syntax.Expression | syntax.DefaultValue) -> int:
+    return 0 if isinstance(node, syntax.DefaultValue) else syntax.position_of(node)
 
 
 def _key(table: Table) -> Column:

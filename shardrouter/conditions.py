@@ -35,7 +35,9 @@ def conditions(node: syntax.Expression | None, scope: Scope, table: Table) -> Co
     if node is None:
         return Conditions("", key.type, (), False)
     pins: dict[str, tuple[Operand, ...]] = {}
-    parts = [_conjunct(part, scope, pins) for part in _conjuncts(node)]
+    conjuncts = _conjuncts(node)
+    clause = "AND" if len(conjuncts) > 1 else "WHERE"
+    parts = [_conjunct(part, scope, pins, clause) for part in conjuncts]
     one_row = all(len(pins.get(name, ())) == 1 for name in table.primary_key)
     text = " AND ".join(part.sql for part in parts)
     return Conditions(f" WHERE {text}", key.type, pins.get(table.shard_key, ()), one_row)
@@ -47,7 +49,12 @@ def _conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
     return [node]
 
 
-def _conjunct(node: syntax.Expression, scope: Scope, pins: dict[str, tuple[Operand, ...]]) -> Typed:
+def _conjunct(
+    node: syntax.Expression,
+    scope: Scope,
+    pins: dict[str, tuple[Operand, ...]],
+    clause: str,
+) -> Typed:
     if isinstance(node, syntax.Binary) and node.operator == "=":
         typed, left, right = scope.comparison(node)
         for column, value in ((left, right), (right, left)):
@@ -61,7 +68,7 @@ def _conjunct(node: syntax.Expression, scope: Scope, pins: dict[str, tuple[Opera
         if pairs[0][0].column is not None and len(known) == len(operands):
             _pin(pins, pairs[0][0], known)
         return typed
-    return scope.condition(node, "WHERE")
+    return scope.condition(node, clause)
 
 
 def _pin(

@@ -127,10 +127,18 @@ _IN_CONTEXT: Final = {
 """Words that are keywords only after another one; elsewhere they name columns."""
 
 
+_OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
+    {"asc", "default", "desc", "false", "isnull", "notnull", "null", "table", "true", "unique"}
+)
+"""Words after which an expression begins, so that a comma or binary operator cannot follow."""
+
+
 # --------------------------------------------------------------------------- tokens
 
 
-def _refused_word(token: Token) -> NotSupported:
+def _refused_word(token: Token) -> NotSupported | StatementError:
+    if token.text in CALLED_WITHOUT_PARENTHESES:
+        return unexpected(token)
     word = token.text.upper()
     return NotSupported(
         f"{word} is not supported", position=token.start + 1, hint=refusal_hint(token.text)
@@ -140,15 +148,23 @@ def _refused_word(token: Token) -> NotSupported:
 def check_sequence(tokens: Sequence[Token]) -> None:
     """Refuse what the parser would accept although PostgreSQL does not, and what is too deep."""
     depth = run = 0
-    for i, token in enumerate(tokens):
-        after = tokens[i + 1] if i + 1 < len(tokens) else None
+    before: Token | None = None
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         if token.is_mark("("):
             depth += 1
         elif token.is_mark(")"):
             depth -= 1
-        is_prefix = token.is_word("not") or (
-            token.kind is Kind.OPERATOR and token.text in ("-", "+")
-        )
+        elif token.is_mark(","):
+            _check_comma(before, token, after)
+        elif token.is_mark(";"):
+            raise syntax_error(";", token.start)
+        elif token.kind is Kind.MARK and token.text in "[]:":
+            raise NotSupported(
+                "arrays are not supported",
+                position=token.start + 1,
+                hint="Write IN (...) with one parameter for each value.",
+            )
+        is_prefix = token.is_word("not") or _is_sign(token)
         run = run + 1 if is_prefix else 0
         if depth > NESTING_MAX or run > NESTING_MAX:
             raise StatementError(
@@ -157,29 +173,63 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint=f"Nest expressions at most {NESTING_MAX} deep.",
             )
-        if token.kind is Kind.MARK and token.text in "[]:;":
-            if token.text == ";":
-                raise syntax_error(";", token.start)
-            raise NotSupported(
-                "arrays are not supported",
-                position=token.start + 1,
-                hint="Write IN (...) with one parameter for each value.",
-            )
-        if token.is_mark(",") and (after is None or after.is_mark(")") or after.is_mark(",")):
-            raise unexpected(after)
-        if token.is_mark("(") and after is not None and after.is_mark(","):
-            raise unexpected(after)
-        if token.is_mark(",") and after is not None and after.is_word("from", "where"):
-            raise unexpected(after)
-        if token.kind in (Kind.WORD, Kind.NAME) and after and after.kind is Kind.STRING:
-            if token.kind is Kind.WORD and token.text in RESERVED - _WORDS.keys():
-                raise _refused_word(token)
-            if token.kind is Kind.NAME or token.text not in _WORDS:
-                raise NotSupported(
-                    f"the literal {token.text} '...' is not supported",
-                    position=token.start + 1,
-                    hint=f"Write '...'::{token.text}.",
-                )
+        _check_plus(before, token, after)
+        _check_string(token, after)
+        before = token
+    first = tokens[0]
+    second = tokens[1] if len(tokens) > 1 else None
+    wanted = {"insert": "into", "delete": "from"}.get(first.text)
+    if first.kind is not Kind.WORD:
+        raise unexpected(first)
+    if wanted is not None and second is not None and not second.is_word(wanted):
+        raise unexpected(second)
+
+
+def _is_sign(token: Token) -> bool:
+    return token.kind is Kind.OPERATOR and token.text in ("-", "+")
+
+
+def _ends_operand(token: Token | None) -> bool:
+    """Whether an expression or a name may end with this token."""
+    if token is None or token.kind is Kind.OPERATOR:
+        return token is not None and token.text == "*"
+    if token.kind is Kind.MARK:
+        return token.text == ")"
+    return token.kind is not Kind.WORD or token.text not in _OPENING
+
+
+def _check_comma(before: Token | None, token: Token, after: Token | None) -> None:
+    """The parser forgives a comma too many, at either end of a list."""
+    if not _ends_operand(before):
+        raise unexpected(token)
+    if after is None or after.is_mark(")") or after.is_mark(",") or after.is_word("from", "where"):
+        raise unexpected(after)
+
+
+def _check_plus(before: Token | None, token: Token, after: Token | None) -> None:
+    """The parser drops a unary plus, and with it PostgreSQL's opinion of what it is put before."""
+    if token.kind is not Kind.OPERATOR or token.text != "+" or _ends_operand(before):
+        return
+    if after is None or after.kind is not Kind.NUMBER:
+        raise NotSupported(
+            "a unary + is not supported", position=token.start + 1, hint="Leave it out."
+        )
+
+
+def _check_string(token: Token, after: Token | None) -> None:
+    """A name before a string is a typed literal (`date '...'`) or nothing at all."""
+    if after is None or after.kind is not Kind.STRING:
+        return
+    if token.kind is Kind.WORD and token.text in RESERVED - _WORDS.keys():
+        raise _refused_word(token)
+    if token.kind is Kind.NAME or (
+        token.kind is Kind.WORD and token.text not in _WORDS and token.text != "by"
+    ):
+        raise NotSupported(
+            f"the literal {token.text} '...' is not supported",
+            position=token.start + 1,
+            hint=f"Write '...'::{token.text}.",
+        )
 
 
 def unexpected(token: Token | None) -> StatementError:
@@ -232,6 +282,8 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             yield ParserToken(kind, text, i)
             skip = True
             word = following.text
+        elif previous == "as":
+            yield ParserToken("IDENTIFIER", MARK + word, i)  # after AS any word is a name
         elif i == 0:
             if word not in _FIRST_WORDS:
                 raise unexpected(token)
@@ -250,12 +302,16 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             )
         ):
             yield ParserToken("VAR", word, i)
-        elif word in CALLED_WITHOUT_PARENTHESES:
+        elif (
+            word in CALLED_WITHOUT_PARENTHESES
+            and tokens[0].is_word("select")
+            and previous != "from"
+        ):
             yield ParserToken("IDENTIFIER", MARK + word, i)
             if following is None or not following.is_mark("("):
                 yield ParserToken("L_PAREN", "(", i)
                 yield ParserToken("R_PAREN", ")", i)
-        elif word in RESERVED and previous != "as":
+        elif word in RESERVED:
             raise _refused_word(token)
         else:
             yield ParserToken("IDENTIFIER", MARK + word, i)

@@ -57,7 +57,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE,
 )
-_JUNK: Final = re.compile(r"[A-Za-z_\x80-\U0010ffff]")
+_JUNK: Final = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*")
 _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 _STRING_END: Final = re.compile(r"[^']*(?:''[^']*)*'")
 _ESCAPED_END: Final = re.compile(r"(?:[^'\\]|''|\\.)*'", re.DOTALL)
@@ -104,10 +104,10 @@ def tokenize(sql: str) -> list[Token]:
         elif found == "word":
             tokens.append(Token(Kind.WORD, fold(text), start, at))
         elif found == "number" or found == "parameter":
-            if _JUNK.match(sql, at):
+            if junk := _JUNK.match(sql, at):
                 what = "numeric literal" if found == "number" else "parameter"
                 raise StatementError(
-                    f'trailing junk after {what} at or near "{sql[start : at + 1]}"',
+                    f'trailing junk after {what} at or near "{sql[start : junk.end()]}"',
                     sqlstate="42601",
                     position=start + 1,
                 )

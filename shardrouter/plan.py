@@ -153,9 +153,5 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
         if value is not None:
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
-            raise StatementError(
-                f'null value in the shard key of relation "{plan.table}" '
-                "violates not-null constraint",
-                sqlstate="23502",
-            )
+            raise changes.null_key(plan.key, plan.table)
     return tuple(sorted(found))

@@ -74,6 +74,7 @@ class OneShard:
     parameter_oids: tuple[int, ...] = ()
     limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
     offset: Operand | None = None
+    key: str = ""  # name of the shard key, for the error of an INSERT without one
 
     @property
     def is_write(self) -> bool:

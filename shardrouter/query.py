@@ -107,9 +107,11 @@ def _label(node: syntax.Expression) -> str:
         case syntax.ColumnReference() | syntax.Call():
             return node.name
         case syntax.TypeCast():
-            inner = _label(node.operand)
-            if inner != "?column?":
-                return inner
+            inner = node.operand
+            while isinstance(inner, syntax.TypeCast):
+                inner = inner.operand
+            if isinstance(inner, syntax.ColumnReference | syntax.Call):
+                return inner.name
             return types.resolve(node.type.name, node.type.length, node.type.position).short
         case _:
             return "?column?"

@@ -22,7 +22,7 @@ from sqlglot.tokenizer_core import TokenType
 from shardrouter import syntax
 from shardrouter.dialect import MARK, NESTING_MAX, check_sequence, parser_tokens, source, unexpected
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.lexer import Token, split, syntax_error, tokenize
+from shardrouter.lexer import Kind, Token, split, syntax_error, tokenize
 
 __all__ = ["parse", "split"]
 
@@ -267,6 +267,8 @@ class _Walk:
             columns = self._names(target.expressions)
             target = target.this
         values = node.args.get("expression")
+        if values is None:
+            raise unexpected(None)
         if not isinstance(values, exp.Values):
             raise NotSupported(
                 "INSERT from a query is not supported",
@@ -279,6 +281,8 @@ class _Walk:
             if not isinstance(row, exp.Tuple):
                 raise self._unsupported(row, "a row without parentheses")
             self._only(row, "expressions")
+            if not row.expressions:
+                raise syntax_error(")", self._position(row) - 1)
             rows.append(tuple(self._value(value) for value in row.expressions))
         return syntax.Insert(self._table(target), columns, tuple(rows), self._conflict(node))
 
@@ -319,6 +323,8 @@ class _Walk:
 
     def _update(self, node: exp.Update) -> syntax.Update:
         self._only(node, "this", "expressions", "where")
+        if not node.expressions:
+            raise unexpected(None)
         return syntax.Update(
             self._table(node.this), self._assignments(node.expressions), self._where(node)
         )
@@ -355,6 +361,7 @@ class _Walk:
         if kind is None:
             raise unexpected(self._token_after(name.position))
         not_null = primary = unique = False
+        nullable: bool | None = None
         default: syntax.Expression | None = None
         for constraint in node.args.get("constraints") or []:
             if not isinstance(constraint, exp.ColumnConstraint):
@@ -363,9 +370,22 @@ class _Walk:
             what = constraint.args["kind"]
             if isinstance(what, exp.NotNullColumnConstraint):
                 self._only(what, "allow_null")
-                not_null = not_null or not what.args.get("allow_null")
+                wanted = not what.args.get("allow_null")
+                if nullable is not None and nullable is wanted:
+                    raise StatementError(
+                        f'conflicting NULL/NOT NULL declarations for column "{name.text}"',
+                        sqlstate="42601",
+                        position=name.position,
+                    )
+                nullable, not_null = not wanted, wanted
             elif isinstance(what, exp.PrimaryKeyColumnConstraint):
                 self._key_details(what)
+                if primary:
+                    raise StatementError(
+                        "multiple primary keys for a table are not allowed",
+                        sqlstate="42P16",
+                        position=name.position,
+                    )
                 primary = True
             elif isinstance(what, exp.UniqueColumnConstraint):
                 self._key_details(what)
@@ -451,7 +471,7 @@ class _Walk:
             return syntax.TypeCast(self.expression(node.this), self._type(node.args["to"]))
         if kind is exp.Neg:
             self._only(node, "this")
-            return syntax.Negation(self.expression(node.this))
+            return syntax.Negation(self.expression(node.this), self._minus_position(node.this))
         if kind is exp.Not:
             self._only(node, "this")
             return syntax.Not(self.expression(node.this))
@@ -521,8 +541,23 @@ class _Walk:
             _COMPARISONS[type(node)],
             self.expression(node.this),
             self.expression(node.expression),
-            self._position(node.this),
+            self._operator_position(node, _COMPARISONS[type(node)], "!="),
         )
+
+    def _operator_position(self, node: exp.Expr, *texts: str) -> int:
+        """Where the operator between two operands is: the last one before the right one."""
+        right = self._position(node.expression)
+        before = [
+            token.start + 1
+            for token in self._tokens
+            if token.kind is Kind.OPERATOR and token.text in texts and token.start + 1 < right
+        ]
+        return before[-1] if before else self._position(node.this)
+
+    def _minus_position(self, operand: exp.Expr) -> int:
+        right = self._position(operand)
+        before = [t.start + 1 for t in self._tokens if t.text == "-" and t.start + 1 < right]
+        return before[-1] if before else right
 
     def _chain(self, node: exp.Expr) -> syntax.Expression:
         """`a + b + c ...`: as deep on the left as it is long, hence a limit of its own."""
@@ -542,7 +577,7 @@ class _Walk:
             _ARITHMETIC[type(node)],
             self.expression(node.this),
             self.expression(node.expression),
-            self._position(node.this),
+            self._operator_position(node, _ARITHMETIC[type(node)]),
         )
 
     def _logical(self, node: exp.Expr) -> syntax.Logical:

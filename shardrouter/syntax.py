@@ -122,11 +122,13 @@ class TypeCast:
 @dataclass(frozen=True)
 class Negation:
     operand: Expression
+    position: int = 0
 
 
 @dataclass(frozen=True)
 class Binary:
-    """Comparison, arithmetic or ||; `operator` is spelled as PostgreSQL names it."""
+    """Comparison, arithmetic or ||; `operator` is spelled as PostgreSQL names it, `position`
+    is its own."""
 
     operator: str
     left: Expression
@@ -202,10 +204,12 @@ def position_of(node: Expression) -> int:
     match node:
         case BooleanLiteral() | NullLiteral():
             return 0
-        case TypeCast() | Negation() | Not() | IsTest() | InList() | Between():
+        case TypeCast() | Not() | IsTest() | InList() | Between():
             return position_of(node.operand)
         case Logical():
             return position_of(node.operands[0])
+        case Binary():
+            return position_of(node.left)
         case _:
             return node.position
 

@@ -105,25 +105,30 @@ class Parameters:
 
     def use(self, reference: syntax.ParameterReference, kind: Type) -> Typed:
         """The parameter, of `kind` if its type is still open."""
+        text = self.use_untyped(reference)
+        found = self._types.setdefault(reference.number, kind)
+        return Typed(text, found, parameter=reference.number)
+
+    def use_untyped(self, reference: syntax.ParameterReference) -> str:
+        """The parameter where any type will do (IS NULL); something else must tell its type."""
         if reference.number > PARAMETERS_MAX:
             raise NotSupported(
                 f"more than {PARAMETERS_MAX} parameters are not supported",
                 position=reference.position,
                 hint="Send several statements.",
             )
-        found = self._types.setdefault(reference.number, kind)
         self._used.add(reference.number)
-        return Typed(f"?{reference.number}", found, parameter=reference.number)
+        return f"?{reference.number}"
 
     def oids(self) -> tuple[int, ...]:
         """One OID for each of $1 to the last one. Raises 42P18 for one that has no type."""
         count = max([self._declared, *self._used], default=0)
         for number in range(1, count + 1):
-            if number not in self._used:
+            if number not in self._used or number not in self._types:
                 raise StatementError(
                     f"could not determine data type of parameter ${number}",
                     sqlstate="42P18",
-                    hint=f"Use ${number} in the statement, or number the others without a gap.",
+                    hint="Cast it, as in $1::int, and number parameters without a gap.",
                 )
         return tuple(self._types[number].oid for number in range(1, count + 1))
 
@@ -151,6 +156,14 @@ class Scope:
     # ---- columns
 
     def column(self, reference: syntax.ColumnReference) -> Typed:
+        if reference.table is None and self._excluded:
+            column = self._find(reference.name, reference.position)
+            raise StatementError(
+                f'column reference "{column.name}" is ambiguous',
+                sqlstate="42702",
+                position=reference.position,
+                hint=f"Write {self._alias}.{column.name} or excluded.{column.name}.",
+            )
         if reference.table is not None and reference.table != self._alias:
             if self._excluded and reference.table == "excluded":
                 column = self._find(reference.name, reference.position)
@@ -161,10 +174,15 @@ class Scope:
 
     def check_qualifier(self, name: str, position: int) -> None:
         if self.table is None or name != self._alias:
+            known = self.table is not None and name == self.table.name
+            what = "invalid reference to" if known else "missing"
             raise StatementError(
-                f'missing FROM-clause entry for table "{name}"',
+                f'{what} FROM-clause entry for table "{name}"',
                 sqlstate="42P01",
                 position=position,
+                hint=f'Perhaps you meant to reference the table alias "{self._alias}".'
+                if known
+                else "",
             )
 
     def _find(self, name: str, position: int, qualifier: str | None = None) -> Column:
@@ -253,7 +271,11 @@ class Scope:
             second = self.expression(right)
             return self.take(left, _met(second.type)), second
         first = self.take(left, TEXT)
-        return first, self.take(right, _met(first.type))
+        return first, self._beside(right, first)
+
+    def _beside(self, node: syntax.Expression, other: Typed) -> Typed:
+        """The expression; if its type is open, as the type of the other operand."""
+        return self.take(node, _met(other.type)) if self.is_open(node) else self.expression(node)
 
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The comparison as a boolean, and its two sides in the type it is made in."""
@@ -269,10 +291,7 @@ class Scope:
             self.take(operand, _met(kind)) if self.is_open(operand) else self.expression(operand)
         )
         position = syntax.position_of(operand)
-        pairs = [
-            _same_kind(first, self.take(item, _met(first.type)), "=", position)
-            for item in node.items
-        ]
+        pairs = [_same_kind(first, self._beside(item, first), "=", position) for item in node.items]
         if any(left.sql != pairs[0][0].sql for left, _ in pairs):
             raise NotSupported(
                 "a list of integers and floats is not supported",
@@ -284,6 +303,8 @@ class Scope:
 
     def _is_test(self, node: syntax.IsTest) -> Typed:
         if node.value is None:
+            if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
+                return Typed(f"({self.parameters.use_untyped(node.operand)} IS NULL)", BOOLEAN)
             typed = self.expression(node.operand)
             if typed.type is NUMERIC:
                 raise _no_numeric(syntax.position_of(node.operand))
@@ -294,7 +315,7 @@ class Scope:
     def _negation(self, node: syntax.Negation) -> Typed:
         if isinstance(node.operand, syntax.NumberLiteral):
             return _number("-" + node.operand.text)
-        position = syntax.position_of(node.operand)
+        position = node.position
         if self.is_open(node.operand):
             raise StatementError(
                 "operator is not unique: - unknown",
@@ -308,7 +329,7 @@ class Scope:
             return numeric(-typed.number)
         if not types.is_integer(typed.type) and typed.type is not DOUBLE:
             raise _no_operator(f"- {_shown(typed.type)}", position)
-        return _apply(f"pg_neg_{typed.type.short}", typed.type, [typed], position)
+        return _apply(f"pg_neg_{typed.type.short}", typed.type, [typed])
 
     def _arithmetic(self, node: syntax.Binary) -> Typed:
         if self.is_open(node.left) and self.is_open(node.right):
@@ -334,7 +355,7 @@ class Scope:
         else:
             raise _no_operator(shown, node.position)
         name = f"pg_{_ARITHMETIC[node.operator]}_{kind.short}"
-        return _apply(name, kind, [left, right], node.position)
+        return _apply(name, kind, [left, right])
 
     def _concatenation(self, node: syntax.Binary) -> Typed:
         left, right = self._pair(node.left, node.right)
@@ -493,7 +514,7 @@ def _same_kind(left: Typed, right: Typed, operator: str, position: int) -> tuple
     raise _no_operator(f"{_shown(a)} {operator} {_shown(b)}", position)
 
 
-def _apply(name: str, kind: Type, operands: Sequence[Typed], position: int) -> Typed:
+def _apply(name: str, kind: Type, operands: Sequence[Typed]) -> Typed:
     """A call of a node's function; computed now if all operands are constants."""
     values = [typed.constant for typed in operands]
     known = [value.value for value in values if value is not None]
@@ -504,4 +525,4 @@ def _apply(name: str, kind: Type, operands: Sequence[Typed], position: int) -> T
     try:
         return constant(FUNCTIONS[name].call(*known), kind)
     except (FunctionError, ValueFormatError) as exc:
-        raise StatementError(exc.message, sqlstate=exc.sqlstate, position=position) from exc
+        raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc

@@ -175,27 +175,25 @@ def cast_constant(
         )
     assert isinstance(value, int | float | Decimal)
     if target is DOUBLE:
-        return _to_float(value, position)
+        return _to_float(value)
     if is_integer(target):
-        return _to_integer(value, target, position)
+        return _to_integer(value, target)
     raise NotSupported(f'type "{target.name}" is not supported', position=position)
 
 
-def _to_float(value: int | float | Decimal, position: int) -> float:
+def _to_float(value: int | float | Decimal) -> float:
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if (math.isinf(number) and not isinstance(value, float)) or (number == 0 and value != 0):
         raise StatementError(
-            f'"{value}" is out of range for type double precision',
-            sqlstate="22003",
-            position=position,
+            f'"{value}" is out of range for type double precision', sqlstate="22003"
         )
     return number
 
 
-def _to_integer(value: int | float | Decimal, target: Type, position: int) -> int:
+def _to_integer(value: int | float | Decimal, target: Type) -> int:
     """numeric rounds half away from zero, double precision half to even."""
     if isinstance(value, Decimal):
         # A range check first: an exponent of a million must not become a million digits.
@@ -207,7 +205,7 @@ def _to_integer(value: int | float | Decimal, target: Type, position: int) -> in
     else:
         whole = value
     if not target.low <= whole <= target.high:
-        raise StatementError(f"{target.name} out of range", sqlstate="22003", position=position)
+        raise StatementError(f"{target.name} out of range", sqlstate="22003")
     return whole
 
 

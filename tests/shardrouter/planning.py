@@ -1,0 +1,188 @@
+"""A small real cluster for planner tests: SQLite databases as shards, run by plans alone.
+
+Statements are planned by `make_plan`, routed by `slots`, run on SQLite with the nodes'
+functions installed, and merged by `merge_rows`: everything but the network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Sequence
+
+from nodes.functions import Environment, install
+from nodes.protocol import Guard, SetVersion, StatementResult, Value
+from nodes.values import BOOL
+from shardrouter.catalog import (
+    LOAD_STATEMENTS,
+    Catalog,
+    Parts,
+    Table,
+    bootstrap,
+    decode,
+    ownership,
+)
+from shardrouter.errors import StatementError
+from shardrouter.merge import merge_rows
+from shardrouter.placement import assign_slots
+from shardrouter.plan import bind, make_plan, slots
+from shardrouter.planned import (
+    Answer,
+    CreateTable,
+    DropTable,
+    OneShard,
+    Plan,
+    ResultColumn,
+    Scatter,
+)
+from shardrouter.schema_change import begin_create, begin_drop, publish, shard_parts
+
+
+class StaleVersionError(Exception):
+    """A guard was refused; carries it and the version that is there."""
+
+    def __init__(self, guard: Guard, have: int) -> None:
+        super().__init__(f"{guard.object} has {have}, wanted {guard.version}")
+        self.guard = guard
+        self.have = have
+
+
+class Group:
+    """One group's state machine: SQLite, and versions of objects in the same transaction."""
+
+    def __init__(self) -> None:
+        self.environment = Environment()
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        install(self.connection, self.environment, sqlite3.connect(":memory:"))
+        self.versions: dict[str, int] = {}
+
+    def check(self, guards: Sequence[Guard]) -> None:
+        for guard in guards:
+            have = self.versions.get(guard.object, 0)
+            if have != guard.version:
+                raise StaleVersionError(guard, have)
+
+    def write(self, parts: Parts) -> None:
+        self.check(parts.guards)
+        self.connection.execute("BEGIN")
+        try:
+            for statement in parts.statements:
+                self.connection.execute(statement.sql, statement.parameters)
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+        for change in parts.sets:
+            assert isinstance(change, SetVersion)
+            self.versions[change.object] = change.version
+
+    def run(self, sql: str, parameters: Sequence[Value]) -> tuple[int, list[tuple[Value, ...]]]:
+        try:
+            cursor = self.connection.execute(sql, parameters)
+            return cursor.rowcount, cursor.fetchall()
+        except sqlite3.Error as exc:
+            error = self.environment.take_error()
+            if error is not None:
+                raise StatementError(error.message, sqlstate=error.sqlstate) from exc
+            if "shardrouter_range_" in str(exc):
+                raise StatementError("out of range", sqlstate="22003") from exc
+            if "UNIQUE" in str(exc):
+                raise StatementError("duplicate key", sqlstate="23505") from exc
+            if "NOT NULL" in str(exc):
+                raise StatementError("null value", sqlstate="23502") from exc
+            raise
+
+
+class PlannedCluster:
+    """meta and shards, and what a router does with them."""
+
+    def __init__(self, shard_count: int = 3) -> None:
+        self.meta = Group()
+        self.shards = {f"s{i}": Group() for i in range(1, shard_count + 1)}
+        names = list(self.shards)
+        owners = assign_slots(names)
+        for name, group in self.shards.items():
+            parts = ownership(name, names, owners)
+            if parts is not None:
+                group.write(parts)
+        self.meta.write(bootstrap(names, owners))
+
+    @property
+    def catalog(self) -> Catalog:
+        results = []
+        for statement in LOAD_STATEMENTS:
+            rows = self.meta.connection.execute(statement.sql).fetchall()
+            results.append(StatementResult(len(rows), values=tuple(rows)))
+        return decode(results)
+
+    def execute(
+        self, sql: str, *arguments: Value, oids: Sequence[int] = ()
+    ) -> tuple[tuple[ResultColumn, ...], list[tuple[Value, ...]], int]:
+        """Columns, rows (with booleans as booleans) and the number of rows changed."""
+        catalog = self.catalog
+        plan = make_plan(sql, catalog, oids)
+        match plan:
+            case CreateTable() | DropTable():
+                self._change(catalog, plan)
+                return (), [], 0
+            case Answer():
+                bind(plan, arguments)
+                return plan.columns, list(plan.rows), len(plan.rows)
+            case OneShard():
+                bound = bind(plan, arguments)
+                homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
+                assert len(homes) == 1, "the test's keys must be on one shard"
+                count, rows = self.shards[homes.pop()].run(plan.sql, bound)
+                return plan.columns, _booleans(rows, plan.columns), count
+            case Scatter():
+                bound = bind(plan, arguments)
+                asked = {catalog.shard_of(s) for s in slots(plan, bound)} or set(self.shards)
+                answers = [self.shards[n].run(plan.sql, bound)[1] for n in sorted(asked)]
+                rows = merge_rows(plan, answers, bound)
+                return plan.columns, _booleans(rows, plan.columns), len(rows)
+            case _:
+                raise AssertionError(f"{plan!r} asks no shard")
+
+    def _change(self, catalog: Catalog, plan: CreateTable | DropTable) -> None:
+        if isinstance(plan, CreateTable):
+            begun = begin_create(catalog, plan)
+            if begun is None:
+                return
+            mark, changes = begun
+        else:
+            maybe, changes, _ = begin_drop(catalog, plan)
+            if maybe is None:
+                return
+            mark = maybe
+        self.meta.write(mark)
+        for change in changes:
+            for group in self.shards.values():
+                group.write(shard_parts(change))
+        self.meta.write(publish(dataclasses.replace(catalog, version=catalog.version + 1), changes))
+
+
+def _booleans(
+    rows: Sequence[tuple[Value, ...]], columns: Sequence[ResultColumn]
+) -> list[tuple[Value, ...]]:
+    """SQLite's 0 and 1 as what the wire makes of them."""
+    flags = [column.oid == BOOL for column in columns]
+    return [
+        tuple(
+            bool(value) if flag and value is not None else value
+            for value, flag in zip(row, flags, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def catalog_of(*statements: str) -> Catalog:
+    """A catalog of one shard with the tables that these CREATE TABLE statements make."""
+    tables: dict[str, Table] = {}
+    empty = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384)
+    for version, sql in enumerate(statements, 1):
+        plan: Plan = make_plan(sql, empty)
+        assert isinstance(plan, CreateTable)
+        tables[plan.name] = Table(
+            plan.name, version, plan.columns, plan.primary_key, plan.shard_key, plan.unique
+        )
+    return dataclasses.replace(empty, tables=tables)
