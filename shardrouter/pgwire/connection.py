@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from shardrouter.pgwire.messages import (
@@ -110,7 +111,7 @@ _READY_IDLE: Final = encode(ReadyForQuery("I"))
 
 
 class Connection:
-    """See the module. `state` and `buffered` are for the driver to look at."""
+    """See the module. The attributes without an underscore are for the driver to look at."""
 
     __slots__ = (
         "_asked",
@@ -122,12 +123,16 @@ class Connection:
         "_out",
         "_pieces",
         "buffered",
+        "event_bytes",
         "state",
+        "unsent",
     )
 
     def __init__(self) -> None:
         self.state = State.STARTUP
         self.buffered = 0  # bytes received and not yet turned into events
+        self.unsent = 0  # bytes that data_to_send() will return
+        self.event_bytes = 0  # size of the message that was the last event
         self._data = b""  # the oldest of them, from _at on
         self._at = 0
         # The others. They are joined only when a whole message is there: joining at each
@@ -238,6 +243,7 @@ class Connection:
         body = self._data[self._at + 5 : self._at + size]
         self._take(size)
         self._need = _HEAD.size
+        self.event_bytes = size
         kind = layout.type
         if self.state is State.SKIPPING:
             if kind is not Sync and kind is not Terminate:
@@ -290,20 +296,22 @@ class Connection:
             return b""
         data = b"".join(self._out)
         self._out.clear()
+        self.unsent = 0
         return data
 
     def send(self, message: BackendMessage) -> None:
-        self._out.append(encode(message))
+        self.send_encoded(encode(message))
 
     def send_encoded(self, data: bytes) -> None:
         """Whole messages that are encoded already."""
         self._out.append(data)
+        self.unsent += len(data)
 
     def refuse_encryption(self) -> None:
         """Answer SSLRequest or GSSENCRequest: the client goes on in plain text or leaves."""
-        self._out.append(b"N")
+        self.send_encoded(b"N")
 
-    def greet(self, parameters: dict[str, str], *, pid: int, key: int) -> None:
+    def greet(self, parameters: Mapping[str, str], *, pid: int, key: int) -> None:
         """Answer StartupMessage: no password is wanted, and statements may come."""
         assert self.state is State.GREETING
         self.send(Authentication(0))
@@ -315,7 +323,7 @@ class Connection:
 
     def ready(self) -> None:
         """Say that the next statement may come (there are no transaction blocks yet)."""
-        self._out.append(_READY_IDLE)
+        self.send_encoded(_READY_IDLE)
 
     def fail(self, report: Report) -> None:
         """Answer the event under way with an error: skip to Sync, or be ready at once."""

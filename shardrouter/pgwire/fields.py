@@ -176,10 +176,10 @@ def _read_values(body: bytes, at: int) -> tuple[tuple[bytes | None, ...], int]:
         if length == -1:
             values.append(None)
             continue
-        if length < 0 or at + length > len(body):
-            raise MessageError("08P01", "insufficient data left in message")
+        if length < 0:
+            raise MessageError("08P01", f"invalid length of a value: {length}")
         values.append(body[at : at + length])
-        at += length
+        at += length  # past the end if it was too long, which the reader of the message sees
     return tuple(values), at
 
 

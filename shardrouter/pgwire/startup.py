@@ -18,9 +18,6 @@ __all__ = ["Startup", "read_startup", "set_statement"]
 
 _SETTING_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 
-# psql at a terminal under LANG=C asks for SQL_ASCII, which means: do not convert.
-_UNCONVERTED: Final = frozenset({"utf8", "unicode", "sqlascii"})
-
 
 @dataclass(frozen=True)
 class Startup:
@@ -40,13 +37,6 @@ def read_startup(message: StartupMessage) -> Startup:
     database = parameters.pop("database", "") or user
     if parameters.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
         raise NotSupported("replication connections are not supported")
-    encoding = parameters.pop("client_encoding", "UTF8")
-    if re.sub(r"[^a-z0-9]", "", encoding.lower()) not in _UNCONVERTED:
-        raise StatementError(
-            f'invalid value for parameter "client_encoding": "{encoding}"',
-            sqlstate="22023",
-            hint="Use UTF8, the only encoding this server speaks.",
-        )
     options = parameters.pop("options", "")
     settings = [*_read_options(options)]
     settings += [(k, v) for k, v in parameters.items() if not k.startswith("_pq_.")]

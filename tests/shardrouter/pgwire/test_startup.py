@@ -34,17 +34,11 @@ def test_protocol_options_are_no_settings() -> None:
     assert read_startup(message).settings == ()
 
 
-@pytest.mark.parametrize("encoding", ["UTF8", "utf-8", "'utf-8'", "UNICODE", "SQL_ASCII"])
-def test_utf8_by_any_name_is_taken(encoding: str) -> None:
-    assert startup(user="u", client_encoding=encoding).settings == ()
-
-
 @pytest.mark.parametrize(
     ("parameters", "sqlstate"),
     [
         ({}, "28000"),
         ({"user": ""}, "28000"),
-        ({"user": "u", "client_encoding": "LATIN1"}, "22023"),
         ({"user": "u", "options": "-x"}, "42601"),
         ({"user": "u", "options": "-c"}, "42601"),
         ({"user": "u", "options": "-c name"}, "42601"),

@@ -1,0 +1,252 @@
+"""One client's socket: bytes to the dialogue and back, with both sides' patience bounded.
+
+All that arrives together is handled together and answered by one write. While the session
+works, or while the client does not read its answers, no message is handled; what arrives
+meanwhile is kept up to `READ_BUFFER_MAX`, then the socket is not read. So a connection holds
+at most one large message, one answer, and these buffers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Final, Protocol, cast
+
+from shardrouter.errors import RouterError
+from shardrouter.execution import Execution
+from shardrouter.pgserver.dialogue import Dialogue, Session, internal_error, report
+from shardrouter.pgwire import messages as m
+from shardrouter.pgwire.connection import Connection, Event, ProtocolError, State
+from shardrouter.pgwire.startup import read_startup, set_statement
+
+__all__ = ["Client", "Host"]
+
+log = logging.getLogger(__name__)
+
+READ_BUFFER_MAX: Final = 1024 * 1024
+"""Bytes kept unhandled before the socket is no longer read."""
+
+WRITE_BUFFER_MAX: Final = 256 * 1024
+"""Bytes the client has not read before nothing more is answered."""
+
+STARTUP_TIMEOUT_S: Final = 60.0
+"""A connection that has not said who it is by then is closed, as by PostgreSQL's
+authentication_timeout: half-open connections must not use up the places."""
+
+LINGER_S: Final = 5.0
+"""How long a last word may take to be read before the connection is cut."""
+
+_FACTS: Final = {"in_hot_standby": "off", "default_transaction_read_only": "off"}
+"""What libpq's target_session_attrs looks at; every router takes reads and writes."""
+
+_SHUTDOWN: Final = m.Report("FATAL", "57P01", "terminating connection due to administrator command")
+
+
+class Host(Protocol):
+    """What a client needs of its server."""
+
+    def new_session(self) -> Session:
+        """Raises RouterError if there is no place for another."""
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Run a task that the server waits for when it closes."""
+
+    def identity(self) -> tuple[int, int]:
+        """(pid, key) for BackendKeyData."""
+
+    def complain(self, address: str, what: str) -> None:
+        """Log what is not PostgreSQL's protocol, not too often."""
+
+    def retire(self, client: Client, session: Session | None) -> None:
+        """The client is gone and nothing runs for it: close its session."""
+
+
+class Client(asyncio.Protocol):
+    """See the module. Lives until its transport is lost and its session is closed."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._connection = Connection()
+        self._transport: asyncio.Transport | None = None  # None: lost, or not yet made
+        self._session: Session | None = None
+        self._dialogue: Dialogue | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._greeting = False  # the session is being made
+        self._pumping = False
+        self._client_is_slow = False
+        self._stopping = False
+        self._retired = False
+
+    # ----------------------------------------------------------------- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # A cast, not a check: uvloop's transports are none of asyncio's classes.
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_MAX)
+        self._abort_after(STARTUP_TIMEOUT_S)
+
+    def data_received(self, data: bytes) -> None:
+        self._connection.receive_data(data)
+        self._pump()
+
+    def pause_writing(self) -> None:
+        self._client_is_slow = True
+
+    def resume_writing(self) -> None:
+        self._client_is_slow = False
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._connection.end()
+        self._disarm()
+        self._pump()
+
+    def _abort_after(self, seconds: float) -> None:
+        self._disarm()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # ----------------------------------------------------------------- the server's side
+
+    def stop(self) -> None:
+        """Say goodbye as soon as nothing is running."""
+        self._stopping = True
+        self._pump()
+
+    def abort(self) -> None:
+        """Cut the connection; whether what is running happens, the client cannot know."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def abandon(self) -> None:
+        """Do not wait any longer for what is running."""
+        self.abort()
+        self._retire()
+
+    # --------------------------------------------------------------------------- the pump
+
+    @property
+    def _busy(self) -> bool:
+        return self._greeting or (self._dialogue is not None and self._dialogue.busy)
+
+    def _pump(self) -> None:
+        """Handle what can be handled, answer it, and see to what follows."""
+        if self._pumping:
+            return  # called from within: the loop below goes on by itself
+        self._pumping = True
+        try:
+            while self._transport is not None and not self._busy and not self._client_is_slow:
+                if self._dialogue is not None and self._dialogue.answering:
+                    self._dialogue.advance()
+                    if self._connection.unsent > WRITE_BUFFER_MAX:
+                        self._write()
+                elif not self._handle_next():
+                    break
+        finally:
+            self._pumping = False
+        self._settle()
+
+    def _handle_next(self) -> bool:
+        """Handle one message; False if none is there."""
+        connection = self._connection
+        try:
+            event = connection.next_event()
+        except ProtocolError as error:
+            said = m.Report("ERROR", error.sqlstate, error.message, hint=error.hint)
+            if error.fatal:
+                self._host.complain(self._peer(), error.message)
+                connection.end(m.Report("FATAL", error.sqlstate, error.message))
+            elif self._dialogue is not None:
+                self._dialogue.refuse(said)
+            return True
+        if event is None:
+            return False
+        if self._dialogue is not None and connection.state is not State.CLOSED:
+            self._dialogue.handle(event)
+        elif self._dialogue is None:
+            self._greet(event)
+        return True
+
+    def _write(self) -> None:
+        data = self._connection.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _settle(self) -> None:
+        """After the pump: one write, then whether to read on, to close, or to be gone."""
+        transport, connection, busy = self._transport, self._connection, self._busy
+        if transport is None:
+            if not busy:
+                self._retire()
+            return
+        if self._stopping and not busy and connection.state is not State.CLOSED:
+            greeted = connection.state is not State.STARTUP
+            connection.end(_SHUTDOWN if greeted else None)
+        # What a unit's messages were answered with so far goes out with its results.
+        if not busy or connection.state is State.CLOSED:
+            self._write()
+        if connection.state is State.CLOSED:
+            if not transport.is_closing():
+                self._abort_after(LINGER_S)
+                transport.close()
+            return
+        held_back = busy or self._client_is_slow
+        if held_back and connection.buffered > READ_BUFFER_MAX:
+            if transport.is_reading():
+                transport.pause_reading()
+        elif not held_back and not transport.is_reading():
+            transport.resume_reading()
+
+    def _retire(self) -> None:
+        """Hand the session back, once."""
+        if not self._retired:
+            self._retired = True
+            self._host.retire(self, self._session)
+
+    def _peer(self) -> str:
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return str(name[0]) if name else "a client that is gone"
+
+    # ------------------------------------------------------------------------- greeting
+
+    def _greet(self, event: Event) -> None:
+        match event:
+            case m.SSLRequest() | m.GSSENCRequest():
+                self._connection.refuse_encryption()
+            case m.StartupMessage():
+                self._greeting = True
+                self._host.spawn(self._start(event))
+            case _:  # CancelRequest: there is nothing yet that it could cancel
+                assert self._connection.state is State.CLOSED
+
+    async def _start(self, message: m.StartupMessage) -> None:
+        """Make the session as the client wants it, and say that it may speak."""
+        connection = self._connection
+        try:
+            startup = read_startup(message)
+            session = self._session = self._host.new_session()
+            for name, value in startup.settings:
+                text = set_statement(name, value)
+                prepared = session.prepared(text) or await session.prepare(text)
+                await session.run([Execution(prepared, (), ())])
+            statuses = dict(session.parameter_status())
+        except RouterError as error:
+            connection.end(report(error, "FATAL"))
+        except Exception:
+            log.exception("a client's session could not be made")
+            connection.end(internal_error("FATAL"))
+        else:
+            self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)
+            self._disarm()
+            if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
+                pid, key = self._host.identity()
+                connection.greet(_FACTS | statuses, pid=pid, key=key)
+        finally:
+            self._greeting = False
+        self._pump()

@@ -1,0 +1,434 @@
+"""One client's statements: the simple and the extended query protocol over a session.
+
+It knows what Parse, Bind, Describe, Execute, Sync and Query mean; it knows neither sockets
+nor how statements are planned and run. Every message is handled at once, unless it needs the
+session to do something: then `busy` is set, whoever feeds messages holds the next one back,
+and `wake` is called when it can go on. A statement that is prepared already costs no task and
+no future: Sync calls `session.execute_unit`, whose callback wakes the feeder.
+
+Unit of commit (DESIGN section 8): a Query message, or everything up to Sync. Executes are
+collected and run at Sync; Flush runs what is there. Where a unit fails, PostgreSQL would have
+sent the results of the statements before it and then taken them back; here nothing of a unit
+that writes has been done when it fails, so only the error is sent.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+from shardrouter.errors import NotSupported, RouterError, StatementError
+from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.pgserver.unit import Portal, PortalRun, PreparedStatement, Unit
+from shardrouter.pgwire import messages as m
+from shardrouter.pgwire.connection import Connection, Event
+from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
+from shardrouter.statement import split
+
+__all__ = [
+    "HELD_BYTES_MAX",
+    "PORTALS_MAX",
+    "STATEMENTS_MAX",
+    "Dialogue",
+    "Session",
+    "report",
+]
+
+log = logging.getLogger(__name__)
+
+STATEMENTS_MAX: Final = 4096
+"""Prepared statements of a connection: many times what any driver caches."""
+
+PORTALS_MAX: Final = 1024
+"""Named portals of a connection between two Syncs."""
+
+HELD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Most bytes of statements, and of arguments since the last Sync, that a connection holds."""
+
+_PARSE_COMPLETE: Final = m.encode(m.ParseComplete())
+_BIND_COMPLETE: Final = m.encode(m.BindComplete())
+_CLOSE_COMPLETE: Final = m.encode(m.CloseComplete())
+_EMPTY_QUERY: Final = m.encode(m.EmptyQueryResponse())
+_SUSPENDED: Final = m.encode(m.PortalSuspended())
+
+T = TypeVar("T")
+
+
+class Session(Protocol):
+    """What runs a client's statements. All calls come from the event loop's thread."""
+
+    def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
+        """The statement if it is prepared already."""
+
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        """Raises RouterError."""
+
+    def execute_unit(
+        self,
+        unit: Sequence[Execution],
+        done: Callable[[list[Outcome] | RouterError], None],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """All of `unit` or nothing. `done` is called exactly once, perhaps from within."""
+
+    async def run(
+        self, unit: Sequence[Execution], timeout_s: float | None = None
+    ) -> list[Outcome]: ...
+
+    def parameter_status(self) -> Sequence[tuple[str, str]]: ...
+
+    async def close(self) -> None: ...
+
+
+class _Then(enum.Enum):
+    """What follows when all that waits is answered."""
+
+    NOTHING = "nothing"  # after Flush
+    READY = "ready"  # after Sync and Query
+
+
+def report(error: RouterError, severity: str = "ERROR") -> m.Report:
+    return m.Report(
+        severity, error.sqlstate, error.message, error.detail, error.hint, error.position
+    )
+
+
+def internal_error(severity: str = "ERROR") -> m.Report:
+    return m.Report(severity, "XX000", "internal error of the router; its log has the details")
+
+
+class Dialogue:
+    """See the module. The feeder, while not `busy`: advance() if `answering`, else handle()."""
+
+    def __init__(
+        self,
+        session: Session,
+        connection: Connection,
+        *,
+        wake: Callable[[], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self.busy = False  # the session is at work
+        self._session = session
+        self._connection = connection
+        self._wake = wake
+        self._spawn = spawn
+        self._statements: dict[str, PreparedStatement] = {}
+        self._portals: dict[str, Portal] = {}
+        self._unit = Unit()
+        self._then: _Then | None = None
+        self._flushed_write = False  # since the last Sync, Flush made a write run
+        self._statement_bytes = 0
+        self._bound_bytes = 0
+
+    @property
+    def answering(self) -> bool:
+        """A unit is being run and answered; no message may be handled before its end."""
+        return self._then is not None
+
+    def handle(self, event: Event) -> None:
+        """React to a message of the client; never raises what the client can cause."""
+        try:
+            self._handlers[type(event)](self, event)
+        except RouterError as error:
+            self._fail(report(error))
+        except Exception:
+            self._bug(event)
+
+    def refuse(self, said: m.Report) -> None:
+        """A message could not be read."""
+        self._fail(said)
+
+    def _bug(self, about: object) -> None:
+        log.exception("a client's %s failed; the connection goes on", type(about).__name__)
+        self._fail(internal_error())
+
+    def _fail(self, said: m.Report) -> None:
+        """The unit is over: what was collected never ran, or ran and had no effect."""
+        self._end_unit()
+        self._connection.fail(said)
+
+    def _end_unit(self) -> None:
+        self._then = None
+        self._unit.clear()
+        self._portals.clear()
+        self._bound_bytes = 0
+        self._flushed_write = False
+
+    def _later(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
+        """Do something that waits; messages are held back until `then` was called."""
+        self.busy = True
+
+        async def finish() -> None:
+            try:
+                result = await work
+                then(result)
+            except RouterError as error:
+                self._fail(report(error))
+            except Exception:
+                self._bug(work)
+            finally:
+                self.busy = False
+            self._wake()
+
+        self._spawn(finish())
+
+    # --------------------------------------------------------------------------- answers
+
+    def _reply(self, data: bytes) -> None:
+        """Answer at once, or behind the Executes that have not run yet."""
+        if self._unit.replies:
+            self._unit.add(data)
+        else:
+            self._connection.send_encoded(data)
+
+    def advance(self) -> None:
+        """Answer the next Execute of the unit, running it if need be; at its end be ready."""
+        unit, send = self._unit, self._connection.send_encoded
+        while unit.replies:
+            reply = unit.replies[0]
+            if isinstance(reply, PortalRun):
+                if reply.portal.outcome is None:
+                    self._execute_unit(unit.take_executions())
+                    return
+                unit.replies.popleft()
+                self._answer(reply, reply.portal.outcome)
+                if unit.replies:
+                    return  # the feeder looks whether the client keeps up
+            else:
+                unit.replies.popleft()
+                send(reply)
+        then, self._then = self._then, None
+        self._flushed_write = self._flushed_write or unit.writes
+        unit.clear()
+        if then is _Then.READY:
+            self._end_unit()
+            self._connection.ready()
+
+    def _execute_unit(self, portals: Sequence[Portal]) -> None:
+        self.busy = True
+
+        def done(result: list[Outcome] | RouterError) -> None:
+            self.busy = False
+            if isinstance(result, RouterError):
+                self._fail(report(result))
+            else:
+                for portal, outcome in zip(portals, result, strict=True):
+                    portal.outcome = outcome
+            self._wake()
+
+        try:
+            self._session.execute_unit([portal.execution() for portal in portals], done)
+        except Exception:
+            self.busy = False
+            self._bug(self._session)
+
+    def _answer(self, run: PortalRun, outcome: Outcome) -> None:
+        portal, send = run.portal, self._connection.send_encoded
+        statement = portal.statement
+        if run.described and statement.columns:
+            send(statement.row_description(portal.formats))
+        tag, rows = outcome.tag, outcome.rows
+        if run.row_limit > 0 or portal.sent:
+            limit = run.row_limit if run.row_limit > 0 else outcome.row_count + 1
+            end, count = cut_rows(rows, portal.sent, limit)
+            rows = rows[portal.sent : end]
+            portal.sent = end
+            if count == limit:
+                # Also when it was the last row: PostgreSQL finds that out with the next Execute.
+                send(rows)
+                send(_SUSPENDED)
+                return
+            if tag.startswith("SELECT "):
+                tag = f"SELECT {count}"
+        else:
+            portal.sent = len(rows)
+        if rows:
+            send(rows)
+        for notice in outcome.notices:
+            self._connection.send(m.NoticeResponse(m.Report("NOTICE", "00000", notice)))
+        send(m.encode_command_complete(tag))
+        for name, value in outcome.parameter_status:
+            self._connection.send(m.ParameterStatus(name, value))
+
+    # ---------------------------------------------------------------------- simple query
+
+    def _query(self, event: m.Query) -> None:
+        self._forget_statement("")
+        self._portals.pop("", None)
+        prepared = self._session.prepared(event.text)
+        if prepared is not None:
+            self._run_query([prepared])
+            return
+        texts = split(event.text)
+        known = [self._session.prepared(text) for text in texts]
+        found = [prepared for prepared in known if prepared is not None]
+        if len(found) == len(texts):
+            self._run_query(found)
+        else:
+            self._later(self._prepare_all(event.text, texts), self._run_query)
+
+    async def _prepare_all(self, query: str, texts: Sequence[str]) -> list[Prepared]:
+        found: list[Prepared] = []
+        end = 0
+        for text in texts:
+            start = query.index(text, end)
+            end = start + len(text)
+            try:
+                prepared = self._session.prepared(text) or await self._session.prepare(text)
+            except RouterError as error:
+                if error.position:
+                    error.position += start  # the client knows the whole message only
+                raise
+            found.append(prepared)
+            if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
+                break  # refused below; what follows cannot be planned without it
+        return found
+
+    def _run_query(self, statements: Sequence[Prepared]) -> None:
+        if not statements:
+            self._reply(_EMPTY_QUERY)
+        for prepared in statements:
+            if prepared.parameter_oids:
+                raise StatementError("there is no parameter $1", sqlstate="42P02")
+            statement = PreparedStatement(prepared)
+            portal = Portal(statement, (), (False,) * len(statement.columns))
+            self._run(PortalRun(portal, described=True))
+        self._then = _Then.READY
+
+    # -------------------------------------------------------------------- extended query
+
+    def _parse(self, event: m.Parse) -> None:
+        name, text, oids = event.statement, event.text, event.parameter_oids
+        if name and name in self._statements:
+            raise StatementError(f'prepared statement "{name}" already exists', sqlstate="42P05")
+        if not name:
+            self._forget_statement("")
+        size = self._connection.event_bytes
+        if len(self._statements) >= STATEMENTS_MAX or self._statement_bytes + size > HELD_BYTES_MAX:
+            raise StatementError(
+                f"a connection may hold {STATEMENTS_MAX} prepared statements "
+                f"of together {HELD_BYTES_MAX >> 20} MiB",
+                sqlstate="54000",
+                hint="Close some of them.",
+            )
+
+        def keep(prepared: Prepared | None) -> None:
+            self._statements[name] = PreparedStatement(prepared, size)
+            self._statement_bytes += size
+            self._reply(_PARSE_COMPLETE)
+
+        prepared = self._session.prepared(text, oids)
+        if prepared is not None:
+            keep(prepared)
+            return
+        statements = split(text)
+        if len(statements) > 1:
+            raise StatementError(
+                "cannot insert multiple commands into a prepared statement", sqlstate="42601"
+            )
+        if not statements:
+            keep(None)
+        elif self._unit.changes_schema:
+            raise NotSupported(
+                "a statement cannot be prepared behind a CREATE TABLE or DROP TABLE before Sync",
+                hint="Send a Sync first.",
+            )
+        else:
+            self._later(self._session.prepare(text, oids), keep)
+
+    def _forget_statement(self, name: str) -> None:
+        statement = self._statements.pop(name, None)
+        if statement is not None:
+            self._statement_bytes -= statement.size
+
+    def _statement(self, name: str) -> PreparedStatement:
+        statement = self._statements.get(name)
+        if statement is None:
+            what = f'prepared statement "{name}"' if name else "unnamed prepared statement"
+            raise StatementError(f"{what} does not exist", sqlstate="26000")
+        return statement
+
+    def _portal(self, name: str) -> Portal:
+        portal = self._portals.get(name)
+        if portal is None:
+            raise StatementError(f'portal "{name}" does not exist', sqlstate="34000")
+        return portal
+
+    def _bind(self, event: m.Bind) -> None:
+        statement = self._statement(event.statement)
+        name = event.portal
+        if name and name in self._portals:
+            raise StatementError(f'cursor "{name}" already exists', sqlstate="42P03")
+        self._bound_bytes += self._connection.event_bytes
+        if len(self._portals) >= PORTALS_MAX or self._bound_bytes > HELD_BYTES_MAX:
+            raise StatementError(
+                f"a connection may hold {PORTALS_MAX} portals and {HELD_BYTES_MAX >> 20} MiB "
+                "of arguments before a Sync",
+                sqlstate="54000",
+                hint="Send a Sync more often.",
+            )
+        arguments = bind_arguments(event, statement.parameter_oids)
+        formats = result_formats(event, len(statement.columns))
+        self._portals[name] = Portal(statement, arguments, formats)
+        self._reply(_BIND_COMPLETE)
+
+    def _describe(self, event: m.Describe) -> None:
+        if event.target is m.Target.PORTAL:
+            portal = self._portal(event.name)
+            self._reply(portal.statement.row_description(portal.formats))
+            return
+        statement = self._statement(event.name)
+        self._reply(statement.parameter_description)
+        self._reply(statement.row_description((False,) * len(statement.columns)))
+
+    def _execute(self, event: m.Execute) -> None:
+        portal = self._portal(event.portal)
+        if portal.statement.prepared is None:
+            self._reply(_EMPTY_QUERY)
+            return
+        if portal.started and not portal.statement.columns:
+            raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
+        self._run(PortalRun(portal, event.row_limit))
+
+    def _run(self, run: PortalRun) -> None:
+        if self._flushed_write and not run.portal.started:
+            raise NotSupported(
+                "a statement cannot follow a write that Flush has already committed",
+                hint="Send a Sync behind the write.",
+            )
+        self._unit.add(run)
+
+    def _close(self, event: m.Close) -> None:
+        if event.target is m.Target.PORTAL:
+            self._portals.pop(event.name, None)
+        else:
+            self._forget_statement(event.name)
+        self._reply(_CLOSE_COMPLETE)
+
+    def _flush(self, _: m.Flush) -> None:
+        if self._unit.replies:
+            self._then = _Then.NOTHING
+
+    def _sync(self, _: m.Sync) -> None:
+        self._then = _Then.READY
+
+    def _function_call(self, _: m.FunctionCall) -> None:
+        raise NotSupported(
+            "the function call message is not supported", hint="Call the function by SELECT."
+        )
+
+    _handlers: ClassVar[dict[type[Any], Callable[[Dialogue, Any], None]]] = {
+        m.Query: _query,
+        m.Parse: _parse,
+        m.Bind: _bind,
+        m.Describe: _describe,
+        m.Execute: _execute,
+        m.Close: _close,
+        m.Flush: _flush,
+        m.Sync: _sync,
+        m.FunctionCall: _function_call,
+    }

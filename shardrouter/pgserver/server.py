@@ -1,0 +1,161 @@
+"""The listening side of the PostgreSQL port: who may connect, how many, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from nodes.config import Address
+from shardrouter.errors import Unavailable
+from shardrouter.pgserver.client import Client
+from shardrouter.pgserver.dialogue import Session
+
+__all__ = ["CLIENTS_MAX", "ListenError", "PgServer"]
+
+log = logging.getLogger(__name__)
+
+CLIENTS_MAX: Final = 1000
+"""Connections at once; one more is told 53300. Each holds some buffers (see `client`)."""
+
+COMPLAINT_INTERVAL_S: Final = 60.0
+"""Garbage from one address is logged once in this time: the log must not be its next victim."""
+
+COMPLAINTS_MAX: Final = 1024
+"""Addresses remembered for that."""
+
+
+class ListenError(OSError):
+    """The port cannot be had; the message is a sentence that says what to do."""
+
+
+class PgServer:
+    """Serves the PostgreSQL protocol; one session from `new_session` for each client.
+
+    Loopback only: whoever reaches the port can do everything, since there are no passwords
+    yet (DESIGN section 11).
+    """
+
+    def __init__(self, new_session: Callable[[], Session], *, host: str, port: int) -> None:
+        self._make_session = new_session
+        self._address = Address(host, port)
+        self._listener: asyncio.Server | None = None
+        self._clients: set[Client] = set()
+        self._work: set[asyncio.Task[None]] = set()  # for clients; cancelled past the grace
+        self._closing: set[asyncio.Task[None]] = set()  # of sessions; always waited for
+        self._empty: asyncio.Event | None = None  # while closing: set when no client is left
+        self._pids = itertools.count(1)
+        self._complaints: dict[str, float] = {}
+
+    async def start(self) -> Address:
+        """Listen; returns the address with the port that was chosen. Raises ListenError."""
+        address = self._address
+        if not _is_loopback(address.host):
+            raise ListenError(
+                f"the router will not listen on {address}: without passwords only loopback is "
+                "safe; use 127.0.0.1."
+            )
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(
+                self._new_client, address.host, address.port, backlog=512
+            )
+        except OSError as exc:
+            why = (
+                "the port is in use by another process; stop that one or choose another port"
+                if exc.errno == errno.EADDRINUSE
+                else str(exc.strerror or exc)
+            )
+            raise ListenError(f"the router cannot listen on {address}: {why}.") from exc
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return Address(host, port)
+
+    async def close(self, grace_s: float) -> None:
+        """Accept nobody, let what is running end for `grace_s` seconds, cut what is left.
+
+        When it returns every session is closed and no task is left.
+        """
+        if self._listener is not None:
+            self._listener.close()
+        for client in list(self._clients):
+            client.stop()
+        if self._clients:
+            self._empty = asyncio.Event()
+            try:
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+            except TimeoutError:
+                log.warning("%d clients were cut off in the middle of work", len(self._clients))
+        for task in self._work:
+            task.cancel()
+        for client in list(self._clients):
+            client.abandon()
+        while tasks := self._work | self._closing:
+            await asyncio.wait(tasks)
+        if self._listener is not None:
+            await self._listener.wait_closed()
+
+    # ---------------------------------------------------------------- for its clients
+
+    def _new_client(self) -> Client:
+        client = Client(self)
+        self._clients.add(client)
+        return client
+
+    def new_session(self) -> Session:
+        if len(self._clients) > CLIENTS_MAX:
+            raise Unavailable("sorry, too many clients already", sqlstate="53300")
+        return self._make_session()
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        _keep(asyncio.get_running_loop().create_task(work), self._work)
+
+    def retire(self, client: Client, session: Session | None) -> None:
+        async def close() -> None:
+            try:
+                if session is not None:
+                    await session.close()
+            except Exception:
+                log.exception("a client's session could not be closed")
+            self._clients.discard(client)
+            if not self._clients and self._empty is not None:
+                self._empty.set()
+
+        _keep(asyncio.get_running_loop().create_task(close()), self._closing)
+
+    def identity(self) -> tuple[int, int]:
+        return next(self._pids), secrets.randbits(31)
+
+    def complain(self, address: str, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        last = self._complaints.pop(address, None)
+        if last is not None and now - last < COMPLAINT_INTERVAL_S:
+            self._complaints[address] = last
+            return
+        if len(self._complaints) >= COMPLAINTS_MAX:
+            self._complaints.pop(next(iter(self._complaints)))
+        self._complaints[address] = now
+        log.warning(
+            "%s sent what is not the PostgreSQL protocol (%s); its connection is closed",
+            address,
+            what,
+        )
+
+
+def _keep(task: asyncio.Task[None], tasks: set[asyncio.Task[None]]) -> None:
+    """Hold a task until it has ended: the loop itself holds tasks weakly."""
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

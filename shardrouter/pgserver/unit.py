@@ -1,0 +1,131 @@
+"""What a client has prepared and bound, and what it waits for since its last Sync.
+
+Answers leave in the order of the messages they answer, but an Execute is answered only when
+its unit of commit has run, at Sync (DESIGN section 8). So whatever comes behind the first
+Execute queues up: encoded answers as bytes, executions as `Run`s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+from nodes.protocol import Value
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.pgwire.messages import ParameterDescription, encode
+from shardrouter.pgwire.portals import describe_rows
+from shardrouter.planned import CreateTable, DropTable, OneShard
+
+__all__ = ["REPLIES_MAX", "PortalRun", "Portal", "PreparedStatement", "Reply", "Unit"]
+
+REPLIES_MAX: Final = 200_000
+"""Most answers that wait for one Sync: a Bind and an Execute for each row of an executemany."""
+
+_DESCRIPTIONS_MAX: Final = 8
+"""Row descriptions kept per statement; a driver asks in one or two combinations of formats."""
+
+
+class PreparedStatement:
+    """A statement of this connection. `prepared` is None for the empty query."""
+
+    def __init__(self, prepared: Prepared | None, size: int = 0) -> None:
+        self.prepared = prepared
+        self.size = size  # bytes of the message that brought it
+        plan = prepared.plan if prepared is not None else None
+        self.columns = prepared.columns if prepared is not None else ()
+        self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
+        self.changes_schema = isinstance(plan, CreateTable | DropTable)
+        self.writes = self.changes_schema or (isinstance(plan, OneShard) and plan.is_write)
+        self._descriptions: dict[tuple[bool, ...], bytes] = {}
+
+    @cached_property
+    def parameter_description(self) -> bytes:
+        return encode(ParameterDescription(self.parameter_oids))
+
+    def row_description(self, formats: tuple[bool, ...]) -> bytes:
+        """RowDescription or NoData, encoded."""
+        known = self._descriptions.get(formats)
+        if known is None:
+            known = describe_rows(self.columns, formats)
+            if len(self._descriptions) < _DESCRIPTIONS_MAX:
+                self._descriptions[formats] = known
+        return known
+
+
+@dataclass(slots=True, eq=False)
+class Portal:
+    """A statement with its arguments, and once it ran, its rows."""
+
+    statement: PreparedStatement
+    arguments: tuple[Value, ...]
+    formats: tuple[bool, ...]  # for each column of the result: binary?
+    started: bool = False  # it is part of a unit, or was
+    outcome: Outcome | None = None
+    sent: int = 0  # bytes of the outcome's rows that the client has
+
+    def execution(self) -> Execution:
+        assert self.statement.prepared is not None
+        return Execution(self.statement.prepared, self.arguments, self.formats)
+
+
+@dataclass(slots=True, frozen=True)
+class PortalRun:
+    """An Execute, or a statement of a simple query, that is to be answered."""
+
+    portal: Portal
+    row_limit: int = 0  # 0 or less: all
+    described: bool = False  # RowDescription first, as a simple query wants
+
+
+Reply: TypeAlias = bytes | PortalRun
+
+
+class Unit:
+    """The answers that wait, in order, and the portals that have yet to run for them."""
+
+    __slots__ = ("changes_schema", "replies", "waiting", "writes")
+
+    def __init__(self) -> None:
+        self.replies: deque[Reply] = deque()
+        self.waiting: deque[Portal] = deque()
+        self.writes = False
+        self.changes_schema = False
+
+    def add(self, reply: Reply) -> None:
+        """Raises StatementError, NotSupported."""
+        if len(self.replies) >= REPLIES_MAX:
+            raise StatementError(
+                f"more than {REPLIES_MAX} messages without a Sync",
+                sqlstate="54000",
+                hint="Send a Sync more often.",
+            )
+        if isinstance(reply, PortalRun) and not reply.portal.started:
+            statement = reply.portal.statement
+            if self.waiting and (self.changes_schema or statement.changes_schema):
+                # What comes behind was planned before the change, or could not be.
+                raise NotSupported(
+                    "CREATE TABLE and DROP TABLE cannot be one unit with other statements",
+                    hint="Send the statement alone, in a message of its own.",
+                )
+            self.writes = self.writes or statement.writes
+            self.changes_schema = self.changes_schema or statement.changes_schema
+            reply.portal.started = True
+            self.waiting.append(reply.portal)
+        self.replies.append(reply)
+
+    def take_executions(self) -> list[Portal]:
+        """The portals to run now: all if the unit writes, for it is one command on one shard;
+        else the next one only, so that no more than one answer is held in memory."""
+        if self.writes:
+            portals = list(self.waiting)
+            self.waiting.clear()
+            return portals
+        return [self.waiting.popleft()]
+
+    def clear(self) -> None:
+        self.replies.clear()
+        self.waiting.clear()
+        self.writes = self.changes_schema = False

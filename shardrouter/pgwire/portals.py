@@ -1,0 +1,115 @@
+"""What Bind, Describe and Execute mean for values: arguments in, descriptions and rows out.
+
+Pure functions between the messages and PostgreSQL's formats; the codecs are `nodes.values`.
+They know types by OID and nothing of plans or sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from nodes.protocol import Value
+from nodes.values import (
+    BOOL,
+    FLOAT8,
+    INT2,
+    INT4,
+    INT8,
+    UNKNOWN,
+    ValueFormatError,
+    decode_binary,
+    decode_text,
+)
+from shardrouter.errors import StatementError
+from shardrouter.pgwire.messages import Bind, Field, NoData, RowDescription, encode
+
+__all__ = ["Column", "bind_arguments", "cut_rows", "describe_rows", "result_formats"]
+
+_SIZES: Final = {BOOL: 1, INT2: 2, INT4: 4, INT8: 8, FLOAT8: 8, UNKNOWN: -2}
+_VARIES: Final = -1
+_NO_DATA: Final = encode(NoData())
+
+
+class Column(Protocol):
+    """A column of a result, by its name and its type."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def oid(self) -> int: ...
+
+
+def bind_arguments(bind: Bind, oids: Sequence[int]) -> tuple[Value, ...]:
+    """The values of $1, $2, ...; `oids` are their types.
+
+    Raises StatementError: 08P01 for a wrong number, and what the codecs say of a wrong value.
+    """
+    values, formats = bind.values, bind.formats
+    if len(values) != len(oids):
+        raise StatementError(
+            f"bind message supplies {len(values)} parameters, but prepared statement "
+            f'"{bind.statement}" requires {len(oids)}',
+            sqlstate="08P01",
+        )
+    if len(formats) > 1 and len(formats) != len(values):
+        raise StatementError(
+            f"bind message has {len(formats)} parameter formats but {len(values)} parameters",
+            sqlstate="08P01",
+        )
+    binary = _are_binary(formats, len(values))
+    arguments: list[Value] = []
+    for data, oid, is_binary in zip(values, oids, binary, strict=True):
+        if data is None:
+            arguments.append(None)
+            continue
+        try:
+            arguments.append((decode_binary if is_binary else decode_text)(data, oid))
+        except ValueFormatError as exc:
+            raise StatementError(
+                exc.message, sqlstate=exc.sqlstate, detail=f"Parameter ${len(arguments) + 1}."
+            ) from exc
+    return tuple(arguments)
+
+
+def result_formats(bind: Bind, columns: int) -> tuple[bool, ...]:
+    """For each column of the result whether it is wanted in binary. Raises StatementError."""
+    formats = bind.result_formats
+    if len(formats) > 1 and len(formats) != columns:
+        raise StatementError(
+            f"bind message has {len(formats)} result formats but query has {columns} columns",
+            sqlstate="08P01",
+        )
+    return _are_binary(formats, columns)
+
+
+def _are_binary(formats: tuple[int, ...], count: int) -> tuple[bool, ...]:
+    """No code: all text; one: for all; else one for each."""
+    if not formats:
+        return (False,) * count
+    for code in formats:
+        if code not in (0, 1):
+            raise StatementError(f"unsupported format code: {code}", sqlstate="22023")
+    if len(formats) == 1:
+        return (formats[0] == 1,) * count
+    return tuple([code == 1 for code in formats])
+
+
+def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
+    """RowDescription, or NoData for a statement that returns no rows."""
+    if not columns:
+        return _NO_DATA
+    fields = [
+        Field(column.name, 0, 0, column.oid, _SIZES.get(column.oid, _VARIES), -1, int(binary))
+        for column, binary in zip(columns, formats, strict=True)
+    ]
+    return encode(RowDescription(tuple(fields)))
+
+
+def cut_rows(rows: bytes, start: int, limit: int) -> tuple[int, int]:
+    """(end, count) of the first DataRow messages of `rows` from `start`, at most `limit`."""
+    end, count = start, 0
+    while count < limit and end < len(rows):
+        end += 1 + int.from_bytes(rows[end + 1 : end + 5])
+        count += 1
+    return end, count

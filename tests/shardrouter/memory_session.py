@@ -1,0 +1,195 @@
+"""A small real session: the router's planner over one SQLite in memory.
+
+What the PostgreSQL port needs of a session, without a cluster: statements are planned by
+`make_plan`, run as units of commit, and answered as DataRow messages. `gate` holds answers
+back, so that a test can be in the middle of something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from nodes.protocol import StatementResult, Value
+from nodes.values import SLOTS, encode_data_rows
+from shardrouter.catalog import Catalog, Table
+from shardrouter.errors import RouterError, StatementError
+from shardrouter.execution import (
+    Execution,
+    Outcome,
+    Prepared,
+    command_of,
+    outcome_of,
+    rows_outcome,
+    scatter_commands,
+)
+from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
+from shardrouter.planned import (
+    Answer,
+    CreateTable,
+    DropTable,
+    OneShard,
+    Scatter,
+    SetSetting,
+    ShowSetting,
+)
+from shardrouter.settings import Settings
+
+Done = Callable[[list[Outcome] | RouterError], None]
+
+
+@dataclass
+class Database:
+    """What all sessions share."""
+
+    sqlite: sqlite3.Connection = field(
+        default_factory=lambda: sqlite3.connect(":memory:", isolation_level=None)
+    )
+    tables: dict[str, Table] = field(default_factory=dict)
+    version: int = 0
+    prepared: dict[tuple[str, tuple[int, ...]], Prepared] = field(default_factory=dict)
+    units: list[list[str]] = field(default_factory=list)  # texts, in order of execution
+    sessions: int = 0  # open ones
+    gate: asyncio.Event | None = None  # if there is one, answers wait for it
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)  # something is at the gate
+    answer_at_once: bool = False  # `done` from within execute_unit
+
+    @property
+    def catalog(self) -> Catalog:
+        return Catalog(self.version, self.tables, ("shard-1",), [0] * SLOTS, [1] * SLOTS)
+
+    def session(self) -> MemorySession:
+        self.sessions += 1
+        return MemorySession(self)
+
+    def close(self) -> None:
+        self.sqlite.close()
+
+
+class MemorySession:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._settings = Settings()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
+        return self._database.prepared.get((text, parameter_oids))
+
+    async def prepare(self, text: str, oids: tuple[int, ...] = ()) -> Prepared:
+        await asyncio.sleep(0)  # as if the catalog had to be read
+        plan = make_plan(text, self._database.catalog, oids)
+        prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        self._database.prepared[text, oids] = prepared
+        return prepared
+
+    def parameter_status(self) -> list[tuple[str, str]]:
+        return list(self._settings.announced())
+
+    def execute_unit(
+        self, unit: Sequence[Execution], done: Done, *, timeout_s: float | None = None
+    ) -> None:
+        database = self._database
+        if database.gate is not None:
+            task = asyncio.get_running_loop().create_task(self._at_gate(list(unit), done))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif database.answer_at_once:
+            done(self._execute(unit))
+        else:
+            asyncio.get_running_loop().call_soon(done, self._execute(unit))
+
+    async def _at_gate(self, unit: Sequence[Execution], done: Done) -> None:
+        assert self._database.gate is not None
+        self._database.waiting.set()
+        await self._database.gate.wait()
+        done(self._execute(unit))
+
+    async def run(self, unit: Sequence[Execution], timeout_s: float | None = None) -> list[Outcome]:
+        result = self._execute(unit)
+        if isinstance(result, RouterError):
+            raise result
+        return result
+
+    async def close(self) -> None:
+        self._database.sessions -= 1
+
+    def _execute(self, unit: Sequence[Execution]) -> list[Outcome] | RouterError:
+        database = self._database
+        database.units.append([execution.prepared.text for execution in unit])
+        outcomes: list[Outcome] = []
+        database.sqlite.execute("BEGIN")
+        try:
+            outcomes.extend(map(self._run_one, unit))  # as far as it comes
+        except RouterError as error:
+            database.sqlite.execute("ROLLBACK")
+            error.statement = len(outcomes)
+            return error
+        database.sqlite.execute("COMMIT")
+        return outcomes
+
+    def _run_one(self, execution: Execution) -> Outcome:
+        database = self._database
+        plan = execution.prepared.plan
+        match plan:
+            case OneShard():
+                statement = command_of(plan, execution, database.catalog).statement
+                rows, changed = self._sql(statement.sql, statement.parameters)
+                count = len(rows) if plan.columns else changed
+                data = encode_data_rows(rows, statement.columns) if plan.columns else b""
+                return outcome_of(plan, execution, StatementResult(count, data))
+            case Scatter():
+                arguments, _ = scatter_commands(plan, execution, database.catalog)
+                rows, _ = self._sql(plan.sql, arguments)
+                shown = [row[: len(plan.columns)] for row in rows]
+                return rows_outcome(f"SELECT {len(rows)}", execution, shown, plan.columns)
+            case Answer(tag=tag, rows=answer):
+                tag = f"SELECT {len(answer)}" if tag == "SELECT" else tag
+                return rows_outcome(tag, execution, answer, plan.columns)
+            case SetSetting(name=name, value=value):
+                before, self._settings = self._settings, self._settings.with_value(name, value)
+                changes = self._settings.announced_since(before)
+                return Outcome("RESET" if value is None else "SET", parameter_status=changes)
+            case ShowSetting(name=name):
+                shown = [(self._settings.get(name),)]
+                return rows_outcome("SHOW", execution, shown, execution.prepared.columns)
+            case CreateTable():
+                return self._create(plan)
+            case DropTable(names=names):
+                return self._drop(names, if_exists=plan.if_exists)
+            case _:
+                raise AssertionError(plan)
+
+    def _sql(self, sql: str, arguments: Sequence[Value]) -> tuple[list[tuple[Value, ...]], int]:
+        try:
+            cursor = self._database.sqlite.execute(sql, arguments)
+            return cursor.fetchall(), cursor.rowcount
+        except sqlite3.IntegrityError as exc:
+            raise StatementError(str(exc), sqlstate="23505", detail="A detail.") from exc
+
+    def _create(self, plan: CreateTable) -> Outcome:
+        database = self._database
+        if plan.name in database.tables:
+            if plan.if_not_exists:
+                notice = f'relation "{plan.name}" already exists, skipping'
+                return Outcome("CREATE TABLE", notices=(notice,))
+            raise StatementError(f'relation "{plan.name}" already exists', sqlstate="42P07")
+        self._sql(plan.sqlite, ())
+        database.version += 1
+        database.tables[plan.name] = Table(
+            plan.name, database.version, plan.columns, plan.primary_key, plan.shard_key
+        )
+        return Outcome("CREATE TABLE")
+
+    def _drop(self, names: Sequence[str], *, if_exists: bool) -> Outcome:
+        for name in names:
+            if name not in self._database.tables:
+                if if_exists:
+                    continue
+                raise UnknownTable(name)
+            self._sql(f'DROP TABLE "{name}"', ())
+            del self._database.tables[name]
+        self._database.version += 1
+        self._database.prepared.clear()
+        return Outcome("DROP TABLE")
