@@ -10,7 +10,6 @@ from pathlib import Path
 from nodes.config import RaftConfig, format_cluster
 from nodes.local_cluster import free_ports, new_cluster_config
 from nodes.node import Node
-from shardrouter.router import Router
 
 GROUPS = ("meta", "shard-1", "shard-2", "shard-3")
 
@@ -20,7 +19,7 @@ async def one_node(directory: Path) -> AsyncIterator[Path]:
     """A cluster of one node; yields its cluster.toml."""
     node_port, router_port = free_ports(2)
     config = new_cluster_config(
-        placement=dict.fromkeys(GROUPS, ["n1"]),
+        placement={group: ["n1"] for group in GROUPS},
         ports=[node_port],
         router_port=router_port,
         raft=RaftConfig(tick_ms=10, election_ticks=10),
@@ -29,9 +28,3 @@ async def one_node(directory: Path) -> AsyncIterator[Path]:
     path.write_text(format_cluster(config))
     async with Node(config, "n1", directory / "n1", rng=random.Random(1)):
         yield path
-
-
-@asynccontextmanager
-async def one_node_router(directory: Path) -> AsyncIterator[Router]:
-    async with one_node(directory) as path, Router.open(path, rng=random.Random(1)) as router:
-        yield router

@@ -1,0 +1,187 @@
+"""Making a cluster's catalog and changing it, by several routers at once and dying ones."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from nodes.config import META_GROUP
+from shardrouter import schema_change
+from shardrouter.catalog import Catalog
+from shardrouter.errors import StatementError, Unavailable
+from shardrouter.locate import load_cluster
+from shardrouter.plan import make_plan
+from shardrouter.planned import CreateTable, DropTable
+from shardrouter.schema import Schema
+from shardrouter.shards import Shards
+from shardrouter.tasks import Tasks
+from tests.shardrouter.cluster import GROUPS, one_node
+
+SHARDS = GROUPS[1:]
+
+
+class Opened:
+    """One router's schema, without a router around it."""
+
+    def __init__(self, shards: Shards, schema: Schema) -> None:
+        self.shards = shards
+        self.schema = schema
+
+    @property
+    def deadline(self) -> float:
+        return asyncio.get_running_loop().time() + 20
+
+    async def create(self, sql: str) -> tuple[str, ...]:
+        plan = make_plan(sql, self.schema.catalog)
+        assert isinstance(plan, CreateTable)
+        return await self.schema.create_table(plan, self.deadline)
+
+    async def drop(self, sql: str) -> tuple[str, ...]:
+        plan = make_plan(sql, self.schema.catalog)
+        assert isinstance(plan, DropTable)
+        return await self.schema.drop_tables(plan, self.deadline)
+
+    async def refresh(self) -> Catalog:
+        return await self.schema.refresh(self.deadline)
+
+
+@asynccontextmanager
+async def opened(path: Path, name: str) -> AsyncIterator[Opened]:
+    config = load_cluster(path)
+    tasks = Tasks()
+    shards = Shards(config, name=name, rng=random.Random(name))
+    schema = Schema(shards, config.shards, tasks)
+    try:
+        router = Opened(shards, schema)
+        await schema.open(router.deadline, lambda _text: None)
+        yield router
+    finally:
+        await shards.close()
+        await tasks.wait()
+
+
+@asynccontextmanager
+async def routers(directory: Path, count: int) -> AsyncIterator[list[Opened]]:
+    """Routers that open a new cluster all at the same time."""
+    async with one_node(directory) as path, AsyncExitStack() as stack:
+        contexts = [opened(path, f"r{i}") for i in range(count)]
+        yield list(await asyncio.gather(*map(stack.enter_async_context, contexts)))
+
+
+T = "CREATE TABLE t (id bigint PRIMARY KEY, n integer)"
+
+
+async def test_routers_that_race_for_a_new_cluster_agree_on_its_catalog(tmp_path: Path) -> None:
+    async with routers(tmp_path, 3) as opened_routers:
+        first, *others = [router.schema.catalog for router in opened_routers]
+        assert first.shards == SHARDS
+        assert all(c == first for c in others)
+        assert set(first.slots) == {0, 1, 2}
+
+
+async def test_a_cluster_that_does_not_answer_is_waited_for_in_time_and_aloud(
+    tmp_path: Path,
+) -> None:
+    async with one_node(tmp_path) as path:
+        pass
+    config = load_cluster(path)
+    tasks = Tasks()
+    shards = Shards(config, name="r", rng=random.Random(1))
+    said: list[str] = []
+    try:
+        schema = Schema(shards, config.shards, tasks)
+        with pytest.raises(Unavailable) as caught:
+            await schema.open(asyncio.get_running_loop().time() + 0.2, said.append)
+    finally:
+        await shards.close()
+    assert caught.value.definite
+    assert str(config.nodes["n1"].address) in caught.value.detail
+
+
+async def test_one_of_many_creations_of_a_table_wins(tmp_path: Path) -> None:
+    async with routers(tmp_path, 2) as (a, b):
+        results = await asyncio.gather(
+            *(router.create(T) for router in (a, b, a, b)), return_exceptions=True
+        )
+        lost = [r for r in results if isinstance(r, BaseException)]
+        assert [r for r in results if r == ()] == [()]
+        assert [type(error) for error in lost] == [StatementError] * 3
+        assert {error.sqlstate for error in lost if isinstance(error, StatementError)} == {"42P07"}
+        assert (await a.refresh()).tables == (await b.refresh()).tables
+
+
+async def test_if_exists_and_if_not_exists_say_what_they_skipped(tmp_path: Path) -> None:
+    async with routers(tmp_path, 1) as (a,):
+        assert await a.create(T) == ()
+        [notice] = await a.create(T.replace("TABLE", "TABLE IF NOT EXISTS"))
+        assert "already exists" in notice
+        [notice] = await a.drop("DROP TABLE IF EXISTS t, nowhere")
+        assert "nowhere" in notice
+        assert (await a.refresh()).tables == {}
+        with pytest.raises(StatementError, match="does not exist"):
+            await a.drop("DROP TABLE t")
+
+
+async def test_a_table_created_again_has_a_version_that_was_never_used(tmp_path: Path) -> None:
+    async with routers(tmp_path, 1) as (a,):
+        versions = []
+        for _ in range(3):
+            await a.create(T)
+            versions.append(a.schema.catalog.tables["t"].version)
+            await a.drop("DROP TABLE t")
+        assert versions == sorted(set(versions))
+
+
+@pytest.mark.parametrize("shards_done", [0, 1, 3])
+@pytest.mark.parametrize("kind", ["create", "drop"])
+async def test_a_change_whose_router_died_is_finished_by_the_next_one(
+    tmp_path: Path, kind: str, shards_done: int
+) -> None:
+    async with one_node(tmp_path) as path:
+        async with opened(path, "dies") as dies:
+            if kind == "drop":
+                await dies.create(T)
+            catalog = dies.schema.catalog
+            if kind == "drop":
+                drop = make_plan("DROP TABLE t", catalog)
+                assert isinstance(drop, DropTable)
+                mark, changes, _ = schema_change.begin_drop(catalog, drop)
+                assert mark is not None
+            else:
+                create = make_plan(T, catalog)
+                assert isinstance(create, CreateTable)
+                begun = schema_change.begin_create(catalog, create)
+                assert begun is not None
+                mark, changes = begun
+            for group, parts in [
+                (META_GROUP, mark),
+                *[(s, schema_change.shard_parts(changes[0])) for s in SHARDS[:shards_done]],
+            ]:
+                await dies.shards.write(
+                    group, parts.statements, parts.guards, parts.sets, deadline=dies.deadline
+                )
+        async with opened(path, "next") as alive:
+            assert [c.name for c in alive.schema.catalog.pending] == ["t"]
+            if kind == "drop":
+                assert await alive.create(T) == ()
+            else:
+                with pytest.raises(StatementError) as caught:
+                    await alive.create(T)
+                assert caught.value.sqlstate == "42P07"
+            assert alive.schema.catalog.pending == ()
+            assert "t" in alive.schema.catalog.tables
+
+
+async def test_a_refresh_sees_what_happened_before_it_was_asked_for(tmp_path: Path) -> None:
+    """Reads of meta are shared, but never one that began too early."""
+    async with routers(tmp_path, 2) as (a, b):
+        early = [asyncio.ensure_future(b.refresh()) for _ in range(3)]
+        await a.create(T)
+        late = await asyncio.gather(*(b.refresh() for _ in range(3)))
+        assert all("t" in catalog.tables for catalog in late)
+        await asyncio.gather(*early)

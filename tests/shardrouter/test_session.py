@@ -1,0 +1,334 @@
+"""Units of commit, settings, scatter and staleness, on a real cluster of one node."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from nodes.protocol import OutputColumn, Value
+from nodes.values import BOOL, INT8, TEXT, encode_data_rows
+from shardrouter.errors import DeadlineExceeded, NotSupported, RouterError, StatementError
+from shardrouter.router import Router
+from shardrouter.session import Execution, Outcome, Session
+from tests.shardrouter.cluster import one_node
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
+    async with one_node(tmp_path_factory.mktemp("session")) as path:
+        yield path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def router(cluster: Path) -> AsyncIterator[Router]:
+    async with Router.open(cluster, rng=random.Random(1)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def other_router(cluster: Path, router: Router) -> AsyncIterator[Router]:
+    async with Router.open(cluster, name="other", rng=random.Random(2)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def session(router: Router) -> AsyncIterator[Session]:
+    """A session, and an empty table t."""
+    opened = router.new_session()
+    await router.execute("DROP TABLE IF EXISTS t")
+    await router.execute("CREATE TABLE t (id bigint PRIMARY KEY, name text, ok boolean)")
+    yield opened
+    await opened.close()
+
+
+async def prepare(session: Session, sql: str, *arguments: Value) -> Execution:
+    return Execution(await session.prepare(sql), arguments)
+
+
+async def run(session: Session, *statements: str) -> list[Outcome]:
+    return await session.run([await prepare(session, sql) for sql in statements])
+
+
+async def failure(session: Session, *statements: str) -> RouterError:
+    with pytest.raises(RouterError) as caught:
+        await run(session, *statements)
+    return caught.value
+
+
+async def same_shard(router: Router, count: int) -> list[int]:
+    """Keys of t that live on one shard."""
+    by_shard: dict[str, list[int]] = {}
+    for key in range(100):
+        keys = by_shard.setdefault((await router.where("t", key)).shard, [])
+        keys.append(key)
+        if len(keys) == count:
+            return keys
+    raise AssertionError("a hundred keys, three shards")
+
+
+async def spread(router: Router) -> tuple[int, int]:
+    """Keys of t that live on two shards."""
+    first = (await router.where("t", 0)).shard
+    for key in range(1, 100):
+        if (await router.where("t", key)).shard != first:
+            return 0, key
+    raise AssertionError("a hundred keys, three shards")
+
+
+# --------------------------------------------------------------------------- units of commit
+
+
+async def test_a_unit_on_one_shard_is_one_commit_with_its_reads_in_order(
+    router: Router, session: Session
+) -> None:
+    a, b = await same_shard(router, 2)
+    outcomes = await run(
+        session,
+        f"INSERT INTO t (id, name) VALUES ({a}, 'a')",
+        f"SELECT name FROM t WHERE id = {a}",
+        "SELECT 1 AS one",
+        f"UPDATE t SET name = 'b' WHERE id = {a}",
+        f"INSERT INTO t (id) VALUES ({b})",
+    )
+    assert [o.tag for o in outcomes] == [
+        "INSERT 0 1",
+        "SELECT 1",
+        "SELECT 1",
+        "UPDATE 1",
+        "INSERT 0 1",
+    ]
+    assert outcomes[1].values == (("a",),)
+    assert await router.fetchval("SELECT name FROM t WHERE id = $1", a) == "b"
+
+
+async def test_a_unit_that_fails_leaves_nothing_and_names_its_statement(
+    router: Router, session: Session
+) -> None:
+    a, b = await same_shard(router, 2)
+    error = await failure(
+        session,
+        "SET application_name = 'x'",
+        f"INSERT INTO t (id) VALUES ({a})",
+        f"INSERT INTO t (id) VALUES ({b})",
+        f"INSERT INTO t (id) VALUES ({a})",
+    )
+    assert (error.sqlstate, error.statement, error.definite) == ("23505", 3, True)
+    assert await router.fetchval("SELECT count(*) FROM t") == 0
+    assert session.setting("application_name") == ""
+
+
+async def test_a_write_over_several_shards_is_refused_before_anything_is_written(
+    router: Router, session: Session
+) -> None:
+    a, b = await spread(router)
+    inserts = [f"INSERT INTO t (id) VALUES ({a})", f"INSERT INTO t (id) VALUES ({b})"]
+    error = await failure(session, *inserts)
+    assert isinstance(error, NotSupported)
+    assert (error.statement, bool(error.hint)) == (1, True)
+    several = f"INSERT INTO t (id) VALUES ({a}), ({b})"
+    assert isinstance(await failure(session, several), NotSupported)
+    scatter = await failure(session, inserts[0], "SELECT count(*) FROM t")
+    assert isinstance(scatter, NotSupported)
+    assert await router.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_a_schema_change_is_a_unit_of_its_own(session: Session) -> None:
+    error = await failure(session, "CREATE TABLE u (id bigint PRIMARY KEY)", "SELECT 1")
+    assert isinstance(error, NotSupported)
+    assert (await failure(session, "SELECT * FROM u")).sqlstate == "42P01"
+
+
+async def test_a_unit_of_reads_runs_statement_by_statement(
+    router: Router, session: Session
+) -> None:
+    await router.execute("INSERT INTO t (id, name, ok) VALUES (1, 'a', true)")
+    outcomes = await run(
+        session,
+        "SET application_name = 'x'",
+        "SHOW application_name",
+        "SELECT id, ok FROM t WHERE id = 1",
+        "SELECT count(*) FROM t",
+        "SHOW TABLES",
+        "SHOW COLUMNS FROM t",
+        "RESET ALL",
+    )
+    assert [o.tag for o in outcomes] == [
+        "SET", "SHOW", "SELECT 1", "SELECT 1", "SHOW", "SHOW", "RESET",
+    ]  # fmt: skip
+    assert outcomes[0].parameter_status == (("application_name", "x"),)
+    assert outcomes[1].values == (("x",),)
+    assert outcomes[2].values == ((1, True),)
+    assert outcomes[2].values[0][1] is True
+    assert ("t", "id", 3) in outcomes[4].values
+    assert outcomes[5].values == (
+        ("id", "bigint", False, "shard key, primary key"),
+        ("name", "text", True, ""),
+        ("ok", "boolean", True, ""),
+    )
+    assert outcomes[6].parameter_status == (("application_name", ""),)
+
+
+# --------------------------------------------------------------------------- rows
+
+
+async def test_rows_are_answered_in_the_formats_asked_for(router: Router, session: Session) -> None:
+    keys = await spread(router)
+    for key in keys:
+        await router.execute("INSERT INTO t VALUES ($1, 'x', true)", key)
+    columns = (OutputColumn(INT8, True), OutputColumn(TEXT, False), OutputColumn(BOOL, True))
+    formats = tuple(column.binary for column in columns)
+    one = Execution(await session.prepare("SELECT * FROM t WHERE id = 0"), (), formats)
+    all_rows = Execution(await session.prepare("SELECT * FROM t ORDER BY id"), (), formats)
+    outcomes = await session.run([one, all_rows])
+    expected = [(key, "x", True) for key in keys]
+    assert outcomes[0].rows == encode_data_rows(expected[:1], columns)
+    assert outcomes[1].rows == encode_data_rows(expected, columns)
+    assert outcomes[1].values == ()
+
+
+async def test_a_scatter_merges_all_shards_and_says_once_what_it_is_not(
+    router: Router, session: Session
+) -> None:
+    for key in range(30):
+        await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", key, str(key % 3))
+    ordered = "SELECT id FROM t WHERE name = $1 ORDER BY id DESC LIMIT $2 OFFSET 1"
+    execution = await prepare(session, ordered, "1", 3)
+    [first] = await session.run([execution])
+    [second] = await session.run([execution])
+    assert first.values == ((25,), (22,), (19,))
+    assert first.tag == "SELECT 3"
+    assert [len(first.notices), len(second.notices)] == [1, 0]
+    [counted] = await run(session, "SELECT count(*) FROM t")
+    assert counted.values == ((30,),)
+
+
+async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:
+    await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", 1, None)
+    assert await router.fetchval("SELECT name FROM t WHERE id = 1") is None
+    assert await router.fetchval("SELECT id FROM t WHERE name IS NULL") == 1
+    assert await router.fetch("SELECT * FROM t WHERE id = $1", None) == []
+    assert await router.execute("DELETE FROM t WHERE id = $1", None) == "DELETE 0"
+    with pytest.raises(StatementError) as caught:
+        await router.execute("INSERT INTO t (id) VALUES ($1)", None)
+    assert caught.value.sqlstate == "23502"
+
+
+async def test_arguments_are_checked_before_anything_is_sent(
+    router: Router, session: Session
+) -> None:
+    refused: list[tuple[tuple[Value, ...], str]] = [
+        ((1 << 63,), "22003"),
+        (("1",), "42804"),
+        ((), "08P01"),
+    ]
+    for arguments, sqlstate in refused:
+        execution = await prepare(session, "INSERT INTO t (id) VALUES ($1)", *arguments)
+        with pytest.raises(StatementError) as caught:
+            await session.run([execution])
+        assert caught.value.sqlstate == sqlstate
+    assert await router.fetchval("SELECT count(*) FROM t") == 0
+
+
+# --------------------------------------------------------------------------- staleness
+
+
+async def test_statements_of_one_text_share_a_plan_until_the_catalog_changes(
+    router: Router, session: Session
+) -> None:
+    text = "SELECT * FROM t WHERE id = $1"
+    assert session.prepared(text) is None
+    prepared = await session.prepare(text)
+    assert session.prepared(text) is prepared
+    assert await session.prepare(text) is prepared
+    await router.execute("CREATE TABLE another (id bigint PRIMARY KEY)")
+    assert session.prepared(text) is None
+    await router.execute("DROP TABLE another")
+
+
+async def test_what_another_router_created_is_found(other_router: Router, session: Session) -> None:
+    await other_router.execute("CREATE TABLE fresh (id bigint PRIMARY KEY)")
+    assert (await run(session, "INSERT INTO fresh VALUES (1)"))[0].tag == "INSERT 0 1"
+    await other_router.execute("DROP TABLE fresh")
+    assert (await failure(session, "INSERT INTO fresh VALUES (2)")).sqlstate == "42P01"
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM t WHERE id = 1", "SELECT * FROM t", "DELETE FROM t WHERE id = 1"]
+)
+async def test_a_plan_for_a_table_created_anew_elsewhere_is_made_again(
+    other_router: Router, session: Session, sql: str
+) -> None:
+    execution = await prepare(session, sql)
+    await other_router.execute("DROP TABLE t")
+    await other_router.execute("CREATE TABLE t (id bigint PRIMARY KEY, name text, ok boolean)")
+    assert (await session.run([execution]))[0].row_count == 0
+    assert (await session.run([execution]))[0].row_count == 0
+
+
+async def test_a_plan_whose_result_would_change_its_type_is_refused(
+    other_router: Router, session: Session
+) -> None:
+    execution = await prepare(session, "SELECT * FROM t WHERE id = 1")
+    await other_router.execute("DROP TABLE t")
+    await other_router.execute("CREATE TABLE t (id bigint PRIMARY KEY, n integer)")
+    with pytest.raises(NotSupported, match="must not change result type"):
+        await session.run([execution])
+
+
+async def test_a_column_of_a_table_created_anew_elsewhere_is_found(
+    other_router: Router, session: Session
+) -> None:
+    await other_router.execute("DROP TABLE t")
+    await other_router.execute("CREATE TABLE t (id bigint PRIMARY KEY, n integer)")
+    assert (await run(session, "SELECT n FROM t WHERE id = 1"))[0].tag == "SELECT 0"
+    assert (await failure(session, "SELECT nothing FROM t WHERE id = 1")).sqlstate == "42703"
+
+
+# --------------------------------------------------------------------------- time and ends
+
+
+async def test_the_timeout_of_the_call_or_the_setting_is_the_deadline(session: Session) -> None:
+    execution = await prepare(session, "SELECT count(*) FROM t")
+    with pytest.raises(DeadlineExceeded):
+        await session.run([execution], timeout_s=0.0)
+    write = await prepare(session, "INSERT INTO t (id) VALUES (1)")
+    with pytest.raises(DeadlineExceeded):
+        await session.run([write], timeout_s=0.0)
+    await run(session, "SET statement_timeout = '1min'")
+    assert session.setting("statement_timeout") == "1min"
+
+
+async def test_done_is_called_once_and_never_from_within(session: Session) -> None:
+    results: list[list[Outcome] | RouterError] = []
+    finished = asyncio.Event()
+
+    def done(result: list[Outcome] | RouterError) -> None:
+        results.append(result)
+        finished.set()
+
+    bad = Execution(await session.prepare("INSERT INTO t (id) VALUES ($1)"), ("x",))
+    good = await prepare(session, "SELECT * FROM t WHERE id = 1")
+    for execution in (bad, good):
+        finished.clear()
+        session.execute_unit([execution], done)
+        assert not finished.is_set()
+        await finished.wait()
+    assert isinstance(results[0], StatementError)
+    assert isinstance(results[1], list)
+    assert len(results) == 2
+
+
+async def test_a_closed_session_takes_nothing(router: Router) -> None:
+    closed = router.new_session()
+    execution = await prepare(closed, "SELECT 1")
+    await closed.close()
+    with pytest.raises(RouterError) as caught:
+        await closed.run([execution])
+    assert caught.value.definite
