@@ -18,6 +18,9 @@ __all__ = ["status", "where"]
 LOOK_TIMEOUT_S = 2.0
 """How long a node may take to say how it is; a paused or unreachable one is reported as such."""
 
+WIDE = 10_000
+"""Columns of output that is not a terminal, so that no row is ever cut."""
+
 cluster_option = click.option(
     "--cluster",
     "cluster_file",
@@ -104,13 +107,14 @@ def print_status(
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    table = Table(
+        box=None, pad_edge=False, title="commit/applied index of each replica", title_justify="left"
+    )
     for title in ("group", "leader", "term"):
         table.add_column(title)
     for name in config.nodes:
-        table.add_column(f"{name} role", no_wrap=True)
-        table.add_column("commit/applied", justify="right", no_wrap=True)
+        table.add_column(f"{name}", no_wrap=True)
     for group, value in groups.items():
         leader = value["leader"]
         row = [group, str(leader) if leader else "[red]none[/red]", str(value["term"] or "-")]
@@ -120,13 +124,12 @@ def print_status(
         for name in config.nodes:
             replica = cells.get(name)
             if replica is None:
-                row += ["-", ""]
+                row.append("-")
             elif replica["role"] is None:
-                row += ["[red]silent[/red]", ""]
+                row.append("[red]silent[/red]")
             else:
-                role = replica["role"]
-                row.append(f"[bold]{role}[/bold]" if name == leader else str(role))
-                row.append(f"{replica['commit']}/{replica['applied']}")
+                shown = f"{replica['role']} {replica['commit']}/{replica['applied']}"
+                row.append(f"[bold]{shown}[/bold]" if name == leader else shown)
         table.add_row(*row)
     console.print(table)
     for name, status in nodes.items():
