@@ -14,6 +14,7 @@ import platform
 import sqlite3
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import cycle, islice
@@ -184,23 +185,20 @@ class RunningShardRouter:
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
         self._table = workload.table
-        clients = await asyncio.gather(
-            *(
-                self._connect(host, workload.sql, PREPARE_DEADLINE_S)
-                for host in islice(cycle(self._router_addresses), LOADERS)
-            )
-        )
-        try:
+        async with AsyncExitStack() as stack:
+            clients = []
+            for host in islice(cycle(self._router_addresses), LOADERS):
+                client = await self._connect(host, workload.sql, PREPARE_DEADLINE_S)
+                stack.callback(client.abort)
+                clients.append(client)
             await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
-            await asyncio.gather(
-                *(
-                    _load(client, [workload.load_sql(key) for key in keys[number::LOADERS]])
-                    for number, client in enumerate(clients)
-                )
+            loads = (
+                _load(client, [workload.load_sql(key) for key in keys[number::LOADERS]])
+                for number, client in enumerate(clients)
             )
-        finally:
-            for client in clients:
-                client.abort()
+            for result in await asyncio.gather(*loads, return_exceptions=True):
+                if result is not None:
+                    raise result
 
     async def connect(self, host: str, workload: Workload, deadline_s: float) -> SqlClient:
         return await self._connect(host, workload.sql, deadline_s)
