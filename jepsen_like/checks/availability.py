@@ -1,0 +1,137 @@
+"""How available each side of a cut was, and how long a shard that lost its leader did not serve.
+
+Counted as users see it: from the scheduled time, with arrivals that found no free connection as
+not served. What was scheduled during a cut and was still unanswered when it ended belongs to
+neither: the heal, not the side, decided how it ended. A yield of a handful of operations says
+nothing, so under MEASURED_MIN it is "not measured".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from jepsen_like.history import Operation, Unserved
+from jepsen_like.result import Failover, FaultRecord, SideAvailability
+
+__all__ = [
+    "MEASURED_MIN",
+    "ALL",
+    "GroupOf",
+    "availability",
+    "failover",
+    "side_name",
+    "serving_side",
+]
+
+MEASURED_MIN: Final = 100
+ALL: Final = "all"  # the class of all operations together
+
+_ORDER: Final = {"read": 0, "write": 1, "cas": 2}  # any other class follows by name, ALL is last
+
+GroupOf: TypeAlias = Mapping[int, str] | Mapping[str, str] | Callable[[int | str], str | None]
+"""The group (shard) that holds a key."""
+
+
+def availability(
+    operations: Iterable[Operation],
+    faults: Sequence[FaultRecord],
+    unserved: Iterable[Unserved] = (),
+) -> tuple[SideAvailability, ...]:
+    """A row per partition, side and operation class, each side ending with its row for ALL."""
+    history, arrivals = list(operations), list(unserved)
+    classes = {o.f for o in history} | {u.f for u in arrivals}
+    ordered = [*sorted(classes, key=lambda f: (_ORDER.get(f, len(_ORDER)), f)), ALL]
+    rows = []
+    for fault in faults:
+        for side in fault.sides:
+            invoked, ok = _count(history, arrivals, fault, frozenset(side))
+            name = side_name(fault.sides, side)
+            rows += [
+                SideAvailability(
+                    fault.name, name, f, invoked[f], ok[f], measured=invoked[f] >= MEASURED_MIN
+                )
+                for f in ordered
+            ]
+    return tuple(rows)
+
+
+def _count(
+    history: Iterable[Operation],
+    arrivals: Iterable[Unserved],
+    fault: FaultRecord,
+    side: frozenset[str],
+) -> tuple[Counter[str], Counter[str]]:
+    invoked: Counter[str] = Counter()
+    ok: Counter[str] = Counter()
+    for operation in history:
+        if (
+            operation.node in side
+            and fault.start_ns <= operation.scheduled_ns
+            and operation.returned_ns <= fault.end_ns
+        ):
+            for f in (operation.f, ALL):
+                invoked[f] += 1
+                ok[f] += operation.outcome == "ok"
+    for arrival in arrivals:
+        if arrival.node in side and fault.start_ns <= arrival.scheduled_ns < fault.end_ns:
+            for f in (arrival.f, ALL):
+                invoked[f] += 1
+    return invoked, ok
+
+
+def side_name(sides: Sequence[Sequence[str]], side: Sequence[str]) -> str:
+    """ "majority (n1, n3)", "minority (n2)", or "half (n1, n2)" where nobody has a majority."""
+    total = sum(len(s) for s in sides)
+    kind = "majority" if 2 * len(side) > total else "half" if 2 * len(side) == total else "minority"
+    return f"{kind} ({', '.join(side)})"
+
+
+def serving_side(sides: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The side that holds a majority of the hosts, and so of every group; () if none does."""
+    total = sum(len(side) for side in sides)
+    return next((tuple(side) for side in sides if 2 * len(side) > total), ())
+
+
+def failover(
+    operations: Iterable[Operation], faults: Sequence[FaultRecord], group_of: GroupOf
+) -> tuple[Failover, ...]:
+    """For each fault that hit the leader of a group with keys: when the group served again.
+
+    That is the earliest answer ok to an operation on one of its keys that was sent after the
+    fault by a client on a side that can serve. It may come after the heal.
+    """
+    find = group_of if callable(group_of) else group_of.get
+    by_group: dict[str, list[Operation]] = {}
+    groups: set[str] = set()
+    for operation in operations:
+        group = find(operation.key)  # type: ignore[arg-type]  # a mapping is asked for its own keys
+        if group is not None:
+            groups.add(group)
+            if operation.outcome == "ok":
+                by_group.setdefault(group, []).append(operation)
+    found = []
+    for fault in faults:
+        serving = serving_side(fault.sides)
+        side = side_name(fault.sides, serving) if serving else "none" if fault.sides else "any"
+        for group in _led_groups(fault.role_before):
+            if group in groups:
+                answers = [
+                    operation.returned_ns - fault.start_ns
+                    for operation in by_group.get(group, ())
+                    if operation.sent_ns >= fault.start_ns
+                    and (not fault.sides or operation.node in serving)
+                ]
+                found.append(Failover(fault.name, group, min(answers, default=None), side))
+    return tuple(found)
+
+
+def _led_groups(role: str) -> list[str]:
+    """The groups in "leader of meta, shard-1", or in "n1 leader of shard-1; n2 follower"."""
+    groups = []
+    for part in role.split("; "):
+        _, is_leader, names = part.partition("leader of ")
+        if is_leader:
+            groups += names.split(", ")
+    return groups
