@@ -25,11 +25,11 @@ from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.protocol import GetStatus, Statement, Status, Value
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.schema import Schema
-from shardrouter.session import Backend, Execution, Outcome, PlanCache, Session
+from shardrouter.session import Backend, Execution, Outcome, PlanCache, Prepared, Session
 from shardrouter.shards import Shards
 from shardrouter.statement import split
 from shardrouter.tasks import Tasks
@@ -155,11 +155,14 @@ class Router:
         Without arguments `query` may hold several statements: they are one unit of commit, and
         the tag is the last one's. timeout: seconds, instead of statement_timeout.
         """
-        texts = [query] if args else split(query)
-        if not texts:
-            return ""
-        unit = [Execution(await self._session.prepare(text), args) for text in texts]
-        return (await self._session.run(unit, timeout))[-1].tag
+        prepared = self._session.prepared(query)
+        if prepared is not None:
+            unit = [Execution(prepared, args)]
+        else:
+            texts = [query] if args else split(query)
+            unit = [Execution(await self._session.prepare(text), args) for text in texts]
+        outcomes = await self._session.run(unit, timeout)
+        return outcomes[-1].tag if outcomes else ""
 
     async def executemany(
         self,
@@ -170,7 +173,7 @@ class Router:
     ) -> None:
         """Run a statement once for each sequence of arguments: all of them or none, as asyncpg
         does. They have to be on one shard; else NotSupported (0A000)."""
-        prepared = await self._session.prepare(_single(command))
+        prepared = await self._prepare(command)
         unit = [Execution(prepared, tuple(values)) for values in args]
         if unit:
             await self._session.run(unit, timeout)
@@ -209,10 +212,21 @@ class Router:
     async def _fetch(
         self, query: str, args: tuple[Value, ...], timeout_s: float | None
     ) -> tuple[dict[str, int], Outcome]:
-        prepared = await self._session.prepare(_single(query))
+        prepared = await self._prepare(query)
         [outcome] = await self._session.run([Execution(prepared, args)], timeout_s)
         # Of columns with one name the last is found by it, as in asyncpg.
         return {column.name: i for i, column in enumerate(prepared.columns)}, outcome
+
+    async def _prepare(self, query: str) -> Prepared:
+        """One statement; only `execute` without arguments takes several."""
+        prepared = self._session.prepared(query)
+        if prepared is not None:
+            return prepared
+        if len(split(query)) > 1:
+            raise StatementError(
+                "cannot insert multiple commands into a prepared statement", sqlstate="42601"
+            )
+        return await self._session.prepare(query)
 
     def new_session(self) -> Session:
         """A session with settings of its own; what a PostgreSQL connection is given."""
@@ -291,15 +305,3 @@ async def node_statuses(
 
     answers = await asyncio.gather(*map(ask, config.nodes))
     return dict(zip(config.nodes, answers, strict=True))
-
-
-def _single(query: str) -> str:
-    """The one statement of `query`; only `execute` without arguments takes several."""
-    texts = split(query)
-    if len(texts) > 1:
-        raise StatementError(
-            "cannot insert multiple commands into a prepared statement", sqlstate="42601"
-        )
-    if not texts:
-        raise NotSupported("an empty query has no rows", hint="Write a statement.")
-    return texts[0]

@@ -122,9 +122,17 @@ class Schema:
                 hint="Use the version of shardrouter that made the cluster.",
             )
         try:
-            self._catalog = decode(answer.results)
+            catalog = decode(answer.results)
         except CatalogError as exc:
             raise StatementError(str(exc), sqlstate="XX001") from exc
+        if catalog.shards != self._shard_names:
+            # Where rows live depends on it: answers would be wrong, not just missing.
+            raise Unavailable(
+                f"cluster.toml names the shards {', '.join(self._shard_names)}, but the cluster "
+                f"was made with {', '.join(catalog.shards)}",
+                hint="Use the cluster.toml that the cluster was made with.",
+            )
+        self._catalog = catalog
         return True
 
     # ------------------------------------------------------------------ keeping up

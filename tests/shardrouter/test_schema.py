@@ -103,6 +103,17 @@ async def test_a_cluster_that_does_not_answer_is_waited_for_in_time_and_aloud(
     assert str(config.nodes["n1"].address) in caught.value.detail
 
 
+async def test_a_file_with_other_shards_is_refused(tmp_path: Path) -> None:
+    async with one_node(tmp_path) as path:
+        async with opened(path, "r"):
+            pass
+        text = path.read_text()
+        path.write_text(text[: text.index("[groups.shard-3]")])
+        with pytest.raises(Unavailable, match="shard-3"):
+            async with opened(path, "other"):
+                pass
+
+
 async def test_one_of_many_creations_of_a_table_wins(tmp_path: Path) -> None:
     async with routers(tmp_path, 2) as (a, b):
         results = await asyncio.gather(

@@ -1,0 +1,129 @@
+"""From plans and arguments to commands: which shard, under which guards."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodes.protocol import Guard, Statement, StatementResult, Value
+from nodes.values import SLOTS, canonical_key, slot_of
+from shardrouter.catalog import Catalog, Column, Table
+from shardrouter.errors import NotSupported
+from shardrouter.execution import (
+    Execution,
+    Prepared,
+    command_of,
+    is_current,
+    outcome_of,
+    scatter_commands,
+)
+from shardrouter.plan import make_plan, parameter_oids, result_columns
+from shardrouter.planned import OneShard, Scatter
+
+TABLE = Table(
+    "t",
+    7,
+    (Column("id", "bigint", not_null=True), Column("ok", "boolean")),
+    primary_key=("id",),
+    shard_key="id",
+)
+CATALOG = Catalog(
+    version=9,
+    tables={"t": TABLE},
+    shards=("a", "b"),
+    slots=[slot % 2 for slot in range(SLOTS)],
+    slot_versions=[slot % 5 + 1 for slot in range(SLOTS)],
+)
+
+
+def execution(sql: str, *arguments: Value, oids: tuple[int, ...] = ()) -> Execution:
+    plan = make_plan(sql, CATALOG, oids)
+    return Execution(Prepared(sql, plan, parameter_oids(plan), result_columns(plan)), arguments)
+
+
+def slot(key: int) -> int:
+    return slot_of(canonical_key(key, "bigint"))
+
+
+EVEN, ODD = ([k for k in range(50) if slot(k) % 2 == parity][:2] for parity in (0, 1))
+
+
+def one_shard(sql: str, *arguments: Value) -> tuple[str, Statement, tuple[Guard, ...]]:
+    bound = execution(sql, *arguments)
+    plan = bound.prepared.plan
+    assert isinstance(plan, OneShard)
+    command = command_of(plan, bound, CATALOG)
+    return command.shard, command.statement, command.guards
+
+
+@pytest.mark.parametrize("key", [EVEN[0], ODD[0]])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM t WHERE id = $1",
+        "INSERT INTO t (id) VALUES ($1)",
+        "UPDATE t SET ok = true WHERE id = $1",
+        "DELETE FROM t WHERE id = $1",
+    ],
+)
+def test_a_command_goes_to_the_owner_of_its_slot_guarded_by_table_and_slot(
+    sql: str, key: int
+) -> None:
+    shard, statement, guards = one_shard(sql, key)
+    assert shard == ("a" if key == EVEN[0] else "b")
+    assert statement.parameters == (key,)
+    assert guards == (
+        Guard("table:t", 7),
+        Guard(f"slot:{slot(key)}", CATALOG.slot_versions[slot(key)]),
+    )
+
+
+def test_every_slot_of_a_command_is_guarded() -> None:
+    _, _, guards = one_shard("INSERT INTO t (id) VALUES ($1), ($2)", *EVEN)
+    assert {guard.object for guard in guards} == {"table:t", *(f"slot:{slot(k)}" for k in EVEN)}
+
+
+def test_keys_of_several_shards_are_refused() -> None:
+    with pytest.raises(NotSupported):
+        one_shard("INSERT INTO t (id) VALUES ($1), ($2)", EVEN[0], ODD[0])
+
+
+def test_a_scatter_asks_every_shard_under_the_guard_of_its_table() -> None:
+    bound = execution("SELECT * FROM t")
+    plan = bound.prepared.plan
+    assert isinstance(plan, Scatter)
+    _, commands = scatter_commands(plan, bound, CATALOG)
+    assert [c.shard for c in commands] == ["a", "b"]
+    assert {c.guards for c in commands} == {(Guard("table:t", 7),)}
+
+
+def test_a_scatter_with_keys_asks_their_shards_under_the_guards_of_their_slots() -> None:
+    keys = (*EVEN, ODD[0])
+    bound = execution("SELECT * FROM t WHERE id IN ($1, $2, $3)", *keys)
+    plan = bound.prepared.plan
+    assert isinstance(plan, Scatter)
+    arguments, commands = scatter_commands(plan, bound, CATALOG)
+    assert arguments == keys
+    guarded = {c.shard: {g.object for g in c.guards} for c in commands}
+    assert guarded == {
+        "a": {"table:t", *(f"slot:{slot(k)}" for k in EVEN)},
+        "b": {"table:t", f"slot:{slot(ODD[0])}"},
+    }
+
+
+def test_a_plan_is_current_while_its_table_has_the_version_it_was_made_for() -> None:
+    plan = execution("SELECT * FROM t").prepared.plan
+    assert is_current(plan, CATALOG)
+    newer = Table("t", 8, TABLE.columns, TABLE.primary_key, TABLE.shard_key)
+    for tables in ({"t": newer}, {}):
+        other = Catalog(10, tables, CATALOG.shards, CATALOG.slots, CATALOG.slot_versions)
+        assert not is_current(plan, other)
+        assert is_current(execution("SELECT 1").prepared.plan, other)
+
+
+def test_values_have_the_types_that_were_announced() -> None:
+    bound = execution("SELECT ok, id FROM t WHERE id = 1")
+    plan = bound.prepared.plan
+    assert isinstance(plan, OneShard)
+    outcome = outcome_of(plan, bound, StatementResult(2, b"", ((1, 1), (None, 0))))
+    assert outcome.values == ((True, 1), (None, 0))
+    assert [type(v) for v in outcome.values[0]] == [bool, int]
