@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -119,8 +120,24 @@ def open_cluster(directory: Path, asked: dict[str, int | None]) -> tuple[Cluster
     config = plan_cluster(
         asked["nodes"] or 3, asked["shards"] or 3, asked["replicas"] or 3, asked["port"] or 6433
     )
+    require_free_ports(config)
     path.write_text(format_cluster(config), encoding="utf-8")
     return config, True
+
+
+def require_free_ports(config: ClusterConfig) -> None:
+    """Find a port in use before a new cluster is tied to it; raises ConfigError."""
+    for address in (config.router, *(node.address for node in config.nodes.values())):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address.host, address.port))
+            except OSError as exc:
+                first, last = config.router.port, config.router.port + len(config.nodes)
+                raise ConfigError(
+                    f"port {address.port} is in use, and this cluster needs {first} to {last}: "
+                    "choose others with --port."
+                ) from exc
 
 
 def lock_directory(directory: Path) -> IO[str]:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from nodes.local_cluster import free_ports
 START_TIMEOUT_S = 60
 
 
-def shardrouter(*arguments: str, **options: object) -> list[str]:
+def shardrouter(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "shardrouter.cli", *arguments]
 
 
@@ -30,6 +30,7 @@ class Up:
     directory: Path
     port: int
     process: subprocess.Popen[str]
+    progress: Path  # its stderr
 
     @property
     def dsn(self) -> str:
@@ -47,20 +48,24 @@ class Up:
         )
 
     def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.end_by(signal.SIGTERM)
 
+    def end_by(self, number: signal.Signals) -> int:
+        """Exit code after a signal, once it has ended."""
+        self.process.send_signal(number)
+        self.process.communicate(timeout=30)
+        return self.process.returncode
 
-def read_line(process: subprocess.Popen[str], timeout_s: float) -> str:
-    """One line of stdout, or a failure that shows what it said on stderr."""
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], timeout_s)
-    line = process.stdout.readline() if ready else ""
-    if not line:
-        process.kill()
-        assert process.stderr is not None
-        pytest.fail(f"`shardrouter up` did not get ready:\n{process.stderr.read()}")
-    return line
+    def ready_line(self) -> str:
+        """The first line of stdout, or a failure that shows what it said on stderr."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_S)
+        line = self.process.stdout.readline() if ready else ""
+        if not line:
+            self.process.kill()
+            self.process.communicate()
+            pytest.fail(f"`shardrouter up` did not get ready:\n{self.progress.read_text()}")
+        return line.strip()
 
 
 def start_up(directory: Path, *options: str) -> Up:
@@ -72,16 +77,17 @@ def start_up(directory: Path, *options: str) -> Up:
         port = parse_cluster(known.read_text()).router.port
     else:
         options = (*options, "--port", str(port))
-    process = subprocess.Popen(
-        shardrouter("up", str(directory), *options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    line = read_line(process, START_TIMEOUT_S)
-    up = Up(directory, port, process)
-    assert line.strip() == f"ready: {up.dsn}"
+    progress = directory.with_suffix(".stderr")
+    with progress.open("w") as stderr:
+        process = subprocess.Popen(
+            shardrouter("up", str(directory), *options),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            start_new_session=True,
+        )
+    up = Up(directory, port, process, progress)
+    assert up.ready_line() == f"ready: {up.dsn}"
     return up
 
 
@@ -117,13 +123,17 @@ def children(pid: int) -> list[int]:
     return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_until(condition: object, timeout_s: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], object],
+    timeout_s: float,
+    what: str,
+    show: Callable[[], str] = lambda: "",
+) -> None:
     """Poll, for what other processes do; the deadline only bounds a failure."""
-    assert callable(condition)
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"within {timeout_s} s: {what}")
+            pytest.fail(f"within {timeout_s} s: {what}\n{show()}")
         select.select([], [], [], 0.05)
 
 
