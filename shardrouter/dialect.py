@@ -23,7 +23,6 @@ __all__ = [
     "ParserToken",
     "check_sequence",
     "parser_tokens",
-    "source",
     "unexpected",
 ]
 
@@ -162,7 +161,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
             raise NotSupported(
                 "arrays are not supported",
                 position=token.start + 1,
-                hint="Write IN (...) with one parameter for each value.",
+                hint="Write IN (...) with one parameter for each value; keep lists in a table.",
             )
         is_prefix = token.is_word("not") or _is_sign(token)
         run = run + 1 if is_prefix else 0
@@ -236,17 +235,7 @@ def unexpected(token: Token | None) -> StatementError:
     """42601 at a token, or at the end of the input."""
     if token is None:
         return syntax_error("", -1)
-    return syntax_error(source(token), token.start)
-
-
-def source(token: Token) -> str:
-    if token.kind is Kind.PARAMETER:
-        return "$" + token.text
-    if token.kind is Kind.STRING:
-        return "'" + token.text.replace("'", "''") + "'"
-    if token.kind is Kind.NAME:
-        return '"' + token.text.replace('"', '""') + '"'
-    return token.text
+    return syntax_error(token.source, token.start)
 
 
 def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:

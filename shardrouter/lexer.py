@@ -14,7 +14,7 @@ from typing import Final
 
 from shardrouter.errors import NotSupported, StatementError
 
-__all__ = ["Kind", "Token", "fold", "split", "syntax_error", "tokenize"]
+__all__ = ["Kind", "Token", "fold", "is_utf8", "split", "syntax_error", "tokenize"]
 
 
 class Kind(enum.Enum):
@@ -33,6 +33,7 @@ class Token:
     text: str
     start: int  # 0-based offset in characters
     end: int  # offset after the last character
+    source: str  # as it was written
 
     def is_mark(self, text: str) -> bool:
         return self.kind is Kind.MARK and self.text == text
@@ -82,8 +83,21 @@ def syntax_error(near: str, start: int) -> StatementError:
     return StatementError(f"syntax error {where}", sqlstate="42601", position=start + 1)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether the text has an encoding at all: a Python string may hold half a surrogate pair."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def tokenize(sql: str) -> list[Token]:
     """All tokens but spaces and comments. Raises StatementError (42601, 22021, 22025)."""
+    if not is_utf8(sql):
+        raise StatementError("the statement cannot be encoded in UTF8", sqlstate="22021")
     if (zero := sql.find("\0")) >= 0:
         raise StatementError(
             'invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021", position=zero + 1
@@ -102,7 +116,7 @@ def tokenize(sql: str) -> list[Token]:
         if found == "comment":
             at = _skip_comment(sql, start)
         elif found == "word":
-            tokens.append(Token(Kind.WORD, fold(text), start, at))
+            tokens.append(Token(Kind.WORD, fold(text), start, at, sql[start:at]))
         elif found == "number" or found == "parameter":
             if junk := _JUNK.match(sql, at):
                 what = "numeric literal" if found == "number" else "parameter"
@@ -112,13 +126,13 @@ def tokenize(sql: str) -> list[Token]:
                     position=start + 1,
                 )
             kind = Kind.NUMBER if found == "number" else Kind.PARAMETER
-            tokens.append(Token(kind, text.removeprefix("$"), start, at))
+            tokens.append(Token(kind, text.removeprefix("$"), start, at, sql[start:at]))
         elif found == "mark":
-            tokens.append(Token(Kind.MARK, text, start, at))
+            tokens.append(Token(Kind.MARK, text, start, at, sql[start:at]))
         elif found == "operator":
             text = _operator(text)
             at = start + len(text)
-            tokens.append(Token(Kind.OPERATOR, text, start, at))
+            tokens.append(Token(Kind.OPERATOR, text, start, at, sql[start:at]))
         elif found == "name":
             at = _end(_NAME_END, sql, start, at, "quoted identifier")
             name = sql[start + 1 : at - 1].replace('""', '"')
@@ -128,10 +142,10 @@ def tokenize(sql: str) -> list[Token]:
                     sqlstate="42601",
                     position=start + 1,
                 )
-            tokens.append(Token(Kind.NAME, name, start, at))
+            tokens.append(Token(Kind.NAME, name, start, at, sql[start:at]))
         else:
             value, at = _string(sql, str(found), text, start, at)
-            _append_string(tokens, Token(Kind.STRING, value, start, at), sql)
+            _append_string(tokens, Token(Kind.STRING, value, start, at, sql[start:at]), sql)
     return tokens
 
 
@@ -241,7 +255,9 @@ def _append_string(tokens: list[Token], token: Token, sql: str) -> None:
     if last is None or last.kind is not Kind.STRING:
         tokens.append(token)
     elif "\n" in sql[last.end : token.start] and sql[token.start] == "'":
-        tokens[-1] = Token(Kind.STRING, last.text + token.text, last.start, token.end)
+        tokens[-1] = Token(
+            Kind.STRING, last.text + token.text, last.start, token.end, sql[last.start : token.end]
+        )
     else:
         raise syntax_error(sql[token.start : token.end], token.start)
 

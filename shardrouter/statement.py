@@ -20,7 +20,7 @@ from sqlglot.tokenizer_core import Token as SqlglotToken
 from sqlglot.tokenizer_core import TokenType
 
 from shardrouter import syntax
-from shardrouter.dialect import MARK, NESTING_MAX, check_sequence, parser_tokens, source, unexpected
+from shardrouter.dialect import MARK, NESTING_MAX, check_sequence, parser_tokens, unexpected
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, Token, split, syntax_error, tokenize
 
@@ -67,7 +67,7 @@ def _syntax_error_of(error: ParseError, tokens: Sequence[Token]) -> StatementErr
     if at >= len(tokens):
         end = tokens[-1].end if tokens else 0
         return syntax_error("", end)
-    return syntax_error(source(tokens[at]), tokens[at].start)
+    return syntax_error(tokens[at].source, tokens[at].start)
 
 
 # --------------------------------------------------------------------------- the walk
@@ -90,6 +90,10 @@ _ARITHMETIC: Final[dict[type[exp.Expr], str]] = {
 }
 
 
+_FORMS: Final = {
+    "create": "There is CREATE TABLE [IF NOT EXISTS] name (columns and keys).",
+    "drop": "There is DROP TABLE [IF EXISTS] name, ...",
+}
 _CLAUSES: Final = {
     "joins": "more than one table",
     "db": "a name of three parts",
@@ -188,7 +192,9 @@ class _Walk:
         if found is None:
             first = self._tokens[0]
             raise NotSupported(
-                f"this form of {first.text.upper()} is not supported", position=first.start + 1
+                f"this form of {first.text.upper()} is not supported",
+                position=first.start + 1,
+                hint=_FORMS.get(first.text, ""),
             )
         return found(node)
 
@@ -335,9 +341,7 @@ class _Walk:
 
     def _create(self, node: exp.Create) -> syntax.Statement:
         if node.args.get("kind") != "TABLE" or not isinstance(node.this, exp.Schema):
-            raise NotSupported(
-                "this form of CREATE is not supported", hint="There is CREATE TABLE name (...)."
-            )
+            raise NotSupported("this form of CREATE is not supported", hint=_FORMS["create"])
         self._only(node, "this", "kind", "exists", "properties")
         columns: list[syntax.ColumnDefinition] = []
         keys: list[syntax.KeyConstraint] = []
@@ -437,7 +441,7 @@ class _Walk:
 
     def _drop(self, node: exp.Drop) -> syntax.DropTableStatement:
         if node.args.get("kind") != "TABLE":
-            raise NotSupported("this form of DROP is not supported", hint="There is DROP TABLE.")
+            raise NotSupported("this form of DROP is not supported", hint=_FORMS["drop"])
         # RESTRICT is what DROP does anyway; CASCADE has nothing to drop, as no object of this
         # database depends on a table.
         self._only(node, "kind", "exists", "tables", "this", "cascade", "restrict")

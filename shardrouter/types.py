@@ -17,6 +17,7 @@ from typing import Final
 from nodes import values
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.lexer import is_utf8
 
 __all__ = [
     "TYPES",
@@ -228,16 +229,16 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
             return value
     elif is_text(kind):
         if found is str:
-            if "\0" in value:  # type: ignore[operator] # found is str
-                raise StatementError(
-                    'invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021"
-                )
+            _check_text(value)  # type: ignore[arg-type] # found is str
             return value
     elif kind is BOOLEAN:
         if found is bool:
             return value
     elif found is float or found is int:
-        number_value = float(value)
+        try:
+            number_value = float(value)
+        except OverflowError as exc:
+            raise StatementError("double precision out of range", sqlstate="22003") from exc
         if number_value != number_value:
             raise NotSupported(
                 "NaN is not supported as a value of type double precision",
@@ -248,6 +249,13 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
         f"parameter ${number} is of type {kind.name} but the argument is {found.__name__}",
         sqlstate="42804",
     )
+
+
+def _check_text(value: str) -> None:
+    if "\0" in value:
+        raise StatementError('invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021")
+    if not is_utf8(value):
+        raise StatementError("the argument cannot be encoded in UTF8", sqlstate="22021")
 
 
 def check_arguments(oids: Sequence[int], arguments: Sequence[Value]) -> tuple[Value, ...]:

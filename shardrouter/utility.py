@@ -28,7 +28,7 @@ _AUTOCOMMIT: Final = (
 )
 _REFUSED: Final = {
     **dict.fromkeys(
-        ["abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start", "prepare"],
+        ["abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"],
         _AUTOCOMMIT,
     ),
     "alter": "Create a table with the new definition and copy the rows.",
@@ -42,7 +42,8 @@ _REFUSED: Final = {
     "declare": "Use LIMIT and OFFSET.",
     "do": "",
     "execute": "Prepare through the extended query protocol.",
-    "explain": "",
+    "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
+    "prepare": "Prepare through the extended query protocol.",
     "fetch": "Use LIMIT and OFFSET.",
     "grant": "There are no roles.",
     "import": "",
@@ -131,7 +132,7 @@ class _Rest:
         return token.text
 
     def unexpected(self, token: Token) -> StatementError:
-        return syntax_error(token.text, token.start)
+        return syntax_error(token.source, token.start)
 
     def last(self, value: str) -> str:
         """`value`, if nothing follows."""
