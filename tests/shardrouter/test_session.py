@@ -96,6 +96,7 @@ async def test_a_unit_on_one_shard_is_one_commit_with_its_reads_in_order(
         "SELECT 1 AS one",
         f"UPDATE t SET name = 'b' WHERE id = {a}",
         f"INSERT INTO t (id) VALUES ({b})",
+        "SET application_name = 'x'",
     )
     assert [o.tag for o in outcomes] == [
         "INSERT 0 1",
@@ -103,7 +104,9 @@ async def test_a_unit_on_one_shard_is_one_commit_with_its_reads_in_order(
         "SELECT 1",
         "UPDATE 1",
         "INSERT 0 1",
+        "SET",
     ]
+    assert session.setting("application_name") == "x"
     assert outcomes[1].values == (("a",),)
     assert await router.fetchval("SELECT name FROM t WHERE id = $1", a) == "b"
 
