@@ -251,7 +251,7 @@ async def running_router(
     from shardrouter.router import Router
 
     listen = address or config.router
-    async with Router.open(path, name=name, timeout=READY_TIMEOUT_S) as router:
+    async with Router.open(path, name=name, timeout=READY_TIMEOUT_S, progress=say) as router:
         server = PgServer(router.new_session, host=listen.host, port=listen.port)
         bound = await server.start()
         try:

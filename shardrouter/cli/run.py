@@ -37,8 +37,9 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main)
     except RouterError as exc:
+        detail = f": {exc.detail}" if exc.detail else ""
         hint = f"\n{exc.hint}" if exc.hint else ""
-        raise click.ClickException(f"{exc.message}{hint}") from exc
+        raise click.ClickException(f"{exc.message}{detail}{hint}") from exc
     except (ConfigError, ProcessFailed, ConnectionError) as exc:
         raise click.ClickException(str(exc)) from exc
 
