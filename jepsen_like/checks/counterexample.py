@@ -16,7 +16,7 @@ nothing: drop write(1), and the innocent read -> 1 is "illegal". So every step h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jepsen_like.checks.search import NEVER, Interval, Limit, search
@@ -115,8 +115,8 @@ def explain(model: Model, offending: Sequence[Operation], stuck: Operation) -> s
         return f"{first} and {second}, and {stuck.value[0]} was there for only one of them"
     told = _tell(model, stuck)
     contradiction = _newest_acknowledged(offending, stuck)
-    orphan = stuck.f == "read" and stuck.output is not None
-    if orphan and not _may_write(offending, stuck.output):
+    alone = len(offending) == 1  # impossible whatever all the others did
+    if alone and stuck.f == "read" and stuck.output is not None:
         return f"{told}, a value that nobody had written when it returned"
     if contradiction is not None:
         ago = duration_text(stuck.sent_ns - contradiction.returned_ns)
@@ -139,14 +139,6 @@ def _tell(model: Model, operation: Operation, *, already: bool = False) -> str:
         matched = "matched" if operation.output else "not matched" if already else "did not match"
         return f"cas {expected} -> {new} {where} {past}{matched}"
     return f"{model.describe(call_of(operation))} {where}"
-
-
-def _may_write(operations: Iterable[Operation], value: object) -> bool:
-    return any(
-        (operation.f == "write" and operation.value == value)
-        or (operation.f == "cas" and operation.output is not False and operation.value[1] == value)
-        for operation in operations
-    )
 
 
 def _newest_acknowledged(offending: Sequence[Operation], stuck: Operation) -> Operation | None:

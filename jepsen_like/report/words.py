@@ -1,0 +1,158 @@
+"""The sentences and figures that the card and the page share, so that they never disagree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from jepsen_like.history import Operation
+from jepsen_like.models import CasRegister, call_of
+from jepsen_like.result import Failover, FaultRecord, RunResult, SideAvailability, Verdict
+
+__all__ = [
+    "headline",
+    "fault_state",
+    "percent",
+    "yield_text",
+    "seconds",
+    "duration",
+    "count",
+    "operation_text",
+    "outcome_text",
+    "totals",
+    "topology_text",
+    "versions_text",
+    "failover_text",
+    "asked_from",
+    "asked_of",
+    "sides_of",
+    "offending",
+]
+
+OUTCOMES = {"ok": "ok", "fail": "failed", "info": "unknown outcome"}
+
+
+def headline(result: RunResult) -> str:
+    """Why the verdict is what it is, in one sentence."""
+    if result.validity == "unknown":
+        open_question = next((v for v in result.verdicts if v.validity == "unknown"), None)
+        if open_question is not None:
+            return f"{open_question.check}: {open_question.reason}"
+        unverified = [fault.name for fault in result.faults if not fault.verified]
+        if unverified:
+            return f"not verified to have happened as asked: {', '.join(unverified)}"
+        return "no check was made"
+    verdict = next(v for v in result.verdicts if v.validity == result.validity)
+    return f"{verdict.check}: {verdict.reason}"
+
+
+def offending(result: RunResult) -> Verdict | None:
+    """The verdict whose operations are to be shown, if any check found some."""
+    return next((v for v in result.verdicts if v.validity == "invalid" and v.offending), None)
+
+
+def fault_state(fault: FaultRecord) -> str:
+    missing = [
+        name
+        for name, verified in (("start", fault.verified_start), ("end", fault.verified_end))
+        if not verified
+    ]
+    return f"{' and '.join(missing)} NOT VERIFIED" if missing else "verified"
+
+
+def percent(ok: int, invoked: int) -> str:
+    """Never rounded to what it is not: 100% means all, 0% means none."""
+    if ok in (0, invoked):
+        return "0%" if ok == 0 else "100%"
+    tenths = min(max(round(1000 * ok / invoked), 1), 999)
+    return f"{tenths / 10:.1f}%"
+
+
+def yield_text(row: SideAvailability) -> str:
+    return percent(row.ok, row.invoked) if row.measured else "not measured"
+
+
+def seconds(ns: int) -> str:
+    return f"{ns / 1e9:.2f} s"
+
+
+def duration(ns: int) -> str:
+    """Three significant digits or so: "0.42 ms", "12 ms", "1.24 s"."""
+    if ns >= 1_000_000_000:
+        return f"{ns / 1e9:.2f} s"
+    if ns >= 10_000_000:
+        return f"{ns / 1e6:.0f} ms"
+    return f"{ns / 1e6:.2f} ms"
+
+
+def count(number: int) -> str:
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}" if number >= 10_000 else "")
+
+
+def operation_text(operation: Operation) -> str:
+    """ "read x -> 5", "cas x 1 -> 2 (no match)"; another workload's operation as it stands."""
+    if operation.f in ("read", "write", "cas"):
+        verb, _, rest = CasRegister().describe(call_of(operation)).partition(" ")
+        return f"{verb} {operation.key} {rest}".strip()
+    text = f"{operation.f} {operation.key} {operation.value}"
+    return text if operation.output is None else f"{text} -> {operation.output}"
+
+
+def outcome_text(operation: Operation) -> str:
+    return OUTCOMES[operation.outcome] + (f": {operation.error}" if operation.error else "")
+
+
+def totals(result: RunResult) -> list[tuple[str, int]]:
+    outcomes = Counter(operation.outcome for operation in result.operations)
+    return [
+        ("operations", len(result.operations)),
+        ("ok", outcomes["ok"]),
+        ("failed", outcomes["fail"]),
+        ("unknown outcome", outcomes["info"]),
+        ("found no connection", len(result.unserved)),
+    ]
+
+
+def asked_of(result: RunResult) -> str:
+    """The totals as one line."""
+    (_, all_), *outcomes, (_, unserved) = totals(result)
+    text = f"{count(all_)} operations: "
+    text += ", ".join(f"{count(number)} {name}" for name, number in outcomes)
+    return f"{text}; {count(unserved)} more arrivals found no connection" if unserved else text
+
+
+def topology_text(topology: dict[str, Any]) -> str:
+    """ "shardrouter, 3 nodes, 3 shards, 3 replicas": the plain figures among the details."""
+    parts = [str(topology["database"])] if "database" in topology else []
+    parts += [
+        f"{value} {name if value != 1 else name.removesuffix('s')}"
+        for name, value in topology.items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    ]
+    return ", ".join(parts)
+
+
+def versions_text(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def failover_text(failover: Failover) -> str:
+    """ "served again 0.83 s after kill -9 leader of shard-1"."""
+    if failover.first_ok_ns is None:
+        return f"never served again after {failover.fault}"
+    return f"served again {seconds(failover.first_ok_ns)} after {failover.fault}"
+
+
+def asked_from(failover: Failover) -> str:
+    """Which clients' answers count."""
+    places = {"any": "asked from every node", "none": "no side has a majority"}
+    return places.get(failover.side, f"asked from the {failover.side}")
+
+
+def sides_of(rows: Sequence[SideAvailability]) -> dict[tuple[str, str], list[SideAvailability]]:
+    """Rows by (fault, side), in their order."""
+    sides: dict[tuple[str, str], list[SideAvailability]] = {}
+    for row in rows:
+        sides.setdefault((row.fault, row.side), []).append(row)
+    return sides
