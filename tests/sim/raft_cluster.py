@@ -16,20 +16,25 @@ from dataclasses import dataclass, field
 
 from nodes.raft.core import RaftCore, Ready, Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, RaftMessage
+from nodes.raft.messages import HardState, LogEntry, RaftMessage, VoteResponse
 from tests.sim.raft_checker import Checker, Violation
 
 __all__ = ["Options", "Simulation"]
 
 TICK = 10  # units of virtual time
 ELECTION_TICKS = 5
+CALM_DELAY = 3.0
+
+UNCOMMITTED_MAX = 50
+"""Clients of a leader that commits nothing wait; a replica's driver bounds them as well."""
 
 PROGRESS_TICKS = 20 * ELECTION_TICKS
 """Several split votes in a row, each a little more than two election timeouts."""
 
-_FAULTS = (
+ALL_FAULTS = (
     *("isolate", "isolate leader", "one way", "split", "heal", "heal", "loss"),
     *("crash", "crash", "crash leader", "crash some", "crash all", "pause", "pause leader"),
+    *("clock jump", "duel"),
 )
 
 
@@ -38,8 +43,12 @@ class Options:
     """One run. `core` and `log` are replaced by mutants, to see that they are convicted."""
 
     replicas: int = 3
-    ticks: int = 300  # of faults, before the group is healed
+    ticks: int = 150  # of faults, before the group is healed
     fault_ticks: int = 12  # mean time between two faults
+    faults: tuple[str, ...] = ALL_FAULTS
+    delay: float = 3.0  # longest ordinary delay of a message; a tick is TICK
+    strike: float = 0.0  # chance that the network is divided anew just when something is decided
+    vote_crash: float = 0.0  # chance that a replica crashes just after it has voted
     tail_entries_max: int = 4096
     core: type[RaftCore] = RaftCore
     log: type[RaftLog] = RaftLog
@@ -86,6 +95,7 @@ class Replica:
     life: int = 0  # events of an earlier life are void
     paused_until: float = 0.0
     applied: int = 0
+    decided: tuple[bool, int] = (False, 0)  # leads, commit: as the adversary last saw them
     writing: Ready | None = None
     proposals: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     reads: list[tuple[int, ReadRequest]] = field(default_factory=list)  # confirmed, to be applied
@@ -187,6 +197,7 @@ class Simulation:
         """The driver's loop of nodes.raft.core, with a disk that takes its time."""
         while (core := replica.core) is not None:
             self.checker.observe(core)
+            self._strike(replica, core)
             if replica.writing is not None:
                 assert not core.has_ready()
                 return
@@ -232,6 +243,12 @@ class Simulation:
         core.persisted(ready)
         self.checker.observe(core)
         self._send(ready.messages_after)
+        has_voted = any(
+            isinstance(message, VoteResponse) and message.granted
+            for message in ready.messages_after
+        )
+        if has_voted and not self._is_calm and self._rng.random() < self.options.vote_crash:
+            self._on(replica, 0, lambda _: self._restart(replica))
         if ready.committed:
             self._apply(replica, ready.committed)
         for index, contexts in ready.reads:
@@ -274,7 +291,7 @@ class Simulation:
                     continue
                 copies += self._rng.random() < 0.02
             for _ in range(copies):
-                delay = self._rng.random() * 3
+                delay = self._rng.random() * (CALM_DELAY if self._is_calm else self.options.delay)
                 if not self._is_calm and self._rng.random() < 0.03:
                     delay *= TICK * ELECTION_TICKS  # overtaken by whole elections
                 self._at(delay, lambda message=message: self._deliver(message))  # type: ignore[misc]  # default binds the value
@@ -291,7 +308,8 @@ class Simulation:
             core = replica.core
             if core is None or core.role is not Role.LEADER or replica.paused_until > self._now:
                 continue
-            if self._rng.random() < 0.5:
+            has_room = core.log.last - core.commit < UNCOMMITTED_MAX
+            if has_room and self._rng.random() < 0.5:
                 for _ in range(self._rng.choice([1, 1, 1, 5])):
                     self._propose(replica, core)
             if self._rng.random() < 0.5:
@@ -312,7 +330,7 @@ class Simulation:
     def _fault(self) -> None:
         if self._is_calm:
             return
-        kind = self._rng.choice(_FAULTS)
+        kind = self._rng.choice(self.options.faults)
         self.counts[kind] += 1
         getattr(self, "_fault_" + kind.replace(" ", "_"))()
         self._at(self._rng.random() * 2 * TICK * self.options.fault_ticks, self._fault)
@@ -355,6 +373,11 @@ class Simulation:
     def _fault_loss(self) -> None:
         self._loss = self._rng.choice([0.05, 0.2, 0.5])
 
+    def _restart(self, victim: Replica) -> None:
+        if victim.core is not None:
+            self._crash(victim)
+            self._start(victim)
+
     def _crash_and_restart(self, victim: Replica) -> None:
         self._crash(victim)
 
@@ -362,7 +385,7 @@ class Simulation:
             if victim.core is None:
                 self._start(victim)
 
-        self._at(self._rng.random() * TICK * self._rng.choice([1, 10, 30]), restart)
+        self._at(self._rng.random() * TICK * self._rng.choice([0.1, 1, 10, 30]), restart)
 
     def _fault_crash(self) -> None:
         self._crash_and_restart(self._any_replica())
@@ -387,6 +410,38 @@ class Simulation:
 
     def _fault_pause_leader(self) -> None:
         self._pause(self._any_leader())
+
+    def _fault_clock_jump(self) -> None:
+        """Clocks run ahead by about an election timeout: nobody's patience is protected."""
+        for victim in self.replicas.values():
+            if self._rng.random() < 0.8:
+                count = ELECTION_TICKS + self._rng.randrange(ELECTION_TICKS)
+                self._on(victim, self._rng.random(), lambda core, n=count: _tick(core, n))  # type: ignore[misc]  # default binds the value
+
+    def _fault_duel(self) -> None:
+        """The leader restarts, every clock runs ahead, and two of them so far that both
+        replicas stand in the same term."""
+        leader = self._any_leader()
+        self._restart(leader)
+        duelists = self._rng.sample(list(self.replicas.values()), 2)
+        for victim in self.replicas.values():
+            count = ELECTION_TICKS * (2 if victim in duelists else 1)
+            self._on(victim, 0, lambda core, n=count: _tick(core, n))  # type: ignore[misc]  # default binds the value
+
+    def _strike(self, replica: Replica, core: RaftCore) -> None:
+        """An adversary who watches: the moments after an election and after a commit are those
+        in which a wrong rule loses something (figure 3.7 needs four of them in a row)."""
+        before, replica.decided = replica.decided, (core.role is Role.LEADER, core.commit)
+        if (
+            replica.decided > before
+            and replica.decided[0]
+            and not self._is_calm
+            and self._rng.random() < self.options.strike
+        ):
+            self.counts["strikes"] += 1
+            self._fault_heal()
+            self._fault_split()
+            self._fault_clock_jump()
 
     # ---------------------------------------------------------------- the run
 
@@ -427,3 +482,8 @@ class Simulation:
             if self._now > deadline:
                 raise Violation(f"no progress {PROGRESS_TICKS} ticks after healing")
             self._step()
+
+
+def _tick(core: RaftCore, count: int) -> None:
+    for _ in range(count):
+        core.tick()
