@@ -1,0 +1,307 @@
+"""The drawings of the page: yield over time, latency, and operations around a fault."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+from jepsen_like.history import Operation
+from jepsen_like.report import words
+from jepsen_like.report.svg import WIDTH, Band, Plot, nice_step, number, text
+from jepsen_like.result import RunResult, Verdict
+
+__all__ = [
+    "Chart",
+    "bands",
+    "node_groups",
+    "yield_over_time",
+    "latency",
+    "around",
+    "counterexample",
+]
+
+BINS_MAX: Final = 80
+SERIES_MAX: Final = 6  # colours that are told apart
+TIMELINE_OPERATIONS_MAX: Final = 240
+LANES_MAX: Final = 14  # operations in flight at once, per node
+COUNTEREXAMPLE_MAX: Final = 30
+LANE: Final = 9
+RING: Final = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
+CROSS: Final = "m-2-2l4 4m0-4l-4 4"
+DOT: Final = "h0"
+
+
+@dataclass(frozen=True)
+class Chart:
+    svg: str
+    legend: tuple[tuple[str, str], ...]  # (css class, words)
+    note: str = ""  # what is drawn, what is left out
+
+
+def bands(result: RunResult) -> list[Band]:
+    return [
+        Band(
+            fault.start_ns / 1e9,
+            fault.end_ns / 1e9,
+            f"{fault.kind} {fault.target}" + ("" if fault.verified else " (NOT VERIFIED)"),
+        )
+        for fault in result.faults
+    ]
+
+
+def node_groups(result: RunResult) -> list[tuple[str, ...]]:
+    """Nodes that were on the same side of every partition, together."""
+    nodes = sorted(
+        {operation.node for operation in result.operations}
+        | {arrival.node for arrival in result.unserved}
+    )
+    cuts = [fault.sides for fault in result.faults if fault.sides]
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for node in nodes:
+        place = tuple(
+            next((i for i, side in enumerate(sides) if node in side), -1) for sides in cuts
+        )
+        groups.setdefault(place, []).append(node)
+    return sorted(tuple(group) for group in groups.values())
+
+
+def _groups_to_draw(result: RunResult) -> list[tuple[str, ...]]:
+    groups = node_groups(result)
+    if len(groups) <= SERIES_MAX:
+        return groups
+    kept = groups[: SERIES_MAX - 1]
+    return [*kept, tuple(node for group in groups[SERIES_MAX - 1 :] for node in group)]
+
+
+def yield_over_time(result: RunResult) -> Chart:
+    """Served share of what was asked in each bin of scheduled time, a line per side."""
+    span = result.duration_ns / 1e9
+    width = nice_step(span, BINS_MAX)
+    plot = Plot("Yield of each side over time", (0.0, span), bands=bands(result))
+    plot.y_axis([(i / 4, f"{25 * i}%") for i in range(5)], "answered ok")
+    plot.x_axis()
+    legend = []
+    smallest: list[int] = []
+    for number_, nodes in enumerate(_groups_to_draw(result)):
+        asked: Counter[int] = Counter()
+        ok: Counter[int] = Counter()
+        for operation in result.operations:
+            if operation.node in nodes:
+                asked[int(operation.scheduled_ns / 1e9 / width)] += 1
+                ok[int(operation.scheduled_ns / 1e9 / width)] += operation.outcome == "ok"
+        for arrival in result.unserved:
+            if arrival.node in nodes:
+                asked[int(arrival.scheduled_ns / 1e9 / width)] += 1
+        for run in _runs(sorted(asked)):
+            steps = [(i, ok[i] / asked[i]) for i in run]
+            points = [(x * width, y) for i, y in steps for x in (i, i + 1)]
+            plot.line(points, f"s{number_}")
+        smallest += asked.values()
+        legend.append((f"s{number_}", ", ".join(nodes)))
+    few = f"; the emptiest has {min(smallest)} arrivals" if smallest else ""
+    note = (
+        f"Each step is {width:g} s of scheduled time{few}. Arrivals that found no connection count "
+        "as not served."
+    )
+    return Chart(plot.svg(), tuple(legend), note)
+
+
+def _runs(bins: Sequence[int]) -> Iterable[list[int]]:
+    """Neighbouring bins together: where nothing was asked there is no line."""
+    run: list[int] = []
+    for i in bins:
+        if run and i != run[-1] + 1:
+            yield run
+            run = []
+        run.append(i)
+    if run:
+        yield run
+
+
+def latency(result: RunResult) -> Chart:
+    """Every operation: when it was scheduled, and how long after that its answer came."""
+    latencies = [(o.returned_ns - o.scheduled_ns) / 1e6 for o in result.operations]
+    low = 10.0 ** math.floor(math.log10(max(min(latencies, default=1.0), 0.01)))
+    high = 10.0 ** math.ceil(math.log10(max(max(latencies, default=10.0), low * 10)))
+    span = result.duration_ns / 1e9
+    plot = Plot(
+        "Latency of every operation over time, logarithmic",
+        (0.0, span),
+        (low, high),
+        height=280,
+        log=True,
+        bands=bands(result),
+    )
+    decades = round(math.log10(high / low))
+    plot.y_axis(
+        [(low * 10**i, _milliseconds(low * 10**i)) for i in range(decades + 1)],
+        "latency from scheduled time",
+    )
+    plot.x_axis()
+    drawn = 0
+    for outcome, shape in (("ok", DOT), ("info", RING), ("fail", CROSS)):
+        points = (
+            (o.scheduled_ns / 1e9, (o.returned_ns - o.scheduled_ns) / 1e6)
+            for o in result.operations
+            if o.outcome == outcome
+        )
+        drawn += plot.marks(points, f"mark {outcome}", shape)
+    hidden = len(result.operations) - drawn
+    note = (
+        "Failed and unknown operations stand at the time their client gave up. "
+        f"{words.count(len(result.operations))} operations; "
+        f"{words.count(hidden)} of them share a point with another."
+    )
+    return Chart(plot.svg(), _outcome_legend(), note)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value / 1000:g} s" if value >= 1000 else f"{value:g} ms"
+
+
+def _outcome_legend() -> tuple[tuple[str, str], ...]:
+    return (("ok", "ok"), ("info", "unknown outcome"), ("fail", "failed"))
+
+
+def around(
+    result: RunResult,
+    start: float,
+    end: float,
+    what: str,
+    wanted: Callable[[Operation], bool] = lambda _: True,
+    moments: Sequence[tuple[float, str]] = (),
+) -> Chart:
+    """Operations in flight between two times (seconds), a row of lanes per node."""
+    inside = [
+        o for o in result.operations if start * 1e9 <= o.returned_ns and o.sent_ns <= end * 1e9
+    ]
+    chosen = sorted((o for o in inside if wanted(o)), key=lambda o: o.sent_ns)
+    kept = _spread(chosen, TIMELINE_OPERATIONS_MAX)
+    lanes = _lanes(kept)
+    nodes = sorted({node for node, _ in lanes.values()})
+    rows: list[tuple[str, int]] = []
+    for node in nodes:
+        used = max(lane for n, lane in lanes.values() if n == node) + 1
+        rows.append((node, min(used, LANES_MAX)))
+    height = sum(count * LANE + 12 for _, count in rows) + 62
+    plot = Plot(
+        f"Operations {what}", (start, end), height=height, bands=bands_between(result, start, end)
+    )
+    plot.x_axis()
+    tops = {}
+    y = plot.top + 6.0
+    for node, count in rows:
+        tops[node] = y
+        plot.parts.append(text(plot.left - 8, y + count * LANE / 2 + 4, node, "t", "end"))
+        y += count * LANE + 12
+    drawn = 0
+    for operation in kept:
+        node, lane = lanes[id(operation)]
+        if lane < LANES_MAX:
+            drawn += 1
+            plot.parts.append(_bar(plot, operation, tops[node] + lane * LANE))
+    for at, label in moments:
+        x = number(plot.at(at))
+        plot.parts.append(
+            f'<line x1="{x}" x2="{x}" y1="{plot.top}" y2="{plot.height - 40}" class="moment">'
+            f"<title>{escape(label)}</title></line>"
+        )
+    note = f"{drawn} of {len(inside)} operations in this window are drawn"
+    if len(inside) > len(chosen):
+        note += f"; {len(inside) - len(chosen)} on other keys are left out"
+    if len(chosen) > drawn:
+        note += f"; {len(chosen) - drawn} more would not fit"
+    return Chart(plot.svg(), _outcome_legend(), f"{note}.")
+
+
+def bands_between(result: RunResult, start: float, end: float) -> list[Band]:
+    return [band for band in bands(result) if band.start < end and band.end > start]
+
+
+def _spread(operations: Sequence[Operation], most: int) -> list[Operation]:
+    """At most `most` of them, evenly over their order, those without ok before others."""
+    if len(operations) <= most:
+        return list(operations)
+    telling = [o for o in operations if o.outcome != "ok"]
+    rest = [o for o in operations if o.outcome == "ok"]
+    telling = telling[:: max(1, math.ceil(len(telling) / (most // 2)))]
+    room = most - len(telling)
+    rest = rest[:: max(1, math.ceil(len(rest) / room))]
+    return sorted([*telling, *rest], key=lambda o: o.sent_ns)
+
+
+def _lanes(operations: Sequence[Operation]) -> dict[int, tuple[str, int]]:
+    """For each operation (by identity) its node and the first lane that is free when it is sent."""
+    ends: dict[str, list[int]] = {}
+    lanes = {}
+    for operation in operations:
+        free = ends.setdefault(operation.node, [])
+        lane = next((i for i, end in enumerate(free) if end <= operation.sent_ns), len(free))
+        free[lane : lane + 1] = [operation.returned_ns]
+        lanes[id(operation)] = (operation.node, lane)
+    return lanes
+
+
+def _bar(plot: Plot, operation: Operation, y: float) -> str:
+    left, right = plot.at(operation.sent_ns / 1e9), plot.at(operation.returned_ns / 1e9)
+    size = f'width="{number(max(right - left, 2))}" height="{LANE - 2}"'
+    title = escape(_story(operation))
+    return (
+        f'<rect x="{number(left)}" y="{number(y)}" {size} rx="1.5" class="bar {operation.outcome}">'
+        f"<title>{title}</title></rect>"
+    )
+
+
+def _story(operation: Operation) -> str:
+    took = words.duration(operation.returned_ns - operation.sent_ns)
+    return (
+        f"{words.operation_text(operation)} on {operation.node}: {words.outcome_text(operation)}, "
+        f"sent {operation.sent_ns / 1e9:.4f} s, {took}"
+    )
+
+
+def counterexample(result: RunResult, verdict: Verdict) -> Chart:
+    """The operations that no order explains, one row each."""
+    shown = verdict.offending[:COUNTEREXAMPLE_MAX]
+    first = min(o.sent_ns for o in shown) / 1e9
+    last = max(o.returned_ns for o in shown) / 1e9
+    margin = max((last - first) * 0.05, 1e-4)
+    row = 40
+    plot = Plot(
+        "Operations that no order explains",
+        (first - margin, last + margin),
+        height=row * len(shown) + 56,
+        bands=bands_between(result, first - margin, last + margin),
+        left=150,
+    )
+    plot.x_axis()
+    stuck = verdict.details.get("stuck")
+    for i, operation in enumerate(shown):
+        y = plot.top + i * row + 6.0
+        left = plot.at(operation.sent_ns / 1e9)
+        open_end = operation.outcome == "info"
+        right = WIDTH - 14.0 if open_end else plot.at(operation.returned_ns / 1e9)
+        css = "bar stuck" if i == stuck else f"bar {operation.outcome}"
+        who = f"{operation.node}, process {operation.process}"
+        plot.parts.append(text(plot.left - 10, y + 24, who, "t", "end"))
+        plot.parts.append(
+            f'<line x1="{plot.left}" x2="{WIDTH - 14}" y1="{number(y + 31)}" '
+            f'y2="{number(y + 31)}" class="grid"/>'
+        )
+        plot.parts.append(
+            f'<rect x="{number(left)}" y="{number(y + 15)}" width="{number(max(right - left, 4))}" '
+            f'height="12" rx="2" class="{css}"><title>{escape(_story(operation))}</title></rect>'
+        )
+        words_ = words.operation_text(operation)
+        anchor = "end" if left > WIDTH * 0.6 else "start"
+        at = right if anchor == "end" and not open_end else left
+        plot.parts.append(text(at, y + 10, words_, "t strong", anchor))
+    rest = len(verdict.offending) - len(shown)
+    note = f"{rest} more are in results.json. " if rest else ""
+    if any(o.outcome == "info" for o in shown):
+        note += "A bar that reaches the right edge never got an answer."
+    return Chart(plot.svg(), (("stuck", "the answer that no order gets past"), ("ok", "ok")), note)
