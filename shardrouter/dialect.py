@@ -87,7 +87,6 @@ _WORDS: Final = {
     "on": "ON",
     "or": "OR",
     "select": "SELECT",
-    "set": "SET",
     "table": "TABLE",
     "true": "TRUE",
     "unique": "UNIQUE",
@@ -148,6 +147,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
     """Refuse what the parser would accept although PostgreSQL does not, and what is too deep."""
     depth = run = 0
     before: Token | None = None
+    in_limit = False
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         if token.is_mark("("):
             depth += 1
@@ -155,6 +155,8 @@ def check_sequence(tokens: Sequence[Token]) -> None:
             depth -= 1
         elif token.is_mark(","):
             _check_comma(before, token, after)
+            if in_limit and depth == 0:
+                raise syntax_error(",", token.start)  # LIMIT offset, count
         elif token.is_mark(";"):
             raise syntax_error(";", token.start)
         elif token.kind is Kind.MARK and token.text in "[]:":
@@ -163,6 +165,10 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint="Write IN (...) with one parameter for each value; keep lists in a table.",
             )
+        elif token.kind is Kind.OPERATOR and depth == 0 and tokens[0].is_word("create"):
+            raise unexpected(token)  # ENGINE = ...
+        elif token.is_word("limit") and depth == 0:
+            in_limit = True
         is_prefix = token.is_word("not") or _is_sign(token)
         run = run + 1 if is_prefix else 0
         if depth > NESTING_MAX or run > NESTING_MAX:
@@ -279,6 +285,8 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             yield ParserToken(_FIRST_WORDS[word], word, i)
         elif word in _WORDS:
             yield ParserToken(_WORDS[word], word, i)
+        elif word == "set" and (previous == "update" or tokens[0].is_word("update")):
+            yield ParserToken("SET", word, i)
         elif word in _IN_CONTEXT and previous in _IN_CONTEXT[word][0]:
             yield ParserToken(_IN_CONTEXT[word][1], word, i)
         elif (

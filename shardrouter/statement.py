@@ -610,9 +610,11 @@ class _Walk:
         return syntax.Not(test) if node.args.get("negate") else test
 
     def _no_comparison_in(self, node: exp.Expr) -> None:
-        """IN and BETWEEN bind tighter than comparisons; an operand that is one unparenthesised
-        means that the parser grouped differently."""
-        if type(node) in _COMPARISONS or isinstance(node, exp.Not | exp.And | exp.Or):
+        """IN and BETWEEN bind tighter than comparisons and do not associate: an operand that is
+        one, without parentheses, is a syntax error or was grouped differently."""
+        if type(node) in _COMPARISONS or isinstance(
+            node, exp.Not | exp.And | exp.Or | exp.In | exp.Between | exp.Is
+        ):
             raise NotSupported(
                 "this mixture of comparisons is not supported",
                 position=self._position(node),

@@ -340,6 +340,11 @@ class Scope:
                 hint="Could not choose a best candidate operator. "
                 "You might need to add explicit type casts.",
             )
+        for open_side, other in ((node.left, node.right), (node.right, node.left)):
+            if self.is_open(open_side) and not _is_number(kind := self.expression(other).type):
+                sides = ("unknown", _shown(kind))
+                shown = f" {node.operator} ".join(sides if open_side is node.left else sides[::-1])
+                raise _no_operator(shown, node.position)
         left, right = self._pair(node.left, node.right)
         shown = f"{_shown(left.type)} {node.operator} {_shown(right.type)}"
         kinds = (left.type, right.type)
@@ -358,10 +363,11 @@ class Scope:
         return _apply(name, kind, [left, right])
 
     def _concatenation(self, node: syntax.Binary) -> Typed:
-        left, right = self._pair(node.left, node.right)
-        if not types.is_text(left.type) or not types.is_text(right.type):
-            if not types.is_text(left.type) and not types.is_text(right.type):
-                raise _no_operator(f"{_shown(left.type)} || {_shown(right.type)}", node.position)
+        left, right = self.take(node.left, TEXT), self.take(node.right, TEXT)
+        texts = [types.is_text(side.type) for side in (left, right)]
+        if not any(texts):
+            raise _no_operator(f"{_shown(left.type)} || {_shown(right.type)}", node.position)
+        if not all(texts):
             raise NotSupported(
                 "|| of text and another type is not supported",
                 position=node.position,

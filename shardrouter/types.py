@@ -150,8 +150,17 @@ def cast_constant(
     Raises StatementError 22003 (out of range), 22P02 (text that is not of the type), 42846
     (there is no such cast), and NotSupported for numeric as a target.
     """
-    if value is None or source is target:
+    if source is target:
         return value
+    has_cast = INTEGER in (source, target) or is_text(source) or is_text(target)
+    if BOOLEAN in (source, target) and not has_cast:
+        raise StatementError(
+            f"cannot cast type {source.name} to {target.name}",
+            sqlstate="42846",
+            position=position,
+        )
+    if value is None:
+        return None
     if is_text(target):
         if is_text(source):
             return value
@@ -166,14 +175,10 @@ def cast_constant(
         return values.encode_text(value, source.oid).decode()
     if is_text(source):
         return from_text(str(value), target, position)
-    if source is BOOLEAN or target is BOOLEAN:
-        if source is INTEGER or target is INTEGER:
-            return bool(value) if target is BOOLEAN else int(bool(value))
-        raise StatementError(
-            f"cannot cast type {source.name} to {target.name}",
-            sqlstate="42846",
-            position=position,
-        )
+    if target is BOOLEAN:
+        return bool(value)
+    if source is BOOLEAN:
+        return int(bool(value))
     assert isinstance(value, int | float | Decimal)
     if target is DOUBLE:
         return _to_float(value)

@@ -1,0 +1,131 @@
+"""Merging: what comes from several shards is what one database would have answered."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.protocol import Value
+from shardrouter.merge import merge_rows
+from shardrouter.plan import make_plan
+from shardrouter.planned import Constant, OrderKey, Parameter, ResultColumn, Scatter
+from tests.shardrouter.planning import PlannedCluster, catalog_of
+
+A = ResultColumn("a", 23)
+
+
+def scatter(**changes: object) -> Scatter:
+    return Scatter("t", 1, "", (A,), **changes)  # type: ignore[arg-type] # fields by name
+
+
+def test_counts_are_added() -> None:
+    assert merge_rows(scatter(count=True), [[(1,)], [(0,)], [(41,)]], ()) == [(42,)]
+    assert merge_rows(scatter(count=True), [], ()) == [(0,)]
+
+
+def test_without_order_rows_come_shard_by_shard() -> None:
+    assert merge_rows(scatter(), [[(3,)], [], [(1,), (2,)]], ()) == [(3,), (1,), (2,)]
+
+
+def test_limit_and_offset_count_over_all_shards() -> None:
+    plan = scatter(order=(OrderKey(0, False, False),), limit=Parameter(2), offset=Constant(1))
+    shards: list[list[tuple[Value, ...]]] = [[(1,), (4,)], [(2,), (3,)]]
+    assert merge_rows(plan, shards, (None, 2)) == [(2,), (3,)]
+    assert merge_rows(plan, shards, (None, None)) == [(2,), (3,), (4,)]
+    assert merge_rows(plan, shards, (None, 0)) == []
+    far = scatter(limit=Constant((1 << 63) - 1), offset=Constant((1 << 63) - 1))
+    assert merge_rows(far, shards, ()) == []
+
+
+def test_hidden_columns_order_and_vanish() -> None:
+    plan = scatter(order=(OrderKey(1, True, True),), hidden=1)
+    assert merge_rows(plan, [[(1, "b"), (2, "a")], [(3, None)]], ()) == [(3,), (1,), (2,)]
+
+
+def test_equal_keys_keep_the_order_of_the_shards() -> None:
+    plan = Scatter("t", 1, "", (A, A), order=(OrderKey(0, False, False),))
+    assert merge_rows(plan, [[(1, 1), (1, 2)], [(1, 3)]], ()) == [(1, 1), (1, 2), (1, 3)]
+
+
+# --------------------------------------------------------------------------- the dumb twin
+
+CREATE = "CREATE TABLE t (id int PRIMARY KEY, b text, f float8, n bigint, s smallint, ok bool)"
+CATALOG = catalog_of(CREATE)
+
+texts = st.one_of(st.none(), st.sampled_from(["", "a", "B", "b", "é", "z", "𐀀", "\uffff"]))
+rows = st.lists(
+    st.tuples(
+        st.integers(-5, 40),
+        texts,
+        st.one_of(st.none(), st.sampled_from([0.0, 0.5, -1e300, 1e300, float("inf")])),
+        st.one_of(st.none(), st.integers(-3, 3), st.just((1 << 63) - 1)),
+        st.one_of(st.none(), st.integers(-2, 2)),
+        st.one_of(st.none(), st.booleans()),
+    ),
+    max_size=25,
+    unique_by=lambda row: row[0],
+)
+sort_keys = st.lists(
+    st.tuples(
+        st.sampled_from(["id", "b", "f", "n", "s", "ok", "s + id", "1"]),
+        st.sampled_from(["", " DESC", " NULLS FIRST", " DESC NULLS LAST", " ASC NULLS LAST"]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+bounds = st.one_of(st.none(), st.integers(0, 12))
+filters = st.sampled_from(
+    ["", " WHERE ok", " WHERE n > 0 OR b IS NULL", " WHERE id IN (1, 2, 3, 30)", " WHERE s <= f"]
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(rows, sort_keys, filters, bounds, bounds, st.sampled_from(["id", "b, f", "ok, id, n"]))
+def test_three_shards_answer_as_one(
+    data: list[tuple[Value, ...]],
+    keys: list[tuple[str, str]],
+    condition: str,
+    limit: int | None,
+    offset: int | None,
+    columns: str,
+) -> None:
+    """The last key makes the order total, so that there is one right answer."""
+    order = ", ".join(f"{name}{way}" for name, way in keys)
+    query = f"SELECT {columns} FROM t{condition} ORDER BY {order}, id LIMIT $1 OFFSET $2"
+    answers = []
+    for shards in (1, 3):
+        cluster = PlannedCluster(shards)
+        cluster.execute(CREATE)
+        for row in data:
+            cluster.execute("INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6)", *row)
+        answers.append(
+            (
+                cluster.execute(query, limit, offset)[1],
+                cluster.execute(f"SELECT count(*) FROM t{condition}")[1],
+            )
+        )
+    assert answers[0] == answers[1]
+    assert answers[0][1][0][0] == len([*_matching(data, condition)])
+
+
+def _matching(data: list[tuple[Value, ...]], condition: str) -> list[tuple[Value, ...]]:
+    """The filter once more, in Python: NULL is not true."""
+    found = []
+    for row in data:
+        number, text, real, big, small, flag = row
+        holds = {
+            "": True,
+            " WHERE ok": flag is True,
+            " WHERE n > 0 OR b IS NULL": (isinstance(big, int) and big > 0) or text is None,
+            " WHERE id IN (1, 2, 3, 30)": number in (1, 2, 3, 30),
+            " WHERE s <= f": isinstance(small, int) and isinstance(real, float) and small <= real,
+        }[condition]
+        if holds:
+            found.append(row)
+    return found
+
+
+def test_a_pushed_down_limit_is_limit_plus_offset() -> None:
+    plan = make_plan("SELECT id FROM t ORDER BY id LIMIT 3 OFFSET 4", CATALOG)
+    assert isinstance(plan, Scatter)
+    assert plan.sql.endswith("LIMIT 7")

@@ -1,0 +1,245 @@
+"""From text to tokens, statements and syntax trees."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardrouter import syntax
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.lexer import Kind, tokenize
+from shardrouter.statement import parse, split
+
+
+def texts(sql: str) -> list[str]:
+    return [token.text for token in tokenize(sql)]
+
+
+# --------------------------------------------------------------------------- splitting
+
+
+@pytest.mark.parametrize(
+    ("sql", "statements"),
+    [
+        ("", []),
+        (" ; ;; -- nothing\n /* no; */ ", []),
+        ("SELECT 1", ["SELECT 1"]),
+        ("SELECT 1; SELECT 2;", ["SELECT 1", "SELECT 2"]),
+        ("SELECT ';'; SELECT \";\"", ["SELECT ';'", 'SELECT ";"']),
+        ("SELECT 'it''s;'; SELECT 2", ["SELECT 'it''s;'", "SELECT 2"]),
+        (r"SELECT E'\';'; SELECT 2", [r"SELECT E'\';'", "SELECT 2"]),
+        (r"SELECT '\'; SELECT 2", [r"SELECT '\'", "SELECT 2"]),
+        ("SELECT $$;$$; SELECT $a$;$$;$a$", ["SELECT $$;$$", "SELECT $a$;$$;$a$"]),
+        ("SELECT 1 -- ;\n; SELECT 2", ["SELECT 1", "SELECT 2"]),
+        ("SELECT /* ; /* ; */ ; */ 1; SELECT 2", ["SELECT /* ; /* ; */ ; */ 1", "SELECT 2"]),
+        ("SELECT $1;SELECT $2", ["SELECT $1", "SELECT $2"]),
+        (
+            "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
+            ["SELECT pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"],
+        ),
+    ],
+)
+def test_a_query_is_split_where_postgresql_splits_it(sql: str, statements: list[str]) -> None:
+    assert split(sql) == statements
+
+
+# --------------------------------------------------------------------------- tokens
+
+
+@pytest.mark.parametrize(
+    ("sql", "tokens"),
+    [
+        ("a=-1", ["a", "=", "-", "1"]),
+        ("a<>-1", ["a", "<>", "-", "1"]),
+        ("5--3", ["5"]),
+        ("5 %-3", ["5", "%-", "3"]),
+        ("a*/**/b", ["a", "*", "b"]),
+        ("a::int", ["a", "::", "int"]),
+        ("$1::int", ["1", "::", "int"]),
+        ("t.a", ["t", ".", "a"]),
+        ("1.5.a", ["1.5", ".", "a"]),
+        (".5 5. 1e3 1.5E-2", [".5", "5.", "1e3", "1.5E-2"]),
+        ('SeLeCt "SeLeCt" ÄB', ["select", "SeLeCt", "Äb"]),
+        ("'a'\n'b'", ["ab"]),
+        ("'a' -- c\n  'b'", ["ab"]),
+        ('"a""b"', ['a"b']),
+        (r"E'a\nb\\\'\x41\101\u00e9\U0001F600\q'", ["a\nb\\'AAé😀q"]),
+    ],
+)
+def test_tokens_are_postgresqls(sql: str, tokens: list[str]) -> None:
+    assert texts(sql) == tokens
+
+
+def test_a_token_knows_where_it_was() -> None:
+    token = tokenize("  'it''s' x")[0]
+    assert (token.kind, token.text, token.source, token.start) == (
+        Kind.STRING,
+        "it's",
+        "'it''s'",
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [
+        ("'open", "42601"),
+        ('"open', "42601"),
+        ('""', "42601"),
+        ("/* open", "42601"),
+        ("$$open", "42601"),
+        ("$a$open$$", "42601"),
+        ("E'open\\'", "42601"),
+        ("'a' 'b'", "42601"),
+        ("1abc", "42601"),
+        ("1_000", "42601"),
+        ("0x1f", "42601"),
+        ("$1x", "42601"),
+        ("\\", "42601"),
+        ("a\0b", "22021"),
+        ("'\ud800'", "22021"),
+        (r"E'\xff'", "22021"),
+        (r"E'\0'", "22021"),
+        (r"E'\ud800'", "42601"),
+        (r"E'\u12'", "22025"),
+        ("B'101'", "0A000"),
+        ("U&'a'", "0A000"),
+    ],
+)
+def test_what_is_no_token_is_an_error(sql: str, sqlstate: str) -> None:
+    with pytest.raises((StatementError, NotSupported)) as error:
+        tokenize(sql)
+    assert error.value.sqlstate == sqlstate
+
+
+# --------------------------------------------------------------------------- trees
+
+
+def where(text: str) -> syntax.Expression:
+    node = parse(f"SELECT 1 FROM t WHERE {text}")
+    assert isinstance(node, syntax.Select)
+    assert node.where is not None
+    return node.where
+
+
+def shape(node: syntax.Expression) -> str:
+    """The expression with every grouping in parentheses."""
+    match node:
+        case syntax.ColumnReference():
+            return node.name
+        case syntax.NumberLiteral():
+            return node.text
+        case syntax.BooleanLiteral():
+            return str(node.value).lower()
+        case syntax.Binary():
+            return f"({shape(node.left)} {node.operator} {shape(node.right)})"
+        case syntax.Logical():
+            return "(" + f" {node.operator} ".join(map(shape, node.operands)) + ")"
+        case syntax.Not():
+            return f"(NOT {shape(node.operand)})"
+        case syntax.Negation():
+            return f"(- {shape(node.operand)})"
+        case syntax.IsTest():
+            return f"({shape(node.operand)} IS {node.value})"
+        case syntax.InList():
+            return f"({shape(node.operand)} IN {', '.join(map(shape, node.items))})"
+        case syntax.Between():
+            return f"({shape(node.operand)} BETWEEN {shape(node.low)}, {shape(node.high)})"
+        case syntax.TypeCast():
+            return f"({shape(node.operand)}::{node.type.name})"
+        case _:
+            return repr(node)
+
+
+@pytest.mark.parametrize(
+    ("text", "grouped"),
+    [
+        ("a = b IS NULL", "((a = b) IS None)"),
+        ("NOT a = b", "(NOT (a = b))"),
+        ("NOT a AND b OR c", "(((NOT a) AND b) OR c)"),
+        ("a OR b AND c", "(a OR (b AND c))"),
+        ("a AND b AND c", "(a AND b AND c)"),
+        ("- a % b", "((- a) % b)"),
+        ("-1::int", "(- (1::int))"),
+        ("a + b * c - d", "((a + (b * c)) - d)"),
+        ("a || b + c", "(a || (b + c))"),
+        ("a || b = c", "((a || b) = c)"),
+        ("a + 1 BETWEEN b AND c + 1", "((a + 1) BETWEEN b, (c + 1))"),
+        ("a BETWEEN 1 AND 2 AND b", "((a BETWEEN 1, 2) AND b)"),
+        ("a = b IN (1)", "(a = (b IN 1))"),
+        ("NOT a IN (1, 2)", "(NOT (a IN 1, 2))"),
+        ("a NOT IN (1)", "(NOT (a IN 1))"),
+        ("a IS NOT TRUE", "(NOT (a IS True))"),
+        ("a ISNULL AND b NOTNULL", "((a IS None) AND (NOT (b IS None)))"),
+        ("a > b IS NOT FALSE", "(NOT ((a > b) IS False))"),
+    ],
+)
+def test_operators_bind_as_in_postgresql(text: str, grouped: str) -> None:
+    assert shape(where(text)) == grouped
+
+
+@pytest.mark.parametrize("text", ["a < b = c", "a = b = c", "a <> b < c"])
+def test_comparisons_do_not_associate(text: str) -> None:
+    with pytest.raises(StatementError) as error:
+        where(text)
+    assert error.value.sqlstate == "42601"
+
+
+@pytest.mark.parametrize("text", ["a BETWEEN 1 AND 2 IN (3)", "a IN (1) BETWEEN b AND c"])
+def test_mixtures_that_are_ambiguous_are_refused(text: str) -> None:
+    with pytest.raises((NotSupported, StatementError)):
+        where(text)
+
+
+def test_words_of_other_dialects_are_plain_names() -> None:
+    node = parse('SELECT date, value, "if", key, top, convert, div FROM level AS qualify')
+    assert isinstance(node, syntax.Select)
+    names = [i.expression.name for i in node.items if isinstance(i, syntax.SelectItem)]  # type: ignore[union-attr] # columns
+    assert names == ["date", "value", "if", "key", "top", "convert", "div"]
+    assert node.table == syntax.TableName("level", "qualify", 55)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a DIV b FROM t",
+        "SELECT a MOD b FROM t",
+        "SELECT TOP 5 a FROM t",
+        "SELECT a FROM t QUALIFY b",
+        "SELECT a FROM t PREWHERE b",
+        "SELECT * EXCLUDE (a) FROM t",
+        "SELECT a FROM t LIMIT 5, 10",
+        "SELECT a -> b FROM t",
+        "SELECT a.b:c FROM t",
+        "SELECT TRY_CAST(a AS int) FROM t",
+        "SELECT a FROM t WHERE a RLIKE 'x'",
+        "SELECT a FROM t WHERE a && b",
+        "SELECT a FROM t WHERE a == b",
+        "SELECT !a FROM t",
+        "SELECT `a` FROM t",
+        "SELECT [a] FROM t",
+        "SELECT @a FROM t",
+        "SELECT ? FROM t",
+        "SELECT :a FROM t",
+        "SELECT {{ a }} FROM t",
+        "FROM t SELECT a",
+        "REPLACE INTO t VALUES (1)",
+        "INSERT OVERWRITE TABLE t VALUES (1)",
+        "INSERT IGNORE INTO t VALUES (1)",
+        "INSERT INTO t SET a = 1",
+        "UPDATE t SET a = 1 ORDER BY a LIMIT 1",
+        "DELETE t WHERE a = 1",
+        "CREATE OR REPLACE TABLE t (a int)",
+        "CREATE TABLE t (a int) ENGINE = x",
+        "CREATE TABLE t (a int) shard_key = 'a'",
+        "CREATE TABLE t (a int AUTO_INCREMENT)",
+        "CREATE TABLE t (a int COMMENT 'x')",
+        "CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY)",
+        "CREATE TABLE t (a int COLLATE x)",
+        "CREATE TABLE t (LIKE u)",
+        "CREATE TABLE t PARTITION OF u",
+    ],
+)
+def test_other_dialects_are_not_spoken(sql: str) -> None:
+    with pytest.raises((NotSupported, StatementError)) as error:
+        parse(sql)
+    assert error.value.sqlstate in ("0A000", "42601")
