@@ -19,6 +19,11 @@ loop); between rounds a small capped pause with jitter. A node that cannot be re
 suspect: requests do not wait for it, a status request of its own tries it in the background
 (dialing a partitioned node takes a second, an election less than half of one). The first
 answer of a new leader wakes all that pause.
+
+A leader that falls silent (cut off, or its process stopped) does not say so, and its
+connection is given up only after 1.5 s. So while an answer is overdue the other replicas are
+asked for their status; one that leads in a newer term gets another copy of what is overdue.
+Then two copies are under way: the first answer counts, and the doubt is there.
 """
 
 from __future__ import annotations
@@ -60,7 +65,14 @@ PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
 
 KNOCK_TIMEOUT_S: Final = 1.0
-"""How long a suspect node may take to answer the status request that tries it."""
+"""How long a node may take to answer a status request: one at a time is under way to each."""
+
+OVERDUE_S: Final = 0.3
+"""An answer that has not come by then makes the router ask who leads: well above a commit on a
+busy machine, well below an election."""
+
+WATCH_S: Final = 0.1
+"""How often overdue answers are looked for while any are awaited."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +104,14 @@ class _Contact:
 class _Group:
     """Who replicates a group, who is believed to lead it, and which calls pause for a leader."""
 
-    __slots__ = ("contacts", "leader", "name", "pausing", "trouble")
+    __slots__ = ("awaited", "contacts", "leader", "name", "pausing", "term", "trouble")
 
     def __init__(self, name: str, contacts: tuple[_Contact, ...]) -> None:
         self.name = name
         self.contacts = contacts
         self.leader: _Contact | None = contacts[0]
+        self.term = 0  # the newest in which some node said that it leads
+        self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
         self.trouble = ""
 
@@ -105,17 +119,32 @@ class _Group:
 class _Call:
     """One request until its answer."""
 
-    __slots__ = ("asked", "body", "contact", "done", "doubt", "group", "rounds", "until")
+    __slots__ = (
+        "asked",
+        "body",
+        "contact",
+        "copies",
+        "done",
+        "doubt",
+        "ended",
+        "group",
+        "rounds",
+        "sent_at",
+        "until",
+    )
 
     def __init__(self, group: _Group, body: RequestBody, until: float, done: Delivered) -> None:
         self.group = group
         self.body = body
         self.until = until
         self.done = done
-        self.contact = group.contacts[0]  # whom the last copy was sent to
+        self.contact = group.contacts[0]  # whom the last copy was sent to ...
+        self.sent_at = 0.0  # ... and when
+        self.copies = 0
         self.asked: list[_Contact] = []  # in this round
         self.rounds = 0
         self.doubt = False  # an earlier copy may still take effect
+        self.ended = False
 
 
 class Delivery:
@@ -128,6 +157,7 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
         self._closed = False
+        self._watch: asyncio.TimerHandle | None = None
         self._contacts = {
             node.name: _Contact(
                 node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
@@ -145,10 +175,9 @@ class Delivery:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
         call = _Call(self._groups[group], body, until, done)
         leader = call.group.leader
-        left = until - self._loop.time()
-        if leader is not None and not leader.suspect and left > 0 and not self._closed:
-            call.contact = leader
-            leader.client.request(group, body, timeout_s=left, done=partial(self._answered, call))
+        now = self._loop.time()
+        if leader is not None and not leader.suspect and now < until and not self._closed:
+            self._send_copy(call, leader, now)
         else:
             self._pause(call, 0.0)
 
@@ -177,6 +206,8 @@ class Delivery:
     async def close(self) -> None:
         """End every call with GaveUp and close the connections."""
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         for group in self._groups.values():
             for call, handle in list(group.pausing.items()):
                 handle.cancel()
@@ -189,16 +220,13 @@ class Delivery:
         """Send a copy to the best replica not asked in this round; pause if there is none."""
         group = call.group
         group.pausing.pop(call, None)
-        left = call.until - self._loop.time()
+        now = self._loop.time()
         if self._closed:
-            call.done(GaveUp("the router was closed"), call.doubt)
-        elif left <= 0:
-            call.done(GaveUp(group.trouble or "the time was over"), call.doubt)
+            self._end(call, GaveUp("the router was closed"))
+        elif now >= call.until:
+            self._end(call, GaveUp(group.trouble or "the time was over"))
         elif (contact := self._pick(call)) is not None:
-            call.contact = contact
-            contact.client.request(
-                group.name, call.body, timeout_s=left, done=partial(self._answered, call)
-            )
+            self._send_copy(call, contact, now)
         else:
             call.asked.clear()
             longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
@@ -206,7 +234,30 @@ class Delivery:
             for contact in group.contacts:
                 if contact.suspect:
                     self._knock(contact)
-            self._pause(call, min(left, longest * self._rng.uniform(0.5, 1.0)))
+            pause = longest * self._rng.uniform(0.5, 1.0)
+            self._pause(call, min(call.until - now, pause))
+
+    def _send_copy(self, call: _Call, contact: _Contact, now: float) -> None:
+        group = call.group
+        call.contact = contact
+        call.sent_at = now
+        call.copies += 1
+        group.awaited.pop(call, None)
+        group.awaited[call] = None
+        contact.client.request(
+            group.name,
+            call.body,
+            timeout_s=call.until - now,
+            done=partial(self._answered, call, contact, call.copies),
+        )
+        if self._watch is None:
+            self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
+
+    @staticmethod
+    def _end(call: _Call, answer: Answer) -> None:
+        call.group.awaited.pop(call, None)
+        call.ended = True
+        call.done(answer, call.doubt)
 
     @staticmethod
     def _pick(call: _Call) -> _Contact | None:
@@ -221,14 +272,17 @@ class Delivery:
     def _pause(self, call: _Call, seconds: float) -> None:
         call.group.pausing[call] = self._loop.call_later(seconds, self._try, call)
 
-    def _answered(self, call: _Call, outcome: ClientOutcome) -> None:
+    def _answered(self, call: _Call, contact: _Contact, copy: int, outcome: ClientOutcome) -> None:
+        if call.ended:  # another copy was answered first
+            return
         if type(outcome) in _FINAL:
-            group = call.group
-            if group.leader is not call.contact:
-                self._found(group, call.contact)
-            call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
-        else:
+            if call.group.leader is not contact:
+                self._found(call.group, contact)
+            self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
+        elif copy == call.copies:
+            call.group.awaited.pop(call)
             self._not_taken(call, outcome)
+        # Else a newer copy is under way, and the doubt that this one left is known.
 
     def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
         group, contact = call.group, call.contact
@@ -267,21 +321,56 @@ class Delivery:
                 )
         self._try(call)
 
+    # ------------------------------------------------------------------ who leads
+
     def _found(self, group: _Group, leader: _Contact) -> None:
-        """Somebody answers as a leader does: let those that pause go to it at once."""
+        """A node answers as a leader does, or says it is one: those that pause, and those whose
+        answers are overdue elsewhere, go to it at once."""
         group.leader = leader
         for call, handle in group.pausing.items():
             handle.cancel()
             call.asked.clear()
             group.pausing[call] = self._loop.call_soon(self._try, call)
+        now = self._loop.time()
+        for call in list(group.awaited):
+            if now - call.sent_at < OVERDUE_S:
+                break
+            if call.contact is not leader and now < call.until:
+                call.doubt = True
+                self._send_copy(call, leader, now)
+
+    def _look_for_overdue(self) -> None:
+        self._watch = None
+        now = self._loop.time()
+        for group in self._groups.values():
+            oldest = next(iter(group.awaited), None)
+            if oldest is None:
+                continue
+            if self._watch is None:
+                self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
+            if now - oldest.sent_at >= OVERDUE_S:
+                for contact in group.contacts:
+                    if contact is not oldest.contact and not contact.suspect:
+                        self._knock(contact)
 
     def _knock(self, contact: _Contact) -> None:
+        """Ask a node for its status: whether it can be reached, and what it leads."""
         if contact.knocking:
             return
         contact.knocking = True
+        contact.client.request(
+            "", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=partial(self._knocked, contact)
+        )
 
-        def answered(_outcome: ClientOutcome) -> None:
-            contact.knocking = False
-            contact.suspect = not contact.client.connected
-
-        contact.client.request("", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=answered)
+    def _knocked(self, contact: _Contact, outcome: ClientOutcome) -> None:
+        contact.knocking = False
+        contact.suspect = not contact.client.connected
+        if not isinstance(outcome, Status) or self._closed:
+            return
+        for replica in outcome.replicas:
+            group = self._groups.get(replica.group)
+            if group is not None and replica.role == "leader" and replica.term > group.term:
+                # A leader that was cut off says so too, but in an older term.
+                group.term = replica.term
+                if group.leader is not contact:
+                    self._found(group, contact)

@@ -20,6 +20,7 @@ from nodes.protocol import (
     Opened,
     OpenSession,
     PeerBatch,
+    ReplicaStatus,
     Request,
     RequestBody,
     ResponseBody,
@@ -91,6 +92,7 @@ class ScriptedNode:
         self.held: list[Callable[[ResponseBody], None]] = []
         self.arrived = asyncio.Event()
         self.sessions = 0
+        self.leads: dict[str, int] = {}  # group -> term, as its status says
         self._server = Server(node=name, cluster_id="test", peers=(), handler=self)
         self.address: Address
 
@@ -108,7 +110,11 @@ class ScriptedNode:
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         body = _bodies.decode(request.body)
         if isinstance(body, GetStatus):
-            answer(Status(self.name, 1, ()))
+            replicas = (
+                ReplicaStatus(group, 1, "leader", self.name, term, 1, 1, 1)
+                for group, term in self.leads.items()
+            )
+            answer(Status(self.name, 1, tuple(replicas)))
             return
         self.got.append(body)
         assert self.script is not None

@@ -27,6 +27,7 @@ from nodes.protocol import (
     UnknownSession,
     Write,
 )
+from shardrouter.delivery import OVERDUE_S
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -121,6 +122,67 @@ def test_a_node_without_the_group_or_out_of_reach_is_passed_over() -> None:
             n2.plays(NoSuchGroup())
             n3.plays(DONE)
             assert await read(shards) == DONE
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- a silent leader
+
+
+@pytest.mark.parametrize("late", [DONE, NotLeader("n2"), STALE])
+def test_what_a_silent_leader_owes_is_asked_of_the_new_one(late: Done | NotLeader | Stale) -> None:
+    """Not after 1.5 s, when its connection is given up, but as soon as there is a new leader;
+    what the old one then says comes too late."""
+
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            n1.plays(Hold)
+            n2.plays(DONE)
+            n3.plays(NotLeader("n1"))
+            work = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            n2.leads["shard-1"] = 5
+            advance(OVERDUE_S)
+            assert await work == DONE
+            assert n2.of(Write) == n1.of(Write)
+            n1.held[0](late)
+            assert await write(shards) == DONE
+            assert shards.leader("shard-1") == "n2"
+
+    run(scenario())
+
+
+def test_a_refusal_by_the_new_leader_leaves_the_copy_at_the_silent_one_in_doubt() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(Hold)
+            n2.plays(STALE, Aborted())
+            work = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            n2.leads["shard-1"] = 5
+            advance(OVERDUE_S)
+            assert await work == STALE
+            assert len(n2.of(Fence)) == 1
+
+    run(scenario())
+
+
+def test_a_deposed_leader_that_still_believes_is_not_followed() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(Hold)
+            n2.plays(Hold)
+            n2.leads["shard-1"] = 5
+            work = asyncio.create_task(read(shards))
+            await n1.until_got(1)
+            advance(OVERDUE_S)
+            await n2.until_got(1)
+            n1.leads["shard-1"] = 4
+            advance(OVERDUE_S)
+            n2.held[0](DONE)
+            assert await work == DONE
+            assert len(n1.got) == 1
+            assert shards.leader("shard-1") == "n2"
 
     run(scenario())
 
