@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -27,15 +29,15 @@ from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher, History
 from jepsen_like.faults.fault import Fault, Site, total_seconds
 from jepsen_like.faults.targets import TargetError
+from jepsen_like.judge import judge, write_files
 from jepsen_like.load import arrivals, final_reads
-from jepsen_like.result import FaultRecord
+from jepsen_like.recording import Recording
+from jepsen_like.result import FaultRecord, RunResult
 from jepsen_like.spec import Test
 
-__all__ = ["HarnessError", "Interrupted", "Recording", "record", "run_async"]
+__all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
 
 T = TypeVar("T")
-
-BACKEND: Final = "proxy"
 
 EXTRA_CALLS_S: Final = 20.0
 """Keys are made for this much more load than planned: restarts and checks take their time."""
@@ -61,21 +63,6 @@ class Interrupted(Exception):
         self.number = number
 
 
-@dataclass(frozen=True)
-class Recording:
-    """A run before it is judged."""
-
-    test: Test
-    seed: int
-    started_at: str
-    duration_ns: int
-    history: History
-    faults: tuple[FaultRecord, ...]
-    leaders: Mapping[str, str]  # when the load began
-    groups: Mapping[int, str]  # of the keys that were used
-    unread: tuple[tuple[int, str], ...]  # (key, host) that could not be read at the end
-
-
 @dataclass
 class Progress:
     """Lines about what happens, each with the time; `tick` at most once a second."""
@@ -85,6 +72,48 @@ class Progress:
 
     def say(self, text: str) -> None:
         self.write(f"{self.clock.now_ns() / 1e9:6.1f} s  {text}")
+
+
+def run(
+    test: Test,
+    *,
+    out: Path,
+    seed: int | None = None,
+    command: str = "",
+    keep: bool = False,
+    write: Callable[[str], None] = lambda _: None,
+) -> RunResult:
+    """Run the test, judge it, and write OUT/history.jsonl, results.json and report.html.
+
+    `command` is the command line that runs it again, for the report; `keep` leaves the
+    database's files in OUT. Logs of the processes are in OUT/logs. Raises HarnessError, or
+    Interrupted, with nothing left running.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
+    except OSError as exc:
+        raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
+    try:
+        recording = run_async(record(test, directory=directory, seed=seed, write=write))
+    finally:
+        _keep_logs(directory, out / "logs")
+        if not keep:
+            shutil.rmtree(directory)
+    write("judging")
+    result = judge(recording, command=command)
+    try:
+        write_files(result, out)
+    except OSError as exc:
+        raise HarnessError(f"the results cannot be written: {exc}.") from exc
+    return result
+
+
+def _keep_logs(directory: Path, logs: Path) -> None:
+    """What the processes said, each file named after where it was."""
+    for log in directory.rglob("*.log"):
+        logs.mkdir(exist_ok=True)
+        shutil.copyfile(log, logs / "-".join(log.relative_to(directory).parts))
 
 
 async def record(

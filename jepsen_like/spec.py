@@ -12,6 +12,7 @@
             faults.healthy("4s"),
             faults.partition(faults.isolate(leader_of("shard-1")), hold="10s", rest="5s"),
         ],
+        checks=[checks.linearizable(), checks.availability(), checks.recovery()],
         seed=42,
     )
 
@@ -23,10 +24,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
+from jepsen_like.checks.values import Check, availability, linearizable, recovery
 from jepsen_like.faults.fault import Fault, draw
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.load import OpenLoop
@@ -49,7 +51,8 @@ class Test:
     db: Database
     workloads: Sequence[Workload]
     load: OpenLoop
-    faults: Sequence[Fault] = field(default_factory=tuple)
+    faults: Sequence[Fault] = ()
+    checks: Sequence[Check] = (linearizable(), availability(), recovery())
     seed: int = 1
 
     def __post_init__(self) -> None:

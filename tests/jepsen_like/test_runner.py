@@ -12,7 +12,8 @@ from jepsen_like import faults, load, workloads
 from jepsen_like.checks.linearizable import check
 from jepsen_like.faults.targets import leader_of
 from jepsen_like.history import Operation
-from jepsen_like.runner import HarnessError, Recording, record
+from jepsen_like.recording import Recording
+from jepsen_like.runner import HarnessError, record
 from jepsen_like.spec import Test
 from tests.jepsen_like.register_db import GROUP, RegisterDb
 

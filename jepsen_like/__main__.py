@@ -1,0 +1,165 @@
+"""The command line `jepsen-like`.
+
+Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from jepsen_like.spec import Test
+
+__all__ = ["main"]
+
+EXIT_HARNESS: Final = 3
+EXIT_USAGE: Final = 64
+RUNS: Final = Path("jepsen-runs")
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Begin with `jepsen-like demo`.",
+)
+@click.version_option(package_name="shardrouter", prog_name="jepsen-like")
+def cli() -> None:
+    """Run a database, break its world, record what clients saw, and judge it.
+
+    Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage.
+    """
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    options = [
+        click.option("--seed", type=int, help="Plans the load and draws the faults."),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Where the history, the results and the report go.  "
+            "[default: jepsen-runs/NAME-TIME]",
+        ),
+        click.option("--keep", is_flag=True, help="Keep the database's files, in OUT."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@run_options
+@click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
+def demo(seed: int | None, out: Path | None, keep: bool, quick: bool) -> None:
+    """Boot this project's database, cut off a leader, kill a leader, judge what clients saw.
+
+    \b
+      jepsen-like demo
+      jepsen-like demo --seed 7 --out /tmp/demo
+    """
+    from jepsen_like.demo import demo_test
+
+    words = ["demo", "--quick"] if quick else ["demo"]
+    carry_out(demo_test(1, quick=quick), words, seed, out, keep)
+
+
+@cli.command()
+@click.argument("where", metavar="FILE[:NAME]")
+@run_options
+def run(where: str, seed: int | None, out: Path | None, keep: bool) -> None:
+    """Run the test that a Python FILE names NAME (default: test).
+
+    \b
+      jepsen-like run examples/partition_test.py
+      jepsen-like run tests.py:isolate --seed 7
+    """
+    carry_out(load_test(where), ["run", where], seed, out, keep)
+
+
+def load_test(where: str) -> Test:
+    """The Test that FILE:NAME names. Raises UsageError with a sentence."""
+    from jepsen_like.spec import SpecError, Test
+
+    path_text, _, name = where.partition(":")
+    path, name = Path(path_text), name or "test"
+    if not path.is_file():
+        raise click.UsageError(f"there is no file {path}.")
+    spec = importlib.util.spec_from_file_location(f"jepsen_like_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise click.UsageError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses of the file look their module up
+    try:
+        spec.loader.exec_module(module)
+    except SpecError as exc:
+        raise click.UsageError(f"{path}: {exc}") from exc
+    except Exception as exc:  # the file is the user's: whatever it raises is theirs to mend
+        raise click.UsageError(f"{path}: {type(exc).__name__}: {exc}") from exc
+    test = getattr(module, name, None)
+    if not isinstance(test, Test):
+        named = sorted(key for key, value in vars(module).items() if isinstance(value, Test))
+        raise click.UsageError(
+            f"{path} has no test named {name}; it has {', '.join(named) or 'none'}."
+        )
+    return test
+
+
+def carry_out(test: Test, words: list[str], seed: int | None, out: Path | None, keep: bool) -> None:
+    """Run, print the card, and end with the exit code of the verdict."""
+    from rich.console import Console
+
+    from jepsen_like.report.card import render
+    from jepsen_like.result import EXIT_CODES
+    from jepsen_like.runner import run as run_test
+
+    seed = test.seed if seed is None else seed
+    out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    result = run_test(
+        test,
+        out=out,
+        seed=seed,
+        keep=keep,
+        command=shlex.join(["jepsen-like", *words, "--seed", str(seed)]),
+        write=lambda line: click.echo(line, err=True),
+    )
+    render(
+        result,
+        Console(highlight=False),
+        report=out / "report.html",
+        history=out / "history.jsonl",
+    )
+    sys.exit(EXIT_CODES[result.validity])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: click, with this program's exit codes."""
+    from jepsen_like.runner import HarnessError, Interrupted
+
+    try:
+        outcome: Any = cli.main(args=arguments, prog_name="jepsen-like", standalone_mode=False)
+    except click.UsageError as exc:
+        exc.show()
+        sys.exit(EXIT_USAGE)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Interrupted as exc:
+        click.echo(f"{exc}; everything is stopped", err=True)
+        sys.exit(128 + exc.number)
+    except (HarnessError, click.ClickException, OSError) as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(EXIT_HARNESS)
+    except Exception:  # a fault of the harness must not end with the exit code of `invalid`
+        traceback.print_exc()
+        sys.exit(EXIT_HARNESS)
+    sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""From a recording to a result: every check's verdict, the figures, and the files.
+
+Judging reads a finished recording only; it can be repeated, and takes no part in the run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from jepsen_like.checks.values import Evidence, Findings
+from jepsen_like.history import write_jsonl
+from jepsen_like.recording import Recording
+from jepsen_like.report.html import write as write_report
+from jepsen_like.result import RunResult, Verdict
+from jepsen_like.spec import Test
+
+__all__ = ["judge", "write_files"]
+
+BACKEND: Final = "proxy"
+
+RESULTS_FORMAT: Final = 1
+"""Raised whenever a field of results.json changes meaning."""
+
+
+def judge(recording: Recording, *, command: str) -> RunResult:
+    test = recording.test
+    evidence = Evidence(
+        operations=tuple(recording.history.operations),
+        unserved=tuple(recording.history.unserved),
+        faults=recording.faults,
+        groups=recording.groups,
+        model=test.workload.model(),
+    )
+    findings = [check.judge(evidence) for check in test.checks]
+    findings.append(Findings(verdicts=(_progress(recording),)))
+    return RunResult(
+        name=test.name,
+        seed=recording.seed,
+        backend=BACKEND,
+        command=command,
+        started_at=recording.started_at,
+        duration_ns=recording.duration_ns,
+        versions=test.db.versions(),
+        topology={
+            **test.db.describe(),
+            "hosts": list(test.db.hosts),
+            "leaders": dict(recording.leaders),
+            "groups_of_keys": {str(key): group for key, group in recording.groups.items()},
+        },
+        operations=evidence.operations,
+        faults=evidence.faults,
+        availability=tuple(row for finding in findings for row in finding.availability),
+        failovers=tuple(row for finding in findings for row in finding.failovers),
+        verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
+        notes=(_load_in_words(test),),
+        unserved=evidence.unserved,
+    )
+
+
+def _load_in_words(test: Test) -> str:
+    load = test.load
+    return (
+        f"{load.rate:g} calls/s over {len(test.db.hosts)} hosts, "
+        f"deadline {load.deadline_s * 1000:g} ms, {load.clients} clients per host"
+    )
+
+
+def _progress(recording: Recording) -> Verdict:
+    """After the heal every key must be readable on every host: a database that stays silent
+    for ever keeps every promise of a safety check."""
+    unread = recording.unread
+    pairs = len(recording.groups) * len(recording.test.db.hosts)
+    if not unread:
+        reason = f"all {len(recording.groups)} keys were read on every host after the heal"
+        return Verdict("final reads", "valid", reason, pairs)
+    key, host = unread[0]
+    reason = (
+        f"{len(unread)} of {pairs} final reads never came back, the first of key {key} on {host}"
+    )
+    return Verdict("final reads", "unknown", reason, pairs - len(unread))
+
+
+def write_files(result: RunResult, out: Path) -> None:
+    """OUT/history.jsonl, OUT/results.json and OUT/report.html."""
+    write_jsonl(out / "history.jsonl", result.operations)
+    (out / "results.json").write_text(json.dumps(as_json(result), indent=1), encoding="utf-8")
+    write_report(result, out / "report.html")
+
+
+def as_json(result: RunResult) -> dict[str, Any]:
+    """The result for machines; its operations are in history.jsonl."""
+    fields = asdict(result)
+    del fields["operations"]
+    return {
+        "format": RESULTS_FORMAT,
+        "validity": result.validity,
+        "operations": len(result.operations),
+        **fields,
+    }

@@ -1,0 +1,27 @@
+"""A run before it is judged: everything that was seen, and nothing that was concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jepsen_like.dispatch import History
+from jepsen_like.result import FaultRecord
+from jepsen_like.spec import Test
+
+__all__ = ["Recording"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Times are nanoseconds from when the database was loaded and its clients connect."""
+
+    test: Test
+    seed: int
+    started_at: str
+    duration_ns: int
+    history: History
+    faults: tuple[FaultRecord, ...]
+    leaders: Mapping[str, str]  # when the load began
+    groups: Mapping[int, str]  # of the keys that were used
+    unread: tuple[tuple[int, str], ...]  # (key, host) that could not be read at the end

@@ -1,0 +1,106 @@
+"""The command line: tests are found by file and name, and errors are one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jepsen_like import Test
+from jepsen_like.__main__ import load_test, main
+
+SPEC = """
+from jepsen_like import Test, faults, leader_of, load, workloads
+from tests.jepsen_like.register_db import RegisterDb
+
+def make(name, **more):
+    return Test(name=name, db=RegisterDb(), workloads=[workloads.register(keys=4)],
+                load=load.open_loop(rate=100, deadline="250ms", clients=5), **more)
+
+test = make("plain", faults=[faults.healthy("200ms")], seed=9)
+stale = make("stale")
+"""
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.py"
+    path.write_text(SPEC)
+    return path
+
+
+def exit_code(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_a_test_is_found_by_file_and_name(spec: Path) -> None:
+    assert load_test(str(spec)).name == "plain"
+    found = load_test(f"{spec}:stale")
+    assert isinstance(found, Test)
+    assert found.name == "stale"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "missing.py"], "there is no file missing.py"),
+        (["run", "SPEC:nothing"], "no test named nothing; it has stale, test"),
+        (["demo", "--sead", "1"], "No such option"),
+        (["frobnicate"], "No such command"),
+        (["demo", "--seed", "x"], "not a valid integer"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_exit_code_64(
+    spec: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [word.replace("SPEC", str(spec)) for word in arguments]
+    assert exit_code(*arguments) == 64
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("make('a/b')", "'a/b' is not a name"),
+        ("make('x', faults=[faults.kill(faults.host('n7'))])", "there is no host n7"),
+        ("make('x', faults=[faults.healthy('soon')])", "'soon' is not a duration"),
+        ("undefined", "NameError"),
+    ],
+)
+def test_a_test_that_does_not_fit_together_is_wrong_usage(
+    spec: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(f"{SPEC}\ntest = {text}\n")
+    assert exit_code("run", str(spec)) == 64
+    assert sentence in capsys.readouterr().err
+
+
+def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("--help") == 0
+    text = capsys.readouterr().out
+    assert "demo" in text
+    assert "run" in text
+
+
+@pytest.mark.slow
+def test_run_writes_its_files_and_ends_with_the_verdict(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert exit_code("run", str(spec), "--out", str(out)) == 0
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["history.jsonl", "logs", "report.html", "results.json"]
+    assert "valid" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_out_that_cannot_be_used_is_exit_code_3(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert exit_code("run", str(spec), "--out", str(file / "out")) == 3
+    assert "cannot be used" in capsys.readouterr().err
