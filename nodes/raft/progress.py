@@ -81,11 +81,12 @@ class Progress:
     def rejects_what_was_sent(self, rejected_index: int) -> bool:
         """Whether a rejection of a request after `rejected_index` still means something.
 
-        A delayed one does not: below `match` the logs are known to agree, and a probe is
-        answered by its own rejection only.
+        A delayed one does not: up to `match` the logs are known to agree, and a probe is
+        answered by its own rejection only. A peer that rejects `match` itself has lost what
+        it acknowledged; it is asked again with the next heartbeat, not at once and for ever.
         """
-        if self.probing:
-            return rejected_index == self.next - 1
+        if self.probing and rejected_index != self.next - 1:
+            return False
         return self.match < rejected_index < self.next
 
     def probe(self, next_index: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nodes.raft.core import RaftCore, Ready, Role
 from nodes.raft.log import RaftLog
@@ -40,8 +40,8 @@ class Group:
     def __init__(
         self,
         count: int,
-        logs: dict[int, Sequence[int]] | None = None,
-        terms: dict[int, int] | None = None,
+        logs: Mapping[int, Sequence[int]] | None = None,
+        terms: Mapping[int, int] | None = None,
     ) -> None:
         self.disks = {number: Disk() for number in range(1, count + 1)}
         self.cores: dict[int, RaftCore] = {}
