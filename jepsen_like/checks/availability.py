@@ -21,6 +21,7 @@ __all__ = [
     "GroupOf",
     "availability",
     "failover",
+    "class_order",
     "side_name",
     "serving_side",
 ]
@@ -28,7 +29,7 @@ __all__ = [
 MEASURED_MIN: Final = 100
 ALL: Final = "all"  # the class of all operations together
 
-_ORDER: Final = {"read": 0, "write": 1, "cas": 2}  # any other class follows by name, ALL is last
+_ORDER: Final = {"read": 0, "write": 1, "cas": 2}  # any other class follows by name
 
 GroupOf: TypeAlias = Mapping[int, str] | Mapping[str, str] | Callable[[int | str], str | None]
 """The group (shard) that holds a key."""
@@ -42,7 +43,7 @@ def availability(
     """A row per partition, side and operation class, each side ending with its row for ALL."""
     history, arrivals = list(operations), list(unserved)
     classes = {o.f for o in history} | {u.f for u in arrivals}
-    ordered = [*sorted(classes, key=lambda f: (_ORDER.get(f, len(_ORDER)), f)), ALL]
+    ordered = [*sorted(classes, key=class_order), ALL]
     rows = []
     for fault in faults:
         for side in fault.sides:
@@ -55,6 +56,11 @@ def availability(
                 for f in ordered
             ]
     return tuple(rows)
+
+
+def class_order(f: str) -> tuple[int, str]:
+    """The order in which classes of operations are listed."""
+    return _ORDER.get(f, len(_ORDER)), f
 
 
 def _count(

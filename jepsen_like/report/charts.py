@@ -171,8 +171,10 @@ def around(
     result: RunResult,
     start: float,
     end: float,
-    what: str,
+    *,
+    name: str,
     wanted: Callable[[Operation], bool] = lambda _: True,
+    target: str = "",
     moments: Sequence[tuple[float, str]] = (),
 ) -> Chart:
     """Operations in flight between two times (seconds), a row of lanes per node."""
@@ -188,15 +190,14 @@ def around(
         used = max(lane for n, lane in lanes.values() if n == node) + 1
         rows.append((node, min(used, LANES_MAX)))
     height = sum(count * LANE + 12 for _, count in rows) + 62
-    plot = Plot(
-        f"Operations {what}", (start, end), height=height, bands=bands_between(result, start, end)
-    )
+    plot = Plot(name, (start, end), height=height, bands=bands_between(result, start, end))
     plot.x_axis()
     tops = {}
     y = plot.top + 6.0
     for node, count in rows:
         tops[node] = y
-        plot.parts.append(text(plot.left - 8, y + count * LANE / 2 + 4, node, "t", "end"))
+        label, css = (f"{node} (target)", "t strong") if node == target else (node, "t")
+        plot.parts.append(text(plot.left - 8, y + count * LANE / 2 + 4, label, css, "end"))
         y += count * LANE + 12
     drawn = 0
     for operation in kept:
@@ -215,7 +216,8 @@ def around(
         note += f"; {len(inside) - len(chosen)} on other keys are left out"
     if len(chosen) > drawn:
         note += f"; {len(chosen) - drawn} more would not fit"
-    return Chart(plot.svg(), _outcome_legend(), f"{note}.")
+    dashed = "".join(f" Dashed line: {label}." for _, label in moments)
+    return Chart(plot.svg(), _outcome_legend(), f"{note}.{dashed}")
 
 
 def bands_between(result: RunResult, start: float, end: float) -> list[Band]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from jepsen_like.checks.availability import ALL
+from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
 from jepsen_like.report import charts, words
 from jepsen_like.result import FaultRecord, RunResult, SideAvailability
@@ -134,7 +134,7 @@ def _fault(result: RunResult, fault: FaultRecord, index: int) -> dict[str, Any]:
     if index < FAULTS_DRAWN_MAX:
         groups = [failover.group for failover in failovers]
         wanted = _on_groups(result, groups)
-        where = f" of {', '.join(groups)}" if wanted is not None else ""
+        what = f"Operations on {', '.join(groups)}" if wanted is not None else "Operations"
         took = max((failover.first_ok_ns or 0 for failover in failovers), default=0) / 1e9
         after = min(max(AFTER_S, took + BEFORE_S), AFTER_MAX_S)
         start, end = fault.start_ns / 1e9, fault.end_ns / 1e9
@@ -144,11 +144,18 @@ def _fault(result: RunResult, fault: FaultRecord, index: int) -> dict[str, Any]:
             if failover.first_ok_ns is not None
         ]
         for at, name, moments in (
-            (start, f"around the start of {fault.name}{where}", first_ok),
-            (end, f"around the end of {fault.name}{where}", []),
+            (start, f"{what} around the start of the fault", first_ok),
+            (end, f"{what} around its end", []),
         ):
             window = (at - BEFORE_S, at + (after if at == start else AFTER_S))
-            chart = charts.around(result, *window, name, wanted or (lambda _: True), moments)
+            chart = charts.around(
+                result,
+                *window,
+                name=name,
+                wanted=wanted or (lambda _: True),
+                target=fault.target,
+                moments=moments,
+            )
             timelines.append((name, _drawn(chart)))
     return {
         "record": fault,
@@ -175,7 +182,7 @@ def _latencies(operations: Sequence[Operation]) -> list[tuple[str, list[str]]]:
             took = operation.returned_ns - operation.scheduled_ns
             by_class.setdefault(operation.f, []).append(took)
     rows = []
-    for f, times in sorted(by_class.items()):
+    for f, times in sorted(by_class.items(), key=lambda item: class_order(item[0])):
         times.sort()
         quantiles = [times[min(len(times) - 1, int(q * len(times)))] for q in (0.5, 0.95, 0.99)]
         cells = [words.duration(time) for time in (*quantiles, times[-1])]
@@ -193,7 +200,9 @@ def _outcomes(result: RunResult) -> list[tuple[str, str, list[str]]]:
     columns = ("ok", "fail", "info", "unserved")
     return [
         (node, f, [words.count(counter[column]) for column in columns])
-        for (node, f), counter in sorted(counts.items())
+        for (node, f), counter in sorted(
+            counts.items(), key=lambda item: (item[0][0], class_order(item[0][1]))
+        )
     ]
 
 
@@ -218,7 +227,7 @@ def _not_measured(result: RunResult) -> list[str]:
     """What a reader might take for measured, and is not."""
     thin = [row for row in result.availability if not row.measured]
     lines = [
-        f"Yield of {row.f} on the {row.side} during {row.fault}: {row.invoked} operations are few."
+        f"Yield of {row.f} on the {row.side} during {row.fault}: {row.invoked} operations only."
         for row in thin
     ]
     if not result.availability:

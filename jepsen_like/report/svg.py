@@ -15,7 +15,7 @@ from typing import Final
 __all__ = ["WIDTH", "Band", "Plot", "nice_step", "text"]
 
 WIDTH: Final = 960
-LEFT: Final = 64
+LEFT: Final = 78
 RIGHT: Final = 14
 BOTTOM: Final = 40
 LABEL_ROW: Final = 16

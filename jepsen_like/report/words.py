@@ -13,6 +13,7 @@ from jepsen_like.result import Failover, FaultRecord, RunResult, SideAvailabilit
 __all__ = [
     "headline",
     "fault_state",
+    "left_out",
     "percent",
     "yield_text",
     "seconds",
@@ -50,6 +51,13 @@ def headline(result: RunResult) -> str:
 def offending(result: RunResult) -> Verdict | None:
     """The verdict whose operations are to be shown, if any check found some."""
     return next((v for v in result.verdicts if v.validity == "invalid" and v.offending), None)
+
+
+def left_out(verdict: Verdict) -> str:
+    """What the check did not judge: "left out: 217 failed"; "" if nothing."""
+    numbers = verdict.details.get("left_out") or {}
+    parts = [f"{count(number)} {what}" for what, number in numbers.items() if number]
+    return f"left out: {', '.join(parts)}" if parts else ""
 
 
 def fault_state(fault: FaultRecord) -> str:
