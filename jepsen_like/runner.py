@@ -175,6 +175,7 @@ class _Run:
     async def carry_out(self, schedule: Sequence[Fault], keys: Sequence[int]) -> Recording:
         test = self.test
         leaders = dict(await self.db.leaders())
+        groups = await self.db.groups_of(keys)  # now, while everything answers
         async with Dispatcher(
             self._connect,
             hosts=test.db.hosts,
@@ -192,7 +193,6 @@ class _Run:
             asked = {operation.key for operation in self.history.operations}
             used = [key for key in keys if key in asked]
             unread = await self._final_reads(dispatcher, used)
-        groups = dict(await self.db.groups_of(used))
         return Recording(
             test=test,
             seed=self.seed,
@@ -201,7 +201,7 @@ class _Run:
             history=self.history,
             faults=faults,
             leaders=leaders,
-            groups=groups,
+            groups={key: groups[key] for key in used},
             unread=unread,
         )
 

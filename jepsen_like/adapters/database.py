@@ -37,7 +37,7 @@ class RunningDatabase(Protocol):
         """Host that leads each group, by its own word; groups without a leader are left out."""
 
     async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
-        """The group that holds each key."""
+        """The group that holds each key. Asked before the load begins; raises DatabaseError."""
 
     def pid(self, host: str) -> int:
         """Process id of the host's database process, also while it is dead."""

@@ -221,8 +221,11 @@ class RunningShardRouter:
         return await self._cluster.leaders()
 
     async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
-        async with Router.open(self._direct_file, name="jepsen-like") as router:
-            return {key: (await router.where(self._table, key)).shard for key in keys}
+        try:
+            async with Router.open(self._direct_file, name="jepsen-like") as router:
+                return {key: (await router.where(self._table, key)).shard for key in keys}
+        except RouterError as exc:
+            raise DatabaseError(f"the cluster does not say where keys are: {exc}") from exc
 
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid
