@@ -53,10 +53,13 @@ def advance(seconds: float) -> None:
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
+    bugs: list[dict[str, Any]] = []  # exceptions in callbacks
+
     async def bounded() -> None:
         # Advancing the clock must not end the test: bound its steps by the wall clock.
         loop = asyncio.get_running_loop()
         assert isinstance(loop, AdvancingLoop)
+        loop.set_exception_handler(lambda _loop, context: bugs.append(context))
         task = asyncio.ensure_future(scenario)
         start = loop.time() - loop.ahead_s
         while not task.done():
@@ -67,6 +70,7 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 
     with asyncio.Runner(loop_factory=AdvancingLoop) as runner:
         runner.run(bounded())
+    assert not bugs
 
 
 class Hold:
@@ -92,6 +96,7 @@ class ScriptedNode:
         self.held: list[Callable[[ResponseBody], None]] = []
         self.arrived = asyncio.Event()
         self.sessions = 0
+        self.asked_status = 0
         self.leads: dict[str, int] = {}  # group -> term, as its status says
         self._server = Server(node=name, cluster_id="test", peers=(), handler=self)
         self.address: Address
@@ -115,6 +120,8 @@ class ScriptedNode:
                 for group, term in self.leads.items()
             )
             answer(Status(self.name, 1, tuple(replicas)))
+            self.asked_status += 1
+            self.arrived.set()
             return
         self.got.append(body)
         assert self.script is not None
@@ -132,6 +139,13 @@ class ScriptedNode:
     async def until_got(self, count: int) -> None:
         """Wait until that many requests have arrived."""
         while len(self.got) < count:
+            self.arrived.clear()
+            await self.arrived.wait()
+
+    async def until_asked_status(self) -> None:
+        """Wait until one more status request has arrived."""
+        before = self.asked_status
+        while self.asked_status == before:
             self.arrived.clear()
             await self.arrived.wait()
 

@@ -146,8 +146,33 @@ def test_what_a_silent_leader_owes_is_asked_of_the_new_one(late: Done | NotLeade
             assert await work == DONE
             assert n2.of(Write) == n1.of(Write)
             n1.held[0](late)
+            await shards.statuses(5.0)  # n1's comes after what it held
             assert await write(shards) == DONE
             assert shards.leader("shard-1") == "n2"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("late", [NotLeader(None), Busy("full"), Cut])
+def test_what_becomes_of_an_older_copy_sends_no_more_of_them(late: Reply) -> None:
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            n1.plays(Hold)
+            n2.plays(Hold)
+            n3.plays(NotLeader("n2"))
+            work = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            n2.leads["shard-1"] = 5
+            advance(OVERDUE_S)
+            await n2.until_got(1)
+            if isinstance(late, type):
+                await n1.stop()
+            else:
+                n1.held[0](late)
+            await shards.statuses(5.0)
+            assert (len(n1.of(Write)), len(n2.of(Write)), len(n3.got)) == (1, 1, 0)
+            n2.held[0](DONE)
+            assert await work == DONE
 
     run(scenario())
 
@@ -179,6 +204,8 @@ def test_a_deposed_leader_that_still_believes_is_not_followed() -> None:
             await n2.until_got(1)
             n1.leads["shard-1"] = 4
             advance(OVERDUE_S)
+            await n1.until_asked_status()
+            await shards.statuses(5.0)  # so the answer to the router's question has arrived
             n2.held[0](DONE)
             assert await work == DONE
             assert len(n1.got) == 1
