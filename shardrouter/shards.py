@@ -65,13 +65,14 @@ from nodes.protocol import (
     Write,
 )
 from shardrouter.delivery import Answer, Delivery, GaveUp
-from shardrouter.errors import (
-    DeadlineExceeded,
-    NotSupported,
-    OutcomeUnknown,
-    RouterError,
-    StatementError,
-    Unavailable,
+from shardrouter.errors import RouterError, StatementError, Unavailable
+from shardrouter.verdicts import (
+    Outcome,
+    answer_lost,
+    refused,
+    sql_error,
+    time_over,
+    unknown,
 )
 from shardrouter.window import SeqWindow
 
@@ -86,7 +87,6 @@ FENCE_SHARE: Final = 0.2
 FENCE_S_MAX: Final = 1.0
 """... and the most that is kept: a fence takes one round trip and one commit."""
 
-Outcome: TypeAlias = Done | Stale | RouterError
 Settled: TypeAlias = Callable[[Outcome], None]
 
 
@@ -265,7 +265,7 @@ class Shards:
         now = self._loop.time()
         for write in list(lane.queue):
             if isinstance(answer, SqlFailure):
-                self._drop(write, _error(answer))
+                self._drop(write, sql_error(answer))
             elif self._closed or write.fence_at <= now:
                 self._expire(write)
         self._open(lane)
@@ -286,7 +286,7 @@ class Shards:
     def _too_late(self, group: str) -> RouterError:
         if self._closed:
             return Unavailable("the router was closed", sqlstate="57P01")
-        return _time_over(group, self._delivery.trouble(group))
+        return time_over(group, self._delivery.trouble(group))
 
     def answered(self, write: _Write, answer: Answer, doubt: bool) -> None:
         """The answer to a copy of `write`; the table in the module's docstring."""
@@ -296,26 +296,26 @@ class Shards:
                 if doubt:
                     self._fence(write, answer)
                 else:
-                    self._settle(write, _outcome(answer))
+                    self._settle(write, refused(answer))
             case UnknownSession():
                 if doubt:
-                    self._settle(write, _unknown(group, "its session has expired"))
+                    self._settle(write, unknown(group, "its session has expired"))
                 else:
                     self._renew(write)
             case AnswerNotKept():
-                self._settle(write, _answer_lost(group))
+                self._settle(write, answer_lost(group))
             case GaveUp(reason=reason):
                 if doubt:
                     self._fence(write, answer)
                 else:
                     self._settle(
                         write,
-                        self._too_late(group) if self._closed else _time_over(group, reason),
+                        self._too_late(group) if self._closed else time_over(group, reason),
                     )
             case Aborted():  # only a fence of this very seq can have said so
-                self._settle(write, _time_over(group, "the write was fenced off"))
+                self._settle(write, time_over(group, "the write was fenced off"))
             case _:
-                self._settle(write, _unknown(group, f"the answer was {type(answer).__name__}"))
+                self._settle(write, unknown(group, f"the answer was {type(answer).__name__}"))
 
     def _renew(self, write: _Write) -> None:
         """The session is unknown and no copy of `write` can ever apply: use another session."""
@@ -335,7 +335,7 @@ class Shards:
         session = write.session
         assert session is not None
         if self._closed:
-            self._settle(write, _unknown(write.lane.group, "the router was closed"))
+            self._settle(write, unknown(write.lane.group, "the router was closed"))
             return
         body = Fence(session.id, write.seq, session.window.watermark)
         self._delivery.send(
@@ -350,18 +350,18 @@ class Shards:
             case Done():
                 self._settle(write, answer)
             case SqlFailure():  # the stored outcome: it was applied, and failed
-                self._settle(write, _error(answer))
+                self._settle(write, sql_error(answer))
             case Aborted():  # nothing of it ever applies: what its last copy met is the outcome
                 if isinstance(refusal, GaveUp):
-                    self._settle(write, _time_over(group, f"{refusal.reason}; nothing was applied"))
+                    self._settle(write, time_over(group, f"{refusal.reason}; nothing was applied"))
                 else:
-                    self._settle(write, _outcome(refusal))
+                    self._settle(write, refused(refusal))
             case AnswerNotKept():
-                self._settle(write, _answer_lost(group))
+                self._settle(write, answer_lost(group))
             case GaveUp(reason=reason):
-                self._settle(write, _unknown(group, reason))
+                self._settle(write, unknown(group, reason))
             case _:
-                self._settle(write, _unknown(group, f"the fence met {type(answer).__name__}"))
+                self._settle(write, unknown(group, f"the fence met {type(answer).__name__}"))
 
     def _settle(self, write: _Write, outcome: Outcome) -> None:
         """The end of `write`: no copy of it will be sent again."""
@@ -445,7 +445,7 @@ class _Write:
             self.shards.answered(self, answer, doubt)
 
 
-# --------------------------------------------------------------------------- answers as outcomes
+# --------------------------------------------------------------------------- small steps
 
 
 def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
@@ -453,53 +453,11 @@ def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> N
         case Done() | Stale():
             done(answer)
         case SqlFailure():
-            done(_error(answer))
+            done(sql_error(answer))
         case GaveUp(reason=reason):
-            done(_time_over(group, reason))
+            done(time_over(group, reason))
         case _:
             done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
-
-
-def _outcome(refusal: SqlFailure | Stale) -> Outcome:
-    return refusal if isinstance(refusal, Stale) else _error(refusal)
-
-
-_SQLSTATE_CLASSES: Final[dict[str, type[RouterError]]] = {
-    "0A000": NotSupported,
-    "57014": DeadlineExceeded,
-    "57P03": Unavailable,
-    "53300": Unavailable,
-}
-
-
-def _error(failure: SqlFailure) -> RouterError:
-    kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
-    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail)
-    error.statement = failure.statement
-    return error
-
-
-def _time_over(group: str, trouble: str) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "canceling statement due to statement timeout",
-        detail=f"{group} did not answer in time: {trouble}." if trouble else "",
-    )
-
-
-def _unknown(group: str, reason: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"the outcome of the write on {group} is not known",
-        detail=f"It was sent, and {reason}.",
-        hint="It may have been applied or may yet be: look before you repeat it.",
-    )
-
-
-def _answer_lost(group: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"the answer of the write on {group} is lost",
-        detail="The write is committed; its rows were too large to be kept for a repeat.",
-        hint="Do not repeat it; read the rows.",
-    )
 
 
 def _size(statements: tuple[Statement, ...]) -> int:

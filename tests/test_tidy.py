@@ -64,6 +64,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.settings": 0,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
+    "shardrouter.verdicts": 0,
     "shardrouter.delivery": 1,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,

@@ -1,0 +1,70 @@
+"""What is reported of a command: nodes' refusals and the router's own ends, as errors.
+
+Pure. Which of them is the truth about a command is decided in `shardrouter.shards`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from nodes.protocol import Done, SqlFailure, Stale
+from shardrouter.errors import (
+    DeadlineExceeded,
+    NotSupported,
+    OutcomeUnknown,
+    RouterError,
+    StatementError,
+    Unavailable,
+)
+
+__all__ = ["Outcome", "answer_lost", "refused", "sql_error", "time_over", "unknown"]
+
+Outcome: TypeAlias = Done | Stale | RouterError
+"""It happened; it did not, because the caller's catalog is stale; or an error."""
+
+
+def refused(refusal: SqlFailure | Stale) -> Outcome:
+    """A refusal that is final."""
+    return refusal if isinstance(refusal, Stale) else sql_error(refusal)
+
+
+_SQLSTATE_CLASSES: Final[dict[str, type[RouterError]]] = {
+    "0A000": NotSupported,
+    "57014": DeadlineExceeded,
+    "57P03": Unavailable,
+    "53300": Unavailable,
+}
+
+
+def sql_error(failure: SqlFailure) -> RouterError:
+    """A failure that a shard found, as the kind of error its SQLSTATE means."""
+    kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
+    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail)
+    error.statement = failure.statement
+    return error
+
+
+def time_over(group: str, trouble: str) -> DeadlineExceeded:
+    """The deadline has passed and nothing has happened. `trouble`: what the last try met."""
+    return DeadlineExceeded(
+        "canceling statement due to statement timeout",
+        detail=f"{group} did not answer in time: {trouble}." if trouble else "",
+    )
+
+
+def unknown(group: str, reason: str) -> OutcomeUnknown:
+    """A write that may have left, of which no more could be learnt."""
+    return OutcomeUnknown(
+        f"the outcome of the write on {group} is not known",
+        detail=f"It was sent, and {reason}.",
+        hint="It may have been applied or may yet be: look before you repeat it.",
+    )
+
+
+def answer_lost(group: str) -> OutcomeUnknown:
+    """A write that is committed, whose answer was not kept for a repeat."""
+    return OutcomeUnknown(
+        f"the answer of the write on {group} is lost",
+        detail="The write is committed; its rows were too large to be kept for a repeat.",
+        hint="Do not repeat it; read the rows.",
+    )
