@@ -38,6 +38,7 @@ def render(
     history: Path | None = None,
 ) -> None:
     """Print the card. `report`, `history`: where they were written, to be named at its foot."""
+    result = words.printable_result(result)
     width = min(console.width, WIDTH_MAX)
     for part in _parts(result, ascii_only=console.options.ascii_only):
         console.print(part, width=width)
@@ -100,13 +101,18 @@ def _table(*headers: str, right: Iterable[int] = ()) -> Table:
     return table
 
 
+def _add_row(table: Table, *cells: str | Text, style: str = "") -> None:
+    """A row of text as it stands: rich would read "[/x]" in an error message as its markup."""
+    table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), style=style)
+
+
 def _checks(result: RunResult) -> RenderableType:
     table = _table("check", "verdict", "why")
     for verdict in result.verdicts:
         state = Text(verdict.validity, style=COLORS[verdict.validity])
         judged = f"{words.count(verdict.operations)} operations judged"
         above = words.headline(result) == f"{verdict.check}: {verdict.reason}"
-        table.add_row(verdict.check, state, judged if above else verdict.reason)
+        _add_row(table, verdict.check, state, judged if above else verdict.reason)
     return table
 
 
@@ -115,7 +121,8 @@ def _offending(verdict: Verdict) -> RenderableType:
     start = min(operation.sent_ns for operation in verdict.offending)
     for operation in verdict.offending[:OFFENDING_MAX]:
         answered = operation.outcome != "info"
-        table.add_row(
+        _add_row(
+            table,
             f"+{words.duration(operation.sent_ns - start)}",
             f"+{words.duration(operation.returned_ns - start)}" if answered else "never",
             operation.node,
@@ -146,7 +153,8 @@ def _sides(result: RunResult, ascii_only: bool) -> RenderableType:
         table.columns[4].min_width = len("not measured")
         for row in rows:
             style = "bold" if row.f == ALL else ""
-            table.add_row(
+            _add_row(
+                table,
                 side if row is rows[0] else "",
                 row.f,
                 str(row.ok),
@@ -197,8 +205,8 @@ def _failovers(result: RunResult) -> RenderableType:
     for failover in result.failovers:
         style = "" if failover.first_ok_ns is not None else "yellow"
         where = Text(words.asked_from(failover), style="dim")
-        table.add_row(failover.group, Text(words.failover_text(failover), style=style))
-        table.add_row("", where)
+        _add_row(table, failover.group, Text(words.failover_text(failover), style=style))
+        _add_row(table, "", where)
     return table
 
 

@@ -46,7 +46,7 @@ def page(result: RunResult) -> str:
         lstrip_blocks=True,
     )
     found = words.offending(result)
-    return environment.get_template(TEMPLATE).render(
+    text = environment.get_template(TEMPLATE).render(
         result=result,
         words=words,
         headline=words.headline(result),
@@ -69,6 +69,7 @@ def page(result: RunResult) -> str:
         not_measured=_not_measured(result),
         topology=_topology(result.topology),
     )
+    return words.printable(text)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from jepsen_like.history import Operation
@@ -11,6 +13,8 @@ from jepsen_like.models import CasRegister, call_of
 from jepsen_like.result import Failover, FaultRecord, RunResult, SideAvailability, Verdict
 
 __all__ = [
+    "printable",
+    "printable_result",
     "headline",
     "fault_state",
     "left_out",
@@ -32,6 +36,39 @@ __all__ = [
 ]
 
 OUTCOMES = {"ok": "ok", "fail": "failed", "info": "unknown outcome"}
+
+
+# Control characters, C0 (without newline) and C1: a database's error text must neither move the
+# cursor of a terminal nor end up in a page.
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def printable(text: str) -> str:
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def printable_result(result: RunResult) -> RunResult:
+    """The result with every text printable, but for the operations: the card shows none of them."""
+    return replace(
+        result,
+        **{
+            field.name: _printable(getattr(result, field.name))
+            for field in fields(result)
+            if field.name not in ("operations", "unserved")
+        },
+    )
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, tuple):
+        return tuple(_printable(item) for item in value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _printable(getattr(value, f.name)) for f in fields(value)})
+    return value
 
 
 def headline(result: RunResult) -> str:

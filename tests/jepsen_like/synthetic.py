@@ -36,8 +36,10 @@ CUT = FaultRecord(
     verified_end=True,
     evidence=(
         "before the cut: 12 of 12 probes arrived over all links",
-        "at the start of the cut: 0 of 8 probes arrived over the cut links (4 on established "
-        "connections, 4 on new ones, both directions), 4 of 4 inside the sides",
+        (
+            "at the start of the cut: 0 of 8 probes arrived over the cut links (4 on established "
+            "connections, 4 on new ones, both directions), 4 of 4 inside the sides"
+        ),
         "during the cut: 0 bytes of the database were delivered across it, 913224 inside",
         "after the heal: 16 of 16 held probes arrived",
     ),
