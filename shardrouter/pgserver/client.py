@@ -146,7 +146,7 @@ class Client(asyncio.Protocol):
                     self._dialogue.advance()
                     if self._connection.unsent > WRITE_BUFFER_MAX:
                         self._write()
-                elif not self._handle_next():
+                elif self._stopping or not self._handle_next():
                     break
         finally:
             self._pumping = False

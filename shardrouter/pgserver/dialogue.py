@@ -21,7 +21,13 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
-from shardrouter.pgserver.unit import Portal, PortalRun, PreparedStatement, Unit
+from shardrouter.pgserver.unit import (
+    Portal,
+    PortalRun,
+    PreparedStatement,
+    Unit,
+    schema_change_in_company,
+)
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event
 from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
@@ -285,7 +291,7 @@ class Dialogue:
                 raise
             found.append(prepared)
             if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
-                break  # refused below; what follows cannot be planned without it
+                raise schema_change_in_company()  # what follows could not even be planned
         return found
 
     def _run_query(self, statements: Sequence[Prepared]) -> None:
@@ -333,10 +339,7 @@ class Dialogue:
         if not statements:
             keep(None)
         elif self._unit.changes_schema:
-            raise NotSupported(
-                "a statement cannot be prepared behind a CREATE TABLE or DROP TABLE before Sync",
-                hint="Send a Sync first.",
-            )
+            raise schema_change_in_company()
         else:
             self._later(self._session.prepare(text, oids), keep)
 

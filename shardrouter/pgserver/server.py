@@ -63,7 +63,7 @@ class PgServer:
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                self._new_client, address.host, address.port, backlog=512
+                self.accept, address.host, address.port, backlog=512
             )
         except OSError as exc:
             why = (
@@ -101,7 +101,7 @@ class PgServer:
 
     # ---------------------------------------------------------------- for its clients
 
-    def _new_client(self) -> Client:
+    def accept(self) -> Client:
         client = Client(self)
         self._clients.add(client)
         return client

@@ -19,7 +19,15 @@ from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
 from shardrouter.planned import CreateTable, DropTable, OneShard
 
-__all__ = ["REPLIES_MAX", "PortalRun", "Portal", "PreparedStatement", "Reply", "Unit"]
+__all__ = [
+    "REPLIES_MAX",
+    "PortalRun",
+    "Portal",
+    "PreparedStatement",
+    "Reply",
+    "Unit",
+    "schema_change_in_company",
+]
 
 REPLIES_MAX: Final = 200_000
 """Most answers that wait for one Sync: a Bind and an Execute for each row of an executemany."""
@@ -83,6 +91,14 @@ class PortalRun:
 Reply: TypeAlias = bytes | PortalRun
 
 
+def schema_change_in_company() -> NotSupported:
+    """For a unit with a schema change and more: it is no command that one shard could run."""
+    return NotSupported(
+        "CREATE TABLE and DROP TABLE cannot be one unit with other statements",
+        hint="Send the statement alone, in a message of its own (or with a Sync behind it).",
+    )
+
+
 class Unit:
     """The answers that wait, in order, and the portals that have yet to run for them."""
 
@@ -105,11 +121,7 @@ class Unit:
         if isinstance(reply, PortalRun) and not reply.portal.started:
             statement = reply.portal.statement
             if self.waiting and (self.changes_schema or statement.changes_schema):
-                # What comes behind was planned before the change, or could not be.
-                raise NotSupported(
-                    "CREATE TABLE and DROP TABLE cannot be one unit with other statements",
-                    hint="Send the statement alone, in a message of its own.",
-                )
+                raise schema_change_in_company()
             self.writes = self.writes or statement.writes
             self.changes_schema = self.changes_schema or statement.changes_schema
             reply.portal.started = True

@@ -1,0 +1,380 @@
+"""Connections as such: how they begin, end, are refused, and are kept within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from nodes.config import Address
+from shardrouter.pgserver import ListenError, PgServer, client, server
+from shardrouter.pgserver.client import READ_BUFFER_MAX, WRITE_BUFFER_MAX, Client
+from shardrouter.pgwire import messages as m
+from tests.shardrouter.pgserver.conftest import CREATE
+from tests.shardrouter.pgserver.memory_session import Database
+from tests.shardrouter.pgserver.wire_client import START, WireClient, kinds, sqlstates, texts
+
+# ------------------------------------------------------------------------------ greeting
+
+
+async def test_a_client_is_greeted_with_what_drivers_look_at(address: Address) -> None:
+    async with WireClient(address) as client:
+        told = await client.start(application_name="test")
+    assert told["server_version"].startswith("15.")
+    assert (
+        told.items()
+        >= {
+            "application_name": "test",
+            "client_encoding": "UTF8",
+            "DateStyle": "ISO, MDY",
+            "in_hot_standby": "off",
+            "integer_datetimes": "on",
+            "standard_conforming_strings": "on",
+            "server_encoding": "UTF8",
+            "TimeZone": "UTC",
+        }.items()
+    )
+
+
+async def test_settings_of_the_startup_hold(address: Address) -> None:
+    async with WireClient(address) as client:
+        await client.start(
+            options="-c statement_timeout=500ms --application-name=a\\ b", client_encoding="utf-8"
+        )
+        assert texts(await client.query("SHOW statement_timeout")) == [(b"500ms",)]
+        assert texts(await client.query("SHOW application_name")) == [(b"a b",)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sqlstate"),
+    [
+        ({"nosuch_setting": "1"}, "42704"),
+        ({"options": "-c nosuch_setting=1"}, "42704"),
+        ({"statement_timeout": "soon"}, "22023"),
+        ({"client_encoding": "LATIN1"}, "22023"),
+        ({"a = 1; DROP TABLE t; --": "1"}, "42704"),
+        ({"replication": "true"}, "0A000"),
+    ],
+)
+async def test_what_cannot_be_had_is_a_fatal_error(
+    address: Address, parameters: dict[str, str], sqlstate: str
+) -> None:
+    async with WireClient(address) as client:
+        client.send(m.StartupMessage(3, 0, (("user", "u"), *parameters.items())))
+        error, end = await client.receive(), await client.receive()
+        assert (error.report.severity, error.report.sqlstate) == ("FATAL", sqlstate)
+        assert end is None
+
+
+async def test_encryption_is_refused_also_with_the_startup_right_behind(address: Address) -> None:
+    async with WireClient(address) as client:
+        client.send(m.GSSENCRequest(), m.SSLRequest(), START, m.Query("SELECT 1"))
+        assert await client.reader.readexactly(2) == b"NN"
+        said = await client.until(m.CommandComplete)
+        assert kinds(said)[0] == "Authentication"
+        assert texts(said) == [(b"1",)]
+
+
+async def test_a_newer_protocol_is_negotiated_down(address: Address) -> None:
+    async with WireClient(address) as client:
+        client.send(m.StartupMessage(3, 2, (("user", "u"), ("_pq_.command_tag", "on"))))
+        said = await client.until(m.ReadyForQuery)
+        assert said[0] == m.NegotiateProtocolVersion(3 << 16, ("_pq_.command_tag",))
+        assert said[-1] == m.ReadyForQuery("I")
+
+
+async def test_a_cancel_request_is_read_and_closed(address: Address) -> None:
+    async with WireClient(address) as client:
+        client.send(m.CancelRequest(1, b"\0\0\0\1"))
+        assert await client.reader.read() == b""
+
+
+async def test_too_many_clients(
+    address: Address, monkeypatch: pytest.MonkeyPatch, client: WireClient
+) -> None:
+    monkeypatch.setattr(server, "CLIENTS_MAX", 1)
+    async with WireClient(address) as second:
+        second.send(START)
+        assert sqlstates(await second.until(m.ReadyForQuery)) == ["53300"]
+    assert texts(await client.query("SELECT 1")) == [(b"1",)]
+
+
+async def test_one_that_never_says_who_it_is_is_cut_off(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "STARTUP_TIMEOUT_S", 0.0)
+    async with WireClient(address) as silent:
+        assert await silent.receive() is None
+
+
+# ------------------------------------------------------------------------------- garbage
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        bytes(range(256)) * 300,
+        b"\0\0\0\x08\0\2\0\0",
+    ],
+)
+async def test_garbage_is_refused_logged_once_and_the_server_stays_up(
+    address: Address, client: WireClient, caplog: pytest.LogCaptureFixture, garbage: bytes
+) -> None:
+    for _ in range(3):
+        async with WireClient(address) as other:
+            other.writer.write(garbage)
+            error = await other.receive()
+            # What is still unread when the server closes may overtake the error.
+            assert error is None or error.report.severity == "FATAL"
+    warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "127.0.0.1" in warnings[0].getMessage()
+    assert texts(await client.query("SELECT 1")) == [(b"1",)]
+
+
+async def test_garbage_in_a_conversation_ends_only_that_connection(
+    address: Address, client: WireClient
+) -> None:
+    async with WireClient(address) as other:
+        await other.start()
+        other.writer.write(b"\xff\xff\xff\xff\xff\xff")
+        error, end = await other.receive(), await other.receive()
+        assert (error.report.severity, error.report.sqlstate) == ("FATAL", "08P01")
+        assert end is None
+    assert texts(await client.query("SELECT 1")) == [(b"1",)]
+
+
+async def test_a_whole_conversation_byte_by_byte(address: Address) -> None:
+    said: list[m.FrontendMessage | m.StartupPacket] = [
+        *(START, m.Query(CREATE), m.Query("INSERT INTO t (id, name) VALUES (1, 'é')")),
+        m.Parse("s", "SELECT name FROM t WHERE id = $1", ()),
+        m.Bind("", "s", (1,), (b"\0\0\0\1",), ()),
+        *(m.Describe(m.Target.PORTAL, ""), m.Execute("", 0), m.Sync(), m.Terminate()),
+    ]
+    async with WireClient(address) as client:
+        for byte in b"".join(map(m.encode, said)):
+            client.writer.write(bytes([byte]))
+            await client.writer.drain()
+            await asyncio.sleep(0)  # one turn of the loop: each byte arrives on its own
+        answers = await client.until(type(None))
+    assert texts(answers) == [("é".encode(),)]
+    assert kinds(answers)[-6:] == [
+        *("ParseComplete", "BindComplete", "RowDescription", "DataRow", "CommandComplete"),
+        "ReadyForQuery",
+    ]
+
+
+# --------------------------------------------------------------------------- disconnects
+
+
+@pytest.mark.parametrize("size", [3, 9, 20, 40])
+async def test_half_a_message_and_gone(address: Address, database: Database, size: int) -> None:
+    async with WireClient(address) as client:
+        client.writer.write((m.encode(START) + m.encode(m.Query("SELECT 1")))[:size])
+
+
+async def test_terminate_closes_the_session(client: WireClient, database: Database) -> None:
+    assert database.sessions == 1
+    client.send(m.Terminate())
+    assert await client.receive() is None
+
+
+async def test_a_client_that_leaves_in_the_middle_is_waited_for(
+    address: Address, database: Database, server: PgServer
+) -> None:
+    async with WireClient(address) as leaving:
+        await leaving.start()
+        await leaving.query(CREATE)
+        database.gate = asyncio.Event()
+        leaving.send(m.Query("INSERT INTO t (id) VALUES (1)"))
+        await database.waiting.wait()
+        leaving.writer.transport.abort()
+    database.gate.set()
+    await server.close(5)
+    assert database.sessions == 0
+    assert database.units[-1] == ["INSERT INTO t (id) VALUES (1)"]
+
+
+# --------------------------------------------------------------------------------- limits
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written until the test reads it, as a socket whose peer is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client: Client
+        self.unread = bytearray()
+        self.limit = 0
+        self.reading = True
+        self.resumed = asyncio.Event()
+        self.closing = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self.limit = high
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.unread += data
+        if len(self.unread) > self.limit:
+            self.client.pause_writing()
+
+    def read(self) -> bytes:
+        data = bytes(self.unread)
+        self.unread.clear()
+        self.client.resume_writing()
+        return data
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+        self.resumed.set()
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        if not self.closing:
+            self.closing = True
+            asyncio.get_running_loop().call_soon(self.client.connection_lost, None)
+
+    abort = close
+
+
+async def settled() -> None:
+    """Let callbacks that are due run, and those that they make due."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def attached(server: PgServer) -> tuple[Client, Transport]:
+    transport = Transport()
+    transport.client = server.accept()
+    transport.client.connection_made(transport)
+    transport.client.data_received(m.encode(START))
+    await settled()
+    transport.read()
+    return transport.client, transport
+
+
+async def test_a_client_is_not_read_while_too_much_of_it_waits(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    database.gate = asyncio.Event()
+    client.data_received(m.encode(m.Query("SELECT 1")))
+    await settled()
+    piece = m.encode(m.Query("SELECT 2" + " " * 100_000))
+    sent = 0
+    while transport.reading:
+        client.data_received(piece)
+        sent += len(piece)
+        assert sent <= READ_BUFFER_MAX + len(piece)
+    assert sent > READ_BUFFER_MAX
+    database.gate.set()
+    await asyncio.wait_for(transport.resumed.wait(), 10)
+
+
+async def test_a_client_that_reads_nothing_is_answered_no_further(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    database.answer_at_once = True
+    row = "x" * 10_000
+    client.data_received(m.encode(m.Query(f"SELECT '{row}'; " * 1000)))
+    await settled()
+    assert WRITE_BUFFER_MAX < len(transport.unread) < 2 * WRITE_BUFFER_MAX
+    ran = len(database.units)
+    await settled()
+    assert len(database.units) == ran < 100
+    got = b""
+    while not got.endswith(m.encode(m.ReadyForQuery("I"))):
+        assert transport.unread, "the answer stopped before its end"
+        got += transport.read()
+        assert len(transport.unread) < 2 * WRITE_BUFFER_MAX
+    assert len(database.units) == ran + (1000 - ran)
+    assert got.count(row.encode()) == 1000
+
+
+async def test_what_arrives_together_is_answered_by_one_write(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    writes: list[bytes] = []
+    transport.write = writes.append  # type: ignore[method-assign, assignment]  # counts calls
+    parse = m.encode(m.Parse("", "SELECT 1", ())) + m.encode(m.Bind("", "", (), (), ()))
+    client.data_received((parse + m.encode(m.Execute("", 0))) * 3 + m.encode(m.Sync()))
+    await settled()
+    assert len(writes) == 1
+    assert writes[0].endswith(m.encode(m.ReadyForQuery("I")))
+
+
+# ------------------------------------------------------------------------ start and close
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::", "example.org"])
+async def test_only_loopback_is_listened_on(database: Database, host: str) -> None:
+    with pytest.raises(ListenError, match=r"use 127\.0\.0\.1"):
+        await PgServer(database.session, host=host, port=0).start()
+
+
+async def test_a_port_in_use_is_said_in_a_sentence(address: Address, database: Database) -> None:
+    second = PgServer(database.session, host=address.host, port=address.port)
+    with pytest.raises(ListenError) as refused:
+        await second.start()
+    assert str(refused.value) == (
+        f"the router cannot listen on {address}: the port is in use by another process; "
+        "stop that one or choose another port."
+    )
+    await second.close(0)
+
+
+async def test_closing_says_goodbye_to_the_idle(server: PgServer, client: WireClient) -> None:
+    await server.close(5)
+    said = await client.until(type(None))
+    assert sqlstates(said) == ["57P01"]
+    assert said[0].report.severity == "FATAL"
+
+
+async def test_closing_waits_for_what_is_running(
+    server: PgServer, client: WireClient, database: Database
+) -> None:
+    database.gate = asyncio.Event()
+    client.send(m.Query("INSERT INTO t (id) VALUES (1)"), m.Query("SELECT 1"))
+    await database.waiting.wait()
+    closing = asyncio.create_task(server.close(5))
+    await settled()
+    assert not closing.done()
+    database.gate.set()
+    await closing
+    said = await client.until(type(None))
+    assert kinds(said) == ["CommandComplete", "ReadyForQuery", "ErrorResponse"]
+    assert database.sessions == 0
+
+
+async def test_what_does_not_end_in_time_is_cut_off_without_a_word(
+    server: PgServer, client: WireClient, database: Database
+) -> None:
+    database.gate = asyncio.Event()
+    client.send(m.Query("INSERT INTO t (id) VALUES (1)"))
+    await database.waiting.wait()
+    await server.close(0)
+    assert database.sessions == 0
+    assert await client.receive() is None, "whether it happened, the client cannot be told"
+
+
+async def test_a_closed_server_accepts_nobody(server: PgServer, address: Address) -> None:
+    await server.close(0)
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(address.host, address.port)
