@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import asyncpg
 import pytest
@@ -44,8 +44,10 @@ class ScriptedClient:
         self._script = script
         self.is_usable = True
         self.is_aborted = False
+        self.calls: list[int] = []
 
     async def invoke(self, call: Call) -> Answer:
+        self.calls.append(call.key)
         answer = self._script(call)
         return await answer if isinstance(answer, asyncio.Future) else answer
 
@@ -125,6 +127,21 @@ async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> N
     assert len(world.clients) == 2
     assert [o.outcome for o in world.history.operations] == ["ok", "ok"]
     assert [o.process for o in world.history.operations] == [0, 0]
+
+
+async def test_a_connection_lost_while_idle_is_never_given_a_call() -> None:
+    world = World(lambda call: Answer("ok"))
+
+    def arrivals() -> Iterator[Arrival]:
+        first, second, third = reads(0, 10, 20)
+        yield first
+        yield second
+        world.clients[0].is_usable = False  # its slot has been told of the second, no more
+        yield third
+
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(arrivals())
+    assert [client.calls for client in world.clients] == [[0], [1, 2]]
 
 
 async def test_arrivals_at_a_host_that_accepts_nobody_are_unserved() -> None:
