@@ -385,6 +385,27 @@ async def test_closing_waits_for_what_is_running(
     assert database.sessions == 0
 
 
+async def test_closing_waits_for_an_answer_that_is_not_read_yet(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    row = "x" * (WRITE_BUFFER_MAX + 1)
+    client.data_received(m.encode(m.Query(f"SELECT '{row}'; SELECT '{row}'; SELECT 3")))
+    await settled()
+    closing = asyncio.create_task(server.close(5))
+    await settled()
+    got = b""
+    while not transport.closing:
+        assert transport.unread, "the answer stopped before its end"
+        got += transport.read()
+        await settled()
+    await closing
+    got += bytes(transport.unread)
+    complete, ready = m.encode(m.CommandComplete("SELECT 1")), m.encode(m.ReadyForQuery("I"))
+    assert got.count(complete) == 3
+    assert got.index(ready) < got.index(b"57P01")
+
+
 async def test_what_does_not_end_in_time_is_cut_off_without_a_word(
     server: PgServer, client: WireClient, database: Database
 ) -> None:
