@@ -254,6 +254,20 @@ def test_a_planted_fault_is_found_and_shown_small(
         assert " matched" in verdict.reason
 
 
+def test_the_history_of_a_value_that_was_won_twice_is_not_shown() -> None:
+    """Were write(1) free to happen twice, the chain could give 3 twice: at most once it may."""
+    chain = [write(1, 0, 1), cas(1, 2, True, 2, 3), cas(2, 3, True, 4, 5)]
+    twice = [cas(3, 4, True, 6, 9), cas(3, 5, True, 6, 9)]
+    assert list(check([*chain, *twice], MODEL).offending) == twice
+
+
+def test_an_innocent_read_in_flight_is_not_shown() -> None:
+    """read -> 9 was in flight when the contradiction was complete; 9 was written after it."""
+    guilty = [write(1, 0, 1), read(None, 3, 4)]
+    innocent = [read(9, 2, 20), write(9, 10, 15)]
+    assert list(check([*innocent, *guilty], MODEL).offending) == guilty
+
+
 # --- words -----------------------------------------------------------------------------------
 
 
@@ -324,6 +338,19 @@ def test_ten_indeterminate_writes_of_one_key_do_not_explode(ends: str) -> None:
     verdict = check(history, MODEL)
     assert verdict.validity == ends
     assert verdict.details["configurations"] < 5_000
+
+
+def test_using_more_crashed_operations_than_needed_leads_nowhere_new() -> None:
+    """Each read can be explained by its own write or by a crashed one: 2 ** 12 ways, one state."""
+    history: list[Operation] = []
+    for i in range(12):
+        at = i * 100
+        lost = write(1_000 + i, at, at + 1, outcome="info")
+        history += [lost, write(1_000 + i, at, at + 90), read(1_000 + i, at, at + 90)]
+        history.append(write(0, at + 91, at + 92))
+    verdict = check([*history, read(5_000, 2_000, 2_001)], MODEL)
+    assert verdict.validity == "invalid"
+    assert verdict.details["configurations"] < 500
 
 
 def hard() -> list[Operation]:
