@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import asyncpg
 import pytest
+import uvloop
 
 from jepsen_like.clients import Answer, ClientError, outcome_of_error
 from jepsen_like.dispatch import Clock, Dispatcher, History
@@ -175,6 +176,20 @@ async def test_stop_ends_the_load_between_two_arrivals() -> None:
     async with world.dispatcher() as dispatcher:
         await dispatcher.run(reads(0, 10, 20, 30), stop)
     assert [o.key for o in world.history.operations] == [0, 1]
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_clock_wakes_anybody_early(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def late_by_ns() -> list[int]:
+        clock, late = Clock(), []
+        for step in range(1, 20):
+            at_ns = clock.now_ns() + step * 137_000
+            await clock.sleep_until(at_ns)
+            late.append(clock.now_ns() - at_ns)
+        return late
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert min(runner.run(late_by_ns())) >= 0
 
 
 # ------------------------------------------------------------------------------ outcomes
