@@ -2,6 +2,7 @@
 
     format = 1
     cluster_id = "0b1c..."
+    engine = "core"
 
     [router]
     address = "127.0.0.1:6433"
@@ -18,7 +19,8 @@
     replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }, { id = 3, node = "n3" }]
 
 The first replica of a group is the one that should lead it: it stands for election first
-when the cluster starts. Everything is checked here, once; inside there are typed values only.
+when the cluster starts. `engine` says who decides the groups' logs (docs/engines.md).
+Everything is checked here, once; inside there are typed values only.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ __all__ = [
     "GroupConfig",
     "RaftConfig",
     "ClusterConfig",
+    "ENGINES",
     "META_GROUP",
     "parse_cluster",
     "format_cluster",
@@ -43,6 +46,9 @@ __all__ = [
 
 META_GROUP: Final = "meta"
 """Name of the group that holds the catalog; every other group is a shard."""
+
+ENGINES: Final = ("core", "local")
+"""Who decides a group's log: our Raft core, or one replica alone."""
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -115,6 +121,7 @@ class ClusterConfig:
     groups: dict[str, GroupConfig]
     router: Address
     raft: RaftConfig = field(default_factory=RaftConfig)
+    engine: str = ENGINES[0]
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -170,7 +177,7 @@ def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
 
 
 def _cluster(raw: dict[str, Any]) -> ClusterConfig:
-    _only(raw, {"format", "cluster_id", "router", "raft", "nodes", "groups"}, "top level")
+    _only(raw, {"format", "cluster_id", "engine", "router", "raft", "nodes", "groups"}, "top level")
     if raw.get("format") != _FORMAT:
         raise ConfigError(
             f"format is {raw.get('format')!r}, this version reads format {_FORMAT}; "
@@ -179,6 +186,9 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     cluster_id = raw.get("cluster_id")
     if not isinstance(cluster_id, str) or not cluster_id:
         raise ConfigError("cluster_id is missing.")
+    engine = raw.get("engine", ENGINES[0])
+    if engine not in ENGINES:
+        raise ConfigError(f"there is no engine {engine!r}; known are {', '.join(ENGINES)}.")
 
     router = _table(raw.get("router", {}), "[router]")
     _only(router, {"address"}, "[router]")
@@ -208,6 +218,8 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raise ConfigError(f"[groups.{META_GROUP}] is missing; it holds the catalog.")
     if len(groups) < 2:
         raise ConfigError("there is no shard; name at least one group besides meta.")
+    if engine == "local":
+        _require_single_replicas(groups)
 
     defaults = RaftConfig()
     return ClusterConfig(
@@ -219,7 +231,17 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(raft.get("tick_ms", defaults.tick_ms), "[raft] tick_ms"),
             _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
         ),
+        engine=engine,
     )
+
+
+def _require_single_replicas(groups: dict[str, GroupConfig]) -> None:
+    for group in groups.values():
+        if len(group.replicas) > 1:
+            raise ConfigError(
+                f"engine is 'local', which has no second replica, but [groups.{group.name}] "
+                f'names {len(group.replicas)}; use engine = "core".'
+            )
 
 
 def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[Replica, ...]:
@@ -245,6 +267,7 @@ def format_cluster(config: ClusterConfig) -> str:
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',
+        f'engine = "{config.engine}"',
         "",
         "[router]",
         f'address = "{config.router}"',

@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
+from nodes.engines import new_consensus
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.peers import Peers
@@ -49,7 +50,6 @@ from nodes.protocol import (
     ResponseBody,
     Status,
 )
-from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
@@ -191,7 +191,8 @@ class Node:
             last=loaded.last_index,
             last_term=loaded.last_term,
         )
-        core = RaftCore(
+        core = new_consensus(
+            self._config.engine,
             replica=member.id,
             voters=[replica.id for replica in group.replicas],
             rng=random.Random(self._rng.getrandbits(64)),

@@ -1,9 +1,9 @@
-"""Replication of one group by our Raft core: `engine.Engine` for a group's replica.
+"""Replication of one group: `engine.Engine` for a group's replica, whoever decides its log.
 
-It joins core, applier and the waiting callers, and knows no socket, no file and no SQL. The
-node drives it: inputs (`step`, `tick`, `propose`, `read_barrier`) only mark it dirty, and once
-per turn of the loop the node takes `collect`, makes durable and sends what that lists, calls
-`persisted`, and then `apply`.
+It joins consensus (`nodes.consensus`: our Raft core, or another), applier and the waiting
+callers, and knows no socket, no file and no SQL. The node drives it: inputs (`step`, `tick`,
+`propose`, `read_barrier`) only mark it dirty, and once per turn of the loop the node takes
+`collect`, makes durable and sends what that lists, calls `persisted`, and then `apply`.
 
 Who waits for what:
 - A proposal waits for its entry to be applied here with the term it was proposed in. A leader
@@ -26,6 +26,7 @@ from typing import Final, Protocol, TypeAlias, cast
 import msgspec
 
 from nodes.applier import Applied, Applier
+from nodes.consensus import Consensus
 from nodes.engine import Proposed, Refuse, StateMachine
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -39,7 +40,7 @@ from nodes.protocol import (
     SqlFailure,
     UnknownOutcome,
 )
-from nodes.raft.core import RaftCore, Role
+from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
@@ -95,7 +96,7 @@ class RaftEngine:
         *,
         group: str,
         nodes: Mapping[int, str],
-        core: RaftCore,
+        core: Consensus,
         log: RaftLog,
         machine: ReplicatedMachine,
         rng: random.Random,
@@ -158,7 +159,9 @@ class RaftEngine:
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
         entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
         index = self._core.propose(self._encoder.encode(entry))
-        assert index is not None, "only a leader comes here"
+        if index is None:
+            done(self._not_leader())
+            return
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 

@@ -19,6 +19,7 @@ __all__ = [
     "VoteResponse",
     "AppendRequest",
     "AppendResponse",
+    "ForeignMessage",
     "RaftMessage",
 ]
 
@@ -98,6 +99,22 @@ class AppendResponse(_RaftMessage, frozen=True, tag=6):
     hint_term: int = 0
 
 
+class ForeignMessage(_RaftMessage, frozen=True, tag=100):
+    """A message of another consensus than ours (`nodes.consensus`), which alone can read it.
+
+    Ours ignores it: two engines in one group do not understand each other, and none may take
+    the other's promises for its own.
+    """
+
+    payload: bytes
+
+
 RaftMessage: TypeAlias = (
-    PreVoteRequest | PreVoteResponse | VoteRequest | VoteResponse | AppendRequest | AppendResponse
+    PreVoteRequest
+    | PreVoteResponse
+    | VoteRequest
+    | VoteResponse
+    | AppendRequest
+    | AppendResponse
+    | ForeignMessage
 )

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
@@ -22,6 +22,7 @@ from typing import IO
 import click
 
 from nodes.config import (
+    ENGINES,
     META_GROUP,
     Address,
     ClusterConfig,
@@ -58,7 +59,9 @@ def say(text: str) -> None:
 # ------------------------------------------------------------------------------ up
 
 
-def plan_cluster(nodes: int, shards: int, replicas: int, port: int) -> ClusterConfig:
+def plan_cluster(
+    nodes: int, shards: int, replicas: int, port: int, engine: str = ENGINES[0]
+) -> ClusterConfig:
     """A new cluster on loopback: the router on `port`, the nodes on the ports behind it.
 
     Raises ConfigError if the numbers do not fit together.
@@ -68,6 +71,8 @@ def plan_cluster(nodes: int, shards: int, replicas: int, port: int) -> ClusterCo
             f"{replicas} replicas need {replicas} nodes, there are {nodes}: "
             f"use --nodes {replicas} or more, or --replicas {nodes} or fewer."
         )
+    if engine == "local" and replicas > 1:
+        raise ConfigError("--engine local has one replica of each group: add --replicas 1.")
     if port + nodes > 65535:
         raise ConfigError(f"--port {port} leaves no room for {nodes} node ports behind it.")
     names = [f"n{i}" for i in range(1, nodes + 1)]
@@ -86,39 +91,49 @@ def plan_cluster(nodes: int, shards: int, replicas: int, port: int) -> ClusterCo
             for group in groups
         },
         router=Address("127.0.0.1", port),
+        engine=engine,
     )
 
 
-def same_shape(config: ClusterConfig, asked: dict[str, int | None], directory: Path) -> None:
+def same_shape(
+    config: ClusterConfig, asked: Mapping[str, int | str | None], directory: Path
+) -> None:
     """Refuse options that an existing cluster does not have; they are fixed when it is made."""
     has = {
         "nodes": len(config.nodes),
         "shards": len(config.shards),
         "replicas": len(config.groups[META_GROUP].replicas),
         "port": config.router.port,
+        "engine": config.engine,
     }
     for name, wanted in asked.items():
         if wanted is not None and wanted != has[name]:
             raise ConfigError(
                 f"{directory} holds a cluster with --{name} {has[name]}, you asked for {wanted}: "
-                f"data is placed by that number. Leave the option out to start this cluster, or "
-                f"name another directory for a new one."
+                "that is fixed when a cluster is made. Leave the option out to start this cluster, "
+                f"or name another directory for a new one."
             )
 
 
-def open_cluster(directory: Path, asked: dict[str, int | None]) -> tuple[ClusterConfig, bool]:
+def open_cluster(
+    directory: Path, asked: Mapping[str, int | None], engine: str | None = None
+) -> tuple[ClusterConfig, bool]:
     """The cluster of `directory`, made if there is none. Returns (config, whether it is new)."""
     path = directory / CLUSTER_FILE
     if path.exists():
         config = parse_cluster(path.read_text(encoding="utf-8"), str(path))
-        same_shape(config, asked, directory)
+        same_shape(config, {**asked, "engine": engine}, directory)
         return config, False
     if directory.exists() and any(p.name != "up.lock" for p in directory.iterdir()):
         raise ConfigError(
             f"{directory} is not empty and has no {CLUSTER_FILE}: name a new or empty directory."
         )
     config = plan_cluster(
-        asked["nodes"] or 3, asked["shards"] or 3, asked["replicas"] or 3, asked["port"] or 6433
+        asked["nodes"] or 3,
+        asked["shards"] or 3,
+        asked["replicas"] or 3,
+        asked["port"] or 6433,
+        engine or ENGINES[0],
     )
     require_free_ports(config)
     path.write_text(format_cluster(config), encoding="utf-8")
@@ -166,12 +181,14 @@ def lock_directory(directory: Path) -> IO[str]:
 @click.option("--shards", type=click.IntRange(1, 1000), help="Shards.  [default: 3]")
 @click.option("--replicas", type=click.IntRange(1, 9), help="Replicas of each.  [default: 3]")
 @click.option("--port", type=click.IntRange(1, 65535), help="The router's port.  [default: 6433]")
+@click.option("--engine", type=click.Choice(ENGINES), help="Who replicates.  [default: core]")
 def up(
     directory: Path,
     nodes: int | None,
     shards: int | None,
     replicas: int | None,
     port: int | None,
+    engine: str | None,
 ) -> None:
     """Start a whole cluster on this machine, in the foreground.
 
@@ -188,7 +205,7 @@ def up(
     try:
         lock = lock_directory(directory)
         with lock:
-            config, is_new = open_cluster(directory, asked)
+            config, is_new = open_cluster(directory, asked, engine)
             run_async(_up(config, directory, is_new=is_new))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc

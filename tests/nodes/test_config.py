@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes.config import (
+    ENGINES,
     Address,
     ClusterConfig,
     ConfigError,
@@ -58,7 +59,9 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     if len(groups) == 1:
         groups["shard-1"] = GroupConfig("shard-1", groups["meta"].replicas)
     raft = RaftConfig(draw(st.integers(1, 500)), draw(st.integers(1, 50)))
-    return ClusterConfig("id", nodes, groups, Address("localhost", draw(ports)), raft)
+    single = all(len(group.replicas) == 1 for group in groups.values())
+    engine = draw(st.sampled_from([e for e in ENGINES if single or e != "local"]))
+    return ClusterConfig("id", nodes, groups, Address("localhost", draw(ports)), raft, engine)
 
 
 @given(clusters())
@@ -82,6 +85,8 @@ def test_the_parts_of_a_cluster() -> None:
         ("format = 1", "format = 2", "this version reads format 1"),
         ("format = 1", "format = ", "not valid TOML"),
         ('cluster_id = "c1"', "", "cluster_id is missing"),
+        ("format = 1", 'format = 1\nengine = "raft"', "known are core, local"),
+        ("format = 1", 'format = 1\nengine = "local"', "[groups.meta] names 2"),
         ('"127.0.0.1:7001"', '"127.0.0.1"', "is not an address; write HOST:PORT"),
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),

@@ -1,0 +1,316 @@
+"""Replicas of one group in one process: real engines and log stores, a network of lists.
+
+Every message is encoded and decoded as on the wire, every write is an fsynced transaction of a
+real `LogStore`, and a crash closes the file and forgets everything else. Time is ticks, chance
+is seeded. The state machine keeps commands in a list; a crash may take back what it applied
+since its last flush, as a data file does that is not fsynced for each batch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from nodes.consensus import Consensus
+from nodes.engine import Committed
+from nodes.engines import new_consensus
+from nodes.log_store import GroupWrite, LogStore
+from nodes.protocol import (
+    Done,
+    Entry,
+    EntryBody,
+    Envelope,
+    Fence,
+    PeerBatch,
+    ResponseBody,
+    SessionId,
+)
+from nodes.raft.log import RaftLog
+from nodes.raft_engine import RaftEngine
+
+__all__ = ["ELECTION_TICKS", "Call", "Group", "Member", "command"]
+
+ELECTION_TICKS = 8
+GROUP = "g"
+
+
+def command(seq: int) -> Fence:
+    """A command that can be told from any other."""
+    return Fence(SessionId(1, 1), seq, 0)
+
+
+class Ledger:
+    """A state machine that lists the commands it applied, by their seq."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.seqs: list[int] = []
+        self.terms: list[int] = []  # of each entry, no-ops included
+        self._flushed = (0, 0)
+
+    def is_quick(self, body: EntryBody) -> bool:
+        return True
+
+    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
+        answers: list[ResponseBody | None] = []
+        for index, term, data in batch:
+            assert index == self.applied + 1, "each entry once, in order"
+            self.applied = index
+            self.terms.append(term)
+            if not data:
+                answers.append(None)
+                continue
+            body = msgspec.msgpack.decode(
+                msgspec.msgpack.decode(data, type=Entry).body, type=EntryBody
+            )
+            assert isinstance(body, Fence)
+            self.seqs.append(body.seq)
+            answers.append(Done((), index))
+        return answers
+
+    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
+        return ()
+
+    def flush(self) -> None:
+        self._flushed = (self.applied, len(self.seqs))
+
+    def crash(self) -> None:
+        self.applied, count = self._flushed
+        del self.seqs[count:], self.terms[self.applied :]
+
+
+class HandClock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def now_us(self) -> int:
+        return 1_000_000
+
+
+@dataclass
+class Call:
+    """A proposal or a read barrier, and what `done` was called with."""
+
+    replica: int
+    seq: int
+    answers: list[ResponseBody | None] = field(default_factory=list)
+    seen: tuple[int, ...] = ()
+    """Of a read: what the replica had applied when it was answered."""
+
+    @property
+    def answer(self) -> ResponseBody | None:
+        (answer,) = self.answers
+        return answer
+
+
+@dataclass
+class Member:
+    """One replica while it runs."""
+
+    store: LogStore
+    engine: RaftEngine
+    consensus: Consensus
+    log: RaftLog
+
+
+class Group:
+    """`replicas` members that run `engine`.
+
+    `cut` holds the members that no message reaches or leaves. `lost` (a number from 0 to 1) is
+    the part of all messages that gets lost, `reordered` the part that is overtaken by all that
+    is on the way, `repeated` the part that arrives twice.
+    """
+
+    def __init__(self, engine: str, directory: Path, *, replicas: int = 3, seed: int = 0) -> None:
+        self.kind = engine
+        self.ids = tuple(range(1, replicas + 1))
+        self.machines = {replica: Ledger() for replica in self.ids}
+        self.members: dict[int, Member] = {}
+        self.cut: set[int] = set()
+        self.lost = self.reordered = self.repeated = 0.0
+        self.sent = 0
+        self.rng = random.Random(seed)
+        self._directory = directory
+        self._dirty: dict[RaftEngine, None] = {}
+        self._wire: deque[tuple[int, int, bytes]] = deque()
+        for replica in self.ids:
+            self.start(replica)
+
+    # ------------------------------------------------------------------ running
+
+    def start(self, replica: int) -> None:
+        assert replica not in self.members
+        machine = self.machines[replica]
+        store = LogStore.open(
+            self._directory / f"log-{replica}.db", cluster_id="c", node=f"n{replica}"
+        )
+        loaded = store.load(GROUP, replica)
+        log = RaftLog(
+            store.reader(GROUP),
+            first=loaded.first_index,
+            last=loaded.last_index,
+            last_term=loaded.last_term,
+        )
+        consensus = new_consensus(
+            self.kind,
+            replica=replica,
+            voters=self.ids,
+            rng=random.Random(self.rng.getrandbits(64)),
+            election_ticks=ELECTION_TICKS,
+            hard_state=loaded.hard_state,
+            log=log,
+            applied=machine.applied,
+            first_timeout_ticks=2 if replica == 1 else None,
+        )
+        engine = RaftEngine(
+            group=GROUP,
+            nodes={other: f"n{other}" for other in self.ids},
+            core=consensus,
+            log=log,
+            machine=machine,
+            rng=random.Random(self.rng.getrandbits(64)),
+            clock=HandClock(),
+            wake=self._wake,
+        )
+        self.members[replica] = Member(store, engine, consensus, log)
+        self._wake(engine)
+
+    def crash(self, replica: int) -> None:
+        """End it as kill -9 and a power loss do: only what was made durable is left."""
+        member = self.members.pop(replica)
+        self._dirty.pop(member.engine, None)
+        member.store.close()
+        self.machines[replica].crash()
+
+    def close(self) -> None:
+        for replica in tuple(self.members):
+            self.crash(replica)
+
+    def _wake(self, engine: RaftEngine) -> None:
+        self._dirty[engine] = None
+
+    def _running(self) -> Iterator[tuple[int, Member]]:
+        yield from tuple(self.members.items())
+
+    def turn(self, replica: int) -> None:
+        """One turn of one member's node, in the order of nodes.node."""
+        member = self.members[replica]
+        engine = member.engine
+        self._dirty.pop(engine, None)
+        ready = engine.collect()
+        if ready is not None:
+            self._send(ready.messages)
+            if ready.hard_state is not None or ready.entries:
+                member.store.write(
+                    [GroupWrite(GROUP, ready.hard_state, ready.first_index, ready.entries)]
+                )
+            engine.persisted(ready)
+            self._send(ready.messages_after)
+        engine.apply()
+        assert not engine.stopped, engine.status().stopped
+
+    def _send(self, messages: Sequence[object]) -> None:
+        for message in messages:
+            envelope = Envelope(GROUP, message)  # type: ignore[arg-type]  # one of RaftMessage
+            self.sent += 1
+            if self.rng.random() < self.lost:
+                continue
+            frame = msgspec.msgpack.encode(PeerBatch((envelope,)))
+            item = (envelope.message.sender, envelope.message.receiver, frame)
+            for _ in range(2 if self.rng.random() < self.repeated else 1):
+                if self.rng.random() < self.reordered:
+                    self._wire.insert(self.rng.randrange(len(self._wire) + 1), item)
+                else:
+                    self._wire.append(item)
+
+    def deliver(self) -> None:
+        """Deliver what is on the way now."""
+        for _ in range(len(self._wire)):
+            sender, receiver, frame = self._wire.popleft()
+            if {sender, receiver} & self.cut or receiver not in self.members:
+                continue
+            (envelope,) = msgspec.msgpack.decode(frame, type=PeerBatch).envelopes
+            self.members[receiver].engine.step(envelope.message)
+
+    def round(self) -> None:
+        """Every member with news takes a turn, then one way of the network passes."""
+        for replica, member in self._running():
+            if member.engine in self._dirty:
+                self.turn(replica)
+        self.deliver()
+
+    def settle(self, rounds: int = 10_000) -> int:
+        """Rounds until nothing is left to do; how many it took."""
+        for count in range(rounds):
+            if not self._dirty and not self._wire:
+                return count
+            self.round()
+        raise AssertionError(f"the group is not quiet after {rounds} rounds")
+
+    def ticks(self, count: int) -> None:
+        for _ in range(count):
+            for _, member in self._running():
+                member.engine.tick()
+            self.settle()
+
+    def until(self, condition: Callable[[], bool], ticks: int = 60 * ELECTION_TICKS) -> int:
+        """Ticks until it holds; fails after `ticks`."""
+        for count in range(ticks):
+            if condition():
+                return count
+            self.ticks(1)
+        raise AssertionError(f"it does not hold after {ticks} ticks")
+
+    # ------------------------------------------------------------------ looking and asking
+
+    def engine(self, replica: int) -> RaftEngine:
+        return self.members[replica].engine
+
+    def role(self, replica: int) -> str:
+        return self.engine(replica).status().role
+
+    def leader(self) -> int:
+        """The leader of the highest term among those that can talk, or 0."""
+        led = [
+            (member.consensus.term, replica)
+            for replica, member in self.members.items()
+            if replica not in self.cut and self.role(replica) == "leader"
+        ]
+        return max(led)[1] if led else 0
+
+    def elect(self) -> int:
+        """Wait for a leader that is able to serve."""
+        self.until(lambda: bool(self.leader()))
+        leader = self.leader()
+        call = self.read(leader)
+        self.until(lambda: bool(call.answers))
+        return leader if call.answer is None else self.elect()
+
+    def propose(self, replica: int, seq: int) -> Call:
+        call = Call(replica, seq)
+        body = msgspec.msgpack.encode(command(seq))
+        self.engine(replica).propose(body, call.answers.append)
+        return call
+
+    def read(self, replica: int) -> Call:
+        call = Call(replica, 0)
+        machine = self.machines[replica]
+
+        def done(refusal: ResponseBody | None) -> None:
+            call.answers.append(refusal)
+            call.seen = tuple(machine.seqs)
+
+        self.engine(replica).read_barrier(done)
+        return call
+
+    def write(self, seq: int) -> Call:
+        """A write at the leader that has to be acknowledged."""
+        call = self.propose(self.elect(), seq)
+        self.settle()
+        assert isinstance(call.answer, Done), call.answer
+        return call
