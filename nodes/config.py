@@ -47,8 +47,8 @@ __all__ = [
 META_GROUP: Final = "meta"
 """Name of the group that holds the catalog; every other group is a shard."""
 
-ENGINES: Final = ("core", "local")
-"""Who decides a group's log: our Raft core, or one replica alone."""
+ENGINES: Final = ("core", "local", "pysyncobj")
+"""Who decides a group's log: our Raft core, one replica alone, or pysyncobj."""
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")

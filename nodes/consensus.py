@@ -1,7 +1,7 @@
 """What an engine asks of its consensus: the same inputs and the one output, whoever decides.
 
-Implementations: `nodes.raft.core` (ours) and `nodes.local_engine` (one replica, nobody to agree
-with). `nodes.raft_engine.RaftEngine` drives
+Three implementations: `nodes.raft.core` (ours), `nodes.local_engine` (one replica, nobody to
+agree with) and `nodes.pysyncobj_engine` (that library). `nodes.raft_engine.RaftEngine` drives
 any of them, so that admission of proposals, answers, reads, sessions, stopping and closing are
 written once and mean the same everywhere.
 

@@ -10,6 +10,7 @@ from collections.abc import Collection
 
 from nodes.consensus import Consensus
 from nodes.local_engine import LocalConsensus
+from nodes.pysyncobj_engine import PysyncobjConsensus
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState
@@ -34,6 +35,17 @@ def new_consensus(
     if engine == "local":
         return LocalConsensus(
             replica=replica, voters=voters, hard_state=hard_state, log=log, applied=applied
+        )
+    if engine == "pysyncobj":
+        return PysyncobjConsensus(
+            replica=replica,
+            voters=voters,
+            rng=rng,
+            election_ticks=election_ticks,
+            hard_state=hard_state,
+            log=log,
+            applied=applied,
+            first_timeout_ticks=first_timeout_ticks,
         )
     assert engine == "core", f"there is no engine {engine!r}"
     return RaftCore(

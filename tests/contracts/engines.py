@@ -36,6 +36,7 @@ from nodes.raft_engine import RaftEngine
 __all__ = ["ELECTION_TICKS", "Call", "Group", "Member", "command"]
 
 ELECTION_TICKS = 8
+DELAY_ROUNDS = 60
 GROUP = "g"
 
 
@@ -121,9 +122,10 @@ class Member:
 class Group:
     """`replicas` members that run `engine`.
 
-    `cut` holds the members that no message reaches or leaves. `lost` (a number from 0 to 1) is
-    the part of all messages that gets lost, `reordered` the part that is overtaken by all that
-    is on the way, `repeated` the part that arrives twice.
+    `cut` holds the members that no message reaches or leaves, `paused` those that do nothing
+    and find what was sent to them later. Of all messages `lost` (from 0 to 1) get lost,
+    `repeated` arrive twice, and `delayed` take up to DELAY_ROUNDS rounds and so come in another
+    order.
     """
 
     def __init__(self, engine: str, directory: Path, *, replicas: int = 3, seed: int = 0) -> None:
@@ -132,12 +134,14 @@ class Group:
         self.machines = {replica: Ledger() for replica in self.ids}
         self.members: dict[int, Member] = {}
         self.cut: set[int] = set()
-        self.lost = self.reordered = self.repeated = 0.0
+        self.paused: set[int] = set()
+        self.lost = self.delayed = self.repeated = 0.0
         self.sent = 0
+        self.rounds = 0
         self.rng = random.Random(seed)
         self._directory = directory
         self._dirty: dict[RaftEngine, None] = {}
-        self._wire: deque[tuple[int, int, bytes]] = deque()
+        self._wire: deque[tuple[int, int, int, bytes]] = deque()  # (round, from, to, frame)
         for replica in self.ids:
             self.start(replica)
 
@@ -180,8 +184,13 @@ class Group:
         self.members[replica] = Member(store, engine, consensus, log)
         self._wake(engine)
 
-    def crash(self, replica: int) -> None:
-        """End it as kill -9 and a power loss do: only what was made durable is left."""
+    def crash(self, replica: int, *, in_turn: bool = False) -> None:
+        """End it as kill -9 and a power loss do: only what was made durable is left. `in_turn`:
+        after the turn's first messages left, before its transaction."""
+        if in_turn:
+            ready = self.engine(replica).collect()
+            self._send(ready.messages if ready is not None else [])
+        self.paused.discard(replica)
         member = self.members.pop(replica)
         self._dirty.pop(member.engine, None)
         member.store.close()
@@ -195,7 +204,7 @@ class Group:
         self._dirty[engine] = None
 
     def _running(self) -> Iterator[tuple[int, Member]]:
-        yield from tuple(self.members.items())
+        yield from [(r, member) for r, member in self.members.items() if r not in self.paused]
 
     def turn(self, replica: int) -> None:
         """One turn of one member's node, in the order of nodes.node."""
@@ -221,21 +230,21 @@ class Group:
             if self.rng.random() < self.lost:
                 continue
             frame = msgspec.msgpack.encode(PeerBatch((envelope,)))
-            item = (envelope.message.sender, envelope.message.receiver, frame)
             for _ in range(2 if self.rng.random() < self.repeated else 1):
-                if self.rng.random() < self.reordered:
-                    self._wire.insert(self.rng.randrange(len(self._wire) + 1), item)
-                else:
-                    self._wire.append(item)
+                late = self.rng.random() < self.delayed
+                due = self.rounds + (self.rng.randint(1, DELAY_ROUNDS) if late else 0)
+                self._wire.append((due, envelope.message.sender, envelope.message.receiver, frame))
 
     def deliver(self) -> None:
-        """Deliver what is on the way now."""
+        """Deliver what is due."""
+        self.rounds += 1
         for _ in range(len(self._wire)):
-            sender, receiver, frame = self._wire.popleft()
-            if {sender, receiver} & self.cut or receiver not in self.members:
-                continue
-            (envelope,) = msgspec.msgpack.decode(frame, type=PeerBatch).envelopes
-            self.members[receiver].engine.step(envelope.message)
+            item = due, sender, receiver, frame = self._wire.popleft()
+            if due >= self.rounds or receiver in self.paused:
+                self._wire.append(item)
+            elif not {sender, receiver} & self.cut and receiver in self.members:
+                (envelope,) = msgspec.msgpack.decode(frame, type=PeerBatch).envelopes
+                self.members[receiver].engine.step(envelope.message)
 
     def round(self) -> None:
         """Every member with news takes a turn, then one way of the network passes."""

@@ -85,7 +85,7 @@ def test_the_parts_of_a_cluster() -> None:
         ("format = 1", "format = 2", "this version reads format 1"),
         ("format = 1", "format = ", "not valid TOML"),
         ('cluster_id = "c1"', "", "cluster_id is missing"),
-        ("format = 1", 'format = 1\nengine = "raft"', "known are core, local"),
+        ("format = 1", 'format = 1\nengine = "raft"', "known are core, local, pysyncobj"),
         ("format = 1", 'format = 1\nengine = "local"', "[groups.meta] names 2"),
         ('"127.0.0.1:7001"', '"127.0.0.1"', "is not an address; write HOST:PORT"),
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import sqlite3
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nodes.client import NodeClient
-from nodes.config import ClusterConfig, ConfigError, RaftConfig
+from nodes.config import ENGINES, ClusterConfig, ConfigError, RaftConfig
 from nodes.local_cluster import free_ports, new_cluster_config
 from nodes.log_store import StoreError
 from nodes.node import Node
@@ -40,20 +41,21 @@ RAFT = RaftConfig(tick_ms=20, election_ticks=10)
 CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
 
 
-def config_of(placement: dict[str, list[str]]) -> ClusterConfig:
+def config_of(placement: dict[str, list[str]], engine: str = "core") -> ClusterConfig:
     count = len({node for nodes in placement.values() for node in nodes})
     ports = free_ports(count + 1)
-    return new_cluster_config(
+    config = new_cluster_config(
         placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT
     )
+    return dataclasses.replace(config, engine=engine)
 
 
-def single() -> ClusterConfig:
-    return config_of({"meta": ["n1"], "s1": ["n1"]})
+def single(engine: str = "core") -> ClusterConfig:
+    return config_of({"meta": ["n1"], "s1": ["n1"]}, engine)
 
 
-def three() -> ClusterConfig:
-    return config_of({"meta": ["n1", "n2", "n3"], "s1": ["n2", "n3", "n1"]})
+def three(engine: str = "core") -> ClusterConfig:
+    return config_of({"meta": ["n1", "n2", "n3"], "s1": ["n2", "n3", "n1"]}, engine)
 
 
 class Nodes:
@@ -117,8 +119,11 @@ def select(sql: str = "SELECT k, v FROM t ORDER BY k", *, quick: bool = False) -
     return Read((Statement(sql),), quick=quick)
 
 
-async def test_three_nodes_replicate_and_each_leads_where_it_was_placed(tmp_path: Path) -> None:
-    async with running(three(), tmp_path) as nodes:
+@pytest.mark.parametrize("engine", ["core", "pysyncobj"])
+async def test_three_nodes_replicate_and_each_leads_where_it_was_placed(
+    tmp_path: Path, engine: str
+) -> None:
+    async with running(three(engine), tmp_path) as nodes:
         assert [await nodes.leader(group) for group in ("meta", "s1")] == ["n1", "n2"]
         opened = await make_table(nodes, "s1")
         for number in range(10):
@@ -143,8 +148,9 @@ async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: P
         assert nodes.replica("n1", "s1").last == last
 
 
-async def test_a_node_starts_again_where_it_was(tmp_path: Path) -> None:
-    config = single()
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_node_starts_again_where_it_was(tmp_path: Path, engine: str) -> None:
+    config = single(engine)
     async with running(config, tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
         await nodes.call("s1", insert(opened, 2, 7))

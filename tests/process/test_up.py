@@ -222,7 +222,8 @@ def test_another_up_on_the_same_directory_or_port_is_refused(up: Up, tmp_path: P
 
 def test_up_stops_cleanly_and_finds_its_data_again(tmp_path: Path) -> None:
     directory = tmp_path / "data"
-    first = start_up(directory, "--nodes", "1", "--replicas", "1", "--shards", "2")
+    shape = ("--nodes", "1", "--replicas", "1", "--shards", "2", "--engine", "local")
+    first = start_up(directory, *shape)
     assert first.run("sql", "-c", "CREATE TABLE kept (id integer PRIMARY KEY)").returncode == 0
     for key in range(5):
         assert first.run("sql", "-c", f"INSERT INTO kept VALUES ({key})").returncode == 0
@@ -235,6 +236,8 @@ def test_up_stops_cleanly_and_finds_its_data_again(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert "has 2" not in refused.stderr
     assert "--shards 2, you asked for 5" in refused.stderr
+    refused = first.run("up", str(directory), "--engine", "core")
+    assert "--engine local, you asked for core" in refused.stderr
 
     second = start_up(directory)
     try:
