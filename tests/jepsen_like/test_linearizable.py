@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,7 +244,7 @@ def value_from_nowhere(history: list[Operation], rng: random.Random) -> list[Ope
 def test_a_planted_fault_is_found_and_shown_small(
     seed: int, mutate: Callable[[list[Operation], random.Random], list[Operation]]
 ) -> None:
-    good = legal_history(seed, count=600, keys=3, clients=12, info=0.05)
+    good = legal_history(seed, count=400, keys=3, clients=12, info=0.05)
     history = mutate(good, random.Random(seed))
     verdict = check(history, MODEL)
     assert verdict.validity == "invalid"
@@ -428,3 +431,19 @@ def test_replay_refuses_what_is_no_linearization() -> None:
     assert "not possible" in replay(MODEL, [history[1]], [0])
     late = [interval(write(1, 2, 3)), interval(write(1, 0, 1))]
     assert "after one sent when it was over" in replay(MODEL, late, [0, 1])
+
+
+def test_a_history_is_judged_without_any_installed_package() -> None:
+    """An interpreter that sees the standard library and this project's source, nothing else."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from jepsen_like.checks.linearizable import check\n"
+        "from jepsen_like.history import lint, read_jsonl\n"
+        "from jepsen_like.models import CasRegister\n"
+        "print(check(read_jsonl(Path(sys.argv[2])), CasRegister()).validity)\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-I", "-S", "-c", code, str(root), str(SAMPLE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("invalid\n", "")

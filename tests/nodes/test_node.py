@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 import sqlite3
 from collections.abc import AsyncIterator
@@ -44,10 +43,9 @@ CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWI
 def config_of(placement: dict[str, list[str]], engine: str = "core") -> ClusterConfig:
     count = len({node for nodes in placement.values() for node in nodes})
     ports = free_ports(count + 1)
-    config = new_cluster_config(
-        placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT
+    return new_cluster_config(
+        placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT, engine=engine
     )
-    return dataclasses.replace(config, engine=engine)
 
 
 def single(engine: str = "core") -> ClusterConfig:
