@@ -24,6 +24,8 @@ FLOORS: dict[str, int] = {
     "nodes.config": 0,
     "nodes.raft": 0,
     "nodes.sessions": 0,
+    "nodes.durability": 1,
+    "nodes.log_file": 1,
     "nodes.log_store": 1,
     "nodes.authorizer": 1,
     "nodes.data_file": 1,
