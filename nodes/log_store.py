@@ -172,6 +172,10 @@ class LogStore:
         """Open the file, or create it. Raises StoreError if it is not this node's."""
         return LogStore(open_log_file(path, cluster_id=cluster_id, node=node), path)
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     def load(self, group: str, replica: int) -> Loaded:
         """Check a replica's log and return where it begins and ends; made on first use.
 

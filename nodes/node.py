@@ -54,6 +54,7 @@ from nodes.raft.log import RaftLog
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
+from nodes.replica_files import open_replica
 from nodes.server import Server
 from nodes.service import GroupService, decode_body
 
@@ -165,26 +166,20 @@ class Node:
         member = group.replica_on(self.name)
         assert member is not None
         try:
-            loaded = store.load(group.name, member.id)
-            machine = Machine.open(
+            loaded, machine = open_replica(
+                store,
                 self._data / group.name,
                 group=group.name,
                 replica=member.id,
                 cluster_id=self._config.cluster_id,
             )
-            stack.push_async_callback(machine.close)
-            if machine.applied > loaded.last_index:
-                raise ReplicaDamaged(
-                    f"{self._data}: the log of group {group.name} ends at index "
-                    f"{loaded.last_index}, but its data already holds index {machine.applied}; "
-                    "rebuild this replica."
-                )
         except (ReplicaDamaged, ReplicaFault) as exc:
             _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
             self._broken[group.name] = ReplicaStatus(
                 group.name, member.id, "stopped", None, 0, 0, 0, 0, str(exc)
             )
             return
+        stack.push_async_callback(machine.close)
         log = RaftLog(
             store.reader(group.name),
             first=loaded.first_index,

@@ -27,6 +27,8 @@ FLOORS: dict[str, int] = {
     "nodes.durability": 1,
     "nodes.log_file": 1,
     "nodes.log_store": 1,
+    "nodes.replica_files": 1,
+    "nodes.snapshot_files": 1,
     "nodes.authorizer": 1,
     "nodes.data_file": 1,
     "nodes.long_reads": 1,

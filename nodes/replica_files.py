@@ -1,0 +1,60 @@
+"""Opens what a replica has on disk, its log and its data file, and compares the two.
+
+Each is checked by its own module. Together they tell more: a log that ends before what its
+data holds has lost acknowledged entries; a data file that ends before the log begins was put
+back from an older copy; a data file whose last entry has another term than the log's was made
+from another log. A replica that started on any of these could acknowledge, vote or answer
+wrongly without anybody noticing, so it must not start at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nodes.log_store import Loaded, LogStore, ReplicaDamaged
+from nodes.machine import Machine
+
+__all__ = ["open_replica"]
+
+
+def open_replica(
+    store: LogStore, directory: Path, *, group: str, replica: int, cluster_id: str
+) -> tuple[Loaded, Machine]:
+    """Open one replica, made if it is new. Raises ReplicaDamaged or ReplicaFault, whose message
+    says what is wrong and what to do, and StoreError if the log is another replica's."""
+    loaded = store.load(group, replica)
+    machine = Machine.open(
+        directory,
+        group=group,
+        replica=replica,
+        cluster_id=cluster_id,
+        generation=loaded.pointer.generation,
+        must_exist=loaded.pointer.index > 0,  # else the log still holds everything
+    )
+    try:
+        _compare(store, group, loaded, machine)
+    except BaseException:
+        machine.close_files()
+        raise
+    return loaded, machine
+
+
+def _compare(store: LogStore, group: str, loaded: Loaded, machine: Machine) -> None:
+    applied, pointer = machine.applied, loaded.pointer
+    if applied > loaded.last_index:
+        raise ReplicaDamaged(
+            f"{store.path}: the log of group {group} ends at index {loaded.last_index}, but "
+            f"{machine.path} already holds index {applied}; rebuild this replica."
+        )
+    if applied < pointer.index:
+        raise ReplicaDamaged(
+            f"{machine.path} ends at index {applied}, but the log of group {group} begins after "
+            f"index {pointer.index}: it is an older copy; rebuild this replica."
+        )
+    term = store.reader(group).term(applied)
+    if term != machine.applied_term:
+        raise ReplicaDamaged(
+            f"{machine.path} holds entry {applied} of group {group} with term "
+            f"{machine.applied_term}, the log in {store.path} has it with term {term}: one of "
+            "them is a copy of another time; rebuild this replica."
+        )
