@@ -51,7 +51,7 @@ from nodes.protocol import (
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import RaftMessage
+from nodes.raft.messages import Member, Membership, RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
 from nodes.replica_files import open_replica
@@ -188,7 +188,7 @@ class Node:
         )
         core = RaftCore(
             replica=member.id,
-            voters=[replica.id for replica in group.replicas],
+            memberships=[(0, _founders(group))],
             rng=random.Random(self._rng.getrandbits(64)),
             election_ticks=self._config.raft.election_ticks,
             hard_state=loaded.hard_state,
@@ -343,6 +343,12 @@ class Node:
                 for group in self._config.groups_on(self.name)
             ),
         )
+
+
+def _founders(group: GroupConfig) -> Membership:
+    """Who a new group begins with."""
+    members = sorted((replica.id, replica.node) for replica in group.replicas)
+    return Membership(tuple(Member(id, node) for id, node in members), members[-1][0])
 
 
 class _Outgoing:

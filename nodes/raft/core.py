@@ -7,11 +7,15 @@ driver must do, in order. The driver's contract, after any number of inputs:
     while core.has_ready():
         ready = core.ready()
         send(ready.messages)
+        write ready.chunks to the file of the snapshot that comes in
         make durable, in one transaction:              # a failure stops the replica
+            ready.install, if not None: the received file is the state, its base the log's
             ready.hard_state, if not None
             ready.entries, replacing everything from ready.first_index on
         core.persisted(ready)
         send(ready.messages_after)
+        for each of ready.chunks_to_send, now or later: send request.message(its bytes)
+        if ready.wants_snapshot: begin to make one for core.offer_snapshot
         apply core.log.entries(...) of ready.committed, in order and in pieces
         for index, contexts in ready.reads: answer them when `applied` >= index
         refuse ready.reads_failed
@@ -30,6 +34,28 @@ What holds the promises:
   off from deposing a working leader; CheckQuorum (6.2) ends a leader that is cut off itself.
 - A read is answered only after a round of heartbeats sent after it (6.4).
 
+Snapshots (chapter 5) are files of the driver; the core never sees their bytes.
+- Compaction. When the state machine holds everything up to an index durably, the driver may
+  call `compact(index)`; what it returns it stores as the log's base in the transaction that
+  deletes the entries, at any time after. At a restart it gives the base's index and term to
+  RaftLog, its membership to the constructor.
+- Sending. `ready.wants_snapshot` asks for a file whose index is at least `log.first - 1`; the
+  driver makes it (`base(index)` gives what belongs to its index), or takes one that it has, and
+  calls `offer_snapshot`. It is asked once, and again only if what it offered has become too
+  old because it compacted further: below `compaction_limit` that does not happen. The bytes
+  are asked for as `ready.chunks_to_send`. A file may be deleted after `forget_snapshot` said
+  True, and on a replica that does not lead.
+- Receiving. `ready.chunks` come in order, each once, offset 0 in place of any earlier file. When
+  the last one is written (offset + length = size) the driver checks size and hash, makes the
+  file durable, lets its state machine come to rest and calls `snapshot_received` exactly once;
+  meanwhile no chunk comes. If the next Ready names it in `install`, the driver switches to it:
+  once that Ready is durable, the state machine is the file's, and has applied the snapshot's
+  index. Else it is of no use any more (the log has brought the entries, or the file is damaged)
+  and the state machine goes on. What a crash leaves of a file that was not installed is deleted
+  at start; the core begins again.
+A snapshot moves the commit index only when it is installed, or when the log has an entry with
+its index and term: then everything before that entry is committed, and no file is needed.
+
 Voters are a set given at the start; who is asked for votes, and what a majority is, are
 decided in `quorum.py` and by iterating over it, nowhere else.
 """
@@ -38,7 +64,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Final
 
 from nodes.raft.leadership import Leadership
@@ -47,15 +73,21 @@ from nodes.raft.messages import (
     AppendRequest,
     AppendResponse,
     HardState,
+    InstallSnapshot,
+    LogBase,
     LogEntry,
+    Membership,
     PreVoteRequest,
     PreVoteResponse,
     RaftMessage,
+    Snapshot,
+    SnapshotResponse,
     VoteRequest,
     VoteResponse,
 )
 from nodes.raft.quorum import VoteResult, count_votes, majority, reached_by_majority
-from nodes.raft.ready import Outbox, Ready
+from nodes.raft.ready import ChunkRequest, Outbox, Ready
+from nodes.raft.snapshots import Receiving
 
 __all__ = ["LogReader", "NO_REPLICA", "RaftCore", "RaftLog", "Ready", "Role"]
 
@@ -94,6 +126,8 @@ class _ElectionTimer:
 class RaftCore:
     """One replica of one group.
 
+    `memberships` is who belonged to the group at the log's base, as (index, membership), and
+    every membership that the log holds behind it. A new group has one, at index 0.
     `applied` is the index up to which the state machine already holds the log's effects; it
     is committed, and nothing up to it is handed out again. `first_timeout_ticks` replaces the
     first election timeout, so that a new group's preferred leader can stand first.
@@ -103,7 +137,7 @@ class RaftCore:
         self,
         *,
         replica: int,
-        voters: Collection[int],
+        memberships: Sequence[tuple[int, Membership]],
         rng: random.Random,
         election_ticks: int,
         hard_state: HardState,
@@ -111,26 +145,33 @@ class RaftCore:
         applied: int = 0,
         first_timeout_ticks: int | None = None,
     ) -> None:
-        assert replica in voters, f"replica {replica} is not among the voters {voters}"
-        assert NO_REPLICA not in voters, "replica ids start at 1"
+        assert memberships[0][0] <= log.first - 1, "the membership at the log's base is not known"
         assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
+        assert applied >= log.first - 1, "the log begins behind what was applied"
         self.replica = replica
         self.log = log
         self.term = hard_state.term
         self.role = Role.FOLLOWER
         self.leader = NO_REPLICA
-        self._voters = tuple(sorted(voters))  # a fixed order makes a run repeatable
+        self._memberships = list(memberships)  # the last one holds, whether committed or not
+        self._voters = self.membership.voters
         self._vote = hard_state.vote
         self._votes: dict[int, bool] = {}  # answers to the (pre-)election under way
         self._timer = _ElectionTimer(rng, election_ticks, first_timeout_ticks)
         self._leadership: Leadership | None = None
         self._outbox = Outbox(hard_state, applied)
+        self._receiving: Receiving | None = None
         log.commit = max(applied, hard_state.commit)
 
     @property
     def commit(self) -> int:
         """Index of the last entry known to be committed."""
         return self.log.commit
+
+    @property
+    def membership(self) -> Membership:
+        """Who belongs to the group, as far as this replica's log tells."""
+        return self._memberships[-1][1]
 
     # ---------------------------------------------------------------- inputs
 
@@ -143,6 +184,7 @@ class RaftCore:
                 self._start_pre_election()
             return
         leadership.start_round()
+        leadership.tick_snapshots(self._timer.election_ticks)
         leadership.ticks_since_check += 1
         if leadership.ticks_since_check >= self._timer.election_ticks:
             leadership.ticks_since_check = 0
@@ -185,6 +227,10 @@ class RaftCore:
                 self._on_vote_request(message)
             case VoteResponse():
                 self._on_vote_response(message)
+            case InstallSnapshot():
+                self._on_install_snapshot(message)
+            case SnapshotResponse():
+                self._on_snapshot_response(message)
 
     # ---------------------------------------------------------------- outputs
 
@@ -194,9 +240,7 @@ class RaftCore:
         if outbox.outstanding is not None:
             return False
         if (
-            outbox.messages_after
-            or outbox.reads
-            or outbox.reads_failed
+            outbox.has_something()
             or log.saved_index < log.last
             or outbox.handed_out < min(log.commit, log.saved_index)
             or self.term != outbox.saved.term
@@ -207,33 +251,44 @@ class RaftCore:
             return False
         if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
             return True
-        return leadership.has_append_requests(log.last)
+        return leadership.has_append_requests(log.last) or leadership.has_snapshot_work(log)
 
     def ready(self) -> Ready:
         """Take what is to be done; `persisted` must follow before the next one."""
         outbox, log = self._outbox, self.log
         assert outbox.outstanding is None, "the last Ready is not persisted yet"
+        install = self._install()
         messages: list[RaftMessage] = []
-        if self._leadership is not None:
-            self._open_read_round(self._leadership)
-            messages = self._leadership.append_requests(log)
+        chunks_to_send: list[ChunkRequest] = []
+        wants_snapshot = False
+        leadership = self._leadership
+        if leadership is not None:
+            self._open_read_round(leadership)
+            messages = leadership.append_requests(log)
+            chunks_to_send = leadership.chunk_requests(log)
+            wants_snapshot = leadership.wants_snapshot(log)
         entries = log.unsaved()
         committed = range(outbox.handed_out + 1, min(log.commit, log.saved_index) + 1)
         ready = Ready(
             messages=messages,
-            hard_state=self._hard_state_to_save(bool(entries)),
+            hard_state=self._hard_state_to_save(bool(entries) or install is not None),
             first_index=log.saved_index + 1,
             entries=entries,
             messages_after=outbox.messages_after,
             committed=committed,
             reads=outbox.reads,
             reads_failed=outbox.reads_failed,
+            install=install,
+            chunks=outbox.chunks,
+            chunks_to_send=chunks_to_send,
+            wants_snapshot=wants_snapshot,
         )
         if committed:
             outbox.handed_out = committed[-1]
         if ready.hard_state is not None:
             outbox.saved = ready.hard_state
         outbox.messages_after, outbox.reads, outbox.reads_failed = [], [], []
+        outbox.chunks = []
         outbox.outstanding = ready
         return ready
 
@@ -396,12 +451,7 @@ class RaftCore:
         if message.term < self.term:
             self._refuse_old_leader(message)
             return
-        if message.term > self.term or self.role is not Role.FOLLOWER:
-            assert self._leadership is None or message.term > self.term, "two leaders in a term"
-            self._become_follower(message.term, message.sender)
-        assert self.leader in (NO_REPLICA, message.sender), "two leaders in a term"
-        self.leader = message.sender
-        self._timer.reset()
+        self._follow(message)
         previous = message.previous_index
         if not log.matches(previous, message.previous_term):
             self._reject(message)
@@ -411,14 +461,27 @@ class RaftCore:
         # Not the leader's commit alone: beyond what this request matched, our log may hold
         # entries of a deposed leader (figure 3.1, AppendEntries 5).
         log.commit = max(log.commit, min(message.commit, match_index))
+        self._accept(message.sender, match_index, message.round)
+
+    def _follow(self, message: AppendRequest | InstallSnapshot) -> None:
+        """The sender leads our term, or a newer one that we enter."""
+        if message.term > self.term or self.role is not Role.FOLLOWER:
+            assert self._leadership is None or message.term > self.term, "two leaders in a term"
+            self._become_follower(message.term, message.sender)
+        assert self.leader in (NO_REPLICA, message.sender), "two leaders in a term"
+        self.leader = message.sender
+        self._timer.reset()
+
+    def _accept(self, receiver: int, match_index: int, round_number: int) -> None:
+        """Our log equals the leader's up to `match_index`, once it is durable."""
         self._outbox.messages_after.append(
             AppendResponse(
                 self.replica,
-                message.sender,
+                receiver,
                 self.term,
                 success=True,
-                match_index=max(match_index, log.commit),  # the leader has what is committed
-                round=message.round,
+                match_index=max(match_index, self.log.commit),  # the leader has what is committed
+                round=round_number,
             )
         )
 
@@ -439,7 +502,7 @@ class RaftCore:
             )
         )
 
-    def _refuse_old_leader(self, message: AppendRequest) -> None:
+    def _refuse_old_leader(self, message: AppendRequest | InstallSnapshot) -> None:
         """Tell a leader of an older term that we are ahead. It ignores our requests for votes
         while it hears its followers; without this answer we would be stuck for ever.
 
@@ -471,11 +534,17 @@ class RaftCore:
             progress.answered_round = message.round
             self._confirm_reads(leadership)
         if message.success:
-            if progress.accepted(message.match_index):
+            is_news = progress.accepted(message.match_index)
+            if progress.sending is not None and progress.match >= self.log.first - 1:
+                progress.end_snapshot()
+            if is_news:
                 self._advance_commit(leadership)
         elif progress.rejects_what_was_sent(message.rejected_index):
             agreed = self.log.last_index_with_term_up_to(message.hint_term, message.hint_index)
-            progress.probe(agreed + 1)
+            if agreed < self.log.first - 1:
+                progress.send_snapshot()
+            else:
+                progress.probe(agreed + 1)
 
     def _advance_commit(self, leadership: Leadership) -> None:
         """Commit what a majority has durably, ourselves included only as far as we have."""
@@ -499,6 +568,117 @@ class RaftCore:
             return
         for progress in leadership.peers.values():
             progress.is_active = False
+
+    # ---------------------------------------------------------------- snapshots (chapter 5)
+
+    def base(self, index: int) -> LogBase:
+        """What stands for the entries up to `index`, if they are given up."""
+        memberships = [found for at, found in self._memberships if at <= index]
+        return LogBase(index, self.log.term(index), memberships[-1])
+
+    @property
+    def compaction_limit(self) -> int:
+        """Compacting further would make a snapshot useless that a peer is getting."""
+        if self._leadership is None:
+            return self.log.commit
+        return min([self.log.commit, *self._leadership.snapshot_indexes()])
+
+    def compact(self, index: int) -> LogBase:
+        """Give up the entries up to `index`, whose effect the state machine holds durably."""
+        assert self.log.first - 1 <= index <= self._outbox.handed_out, f"{index} is not applied"
+        base = self.base(index)
+        self.log.compact(index)
+        self._memberships = [
+            (index, base.membership),
+            *((at, found) for at, found in self._memberships if at > index),
+        ]
+        return base
+
+    def offer_snapshot(self, snapshot: Snapshot) -> None:
+        """A file for peers that need entries which are compacted; see the module."""
+        assert snapshot.size > 0, "a snapshot without a byte"
+        if self._leadership is not None:
+            self._leadership.offer_snapshot(snapshot)
+
+    def forget_snapshot(self, snapshot: Snapshot) -> bool:
+        """Whether the file may be deleted: then its bytes are not asked for any more."""
+        return self._leadership is None or self._leadership.forget_snapshot(snapshot)
+
+    def snapshot_received(self, *, intact: bool) -> None:
+        """The file that came in is complete, and durable if it is `intact`."""
+        receiving = self._receiving
+        assert receiving is not None, "no snapshot comes in"
+        assert receiving.is_complete, "chunks are missing"
+        self._receiving = None
+        if intact:
+            self._outbox.install = receiving.snapshot
+        elif self.leader not in (NO_REPLICA, self.replica):
+            self._tell_received(self.leader, receiving.snapshot, 0)
+
+    def _on_install_snapshot(self, message: InstallSnapshot) -> None:
+        if message.term < self.term:
+            self._refuse_old_leader(message)
+            return
+        self._follow(message)
+        snapshot = message.snapshot
+        if self._is_covered(snapshot):
+            self._accept(message.sender, snapshot.index, 0)
+            return
+        if self._outbox.install is not None:
+            return  # what is about to be installed will be answered
+        receiving = self._receiving
+        if receiving is None or receiving.snapshot != snapshot:
+            if message.offset != 0:
+                self._tell_received(message.sender, snapshot, 0)
+                return
+            if receiving is not None and not receiving.gives_way_to(message):
+                return
+            receiving = self._receiving = Receiving(snapshot, message.term)
+        if receiving.takes(message):
+            self._outbox.chunks.append(message)
+        if not receiving.is_complete:
+            self._tell_received(message.sender, snapshot, receiving.received)
+
+    def _is_covered(self, snapshot: Snapshot) -> bool:
+        """Whether the log has everything that the snapshot stands for. If it does, all of that
+        is committed (log matching), and entries behind it may be acknowledged: they stay."""
+        if not self.log.matches(snapshot.index, snapshot.base.term):
+            return False
+        self.log.commit = max(self.log.commit, snapshot.index)
+        return True
+
+    def _tell_received(self, receiver: int, snapshot: Snapshot, received: int) -> None:
+        self._outbox.messages_after.append(
+            SnapshotResponse(
+                self.replica, receiver, self.term, snapshot.index, snapshot.hash, received
+            )
+        )
+
+    def _install(self) -> Snapshot | None:
+        """The received snapshot takes the place of the log, if it still is ahead of it."""
+        snapshot, self._outbox.install = self._outbox.install, None
+        if snapshot is None or self._leadership is not None or self._is_covered(snapshot):
+            return None
+        self.log.reset(snapshot.index, snapshot.base.term)
+        self._memberships = [(snapshot.index, snapshot.base.membership)]
+        self._voters = self.membership.voters
+        self._outbox.handed_out = snapshot.index
+        if self.leader != NO_REPLICA:
+            self._accept(self.leader, snapshot.index, 0)
+        return snapshot
+
+    def _on_snapshot_response(self, message: SnapshotResponse) -> None:
+        if message.term > self.term:
+            self._become_follower(message.term)
+            return
+        if self._leadership is None or message.term < self.term:
+            return
+        progress = self._leadership.peers.get(message.sender)
+        if progress is None:
+            return
+        progress.is_active = True
+        if progress.sending is not None:
+            progress.sending.reported(message.index, message.hash, message.received)
 
     # ---------------------------------------------------------------- reads (section 6.4)
 

@@ -34,7 +34,7 @@ from nodes.protocol import (
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, RaftMessage
+from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage
 from nodes.raft_engine import RaftEngine
 
 ELECTION_TICKS = 8
@@ -131,7 +131,7 @@ class Group:
         log = RaftLog(disk)
         core = RaftCore(
             replica=replica,
-            voters=list(NODES),
+            memberships=[(0, Membership.of(NODES))],
             rng=random.Random(replica),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),

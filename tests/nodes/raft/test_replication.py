@@ -13,6 +13,7 @@ from nodes.raft.messages import (
     AppendResponse,
     HardState,
     LogEntry,
+    Membership,
     RaftMessage,
 )
 from nodes.raft.progress import WINDOW_BYTES_MAX, WINDOW_MESSAGES_MAX
@@ -334,7 +335,7 @@ def test_entries_already_applied_are_not_handed_out_again() -> None:
 
     restarted = RaftCore(
         replica=1,
-        voters={1},
+        memberships=[(0, Membership.of({1}))],
         rng=core._timer._rng,
         election_ticks=ELECTION_TICKS,
         hard_state=disk.hard_state,
@@ -353,7 +354,7 @@ def test_a_log_that_ends_before_what_was_applied_is_refused() -> None:
     with pytest.raises(AssertionError, match="lost"):
         RaftCore(
             replica=1,
-            voters={1},
+            memberships=[(0, Membership.of({1}))],
             rng=core._timer._rng,
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),
