@@ -77,6 +77,7 @@ class Applier:
         self._next = machine.applied + 1
         self._commit = machine.applied
         self._ended = False
+        self._resting = False
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[ResponseBody | None]] | None = None
         self._entries = msgspec.msgpack.Decoder(Entry)
@@ -89,7 +90,12 @@ class Applier:
     @property
     def due(self) -> bool:
         """Whether `step` has something to do now."""
-        return not self._ended and self._running is None and self._next <= self._commit
+        return (
+            not self._ended
+            and not self._resting
+            and self._running is None
+            and self._next <= self._commit
+        )
 
     @property
     def busy(self) -> bool:
@@ -113,6 +119,17 @@ class Applier:
         loop = asyncio.get_running_loop()
         self._running = loop.run_in_executor(self._thread, self._machine.apply, batch.committed)
         self._running.add_done_callback(lambda future: self._thread_done(batch, future))
+
+    async def rest(self) -> None:
+        """Apply nothing before `resume`; return when the batch on the thread has ended."""
+        self._resting = True
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    def resume(self) -> None:
+        """Go on after what the machine has applied, which may be another state now."""
+        self._resting = False
+        self._next = self._machine.applied + 1
 
     def _next_batch(self) -> _Due:
         """The longest run of entries, from the next one on, that all go the same way: a quick

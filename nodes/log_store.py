@@ -151,6 +151,10 @@ class StoredLog:
             return pointer.term
         return self._store.read(self._group, index, index)[0].term
 
+    def beginning_with(self, mark: bytes) -> list[tuple[int, LogEntry]]:
+        """The entries whose data begins so, with their indexes."""
+        return self._store.find(self._group, mark)
+
 
 class LogStore:
     """One node's log file.
@@ -303,6 +307,23 @@ class LogStore:
         if index != last + 1:
             raise self._damaged(group, index)
         return entries
+
+    def find(self, group: str, mark: bytes) -> list[tuple[int, LogEntry]]:
+        """(index, entry) of the entries whose data begins with `mark`. Raises ReplicaDamaged."""
+        log = self._logs[group]
+        try:
+            rows = self._connection.execute(
+                "SELECT key FROM entries WHERE key BETWEEN ? AND ? AND substr(data, 1, ?) = ? "
+                "ORDER BY key",
+                (log.base, log.base + _LAST_KEY, len(mark), mark),
+            ).fetchall()
+        except sqlite3.DatabaseError as exc:
+            raise ReplicaDamaged(
+                f"{self._path}: the log of group {group} cannot be read ({exc}); "
+                "rebuild this replica."
+            ) from exc
+        indexes = [key - log.base for (key,) in rows]
+        return [(index, self.read(group, index, index)[0]) for index in indexes]
 
     def _damaged(self, group: str, index: int) -> ReplicaDamaged:
         return ReplicaDamaged(

@@ -51,6 +51,7 @@ from nodes.data_file import (
     check_file,
     create_file,
     file_path,
+    remove_generation,
     remove_other_generations,
 )
 from nodes.durability import sync_directory, sync_file
@@ -74,6 +75,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.sessions import Sessions
+from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
 __all__ = ["Machine", "ReplicaFault"]
@@ -227,9 +229,9 @@ class Machine:
         return self._path
 
     @property
-    def identity(self) -> Identity:
-        """Whose data file it is."""
-        return self._identity
+    def generation(self) -> int:
+        """Of the data file."""
+        return self._identity.generation
 
     def make_durable(self) -> int:
         """Make what is applied now survive a power loss; returns the index up to which it does.
@@ -246,13 +248,23 @@ class Machine:
             sync_directory(self._directory)
         return applied
 
+    def make_snapshot(self) -> SentFile:
+        """Copy the data file as it is after some whole batch; for any thread, as above. Raises
+        sqlite3.Error, OSError."""
+        return SentFile.make(self._path)
+
+    def receive_snapshot(self, generation: int) -> ReceivedFile:
+        """Begin the file of that generation, in place of an earlier attempt."""
+        return ReceivedFile(self._directory, self._identity.of_generation(generation))
+
     async def switch_to(self, generation: int) -> None:
         """Go on from the data file of another generation, which has been taken over, and
         remove the present one. Not while `apply` runs. Raises ReplicaFault, and is closed."""
         await self.close()
+        old = self._identity.generation
         try:
             self._open_file(self._identity.of_generation(generation), must_exist=True)
-            remove_other_generations(self._directory, generation)
+            remove_generation(self._directory, old)
         except IdentityError as exc:
             raise ReplicaFault(str(exc)) from exc
         except (sqlite3.Error, OSError) as exc:

@@ -54,7 +54,7 @@ from nodes.raft.log import RaftLog
 from nodes.raft.messages import Member, Membership, RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
-from nodes.replica_files import open_replica
+from nodes.replica_files import open_replica, stored_memberships
 from nodes.server import Server
 from nodes.service import GroupService, decode_body
 
@@ -173,22 +173,24 @@ class Node:
                 replica=member.id,
                 cluster_id=self._config.cluster_id,
             )
+            stack.push_async_callback(machine.close)
+            memberships = stored_memberships(store, group.name, loaded, _founders(group))
         except (ReplicaDamaged, ReplicaFault) as exc:
             _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
             self._broken[group.name] = ReplicaStatus(
                 group.name, member.id, "stopped", None, 0, 0, 0, 0, str(exc)
             )
             return
-        stack.push_async_callback(machine.close)
         log = RaftLog(
             store.reader(group.name),
             first=loaded.first_index,
+            base_term=loaded.pointer.term,
             last=loaded.last_index,
             last_term=loaded.last_term,
         )
         core = RaftCore(
             replica=member.id,
-            memberships=[(0, _founders(group))],
+            memberships=memberships,
             rng=random.Random(self._rng.getrandbits(64)),
             election_ticks=self._config.raft.election_ticks,
             hard_state=loaded.hard_state,
@@ -205,6 +207,7 @@ class Node:
             rng=random.Random(self._rng.getrandbits(64)),
             clock=_SystemClock(),
             wake=self._wake,
+            send=self._send,
         )
         stack.push_async_callback(engine.close)
         service = GroupService(engine, machine, failed=engine.fail)
@@ -276,10 +279,8 @@ class Node:
             readies.append((engine, ready))
             first.add(engine, ready.messages)
             after.add(engine, ready.messages_after)
-            if ready.hard_state is not None or ready.entries:
-                writes.append(
-                    GroupWrite(engine.group, ready.hard_state, ready.first_index, ready.entries)
-                )
+            if (write := engine.group_write(ready)) is not None:
+                writes.append(write)
         if writes:
             first.send(self._peers)  # peers write while this node does
             if not self._write(writes):
@@ -291,6 +292,9 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+
+    def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
+        self._peers.send(engine.nodes[message.receiver], [Envelope(engine.group, message)])
 
     def _write(self, writes: list[GroupWrite]) -> bool:
         assert self._store is not None

@@ -27,6 +27,7 @@ import msgspec
 
 from nodes.applier import Applied, Applier
 from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.log_store import GroupWrite
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
@@ -43,6 +44,7 @@ from nodes.raft.core import RaftCore, Role
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
+from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
 
 __all__ = ["Clock", "RaftEngine", "ReplicatedMachine"]
 
@@ -66,7 +68,7 @@ _log = logging.getLogger(__name__)
 Barrier = Callable[[ResponseBody | None], None]
 
 
-class ReplicatedMachine(StateMachine, Protocol):
+class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     """What the engine asks of the state machine besides applying."""
 
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
@@ -87,7 +89,7 @@ class RaftEngine:
     """The replica of one group on this node.
 
     `nodes` maps the group's replica ids to node names. `wake` asks the node for a turn in
-    which this replica takes part.
+    which this replica takes part. `send` sends a message between turns.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class RaftEngine:
         rng: random.Random,
         clock: Clock,
         wake: Callable[[RaftEngine], None],
+        send: Callable[[RaftEngine, RaftMessage], None],
     ) -> None:
         self.group = group
         self.nodes = nodes
@@ -117,6 +120,15 @@ class RaftEngine:
             log,
             applied=self._on_applied,
             more=lambda: wake(self),
+            failed=self.fail,
+        )
+        self._snapshots = SnapshotTransfer(
+            group,
+            core,
+            machine,
+            self._applier,
+            send=lambda message: send(self, message),
+            wake=lambda: wake(self),
             failed=self.fail,
         )
         self._office = _Office()
@@ -206,6 +218,7 @@ class RaftEngine:
         if not self._stopped:
             self._core.tick()
             self._expire_sessions()
+            self._snapshots.tick()
             self._wake(self)
 
     def collect(self) -> Ready | None:
@@ -217,6 +230,7 @@ class RaftEngine:
         if not self._core.has_ready():
             return None
         ready = self._core.ready()
+        self._snapshots.take(ready)
         for index, contexts in ready.reads:
             self._confirmed.extend((index, cast("int", number)) for number in contexts)
         for number in ready.reads_failed:
@@ -224,8 +238,16 @@ class RaftEngine:
         self._answer_reads()
         return ready
 
+    def group_write(self, ready: Ready) -> GroupWrite | None:
+        """What of `ready` has to be durable before `persisted`."""
+        if not ready.is_durable_work:
+            return None
+        pointer = self._snapshots.pointer(ready)
+        return GroupWrite(self.group, ready.hard_state, ready.first_index, ready.entries, pointer)
+
     def persisted(self, ready: Ready) -> None:
         self._core.persisted(ready)
+        self._snapshots.persisted(ready)
         if ready.committed:
             self._applier.commit_to(ready.committed[-1])
 
@@ -256,6 +278,7 @@ class RaftEngine:
         """Answer what waits, and return when nothing is being applied any more."""
         self._stopped = self._stopped or "The node is stopping."
         self._refuse_all("the node is stopping")
+        await self._snapshots.close()
         await self._applier.close()
 
     def _refuse_all(self, reason: str) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from nodes.log_store import Loaded, LogStore, ReplicaDamaged
 from nodes.machine import Machine
+from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
 
-__all__ = ["open_replica"]
+__all__ = ["open_replica", "stored_memberships"]
 
 
 def open_replica(
@@ -58,3 +61,20 @@ def _compare(store: LogStore, group: str, loaded: Loaded, machine: Machine) -> N
             f"{machine.applied_term}, the log in {store.path} has it with term {term}: one of "
             "them is a copy of another time; rebuild this replica."
         )
+
+
+def stored_memberships(
+    store: LogStore, group: str, loaded: Loaded, founders: Membership
+) -> list[tuple[int, Membership]]:
+    """(index, membership): who belonged to the group where its log begins, and every change
+    that the log holds. `founders` is who a new group begins with."""
+    pointer = loaded.pointer
+    first = founders
+    if pointer.membership:
+        first = msgspec.msgpack.decode(pointer.membership, type=Membership)
+    memberships = [(pointer.index, first)]
+    for index, entry in store.reader(group).beginning_with(MEMBERSHIP_MARK):
+        membership = membership_in(entry)
+        assert membership is not None, "a mark without a membership"
+        memberships.append((index, membership))
+    return memberships

@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "nodes.log_store": 1,
     "nodes.replica_files": 1,
     "nodes.snapshot_files": 1,
+    "nodes.snapshot_transfer": 1,
     "nodes.authorizer": 1,
     "nodes.data_file": 1,
     "nodes.long_reads": 1,

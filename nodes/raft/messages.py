@@ -14,6 +14,7 @@ import msgspec
 __all__ = [
     "LogEntry",
     "HardState",
+    "MEMBERSHIP_MARK",
     "Member",
     "Membership",
     "LogBase",
@@ -98,7 +99,7 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
         return self.base.index
 
 
-_MEMBERSHIP_MARK: Final = b"\xc1"
+MEMBERSHIP_MARK: Final = b"\xc1"
 """First byte of an entry that holds a membership. MessagePack never uses it, so no encoded
 command begins with it, and a stored entry needs no column for its kind."""
 
@@ -108,12 +109,12 @@ _membership_decoder = msgspec.msgpack.Decoder(Membership)
 
 def membership_entry(term: int, membership: Membership) -> LogEntry:
     """The entry that makes `membership` the group's (section 4.1)."""
-    return LogEntry(term, _MEMBERSHIP_MARK + _membership_encoder.encode(membership))
+    return LogEntry(term, MEMBERSHIP_MARK + _membership_encoder.encode(membership))
 
 
 def membership_in(entry: LogEntry) -> Membership | None:
     """The membership that `entry` holds; None for a no-op or a command."""
-    if entry.data[:1] != _MEMBERSHIP_MARK:
+    if entry.data[:1] != MEMBERSHIP_MARK:
         return None
     return _membership_decoder.decode(entry.data[1:])
 

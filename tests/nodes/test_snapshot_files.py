@@ -49,7 +49,7 @@ def finish(received: ReceivedFile, sent: SentFile) -> None:
 
 async def test_a_snapshot_carries_data_sessions_and_versions(tmp_path: Path) -> None:
     origin = source(tmp_path / "a")
-    sent = SentFile.make(origin.machine.path)
+    sent = origin.machine.make_snapshot()
     assert (sent.index, sent.term) == (origin.machine.applied, 1)
     finish(receive(sent, tmp_path / "b", identity(2)), sent)
     machine = Machine.open(
@@ -77,7 +77,7 @@ async def test_the_copy_is_one_state_while_writes_go_on(tmp_path: Path) -> None:
     for power in range(4, 16):
         double = f"INSERT INTO t (id, n) SELECT id + {1 << power}, 0 FROM t WHERE id >= 16"
         replica.write(statement(double))
-    copies = asyncio.get_running_loop().run_in_executor(None, SentFile.make, replica.machine.path)
+    copies = asyncio.get_running_loop().run_in_executor(None, replica.machine.make_snapshot)
     moves = 0
     while not copies.done() or moves < 20:
         replica.write(
@@ -97,7 +97,7 @@ async def test_the_copy_is_one_state_while_writes_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", ["flipped", "short", "other group", "other index"])
 async def test_a_wrong_snapshot_is_refused_and_leaves_nothing(tmp_path: Path, fault: str) -> None:
     origin = source(tmp_path / "a")
-    sent = SentFile.make(origin.machine.path)
+    sent = origin.machine.make_snapshot()
     await origin.machine.close()
     whose = identity(2, group="s2") if fault == "other group" else identity(2)
     (tmp_path / "b").mkdir()
@@ -123,7 +123,7 @@ async def test_a_wal_of_an_earlier_attempt_does_not_reach_the_next(tmp_path: Pat
     shutil.copy(origin.machine.path, target / "data-2.db")
     shutil.copy(f"{origin.machine.path}-wal", target / "data-2.db-wal")
     origin.write(statement("UPDATE t SET n = 5"))
-    sent = SentFile.make(origin.machine.path)
+    sent = origin.machine.make_snapshot()
     finish(receive(sent, target, identity(2)), sent)
     await origin.machine.close()
     assert content(target, generation=2)["t"] == content(tmp_path / "a")["t"]
@@ -135,9 +135,10 @@ async def test_a_machine_switches_to_a_received_generation(tmp_path: Path) -> No
         statement("CREATE TABLE u (id INTEGER PRIMARY KEY) STRICT, WITHOUT ROWID"),
         sets=(SetVersion("table:u", 1),),
     )
-    sent = SentFile.make(ahead.machine.path)
-    next_identity = behind.machine.identity.of_generation(2)
-    finish(receive(sent, tmp_path / "b", next_identity), sent)
+    sent = ahead.machine.make_snapshot()
+    received = behind.machine.receive_snapshot(2)
+    received.write(0, sent.read(0, sent.size))
+    finish(received, sent)
     await behind.machine.switch_to(2)
     assert behind.machine.applied == ahead.machine.applied
     assert behind.rows() == ahead.rows()
