@@ -22,6 +22,7 @@ import msgspec
 from nodes.engine import Committed, StateMachine
 from nodes.protocol import Entry, EntryBody, ResponseBody
 from nodes.raft.log import RaftLog
+from nodes.raft.messages import membership_in
 
 __all__ = ["Applied", "Applier"]
 
@@ -138,13 +139,15 @@ class Applier:
         batch: _Due | None = None
         index = self._next
         for entry in entries[: min(self._commit - self._next + 1, INLINE_ENTRIES_MAX)]:
-            now_us, body = self._decode(entry.data)
+            # To the state machine a change of membership is a no-op.
+            data = entry.data if membership_in(entry) is None else b""
+            now_us, body = self._decode(data)
             quick = body is None or self._machine.is_quick(body)
             if batch is None:
                 batch = _Due(quick)
             elif batch.quick != quick:
                 break
-            batch.committed.append((index, entry.term, entry.data))
+            batch.committed.append((index, entry.term, data))
             batch.decoded.append((now_us, body))
             index += 1
         assert batch is not None

@@ -170,7 +170,9 @@ class RaftEngine:
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
         entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
         index = self._core.propose(self._encoder.encode(entry))
-        assert index is not None, "only a leader comes here"
+        if index is None:  # the office is being handed over
+            done(self._not_leader())
+            return
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
@@ -201,7 +203,8 @@ class RaftEngine:
         )
 
     def _not_leader(self) -> NotLeader:
-        return NotLeader(None if self._stopped else self.nodes.get(self._core.leader))
+        leader = self._core.successor or self._core.leader
+        return NotLeader(None if self._stopped else self.nodes.get(leader))
 
     # ------------------------------------------------------------------ the node's side
 

@@ -56,25 +56,29 @@ Snapshots (chapter 5) are files of the driver; the core never sees their bytes.
 A snapshot moves the commit index only when it is installed, or when the log has an entry with
 its index and term: then everything before that entry is committed, and no file is needed.
 
-Voters are a set given at the start; who is asked for votes, and what a majority is, are
-decided in `quorum.py` and by iterating over it, nowhere else.
+Members (chapter 4) change one at a time by an entry, which holds once it is in the log and is
+rolled back with it. `memberships` of the constructor are those at the log's base and in the
+log: the driver finds the latter with `membership_in` when it opens the log. An entry with a
+membership is applied as nothing. A leader that removes itself leads until that is committed,
+counting in no majority (4.2.2). Replica ids are never given again, and a learner begins as one.
+What a majority is, is decided in `quorum.py` alone.
 """
 
 from __future__ import annotations
 
-import enum
-import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final
 
-from nodes.raft.leadership import Leadership
+from nodes.raft.elections import NO_REPLICA, Role
+from nodes.raft.follower import Follower
+from nodes.raft.leadership import Leadership, Transfer
 from nodes.raft.log import LogReader, RaftLog
+from nodes.raft.membership import ChangeRefused, check_step
 from nodes.raft.messages import (
     AppendRequest,
     AppendResponse,
     HardState,
     InstallSnapshot,
-    LogBase,
     LogEntry,
     Membership,
     PreVoteRequest,
@@ -82,48 +86,35 @@ from nodes.raft.messages import (
     RaftMessage,
     Snapshot,
     SnapshotResponse,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
+    membership_entry,
 )
-from nodes.raft.quorum import VoteResult, count_votes, majority, reached_by_majority
-from nodes.raft.ready import ChunkRequest, Outbox, Ready
-from nodes.raft.snapshots import Receiving
+from nodes.raft.progress import Progress
+from nodes.raft.quorum import majority, reached_by_majority
+from nodes.raft.ready import ChunkRequest, Ready
 
 __all__ = ["LogReader", "NO_REPLICA", "RaftCore", "RaftLog", "Ready", "Role"]
 
-NO_REPLICA: Final = 0
-"""Stands for "nobody" in `leader` and `HardState.vote`; no replica has this id."""
+
+CATCH_UP_ENTRIES_MAX: Final = 1000
+"""A learner becomes a voter only this close behind: the next commits may need it (4.2.1)."""
 
 
-class Role(enum.StrEnum):
-    FOLLOWER = "follower"
-    PRECANDIDATE = "precandidate"
-    CANDIDATE = "candidate"
-    LEADER = "leader"
+def _match_of(progress: Progress) -> int:
+    return progress.match
 
 
-class _ElectionTimer:
-    """Ticks since the last sign of a leader, and how many are borne.
-
-    The timeout is drawn anew each time from [election_ticks, 2 * election_ticks), so that
-    votes are rarely split (section 3.4).
-    """
-
-    __slots__ = ("_rng", "elapsed", "election_ticks", "timeout")
-
-    def __init__(self, rng: random.Random, election_ticks: int, first: int | None) -> None:
-        self._rng = rng
-        self.election_ticks = election_ticks
-        self.reset()
-        if first is not None:
-            self.timeout = first
-
-    def reset(self) -> None:
-        self.elapsed = 0
-        self.timeout = self.election_ticks + self._rng.randrange(self.election_ticks)
+def _is_active(progress: Progress) -> bool:
+    return progress.is_active
 
 
-class RaftCore:
+def _answered_round_of(progress: Progress) -> int:
+    return progress.answered_round
+
+
+class RaftCore(Follower):
     """One replica of one group.
 
     `memberships` is who belonged to the group at the log's base, as (index, membership), and
@@ -133,46 +124,6 @@ class RaftCore:
     first election timeout, so that a new group's preferred leader can stand first.
     """
 
-    def __init__(
-        self,
-        *,
-        replica: int,
-        memberships: Sequence[tuple[int, Membership]],
-        rng: random.Random,
-        election_ticks: int,
-        hard_state: HardState,
-        log: RaftLog,
-        applied: int = 0,
-        first_timeout_ticks: int | None = None,
-    ) -> None:
-        assert memberships[0][0] <= log.first - 1, "the membership at the log's base is not known"
-        assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
-        assert applied >= log.first - 1, "the log begins behind what was applied"
-        self.replica = replica
-        self.log = log
-        self.term = hard_state.term
-        self.role = Role.FOLLOWER
-        self.leader = NO_REPLICA
-        self._memberships = list(memberships)  # the last one holds, whether committed or not
-        self._voters = self.membership.voters
-        self._vote = hard_state.vote
-        self._votes: dict[int, bool] = {}  # answers to the (pre-)election under way
-        self._timer = _ElectionTimer(rng, election_ticks, first_timeout_ticks)
-        self._leadership: Leadership | None = None
-        self._outbox = Outbox(hard_state, applied)
-        self._receiving: Receiving | None = None
-        log.commit = max(applied, hard_state.commit)
-
-    @property
-    def commit(self) -> int:
-        """Index of the last entry known to be committed."""
-        return self.log.commit
-
-    @property
-    def membership(self) -> Membership:
-        """Who belongs to the group, as far as this replica's log tells."""
-        return self._memberships[-1][1]
-
     # ---------------------------------------------------------------- inputs
 
     def tick(self) -> None:
@@ -180,25 +131,75 @@ class RaftCore:
         self._timer.elapsed += 1
         leadership = self._leadership
         if leadership is None:
-            if self._timer.elapsed >= self._timer.timeout:
+            if self._timer.elapsed >= self._timer.timeout and self._is_voter:
                 self._start_pre_election()
             return
         leadership.start_round()
         leadership.tick_snapshots(self._timer.election_ticks)
+        if leadership.transfer is not None:
+            leadership.transfer.ticks_left -= 1
+            if leadership.transfer.ticks_left <= 0:
+                leadership.transfer = None  # it did not get there: go on as the leader (3.10)
         leadership.ticks_since_check += 1
         if leadership.ticks_since_check >= self._timer.election_ticks:
             leadership.ticks_since_check = 0
             self._check_quorum(leadership)
 
     def propose(self, data: bytes) -> int | None:
-        """Append an entry; its index, or None if this replica does not lead.
+        """Append an entry; its index, or None if this replica does not lead or hands over.
 
         The entry is ours if it is handed out with the present term; another term at its index
         means that it is lost, a change of leader before that that its fate is unknown.
         """
-        if self._leadership is None:
+        if self._leadership is None or self._refuses_proposals(self._leadership):
             return None
         return self.log.append(LogEntry(self.term, data))
+
+    def transfer(self, successor: int) -> bool:
+        """Hand the office over to a voter; False if this replica cannot (section 3.10).
+
+        Proposals are refused until the successor leads, or for an election timeout: then it
+        failed, and we lead on. `successor` tells which of the two is not decided yet.
+        """
+        leadership = self._leadership
+        if leadership is None or leadership.transfer is not None:
+            return False
+        if successor not in self._voters or successor == self.replica:
+            return False
+        leadership.transfer = Transfer(successor, self._timer.election_ticks)
+        leadership.peers[successor].message_due = True
+        self._ask_successor(leadership)
+        return True
+
+    @property
+    def successor(self) -> int:
+        """The replica that is to lead soon, NO_REPLICA if none."""
+        transfer = self._leadership.transfer if self._leadership is not None else None
+        return transfer.successor if transfer is not None else NO_REPLICA
+
+    def change_membership(self, membership: Membership) -> int:
+        """Propose the next membership, which `nodes.raft.membership` makes from the current one;
+        returns the index of its entry. Raises ChangeRefused."""
+        leadership = self._leadership
+        if leadership is None:
+            raise ChangeRefused("This replica does not lead.")
+        if leadership.transfer is not None:
+            raise ChangeRefused("The leadership is being handed over.")
+        if not self._may_change_membership(leadership):
+            raise ChangeRefused("The leader does not know yet that it is one; ask again.")
+        if self._memberships.changed_at > self._outbox.handed_out:
+            raise ChangeRefused("The previous change is under way; ask again.")
+        check_step(self.membership, membership)
+        promoted = set(membership.voters) - set(self._voters)
+        for replica in promoted:
+            progress = leadership.peers[replica]
+            if self.log.last - progress.match > CATCH_UP_ENTRIES_MAX:
+                raise ChangeRefused(f"Learner {replica} has to catch up first; ask again.")
+        entry = membership_entry(self.term, membership)
+        index = self.log.append(entry)
+        self._memberships.note(index, [entry])
+        self._membership_changed()
+        return index
 
     def read_index(self, context: object) -> bool:
         """Ask for a linearizable read; False if this replica does not lead.
@@ -231,6 +232,8 @@ class RaftCore:
                 self._on_install_snapshot(message)
             case SnapshotResponse():
                 self._on_snapshot_response(message)
+            case TimeoutNow():
+                self._on_timeout_now(message)
 
     # ---------------------------------------------------------------- outputs
 
@@ -310,212 +313,6 @@ class RaftCore:
             return None
         return HardState(self.term, self._vote, self.log.commit)
 
-    # ---------------------------------------------------------------- roles
-
-    def _become_follower(self, term: int, leader: int = NO_REPLICA) -> None:
-        """Follow in `term`, which is ours or newer (section 3.3: the larger term wins).
-
-        The election timer goes on: only a leader heard or a vote given restarts it (3.4).
-        """
-        assert term >= self.term, f"term {term} is older than {self.term}"
-        if term > self.term:
-            self.term = term
-            self._vote = NO_REPLICA
-        if self._leadership is not None:
-            self._outbox.reads_failed += self._leadership.reads.take_all()
-            self._leadership = None
-            self._timer.reset()
-        self._votes = {}
-        self.role = Role.FOLLOWER
-        self.leader = leader
-
-    def _start_pre_election(self) -> None:
-        """Ask whether an election could be won before disturbing anyone with a new term
-        (section 9.6)."""
-        self._timer.reset()
-        self.role = Role.PRECANDIDATE
-        self.leader = NO_REPLICA
-        self._votes = {self.replica: True}
-        for peer in self._peers():
-            self._outbox.messages_after.append(
-                PreVoteRequest(self.replica, peer, self.term + 1, self.log.last, self.log.last_term)
-            )
-        self._count_pre_votes()  # a single voter needs no answers
-
-    def _start_election(self) -> None:
-        """Section 3.4. Our own vote is durable before anyone is asked for his."""
-        self._timer.reset()
-        self.role = Role.CANDIDATE
-        self.term += 1
-        self._vote = self.replica
-        self._votes = {self.replica: True}
-        for peer in self._peers():
-            self._outbox.messages_after.append(
-                VoteRequest(self.replica, peer, self.term, self.log.last, self.log.last_term)
-            )
-        self._count_votes()
-
-    def _become_leader(self) -> None:
-        """Lead, beginning with a no-op: entries of earlier terms are committed, and reads
-        answered, only after an entry of this term is committed (sections 3.6.2 and 6.4)."""
-        self.role = Role.LEADER
-        self.leader = self.replica
-        self._votes = {}
-        self._leadership = Leadership(self.replica, self.term, self._peers(), self.log.last)
-        self._leadership.start_round()
-        self.log.append(LogEntry(self.term, b""))
-
-    def _peers(self) -> list[int]:
-        return [voter for voter in self._voters if voter != self.replica]
-
-    # ---------------------------------------------------------------- elections
-
-    def _hears_a_leader(self) -> bool:
-        """Whether a leader was heard within the shortest election timeout: then votes are
-        not for changing it (section 4.2.3). A leader hears itself."""
-        if self._leadership is not None:
-            return True
-        return self.leader != NO_REPLICA and self._timer.elapsed < self._timer.election_ticks
-
-    def _on_pre_vote_request(self, message: PreVoteRequest) -> None:
-        """Granting changes nothing here: no term, no vote, no timer (section 9.6)."""
-        if message.term > self.term and self._hears_a_leader():
-            return
-        granted = message.term > self.term and self.log.is_up_to_date(
-            message.last_index, message.last_term
-        )
-        term = message.term if granted else self.term
-        self._outbox.messages_after.append(
-            PreVoteResponse(self.replica, message.sender, term, granted)
-        )
-
-    def _on_pre_vote_response(self, message: PreVoteResponse) -> None:
-        if message.term > self.term and not message.granted:
-            self._become_follower(message.term)
-            return
-        asked_for = self.term + 1
-        if self.role is not Role.PRECANDIDATE or (message.granted and message.term != asked_for):
-            return
-        self._votes[message.sender] = message.granted
-        self._count_pre_votes()
-
-    def _count_pre_votes(self) -> None:
-        match count_votes(self._votes, self._voters):
-            case VoteResult.WON:
-                self._start_election()
-            case VoteResult.LOST:
-                self._become_follower(self.term)
-            case VoteResult.PENDING:
-                pass
-
-    def _on_vote_request(self, message: VoteRequest) -> None:
-        """Sections 3.4 and 3.6.1: one vote per term, for a log at least as up to date."""
-        if message.term > self.term:
-            if self._hears_a_leader():
-                return
-            self._become_follower(message.term)
-        is_free = self._vote == NO_REPLICA and self.leader == NO_REPLICA
-        granted = (
-            message.term == self.term
-            and (is_free or self._vote == message.sender)
-            and self.log.is_up_to_date(message.last_index, message.last_term)
-        )
-        if granted:
-            self._vote = message.sender
-            self._timer.reset()
-        self._outbox.messages_after.append(
-            VoteResponse(self.replica, message.sender, self.term, granted)
-        )
-
-    def _on_vote_response(self, message: VoteResponse) -> None:
-        if message.term > self.term:
-            self._become_follower(message.term)
-        elif message.term == self.term and self.role is Role.CANDIDATE:
-            self._votes[message.sender] = message.granted
-            self._count_votes()
-
-    def _count_votes(self) -> None:
-        match count_votes(self._votes, self._voters):
-            case VoteResult.WON:
-                self._become_leader()
-            case VoteResult.LOST:
-                self._become_follower(self.term)
-            case VoteResult.PENDING:
-                pass
-
-    # ---------------------------------------------------------------- replication: follower
-
-    def _on_append_request(self, message: AppendRequest) -> None:
-        """AppendEntries (figure 3.1)."""
-        log = self.log
-        if message.term < self.term:
-            self._refuse_old_leader(message)
-            return
-        self._follow(message)
-        previous = message.previous_index
-        if not log.matches(previous, message.previous_term):
-            self._reject(message)
-            return
-        log.accept(previous, message.entries)
-        match_index = previous + len(message.entries)
-        # Not the leader's commit alone: beyond what this request matched, our log may hold
-        # entries of a deposed leader (figure 3.1, AppendEntries 5).
-        log.commit = max(log.commit, min(message.commit, match_index))
-        self._accept(message.sender, match_index, message.round)
-
-    def _follow(self, message: AppendRequest | InstallSnapshot) -> None:
-        """The sender leads our term, or a newer one that we enter."""
-        if message.term > self.term or self.role is not Role.FOLLOWER:
-            assert self._leadership is None or message.term > self.term, "two leaders in a term"
-            self._become_follower(message.term, message.sender)
-        assert self.leader in (NO_REPLICA, message.sender), "two leaders in a term"
-        self.leader = message.sender
-        self._timer.reset()
-
-    def _accept(self, receiver: int, match_index: int, round_number: int) -> None:
-        """Our log equals the leader's up to `match_index`, once it is durable."""
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica,
-                receiver,
-                self.term,
-                success=True,
-                match_index=max(match_index, self.log.commit),  # the leader has what is committed
-                round=round_number,
-            )
-        )
-
-    def _reject(self, message: AppendRequest) -> None:
-        """The logs do not match at the request's previous index; say where they still may."""
-        hint = self.log.last_index_with_term_up_to(message.previous_term, message.previous_index)
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica,
-                message.sender,
-                self.term,
-                success=False,
-                match_index=0,
-                round=message.round,
-                rejected_index=message.previous_index,
-                hint_index=hint,
-                hint_term=self.log.term(hint),
-            )
-        )
-
-    def _refuse_old_leader(self, message: AppendRequest | InstallSnapshot) -> None:
-        """Tell a leader of an older term that we are ahead. It ignores our requests for votes
-        while it hears its followers; without this answer we would be stuck for ever.
-
-        The answer says nothing but our term. Above all not the request's round: rounds are
-        counted per term, and if the sender leads our term by now, an old term's round would
-        confirm reads of the new one that nobody was asked about.
-        """
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica, message.sender, self.term, success=False, match_index=0, round=0
-            )
-        )
-
     # ---------------------------------------------------------------- replication: leader
 
     def _on_append_response(self, message: AppendResponse) -> None:
@@ -538,6 +335,7 @@ class RaftCore:
             if progress.sending is not None and progress.match >= self.log.first - 1:
                 progress.end_snapshot()
             if is_news:
+                self._ask_successor(leadership)
                 self._advance_commit(leadership)
         elif progress.rejects_what_was_sent(message.rejected_index):
             agreed = self.log.last_index_with_term_up_to(message.hint_term, message.hint_index)
@@ -548,11 +346,18 @@ class RaftCore:
 
     def _advance_commit(self, leadership: Leadership) -> None:
         """Commit what a majority has durably, ourselves included only as far as we have."""
-        matches = [progress.match for progress in leadership.peers.values()]
-        matches.append(self.log.saved_index)
-        index = reached_by_majority(matches)
+        index = reached_by_majority(self._of_voters(leadership, self.log.saved_index, _match_of))
         if index > self.log.commit and self._may_commit_by_counting(leadership, index):
             self.log.commit = index
+            if not self._is_voter and self._memberships.changed_at <= index:
+                self._become_follower(self.term)  # we removed ourselves (section 4.2.2)
+
+    def _of_voters(
+        self, leadership: Leadership, own: int, of_peer: Callable[[Progress], int]
+    ) -> list[int]:
+        """What each voter has reached; a leader that is none does not count (section 4.2.2)."""
+        peers = leadership.peers
+        return [own if voter == self.replica else of_peer(peers[voter]) for voter in self._voters]
 
     def _may_commit_by_counting(self, leadership: Leadership, index: int) -> bool:
         """Only entries of the own term are committed by counting copies; earlier ones follow
@@ -562,19 +367,41 @@ class RaftCore:
     def _check_quorum(self, leadership: Leadership) -> None:
         """Step down unless a majority answered within the last election timeout (section
         6.2), so that clients of a leader that is cut off look for another."""
-        active = 1 + sum(progress.is_active for progress in leadership.peers.values())
+        active = sum(self._of_voters(leadership, True, _is_active))
         if active < majority(len(self._voters)):
             self._become_follower(self.term)
             return
         for progress in leadership.peers.values():
             progress.is_active = False
 
-    # ---------------------------------------------------------------- snapshots (chapter 5)
+    # ---------------------------------------------------------------- transfer and members
 
-    def base(self, index: int) -> LogBase:
-        """What stands for the entries up to `index`, if they are given up."""
-        memberships = [found for at, found in self._memberships if at <= index]
-        return LogBase(index, self.log.term(index), memberships[-1])
+    def _refuses_proposals(self, leadership: Leadership) -> bool:
+        """While the office is handed over: entries behind the successor's log would stop it
+        (section 3.10)."""
+        return leadership.transfer is not None
+
+    def _ask_successor(self, leadership: Leadership) -> None:
+        """Once the successor has the whole log nothing keeps it from winning (section 3.10)."""
+        transfer = leadership.transfer
+        if transfer is None or transfer.asked:
+            return
+        progress = leadership.peers.get(transfer.successor)
+        if progress is None:
+            leadership.transfer = None
+        elif progress.match == self.log.last:
+            transfer.asked = True
+            self._outbox.messages_after.append(
+                TimeoutNow(self.replica, transfer.successor, self.term)
+            )
+
+    def _may_change_membership(self, leadership: Leadership) -> bool:
+        """Only a leader that has committed an entry of its own term knows the latest membership
+        that may be committed; without this two leaders' single steps from an old one can have
+        disjoint majorities (Ongaro's erratum of 2015 to section 4.1)."""
+        return self._has_committed_in_own_term(leadership)
+
+    # ---------------------------------------------------------------- snapshots (chapter 5)
 
     @property
     def compaction_limit(self) -> int:
@@ -582,17 +409,6 @@ class RaftCore:
         if self._leadership is None:
             return self.log.commit
         return min([self.log.commit, *self._leadership.snapshot_indexes()])
-
-    def compact(self, index: int) -> LogBase:
-        """Give up the entries up to `index`, whose effect the state machine holds durably."""
-        assert self.log.first - 1 <= index <= self._outbox.handed_out, f"{index} is not applied"
-        base = self.base(index)
-        self.log.compact(index)
-        self._memberships = [
-            (index, base.membership),
-            *((at, found) for at, found in self._memberships if at > index),
-        ]
-        return base
 
     def offer_snapshot(self, snapshot: Snapshot) -> None:
         """A file for peers that need entries which are compacted; see the module."""
@@ -603,69 +419,6 @@ class RaftCore:
     def forget_snapshot(self, snapshot: Snapshot) -> bool:
         """Whether the file may be deleted: then its bytes are not asked for any more."""
         return self._leadership is None or self._leadership.forget_snapshot(snapshot)
-
-    def snapshot_received(self, *, intact: bool) -> None:
-        """The file that came in is complete, and durable if it is `intact`."""
-        receiving = self._receiving
-        assert receiving is not None, "no snapshot comes in"
-        assert receiving.is_complete, "chunks are missing"
-        self._receiving = None
-        if intact:
-            self._outbox.install = receiving.snapshot
-        elif self.leader not in (NO_REPLICA, self.replica):
-            self._tell_received(self.leader, receiving.snapshot, 0)
-
-    def _on_install_snapshot(self, message: InstallSnapshot) -> None:
-        if message.term < self.term:
-            self._refuse_old_leader(message)
-            return
-        self._follow(message)
-        snapshot = message.snapshot
-        if self._is_covered(snapshot):
-            self._accept(message.sender, snapshot.index, 0)
-            return
-        if self._outbox.install is not None:
-            return  # what is about to be installed will be answered
-        receiving = self._receiving
-        if receiving is None or receiving.snapshot != snapshot:
-            if message.offset != 0:
-                self._tell_received(message.sender, snapshot, 0)
-                return
-            if receiving is not None and not receiving.gives_way_to(message):
-                return
-            receiving = self._receiving = Receiving(snapshot, message.term)
-        if receiving.takes(message):
-            self._outbox.chunks.append(message)
-        if not receiving.is_complete:
-            self._tell_received(message.sender, snapshot, receiving.received)
-
-    def _is_covered(self, snapshot: Snapshot) -> bool:
-        """Whether the log has everything that the snapshot stands for. If it does, all of that
-        is committed (log matching), and entries behind it may be acknowledged: they stay."""
-        if not self.log.matches(snapshot.index, snapshot.base.term):
-            return False
-        self.log.commit = max(self.log.commit, snapshot.index)
-        return True
-
-    def _tell_received(self, receiver: int, snapshot: Snapshot, received: int) -> None:
-        self._outbox.messages_after.append(
-            SnapshotResponse(
-                self.replica, receiver, self.term, snapshot.index, snapshot.hash, received
-            )
-        )
-
-    def _install(self) -> Snapshot | None:
-        """The received snapshot takes the place of the log, if it still is ahead of it."""
-        snapshot, self._outbox.install = self._outbox.install, None
-        if snapshot is None or self._leadership is not None or self._is_covered(snapshot):
-            return None
-        self.log.reset(snapshot.index, snapshot.base.term)
-        self._memberships = [(snapshot.index, snapshot.base.membership)]
-        self._voters = self.membership.voters
-        self._outbox.handed_out = snapshot.index
-        if self.leader != NO_REPLICA:
-            self._accept(self.leader, snapshot.index, 0)
-        return snapshot
 
     def _on_snapshot_response(self, message: SnapshotResponse) -> None:
         if message.term > self.term:
@@ -700,6 +453,5 @@ class RaftCore:
 
     def _is_round_confirmed(self, leadership: Leadership, number: int) -> bool:
         """Whether a majority has answered heartbeat round `number` or a later one."""
-        rounds = [progress.answered_round for progress in leadership.peers.values()]
-        rounds.append(leadership.round)
+        rounds = self._of_voters(leadership, leadership.round, _answered_round_of)
         return reached_by_majority(rounds) >= number

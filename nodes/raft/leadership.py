@@ -14,7 +14,19 @@ from nodes.raft.read_queue import ReadQueue
 from nodes.raft.ready import ChunkRequest
 from nodes.raft.snapshots import Sending
 
-__all__ = ["Leadership"]
+__all__ = ["Leadership", "Transfer"]
+
+
+class Transfer:
+    """The office is on its way to `successor` (section 3.10)."""
+
+    __slots__ = ("asked", "successor", "ticks_left")
+
+    def __init__(self, successor: int, ticks_left: int) -> None:
+        self.successor = successor
+        self.ticks_left = ticks_left
+        self.asked = False
+        """It has the whole log and was told to stand."""
 
 
 class Leadership:
@@ -30,6 +42,7 @@ class Leadership:
         "reads",
         "round",
         "ticks_since_check",
+        "transfer",
     )
 
     def __init__(self, replica: int, term: int, peers: Collection[int], last_index: int) -> None:
@@ -41,8 +54,14 @@ class Leadership:
         self.reads = ReadQueue()
         self.round = 0
         self.ticks_since_check = 0
+        self.transfer: Transfer | None = None
         self._snapshot: Snapshot | None = None  # the newest that the driver has offered
         self._snapshot_asked_for = False
+
+    def set_peers(self, peers: Collection[int], last_index: int) -> None:
+        """The membership has changed; whoever stays keeps its progress."""
+        known = self.peers
+        self.peers = {peer: known.get(peer) or Progress(last_index + 1) for peer in peers}
 
     def start_round(self) -> None:
         """Every peer is owed a message, and its answer will prove that it knows no newer

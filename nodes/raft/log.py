@@ -179,22 +179,25 @@ class RaftLog:
         self._tail_bytes += len(entry.data)
         return self._offset + len(self._tail)
 
-    def accept(self, previous: int, entries: Sequence[LogEntry]) -> None:
+    def accept(self, previous: int, entries: Sequence[LogEntry]) -> int:
         """A follower takes a leader's entries, which follow the matching index `previous`.
+        Returns how many of them were there already.
 
         Removes entries only from the first one that conflicts (figure 3.1, AppendEntries 3):
         a delayed request may end before what a later one already brought, and removing the
         rest would undo an acknowledgement.
         """
         assert previous <= self.last, f"a gap between {self.last} and {previous + 1}"
-        new = entries[self._count_present(previous, entries) :]
+        present = self._count_present(previous, entries)
+        new = entries[present:]
         if not new:
-            return
-        place = previous + len(entries) - len(new)
+            return present
+        place = previous + present
         if place < self.last:
             self._truncate_after(place)
         self._tail.extend(new)
         self._tail_bytes += sum(len(entry.data) for entry in new)
+        return present
 
     def _count_present(self, previous: int, entries: Sequence[LogEntry]) -> int:
         """How many of `entries` this log already has at their places."""

@@ -29,6 +29,7 @@ __all__ = [
     "AppendResponse",
     "InstallSnapshot",
     "SnapshotResponse",
+    "TimeoutNow",
     "RaftMessage",
 ]
 
@@ -143,6 +144,7 @@ class VoteRequest(_RaftMessage, frozen=True, tag=3):
 
     last_index: int
     last_term: int
+    is_transfer: bool = False  # the leader wants this election: hearing it is no objection (3.10)
 
 
 class VoteResponse(_RaftMessage, frozen=True, tag=4):
@@ -196,6 +198,10 @@ class SnapshotResponse(_RaftMessage, frozen=True, tag=8):
     received: int
 
 
+class TimeoutNow(_RaftMessage, frozen=True, tag=9):
+    """The leader asks its successor to stand at once (section 3.10)."""
+
+
 RaftMessage: TypeAlias = (
     PreVoteRequest
     | PreVoteResponse
@@ -205,4 +211,5 @@ RaftMessage: TypeAlias = (
     | AppendResponse
     | InstallSnapshot
     | SnapshotResponse
+    | TimeoutNow
 )
