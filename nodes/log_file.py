@@ -45,7 +45,8 @@ CREATE TABLE replicas (
     base_index INTEGER NOT NULL,
     base_term INTEGER NOT NULL,
     membership BLOB NOT NULL,
-    base_crc INTEGER NOT NULL
+    base_crc INTEGER NOT NULL,
+    seal BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE TABLE entries (
     key INTEGER PRIMARY KEY,

@@ -230,7 +230,7 @@ class LogStore:
         log = _Log(group, number, replica)
         state, pointer = HardState(), log.pointer
         self._connection.execute(
-            "INSERT INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            "INSERT INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?,?,?,x'')",
             (
                 *(number, group, replica),
                 *(state.term, state.vote, state.commit, log.state_crc(state)),
@@ -278,6 +278,31 @@ class LogStore:
     def pointer(self, group: str) -> SnapshotPointer:
         """What stands before the durable log of a loaded replica."""
         return self._logs[group].pointer
+
+    def seal(self, group: str) -> bytes:
+        """What `set_seal` noted of the replica's data file, empty if nothing. Of any group that
+        the file knows, loaded or not. Raises ReplicaDamaged."""
+        try:
+            row = self._connection.execute(
+                "SELECT seal FROM replicas WHERE name = ?", (group,)
+            ).fetchone()
+        except sqlite3.DatabaseError as exc:
+            raise ReplicaDamaged(
+                f"{self._path}: the log of group {group} cannot be read ({exc}); "
+                "rebuild this replica."
+            ) from exc
+        return b"" if row is None else bytes(row[0])
+
+    def set_seal(self, group: str, seal: bytes) -> None:
+        """Note, durably, how the data file was left, or that it is in use (empty). Raises
+        StoreError."""
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        try:
+            self._connection.execute("UPDATE replicas SET seal = ? WHERE name = ?", (seal, group))
+        except sqlite3.Error as exc:
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            raise StoreError(self._failure) from exc
 
     def reader(self, group: str) -> StoredLog:
         """Reads the durable entries of a loaded replica."""

@@ -224,6 +224,11 @@ class Machine:
         return self._applied_term
 
     @property
+    def is_sound(self) -> bool:
+        """Nothing has happened that this replica must stop for; it is not closed."""
+        return self._fault is None
+
+    @property
     def path(self) -> Path:
         """The data file."""
         return self._path

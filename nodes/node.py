@@ -54,7 +54,7 @@ from nodes.raft.log import RaftLog
 from nodes.raft.messages import Member, Membership, RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
-from nodes.replica_files import open_replica, stored_memberships
+from nodes.replica_files import close_replica, open_replica, stored_memberships
 from nodes.server import Server
 from nodes.service import GroupService, decode_body
 
@@ -173,7 +173,7 @@ class Node:
                 replica=member.id,
                 cluster_id=self._config.cluster_id,
             )
-            stack.push_async_callback(machine.close)
+            stack.push_async_callback(self._close_replica, group.name, machine)
             memberships = stored_memberships(store, group.name, loaded, _founders(group))
         except (ReplicaDamaged, ReplicaFault) as exc:
             _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
@@ -214,6 +214,13 @@ class Node:
         stack.push_async_callback(service.close)
         self._replicas[group.name] = _Replica(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied
+
+    async def _close_replica(self, group: str, machine: Machine) -> None:
+        assert self._store is not None
+        try:
+            await close_replica(self._store, group, machine)
+        except (StoreError, OSError) as exc:
+            _log.error("the data of group %s is not sealed: %s", group, exc)
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and

@@ -30,7 +30,7 @@ from nodes.data_file import (
 )
 from nodes.durability import sync_directory, sync_file
 
-__all__ = ["SentFile", "ReceivedFile", "SnapshotRefused"]
+__all__ = ["SentFile", "ReceivedFile", "SnapshotRefused", "hash_file"]
 
 _PIECE: Final = 1024 * 1024
 """Bytes read at once while a file's hash is computed."""
@@ -64,7 +64,7 @@ class SentFile:
                 copy.execute("PRAGMA journal_mode = OFF").fetchall()
                 copy.execute("PRAGMA synchronous = OFF").fetchall()
                 connection.backup(copy, pages=-1)
-        return SentFile(path, index, term, path.stat().st_size, _hash(path))
+        return SentFile(path, index, term, path.stat().st_size, hash_file(path))
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the file; fewer at its end."""
@@ -137,7 +137,8 @@ class ReceivedFile:
         remove_generation(self._directory, self._identity.generation)
 
 
-def _hash(path: Path) -> bytes:
+def hash_file(path: Path) -> bytes:
+    """Not of a database that this process has open, see `durability`."""
     hasher = hashlib.blake2b(digest_size=32)
     with path.open("rb") as file:
         while piece := file.read(_PIECE):

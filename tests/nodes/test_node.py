@@ -169,6 +169,9 @@ async def test_entries_committed_before_a_crash_and_not_applied_are_applied_agai
         applied = nodes.replica("n1", "s1").applied
     for file in (tmp_path / "n1" / "s1").iterdir():
         file.unlink()
+    with sqlite3.connect(tmp_path / "n1" / "log.db") as log:
+        log.execute("UPDATE replicas SET seal = x''")  # a crash leaves none
+    log.close()
     async with running(config, tmp_path) as nodes:
         answer = await nodes.call("s1", select())
         assert isinstance(answer, Done)
