@@ -56,6 +56,18 @@ Snapshots (chapter 5) are files of the driver; the core never sees their bytes.
 A snapshot moves the commit index only when it is installed, or when the log has an entry with
 its index and term: then everything before that entry is committed, and no file is needed.
 
+Leases (6.4.1, off without a `lease_rule`) answer reads by `lease_read` without a round; `tick`
+then needs the clock that the rule speaks of.
+
+Quiescence (off without `quiesce_ticks`): a leader whose group has been idle for so many ticks, with
+every peer there, tells its peers and both sides let no time pass: `tick` does nothing. Any input
+but a tick wakes a replica, and a woken leader sends heartbeats. What heartbeats would show the
+driver has to see once for all groups: nodes exchange heartbeats of their own, with a number that
+changes with every start. When a node's heartbeat is missing for an election timeout, or its
+number has changed, the driver calls `wake` of every replica that follows a leader there, and of
+every leader here with a member there. The worst that a forgotten `wake` does is that a group
+without a leader has none until somebody asks it for something.
+
 Members (chapter 4) change one at a time by an entry, which holds once it is in the log and is
 rolled back with it. `memberships` of the constructor are those at the log's base and in the
 log: the driver finds the latter with `membership_in` when it opens the log. An entry with a
@@ -66,12 +78,11 @@ What a majority is, is decided in `quorum.py` alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from nodes.raft.elections import NO_REPLICA, Role
-from nodes.raft.follower import Follower
-from nodes.raft.leadership import Leadership, Transfer
+from nodes.raft.leader import Leader
+from nodes.raft.leadership import Transfer
 from nodes.raft.log import LogReader, RaftLog
 from nodes.raft.membership import ChangeRefused, check_step
 from nodes.raft.messages import (
@@ -83,16 +94,16 @@ from nodes.raft.messages import (
     Membership,
     PreVoteRequest,
     PreVoteResponse,
+    Quiesce,
     RaftMessage,
-    Snapshot,
+    ReadAnswer,
+    ReadRequest,
     SnapshotResponse,
     TimeoutNow,
     VoteRequest,
     VoteResponse,
     membership_entry,
 )
-from nodes.raft.progress import Progress
-from nodes.raft.quorum import majority, reached_by_majority
 from nodes.raft.ready import ChunkRequest, Ready
 
 __all__ = ["LogReader", "NO_REPLICA", "RaftCore", "RaftLog", "Ready", "Role"]
@@ -102,19 +113,7 @@ CATCH_UP_ENTRIES_MAX: Final = 1000
 """A learner becomes a voter only this close behind: the next commits may need it (4.2.1)."""
 
 
-def _match_of(progress: Progress) -> int:
-    return progress.match
-
-
-def _is_active(progress: Progress) -> bool:
-    return progress.is_active
-
-
-def _answered_round_of(progress: Progress) -> int:
-    return progress.answered_round
-
-
-class RaftCore(Follower):
+class RaftCore(Leader):
     """One replica of one group.
 
     `memberships` is who belonged to the group at the log's base, as (index, membership), and
@@ -126,15 +125,22 @@ class RaftCore(Follower):
 
     # ---------------------------------------------------------------- inputs
 
-    def tick(self) -> None:
-        """One unit of time has passed."""
-        self._timer.elapsed += 1
+    def tick(self, now: float = 0.0) -> None:
+        """One unit of time has passed. `now` is the driver's clock, which only leases look at."""
+        self._now = now
+        if self.is_quiescent:
+            return
+        self._timer.tick()
+        self._outbox.reads_failed += self._forwarded.tick()
         leadership = self._leadership
         if leadership is None:
             if self._timer.elapsed >= self._timer.timeout and self._is_voter:
                 self._start_pre_election()
             return
+        if self._quiesces(leadership):
+            return
         leadership.start_round()
+        leadership.lease.sent(leadership.round, now)
         leadership.tick_snapshots(self._timer.election_ticks)
         if leadership.transfer is not None:
             leadership.transfer.ticks_left -= 1
@@ -153,6 +159,7 @@ class RaftCore(Follower):
         """
         if self._leadership is None or self._refuses_proposals(self._leadership):
             return None
+        self.wake()
         return self.log.append(LogEntry(self.term, data))
 
     def transfer(self, successor: int) -> bool:
@@ -166,6 +173,8 @@ class RaftCore(Follower):
             return False
         if successor not in self._voters or successor == self.replica:
             return False
+        self.wake()
+        leadership.lease.end()
         leadership.transfer = Transfer(successor, self._timer.election_ticks)
         leadership.peers[successor].message_due = True
         self._ask_successor(leadership)
@@ -195,6 +204,7 @@ class RaftCore(Follower):
             progress = leadership.peers[replica]
             if self.log.last - progress.match > CATCH_UP_ENTRIES_MAX:
                 raise ChangeRefused(f"Learner {replica} has to catch up first; ask again.")
+        self.wake()
         entry = membership_entry(self.term, membership)
         index = self.log.append(entry)
         self._memberships.note(index, [entry])
@@ -202,19 +212,48 @@ class RaftCore(Follower):
         return index
 
     def read_index(self, context: object) -> bool:
-        """Ask for a linearizable read; False if this replica does not lead.
+        """Ask for a linearizable read, from the leader or from a follower, which asks it; False
+        if no leader is known.
 
-        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`.
+        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`. From a
+        follower the indexes need not come in order.
         """
-        if self._leadership is None:
+        if self._leadership is not None:
+            self._leadership.reads.add(context)
+        elif self.leader != NO_REPLICA:
+            self._forwarded.waiting.append(context)
+        else:
             return False
-        self._leadership.reads.add(context)
+        self.wake()
         return True
+
+    def lease_read(self, now: float) -> int | None:
+        """The index that a linearizable read must see, if a lease holds at `now`; None: use
+        `read_index`. `now` is read from the clock after the request has arrived."""
+        leadership = self._leadership
+        if (
+            leadership is None
+            or not leadership.lease.holds(now)
+            or not self._has_committed_in_own_term(leadership)
+        ):
+            return None
+        return self.log.commit
+
+    def wake(self) -> None:
+        """Let time pass again in a quiescent group: the driver has lost a node; see the module."""
+        self._idle_ticks = 0
+        if self.is_quiescent:
+            self.is_quiescent = False
+            self._timer.reset()
+            if self._leadership is not None:
+                self._leadership.start_round()
 
     def step(self, message: RaftMessage) -> None:
         """A message has arrived."""
         if message.receiver != self.replica:
             return  # for a replica that lived at this address before; ids are never reused
+        if self.is_quiescent and not isinstance(message, Quiesce):
+            self.wake()
         match message:
             case AppendRequest():
                 self._on_append_request(message)
@@ -234,6 +273,12 @@ class RaftCore(Follower):
                 self._on_snapshot_response(message)
             case TimeoutNow():
                 self._on_timeout_now(message)
+            case ReadRequest():
+                self._on_read_request(message)
+            case ReadAnswer():
+                self._on_read_answer(message)
+            case Quiesce():
+                self._on_quiesce(message)
 
     # ---------------------------------------------------------------- outputs
 
@@ -251,7 +296,7 @@ class RaftCore(Follower):
         ):
             return True
         if leadership is None:
-            return False
+            return bool(self._forwarded.waiting)
         if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
             return True
         return leadership.has_append_requests(log.last) or leadership.has_snapshot_work(log)
@@ -270,6 +315,9 @@ class RaftCore(Follower):
             messages = leadership.append_requests(log)
             chunks_to_send = leadership.chunk_requests(log)
             wants_snapshot = leadership.wants_snapshot(log)
+        elif self._forwarded.waiting:
+            number = self._forwarded.open(self._timer.election_ticks)
+            messages.append(ReadRequest(self.replica, self.leader, self.term, number))
         entries = log.unsaved()
         committed = range(outbox.handed_out + 1, min(log.commit, log.saved_index) + 1)
         ready = Ready(
@@ -312,146 +360,3 @@ class RaftCore(Follower):
         if not is_changed and (not with_entries or self.log.commit == saved.commit):
             return None
         return HardState(self.term, self._vote, self.log.commit)
-
-    # ---------------------------------------------------------------- replication: leader
-
-    def _on_append_response(self, message: AppendResponse) -> None:
-        if message.term > self.term:
-            self._become_follower(message.term)
-            return
-        leadership = self._leadership
-        if leadership is None or message.term < self.term:
-            return
-        progress = leadership.peers.get(message.sender)
-        if progress is None:
-            return
-        progress.is_active = True
-        if message.round > progress.answered_round:
-            # A rejection of entries is as good: the peer was in our term when it answered.
-            progress.answered_round = message.round
-            self._confirm_reads(leadership)
-        if message.success:
-            is_news = progress.accepted(message.match_index)
-            if progress.sending is not None and progress.match >= self.log.first - 1:
-                progress.end_snapshot()
-            if is_news:
-                self._ask_successor(leadership)
-                self._advance_commit(leadership)
-        elif progress.rejects_what_was_sent(message.rejected_index):
-            agreed = self.log.last_index_with_term_up_to(message.hint_term, message.hint_index)
-            if agreed < self.log.first - 1:
-                progress.send_snapshot()
-            else:
-                progress.probe(agreed + 1)
-
-    def _advance_commit(self, leadership: Leadership) -> None:
-        """Commit what a majority has durably, ourselves included only as far as we have."""
-        index = reached_by_majority(self._of_voters(leadership, self.log.saved_index, _match_of))
-        if index > self.log.commit and self._may_commit_by_counting(leadership, index):
-            self.log.commit = index
-            if not self._is_voter and self._memberships.changed_at <= index:
-                self._become_follower(self.term)  # we removed ourselves (section 4.2.2)
-
-    def _of_voters(
-        self, leadership: Leadership, own: int, of_peer: Callable[[Progress], int]
-    ) -> list[int]:
-        """What each voter has reached; a leader that is none does not count (section 4.2.2)."""
-        peers = leadership.peers
-        return [own if voter == self.replica else of_peer(peers[voter]) for voter in self._voters]
-
-    def _may_commit_by_counting(self, leadership: Leadership, index: int) -> bool:
-        """Only entries of the own term are committed by counting copies; earlier ones follow
-        with them. An older entry on a majority can still be overwritten (figure 3.7)."""
-        return index >= leadership.noop_index
-
-    def _check_quorum(self, leadership: Leadership) -> None:
-        """Step down unless a majority answered within the last election timeout (section
-        6.2), so that clients of a leader that is cut off look for another."""
-        active = sum(self._of_voters(leadership, True, _is_active))
-        if active < majority(len(self._voters)):
-            self._become_follower(self.term)
-            return
-        for progress in leadership.peers.values():
-            progress.is_active = False
-
-    # ---------------------------------------------------------------- transfer and members
-
-    def _refuses_proposals(self, leadership: Leadership) -> bool:
-        """While the office is handed over: entries behind the successor's log would stop it
-        (section 3.10)."""
-        return leadership.transfer is not None
-
-    def _ask_successor(self, leadership: Leadership) -> None:
-        """Once the successor has the whole log nothing keeps it from winning (section 3.10)."""
-        transfer = leadership.transfer
-        if transfer is None or transfer.asked:
-            return
-        progress = leadership.peers.get(transfer.successor)
-        if progress is None:
-            leadership.transfer = None
-        elif progress.match == self.log.last:
-            transfer.asked = True
-            self._outbox.messages_after.append(
-                TimeoutNow(self.replica, transfer.successor, self.term)
-            )
-
-    def _may_change_membership(self, leadership: Leadership) -> bool:
-        """Only a leader that has committed an entry of its own term knows the latest membership
-        that may be committed; without this two leaders' single steps from an old one can have
-        disjoint majorities (Ongaro's erratum of 2015 to section 4.1)."""
-        return self._has_committed_in_own_term(leadership)
-
-    # ---------------------------------------------------------------- snapshots (chapter 5)
-
-    @property
-    def compaction_limit(self) -> int:
-        """Compacting further would make a snapshot useless that a peer is getting."""
-        if self._leadership is None:
-            return self.log.commit
-        return min([self.log.commit, *self._leadership.snapshot_indexes()])
-
-    def offer_snapshot(self, snapshot: Snapshot) -> None:
-        """A file for peers that need entries which are compacted; see the module."""
-        assert snapshot.size > 0, "a snapshot without a byte"
-        if self._leadership is not None:
-            self._leadership.offer_snapshot(snapshot)
-
-    def forget_snapshot(self, snapshot: Snapshot) -> bool:
-        """Whether the file may be deleted: then its bytes are not asked for any more."""
-        return self._leadership is None or self._leadership.forget_snapshot(snapshot)
-
-    def _on_snapshot_response(self, message: SnapshotResponse) -> None:
-        if message.term > self.term:
-            self._become_follower(message.term)
-            return
-        if self._leadership is None or message.term < self.term:
-            return
-        progress = self._leadership.peers.get(message.sender)
-        if progress is None:
-            return
-        progress.is_active = True
-        if progress.sending is not None:
-            progress.sending.reported(message.index, message.hash, message.received)
-
-    # ---------------------------------------------------------------- reads (section 6.4)
-
-    def _has_committed_in_own_term(self, leadership: Leadership) -> bool:
-        """Until then a new leader may not know of entries that are committed."""
-        return self.log.commit >= leadership.noop_index
-
-    def _open_read_round(self, leadership: Leadership) -> None:
-        if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
-            leadership.start_round()
-            leadership.reads.open(leadership.round, self.log.commit)
-            self._confirm_reads(leadership)  # a single voter is its own majority
-
-    def _confirm_reads(self, leadership: Leadership) -> None:
-        oldest = leadership.reads.oldest()
-        while oldest is not None and self._is_round_confirmed(leadership, oldest.number):
-            self._outbox.reads.append(leadership.reads.take_oldest())
-            oldest = leadership.reads.oldest()
-
-    def _is_round_confirmed(self, leadership: Leadership, number: int) -> bool:
-        """Whether a majority has answered heartbeat round `number` or a later one."""
-        rounds = self._of_voters(leadership, leadership.round, _answered_round_of)
-        return reached_by_majority(rounds) >= number

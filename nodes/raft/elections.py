@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nodes.raft.leadership import Leadership
+from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.membership import Memberships
 from nodes.raft.messages import (
@@ -26,6 +27,7 @@ from nodes.raft.messages import (
     VoteResponse,
 )
 from nodes.raft.quorum import VoteResult, count_votes
+from nodes.raft.read_queue import ForwardedReads, RemoteRead
 from nodes.raft.ready import Outbox
 
 __all__ = ["NO_REPLICA", "Elections", "Role"]
@@ -42,20 +44,26 @@ class Role(enum.StrEnum):
 
 
 class _ElectionTimer:
-    """Ticks since the last sign of a leader, and how many are borne.
+    """Ticks since the last sign of a leader or of an election, and how many are borne.
 
     The timeout is drawn anew each time from [election_ticks, 2 * election_ticks), so that
     votes are rarely split (section 3.4).
     """
 
-    __slots__ = ("_rng", "elapsed", "election_ticks", "timeout")
+    __slots__ = ("_rng", "elapsed", "election_ticks", "since_leader", "timeout")
 
     def __init__(self, rng: random.Random, election_ticks: int, first: int | None) -> None:
         self._rng = rng
         self.election_ticks = election_ticks
+        self.since_leader = election_ticks
+        """Ticks since a leader's message, whoever leads by now."""
         self.reset()
         if first is not None:
             self.timeout = first
+
+    def tick(self) -> None:
+        self.elapsed += 1
+        self.since_leader += 1
 
     def reset(self) -> None:
         self.elapsed = 0
@@ -76,6 +84,8 @@ class Elections:
         log: RaftLog,
         applied: int = 0,
         first_timeout_ticks: int | None = None,
+        lease_rule: LeaseRule | None = None,
+        quiesce_ticks: int = 0,
     ) -> None:
         assert memberships[0][0] <= log.first - 1, "the membership at the log's base is unknown"
         assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
@@ -89,7 +99,18 @@ class Elections:
         self._voters = self.membership.voters
         self._vote = hard_state.vote
         self._votes: dict[int, bool] = {}  # answers to the (pre-)election under way
+        self._lease_rule = lease_rule
+        if lease_rule is not None:
+            first_timeout_ticks = None
         self._timer = _ElectionTimer(rng, election_ticks, first_timeout_ticks)
+        if lease_rule is not None:
+            self._respect_leases_of_an_earlier_life()
+        self._now = float("-inf")
+        self._forwarded = ForwardedReads(rng.getrandbits(62))
+        self._quiesce_ticks = quiesce_ticks
+        self._idle_ticks = 0
+        self.is_quiescent = False
+        """No heartbeats are sent or expected; see `RaftCore.wake`."""
         self._leadership: Leadership | None = None
         self._outbox = Outbox(hard_state, applied)
         log.commit = max(applied, hard_state.commit)
@@ -120,8 +141,13 @@ class Elections:
         if term > self.term:
             self.term = term
             self._vote = NO_REPLICA
+        if leader != self.leader:
+            self._outbox.reads_failed += self._forwarded.take_all()
         if self._leadership is not None:
-            self._outbox.reads_failed += self._leadership.reads.take_all()
+            reads = self._leadership.reads.take_all()
+            self._outbox.reads_failed += [
+                context for context in reads if not isinstance(context, RemoteRead)
+            ]
             self._leadership = None
             self._timer.reset()
         self._votes = {}
@@ -132,6 +158,7 @@ class Elections:
         """Ask whether an election could be won before disturbing anyone with a new term
         (section 9.6)."""
         self._timer.reset()
+        self._outbox.reads_failed += self._forwarded.take_all()
         self.role = Role.PRECANDIDATE
         self.leader = NO_REPLICA
         self._votes = {self.replica: True}
@@ -144,7 +171,9 @@ class Elections:
     def _start_election(self, *, is_transfer: bool = False) -> None:
         """Section 3.4. Our own vote is durable before anyone is asked for his."""
         self._timer.reset()
+        self._outbox.reads_failed += self._forwarded.take_all()
         self.role = Role.CANDIDATE
+        self.leader = NO_REPLICA
         self.term += 1
         self._vote = self.replica
         self._votes = {self.replica: True}
@@ -168,8 +197,11 @@ class Elections:
         self.leader = self.replica
         self._votes = {}
         peers = [member.id for member in self.membership.members if member.id != self.replica]
-        self._leadership = Leadership(self.replica, self.term, peers, self.log.last)
+        self._leadership = Leadership(
+            self.replica, self.term, peers, self.log.last, self._lease_rule
+        )
         self._leadership.start_round()
+        self._idle_ticks = 0
         self.log.append(LogEntry(self.term, b""))
 
     def _membership_changed(self) -> None:
@@ -177,6 +209,7 @@ class Elections:
         self._voters = self.membership.voters
         if self._leadership is not None:
             members = [member.id for member in self.membership.members]
+            self._leadership.lease.drop()
             self._leadership.set_peers(
                 [member for member in members if member != self.replica], self.log.last
             )
@@ -187,12 +220,16 @@ class Elections:
 
     # ---------------------------------------------------------------- elections
 
+    def _respect_leases_of_an_earlier_life(self) -> None:
+        """A leader may count on what this replica has forgotten: that it heard it just before
+        its restart (section 6.4.1)."""
+        self._timer.since_leader = 0
+
     def _hears_a_leader(self) -> bool:
         """Whether a leader was heard within the shortest election timeout: then votes are
-        not for changing it (section 4.2.3). A leader hears itself."""
-        if self._leadership is not None:
-            return True
-        return self.leader != NO_REPLICA and self._timer.elapsed < self._timer.election_ticks
+        not for changing it (section 4.2.3), even if a newer term has been heard of since. A
+        leader hears itself."""
+        return self._leadership is not None or self._timer.since_leader < self._timer.election_ticks
 
     def _on_pre_vote_request(self, message: PreVoteRequest) -> None:
         """Granting changes nothing here: no term, no vote, no timer (section 9.6)."""

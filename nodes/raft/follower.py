@@ -9,6 +9,7 @@ from nodes.raft.messages import (
     AppendResponse,
     InstallSnapshot,
     LogBase,
+    Quiesce,
     Snapshot,
     SnapshotResponse,
 )
@@ -45,7 +46,7 @@ class Follower(Elections):
         log.commit = max(log.commit, min(message.commit, match_index))
         self._accept(message.sender, match_index, message.round)
 
-    def _follow(self, message: AppendRequest | InstallSnapshot) -> None:
+    def _follow(self, message: AppendRequest | InstallSnapshot | Quiesce) -> None:
         """The sender leads our term, or a newer one that we enter."""
         if message.term > self.term or self.role is not Role.FOLLOWER:
             assert self._leadership is None or message.term > self.term, "two leaders in a term"
@@ -53,6 +54,7 @@ class Follower(Elections):
         assert self.leader in (NO_REPLICA, message.sender), "two leaders in a term"
         self.leader = message.sender
         self._timer.reset()
+        self._timer.since_leader = 0
 
     def _accept(self, receiver: int, match_index: int, round_number: int) -> None:
         """Our log equals the leader's up to `match_index`, once it is durable."""
@@ -84,7 +86,7 @@ class Follower(Elections):
             )
         )
 
-    def _refuse_old_leader(self, message: AppendRequest | InstallSnapshot) -> None:
+    def _refuse_old_leader(self, message: AppendRequest | InstallSnapshot | Quiesce) -> None:
         """Tell a leader of an older term that we are ahead. It ignores our requests for votes
         while it hears its followers; without this answer we would be stuck for ever.
 
@@ -97,6 +99,20 @@ class Follower(Elections):
                 self.replica, message.sender, self.term, success=False, match_index=0, round=0
             )
         )
+
+    def _on_quiesce(self, message: Quiesce) -> None:
+        """Expect no heartbeats, if we have everything; an answer tells the leader that we do
+        not."""
+        if message.term < self.term:
+            self._refuse_old_leader(message)
+            return
+        self._follow(message)
+        log = self.log
+        if log.commit == log.last == message.last_index:
+            self.is_quiescent = True
+        else:
+            self.is_quiescent = False
+            self._accept(message.sender, log.commit, 0)
 
     # ---------------------------------------------------------------- compaction
 

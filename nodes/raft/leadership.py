@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from nodes.raft.lease import Lease, LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import AppendRequest, LogEntry, RaftMessage, Snapshot
 from nodes.raft.progress import Progress
@@ -37,6 +38,7 @@ class Leadership:
         "_snapshot",
         "_snapshot_asked_for",
         "_term",
+        "lease",
         "noop_index",
         "peers",
         "reads",
@@ -45,13 +47,21 @@ class Leadership:
         "transfer",
     )
 
-    def __init__(self, replica: int, term: int, peers: Collection[int], last_index: int) -> None:
+    def __init__(
+        self,
+        replica: int,
+        term: int,
+        peers: Collection[int],
+        last_index: int,
+        lease_rule: LeaseRule | None = None,
+    ) -> None:
         self._replica = replica
         self._term = term
         self.noop_index = last_index + 1
         """Index of the first entry of this term, the leader's own no-op."""
         self.peers = {peer: Progress(last_index + 1) for peer in peers}
         self.reads = ReadQueue()
+        self.lease = Lease(lease_rule)
         self.round = 0
         self.ticks_since_check = 0
         self.transfer: Transfer | None = None
@@ -69,6 +79,21 @@ class Leadership:
         self.round += 1
         for progress in self.peers.values():
             progress.message_due = True
+
+    def is_idle(self, log: RaftLog) -> bool:
+        """Nothing is under way, and every peer has everything and has answered the last round."""
+        last = log.last
+        return (
+            log.commit == log.saved_index == last
+            and self.transfer is None
+            and self.reads.is_empty()
+            and all(
+                progress.match == last
+                and progress.answered_round == self.round
+                and progress.sending is None
+                for progress in self.peers.values()
+            )
+        )
 
     def has_append_requests(self, last_index: int) -> bool:
         """Whether `append_requests` has something to send."""

@@ -30,6 +30,9 @@ __all__ = [
     "InstallSnapshot",
     "SnapshotResponse",
     "TimeoutNow",
+    "ReadRequest",
+    "ReadAnswer",
+    "Quiesce",
     "RaftMessage",
 ]
 
@@ -202,6 +205,26 @@ class TimeoutNow(_RaftMessage, frozen=True, tag=9):
     """The leader asks its successor to stand at once (section 3.10)."""
 
 
+class ReadRequest(_RaftMessage, frozen=True, tag=10):
+    """A follower asks its leader for a ReadIndex (section 6.4)."""
+
+    id: int  # of no other request of this replica, its earlier lives included
+
+
+class ReadAnswer(_RaftMessage, frozen=True, tag=11):
+    """What the asker must have applied before it reads; 0 if the sender does not lead."""
+
+    id: int
+    index: int
+
+
+class Quiesce(_RaftMessage, frozen=True, tag=12):
+    """All logs end at `last_index`, committed, and nothing happens: heartbeats end until
+    something does."""
+
+    last_index: int
+
+
 RaftMessage: TypeAlias = (
     PreVoteRequest
     | PreVoteResponse
@@ -212,4 +235,7 @@ RaftMessage: TypeAlias = (
     | InstallSnapshot
     | SnapshotResponse
     | TimeoutNow
+    | ReadRequest
+    | ReadAnswer
+    | Quiesce
 )

@@ -184,7 +184,7 @@ class Group:
         for other, core in self.cores.items():
             if other != number:
                 for _ in range(ELECTION_TICKS):  # votes for others are free from here on
-                    core._timer.elapsed += 1
+                    core._timer.tick()
                 core._timer.timeout = 1_000_000
         core = self.cores[number]
         while core.role is Role.FOLLOWER:
