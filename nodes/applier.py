@@ -22,6 +22,7 @@ import msgspec
 from nodes.engine import Committed, StateMachine
 from nodes.protocol import Entry, EntryBody, ResponseBody
 from nodes.raft.log import RaftLog
+from nodes.raft.messages import membership_in
 
 __all__ = ["Applied", "Applier"]
 
@@ -77,6 +78,7 @@ class Applier:
         self._next = machine.applied + 1
         self._commit = machine.applied
         self._ended = False
+        self._resting = False
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[ResponseBody | None]] | None = None
         self._entries = msgspec.msgpack.Decoder(Entry)
@@ -89,7 +91,12 @@ class Applier:
     @property
     def due(self) -> bool:
         """Whether `step` has something to do now."""
-        return not self._ended and self._running is None and self._next <= self._commit
+        return (
+            not self._ended
+            and not self._resting
+            and self._running is None
+            and self._next <= self._commit
+        )
 
     @property
     def busy(self) -> bool:
@@ -114,6 +121,17 @@ class Applier:
         self._running = loop.run_in_executor(self._thread, self._machine.apply, batch.committed)
         self._running.add_done_callback(lambda future: self._thread_done(batch, future))
 
+    async def rest(self) -> None:
+        """Apply nothing before `resume`; return when the batch on the thread has ended."""
+        self._resting = True
+        if self._running is not None:
+            await asyncio.wait({self._running})
+
+    def resume(self) -> None:
+        """Go on after what the machine has applied, which may be another state now."""
+        self._resting = False
+        self._next = self._machine.applied + 1
+
     def _next_batch(self) -> _Due:
         """The longest run of entries, from the next one on, that all go the same way: a quick
         entry behind a slow one must wait for it, but not make the loop do so."""
@@ -121,13 +139,15 @@ class Applier:
         batch: _Due | None = None
         index = self._next
         for entry in entries[: min(self._commit - self._next + 1, INLINE_ENTRIES_MAX)]:
-            now_us, body = self._decode(entry.data)
+            # To the state machine a change of membership is a no-op.
+            data = entry.data if membership_in(entry) is None else b""
+            now_us, body = self._decode(data)
             quick = body is None or self._machine.is_quick(body)
             if batch is None:
                 batch = _Due(quick)
             elif batch.quick != quick:
                 break
-            batch.committed.append((index, entry.term, entry.data))
+            batch.committed.append((index, entry.term, data))
             batch.decoded.append((now_us, body))
             index += 1
         assert batch is not None

@@ -13,11 +13,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from nodes.raft.core import Role
-from nodes.raft.messages import RaftMessage
+from nodes.raft.core import NO_REPLICA, Role
+from nodes.raft.log import RaftLog
+from nodes.raft.messages import LogBase, RaftMessage, Snapshot
 from nodes.raft.ready import Ready
 
-__all__ = ["Consensus"]
+__all__ = ["Consensus", "EngineRefused", "NoSnapshots"]
+
+
+class EngineRefused(Exception):
+    """An engine cannot go on from this replica's files; the message is a sentence that says
+    what to do."""
 
 
 class Consensus(Protocol):
@@ -38,6 +44,14 @@ class Consensus(Protocol):
     @property
     def leader(self) -> int:
         """Replica id of the leader that is believed in, NO_REPLICA if there is none."""
+
+    @property
+    def successor(self) -> int:
+        """Replica id to which the office is being handed over, NO_REPLICA if it is not."""
+
+    @property
+    def log(self) -> RaftLog:
+        """The log that is decided."""
 
     @property
     def commit(self) -> int:
@@ -64,3 +78,49 @@ class Consensus(Protocol):
 
     def persisted(self, ready: Ready) -> None:
         """Hard state and entries of `ready` are durable."""
+
+    # Compaction and snapshots, as the docstring of `nodes.raft.core` tells.
+
+    @property
+    def compaction_limit(self) -> int:
+        """Entries behind it have to stay in the log."""
+
+    def base(self, index: int) -> LogBase:
+        """What stands for the entries up to `index`, if they are given up."""
+
+    def compact(self, index: int) -> LogBase:
+        """Give up the entries up to `index`, whose effect the state machine holds durably."""
+
+    def offer_snapshot(self, snapshot: Snapshot) -> None:
+        """What `Ready.wants_snapshot` asked for."""
+
+    def forget_snapshot(self, snapshot: Snapshot) -> bool:
+        """Whether its file may be deleted."""
+
+    def snapshot_received(self, *, intact: bool) -> None:
+        """The file that came in with `Ready.chunks` is complete."""
+
+
+class NoSnapshots:
+    """The part of a consensus that neither compacts nor hands over its office."""
+
+    successor = NO_REPLICA
+
+    @property
+    def compaction_limit(self) -> int:
+        return 0
+
+    def base(self, index: int) -> LogBase:
+        raise AssertionError("this log is not compacted")
+
+    def compact(self, index: int) -> LogBase:
+        raise AssertionError("this log is not compacted")
+
+    def offer_snapshot(self, snapshot: Snapshot) -> None:
+        raise AssertionError("no snapshot was asked for")
+
+    def forget_snapshot(self, snapshot: Snapshot) -> bool:
+        return True
+
+    def snapshot_received(self, *, intact: bool) -> None:
+        raise AssertionError("no snapshot comes in")

@@ -3,15 +3,24 @@
 User tables lie beside them; what starts with `_` is the machine's and out of SQL's reach.
 Every table is STRICT and WITHOUT ROWID, user tables included, so that SQLite never chooses a
 key: a chosen rowid depends on rows that were deleted before.
+
+Each file has a generation, in its name and in itself: a snapshot is received as the next one,
+and a file is never renamed over a database, for an old -wal would be replayed onto it (with
+integrity_check = ok). That the -wal beside a file is the file's own is checked too: `_applied`
+is written by every transaction, so every -wal has a page that says whose it is, while
+`_machine` is written once.
 """
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from nodes.authorizer import OWN
+from nodes.durability import sync_directory
 from nodes.sql_connection import SqlConnection
 
 __all__ = [
@@ -36,21 +45,25 @@ __all__ = [
     "WRITE_SESSION",
     "WRITE_VERSION",
     "WRITE_WATERMARK",
+    "check_file",
+    "create_file",
     "file_path",
-    "identify",
+    "remove_generation",
+    "remove_other_generations",
+    "take_over_file",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised when the machine's tables change; another one is refused."""
 
-GENERATION: Final = 1
-"""Number in the file's name. A snapshot will be received as the next generation: a file is
-never renamed over a database, an old -wal would be replayed onto it (DESIGN section 5)."""
+CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Files up to this size have their whole structure checked at start, in well under a second.
+In larger ones damage is found when it is read."""
 
 _SCHEMA: Final = """
 CREATE TABLE _machine (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE _applied (
-    one INTEGER PRIMARY KEY, idx INTEGER NOT NULL, term INTEGER NOT NULL
+    one INTEGER PRIMARY KEY, idx INTEGER NOT NULL, term INTEGER NOT NULL, file TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE _sessions (
     session INTEGER PRIMARY KEY, router TEXT NOT NULL, watermark INTEGER NOT NULL
@@ -60,8 +73,7 @@ CREATE TABLE _answers (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE _versions (
     object TEXT PRIMARY KEY, version INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-INSERT INTO _applied VALUES (1, 0, 0)
+) STRICT, WITHOUT ROWID
 """
 
 
@@ -113,26 +125,51 @@ class IdentityError(Exception):
 class Identity:
     """Whose file it is."""
 
-    def __init__(self, *, cluster_id: str, group: str, replica: int, incarnation: int) -> None:
+    def __init__(
+        self, *, cluster_id: str, group: str, replica: int, incarnation: int, generation: int = 1
+    ) -> None:
+        self.generation = generation
+        self.file = f"{group}/{replica}/{generation}"
+        """What every transaction writes into the file."""
         self._facts = {
             "format": str(FORMAT),
             "cluster_id": cluster_id,
             "group": group,
-            "replica": str(replica),
             "incarnation": str(incarnation),
+            "replica": str(replica),
+            "generation": str(generation),
         }
+
+    def of_generation(self, generation: int) -> Identity:
+        """The same replica's file of another generation."""
+        facts = self._facts
+        return Identity(
+            cluster_id=facts["cluster_id"],
+            group=facts["group"],
+            replica=int(facts["replica"]),
+            incarnation=int(facts["incarnation"]),
+            generation=generation,
+        )
 
     def items(self) -> list[tuple[str, str]]:
         return list(self._facts.items())
 
     def check(self, found: dict[str, str], path: Path) -> None:
         """Raises IdentityError on the first difference."""
-        if found.get("format") != self._facts["format"]:
+        self._check(found, path, self._facts)
+
+    def check_origin(self, found: dict[str, str], path: Path) -> None:
+        """Like `check`, of a file from another replica of the group."""
+        of_group = {k: v for k, v in self._facts.items() if k not in ("replica", "generation")}
+        self._check(found, path, of_group)
+
+    def _check(self, found: dict[str, str], path: Path, facts: dict[str, str]) -> None:
+        if found.get("format") != facts["format"]:
             raise IdentityError(
                 f"{path} has format {found.get('format')}, this version reads format {FORMAT}; "
                 "use the version that wrote it."
             )
-        for key, value in self._facts.items():
+        for key, value in facts.items():
             if found.get(key) != value:
                 raise IdentityError(
                     f"{path} belongs to {key.replace('_id', '')} {found.get(key)}, not to {value}; "
@@ -140,27 +177,110 @@ class Identity:
                 )
 
 
-def file_path(directory: Path) -> Path:
+# --------------------------------------------------------------------------- files
+
+
+def file_path(directory: Path, generation: int) -> Path:
     """The data file in a replica's directory."""
-    return directory / f"data-{GENERATION}.db"
+    return directory / f"data-{generation}.db"
 
 
-def identify(connection: SqlConnection, path: Path, identity: Identity) -> None:
-    """Check that the file is this replica's, or make a new one so. Raises IdentityError."""
+_NAME: Final = re.compile(r"(?:data-(\d+)|snapshot-\d+)\.db(?:-wal|-shm|-journal)?\Z")
+
+
+def remove_generation(directory: Path, generation: int) -> None:
+    """Remove a data file and what belongs to it, durably. The -wal goes first: one that stays
+    behind would be replayed onto the next file of that name."""
+    path = file_path(directory, generation)
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    sync_directory(directory)
+
+
+def remove_other_generations(directory: Path, generation: int) -> None:
+    """Remove files that were replaced, half received, or made to be sent."""
+    for path in sorted(directory.iterdir(), reverse=True):  # "x.db-wal" before "x.db"
+        match = _NAME.match(path.name)
+        if match is not None and match[1] != str(generation):
+            path.unlink()
+    sync_directory(directory)
+
+
+# --------------------------------------------------------------------------- whose file it is
+
+
+def create_file(connection: SqlConnection, identity: Identity) -> None:
+    """Make an empty file this replica's, durably."""
     execute = connection.raw.execute
     execute(BEGIN_WRITE)
-    with closing(execute(_own("SELECT name FROM sqlite_schema"))) as rows:
-        tables = {name for (name,) in rows}
-    if not tables:
-        for statement in _SCHEMA.split(";"):
-            execute(_own(statement))
-        connection.raw.executemany(_own("INSERT INTO _machine VALUES (?, ?)"), identity.items())
+    for statement in _SCHEMA.split(";"):
+        execute(_own(statement))
+    connection.raw.executemany(_own("INSERT INTO _machine VALUES (?, ?)"), identity.items())
+    execute(_own("INSERT INTO _applied VALUES (1, 0, 0, ?)"), (identity.file,))
+    execute(COMMIT)
+    _checkpoint(connection)
+
+
+def check_file(path: Path, identity: Identity) -> bool:
+    """Check that an existing file is this replica's, with its own -wal, and sound; False if
+    its creation was cut off before it held anything. Raises IdentityError, sqlite3.Error.
+
+    Read-only: closing the last ordinary connection copies the -wal into the file, and what is
+    damaged or strange must stay as it was found.
+    """
+    with closing(SqlConnection(path, is_writer=False, read_only=True)) as connection:
+        if not _check_is_data_file(connection, path):
+            return False
+        identity.check(_facts(connection), path)
+        (file,) = connection.raw.execute(_own("SELECT file FROM _applied")).fetchone()
+        if file != identity.file:
+            raise IdentityError(
+                f"{path}-wal belongs to {file}, the file beside it to {identity.file}; "
+                "rebuild this replica."
+            )
+        if path.stat().st_size <= CHECKED_BYTES_MAX:
+            (verdict,) = connection.raw.execute(_own("PRAGMA quick_check(1)")).fetchone()
+            if verdict != "ok":
+                raise IdentityError(f"{path} is damaged: {verdict}; rebuild this replica.")
+    return True
+
+
+def take_over_file(path: Path, identity: Identity) -> tuple[int, int]:
+    """Make a file from another replica of the group this replica's, durably but for a sync of
+    the file; returns its applied index and term. Raises IdentityError, sqlite3.Error."""
+    with closing(SqlConnection(path, is_writer=True)) as connection:
+        if not _check_is_data_file(connection, path):
+            raise IdentityError(f"{path} is empty.")
+        identity.check_origin(_facts(connection), path)
+        execute = connection.raw.execute
+        execute(BEGIN_WRITE)
+        connection.raw.executemany(
+            _own("INSERT OR REPLACE INTO _machine VALUES (?, ?)"), identity.items()
+        )
+        execute(_own("UPDATE _applied SET file = ?"), (identity.file,))
         execute(COMMIT)
-        return
-    if "_machine" not in tables:
+        _checkpoint(connection)
+        index, term = execute(READ_APPLIED).fetchone()
+        return index, term
+
+
+def _checkpoint(connection: SqlConnection) -> None:
+    checkpoint = _own("PRAGMA wal_checkpoint(TRUNCATE)")
+    busy, _, _ = connection.raw.execute(checkpoint).fetchone()
+    if busy:
+        raise sqlite3.OperationalError("another connection keeps the file from its checkpoint")
+
+
+def _check_is_data_file(connection: SqlConnection, path: Path) -> bool:
+    """False if the file is empty. Raises IdentityError if it is anything else."""
+    with closing(connection.raw.execute(_own("SELECT name FROM sqlite_schema"))) as rows:
+        tables = {name for (name,) in rows}
+    if tables and "_machine" not in tables:
         raise IdentityError(
             f"{path} is not a data file of this database; choose another data directory."
         )
-    found = dict(execute(_own("SELECT key, value FROM _machine")).fetchall())
-    execute(ROLLBACK)
-    identity.check(found, path)
+    return bool(tables)
+
+
+def _facts(connection: SqlConnection) -> dict[str, str]:
+    return dict(connection.raw.execute(_own("SELECT key, value FROM _machine")).fetchall())

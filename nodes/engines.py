@@ -6,14 +6,14 @@ The one place that knows all of them (docs/engines.md says when to use which).
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Sequence
 
-from nodes.consensus import Consensus
+from nodes.consensus import Consensus, EngineRefused
 from nodes.local_engine import LocalConsensus
 from nodes.pysyncobj_engine import PysyncobjConsensus
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState
+from nodes.raft.messages import HardState, Membership
 
 __all__ = ["new_consensus"]
 
@@ -22,7 +22,7 @@ def new_consensus(
     engine: str,
     *,
     replica: int,
-    voters: Collection[int],
+    memberships: Sequence[tuple[int, Membership]],
     rng: random.Random,
     election_ticks: int,
     hard_state: HardState,
@@ -31,15 +31,28 @@ def new_consensus(
     first_timeout_ticks: int | None = None,
 ) -> Consensus:
     """One of `config.ENGINES`. The arguments mean what they mean to `RaftCore`; a local replica
-    needs no chance and no time."""
+    needs no chance and no time. Only the core can change who belongs to a group, the others take
+    the last change for granted. Raises EngineRefused."""
+    membership = memberships[-1][1]
+    if engine != "core" and (membership.learners or replica not in membership.voters):
+        raise EngineRefused(f'engine is {engine!r}, which knows voters only; use engine = "core".')
     if engine == "local":
+        if len(membership.voters) > 1:
+            raise EngineRefused(
+                f"engine is 'local', but the group has {len(membership.voters)} replicas; "
+                'use engine = "core".'
+            )
         return LocalConsensus(
-            replica=replica, voters=voters, hard_state=hard_state, log=log, applied=applied
+            replica=replica,
+            membership=membership,
+            hard_state=hard_state,
+            log=log,
+            applied=applied,
         )
     if engine == "pysyncobj":
         return PysyncobjConsensus(
             replica=replica,
-            voters=voters,
+            voters=membership.voters,
             rng=rng,
             election_ticks=election_ticks,
             hard_state=hard_state,
@@ -50,7 +63,7 @@ def new_consensus(
     assert engine == "core", f"there is no engine {engine!r}"
     return RaftCore(
         replica=replica,
-        voters=voters,
+        memberships=memberships,
         rng=rng,
         election_ticks=election_ticks,
         hard_state=hard_state,

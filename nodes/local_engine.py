@@ -11,17 +11,16 @@ copy.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
+from nodes.consensus import NoSnapshots
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, RaftMessage
+from nodes.raft.messages import HardState, LogBase, LogEntry, Membership, RaftMessage
 from nodes.raft.ready import Ready
 
 __all__ = ["LocalConsensus"]
 
 
-class LocalConsensus:
+class LocalConsensus(NoSnapshots):
     """The only replica of its group (`nodes.consensus.Consensus`).
 
     Each start begins a new term, with a no-op in it: entries of an earlier run that became
@@ -35,17 +34,18 @@ class LocalConsensus:
         self,
         *,
         replica: int,
-        voters: Collection[int],
+        membership: Membership,
         hard_state: HardState,
         log: RaftLog,
         applied: int = 0,
     ) -> None:
-        assert list(voters) == [replica], "a local group has one replica"
+        assert membership.voters == (replica,), "a local group has one replica"
         assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
         self.replica = replica
         self.leader = replica
         self.term = max(hard_state.term, log.last_term) + 1
-        self._log = log
+        self.log = log
+        self._membership = membership
         self._handed_out = applied
         self._reads: list[object] = []
         self._outstanding: Ready | None = None
@@ -55,7 +55,20 @@ class LocalConsensus:
 
     @property
     def commit(self) -> int:
-        return self._log.commit
+        return self.log.commit
+
+    @property
+    def compaction_limit(self) -> int:
+        return self.log.commit
+
+    def base(self, index: int) -> LogBase:
+        return LogBase(index, self.log.term(index), self._membership)
+
+    def compact(self, index: int) -> LogBase:
+        """No replica will ever ask for the entries; the state machine has them."""
+        base = self.base(index)
+        self.log.compact(index)
+        return base
 
     def step(self, message: RaftMessage) -> None:
         """There is nobody to hear from."""
@@ -64,7 +77,7 @@ class LocalConsensus:
         """Nothing here depends on time."""
 
     def propose(self, data: bytes) -> int | None:
-        return self._log.append(LogEntry(self.term, data))
+        return self.log.append(LogEntry(self.term, data))
 
     def read_index(self, context: object) -> bool:
         """Confirmed at once: nobody else can have committed anything."""
@@ -74,12 +87,12 @@ class LocalConsensus:
     def has_ready(self) -> bool:
         if self._outstanding is not None:
             return False
-        log = self._log
+        log = self.log
         return bool(log.saved_index < log.last or self._handed_out < log.saved_index or self._reads)
 
     def ready(self) -> Ready:
         assert self._outstanding is None, "the last Ready is not persisted yet"
-        log = self._log
+        log = self.log
         entries = log.unsaved()
         hard_state = None
         if self.term != self._saved_term:
@@ -104,5 +117,5 @@ class LocalConsensus:
     def persisted(self, ready: Ready) -> None:
         assert ready is self._outstanding, "not the Ready that is outstanding"
         self._outstanding = None
-        self._log.saved(ready.first_index, ready.entries)
-        self._log.commit = self._log.saved_index
+        self.log.saved(ready.first_index, ready.entries)
+        self.log.commit = self.log.saved_index

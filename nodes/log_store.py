@@ -18,7 +18,6 @@ they may come from any thread, one at a time.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import struct
 import zlib
@@ -27,26 +26,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.log_file import StoreError, open_log_file
 from nodes.raft.messages import HardState, LogEntry
 
-__all__ = ["GroupWrite", "LogStore", "Loaded", "ReplicaDamaged", "StoreError", "StoredLog"]
+__all__ = [
+    "GroupWrite",
+    "LogStore",
+    "Loaded",
+    "ReplicaDamaged",
+    "SnapshotPointer",
+    "StoreError",
+    "StoredLog",
+]
 
-FORMAT: Final = 1
-"""Raised when the file's layout changes; another one is refused."""
-
-_APPLICATION_ID: Final = 0x53524C47  # "SRLG": tells the file from any other SQLite database
-
-WAL_PAGES_MAX: Final = 1000
-"""Frames after which a commit also checkpoints; with WAL_BYTES_MAX it bounds the -wal file."""
-
-WAL_BYTES_MAX: Final = 16 * 1024 * 1024
-"""The -wal file is cut to this size when it starts over after a checkpoint."""
-
-CACHE_KIB: Final = 512
-"""Page cache: appends touch a few pages per group, and catching up reads in order."""
-
-LOCK_WAIT_S: Final = 0.2
-"""How long opening waits for a process that is just ending."""
+CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
+CHECKED_ENTRIES_MAX: Final = 100_000
+"""How much of a log's end is checked at start, about a second's work. What lies before is
+checked when it is read, as everything is; a log that is compacted is never so long."""
 
 _INDEX_BITS: Final = 44
 """The key of an entry is its group's number shifted by this, plus its index: one integer keeps
@@ -55,31 +51,9 @@ table moves everything over 1002 bytes to overflow pages)."""
 
 _LAST_KEY: Final = (1 << _INDEX_BITS) - 1
 
-_SCHEMA: Final = """
-CREATE TABLE store (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE replicas (
-    number INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    replica INTEGER NOT NULL,
-    term INTEGER NOT NULL,
-    vote INTEGER NOT NULL,
-    commit_index INTEGER NOT NULL,
-    crc INTEGER NOT NULL
-) STRICT;
-CREATE TABLE entries (
-    key INTEGER PRIMARY KEY,
-    term INTEGER NOT NULL,
-    crc INTEGER NOT NULL,
-    data BLOB NOT NULL
-) STRICT;
-"""
-
 _CRC_HEAD: Final = struct.Struct(">qq")
 _CRC_STATE: Final = struct.Struct(">qqqq")
-
-
-class StoreError(Exception):
-    """The file cannot be used by this node; the message is a sentence that says what to do."""
+_CRC_POINTER: Final = struct.Struct(">qqqq")
 
 
 class ReplicaDamaged(Exception):
@@ -90,36 +64,61 @@ class ReplicaDamaged(Exception):
 
 
 @dataclass(frozen=True)
+class SnapshotPointer:
+    """What stands for the part of the log that is not there any more.
+
+    The data file of `generation` holds, durably, the effect of every entry up to `index`. The
+    log begins with the entry after it.
+    """
+
+    generation: int = 1
+    index: int = 0
+    term: int = 0  # of the entry at `index`; the term of index 0 is 0
+    membership: bytes = b""  # of the group as of `index`, as its replication engine writes it
+
+
+@dataclass(frozen=True)
 class Loaded:
-    """What a replica starts from. An empty log is first_index 1, last_index 0."""
+    """What a replica starts from. A new log is pointer SnapshotPointer(), last_index 0."""
 
     hard_state: HardState
-    first_index: int
+    pointer: SnapshotPointer
     last_index: int
     last_term: int
+
+    @property
+    def first_index(self) -> int:
+        return self.pointer.index + 1
 
 
 @dataclass(frozen=True)
 class GroupWrite:
-    """What one group has to make durable: its hard state if it changed, and entries, which
-    replace everything of its log from `first_index` on."""
+    """What one group has to make durable: its hard state if it changed; entries, which replace
+    everything of its log from `first_index` on; and before that the pointer if it moved.
+
+    Under a pointer the entries up to its index leave the log (compaction). Those behind it stay
+    only if the log has the entry that the pointer names: a snapshot of another history
+    replaces the log whole (thesis, figure 5.3, steps 6 and 7).
+    """
 
     group: str
     hard_state: HardState | None
     first_index: int
     entries: Sequence[LogEntry]
+    pointer: SnapshotPointer | None = None
 
 
 class _Log:
     """What the store remembers of a loaded replica."""
 
-    __slots__ = ("base", "last", "name_crc", "number", "replica")
+    __slots__ = ("base", "last", "name_crc", "number", "pointer", "replica")
 
     def __init__(self, name: str, number: int, replica: int) -> None:
         self.number = number
         self.replica = replica
         self.base = number << _INDEX_BITS  # key of index 0, which no entry has
         self.name_crc = zlib.crc32(name.encode())  # start value of the CRC of every record
+        self.pointer = SnapshotPointer()  # durable
         self.last = 0  # last durable index; decides whether an append has a tail to delete
 
     def crc(self, index: int, term: int, data: bytes) -> int:
@@ -128,6 +127,10 @@ class _Log:
     def state_crc(self, state: HardState) -> int:
         record = _CRC_STATE.pack(self.replica, state.term, state.vote, state.commit)
         return zlib.crc32(record, self.name_crc)
+
+    def pointer_crc(self, pointer: SnapshotPointer) -> int:
+        record = _CRC_POINTER.pack(self.replica, pointer.generation, pointer.index, pointer.term)
+        return zlib.crc32(pointer.membership, zlib.crc32(record, self.name_crc))
 
 
 class StoredLog:
@@ -142,8 +145,15 @@ class StoredLog:
         return self._store.read(self._group, first, last)
 
     def term(self, index: int) -> int:
-        """The term of the entry at `index`; 0 for index 0, which stands before every log."""
-        return self._store.read(self._group, index, index)[0].term if index else 0
+        """The term of the entry at `index`, or of the one that the pointer stands for."""
+        pointer = self._store.pointer(self._group)
+        if index == pointer.index:
+            return pointer.term
+        return self._store.read(self._group, index, index)[0].term
+
+    def beginning_with(self, mark: bytes) -> list[tuple[int, LogEntry]]:
+        """The entries whose data begins so, with their indexes."""
+        return self._store.find(self._group, mark)
 
 
 class LogStore:
@@ -164,46 +174,28 @@ class LogStore:
     @staticmethod
     def open(path: Path, *, cluster_id: str, node: str) -> LogStore:
         """Open the file, or create it. Raises StoreError if it is not this node's."""
-        is_new = not path.exists()
-        try:
-            connection = sqlite3.connect(
-                path, timeout=LOCK_WAIT_S, isolation_level=None, check_same_thread=False
-            )
-        except sqlite3.Error as exc:
-            raise StoreError(f"{path} cannot be opened: {exc}.") from exc
-        try:
-            _configure(connection)
-            _identify(connection, path, cluster_id, node)
-        except sqlite3.Error as exc:
-            connection.close()
-            code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                raise StoreError(
-                    f"{path} is in use by another process; stop that node first."
-                ) from exc
-            raise StoreError(f"{path} is not a log file of this database: {exc}.") from exc
-        except BaseException:
-            connection.close()
-            raise
-        if is_new:
-            # The file's name is as much part of the promise as its content.
-            _sync_directory(path.parent)
-        return LogStore(connection, path)
+        return LogStore(open_log_file(path, cluster_id=cluster_id, node=node), path)
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     def load(self, group: str, replica: int) -> Loaded:
-        """Check a replica's whole log and return where it ends; made empty on first use.
+        """Check a replica's log and return where it begins and ends; made on first use.
 
         Raises StoreError if the file holds another replica id of the group, ReplicaDamaged if
         a record is missing or damaged.
         """
         try:
             row = self._connection.execute(
-                "SELECT number, replica, term, vote, commit_index, crc FROM replicas WHERE name=?",
+                "SELECT number, replica, term, vote, commit_index, crc, "
+                "generation, base_index, base_term, membership, base_crc "
+                "FROM replicas WHERE name = ?",
                 (group,),
             ).fetchone()
             if row is None:
                 return self._create(group, replica)
-            number, stored_replica, term, vote, commit, crc = row
+            number, stored_replica, term, vote, commit, crc, *base, base_crc = row
             if stored_replica != replica:
                 raise StoreError(
                     f"{self._path} holds replica {stored_replica} of group {group}, not {replica}; "
@@ -211,7 +203,8 @@ class LogStore:
                 )
             log = _Log(group, number, replica)
             hard_state = HardState(term, vote, commit)
-            if log.state_crc(hard_state) != crc:
+            log.pointer = SnapshotPointer(*base)
+            if log.state_crc(hard_state) != crc or log.pointer_crc(log.pointer) != base_crc:
                 raise ReplicaDamaged(
                     f"{self._path}: the hard state of group {group} is damaged; "
                     "rebuild this replica."
@@ -228,37 +221,88 @@ class LogStore:
                 f"{commit} was committed; rebuild this replica."
             )
         self._logs[group] = log
-        return Loaded(hard_state, 1, log.last, last_term)
+        return Loaded(hard_state, log.pointer, log.last, last_term)
 
     def _create(self, group: str, replica: int) -> Loaded:
         (number,) = self._connection.execute(
             "SELECT coalesce(max(number), 0) + 1 FROM replicas"
         ).fetchone()
         log = _Log(group, number, replica)
-        state = HardState()
+        state, pointer = HardState(), log.pointer
         self._connection.execute(
-            "INSERT INTO replicas VALUES (?,?,?,?,?,?,?)",
-            (number, group, replica, state.term, state.vote, state.commit, log.state_crc(state)),
+            "INSERT INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?,?,?,x'')",
+            (
+                *(number, group, replica),
+                *(state.term, state.vote, state.commit, log.state_crc(state)),
+                *(pointer.generation, pointer.index, pointer.term, pointer.membership),
+                log.pointer_crc(pointer),
+            ),
         )
         self._logs[group] = log
-        return Loaded(state, 1, 0, 0)
+        return Loaded(state, pointer, 0, 0)
 
     def _check(self, group: str, log: _Log) -> int:
-        """Walk the whole log; sets log.last and returns the term there."""
-        last, term = 0, 0
+        """Check both ends of the log; sets log.last and returns the term there."""
+        span = (log.base, log.base + _LAST_KEY)
+        oldest = self._connection.execute(
+            "SELECT key FROM entries WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1", span
+        ).fetchone()
+        if oldest is None:
+            log.last = log.pointer.index
+            return log.pointer.term
+        first = log.pointer.index + 1
+        if oldest[0] != log.base + first:
+            raise self._damaged(group, first)
         rows = self._connection.execute(
-            "SELECT key, term, crc, data FROM entries WHERE key BETWEEN ? AND ? ORDER BY key",
-            (log.base, log.base + _LAST_KEY),
+            "SELECT key, term, crc, data FROM entries WHERE key BETWEEN ? AND ? ORDER BY key DESC",
+            span,
         )
+        last = last_term = 0
+        bytes_left = CHECKED_BYTES_MAX
         try:
             for key, term, crc, data in rows:
-                last += 1
-                if key != log.base + last or log.crc(last, term, data) != crc:
-                    raise self._damaged(group, last)
+                if not last:
+                    last, last_term = key - log.base, term
+                    index = last
+                if key != log.base + index or log.crc(index, term, data) != crc:
+                    raise self._damaged(group, index)
+                index -= 1
+                bytes_left -= len(data)
+                if bytes_left < 0 or last - index >= CHECKED_ENTRIES_MAX:
+                    break
         finally:
             rows.close()  # an open cursor would keep the -wal file from starting over
         log.last = last
-        return term
+        return int(last_term)
+
+    def pointer(self, group: str) -> SnapshotPointer:
+        """What stands before the durable log of a loaded replica."""
+        return self._logs[group].pointer
+
+    def seal(self, group: str) -> bytes:
+        """What `set_seal` noted of the replica's data file, empty if nothing. Of any group that
+        the file knows, loaded or not. Raises ReplicaDamaged."""
+        try:
+            row = self._connection.execute(
+                "SELECT seal FROM replicas WHERE name = ?", (group,)
+            ).fetchone()
+        except sqlite3.DatabaseError as exc:
+            raise ReplicaDamaged(
+                f"{self._path}: the log of group {group} cannot be read ({exc}); "
+                "rebuild this replica."
+            ) from exc
+        return b"" if row is None else bytes(row[0])
+
+    def set_seal(self, group: str, seal: bytes) -> None:
+        """Note, durably, how the data file was left, or that it is in use (empty). Raises
+        StoreError."""
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        try:
+            self._connection.execute("UPDATE replicas SET seal = ? WHERE name = ?", (seal, group))
+        except sqlite3.Error as exc:
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            raise StoreError(self._failure) from exc
 
     def reader(self, group: str) -> StoredLog:
         """Reads the durable entries of a loaded replica."""
@@ -267,6 +311,7 @@ class LogStore:
     def read(self, group: str, first: int, last: int) -> list[LogEntry]:
         """Durable entries first..last, both included. Raises ReplicaDamaged."""
         log = self._logs[group]
+        assert first > log.pointer.index, f"{group}: entry {first} was compacted"
         try:
             rows = self._connection.execute(
                 "SELECT key, term, crc, data FROM entries WHERE key BETWEEN ? AND ? ORDER BY key",
@@ -288,6 +333,23 @@ class LogStore:
             raise self._damaged(group, index)
         return entries
 
+    def find(self, group: str, mark: bytes) -> list[tuple[int, LogEntry]]:
+        """(index, entry) of the entries whose data begins with `mark`. Raises ReplicaDamaged."""
+        log = self._logs[group]
+        try:
+            rows = self._connection.execute(
+                "SELECT key FROM entries WHERE key BETWEEN ? AND ? AND substr(data, 1, ?) = ? "
+                "ORDER BY key",
+                (log.base, log.base + _LAST_KEY, len(mark), mark),
+            ).fetchall()
+        except sqlite3.DatabaseError as exc:
+            raise ReplicaDamaged(
+                f"{self._path}: the log of group {group} cannot be read ({exc}); "
+                "rebuild this replica."
+            ) from exc
+        indexes = [key - log.base for (key,) in rows]
+        return [(index, self.read(group, index, index)[0]) for index in indexes]
+
     def _damaged(self, group: str, index: int) -> ReplicaDamaged:
         return ReplicaDamaged(
             f"{self._path}: entry {index} of group {group} is missing or damaged; "
@@ -306,8 +368,7 @@ class LogStore:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                self._write(write)
+            ends = {write.group: self._write(write) for write in writes}
             connection.execute("COMMIT")
         except BaseException as exc:
             self._failure = f"{self._path} cannot be written: {exc}; restart the node."
@@ -315,26 +376,31 @@ class LogStore:
                 raise StoreError(self._failure) from exc
             raise
         for write in writes:
-            if write.entries:
-                self._logs[write.group].last = write.first_index + len(write.entries) - 1
+            log = self._logs[write.group]
+            if write.pointer is not None:
+                log.pointer = write.pointer
+            log.last = ends[write.group]
 
-    def _write(self, write: GroupWrite) -> None:
+    def _write(self, write: GroupWrite) -> int:
+        """Returns where the log ends now."""
         log = self._logs[write.group]
-        state = write.hard_state
+        state, last = write.hard_state, log.last
         if state is not None:
             self._connection.execute(
                 "UPDATE replicas SET term=?, vote=?, commit_index=?, crc=? WHERE number=?",
                 (state.term, state.vote, state.commit, log.state_crc(state), log.number),
             )
+        pointer = write.pointer or log.pointer
+        if write.pointer is not None:
+            last = self._move_pointer(write.group, log, write.pointer)
         if not write.entries:
-            return
+            return last
         first = write.first_index
-        assert 1 <= first <= log.last + 1, f"{write.group}: {first} leaves a gap after {log.last}"
-        if first <= log.last:
-            self._connection.execute(
-                "DELETE FROM entries WHERE key BETWEEN ? AND ?",
-                (log.base + first, log.base + log.last),
-            )
+        assert pointer.index < first <= last + 1, (
+            f"{write.group}: {first} leaves a gap after {last}"
+        )
+        if first <= last:
+            self._delete(log, first, last)
         crc = log.crc
         self._connection.executemany(
             "INSERT INTO entries VALUES (?,?,?,?)",
@@ -343,67 +409,33 @@ class LogStore:
                 for index, entry in enumerate(write.entries, first)
             ],
         )
+        return first + len(write.entries) - 1
+
+    def _move_pointer(self, group: str, log: _Log, pointer: SnapshotPointer) -> int:
+        """Returns where the log ends then."""
+        index = pointer.index
+        assert pointer.generation >= log.pointer.generation, f"{group}: an older generation"
+        assert index >= log.pointer.index, f"{group}: a pointer before {log.pointer.index}"
+        has_entry = index <= log.last and self.reader(group).term(index) == pointer.term
+        assert has_entry or pointer.generation > log.pointer.generation, (
+            f"{group}: compaction up to {index}, which is not in the log"
+        )
+        self._connection.execute(
+            "UPDATE replicas SET generation=?, base_index=?, base_term=?, membership=?, "
+            "base_crc=? WHERE number=?",
+            (
+                *(pointer.generation, index, pointer.term, pointer.membership),
+                *(log.pointer_crc(pointer), log.number),
+            ),
+        )
+        self._delete(log, log.pointer.index + 1, index if has_entry else log.last)
+        return log.last if has_entry else index
+
+    def _delete(self, log: _Log, first: int, last: int) -> None:
+        self._connection.execute(
+            "DELETE FROM entries WHERE key BETWEEN ? AND ?", (log.base + first, log.base + last)
+        )
 
     def close(self) -> None:
         """Close the file. What `write` returned from is durable without it."""
         self._connection.close()
-
-
-def _configure(connection: sqlite3.Connection) -> None:
-    # Exclusive first: the WAL index then lives in the heap, and there is no second process.
-    for pragma in (
-        "locking_mode = EXCLUSIVE",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "fullfsync = ON",  # only macOS tells it from fsync
-        "checkpoint_fullfsync = ON",
-        f"wal_autocheckpoint = {WAL_PAGES_MAX}",
-        f"journal_size_limit = {WAL_BYTES_MAX}",
-        f"cache_size = -{CACHE_KIB}",
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    if mode != "wal":
-        raise sqlite3.NotSupportedError(f"the file system allows no write-ahead log, only {mode}")
-
-
-def _identify(connection: sqlite3.Connection, path: Path, cluster_id: str, node: str) -> None:
-    """Check that the file is this node's, or make a new one so."""
-    connection.execute("BEGIN IMMEDIATE")
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    expected = {"format": str(FORMAT), "cluster_id": cluster_id, "node": node}
-    if application == 0 and tables == 0:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.executemany("INSERT INTO store VALUES (?,?)", expected.items())
-        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        connection.execute("COMMIT")
-        return
-    if application != _APPLICATION_ID:
-        raise StoreError(f"{path} is not a log file of this database; choose another directory.")
-    found = dict(connection.execute("SELECT key, value FROM store").fetchall())
-    connection.execute("ROLLBACK")
-    if found.get("format") != expected["format"]:
-        raise StoreError(
-            f"{path} has format {found.get('format')}, this version reads format {FORMAT}; "
-            "use the version that wrote it."
-        )
-    if found.get("cluster_id") != cluster_id:
-        raise StoreError(
-            f"{path} belongs to cluster {found.get('cluster_id')}, not to {cluster_id}; "
-            "choose another data directory."
-        )
-    if found.get("node") != node:
-        raise StoreError(
-            f"{path} belongs to node {found.get('node')}, not to {node}; "
-            "start that node, or choose another data directory."
-        )
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

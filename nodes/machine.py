@@ -48,9 +48,13 @@ from nodes.data_file import (
     WRITE_WATERMARK,
     Identity,
     IdentityError,
+    check_file,
+    create_file,
     file_path,
-    identify,
+    remove_generation,
+    remove_other_generations,
 )
+from nodes.durability import sync_directory, sync_file
 from nodes.engine import Committed
 from nodes.long_reads import LongReads
 from nodes.protocol import (
@@ -71,6 +75,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.sessions import Sessions
+from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
 __all__ = ["Machine", "ReplicaFault"]
@@ -109,33 +114,24 @@ class Machine:
 
     def __init__(
         self,
-        path: Path,
-        writer: SqlConnection,
+        directory: Path,
+        identity: Identity,
         name: str,
         incarnation: int,
         clock_us: Callable[[], int],
         rng: Random,
+        *,
+        must_exist: bool,
     ) -> None:
+        self._directory = directory
         self._name = name  # of the replica, for messages
-        self._writer = writer
-        self._reader = SqlConnection(path, is_writer=False)
-        self._long_reads = LongReads(path)
+        self._incarnation = incarnation
         self._clock_us = clock_us
         self._rng = rng
         self._compiled: set[str] = set()
         self._fault: str | None = None
         self._is_applying = False
-        # Copies of what the file holds, for speed. They follow the writer's transaction, not
-        # the last COMMIT: reads look into the file.
-        self._applied: int
-        self._applied, _ = writer.raw.execute(READ_APPLIED).fetchone()
-        self._versions: dict[str, int] = dict(writer.raw.execute(READ_VERSIONS).fetchall())
-        self._sessions = Sessions(incarnation)
-        self._sessions.restore(
-            writer.raw.execute(READ_SESSIONS).fetchall(),
-            writer.raw.execute(READ_ANSWERS).fetchall(),
-            self._applied,
-        )
+        self._open_file(identity, must_exist=must_exist)
 
     @staticmethod
     def open(
@@ -145,37 +141,140 @@ class Machine:
         replica: int,
         cluster_id: str,
         incarnation: int = 1,
+        generation: int = 1,
+        must_exist: bool = False,
         clock_us: Callable[[], int] = _now_us,
         rng: Random | None = None,
     ) -> Machine:
-        """Open the replica's data file in `directory`, made if missing.
+        """Open the replica's data file in `directory`, made if missing, unless it `must_exist`
+        because the log begins after what the file holds.
 
         clock_us and rng give time and chance to reads only. Raises ReplicaFault if the file
-        is another replica's, of another format, or cannot be read.
+        is another replica's, of another format, damaged, or cannot be read.
         """
-        path = file_path(directory)
+        path = file_path(directory, generation)
         name = f"replica {replica} of group {group}"
         identity = Identity(
-            cluster_id=cluster_id, group=group, replica=replica, incarnation=incarnation
+            cluster_id=cluster_id,
+            group=group,
+            replica=replica,
+            incarnation=incarnation,
+            generation=generation,
         )
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            writer = SqlConnection(path, is_writer=True)
-            try:
-                identify(writer, path, identity)
-                return Machine(path, writer, name, incarnation, clock_us, rng or Random())
-            except BaseException:
-                writer.close()
-                raise
+            if not directory.exists():
+                directory.mkdir(parents=True)
+                sync_directory(directory.parent)
+            machine = Machine(
+                directory,
+                identity,
+                name,
+                incarnation,
+                clock_us,
+                rng or Random(),
+                must_exist=must_exist,
+            )
+            remove_other_generations(directory, generation)
+            return machine
         except IdentityError as exc:
             raise ReplicaFault(str(exc)) from exc
         except (sqlite3.Error, OSError) as exc:
-            raise ReplicaFault(f"{name}: {path} cannot be opened: {exc}.") from exc
+            raise ReplicaFault(
+                f"{name}: {path} cannot be opened: {exc}; repair the disk, or rebuild this replica."
+            ) from exc
+
+    def _open_file(self, identity: Identity, *, must_exist: bool) -> None:
+        self._identity = identity
+        path = self._path = file_path(self._directory, identity.generation)
+        exists = path.exists() and check_file(path, identity)
+        if must_exist and not exists:
+            raise IdentityError(f"{path} is missing or empty; rebuild this replica.")
+        writer = SqlConnection(path, is_writer=True)
+        try:
+            if not exists:
+                create_file(writer, identity)
+                sync_directory(self._directory)
+            execute = writer.raw.execute
+            # Copies of what the file holds, for speed. They follow the writer's transaction,
+            # not the last COMMIT: reads look into the file.
+            self._applied: int
+            self._applied_term: int
+            self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
+            self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
+            self._sessions = Sessions(self._incarnation)
+            self._sessions.restore(
+                execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
+            )
+            self._reader = SqlConnection(path, is_writer=False)
+        except BaseException:
+            writer.close()
+            raise
+        self._writer = writer
+        self._long_reads = LongReads(path)
+        self._compiled.clear()
 
     @property
     def applied(self) -> int:
         """Index of the last entry whose effect a read sees."""
         return self._applied
+
+    @property
+    def applied_term(self) -> int:
+        """Term of that entry."""
+        return self._applied_term
+
+    @property
+    def is_sound(self) -> bool:
+        """Nothing has happened that this replica must stop for; it is not closed."""
+        return self._fault is None
+
+    @property
+    def path(self) -> Path:
+        """The data file."""
+        return self._path
+
+    @property
+    def generation(self) -> int:
+        """Of the data file."""
+        return self._identity.generation
+
+    def make_durable(self) -> int:
+        """Make what is applied now survive a power loss; returns the index up to which it does.
+
+        The data file lags behind by design (synchronous=NORMAL), and the log may give up only
+        what cannot be lost any more. Every frame is in the -wal, synced here, or was copied
+        into the file by a checkpoint, which syncs it before the -wal starts over. For any
+        thread, also while `apply` runs: the index is read before. Raises OSError.
+        """
+        applied: int = self._applied
+        wal = self._path.with_name(self._path.name + "-wal")
+        if wal.exists():
+            sync_file(wal)
+            sync_directory(self._directory)
+        return applied
+
+    def make_snapshot(self) -> SentFile:
+        """Copy the data file as it is after some whole batch; for any thread, as above. Raises
+        sqlite3.Error, OSError."""
+        return SentFile.make(self._path)
+
+    def receive_snapshot(self, generation: int) -> ReceivedFile:
+        """Begin the file of that generation, in place of an earlier attempt."""
+        return ReceivedFile(self._directory, self._identity.of_generation(generation))
+
+    async def switch_to(self, generation: int) -> None:
+        """Go on from the data file of another generation, which has been taken over, and
+        remove the present one. Not while `apply` runs. Raises ReplicaFault, and is closed."""
+        await self.close()
+        old = self._identity.generation
+        try:
+            self._open_file(self._identity.of_generation(generation), must_exist=True)
+            remove_generation(self._directory, old)
+        except IdentityError as exc:
+            raise ReplicaFault(str(exc)) from exc
+        except (sqlite3.Error, OSError) as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+        self._fault = None
 
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
@@ -189,6 +288,10 @@ class Machine:
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
         await self._long_reads.close()
+        self.close_files()
+
+    def close_files(self) -> None:
+        """Close a machine that nothing was asked of yet."""
         self._fault = self._fault or f"{self._name} is closed."
         self._reader.close()
         self._writer.close()
@@ -228,7 +331,7 @@ class Machine:
             self._save_sessions()
             execute(WRITE_APPLIED, (index, batch[-1][1]))
             execute(COMMIT)
-            self._applied = index
+            self._applied, self._applied_term = index, batch[-1][1]
         except BaseException as exc:
             # Memory is ahead of the file now, and stays so: this replica does not go on.
             sentence = self._failed(exc)

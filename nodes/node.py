@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
+from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
@@ -51,9 +52,10 @@ from nodes.protocol import (
     Status,
 )
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import RaftMessage
+from nodes.raft.messages import Member, Membership, RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
+from nodes.replica_files import close_replica, open_replica, stored_memberships
 from nodes.server import Server
 from nodes.service import GroupService, decode_body
 
@@ -165,43 +167,41 @@ class Node:
         member = group.replica_on(self.name)
         assert member is not None
         try:
-            loaded = store.load(group.name, member.id)
-            machine = Machine.open(
+            loaded, machine = open_replica(
+                store,
                 self._data / group.name,
                 group=group.name,
                 replica=member.id,
                 cluster_id=self._config.cluster_id,
             )
-            stack.push_async_callback(machine.close)
-            if machine.applied > loaded.last_index:
-                raise ReplicaDamaged(
-                    f"{self._data}: the log of group {group.name} ends at index "
-                    f"{loaded.last_index}, but its data already holds index {machine.applied}; "
-                    "rebuild this replica."
-                )
-        except (ReplicaDamaged, ReplicaFault) as exc:
+            stack.push_async_callback(self._close_replica, group.name, machine)
+            memberships = stored_memberships(store, group.name, loaded, _founders(group))
+            log = RaftLog(
+                store.reader(group.name),
+                first=loaded.first_index,
+                base_term=loaded.pointer.term,
+                last=loaded.last_index,
+                last_term=loaded.last_term,
+            )
+            core = new_consensus(
+                self._config.engine,
+                replica=member.id,
+                memberships=memberships,
+                rng=random.Random(self._rng.getrandbits(64)),
+                election_ticks=self._config.raft.election_ticks,
+                hard_state=loaded.hard_state,
+                log=log,
+                applied=machine.applied,
+                first_timeout_ticks=FIRST_TIMEOUT_TICKS
+                if member == group.preferred_leader
+                else None,
+            )
+        except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
             _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
             self._broken[group.name] = ReplicaStatus(
                 group.name, member.id, "stopped", None, 0, 0, 0, 0, str(exc)
             )
             return
-        log = RaftLog(
-            store.reader(group.name),
-            first=loaded.first_index,
-            last=loaded.last_index,
-            last_term=loaded.last_term,
-        )
-        core = new_consensus(
-            self._config.engine,
-            replica=member.id,
-            voters=[replica.id for replica in group.replicas],
-            rng=random.Random(self._rng.getrandbits(64)),
-            election_ticks=self._config.raft.election_ticks,
-            hard_state=loaded.hard_state,
-            log=log,
-            applied=machine.applied,
-            first_timeout_ticks=FIRST_TIMEOUT_TICKS if member == group.preferred_leader else None,
-        )
         engine = RaftEngine(
             group=group.name,
             nodes={replica.id: replica.node for replica in group.replicas},
@@ -211,12 +211,20 @@ class Node:
             rng=random.Random(self._rng.getrandbits(64)),
             clock=_SystemClock(),
             wake=self._wake,
+            send=self._send,
         )
         stack.push_async_callback(engine.close)
         service = GroupService(engine, machine, failed=engine.fail)
         stack.push_async_callback(service.close)
         self._replicas[group.name] = _Replica(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied
+
+    async def _close_replica(self, group: str, machine: Machine) -> None:
+        assert self._store is not None
+        try:
+            await close_replica(self._store, group, machine)
+        except (StoreError, OSError) as exc:
+            _log.error("the data of group %s is not sealed: %s", group, exc)
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
@@ -282,10 +290,8 @@ class Node:
             readies.append((engine, ready))
             first.add(engine, ready.messages)
             after.add(engine, ready.messages_after)
-            if ready.hard_state is not None or ready.entries:
-                writes.append(
-                    GroupWrite(engine.group, ready.hard_state, ready.first_index, ready.entries)
-                )
+            if (write := engine.group_write(ready)) is not None:
+                writes.append(write)
         if writes:
             first.send(self._peers)  # peers write while this node does
             if not self._write(writes):
@@ -297,6 +303,9 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+
+    def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
+        self._peers.send(engine.nodes[message.receiver], [Envelope(engine.group, message)])
 
     def _write(self, writes: list[GroupWrite]) -> bool:
         assert self._store is not None
@@ -349,6 +358,12 @@ class Node:
                 for group in self._config.groups_on(self.name)
             ),
         )
+
+
+def _founders(group: GroupConfig) -> Membership:
+    """Who a new group begins with."""
+    members = sorted((replica.id, replica.node) for replica in group.replicas)
+    return Membership(tuple(Member(id, node) for id, node in members), members[-1][0])
 
 
 class _Outgoing:

@@ -27,6 +27,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any, Final
 
+from nodes.consensus import EngineRefused, NoSnapshots
 from nodes.pysyncobj_journal import COMMAND, Journal
 from nodes.pysyncobj_link import Link
 from nodes.pysyncobj_messages import NextIndex
@@ -98,7 +99,7 @@ def _private_copy(journal: Journal, clock: _Clock, chance: _Chance) -> Any:
     return module
 
 
-class PysyncobjConsensus:
+class PysyncobjConsensus(NoSnapshots):
     """One replica of one group. The arguments mean what they mean to `RaftCore`."""
 
     def __init__(
@@ -115,10 +116,14 @@ class PysyncobjConsensus:
     ) -> None:
         assert replica in voters, f"replica {replica} is not among the voters {voters}"
         assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
-        assert log.first == 1, "pysyncobj needs a log that was not compacted"
+        if log.first > 1:
+            raise EngineRefused(
+                f"engine is 'pysyncobj', which needs its log from the beginning, but this one was "
+                f'cut before index {log.first}; use engine = "core".'
+            )
         self.replica = replica
         self.role = Role.FOLLOWER
-        self._log = log
+        self.log = log
         log.commit = max(applied, hard_state.commit)
         self._journal = Journal(log, hard_state)
         self._clock = _Clock()
@@ -177,7 +182,7 @@ class PysyncobjConsensus:
 
     @property
     def commit(self) -> int:
-        return self._log.commit
+        return self.log.commit
 
     # ---------------------------------------------------------------- inputs
 
@@ -198,17 +203,17 @@ class PysyncobjConsensus:
     def propose(self, data: bytes) -> int | None:
         if self.role is not Role.LEADER:
             return None
-        before = self._log.last
+        before = self.log.last
         self._library._applyCommand(data, None, COMMAND[0])  # noqa: SLF001 - for subclasses
         self._library._checkCommandsToApply()  # noqa: SLF001 - what a tick does with its queue
         self._has_news = self._must_send = True
-        return self._log.last if self._log.last > before else None
+        return self.log.last if self.log.last > before else None
 
     def read_index(self, context: object) -> bool:
         if self.role is not Role.LEADER:
             return False
         self._new_reads.append(context)
-        self._new_reads_after = self._log.last
+        self._new_reads_after = self.log.last
         self._has_news = True
         return True
 
@@ -222,8 +227,8 @@ class PysyncobjConsensus:
             self._has_news
             or link.outbox
             or link.appends
-            or self._log.saved_index < self._log.last
-            or self._handed_out < self._log.commit
+            or self.log.saved_index < self.log.last
+            or self._handed_out < self.log.commit
         )
 
     def ready(self) -> Ready:
@@ -248,9 +253,9 @@ class PysyncobjConsensus:
         """Let the reads that came wait for an entry that came later."""
         if not self._new_reads:
             return
-        if self._log.last == self._new_reads_after:
+        if self.log.last == self._new_reads_after:
             self.propose(b"")
-        self._reads.append((self._log.last, self._new_reads))
+        self._reads.append((self.log.last, self._new_reads))
         self._new_reads = []
 
     def _reads_of_a_lost_office(self) -> list[object]:
@@ -265,7 +270,7 @@ class PysyncobjConsensus:
         return failed
 
     def _take(self, reads_failed: list[object]) -> Ready:
-        log, link = self._log, self._link
+        log, link = self.log, self._link
         reads: list[tuple[int, list[object]]] = []
         while self._reads and self._reads[0][0] <= log.commit:
             reads.append(self._reads.popleft())
@@ -294,7 +299,7 @@ class PysyncobjConsensus:
 
     def _hard_state_to_save(self, with_entries: bool) -> HardState | None:
         """As in the core: term and vote at once, the commit index along with another write."""
-        state = HardState(self._journal.term, self._journal.vote, self._log.commit)
+        state = HardState(self._journal.term, self._journal.vote, self.log.commit)
         saved = self._saved
         is_changed = (state.term, state.vote) != (saved.term, saved.vote)
         if not is_changed and (not with_entries or state.commit == saved.commit):
@@ -306,4 +311,4 @@ class PysyncobjConsensus:
         assert ready is self._outstanding, "not the Ready that is outstanding"
         self._outstanding = None
         if ready.entries:
-            self._log.saved(ready.first_index, ready.entries)
+            self.log.saved(ready.first_index, ready.entries)

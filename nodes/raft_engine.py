@@ -28,6 +28,7 @@ import msgspec
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.log_store import GroupWrite
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
@@ -44,6 +45,7 @@ from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
+from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
 
 __all__ = ["Clock", "RaftEngine", "ReplicatedMachine"]
 
@@ -67,7 +69,7 @@ _log = logging.getLogger(__name__)
 Barrier = Callable[[ResponseBody | None], None]
 
 
-class ReplicatedMachine(StateMachine, Protocol):
+class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     """What the engine asks of the state machine besides applying."""
 
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
@@ -88,7 +90,7 @@ class RaftEngine:
     """The replica of one group on this node.
 
     `nodes` maps the group's replica ids to node names. `wake` asks the node for a turn in
-    which this replica takes part.
+    which this replica takes part. `send` sends a message between turns.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class RaftEngine:
         rng: random.Random,
         clock: Clock,
         wake: Callable[[RaftEngine], None],
+        send: Callable[[RaftEngine, RaftMessage], None],
     ) -> None:
         self.group = group
         self.nodes = nodes
@@ -118,6 +121,15 @@ class RaftEngine:
             log,
             applied=self._on_applied,
             more=lambda: wake(self),
+            failed=self.fail,
+        )
+        self._snapshots = SnapshotTransfer(
+            group,
+            core,
+            machine,
+            self._applier,
+            send=lambda message: send(self, message),
+            wake=lambda: wake(self),
             failed=self.fail,
         )
         self._office = _Office()
@@ -159,7 +171,7 @@ class RaftEngine:
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
         entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
         index = self._core.propose(self._encoder.encode(entry))
-        if index is None:
+        if index is None:  # the office is being handed over
             done(self._not_leader())
             return
         self._office.await_entry(index, len(body), done)
@@ -192,7 +204,8 @@ class RaftEngine:
         )
 
     def _not_leader(self) -> NotLeader:
-        return NotLeader(None if self._stopped else self.nodes.get(self._core.leader))
+        leader = self._core.successor or self._core.leader
+        return NotLeader(None if self._stopped else self.nodes.get(leader))
 
     # ------------------------------------------------------------------ the node's side
 
@@ -209,6 +222,7 @@ class RaftEngine:
         if not self._stopped:
             self._core.tick()
             self._expire_sessions()
+            self._snapshots.tick()
             self._wake(self)
 
     def collect(self) -> Ready | None:
@@ -220,6 +234,7 @@ class RaftEngine:
         if not self._core.has_ready():
             return None
         ready = self._core.ready()
+        self._snapshots.take(ready)
         for index, contexts in ready.reads:
             self._confirmed.extend((index, cast("int", number)) for number in contexts)
         for number in ready.reads_failed:
@@ -227,8 +242,16 @@ class RaftEngine:
         self._answer_reads()
         return ready
 
+    def group_write(self, ready: Ready) -> GroupWrite | None:
+        """What of `ready` has to be durable before `persisted`."""
+        if not ready.is_durable_work:
+            return None
+        pointer = self._snapshots.pointer(ready)
+        return GroupWrite(self.group, ready.hard_state, ready.first_index, ready.entries, pointer)
+
     def persisted(self, ready: Ready) -> None:
         self._core.persisted(ready)
+        self._snapshots.persisted(ready)
         if ready.committed:
             self._applier.commit_to(ready.committed[-1])
 
@@ -259,6 +282,7 @@ class RaftEngine:
         """Answer what waits, and return when nothing is being applied any more."""
         self._stopped = self._stopped or "The node is stopping."
         self._refuse_all("the node is stopping")
+        await self._snapshots.close()
         await self._applier.close()
 
     def _refuse_all(self, reason: str) -> None:

@@ -112,12 +112,14 @@ class Answer:
 
 
 class SqlConnection:
-    """One connection. Used by one thread at a time."""
+    """One connection. Used by one thread at a time. A `read_only` one leaves the files as they
+    are, whatever it finds in them."""
 
-    def __init__(self, path: Path, *, is_writer: bool) -> None:
+    def __init__(self, path: Path, *, is_writer: bool, read_only: bool = False) -> None:
         self._calculator = sqlite3.connect(":memory:", check_same_thread=False)
         self.raw = sqlite3.connect(
-            path,
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
+            uri=True,
             timeout=LOCK_WAIT_S,
             isolation_level=None,
             check_same_thread=False,

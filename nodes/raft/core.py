@@ -7,11 +7,15 @@ driver must do, in order. The driver's contract, after any number of inputs:
     while core.has_ready():
         ready = core.ready()
         send(ready.messages)
+        write ready.chunks to the file of the snapshot that comes in
         make durable, in one transaction:              # a failure stops the replica
+            ready.install, if not None: the received file is the state, its base the log's
             ready.hard_state, if not None
             ready.entries, replacing everything from ready.first_index on
         core.persisted(ready)
         send(ready.messages_after)
+        for each of ready.chunks_to_send, now or later: send request.message(its bytes)
+        if ready.wants_snapshot: begin to make one for core.offer_snapshot
         apply core.log.entries(...) of ready.committed, in order and in pieces
         for index, contexts in ready.reads: answer them when `applied` >= index
         refuse ready.reads_failed
@@ -30,148 +34,226 @@ What holds the promises:
   off from deposing a working leader; CheckQuorum (6.2) ends a leader that is cut off itself.
 - A read is answered only after a round of heartbeats sent after it (6.4).
 
-Voters are a set given at the start; who is asked for votes, and what a majority is, are
-decided in `quorum.py` and by iterating over it, nowhere else.
+Snapshots (chapter 5) are files of the driver; the core never sees their bytes.
+- Compaction. When the state machine holds everything up to an index durably, the driver may
+  call `compact(index)`; what it returns it stores as the log's base in the transaction that
+  deletes the entries, at any time after. At a restart it gives the base's index and term to
+  RaftLog, its membership to the constructor.
+- Sending. `ready.wants_snapshot` asks for a file whose index is at least `log.first - 1`; the
+  driver makes it (`base(index)` gives what belongs to its index), or takes one that it has, and
+  calls `offer_snapshot`. It is asked once, and again only if what it offered has become too
+  old because it compacted further: below `compaction_limit` that does not happen. The bytes
+  are asked for as `ready.chunks_to_send`. A file may be deleted after `forget_snapshot` said
+  True, and on a replica that does not lead.
+- Receiving. `ready.chunks` come in order, each once, offset 0 in place of any earlier file. When
+  the last one is written (offset + length = size) the driver checks size and hash, makes the
+  file durable, lets its state machine come to rest and calls `snapshot_received` exactly once;
+  meanwhile no chunk comes. If the next Ready names it in `install`, the driver switches to it:
+  once that Ready is durable, the state machine is the file's, and has applied the snapshot's
+  index. Else it is of no use any more (the log has brought the entries, or the file is damaged)
+  and the state machine goes on. What a crash leaves of a file that was not installed is deleted
+  at start; the core begins again.
+A snapshot moves the commit index only when it is installed, or when the log has an entry with
+its index and term: then everything before that entry is committed, and no file is needed.
+
+Leases (6.4.1, off without a `lease_rule`) answer reads by `lease_read` without a round; `tick`
+then needs the clock that the rule speaks of.
+
+Quiescence (off without `quiesce_ticks`): a leader whose group has been idle for so many ticks, with
+every peer there, tells its peers and both sides let no time pass: `tick` does nothing. Any input
+but a tick wakes a replica, and a woken leader sends heartbeats. What heartbeats would show the
+driver has to see once for all groups: nodes exchange heartbeats of their own, with a number that
+changes with every start. When a node's heartbeat is missing for an election timeout, or its
+number has changed, the driver calls `wake` of every replica that follows a leader there, and of
+every leader here with a member there. The worst that a forgotten `wake` does is that a group
+without a leader has none until somebody asks it for something.
+
+Members (chapter 4) change one at a time by an entry, which holds once it is in the log and is
+rolled back with it. `memberships` of the constructor are those at the log's base and in the
+log: the driver finds the latter with `membership_in` when it opens the log. An entry with a
+membership is applied as nothing. A leader that removes itself leads until that is committed,
+counting in no majority (4.2.2). Replica ids are never given again, and a learner begins as one.
+What a majority is, is decided in `quorum.py` alone.
 """
 
 from __future__ import annotations
 
-import enum
-import random
-from collections.abc import Collection
 from typing import Final
 
-from nodes.raft.leadership import Leadership
+from nodes.raft.elections import NO_REPLICA, Role
+from nodes.raft.leader import Leader
+from nodes.raft.leadership import Transfer
 from nodes.raft.log import LogReader, RaftLog
+from nodes.raft.membership import ChangeRefused, check_step
 from nodes.raft.messages import (
     AppendRequest,
     AppendResponse,
     HardState,
+    InstallSnapshot,
     LogEntry,
+    Membership,
     PreVoteRequest,
     PreVoteResponse,
+    Quiesce,
     RaftMessage,
+    ReadAnswer,
+    ReadRequest,
+    SnapshotResponse,
+    TimeoutNow,
     VoteRequest,
     VoteResponse,
+    membership_entry,
 )
-from nodes.raft.quorum import VoteResult, count_votes, majority, reached_by_majority
-from nodes.raft.ready import Outbox, Ready
+from nodes.raft.ready import ChunkRequest, Ready
 
 __all__ = ["LogReader", "NO_REPLICA", "RaftCore", "RaftLog", "Ready", "Role"]
 
-NO_REPLICA: Final = 0
-"""Stands for "nobody" in `leader` and `HardState.vote`; no replica has this id."""
+
+CATCH_UP_ENTRIES_MAX: Final = 1000
+"""A learner becomes a voter only this close behind: the next commits may need it (4.2.1)."""
 
 
-class Role(enum.StrEnum):
-    FOLLOWER = "follower"
-    PRECANDIDATE = "precandidate"
-    CANDIDATE = "candidate"
-    LEADER = "leader"
-
-
-class _ElectionTimer:
-    """Ticks since the last sign of a leader, and how many are borne.
-
-    The timeout is drawn anew each time from [election_ticks, 2 * election_ticks), so that
-    votes are rarely split (section 3.4).
-    """
-
-    __slots__ = ("_rng", "elapsed", "election_ticks", "timeout")
-
-    def __init__(self, rng: random.Random, election_ticks: int, first: int | None) -> None:
-        self._rng = rng
-        self.election_ticks = election_ticks
-        self.reset()
-        if first is not None:
-            self.timeout = first
-
-    def reset(self) -> None:
-        self.elapsed = 0
-        self.timeout = self.election_ticks + self._rng.randrange(self.election_ticks)
-
-
-class RaftCore:
+class RaftCore(Leader):
     """One replica of one group.
 
+    `memberships` is who belonged to the group at the log's base, as (index, membership), and
+    every membership that the log holds behind it. A new group has one, at index 0.
     `applied` is the index up to which the state machine already holds the log's effects; it
     is committed, and nothing up to it is handed out again. `first_timeout_ticks` replaces the
     first election timeout, so that a new group's preferred leader can stand first.
     """
 
-    def __init__(
-        self,
-        *,
-        replica: int,
-        voters: Collection[int],
-        rng: random.Random,
-        election_ticks: int,
-        hard_state: HardState,
-        log: RaftLog,
-        applied: int = 0,
-        first_timeout_ticks: int | None = None,
-    ) -> None:
-        assert replica in voters, f"replica {replica} is not among the voters {voters}"
-        assert NO_REPLICA not in voters, "replica ids start at 1"
-        assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
-        self.replica = replica
-        self.log = log
-        self.term = hard_state.term
-        self.role = Role.FOLLOWER
-        self.leader = NO_REPLICA
-        self._voters = tuple(sorted(voters))  # a fixed order makes a run repeatable
-        self._vote = hard_state.vote
-        self._votes: dict[int, bool] = {}  # answers to the (pre-)election under way
-        self._timer = _ElectionTimer(rng, election_ticks, first_timeout_ticks)
-        self._leadership: Leadership | None = None
-        self._outbox = Outbox(hard_state, applied)
-        log.commit = max(applied, hard_state.commit)
-
-    @property
-    def commit(self) -> int:
-        """Index of the last entry known to be committed."""
-        return self.log.commit
-
     # ---------------------------------------------------------------- inputs
 
-    def tick(self) -> None:
-        """One unit of time has passed."""
-        self._timer.elapsed += 1
+    def tick(self, now: float = 0.0) -> None:
+        """One unit of time has passed. `now` is the driver's clock, which only leases look at."""
+        self._now = now
+        if self.is_quiescent:
+            return
+        self._timer.tick()
+        self._outbox.reads_failed += self._forwarded.tick()
         leadership = self._leadership
         if leadership is None:
-            if self._timer.elapsed >= self._timer.timeout:
+            if self._timer.elapsed >= self._timer.timeout and self._is_voter:
                 self._start_pre_election()
             return
+        if self._quiesces(leadership):
+            return
         leadership.start_round()
+        leadership.lease.sent(leadership.round, now)
+        leadership.tick_snapshots(self._timer.election_ticks)
+        if leadership.transfer is not None:
+            leadership.transfer.ticks_left -= 1
+            if leadership.transfer.ticks_left <= 0:
+                leadership.transfer = None  # it did not get there: go on as the leader (3.10)
         leadership.ticks_since_check += 1
         if leadership.ticks_since_check >= self._timer.election_ticks:
             leadership.ticks_since_check = 0
             self._check_quorum(leadership)
 
     def propose(self, data: bytes) -> int | None:
-        """Append an entry; its index, or None if this replica does not lead.
+        """Append an entry; its index, or None if this replica does not lead or hands over.
 
         The entry is ours if it is handed out with the present term; another term at its index
         means that it is lost, a change of leader before that that its fate is unknown.
         """
-        if self._leadership is None:
+        if self._leadership is None or self._refuses_proposals(self._leadership):
             return None
+        self.wake()
         return self.log.append(LogEntry(self.term, data))
 
-    def read_index(self, context: object) -> bool:
-        """Ask for a linearizable read; False if this replica does not lead.
+    def transfer(self, successor: int) -> bool:
+        """Hand the office over to a voter; False if this replica cannot (section 3.10).
 
-        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`.
+        Proposals are refused until the successor leads, or for an election timeout: then it
+        failed, and we lead on. `successor` tells which of the two is not decided yet.
         """
-        if self._leadership is None:
+        leadership = self._leadership
+        if leadership is None or leadership.transfer is not None:
             return False
-        self._leadership.reads.add(context)
+        if successor not in self._voters or successor == self.replica:
+            return False
+        self.wake()
+        leadership.lease.end()
+        leadership.transfer = Transfer(successor, self._timer.election_ticks)
+        leadership.peers[successor].message_due = True
+        self._ask_successor(leadership)
         return True
+
+    @property
+    def successor(self) -> int:
+        """The replica that is to lead soon, NO_REPLICA if none."""
+        transfer = self._leadership.transfer if self._leadership is not None else None
+        return transfer.successor if transfer is not None else NO_REPLICA
+
+    def change_membership(self, membership: Membership) -> int:
+        """Propose the next membership, which `nodes.raft.membership` makes from the current one;
+        returns the index of its entry. Raises ChangeRefused."""
+        leadership = self._leadership
+        if leadership is None:
+            raise ChangeRefused("This replica does not lead.")
+        if leadership.transfer is not None:
+            raise ChangeRefused("The leadership is being handed over.")
+        if not self._may_change_membership(leadership):
+            raise ChangeRefused("The leader does not know yet that it is one; ask again.")
+        if self._memberships.changed_at > self._outbox.handed_out:
+            raise ChangeRefused("The previous change is under way; ask again.")
+        check_step(self.membership, membership)
+        promoted = set(membership.voters) - set(self._voters)
+        for replica in promoted:
+            progress = leadership.peers[replica]
+            if self.log.last - progress.match > CATCH_UP_ENTRIES_MAX:
+                raise ChangeRefused(f"Learner {replica} has to catch up first; ask again.")
+        self.wake()
+        entry = membership_entry(self.term, membership)
+        index = self.log.append(entry)
+        self._memberships.note(index, [entry])
+        self._membership_changed()
+        return index
+
+    def read_index(self, context: object) -> bool:
+        """Ask for a linearizable read, from the leader or from a follower, which asks it; False
+        if no leader is known.
+
+        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`. From a
+        follower the indexes need not come in order.
+        """
+        if self._leadership is not None:
+            self._leadership.reads.add(context)
+        elif self.leader != NO_REPLICA:
+            self._forwarded.waiting.append(context)
+        else:
+            return False
+        self.wake()
+        return True
+
+    def lease_read(self, now: float) -> int | None:
+        """The index that a linearizable read must see, if a lease holds at `now`; None: use
+        `read_index`. `now` is read from the clock after the request has arrived."""
+        leadership = self._leadership
+        if (
+            leadership is None
+            or not leadership.lease.holds(now)
+            or not self._has_committed_in_own_term(leadership)
+        ):
+            return None
+        return self.log.commit
+
+    def wake(self) -> None:
+        """Let time pass again in a quiescent group: the driver has lost a node; see the module."""
+        self._idle_ticks = 0
+        if self.is_quiescent:
+            self.is_quiescent = False
+            self._timer.reset()
+            if self._leadership is not None:
+                self._leadership.start_round()
 
     def step(self, message: RaftMessage) -> None:
         """A message has arrived."""
         if message.receiver != self.replica:
             return  # for a replica that lived at this address before; ids are never reused
+        if self.is_quiescent and not isinstance(message, Quiesce):
+            self.wake()
         match message:
             case AppendRequest():
                 self._on_append_request(message)
@@ -185,6 +267,18 @@ class RaftCore:
                 self._on_vote_request(message)
             case VoteResponse():
                 self._on_vote_response(message)
+            case InstallSnapshot():
+                self._on_install_snapshot(message)
+            case SnapshotResponse():
+                self._on_snapshot_response(message)
+            case TimeoutNow():
+                self._on_timeout_now(message)
+            case ReadRequest():
+                self._on_read_request(message)
+            case ReadAnswer():
+                self._on_read_answer(message)
+            case Quiesce():
+                self._on_quiesce(message)
 
     # ---------------------------------------------------------------- outputs
 
@@ -194,9 +288,7 @@ class RaftCore:
         if outbox.outstanding is not None:
             return False
         if (
-            outbox.messages_after
-            or outbox.reads
-            or outbox.reads_failed
+            outbox.has_something()
             or log.saved_index < log.last
             or outbox.handed_out < min(log.commit, log.saved_index)
             or self.term != outbox.saved.term
@@ -204,36 +296,50 @@ class RaftCore:
         ):
             return True
         if leadership is None:
-            return False
+            return bool(self._forwarded.waiting)
         if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
             return True
-        return leadership.has_append_requests(log.last)
+        return leadership.has_append_requests(log.last) or leadership.has_snapshot_work(log)
 
     def ready(self) -> Ready:
         """Take what is to be done; `persisted` must follow before the next one."""
         outbox, log = self._outbox, self.log
         assert outbox.outstanding is None, "the last Ready is not persisted yet"
+        install = self._install()
         messages: list[RaftMessage] = []
-        if self._leadership is not None:
-            self._open_read_round(self._leadership)
-            messages = self._leadership.append_requests(log)
+        chunks_to_send: list[ChunkRequest] = []
+        wants_snapshot = False
+        leadership = self._leadership
+        if leadership is not None:
+            self._open_read_round(leadership)
+            messages = leadership.append_requests(log)
+            chunks_to_send = leadership.chunk_requests(log)
+            wants_snapshot = leadership.wants_snapshot(log)
+        elif self._forwarded.waiting:
+            number = self._forwarded.open(self._timer.election_ticks)
+            messages.append(ReadRequest(self.replica, self.leader, self.term, number))
         entries = log.unsaved()
         committed = range(outbox.handed_out + 1, min(log.commit, log.saved_index) + 1)
         ready = Ready(
             messages=messages,
-            hard_state=self._hard_state_to_save(bool(entries)),
+            hard_state=self._hard_state_to_save(bool(entries) or install is not None),
             first_index=log.saved_index + 1,
             entries=entries,
             messages_after=outbox.messages_after,
             committed=committed,
             reads=outbox.reads,
             reads_failed=outbox.reads_failed,
+            install=install,
+            chunks=outbox.chunks,
+            chunks_to_send=chunks_to_send,
+            wants_snapshot=wants_snapshot,
         )
         if committed:
             outbox.handed_out = committed[-1]
         if ready.hard_state is not None:
             outbox.saved = ready.hard_state
         outbox.messages_after, outbox.reads, outbox.reads_failed = [], [], []
+        outbox.chunks = []
         outbox.outstanding = ready
         return ready
 
@@ -254,272 +360,3 @@ class RaftCore:
         if not is_changed and (not with_entries or self.log.commit == saved.commit):
             return None
         return HardState(self.term, self._vote, self.log.commit)
-
-    # ---------------------------------------------------------------- roles
-
-    def _become_follower(self, term: int, leader: int = NO_REPLICA) -> None:
-        """Follow in `term`, which is ours or newer (section 3.3: the larger term wins).
-
-        The election timer goes on: only a leader heard or a vote given restarts it (3.4).
-        """
-        assert term >= self.term, f"term {term} is older than {self.term}"
-        if term > self.term:
-            self.term = term
-            self._vote = NO_REPLICA
-        if self._leadership is not None:
-            self._outbox.reads_failed += self._leadership.reads.take_all()
-            self._leadership = None
-            self._timer.reset()
-        self._votes = {}
-        self.role = Role.FOLLOWER
-        self.leader = leader
-
-    def _start_pre_election(self) -> None:
-        """Ask whether an election could be won before disturbing anyone with a new term
-        (section 9.6)."""
-        self._timer.reset()
-        self.role = Role.PRECANDIDATE
-        self.leader = NO_REPLICA
-        self._votes = {self.replica: True}
-        for peer in self._peers():
-            self._outbox.messages_after.append(
-                PreVoteRequest(self.replica, peer, self.term + 1, self.log.last, self.log.last_term)
-            )
-        self._count_pre_votes()  # a single voter needs no answers
-
-    def _start_election(self) -> None:
-        """Section 3.4. Our own vote is durable before anyone is asked for his."""
-        self._timer.reset()
-        self.role = Role.CANDIDATE
-        self.term += 1
-        self._vote = self.replica
-        self._votes = {self.replica: True}
-        for peer in self._peers():
-            self._outbox.messages_after.append(
-                VoteRequest(self.replica, peer, self.term, self.log.last, self.log.last_term)
-            )
-        self._count_votes()
-
-    def _become_leader(self) -> None:
-        """Lead, beginning with a no-op: entries of earlier terms are committed, and reads
-        answered, only after an entry of this term is committed (sections 3.6.2 and 6.4)."""
-        self.role = Role.LEADER
-        self.leader = self.replica
-        self._votes = {}
-        self._leadership = Leadership(self.replica, self.term, self._peers(), self.log.last)
-        self._leadership.start_round()
-        self.log.append(LogEntry(self.term, b""))
-
-    def _peers(self) -> list[int]:
-        return [voter for voter in self._voters if voter != self.replica]
-
-    # ---------------------------------------------------------------- elections
-
-    def _hears_a_leader(self) -> bool:
-        """Whether a leader was heard within the shortest election timeout: then votes are
-        not for changing it (section 4.2.3). A leader hears itself."""
-        if self._leadership is not None:
-            return True
-        return self.leader != NO_REPLICA and self._timer.elapsed < self._timer.election_ticks
-
-    def _on_pre_vote_request(self, message: PreVoteRequest) -> None:
-        """Granting changes nothing here: no term, no vote, no timer (section 9.6)."""
-        if message.term > self.term and self._hears_a_leader():
-            return
-        granted = message.term > self.term and self.log.is_up_to_date(
-            message.last_index, message.last_term
-        )
-        term = message.term if granted else self.term
-        self._outbox.messages_after.append(
-            PreVoteResponse(self.replica, message.sender, term, granted)
-        )
-
-    def _on_pre_vote_response(self, message: PreVoteResponse) -> None:
-        if message.term > self.term and not message.granted:
-            self._become_follower(message.term)
-            return
-        asked_for = self.term + 1
-        if self.role is not Role.PRECANDIDATE or (message.granted and message.term != asked_for):
-            return
-        self._votes[message.sender] = message.granted
-        self._count_pre_votes()
-
-    def _count_pre_votes(self) -> None:
-        match count_votes(self._votes, self._voters):
-            case VoteResult.WON:
-                self._start_election()
-            case VoteResult.LOST:
-                self._become_follower(self.term)
-            case VoteResult.PENDING:
-                pass
-
-    def _on_vote_request(self, message: VoteRequest) -> None:
-        """Sections 3.4 and 3.6.1: one vote per term, for a log at least as up to date."""
-        if message.term > self.term:
-            if self._hears_a_leader():
-                return
-            self._become_follower(message.term)
-        is_free = self._vote == NO_REPLICA and self.leader == NO_REPLICA
-        granted = (
-            message.term == self.term
-            and (is_free or self._vote == message.sender)
-            and self.log.is_up_to_date(message.last_index, message.last_term)
-        )
-        if granted:
-            self._vote = message.sender
-            self._timer.reset()
-        self._outbox.messages_after.append(
-            VoteResponse(self.replica, message.sender, self.term, granted)
-        )
-
-    def _on_vote_response(self, message: VoteResponse) -> None:
-        if message.term > self.term:
-            self._become_follower(message.term)
-        elif message.term == self.term and self.role is Role.CANDIDATE:
-            self._votes[message.sender] = message.granted
-            self._count_votes()
-
-    def _count_votes(self) -> None:
-        match count_votes(self._votes, self._voters):
-            case VoteResult.WON:
-                self._become_leader()
-            case VoteResult.LOST:
-                self._become_follower(self.term)
-            case VoteResult.PENDING:
-                pass
-
-    # ---------------------------------------------------------------- replication: follower
-
-    def _on_append_request(self, message: AppendRequest) -> None:
-        """AppendEntries (figure 3.1)."""
-        log = self.log
-        if message.term < self.term:
-            self._refuse_old_leader(message)
-            return
-        if message.term > self.term or self.role is not Role.FOLLOWER:
-            assert self._leadership is None or message.term > self.term, "two leaders in a term"
-            self._become_follower(message.term, message.sender)
-        assert self.leader in (NO_REPLICA, message.sender), "two leaders in a term"
-        self.leader = message.sender
-        self._timer.reset()
-        previous = message.previous_index
-        if not log.matches(previous, message.previous_term):
-            self._reject(message)
-            return
-        log.accept(previous, message.entries)
-        match_index = previous + len(message.entries)
-        # Not the leader's commit alone: beyond what this request matched, our log may hold
-        # entries of a deposed leader (figure 3.1, AppendEntries 5).
-        log.commit = max(log.commit, min(message.commit, match_index))
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica,
-                message.sender,
-                self.term,
-                success=True,
-                match_index=max(match_index, log.commit),  # the leader has what is committed
-                round=message.round,
-            )
-        )
-
-    def _reject(self, message: AppendRequest) -> None:
-        """The logs do not match at the request's previous index; say where they still may."""
-        hint = self.log.last_index_with_term_up_to(message.previous_term, message.previous_index)
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica,
-                message.sender,
-                self.term,
-                success=False,
-                match_index=0,
-                round=message.round,
-                rejected_index=message.previous_index,
-                hint_index=hint,
-                hint_term=self.log.term(hint),
-            )
-        )
-
-    def _refuse_old_leader(self, message: AppendRequest) -> None:
-        """Tell a leader of an older term that we are ahead. It ignores our requests for votes
-        while it hears its followers; without this answer we would be stuck for ever.
-
-        The answer says nothing but our term. Above all not the request's round: rounds are
-        counted per term, and if the sender leads our term by now, an old term's round would
-        confirm reads of the new one that nobody was asked about.
-        """
-        self._outbox.messages_after.append(
-            AppendResponse(
-                self.replica, message.sender, self.term, success=False, match_index=0, round=0
-            )
-        )
-
-    # ---------------------------------------------------------------- replication: leader
-
-    def _on_append_response(self, message: AppendResponse) -> None:
-        if message.term > self.term:
-            self._become_follower(message.term)
-            return
-        leadership = self._leadership
-        if leadership is None or message.term < self.term:
-            return
-        progress = leadership.peers.get(message.sender)
-        if progress is None:
-            return
-        progress.is_active = True
-        if message.round > progress.answered_round:
-            # A rejection of entries is as good: the peer was in our term when it answered.
-            progress.answered_round = message.round
-            self._confirm_reads(leadership)
-        if message.success:
-            if progress.accepted(message.match_index):
-                self._advance_commit(leadership)
-        elif progress.rejects_what_was_sent(message.rejected_index):
-            agreed = self.log.last_index_with_term_up_to(message.hint_term, message.hint_index)
-            progress.probe(agreed + 1)
-
-    def _advance_commit(self, leadership: Leadership) -> None:
-        """Commit what a majority has durably, ourselves included only as far as we have."""
-        matches = [progress.match for progress in leadership.peers.values()]
-        matches.append(self.log.saved_index)
-        index = reached_by_majority(matches)
-        if index > self.log.commit and self._may_commit_by_counting(leadership, index):
-            self.log.commit = index
-
-    def _may_commit_by_counting(self, leadership: Leadership, index: int) -> bool:
-        """Only entries of the own term are committed by counting copies; earlier ones follow
-        with them. An older entry on a majority can still be overwritten (figure 3.7)."""
-        return index >= leadership.noop_index
-
-    def _check_quorum(self, leadership: Leadership) -> None:
-        """Step down unless a majority answered within the last election timeout (section
-        6.2), so that clients of a leader that is cut off look for another."""
-        active = 1 + sum(progress.is_active for progress in leadership.peers.values())
-        if active < majority(len(self._voters)):
-            self._become_follower(self.term)
-            return
-        for progress in leadership.peers.values():
-            progress.is_active = False
-
-    # ---------------------------------------------------------------- reads (section 6.4)
-
-    def _has_committed_in_own_term(self, leadership: Leadership) -> bool:
-        """Until then a new leader may not know of entries that are committed."""
-        return self.log.commit >= leadership.noop_index
-
-    def _open_read_round(self, leadership: Leadership) -> None:
-        if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
-            leadership.start_round()
-            leadership.reads.open(leadership.round, self.log.commit)
-            self._confirm_reads(leadership)  # a single voter is its own majority
-
-    def _confirm_reads(self, leadership: Leadership) -> None:
-        oldest = leadership.reads.oldest()
-        while oldest is not None and self._is_round_confirmed(leadership, oldest.number):
-            self._outbox.reads.append(leadership.reads.take_oldest())
-            oldest = leadership.reads.oldest()
-
-    def _is_round_confirmed(self, leadership: Leadership, number: int) -> bool:
-        """Whether a majority has answered heartbeat round `number` or a later one."""
-        rounds = [progress.answered_round for progress in leadership.peers.values()]
-        rounds.append(leadership.round)
-        return reached_by_majority(rounds) >= number

@@ -5,8 +5,11 @@ they are (`saved`), and reads back durable entries that left memory through a `L
 does not know terms' leaders, peers or votes; it knows which entries are committed, because
 those it never gives up (thesis, figure 3.2: state machine safety).
 
-    first ........ offset | offset+1 ......... saved_index | ........ last
-    on disk only          | in memory and on disk          | in memory only
+    .. first-1 | first ........ offset | offset+1 ......... saved_index | ........ last
+    compacted  | on disk only          | in memory and on disk          | in memory only
+
+Entries before `first` are gone; their effect is in the state machine, and of the last of them
+the term is remembered, so that a request that continues there can be checked (section 5.1).
 
 Memory is bounded by `TAIL_ENTRIES_MAX` and `TAIL_BYTES_MAX` plus what is not durable yet,
 and that is bounded by whoever proposes and by the leader's window.
@@ -66,11 +69,13 @@ class RaftLog:
         reader: LogReader,
         *,
         first: int = 1,
+        base_term: int = 0,
         last: int = 0,
         last_term: int = 0,
         tail_entries_max: int = TAIL_ENTRIES_MAX,
         tail_bytes_max: int = TAIL_BYTES_MAX,
     ) -> None:
+        assert first <= last + 1, f"a log of {first}..{last}"
         self._reader = reader
         self._tail_entries_max = tail_entries_max
         self._tail_bytes_max = tail_bytes_max
@@ -80,6 +85,8 @@ class RaftLog:
         self._tail_bytes = 0
         self.first = first
         """Index of the oldest entry; those before it are not in this log."""
+        self.base_term = base_term
+        """Term of the entry before `first`, 0 if there was none."""
         self.saved_index = last
         """Every entry up to here is durable on this replica."""
         self.commit = 0
@@ -97,13 +104,13 @@ class RaftLog:
     # ---------------------------------------------------------------- reading
 
     def term(self, index: int) -> int:
-        """Term of the entry at `index`, which must exist; 0 at index 0, before every log."""
-        assert 0 <= index <= self.last, f"index {index} is not in a log that ends at {self.last}"
+        """Term of the entry at `index`, which must exist or be the one before `first`."""
+        assert self.first - 1 <= index <= self.last, f"{index} is not in {self.first}..{self.last}"
+        if index == self.first - 1:
+            return self.base_term
         if index > self._offset:
             return self._tail[index - self._offset - 1].term
-        if index == self._offset:
-            return self._offset_term
-        return self._reader.term(index) if index else 0
+        return self._offset_term if index == self._offset else self._reader.term(index)
 
     def entries(self, first: int, last: int) -> list[LogEntry]:
         """Entries first..last, both included and existing. The caller bounds the range."""
@@ -140,14 +147,17 @@ class RaftLog:
         return index <= self.last and self.term(index) == term
 
     def last_index_with_term_up_to(self, term: int, index: int) -> int:
-        """The largest index <= `index` whose term is <= `term`; the one before `first` if none.
+        """The largest index <= `index` whose term is <= `term`; if it is compacted, and so not
+        known, `first - 2`, which is before everything that is.
 
         Two logs in conflict can only agree at such an index: this skips all terms that are
         too new at once, where the paper's section 5.3 skips one per exchange. Terms never
         decrease along a log, so it is found by bisection.
         """
-        low, high = self.first - 1, min(index, self.last)
-        if high > low and self.term(high) <= term:
+        low, high = self.first - 2, min(index, self.last)
+        if high <= low:
+            return low
+        if self.term(high) <= term:
             return high
         while low < high:
             middle = (low + high + 1) // 2
@@ -169,22 +179,25 @@ class RaftLog:
         self._tail_bytes += len(entry.data)
         return self._offset + len(self._tail)
 
-    def accept(self, previous: int, entries: Sequence[LogEntry]) -> None:
+    def accept(self, previous: int, entries: Sequence[LogEntry]) -> int:
         """A follower takes a leader's entries, which follow the matching index `previous`.
+        Returns how many of them were there already.
 
         Removes entries only from the first one that conflicts (figure 3.1, AppendEntries 3):
         a delayed request may end before what a later one already brought, and removing the
         rest would undo an acknowledgement.
         """
         assert previous <= self.last, f"a gap between {self.last} and {previous + 1}"
-        new = entries[self._count_present(previous, entries) :]
+        present = self._count_present(previous, entries)
+        new = entries[present:]
         if not new:
-            return
-        place = previous + len(entries) - len(new)
+            return present
+        place = previous + present
         if place < self.last:
             self._truncate_after(place)
         self._tail.extend(new)
         self._tail_bytes += sum(len(entry.data) for entry in new)
+        return present
 
     def _count_present(self, previous: int, entries: Sequence[LogEntry]) -> int:
         """How many of `entries` this log already has at their places."""
@@ -212,6 +225,27 @@ class RaftLog:
             self._tail_bytes = 0
         self.saved_index = min(self.saved_index, index)
 
+    # ---------------------------------------------------------------- compaction (chapter 5)
+
+    def compact(self, index: int) -> None:
+        """Give up the entries up to `index`, which are committed, durable and applied."""
+        assert index <= min(self.commit, self.saved_index), f"compacting the live entry {index}"
+        if index < self.first:
+            return
+        self.base_term = self.term(index)
+        self.first = index + 1
+        if index > self._offset:
+            self._drop(index - self._offset)
+
+    def reset(self, index: int, term: int) -> None:
+        """A snapshot of everything up to (index, term) takes the place of the whole log."""
+        assert index > self.commit, "a snapshot older than what is committed"
+        self.first = index + 1
+        self.base_term = self._offset_term = term
+        self._offset = self.saved_index = self.commit = index
+        self._tail = []
+        self._tail_bytes = 0
+
     # ---------------------------------------------------------------- durability
 
     def unsaved(self) -> list[LogEntry]:
@@ -225,7 +259,9 @@ class RaftLog:
         nothing new counts as durable. Index and term of the last one tell (log matching).
         """
         last = first + len(entries) - 1
-        if entries and last <= self.last and self.term(last) == entries[-1].term:
+        if not entries or not self.first <= last <= self.last:
+            return  # a snapshot has taken their place
+        if self.term(last) == entries[-1].term:
             self.saved_index = max(self.saved_index, last)
             if len(self._tail) > self._tail_entries_max or self._tail_bytes > self._tail_bytes_max:
                 self._shrink()
@@ -233,17 +269,21 @@ class RaftLog:
     def _shrink(self) -> None:
         """Drop old durable entries to half of the limits, so that it happens rarely."""
         keep_entries, keep_bytes = self._tail_entries_max // 2, self._tail_bytes_max // 2
-        count = 0
+        count, size = 0, self._tail_bytes
         durable = self.saved_index - self._offset
-        while count < durable and (
-            len(self._tail) - count > keep_entries or self._tail_bytes > keep_bytes
-        ):
-            self._tail_bytes -= len(self._tail[count].data)
+        while count < durable and (len(self._tail) - count > keep_entries or size > keep_bytes):
+            size -= len(self._tail[count].data)
             count += 1
         if count:
-            self._offset_term = self._tail[count - 1].term
-            self._offset += count
-            del self._tail[:count]
+            self._drop(count)
+
+    def _drop(self, count: int) -> None:
+        """Forget the first `count` entries of the tail."""
+        dropped = self._tail[:count]
+        self._offset_term = dropped[-1].term
+        self._offset += count
+        self._tail_bytes -= sum(len(entry.data) for entry in dropped)
+        del self._tail[:count]
 
 
 def _fitting(entries: list[LogEntry]) -> tuple[tuple[LogEntry, ...], int]:

@@ -6,19 +6,33 @@ Field meanings follow Ongaro's thesis; where ours are wider the docstring says s
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Collection
+from typing import Final, TypeAlias
 
 import msgspec
 
 __all__ = [
     "LogEntry",
     "HardState",
+    "MEMBERSHIP_MARK",
+    "Member",
+    "Membership",
+    "LogBase",
+    "Snapshot",
+    "membership_entry",
+    "membership_in",
     "PreVoteRequest",
     "PreVoteResponse",
     "VoteRequest",
     "VoteResponse",
     "AppendRequest",
     "AppendResponse",
+    "InstallSnapshot",
+    "SnapshotResponse",
+    "TimeoutNow",
+    "ReadRequest",
+    "ReadAnswer",
+    "Quiesce",
     "ForeignMessage",
     "RaftMessage",
 ]
@@ -37,6 +51,77 @@ class HardState(msgspec.Struct, array_like=True, frozen=True, gc=False):
     term: int = 0
     vote: int = 0  # replica id voted for in `term`, 0 for none
     commit: int = 0  # a hint for restart: never ahead of what is durably known committed
+
+
+class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One replica of a group."""
+
+    id: int  # never given to another replica of the group, not after its removal either
+    place: str = ""  # where the driver finds it; the core does not look at it
+    is_voter: bool = True  # else a learner: it gets the log and counts in no majority (4.2.1)
+
+
+class Membership(msgspec.Struct, array_like=True, frozen=True):
+    """Who belongs to a group (thesis, chapter 4); a configuration there."""
+
+    members: tuple[Member, ...]  # ordered by id, so that a run can be repeated
+    last_id: int  # the highest id that was ever given
+
+    @staticmethod
+    def of(voters: Collection[int]) -> Membership:
+        """Voters alone, in unknown places."""
+        return Membership(tuple(Member(voter) for voter in sorted(voters)), max(voters))
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        return tuple(member.id for member in self.members if member.is_voter)
+
+    @property
+    def learners(self) -> tuple[int, ...]:
+        return tuple(member.id for member in self.members if not member.is_voter)
+
+    def __contains__(self, replica: int) -> bool:
+        return any(member.id == replica for member in self.members)
+
+
+class LogBase(msgspec.Struct, array_like=True, frozen=True):
+    """What stands for all entries up to `index` once they are gone (section 5.1)."""
+
+    index: int
+    term: int
+    membership: Membership
+
+
+class Snapshot(msgspec.Struct, array_like=True, frozen=True):
+    """A state machine's state after the entries of `base`, as a file of `size` bytes."""
+
+    base: LogBase
+    size: int
+    hash: bytes
+
+    @property
+    def index(self) -> int:
+        return self.base.index
+
+
+MEMBERSHIP_MARK: Final = b"\xc1"
+"""First byte of an entry that holds a membership. MessagePack never uses it, so no encoded
+command begins with it, and a stored entry needs no column for its kind."""
+
+_membership_encoder = msgspec.msgpack.Encoder()
+_membership_decoder = msgspec.msgpack.Decoder(Membership)
+
+
+def membership_entry(term: int, membership: Membership) -> LogEntry:
+    """The entry that makes `membership` the group's (section 4.1)."""
+    return LogEntry(term, MEMBERSHIP_MARK + _membership_encoder.encode(membership))
+
+
+def membership_in(entry: LogEntry) -> Membership | None:
+    """The membership that `entry` holds; None for a no-op or a command."""
+    if entry.data[:1] != MEMBERSHIP_MARK:
+        return None
+    return _membership_decoder.decode(entry.data[1:])
 
 
 class _RaftMessage(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -63,6 +148,7 @@ class VoteRequest(_RaftMessage, frozen=True, tag=3):
 
     last_index: int
     last_term: int
+    is_transfer: bool = False  # the leader wants this election: hearing it is no objection (3.10)
 
 
 class VoteResponse(_RaftMessage, frozen=True, tag=4):
@@ -99,6 +185,47 @@ class AppendResponse(_RaftMessage, frozen=True, tag=6):
     hint_term: int = 0
 
 
+class InstallSnapshot(_RaftMessage, frozen=True, tag=7):
+    """InstallSnapshot (figure 5.3): the bytes of the snapshot's file from `offset` on."""
+
+    snapshot: Snapshot
+    offset: int
+    data: bytes
+
+
+class SnapshotResponse(_RaftMessage, frozen=True, tag=8):
+    """The sender has `received` bytes of the snapshot with that index and hash, and waits for
+    the next one. The end of an installation is told by an AppendResponse."""
+
+    index: int
+    hash: bytes
+    received: int
+
+
+class TimeoutNow(_RaftMessage, frozen=True, tag=9):
+    """The leader asks its successor to stand at once (section 3.10)."""
+
+
+class ReadRequest(_RaftMessage, frozen=True, tag=10):
+    """A follower asks its leader for a ReadIndex (section 6.4)."""
+
+    id: int  # of no other request of this replica, its earlier lives included
+
+
+class ReadAnswer(_RaftMessage, frozen=True, tag=11):
+    """What the asker must have applied before it reads; 0 if the sender does not lead."""
+
+    id: int
+    index: int
+
+
+class Quiesce(_RaftMessage, frozen=True, tag=12):
+    """All logs end at `last_index`, committed, and nothing happens: heartbeats end until
+    something does."""
+
+    last_index: int
+
+
 class ForeignMessage(_RaftMessage, frozen=True, tag=100):
     """A message of another consensus than ours (`nodes.consensus`), which alone can read it.
 
@@ -116,5 +243,11 @@ RaftMessage: TypeAlias = (
     | VoteResponse
     | AppendRequest
     | AppendResponse
+    | InstallSnapshot
+    | SnapshotResponse
+    | TimeoutNow
+    | ReadRequest
+    | ReadAnswer
+    | Quiesce
     | ForeignMessage
 )

@@ -4,13 +4,16 @@ Entries are pipelined: the leader does not wait for an answer before it sends th
 (thesis, section 10.2.1), as long as the window has room. After a rejection it probes: empty
 requests, one at a time, until an answer tells where the logs agree. Lost requests need no
 timer of their own: every tick a heartbeat names the last index sent, and a peer that misses
-something before it rejects that heartbeat.
+something before it rejects that heartbeat. A peer that needs entries which are compacted gets
+a snapshot first (chapter 5), and nothing but heartbeats beside it.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Final
+
+from nodes.raft.snapshots import Sending
 
 __all__ = ["Progress", "WINDOW_BYTES_MAX", "WINDOW_MESSAGES_MAX"]
 
@@ -33,6 +36,7 @@ class Progress:
         "message_due",
         "next",
         "probing",
+        "sending",
     )
 
     def __init__(self, next_index: int) -> None:
@@ -42,6 +46,8 @@ class Progress:
         """Index of the next entry to send; match < next."""
         self.probing = False
         """Where the logs agree is being searched: no entries are sent."""
+        self.sending: Sending | None = None
+        """The snapshot that the peer gets now: no entries are sent."""
         self.message_due = True
         """A request must go out even if there is no entry to send."""
         self.is_active = True
@@ -56,6 +62,7 @@ class Progress:
         return (
             self.next <= last_index
             and not self.probing
+            and self.sending is None
             and len(self._window) < WINDOW_MESSAGES_MAX
             and self._window_bytes < WINDOW_BYTES_MAX
         )
@@ -85,7 +92,7 @@ class Progress:
         answered by its own rejection only. A peer that rejects `match` itself has lost what
         it acknowledged; it is asked again with the next heartbeat, not at once and for ever.
         """
-        if self.probing and rejected_index != self.next - 1:
+        if self.sending is not None or (self.probing and rejected_index != self.next - 1):
             return False
         return self.match < rejected_index < self.next
 
@@ -96,3 +103,16 @@ class Progress:
         self.message_due = True
         self._window.clear()
         self._window_bytes = 0
+
+    def send_snapshot(self) -> None:
+        """The entries that the peer needs are compacted."""
+        self.sending = Sending()
+        self.probing = False
+        self.message_due = True  # the answer may show that it has them after all
+        self._window.clear()
+        self._window_bytes = 0
+
+    def end_snapshot(self) -> None:
+        """The peer has what is compacted: entries can follow."""
+        self.sending = None
+        self.next = self.match + 1

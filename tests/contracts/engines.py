@@ -19,7 +19,7 @@ import msgspec
 from nodes.consensus import Consensus
 from nodes.engine import Committed
 from nodes.engines import new_consensus
-from nodes.log_store import GroupWrite, LogStore
+from nodes.log_store import LogStore
 from nodes.protocol import (
     Done,
     Entry,
@@ -31,7 +31,9 @@ from nodes.protocol import (
     SessionId,
 )
 from nodes.raft.log import RaftLog
+from nodes.raft.messages import Membership
 from nodes.raft_engine import RaftEngine
+from tests.nodes.memory_files import ReceivedBytes, SentBytes
 
 __all__ = ["ELECTION_TICKS", "Call", "Group", "Member", "command"]
 
@@ -52,6 +54,7 @@ class Ledger:
         self.applied = 0
         self.seqs: list[int] = []
         self.terms: list[int] = []  # of each entry, no-ops included
+        self.generation = 1
         self._flushed = (0, 0)
 
     def is_quick(self, body: EntryBody) -> bool:
@@ -76,6 +79,24 @@ class Ledger:
 
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         return ()
+
+    def make_durable(self) -> int:
+        self.flush()
+        return self.applied
+
+    def make_snapshot(self) -> SentBytes:
+        state = (self.applied, self.seqs, self.terms)
+        return SentBytes(self.applied, msgspec.msgpack.encode(state))
+
+    def receive_snapshot(self, generation: int) -> ReceivedBytes:
+        self._received = ReceivedBytes(generation)
+        return self._received
+
+    async def switch_to(self, generation: int) -> None:
+        self.generation = generation
+        self.applied, self.seqs, self.terms = msgspec.msgpack.decode(
+            self._received.data, type=tuple[int, list[int], list[int]]
+        )
 
     def flush(self) -> None:
         self._flushed = (self.applied, len(self.seqs))
@@ -157,13 +178,14 @@ class Group:
         log = RaftLog(
             store.reader(GROUP),
             first=loaded.first_index,
+            base_term=loaded.pointer.term,
             last=loaded.last_index,
             last_term=loaded.last_term,
         )
         consensus = new_consensus(
             self.kind,
             replica=replica,
-            voters=self.ids,
+            memberships=[(0, Membership.of(self.ids))],
             rng=random.Random(self.rng.getrandbits(64)),
             election_ticks=ELECTION_TICKS,
             hard_state=loaded.hard_state,
@@ -180,6 +202,7 @@ class Group:
             rng=random.Random(self.rng.getrandbits(64)),
             clock=HandClock(),
             wake=self._wake,
+            send=lambda _, message: self._send([message]),
         )
         self.members[replica] = Member(store, engine, consensus, log)
         self._wake(engine)
@@ -214,10 +237,8 @@ class Group:
         ready = engine.collect()
         if ready is not None:
             self._send(ready.messages)
-            if ready.hard_state is not None or ready.entries:
-                member.store.write(
-                    [GroupWrite(GROUP, ready.hard_state, ready.first_index, ready.entries)]
-                )
+            if (write := engine.group_write(ready)) is not None:
+                member.store.write([write])
             engine.persisted(ready)
             self._send(ready.messages_after)
         engine.apply()

@@ -106,9 +106,9 @@ class Replica:
         return list(answer.results[0].values)
 
 
-def content(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
+def content(directory: Path, generation: int = 1) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table of a closed or open data file, the machine's own included."""
-    connection = sqlite3.connect(f"file:{directory / 'data-1.db'}?mode=ro", uri=True)
+    connection = sqlite3.connect(f"file:{directory / f'data-{generation}.db'}?mode=ro", uri=True)
     tables = [
         name
         for (name,) in connection.execute(
@@ -120,6 +120,7 @@ def content(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
         for name in tables
         if name != "_machine"  # names the replica
     }
+    rows["_applied"] = [row[:3] for row in rows["_applied"]]  # the last column names it as well
     rows["schema"] = connection.execute("SELECT name, sql FROM sqlite_schema").fetchall()
     connection.close()
     return rows

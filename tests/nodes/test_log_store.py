@@ -12,7 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
+from nodes import log_store
+from nodes.log_store import (
+    GroupWrite,
+    LogStore,
+    ReplicaDamaged,
+    SnapshotPointer,
+    StoreError,
+)
 from nodes.raft.messages import HardState, LogEntry
 
 
@@ -156,6 +163,167 @@ def test_after_a_failed_write_nothing_is_acknowledged(tmp_path: Path) -> None:
     store.close()
 
 
+# --------------------------------------------------------------------------- compaction
+
+
+def test_a_compacted_log_begins_after_its_pointer(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.load("s2", 1)
+    store.write([GroupWrite("s2", None, 1, entries(1, "other", "group"))])
+    store.write([GroupWrite("s1", HardState(2, 1, 4), 1, entries(2, "a", "b", "c", "d", "e"))])
+    pointer = SnapshotPointer(1, 3, 2, b"members")
+    store.write([GroupWrite("s1", None, 6, entries(3, "f"), pointer)])
+    for _ in range(2):
+        reader = store.reader("s1")
+        assert reader.entries(4, 6) == [*entries(2, "d", "e"), *entries(3, "f")]
+        assert [reader.term(index) for index in (3, 4, 6)] == [2, 2, 3]
+        with pytest.raises(AssertionError, match="entry 3 was compacted"):
+            reader.entries(3, 4)
+        assert store.reader("s2").entries(1, 2) == entries(1, "other", "group")
+        store.close()
+        store = open_store(tmp_path)
+        loaded = store.load("s1", 1)
+        assert (loaded.first_index, loaded.last_index, loaded.last_term) == (4, 6, 3)
+        assert loaded.pointer == pointer
+        assert store.load("s2", 1).last_index == 2
+    store.close()
+
+
+def test_a_log_compacted_to_its_end_still_knows_its_last_term(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(5, 1, 2), 1, entries(5, "a", "b"))])
+    store.write([GroupWrite("s1", None, 3, [], SnapshotPointer(1, 2, 5))])
+    store.close()
+    store = open_store(tmp_path)
+    loaded = store.load("s1", 1)
+    assert (loaded.first_index, loaded.last_index, loaded.last_term) == (3, 2, 5)
+    store.write([GroupWrite("s1", None, 3, entries(6, "c"))])
+    assert store.reader("s1").entries(3, 3) == entries(6, "c")
+    store.close()
+
+
+def test_a_snapshot_of_another_history_replaces_the_log_whole(tmp_path: Path) -> None:
+    """The pointer's entry is there with another term: what follows it may never have been
+    committed (figure 5.3, step 7)."""
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(2, 1, 1), 1, entries(2, "a", "b", "c", "d"))])
+    pointer = SnapshotPointer(2, 3, 4, b"m")
+    store.write([GroupWrite("s1", HardState(4, 0, 3), 4, [], pointer)])
+    store.close()
+    store = open_store(tmp_path)
+    loaded = store.load("s1", 1)
+    assert (loaded.pointer, loaded.last_index, loaded.last_term) == (pointer, 3, 4)
+    store.close()
+
+
+def test_a_snapshot_beyond_the_log_and_entries_behind_it_are_one_transaction(
+    tmp_path: Path,
+) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(2, 1, 1), 1, entries(2, "a", "b"))])
+    pointer = SnapshotPointer(2, 100, 7)
+    store.write([GroupWrite("s1", HardState(7, 0, 101), 101, entries(7, "x"), pointer)])
+    store.close()
+    store = open_store(tmp_path)
+    assert store.load("s1", 1).last_index == 101
+    assert store.reader("s1").entries(101, 101) == entries(7, "x")
+    store.close()
+
+
+def test_a_snapshot_the_log_agrees_with_keeps_what_follows(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(2, 1, 1), 1, entries(2, "a", "b", "c"))])
+    store.write([GroupWrite("s1", None, 4, [], SnapshotPointer(2, 2, 2))])
+    assert store.reader("s1").entries(3, 3) == entries(2, "c")
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        SnapshotPointer(1, 5, 1),  # beyond the log
+        SnapshotPointer(1, 2, 9),  # an entry the log does not have
+        SnapshotPointer(0, 2, 1),  # back to an older file
+        SnapshotPointer(1, 0, 0),  # back to entries that are gone
+    ],
+)
+def test_compaction_names_an_entry_of_the_log(tmp_path: Path, pointer: SnapshotPointer) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(1, 1, 3), 1, entries(1, "a", "b", "c"))])
+    store.write([GroupWrite("s1", None, 4, [], SnapshotPointer(1, 1, 1))])
+    with pytest.raises(AssertionError, match="s1"):
+        store.write([GroupWrite("s1", None, 4, [], pointer)])
+    store.close()
+    store = open_store(tmp_path)
+    assert store.load("s1", 1).pointer == SnapshotPointer(1, 1, 1)
+    store.close()
+
+
+def test_random_compaction_against_a_dumb_twin(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    twin: list[LogEntry] = []
+    gone = 0
+    for turn in range(1, 200):
+        new = [LogEntry(turn, rng.randbytes(rng.randint(0, 40))) for _ in range(rng.randint(0, 4))]
+        first = rng.randint(max(gone, len(twin) - 2) + 1, len(twin) + 1)
+        pointer = None
+        if rng.random() < 0.3 and first > 1:
+            gone = rng.randint(gone, first - 1)
+            pointer = SnapshotPointer(1, gone, twin[gone - 1].term if gone else 0)
+        if new:
+            twin[first - 1 :] = new
+        store.write([GroupWrite("s1", HardState(turn, 1, gone), first, new, pointer)])
+        if turn % 20 == 0:
+            store.close()
+            store = open_store(tmp_path)
+            loaded = store.load("s1", 1)
+            assert (loaded.first_index, loaded.last_index) == (gone + 1, len(twin))
+        reader = store.reader("s1")
+        assert reader.entries(gone + 1, len(twin)) == twin[gone:]
+        assert reader.term(gone) == (twin[gone - 1].term if gone else 0)
+    assert gone > 50
+    store.close()
+
+
+def test_the_space_of_compacted_entries_is_used_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    for index in range(1, 200):
+        pointer = SnapshotPointer(1, index - 3, 1) if index > 3 else None
+        store.write([GroupWrite("s1", None, index, [LogEntry(1, b"x" * 100_000)], pointer)])
+    store.close()
+    assert (tmp_path / "log.db").stat().st_size < 2 * 1024 * 1024
+
+
+def test_start_checks_a_bounded_part_and_reading_checks_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_store, "CHECKED_ENTRIES_MAX", 3)
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(1, 1, 1), 1, entries(1, *"abcdefgh"))])
+    store.close()
+    damage(tmp_path, "UPDATE entries SET data = x'00' WHERE key & 0xff = 3")
+    store = open_store(tmp_path)
+    assert store.load("s1", 1).last_index == 8
+    with pytest.raises(ReplicaDamaged, match="entry 3 of group s1"):
+        store.reader("s1").entries(1, 8)
+    store.close()
+    damage(tmp_path, "UPDATE entries SET data = x'00' WHERE key & 0xff = 6")
+    store = open_store(tmp_path)
+    with pytest.raises(ReplicaDamaged, match="entry 6 of group s1"):
+        store.load("s1", 1)
+    store.close()
+
+
 # --------------------------------------------------------------------------- other files
 
 
@@ -166,7 +334,7 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"log\.db belongs to node n1, not to n2"):
         open_store(tmp_path, node="n2")
     damage(tmp_path, "UPDATE store SET value='9' WHERE key='format'")
-    with pytest.raises(StoreError, match="has format 9, this version reads format 1"):
+    with pytest.raises(StoreError, match="has format 9, this version reads format 2"):
         open_store(tmp_path)
 
 
@@ -216,9 +384,11 @@ def test_another_replica_id_is_refused(tmp_path: Path) -> None:
         ("DELETE FROM entries WHERE key & 0xff = 1", "entry 1 of group s1"),
         ("UPDATE entries SET data = x'00' WHERE key & 0xff = 3", "entry 3 of group s1"),
         ("UPDATE entries SET term = 2 WHERE key & 0xff = 3", "entry 3 of group s1"),
-        ("UPDATE entries SET key = key + 1 WHERE key & 0xff = 4", "entry 4 of group s1"),
+        ("UPDATE entries SET key = key + 1 WHERE key & 0xff = 4", "entry 5 of group s1"),
         ("DELETE FROM entries WHERE key & 0xff = 4", "ends at index 3, but index 4 was committed"),
         ("UPDATE replicas SET vote = 2", "hard state of group s1 is damaged"),
+        ("UPDATE replicas SET base_index = 1", "hard state of group s1 is damaged"),
+        ("UPDATE replicas SET generation = 2", "hard state of group s1 is damaged"),
     ],
 )
 def test_damage_is_found_at_start_and_named(tmp_path: Path, sql: str, match: str) -> None:

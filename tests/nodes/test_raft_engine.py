@@ -17,6 +17,7 @@ import pytest
 
 from nodes import raft_engine
 from nodes.engine import Committed
+from nodes.log_store import GroupWrite, SnapshotPointer
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
@@ -34,8 +35,9 @@ from nodes.protocol import (
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, RaftMessage
+from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage
 from nodes.raft_engine import RaftEngine
+from tests.nodes.memory_files import ReceivedBytes, SentBytes
 
 ELECTION_TICKS = 8
 NODES = {1: "n1", 2: "n2", 3: "n3"}
@@ -46,12 +48,24 @@ class Disk:
 
     def __init__(self) -> None:
         self.log: list[LogEntry] = []
+        self.pointer = SnapshotPointer()
+
+    def write(self, write: GroupWrite) -> None:
+        if (pointer := write.pointer) is not None:
+            if pointer.generation > self.pointer.generation:
+                self.log = []
+            else:
+                del self.log[: pointer.index - self.pointer.index]
+            self.pointer = pointer
+        if write.entries:
+            self.log[write.first_index - self.pointer.index - 1 :] = write.entries
 
     def entries(self, first: int, last: int) -> list[LogEntry]:
-        return self.log[first - 1 : last]
+        assert first > self.pointer.index, "entries that were given up"
+        return self.log[first - self.pointer.index - 1 : last - self.pointer.index]
 
     def term(self, index: int) -> int:
-        return self.log[index - 1].term
+        return self.entries(index, index)[0].term
 
 
 class Journal:
@@ -65,6 +79,31 @@ class Journal:
         self.gate.set()
         self.idle: tuple[SessionId, ...] = ()
         self.idle_since: list[int] = []
+        self.durable: int | None = None  # None: everything that is applied
+        self.generation = 1
+        self.sent: list[SentBytes] = []
+        self.received: dict[int, ReceivedBytes] = {}
+
+    def make_durable(self) -> int:
+        return self.applied if self.durable is None else self.durable
+
+    def make_snapshot(self) -> SentBytes:
+        state = msgspec.msgpack.encode((self.applied, self.entries))
+        self.sent.append(SentBytes(self.applied, state))
+        return self.sent[-1]
+
+    def receive_snapshot(self, generation: int) -> ReceivedBytes:
+        self.received[generation] = ReceivedBytes(generation)
+        return self.received[generation]
+
+    async def switch_to(self, generation: int) -> None:
+        received = self.received[generation]
+        assert received.is_finished
+        assert not received.is_discarded
+        self.generation = generation
+        self.applied, self.entries = msgspec.msgpack.decode(
+            received.data, type=tuple[int, list[Entry]]
+        )
 
     def is_quick(self, body: EntryBody) -> bool:
         return not isinstance(body, OpenSession)
@@ -121,6 +160,7 @@ class Group:
     wire: list[RaftMessage] = field(default_factory=list)
     cut: set[int] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: Callable[[RaftMessage], bool] = lambda message: False
 
     def __post_init__(self) -> None:
         for replica in NODES:
@@ -131,7 +171,7 @@ class Group:
         log = RaftLog(disk)
         core = RaftCore(
             replica=replica,
-            voters=list(NODES),
+            memberships=[(0, Membership.of(NODES))],
             rng=random.Random(replica),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),
@@ -147,11 +187,16 @@ class Group:
             rng=random.Random(replica),
             clock=clock,
             wake=self._wake,
+            send=self._send,
         )
         return Member(engine, machine, disk, clock)
 
     def _wake(self, engine: RaftEngine) -> None:
         self.dirty[engine] = None
+        self.woken.set()
+
+    def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
+        self.wire.append(message)
         self.woken.set()
 
     def __getitem__(self, replica: int) -> RaftEngine:
@@ -164,8 +209,8 @@ class Group:
         ready = member.engine.collect()
         if ready is not None:
             self.wire += ready.messages
-            if ready.entries:
-                member.disk.log[ready.first_index - 1 :] = ready.entries
+            if (write := member.engine.group_write(ready)) is not None:
+                member.disk.write(write)
             member.engine.persisted(ready)
             self.wire += ready.messages_after
         member.engine.apply()
@@ -178,7 +223,8 @@ class Group:
                     self.turn(replica)
             messages, self.wire = self.wire, []
             for message in messages:
-                if not {message.sender, message.receiver} & self.cut:
+                is_cut = {message.sender, message.receiver} & self.cut
+                if not is_cut and not self.lost(message):
                     self[message.receiver].step(message)
 
     def ticks(self, count: int) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from nodes.raft.core import RaftCore, Ready, Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, RaftMessage, VoteResponse
+from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, VoteResponse
 from tests.sim.raft_checker import Checker, Violation
 
 __all__ = ["Options", "Simulation"]
@@ -154,7 +154,7 @@ class Simulation:
         last = len(disk.log)
         replica.core = core = self.options.core(
             replica=replica.number,
-            voters=self.replicas.keys(),
+            memberships=[(0, Membership.of(self.replicas.keys()))],
             rng=random.Random(self._rng.random()),
             election_ticks=ELECTION_TICKS,
             hard_state=disk.hard_state,

@@ -76,10 +76,10 @@ class CountsItselfBeforeDurable(RaftCore):
 class TruncatesMatching(RaftLog):
     """Every request cuts the log behind itself, also a delayed one that matches."""
 
-    def accept(self, previous: int, entries: Sequence[LogEntry]) -> None:
+    def accept(self, previous: int, entries: Sequence[LogEntry]) -> int:
         if self.commit <= previous < self.last:
             self._truncate_after(previous)
-        super().accept(previous, entries)
+        return super().accept(previous, entries)
 
 
 class VotesForAnyLog(RaftLog):

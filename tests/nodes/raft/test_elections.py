@@ -11,6 +11,7 @@ from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
     AppendResponse,
     HardState,
+    Membership,
     PreVoteRequest,
     PreVoteResponse,
     VoteRequest,
@@ -23,7 +24,7 @@ def lonely(**arguments: object) -> RaftCore:
     """One core of three, which nobody answers unless the test does."""
     settings: dict[str, object] = {
         "replica": 1,
-        "voters": (1, 2, 3),
+        "memberships": [(0, Membership.of((1, 2, 3)))],
         "rng": random.Random(1),
         "election_ticks": ELECTION_TICKS,
         "hard_state": HardState(),

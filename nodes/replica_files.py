@@ -1,0 +1,115 @@
+"""Opens and closes what a replica has on disk, its log and its data file, and compares the two.
+
+Each is checked by its own module. Together they tell more: a log that ends before what its
+data holds has lost acknowledged entries; a data file that ends before the log begins was put
+back from an older copy; a data file whose last entry has another term than the log's was made
+from another log. A replica that started on any of these could acknowledge, vote or answer
+wrongly without anybody noticing, so it must not start at all.
+
+SQLite keeps no checksums of its pages. So a replica that ends in order is sealed: the log store
+keeps the hash of the data file as it was left, and a file that is another one at the next start,
+by one bit or by a -wal put beside it, is damage. After a crash there is no seal, and what shows
+is what breaks the file's structure; a wrong value is found by comparing replicas.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from nodes.data_file import file_path
+from nodes.log_store import Loaded, LogStore, ReplicaDamaged
+from nodes.machine import Machine
+from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
+from nodes.snapshot_files import hash_file
+
+__all__ = ["close_replica", "open_replica", "stored_memberships"]
+
+SEALED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Data files up to this size are sealed: reading one takes a tenth of a second at start and
+end. Larger ones are not, for a node has many replicas and must start soon."""
+
+
+def open_replica(
+    store: LogStore, directory: Path, *, group: str, replica: int, cluster_id: str
+) -> tuple[Loaded, Machine]:
+    """Open one replica, made if it is new. Raises ReplicaDamaged or ReplicaFault, whose message
+    says what is wrong and what to do, and StoreError if the log is another replica's."""
+    loaded = store.load(group, replica)
+    if seal := store.seal(group):
+        _check_seal(file_path(directory, loaded.pointer.generation), seal)
+        store.set_seal(group, b"")
+    machine = Machine.open(
+        directory,
+        group=group,
+        replica=replica,
+        cluster_id=cluster_id,
+        generation=loaded.pointer.generation,
+        must_exist=loaded.pointer.index > 0,  # else the log still holds everything
+    )
+    try:
+        _compare(store, group, loaded, machine)
+    except BaseException:
+        machine.close_files()
+        raise
+    return loaded, machine
+
+
+async def close_replica(store: LogStore, group: str, machine: Machine) -> None:
+    """Close the machine, and seal its file if all is well. Raises StoreError."""
+    is_sound = machine.is_sound
+    await machine.close()
+    if is_sound and machine.path.stat().st_size <= SEALED_BYTES_MAX:
+        store.set_seal(group, hash_file(machine.path))
+
+
+def _check_seal(path: Path, seal: bytes) -> None:
+    wal = path.with_name(path.name + "-wal")
+    if not path.exists():
+        raise ReplicaDamaged(f"{path} is missing; rebuild this replica.")
+    if wal.exists() and wal.stat().st_size:
+        raise ReplicaDamaged(f"{wal} was not there when the node stopped; rebuild this replica.")
+    if hash_file(path) != seal:
+        raise ReplicaDamaged(
+            f"{path} was damaged or replaced since the node stopped; rebuild this replica."
+        )
+
+
+def _compare(store: LogStore, group: str, loaded: Loaded, machine: Machine) -> None:
+    applied, pointer = machine.applied, loaded.pointer
+    if applied > loaded.last_index:
+        raise ReplicaDamaged(
+            f"{store.path}: the log of group {group} ends at index {loaded.last_index}, but "
+            f"{machine.path} already holds index {applied}; rebuild this replica."
+        )
+    if applied < pointer.index:
+        raise ReplicaDamaged(
+            f"{machine.path} ends at index {applied}, but the log of group {group} begins after "
+            f"index {pointer.index}: it is an older copy; rebuild this replica."
+        )
+    term = store.reader(group).term(applied)
+    if term != machine.applied_term:
+        raise ReplicaDamaged(
+            f"{machine.path} holds entry {applied} of group {group} with term "
+            f"{machine.applied_term}, the log in {store.path} has it with term {term}: one of "
+            "them is a copy of another time; rebuild this replica."
+        )
+
+
+def stored_memberships(
+    store: LogStore, group: str, loaded: Loaded, founders: Membership
+) -> list[tuple[int, Membership]]:
+    """(index, membership): who belonged to the group where its log begins, and every change
+    that the log holds. `founders` is who a new group begins with."""
+    pointer = loaded.pointer
+    first = founders
+    if pointer.membership:
+        first = msgspec.msgpack.decode(pointer.membership, type=Membership)
+    memberships = [(pointer.index, first)]
+    for index, entry in store.reader(group).beginning_with(MEMBERSHIP_MARK):
+        membership = membership_in(entry)
+        assert membership is not None, "a mark without a membership"
+        memberships.append((index, membership))
+    return memberships

@@ -1,0 +1,168 @@
+"""Compaction, and a replica that catches up from a snapshot: real engines and cores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nodes import snapshot_transfer
+from nodes.protocol import Done, OpenSession
+from nodes.raft.messages import InstallSnapshot, LogEntry, RaftMessage
+from nodes.snapshot_transfer import _LogLength
+from tests.nodes.test_raft_engine import ELECTION_TICKS, Group, command
+
+KEEP, CUT = 20, 10
+
+
+@pytest.fixture(autouse=True)
+def _limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", KEEP)
+    monkeypatch.setattr(snapshot_transfer, "CUT_ENTRIES", CUT)
+
+
+@pytest.fixture
+async def group() -> AsyncIterator[Group]:
+    group = Group()
+    group.ticks(3)
+    assert group.role(1) == "leader"
+    yield group
+    for member in group.members.values():
+        await member.engine.close()
+
+
+async def write(group: Group, count: int, first: int = 0) -> None:
+    """Writes, with a turn of the loop and a tick after each few: cuts run beside them."""
+    for seq in range(first, first + count):
+        answers = group.propose(1, command(seq))
+        group.settle()
+        assert isinstance(answers[0], Done)
+        if seq % 4 == 0:
+            group.ticks(1)
+            await asyncio.sleep(0)
+            await rested(group)
+
+
+async def rested(group: Group) -> None:
+    """Until no job of the engines runs."""
+    for member in group.members.values():
+        tasks = member.engine._snapshots._tasks
+        while tasks:
+            group.settle()
+            await asyncio.wait(set(tasks), timeout=0.001)
+    group.settle()
+
+
+def equal_states(group: Group) -> bool:
+    states = [member.machine.entries for member in group.members.values()]
+    return states[0] == states[1] == states[2]
+
+
+async def test_a_log_stays_short_and_keeps_what_a_slow_follower_needs(group: Group) -> None:
+    await write(group, 200)
+    for member in group.members.values():
+        assert KEEP <= len(member.disk.log) <= KEEP + CUT + 8
+        assert member.disk.pointer.index == member.engine._log.first - 1
+    group.ticks(1)
+    assert equal_states(group)
+    assert not group.members[1].machine.sent, "nobody needed a snapshot"
+
+
+async def test_the_log_never_gives_up_what_the_data_could_still_lose(group: Group) -> None:
+    group.members[1].machine.durable = 15
+    await write(group, 200)
+    assert group.members[1].disk.pointer.index == 15
+    assert group.members[2].disk.pointer.index > 150
+    group.members[1].machine.durable = None
+    await write(group, 20, 200)
+    assert group.members[1].disk.pointer.index > 50
+
+
+async def test_a_lagging_replica_catches_up_from_a_snapshot_while_writes_go_on(
+    group: Group,
+) -> None:
+    group.cut = {3}
+    await write(group, 100)
+    behind = group.members[3]
+    applied = behind.machine.applied
+    assert group.members[1].engine._log.first > applied + 1
+    group.cut = set()
+    for seq in range(100, 160, 4):
+        await write(group, 4, seq)
+    async with asyncio.timeout(10):
+        while not equal_states(group):
+            group.ticks(1)
+            await rested(group)
+    assert behind.machine.generation == 2
+    assert behind.disk.pointer.generation == 2
+    group.ticks(ELECTION_TICKS)
+    await rested(group)
+    assert all(sent.is_removed for sent in group.members[1].machine.sent), "no copy stays"
+    await write(group, 40, 160)
+    group.ticks(1)
+    assert equal_states(group)
+
+
+async def test_a_damaged_snapshot_is_asked_for_again(group: Group) -> None:
+    group.cut = {3}
+    await write(group, 100)
+    flipped: list[RaftMessage] = []
+
+    def damage(message: RaftMessage) -> bool:
+        if isinstance(message, InstallSnapshot) and not flipped:
+            flipped.append(message)
+            data = bytes([message.data[0] ^ 1]) + message.data[1:]
+            other = InstallSnapshot(
+                message.sender, message.receiver, message.term, message.snapshot, 0, data
+            )
+            group[3].step(other)
+            return True
+        return False
+
+    group.lost = damage
+    group.cut = set()
+    async with asyncio.timeout(10):
+        while not equal_states(group):
+            group.ticks(1)
+            await rested(group)
+    assert flipped
+    assert group.members[3].machine.generation == 2
+
+
+async def test_a_batch_on_the_thread_ends_before_its_machine_is_replaced(group: Group) -> None:
+    behind = group.members[3]
+    behind.machine.gate.clear()
+    group.propose(1, OpenSession("slow"))
+    group.settle()
+    group.ticks(1)
+    assert behind.engine._applier.busy
+    group.cut = {3}
+    await group.settle_until(lambda: not group[1]._applier.busy)
+    await write(group, 100)
+    group.cut = set()
+    for _ in range(4 * ELECTION_TICKS):
+        group.ticks(1)
+        await asyncio.sleep(0.001)
+    assert behind.machine.generation == 1, "it waits for the thread"
+    behind.machine.gate.set()
+    async with asyncio.timeout(10):
+        while not equal_states(group):
+            group.ticks(1)
+            await rested(group)
+
+
+def test_the_log_is_also_cut_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 1000)
+    length = _LogLength()
+    entry = LogEntry(1, b"x" * 1024 * 1024)
+    for index in range(1, 60):
+        length.added(index, [entry])
+        if index < 48:
+            assert not length.is_cut_due(1, index)
+    assert length.is_cut_due(1, 59)
+    keep_after = length.keep_after(59)
+    assert 59 - keep_after in (32, 33)
+    length.cut(keep_after)
+    assert not length.is_cut_due(keep_after + 1, 59)
+    assert length.keep_after(10) <= 10, "what is not applied stays"
