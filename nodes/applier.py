@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from nodes.engine import Committed, StateMachine
-from nodes.protocol import Entry, EntryBody, ResponseBody
+from nodes.protocol import Checksum, Entry, EntryBody, ResponseBody
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import membership_in
 
@@ -150,6 +150,8 @@ class Applier:
             batch.committed.append((index, entry.term, data))
             batch.decoded.append((now_us, body))
             index += 1
+            if isinstance(body, Checksum):
+                break  # it is of the state right after it: the batch ends with it
         assert batch is not None
         return batch
 

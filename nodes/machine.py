@@ -26,6 +26,7 @@ from typing import Final
 import msgspec
 
 from nodes.authorizer import Mode, mode_of_write
+from nodes.checksums import Checksums
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
@@ -60,11 +61,13 @@ from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Aborted,
+    Checksum,
     Done,
     Entry,
     EntryBody,
     ExpireSessions,
     Fence,
+    GetChecksum,
     Guard,
     OpenSession,
     Read,
@@ -211,6 +214,8 @@ class Machine:
             raise
         self._writer = writer
         self._long_reads = LongReads(path)
+        self._checksums = Checksums(path)
+        self._checksum_due = 0  # index of the last such entry
         self._compiled.clear()
 
     @property
@@ -280,6 +285,10 @@ class Machine:
         """Whether applying it is bounded work that may run on the event loop."""
         return not isinstance(body, Write) or (body.quick and not body.sets)
 
+    def checksum(self, asked: GetChecksum) -> ResponseBody:
+        """What `asked` wants to know of a checksum that an entry began."""
+        return self._checksums.answer(asked)
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         """Sessions that no entry after log index `since` has used. A leader that noted its
         applied index a session lifetime ago proposes to expire these."""
@@ -293,6 +302,7 @@ class Machine:
     def close_files(self) -> None:
         """Close a machine that nothing was asked of yet."""
         self._fault = self._fault or f"{self._name} is closed."
+        self._checksums.close()
         self._reader.close()
         self._writer.close()
 
@@ -332,6 +342,8 @@ class Machine:
             execute(WRITE_APPLIED, (index, batch[-1][1]))
             execute(COMMIT)
             self._applied, self._applied_term = index, batch[-1][1]
+            if self._checksum_due == index:
+                self._checksums.start(index)
         except BaseException as exc:
             # Memory is ahead of the file now, and stays so: this replica does not go on.
             sentence = self._failed(exc)
@@ -363,6 +375,9 @@ class Machine:
                 return self._sessions.open(index, body.router)
             case ExpireSessions():
                 self._sessions.expire(body.sessions)
+                return Done((), index)
+            case Checksum():
+                self._checksum_due = index
                 return Done((), index)
 
     def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:

@@ -41,6 +41,7 @@ from nodes.machine import Machine, ReplicaFault
 from nodes.peers import Peers
 from nodes.protocol import (
     Envelope,
+    GetChecksum,
     GetStatus,
     NoSuchGroup,
     NotLeader,
@@ -342,6 +343,8 @@ class Node:
             answer(self.status())
         elif replica is None:
             answer(NotLeader(None) if request.group in self._broken else NoSuchGroup())
+        elif isinstance(body, GetChecksum):
+            answer(replica.machine.checksum(body))
         elif isinstance(body, Read):
             replica.service.on_read(request, body, answer)
         else:

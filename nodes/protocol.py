@@ -48,6 +48,8 @@ __all__ = [
     "Fence",
     "ExpireSessions",
     "Read",
+    "Checksum",
+    "GetChecksum",
     "GetStatus",
     "Request",
     "RequestBody",
@@ -65,6 +67,9 @@ __all__ = [
     "UnknownSession",
     "UnknownOutcome",
     "NoSuchGroup",
+    "RangeSum",
+    "Checksums",
+    "NoChecksum",
     "ReplicaStatus",
     "Status",
     "leader_of",
@@ -230,11 +235,26 @@ class Read(_Message, frozen=True, tag="read"):
     """Point reads: bounded work, run inline."""
 
 
+class Checksum(_Message, frozen=True, tag="checksum"):
+    """Compute a checksum of every replica, of the state at this entry; answered by `Done`, whose
+    index names it, before it is computed. It changes nothing and may be repeated."""
+
+
+class GetChecksum(_Message, frozen=True, tag="getchecksum"):
+    """This replica's checksum as of `index`: with no table the roots of all tables; else the
+    children of one node of the table's tree. Asked of any replica, not of the leader."""
+
+    index: int
+    table: str = ""
+    level: int = 0  # leaves are level 0 and have no children
+    place: int = 0  # number of the node in its level
+
+
 class GetStatus(_Message, frozen=True, tag="status"):
     """What this node hosts; `group` of the request is ignored."""
 
 
-RequestBody: TypeAlias = OpenSession | Write | Fence | Read | GetStatus
+RequestBody: TypeAlias = OpenSession | Write | Fence | Checksum | Read | GetChecksum | GetStatus
 
 
 class Request(_Message, frozen=True, tag="request"):
@@ -323,6 +343,31 @@ class NoSuchGroup(_Message, frozen=True, tag="nogroup"):
     """This node hosts no replica of the group (definite for this copy)."""
 
 
+class RangeSum(_Message, frozen=True):
+    """A node of a table's Merkle tree."""
+
+    table: str
+    level: int
+    place: int
+    rows: int
+    hash: bytes
+    first: tuple[Value, ...]  # keys of the first and last row
+    last: tuple[Value, ...]
+
+
+class Checksums(_Message, frozen=True, tag="checksums"):
+    """The nodes that were asked for, in the order of tables or keys."""
+
+    ranges: tuple[RangeSum, ...]
+
+
+class NoChecksum(_Message, frozen=True, tag="nochecksum"):
+    """There is none of that index: `reason` says why; `pending` that it is being computed."""
+
+    reason: str
+    pending: bool
+
+
 class ReplicaStatus(_Message, frozen=True):
     """One replica as its node sees it."""
 
@@ -368,6 +413,8 @@ ResponseBody: TypeAlias = (
     | UnknownSession
     | UnknownOutcome
     | NoSuchGroup
+    | Checksums
+    | NoChecksum
     | Status
 )
 
@@ -379,7 +426,7 @@ class Response(_Message, frozen=True, tag="response"):
 
 # --------------------------------------------------------------------------- log entries
 
-EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions
+EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum
 
 
 class Entry(_Message, frozen=True):

@@ -11,6 +11,7 @@ import click
 from shardrouter.cli.local import node, serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.shell import sql
+from shardrouter.cli.verify import verify
 
 __all__ = ["main"]
 
@@ -24,5 +25,5 @@ def main() -> None:
     """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
 
 
-for command in (up, node, serve, status, where, sql):
+for command in (up, node, serve, status, where, verify, sql):
     main.add_command(command)

@@ -1,0 +1,95 @@
+"""The verb `verify`: do the replicas of each group hold the same rows?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import click
+
+from nodes.client import NodeClient
+from nodes.config import ClusterConfig
+from shardrouter.cli.look import cluster_option, located
+from shardrouter.cli.run import run_async
+from shardrouter.comparison import Comparison, Difference, compare
+
+__all__ = ["verify"]
+
+
+@click.command()
+@click.argument("groups", nargs=-1)
+@cluster_option
+@click.option(
+    "--timeout", "timeout_s", default=60.0, show_default=True, help="Seconds for each group."
+)
+def verify(groups: tuple[str, ...], cluster_file: str | None, timeout_s: float) -> None:
+    """Compare the replicas of GROUPS (default: all) row by row, at one point of their logs.
+
+    The group goes on serving. Exit code 1 when replicas differ, or when one could not be compared.
+    """
+    _, config = located(cluster_file)
+    unknown = [name for name in groups if name not in config.groups]
+    if unknown:
+        raise click.UsageError(
+            f"there is no group {unknown[0]}; there are {', '.join(config.groups)}."
+        )
+    chosen = groups or tuple(config.groups)
+    found = run_async(_compare(config, chosen, timeout_s))
+    lines = [line for group in chosen for line in report(group, found[group])]
+    for line in lines:
+        click.echo(line)
+    if not all(is_well(result) for result in found.values()):
+        sys.exit(1)
+
+
+async def _compare(
+    config: ClusterConfig, groups: tuple[str, ...], timeout_s: float
+) -> dict[str, Comparison | str]:
+    async with AsyncExitStack() as stack:
+        clients: dict[str, NodeClient] = {}
+        for name, node in config.nodes.items():
+            client = NodeClient(node.address, cluster_id=config.cluster_id, name="verify")
+            stack.push_async_callback(client.close)
+            clients[name] = client
+
+        async def one(group: str) -> Comparison | str:
+            members = {r.node: clients[r.node] for r in config.groups[group].replicas}
+            return await compare(group, members, timeout_s=timeout_s)
+
+        results = await asyncio.gather(*(one(group) for group in groups))
+        return dict(zip(groups, results, strict=True))
+
+
+def is_well(result: Comparison | str) -> bool:
+    return not isinstance(result, str) and not result.differences and not result.silent
+
+
+def report(group: str, result: Comparison | str) -> list[str]:
+    """What to print of one group."""
+    if isinstance(result, str):
+        return [result]
+    lines = [
+        f"{group}: the replica on {node} was not compared: {reason}"
+        for node, reason in result.silent.items()
+    ]
+    if not result.differences and len(result.compared) > 1:
+        lines.append(
+            f"{group}: {len(result.compared)} replicas are equal at index {result.index} "
+            f"({result.tables} tables, {result.rows} rows)"
+        )
+    lines += [f"{group}: {_difference(difference)}" for difference in result.differences]
+    return lines
+
+
+def _difference(difference: Difference) -> str:
+    keys = f"from key {_key(difference.first)} to {_key(difference.last)}"
+    return (
+        f"the replica on {difference.node} differs in table {difference.table}, first {keys} "
+        f"({difference.rows} rows there, {difference.rows_of_others} in the others); "
+        "rebuild that replica"
+    )
+
+
+def _key(values: tuple[object, ...]) -> str:
+    return ", ".join(repr(value) for value in values) or "(none)"
