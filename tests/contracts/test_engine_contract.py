@@ -372,14 +372,15 @@ def run_random_faults(group: Group, steps: int = 120) -> tuple[int, int]:
     rng = random.Random(group.rng.getrandbits(64))
     writes: list[Call] = []
     reads: list[tuple[Call, frozenset[int]]] = []
-    for seq in range(steps):
+    for step in range(steps):
         _strike(group, rng)
         for replica in group.members:
             if group.role(replica) != "leader" or replica in group.paused:
                 continue
             acknowledged = frozenset(c.seq for c in writes if _is_done(c))
             reads.append((group.read(replica), acknowledged))
-            writes += [group.propose(replica, 100 * seq + i) for i in range(rng.randint(0, 3))]
+            first = 100 * step + 10 * replica
+            writes += [group.propose(replica, first + i) for i in range(rng.randint(0, 3))]
         for replica, member in group.members.items():
             if replica not in group.paused and rng.random() < 0.9:  # clocks drift
                 member.engine.tick()
