@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, overload
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogEntry
 
-__all__ = ["COMMAND", "Journal", "JournalEntry", "Slice"]
+__all__ = ["APPLY_MAX", "COMMAND", "Journal", "JournalEntry", "Slice"]
 
 COMMAND: Final = b"\x01"
 """First byte of every command: pysyncobj's type NO_OP."""

@@ -17,7 +17,10 @@ import pytest
 from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
+from nodes.consensus import EngineRefused
 from nodes.pysyncobj_engine import PysyncobjConsensus
+from nodes.pysyncobj_journal import APPLY_MAX
+from nodes.pysyncobj_link import WINDOW_BYTES
 from nodes.pysyncobj_messages import (
     AppendEntries,
     NextIndex,
@@ -26,7 +29,7 @@ from nodes.pysyncobj_messages import (
     Vote,
 )
 from nodes.raft.core import Role
-from nodes.raft.log import RaftLog
+from nodes.raft.log import MESSAGE_BYTES_MAX, RaftLog
 from nodes.raft.messages import ForeignMessage, HardState, LogEntry
 from nodes.raft.ready import Ready
 
@@ -49,7 +52,7 @@ class Disk:
 class Replica:
     """Replica 1 of a group; the others exist only in what the test delivers."""
 
-    def __init__(self, voters: int = 3, log: Sequence[LogEntry] = (), term: int = 0) -> None:
+    def __init__(self, voters: int = 3, log: Sequence[LogEntry] = (), commit: int = 0) -> None:
         self.disk = Disk(log)
         last_term = log[-1].term if log else 0
         self.log = RaftLog(self.disk, last=len(log), last_term=last_term)
@@ -58,7 +61,7 @@ class Replica:
             voters=range(1, voters + 1),
             rng=random.Random(1),
             election_ticks=ELECTION_TICKS,
-            hard_state=HardState(max(term, last_term), 0, 0),
+            hard_state=HardState(last_term, 0, commit),
             log=self.log,
             first_timeout_ticks=2,
         )
@@ -99,6 +102,10 @@ class Replica:
 def sent(messages: Sequence[object]) -> list[PysyncobjMessage]:
     decoder = msgspec.msgpack.Decoder(PysyncobjMessage)
     return [decoder.decode(m.payload) for m in messages if isinstance(m, ForeignMessage)]
+
+
+def appends(messages: Sequence[object]) -> list[AppendEntries]:
+    return [message for message in sent(messages) if isinstance(message, AppendEntries)]
 
 
 def entries(*terms: int) -> list[LogEntry]:
@@ -189,15 +196,51 @@ def test_what_is_on_its_way_is_not_sent_again_until_it_is_missed() -> None:
     replica.settle()
     replica.receive(2, NextIndex(2, reset=False, success=True))  # of the no-op; pysyncobj goes back
     replica.consensus.propose(b"b")
-    appends = [
-        a for r in replica.settle() for a in sent(r.messages) if isinstance(a, AppendEntries)
-    ]
-    assert [[e.data for e in a.entries] for a in appends] == [[b"b"], [b"b"]]
+    new = [a for ready in replica.settle() for a in appends(ready.messages)]
+    assert [[entry.data for entry in append.entries] for append in new] == [[b"b"], [b"b"]]
     replica.receive(2, NextIndex(2, reset=True, success=False))
-    appends = [
-        a for r in replica.settle() for a in sent(r.messages) if isinstance(a, AppendEntries)
-    ]
-    assert [e.data for a in appends for e in a.entries] == [b"a", b"b"]
+    again = [a for ready in replica.settle() for a in appends(ready.messages)]
+    assert [entry.data for append in again for entry in append.entries] == [b"a", b"b"]
+
+
+def test_a_follower_that_does_not_answer_gets_no_more_than_a_window() -> None:
+    replica = Replica()
+    replica.lead()
+    for _ in range(40):
+        replica.consensus.propose(bytes(512 * 1024))
+    size = 0
+    for _ in range(ELECTION_TICKS // 2):  # it hears of the leader at every tick all the same
+        replica.consensus.tick()
+        messages = [m for ready in replica.settle() for m in ready.messages if m.receiver == 3]
+        assert messages
+        size += sum(len(entry.data) for append in appends(messages) for entry in append.entries)
+    assert WINDOW_BYTES <= size < WINDOW_BYTES + MESSAGE_BYTES_MAX
+    sent_up_to = 1 + size // (512 * 1024)
+    replica.receive(3, NextIndex(sent_up_to + 1, reset=False, success=True))
+    more = [a for ready in replica.settle() for a in appends(ready.messages)]
+    assert more[0].previous_index == sent_up_to
+
+
+def test_a_long_log_is_walked_through_in_pieces_after_a_restart() -> None:
+    log = entries(*[1] * (3 * APPLY_MAX))
+    replica = Replica(log=log, commit=len(log))
+    readies = replica.settle()
+    assert 3 <= len(readies) <= 5
+    assert [ready.committed for ready in readies if ready.committed] == [range(1, len(log) + 1)]
+
+
+def test_a_log_that_was_cut_is_refused() -> None:
+    log = RaftLog(Disk(), first=5, last=4, base_term=1, last_term=1)
+    with pytest.raises(EngineRefused, match="cut before index 5"):
+        PysyncobjConsensus(
+            replica=1,
+            voters=(1, 2, 3),
+            rng=random.Random(1),
+            election_ticks=ELECTION_TICKS,
+            hard_state=HardState(1, 0, 4),
+            log=log,
+            applied=4,
+        )
 
 
 def test_garbage_and_negative_indexes_change_nothing() -> None:
