@@ -155,6 +155,9 @@ def test_a_message_that_comes_late_truncates_nothing(count: int) -> None:
     assert replica.log.last == 4
     assert ready.entries == []
     assert sent(ready.messages_after) == [NextIndex(2 + count, reset=False, success=True)]
+    replica.receive(2, AppendEntries(4, 1, 0, (LogEntry(1, b"next"),)), 1)
+    (ready,) = replica.settle()
+    assert (ready.first_index, ready.entries) == (5, [LogEntry(1, b"next")])
 
 
 def test_only_what_conflicts_is_replaced() -> None:
