@@ -173,7 +173,6 @@ def test_a_followers_read_fails_with_its_leader_or_when_no_answer_comes() -> Non
     group.take(3)
     for _ in range(ELECTION_TICKS):
         follower.tick()
-        follower.step((group.cores[1]._leadership and _heartbeat(group)) or _heartbeat(group))
     group.take(3)
     assert group.reads_failed == ["lost"]
 
