@@ -37,8 +37,9 @@ class Clock:
         return time.monotonic_ns() - self._start_ns
 
     async def sleep_until(self, at_ns: int) -> None:
-        delay_s = (at_ns - self.now_ns()) / 1e9
-        if delay_s > 0:
+        """Never returns early: timers of some loops fire up to a millisecond before their time,
+        and a call must not be sent before it was scheduled."""
+        while (delay_s := (at_ns - self.now_ns()) / 1e9) > 0:  # noqa: ASYNC110 - it is about time
             await asyncio.sleep(delay_s)
 
 

@@ -125,6 +125,8 @@ _IN_CONTEXT: Final = {
 """Words that are keywords only after another one; elsewhere they name columns."""
 
 
+_COMPARING: Final = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
+
 _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
     {"asc", "default", "desc", "false", "isnull", "notnull", "null", "table", "true", "unique"}
 )
@@ -181,6 +183,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
         _check_plus(before, token, after)
         _check_string(token, after)
         before = token
+    _check_ranges(tokens)
     first = tokens[0]
     second = tokens[1] if len(tokens) > 1 else None
     wanted = {"insert": "into", "delete": "from"}.get(first.text)
@@ -188,6 +191,31 @@ def check_sequence(tokens: Sequence[Token]) -> None:
         raise unexpected(first)
     if wanted is not None and second is not None and not second.is_word(wanted):
         raise unexpected(second)
+
+
+def _check_ranges(tokens: Sequence[Token]) -> None:
+    """IN and BETWEEN do not associate: `a NOT IN (b) IN (c)` is a syntax error to PostgreSQL.
+
+    The parser groups from the left and puts parentheses around the first, so that its tree no
+    longer tells. Per depth of parentheses: does a range test end here that nothing has closed?
+    """
+    open_ranges = [""]
+    for token in tokens:
+        if token.is_mark("("):
+            open_ranges.append("")
+        elif token.is_mark(")"):
+            if len(open_ranges) > 1:
+                open_ranges.pop()
+        elif token.is_word("in", "between"):
+            if open_ranges[-1]:
+                raise syntax_error(token.source, token.start)
+            open_ranges[-1] = token.text
+        elif token.is_word("and") and open_ranges[-1] == "between":
+            open_ranges[-1] = "in"  # the AND of this BETWEEN; the next one connects
+        elif (token.kind is Kind.WORD and token.text in _OPENING and token.text != "not") or (
+            token.is_mark(",") or (token.kind is Kind.OPERATOR and token.text in _COMPARING)
+        ):
+            open_ranges[-1] = ""
 
 
 def _is_sign(token: Token) -> bool:

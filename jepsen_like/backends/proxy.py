@@ -112,6 +112,16 @@ class Mesh:
         counts = self.links[pair].delivered
         return sum(n for service, n in counts.items() if not services or service in services)
 
+    @property
+    def held_bytes(self) -> int:
+        """What the proxies keep of the bytes they have read; bounded per connection."""
+        return sum(stream.held_bytes for stream in self._streams)
+
+    @property
+    def open_sockets(self) -> int:
+        """Ends of carried connections that are not closed on both sides."""
+        return len(self._streams)
+
     # -------------------------------------------------------------------------- connections
 
     def accepted(self, stream: _Stream) -> None:
@@ -252,6 +262,10 @@ class _Stream(asyncio.Protocol):
             self._peer.follow_rule()
 
     # -- the rule
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
 
     @property
     def _flows(self) -> bool:

@@ -1,1 +1,17 @@
-"""Judges of a history. Standard library only: a verdict can be recomputed anywhere."""
+"""Judges of a history. Standard library only: a verdict can be recomputed anywhere.
+
+Here are the checks as values, for a test: `checks.linearizable()`. The functions that judge are
+in the modules, which are imported by their full names, as in
+`from jepsen_like.checks.linearizable import check`: here the same names are the values.
+"""
+
+from jepsen_like.checks.values import (
+    Check,
+    Evidence,
+    Findings,
+    availability,
+    linearizable,
+    recovery,
+)
+
+__all__ = ["Check", "Evidence", "Findings", "linearizable", "availability", "recovery"]

@@ -77,6 +77,17 @@ async def _answering(site: Site, host: str, pid: int) -> bool:
     return True
 
 
+async def _start_again(site: Site, host: str, old_pid: int) -> tuple[bool, str]:
+    """Whether a new process answers at the host's address, and that in words."""
+    try:
+        await site.db.restart(host)
+    except DatabaseError as exc:  # a finding about the database, not the end of the run
+        return False, f"after the restart: {exc}"
+    pid = site.db.pid(host)
+    back = pid != old_pid and await _answering(site, host, pid)
+    return back, f"after the restart: process {pid} answered at {host}"
+
+
 def _sentence(good: bool, text: str) -> str:
     return text if good else f"NOT VERIFIED: {text}"
 
@@ -108,14 +119,7 @@ class Kill:
         gone = await _until(lambda: process_state(pid) == "", SETTLE_S)
         await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
         silent = process_state(pid) == "" and await site.db.answering_pid(host) is None
-        try:
-            await site.db.restart(host)
-        except DatabaseError as exc:  # a finding about the database, not the end of the run
-            back, words = False, f"after the restart: {exc}"
-        else:
-            new_pid = site.db.pid(host)
-            back = new_pid != pid and await _answering(site, host, new_pid)
-            words = f"after the restart: process {new_pid} answered at {host}"
+        back, words = await _start_again(site, host, pid) if gone else (False, "it still runs")
         end_ns = site.clock.now_ns()
         site.say(f"{host} is {'back' if back else 'not back'}")
         return FaultRecord(

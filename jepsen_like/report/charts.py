@@ -27,6 +27,7 @@ __all__ = [
 BINS_MAX: Final = 80
 SERIES_MAX: Final = 6  # colours that are told apart
 TIMELINE_OPERATIONS_MAX: Final = 240
+LANES_MIN: Final = 3  # the height of a node's name
 LANES_MAX: Final = 14  # operations in flight at once, per node
 COUNTEREXAMPLE_MAX: Final = 30
 LANE: Final = 9
@@ -188,7 +189,7 @@ def around(
     rows: list[tuple[str, int]] = []
     for node in nodes:
         used = max(lane for n, lane in lanes.values() if n == node) + 1
-        rows.append((node, min(used, LANES_MAX)))
+        rows.append((node, max(min(used, LANES_MAX), LANES_MIN)))
     height = sum(count * LANE + 12 for _, count in rows) + 62
     plot = Plot(name, (start, end), height=height, bands=bands_between(result, start, end))
     plot.x_axis()
@@ -196,8 +197,10 @@ def around(
     y = plot.top + 6.0
     for node, count in rows:
         tops[node] = y
-        label, css = (f"{node} (target)", "t strong") if node == target else (node, "t")
-        plot.parts.append(text(plot.left - 8, y + count * LANE / 2 + 4, label, css, "end"))
+        middle = y + count * LANE / 2 + 4
+        plot.parts.append(text(plot.left - 8, middle, node, "t strong", "end"))
+        if node == target:
+            plot.parts.append(text(plot.left - 8, middle + 14, "the target", "t", "end"))
         y += count * LANE + 12
     drawn = 0
     for operation in kept:

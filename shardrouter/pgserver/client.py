@@ -185,7 +185,13 @@ class Client(asyncio.Protocol):
             if not busy:
                 self._retire()
             return
-        if self._stopping and not busy and connection.state is not State.CLOSED:
+        answering = self._dialogue is not None and self._dialogue.answering
+        if (
+            self._stopping
+            and not busy
+            and not answering  # it may have committed: an error now would say that it has not
+            and connection.state is not State.CLOSED
+        ):
             greeted = connection.state is not State.STARTUP
             connection.end(_SHUTDOWN if greeted else None)
         # What a unit's messages were answered with so far goes out with its results.

@@ -192,7 +192,7 @@ class Dialogue:
             self._connection.send_encoded(data)
 
     def advance(self) -> None:
-        """Answer the next Execute of the unit, running it if need be; at its end be ready."""
+        """Answer what has run, and run what has not; at the end of the unit be ready."""
         unit, send = self._unit, self._connection.send_encoded
         while unit.replies:
             reply = unit.replies[0]
@@ -202,8 +202,6 @@ class Dialogue:
                     return
                 unit.replies.popleft()
                 self._answer(reply, reply.portal.outcome)
-                if unit.replies:
-                    return  # the feeder looks whether the client keeps up
             else:
                 unit.replies.popleft()
                 send(reply)

@@ -328,6 +328,8 @@ class Connection:
     def fail(self, report: Report) -> None:
         """Answer the event under way with an error: skip to Sync, or be ready at once."""
         self.send(ErrorResponse(report))
+        if self.state is State.CLOSED:
+            return
         if self._extended:
             self.state = State.SKIPPING
         else:

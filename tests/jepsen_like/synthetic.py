@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from jepsen_like.checks import availability
+from jepsen_like.checks.availability import availability, failover
 from jepsen_like.checks.linearizable import check
 from jepsen_like.history import Operation, Outcome, Unserved
 from jepsen_like.models import CasRegister
@@ -194,8 +194,8 @@ def synthetic_result(
         },
         operations=tuple(history),
         faults=faults,
-        availability=availability.availability(history, faults, unserved),
-        failovers=availability.failover(history, faults, group_of),
+        availability=availability(history, faults, unserved),
+        failovers=failover(history, faults, group_of),
         verdicts=(
             check(history, CasRegister()),
             Verdict("final reads", "valid", f"all {keys} keys were read on every host", keys * 3),

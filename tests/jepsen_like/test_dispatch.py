@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import asyncpg
 import pytest
+import uvloop
 
 from jepsen_like.clients import Answer, ClientError, outcome_of_error
 from jepsen_like.dispatch import Clock, Dispatcher, History
@@ -44,8 +45,10 @@ class ScriptedClient:
         self._script = script
         self.is_usable = True
         self.is_aborted = False
+        self.calls: list[int] = []
 
     async def invoke(self, call: Call) -> Answer:
+        self.calls.append(call.key)
         answer = self._script(call)
         return await answer if isinstance(answer, asyncio.Future) else answer
 
@@ -127,6 +130,21 @@ async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> N
     assert [o.process for o in world.history.operations] == [0, 0]
 
 
+async def test_a_connection_lost_while_idle_is_never_given_a_call() -> None:
+    world = World(lambda call: Answer("ok"))
+
+    def arrivals() -> Iterator[Arrival]:
+        first, second, third = reads(0, 10, 20)
+        yield first
+        yield second
+        world.clients[0].is_usable = False  # its slot has been told of the second, no more
+        yield third
+
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run(arrivals())
+    assert [client.calls for client in world.clients] == [[0], [1, 2]]
+
+
 async def test_arrivals_at_a_host_that_accepts_nobody_are_unserved() -> None:
     world = World(lambda call: Answer("ok"))
 
@@ -158,6 +176,20 @@ async def test_stop_ends_the_load_between_two_arrivals() -> None:
     async with world.dispatcher() as dispatcher:
         await dispatcher.run(reads(0, 10, 20, 30), stop)
     assert [o.key for o in world.history.operations] == [0, 1]
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_no_clock_wakes_anybody_early(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def late_by_ns() -> list[int]:
+        clock, late = Clock(), []
+        for step in range(1, 20):
+            at_ns = clock.now_ns() + step * 137_000
+            await clock.sleep_until(at_ns)
+            late.append(clock.now_ns() - at_ns)
+        return late
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        assert min(runner.run(late_by_ns())) >= 0
 
 
 # ------------------------------------------------------------------------------ outcomes

@@ -226,12 +226,13 @@ async def test_signals_that_do_nothing_are_not_verified(
     monkeypatch.setattr("jepsen_like.faults.processes.ANSWER_WAIT_S", 0.2)
 
     def nothing(pid: int, number: int) -> None:
-        assert number in (signal.SIGSTOP, signal.SIGCONT)
+        assert number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGKILL)
 
     monkeypatch.setattr("jepsen_like.faults.processes.os.kill", nothing)
-    record = await faults.pause(faults.host("n2"), hold="50ms").run(site)
-    assert not record.verified_start
-    assert not record.verified_end
+    for fault in (faults.pause(faults.host("n2"), "50ms"), faults.kill(faults.host("n2"), "50ms")):
+        record = await fault.run(site)
+        assert not record.verified_start
+        assert not record.verified_end
 
 
 @pytest.mark.slow

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,7 +244,7 @@ def value_from_nowhere(history: list[Operation], rng: random.Random) -> list[Ope
 def test_a_planted_fault_is_found_and_shown_small(
     seed: int, mutate: Callable[[list[Operation], random.Random], list[Operation]]
 ) -> None:
-    good = legal_history(seed, count=600, keys=3, clients=12, info=0.05)
+    good = legal_history(seed, count=400, keys=3, clients=12, info=0.05)
     history = mutate(good, random.Random(seed))
     verdict = check(history, MODEL)
     assert verdict.validity == "invalid"
@@ -252,6 +255,20 @@ def test_a_planted_fault_is_found_and_shown_small(
         assert "-1, a value that nobody had written" in verdict.reason
     if mutate is lost_update:
         assert " matched" in verdict.reason
+
+
+def test_the_history_of_a_value_that_was_won_twice_is_not_shown() -> None:
+    """Were write(1) free to happen twice, the chain could give 3 twice: at most once it may."""
+    chain = [write(1, 0, 1), cas(1, 2, True, 2, 3), cas(2, 3, True, 4, 5)]
+    twice = [cas(3, 4, True, 6, 9), cas(3, 5, True, 6, 9)]
+    assert list(check([*chain, *twice], MODEL).offending) == twice
+
+
+def test_an_innocent_read_in_flight_is_not_shown() -> None:
+    """read -> 9 was in flight when the contradiction was complete; 9 was written after it."""
+    guilty = [write(1, 0, 1), read(None, 3, 4)]
+    innocent = [read(9, 2, 20), write(9, 10, 15)]
+    assert list(check([*innocent, *guilty], MODEL).offending) == guilty
 
 
 # --- words -----------------------------------------------------------------------------------
@@ -324,6 +341,19 @@ def test_ten_indeterminate_writes_of_one_key_do_not_explode(ends: str) -> None:
     verdict = check(history, MODEL)
     assert verdict.validity == ends
     assert verdict.details["configurations"] < 5_000
+
+
+def test_using_more_crashed_operations_than_needed_leads_nowhere_new() -> None:
+    """Each read can be explained by its own write or by a crashed one: 2 ** 12 ways, one state."""
+    history: list[Operation] = []
+    for i in range(12):
+        at = i * 100
+        lost = write(1_000 + i, at, at + 1, outcome="info")
+        history += [lost, write(1_000 + i, at, at + 90), read(1_000 + i, at, at + 90)]
+        history.append(write(0, at + 91, at + 92))
+    verdict = check([*history, read(5_000, 2_000, 2_001)], MODEL)
+    assert verdict.validity == "invalid"
+    assert verdict.details["configurations"] < 500
 
 
 def hard() -> list[Operation]:
@@ -401,3 +431,19 @@ def test_replay_refuses_what_is_no_linearization() -> None:
     assert "not possible" in replay(MODEL, [history[1]], [0])
     late = [interval(write(1, 2, 3)), interval(write(1, 0, 1))]
     assert "after one sent when it was over" in replay(MODEL, late, [0, 1])
+
+
+def test_a_history_is_judged_without_any_installed_package() -> None:
+    """An interpreter that sees the standard library and this project's source, nothing else."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from jepsen_like.checks.linearizable import check\n"
+        "from jepsen_like.history import lint, read_jsonl\n"
+        "from jepsen_like.models import CasRegister\n"
+        "print(check(read_jsonl(Path(sys.argv[2])), CasRegister()).validity)\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-I", "-S", "-c", code, str(root), str(SAMPLE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("invalid\n", "")

@@ -94,6 +94,12 @@ def test_keys_retire_at_different_times() -> None:
         assert sum(first < moment < last for first, last in spans.values()) >= 3
 
 
+def test_the_first_keys_have_budgets_of_all_sizes() -> None:
+    used = Counter(call.key for call in some_calls(3, 2000, keys=8, calls_per_key=40))
+    assert [used[key] for key in range(8)] == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert used[8] == 40
+
+
 def test_used_up_keys_come_again_but_never_beside_themselves() -> None:
     stream = register_calls(random.Random(1), keys=4, calls_per_key=3, keys_total=5)
     assert {call.key for call in islice(stream, 200)} == {0, 1, 2, 3, 4}

@@ -10,12 +10,13 @@ from jepsen_like import Test
 from jepsen_like.__main__ import load_test, main
 
 SPEC = """
-from jepsen_like import Test, faults, leader_of, load, workloads
+from jepsen_like import Test, checks, faults, leader_of, load, workloads
 from tests.jepsen_like.register_db import RegisterDb
 
 def make(name, **more):
     return Test(name=name, db=RegisterDb(), workloads=[workloads.register(keys=4)],
-                load=load.open_loop(rate=100, deadline="250ms", clients=5), **more)
+                load=load.open_loop(rate=100, deadline="250ms", clients=5),
+                checks=[checks.linearizable(), checks.availability(), checks.recovery()], **more)
 
 test = make("plain", faults=[faults.healthy("200ms")], seed=9)
 stale = make("stale")

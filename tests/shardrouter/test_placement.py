@@ -76,6 +76,7 @@ def test_removing_a_shard_moves_little_more_than_its_share(count: int, data: st.
     before = assign_slots(old)
     after = reassign(before, old, new)
     assert moved(before, old, after, new) <= Fraction(SLOTS, count) * 115 / 100
+    assert moved(before, old, after, new) == before.count(old.index(gone))
     assert_within_bounds(after, shares(new))
 
 
@@ -170,6 +171,12 @@ def test_replicas_and_leaders_are_spread_evenly(
 def test_replicas_go_by_free_capacity() -> None:
     placed = place_replicas({"big": 3, "small": 1, "tiny": 1}, [f"g{i}" for i in range(10)], 1)
     assert Counter(chosen[0] for chosen in placed.values()) == {"big": 6, "small": 2, "tiny": 2}
+
+
+def test_leaderships_are_passed_along_where_the_first_choice_was_unlucky() -> None:
+    """Six groups in pairs of three unequal nodes: taken one by one they would be led 3, 2, 1."""
+    placed = place_replicas({"n1": 2, "n2": 2, "n3": 1}, [f"g{i}" for i in range(6)], 2)
+    assert Counter(chosen[0] for chosen in placed.values()) == {"n1": 2, "n2": 2, "n3": 2}
 
 
 def test_more_replicas_than_nodes_are_refused() -> None:

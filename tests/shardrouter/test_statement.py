@@ -184,10 +184,35 @@ def test_comparisons_do_not_associate(text: str) -> None:
     assert error.value.sqlstate == "42601"
 
 
-@pytest.mark.parametrize("text", ["a BETWEEN 1 AND 2 IN (3)", "a IN (1) BETWEEN b AND c"])
-def test_mixtures_that_are_ambiguous_are_refused(text: str) -> None:
-    with pytest.raises((NotSupported, StatementError)):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a BETWEEN 1 AND 2 IN (3)",
+        "a IN (1) BETWEEN b AND c",
+        "a NOT BETWEEN 1 AND 2 NOT IN (3)",
+        "a NOT IN (1) IN (2)",
+        "(a BETWEEN 1 AND 2 BETWEEN 3 AND 4)",
+    ],
+)
+def test_ranges_do_not_associate(text: str) -> None:
+    with pytest.raises(StatementError) as error:
         where(text)
+    assert error.value.sqlstate == "42601"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a BETWEEN 1 AND 2 AND b BETWEEN 3 AND 4 AND c IN (1) AND d NOT IN (2) OR e IN (3)",
+        "a IN (1) = b IN (2)",
+        "(a IN (1)) IN (true)",
+        "a IN (1, 2) AND (b BETWEEN 1 AND 2 OR c IN (3))",
+        "NOT a IN (1) AND NOT b BETWEEN 1 AND 2",
+        "a BETWEEN 1 AND 2 IS NULL AND b IN (1)",
+    ],
+)
+def test_ranges_that_are_connected_are_fine(text: str) -> None:
+    where(text)
 
 
 def test_words_of_other_dialects_are_plain_names() -> None:

@@ -16,6 +16,75 @@ from tests.shardrouter.pgserver.conftest import CREATE
 from tests.shardrouter.pgserver.memory_session import Database
 from tests.shardrouter.pgserver.wire_client import START, WireClient, kinds, sqlstates, texts
 
+# ----------------------------------------------------------------- a socket in the hand
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written until the test reads it, as a socket whose peer is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client: Client
+        self.unread = bytearray()
+        self.limit = 0
+        self.reading = True
+        self.resumed = asyncio.Event()
+        self.closing = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high is not None
+        self.limit = high
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.unread += data
+        if len(self.unread) > self.limit:
+            self.client.pause_writing()
+
+    def read(self) -> bytes:
+        data = bytes(self.unread)
+        self.unread.clear()
+        self.client.resume_writing()
+        return data
+
+    def is_reading(self) -> bool:
+        return self.reading
+
+    def pause_reading(self) -> None:
+        assert self.reading
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        assert not self.reading
+        self.reading = True
+        self.resumed.set()
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        if not self.closing:
+            self.closing = True
+            asyncio.get_running_loop().call_soon(self.client.connection_lost, None)
+
+    abort = close
+
+
+async def settled() -> None:
+    """Let callbacks that are due run, and those that they make due."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def attached(server: PgServer) -> tuple[Client, Transport]:
+    transport = Transport()
+    transport.client = server.accept()
+    transport.client.connection_made(transport)
+    transport.client.data_received(m.encode(START))
+    await settled()
+    transport.read()
+    return transport.client, transport
+
+
 # ------------------------------------------------------------------------------ greeting
 
 
@@ -183,6 +252,25 @@ async def test_terminate_closes_the_session(client: WireClient, database: Databa
     assert await client.receive() is None
 
 
+async def test_the_session_of_a_client_that_leaves_in_the_middle_ends_after_its_unit(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    client.data_received(m.encode(m.Query(CREATE)))
+    await settled()
+    database.gate = asyncio.Event()
+    insert = "INSERT INTO t (id) VALUES (1)"
+    client.data_received(m.encode(m.Query(insert)) + m.encode(m.Query("SELECT 1")))
+    await database.waiting.wait()
+    transport.abort()
+    await settled()
+    assert database.sessions == 1
+    database.gate.set()
+    await settled()
+    assert database.sessions == 0
+    assert database.units[-1] == [insert]
+
+
 async def test_a_client_that_leaves_in_the_middle_is_waited_for(
     address: Address, database: Database, server: PgServer
 ) -> None:
@@ -200,72 +288,6 @@ async def test_a_client_that_leaves_in_the_middle_is_waited_for(
 
 
 # --------------------------------------------------------------------------------- limits
-
-
-class Transport(asyncio.Transport):
-    """Keeps what is written until the test reads it, as a socket whose peer is slow."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.client: Client
-        self.unread = bytearray()
-        self.limit = 0
-        self.reading = True
-        self.resumed = asyncio.Event()
-        self.closing = False
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        assert high is not None
-        self.limit = high
-
-    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        self.unread += data
-        if len(self.unread) > self.limit:
-            self.client.pause_writing()
-
-    def read(self) -> bytes:
-        data = bytes(self.unread)
-        self.unread.clear()
-        self.client.resume_writing()
-        return data
-
-    def is_reading(self) -> bool:
-        return self.reading
-
-    def pause_reading(self) -> None:
-        assert self.reading
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        assert not self.reading
-        self.reading = True
-        self.resumed.set()
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def close(self) -> None:
-        if not self.closing:
-            self.closing = True
-            asyncio.get_running_loop().call_soon(self.client.connection_lost, None)
-
-    abort = close
-
-
-async def settled() -> None:
-    """Let callbacks that are due run, and those that they make due."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def attached(server: PgServer) -> tuple[Client, Transport]:
-    transport = Transport()
-    transport.client = server.accept()
-    transport.client.connection_made(transport)
-    transport.client.data_received(m.encode(START))
-    await settled()
-    transport.read()
-    return transport.client, transport
 
 
 async def test_a_client_is_not_read_while_too_much_of_it_waits(
@@ -361,6 +383,27 @@ async def test_closing_waits_for_what_is_running(
     said = await client.until(type(None))
     assert kinds(said) == ["CommandComplete", "ReadyForQuery", "ErrorResponse"]
     assert database.sessions == 0
+
+
+async def test_closing_waits_for_an_answer_that_is_not_read_yet(
+    server: PgServer, database: Database
+) -> None:
+    client, transport = await attached(server)
+    row = "x" * (WRITE_BUFFER_MAX + 1)
+    client.data_received(m.encode(m.Query(f"SELECT '{row}'; SELECT '{row}'; SELECT 3")))
+    await settled()
+    closing = asyncio.create_task(server.close(5))
+    await settled()
+    got = b""
+    while not transport.closing:
+        assert transport.unread, "the answer stopped before its end"
+        got += transport.read()
+        await settled()
+    await closing
+    got += bytes(transport.unread)
+    complete, ready = m.encode(m.CommandComplete("SELECT 1")), m.encode(m.ReadyForQuery("I"))
+    assert got.count(complete) == 3
+    assert got.index(ready) < got.index(b"57P01")
 
 
 async def test_what_does_not_end_in_time_is_cut_off_without_a_word(

@@ -106,6 +106,10 @@ async def test_a_schema_change_does_not_share_a_query(
         *(m.Parse("", create, ()), bind(""), execute(), m.Parse("", "SELECT * FROM n", ()), SYNC)
     )
     assert sqlstates(said) == ["0A000"]
+    await prepare(client, create=create, one="SELECT 1")
+    assert sqlstates(await client.query(f"SELECT 1; {create}")) == ["0A000"]
+    said = await client.ask(bind("create"), execute(), bind("one"), execute(), SYNC)
+    assert sqlstates(said) == ["0A000"]
     assert list(database.tables) == ["t"]
     assert database.units == []
 
