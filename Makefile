@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types bench lock clean
+.PHONY: help venv demo test raft-sim raft-mutants check lint types bench lock clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # The stamp is newer than the lock file exactly when the environment was made from it.
 .venv/.installed: requirements.lock pyproject.toml
@@ -25,6 +25,15 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 
 test: venv  ## the whole test suite
 	@$(BIN)/python -m pytest
+
+SEEDS ?= 300
+JOBS  ?= 2
+SEED  ?= 0
+raft-sim: venv  ## simulate Raft groups: SEEDS=N JOBS=J [SEED=first]; exit 1 on a broken promise
+	@$(BIN)/python -m tests.sim.raft_sim --seeds $(SEEDS) --jobs $(JOBS) --seed $(SEED)
+
+raft-mutants: venv  ## the table of broken Rafts: after how many seeds each is convicted
+	@$(BIN)/python -m tests.sim.raft_sim --mutants
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

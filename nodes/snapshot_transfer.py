@@ -46,6 +46,10 @@ about a thousand rows a millisecond within one turn of the node."""
 SNAPSHOT_BYTES_PER_S: Final = 64 * 1024 * 1024
 """How fast a group streams snapshots: it shares disk and network with the writes."""
 
+COPY_TICKS: Final = 40
+"""A copy is kept for so many ticks at least, about two seconds: the core counts on one only
+from its next turn on, and a second peer may need it soon."""
+
 CHUNK_REQUESTS_MAX: Final = 64
 """Chunks that wait to be read and sent; more are dropped, the core asks again."""
 
@@ -141,6 +145,8 @@ class SnapshotTransfer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread: ThreadPoolExecutor | None = None
         self._made: dict[Snapshot, Sent] = {}
+        self._ticks = 0
+        self._made_at: dict[Snapshot, int] = {}  # tick
         self._requests: deque[ChunkRequest] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._generation = machine.generation  # that the durable pointer names
@@ -183,8 +189,11 @@ class SnapshotTransfer:
 
     def tick(self) -> None:
         """Delete copies that nobody needs, and cut the log if it is due."""
-        for snapshot in [s for s in self._made if self._core.forget_snapshot(s)]:
-            if not self._requests:
+        self._ticks += 1
+        for snapshot, made_at in list(self._made_at.items()):
+            is_old = self._ticks - made_at >= COPY_TICKS
+            if is_old and not self._requests and self._core.forget_snapshot(snapshot):
+                del self._made_at[snapshot]
                 self._start(self._run(self._made.pop(snapshot).remove))
         if self._files.locked() or self._received is not None or self._cut is not None:
             return
@@ -234,7 +243,7 @@ class SnapshotTransfer:
             sent = await self._run(self._machine.make_snapshot)
             snapshot = Snapshot(self._core.base(sent.index), sent.size, sent.hash)
             _log.info("made a snapshot of group %s at index %d", self._group, sent.index)
-            self._made[snapshot] = sent
+            self._made[snapshot], self._made_at[snapshot] = sent, self._ticks
             self._core.offer_snapshot(snapshot)
             self._wake()
 

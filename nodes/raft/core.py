@@ -299,7 +299,7 @@ class RaftCore(Leader):
             return bool(self._forwarded.waiting)
         if leadership.reads.may_open() and self._has_committed_in_own_term(leadership):
             return True
-        return leadership.has_append_requests(log.last) or leadership.has_snapshot_work(log)
+        return leadership.has_append_requests(log) or leadership.has_snapshot_work(log)
 
     def ready(self) -> Ready:
         """Take what is to be done; `persisted` must follow before the next one."""

@@ -95,10 +95,12 @@ class Leadership:
             )
         )
 
-    def has_append_requests(self, last_index: int) -> bool:
+    def has_append_requests(self, log: RaftLog) -> bool:
         """Whether `append_requests` has something to send."""
         return any(
-            progress.message_due or progress.may_send_entries(last_index)
+            progress.message_due
+            or progress.may_send_entries(log.last)
+            or (progress.next < log.first and progress.sending is None)
             for progress in self.peers.values()
         )
 

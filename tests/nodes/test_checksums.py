@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from nodes.engine import Committed
 from nodes.protocol import (
     Checksum,
     Checksums,
@@ -22,6 +24,7 @@ from nodes.protocol import (
 from shardrouter.comparison import Comparison, compare
 from tests.nodes.replica import INSERT, Replica, statement
 from tests.nodes.test_node import insert, make_table, running, three
+from tests.nodes.test_raft_engine import Group, command
 
 
 async def asked(replica: Replica, index: int, table: str = "", level: int = 0) -> ResponseBody:
@@ -80,6 +83,24 @@ async def test_it_is_of_the_state_at_its_entry_though_writes_go_on(tmp_path: Pat
     assert await roots(first, done.index) == await roots(second, done.index)
     for replica in (first, second):
         await replica.machine.close()
+
+
+def test_the_batch_ends_with_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be applied with it, behind it, would be in the state as well."""
+    group = Group()
+    group.ticks(3)
+    machine = group.members[1].machine
+    apply, batches = machine.apply, list[list[int]]()
+
+    def spied(batch: Sequence[Committed]) -> list[ResponseBody | None]:
+        batches.append([index for index, _, _ in batch])
+        return apply(batch)
+
+    monkeypatch.setattr(machine, "apply", spied)
+    for body in (command(1), command(2), Checksum(), command(3), command(4)):
+        group.propose(1, body)
+    group.settle()
+    assert batches == [[2, 3, 4], [5, 6]]
 
 
 async def test_unknown_and_second_checksums_are_said_to_be_missing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from nodes import snapshot_transfer
 from nodes.protocol import Done, OpenSession
 from nodes.raft.messages import InstallSnapshot, LogEntry, RaftMessage
 from nodes.snapshot_transfer import _LogLength
-from tests.nodes.test_raft_engine import ELECTION_TICKS, Group, command
+from tests.nodes.test_raft_engine import Group, command
 
 KEEP, CUT = 20, 10
 
@@ -96,8 +96,9 @@ async def test_a_lagging_replica_catches_up_from_a_snapshot_while_writes_go_on(
             await rested(group)
     assert behind.machine.generation == 2
     assert behind.disk.pointer.generation == 2
-    group.ticks(ELECTION_TICKS)
+    group.ticks(snapshot_transfer.COPY_TICKS + 1)
     await rested(group)
+    assert len(group.members[1].machine.sent) <= 2, "a copy is used, not made again"
     assert all(sent.is_removed for sent in group.members[1].machine.sent), "no copy stays"
     await write(group, 40, 160)
     group.ticks(1)
@@ -141,7 +142,14 @@ async def test_a_batch_on_the_thread_ends_before_its_machine_is_replaced(group: 
     await group.settle_until(lambda: not group[1]._applier.busy)
     await write(group, 100)
     group.cut = set()
-    for _ in range(4 * ELECTION_TICKS):
+    async with asyncio.timeout(10):
+        while True:
+            received = behind.machine.received.get(2)
+            if received is not None and received.is_finished:
+                break
+            group.ticks(1)
+            await asyncio.sleep(0.001)
+    for _ in range(20):
         group.ticks(1)
         await asyncio.sleep(0.001)
     assert behind.machine.generation == 1, "it waits for the thread"

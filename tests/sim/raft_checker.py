@@ -21,13 +21,11 @@ class Violation(Exception):
 class Checker:
     """The history of one simulated group.
 
-    `holds_durably(replica, index, entry)` looks at a disk.
+    `holds_durably(replica, index, entry)` looks at a disk. What a log has compacted is compared
+    with what is committed, which its base has to be part of.
     """
 
-    def __init__(
-        self, voters: Sequence[int], holds_durably: Callable[[int, int, LogEntry], bool]
-    ) -> None:
-        self._voters = voters
+    def __init__(self, holds_durably: Callable[[int, int, LogEntry], bool]) -> None:
         self._holds_durably = holds_durably
         self.leader_of_term: dict[int, int] = {}
         self.committed: list[LogEntry] = []
@@ -37,6 +35,9 @@ class Checker:
         self._logs: dict[int, list[LogEntry]] = {}  # as last seen, of running replicas
         self._leading: dict[int, int] = {}  # replica -> term, of running leaders
         self._terms: dict[int, int] = {}
+        self._positions: dict[int, tuple[int, int, int, int]] = {}  # of the logs as last seen
+        self._effective: list[bool] = []  # for each applied entry, whether it had an effect
+        self._effects: set[bytes] = set()
         self.truncations = 0
 
     def crashed(self, replica: int) -> None:
@@ -44,23 +45,37 @@ class Checker:
         self._logs.pop(replica, None)
         self._leading.pop(replica, None)
         self._terms.pop(replica, None)
+        self._positions.pop(replica, None)
 
     def observe(self, core: RaftCore) -> None:
         """Check a replica that has just taken a step."""
-        replica = core.replica
-        log = core.log.entries(1, core.log.last)
-        before = self._logs.get(replica, [])
+        replica, raft_log = core.replica, core.log
         self._check_term(core)
+        position = (raft_log.first, raft_log.last, raft_log.last_term, raft_log.commit)
+        if self._positions.get(replica) != position:
+            self._positions[replica] = position
+            self._observe_log(core)
+        if core.role is Role.LEADER:
+            if self._leading.get(replica) != core.term:
+                self._check_leader(core, self._logs[replica])
+        else:
+            self._leading.pop(replica, None)
+
+    def _observe_log(self, core: RaftCore) -> None:
+        replica, raft_log = core.replica, core.log
+        compacted = raft_log.first - 1
+        if compacted > len(self.committed):
+            raise Violation(f"{replica} compacted what is not committed")
+        if compacted and self.committed[compacted - 1].term != raft_log.base_term:
+            raise Violation(f"{replica} has a wrong term at its log's base {compacted}")
+        log = self.committed[:compacted] + raft_log.entries(raft_log.first, raft_log.last)
+        before = self._logs.get(replica, [])
         if log != before:
             self._check_log_matching(replica, log, before)
             if self._leading.get(replica) == core.term and log[: len(before)] != before:
                 raise Violation(f"leader append-only: {replica} rewrote its own log")
             self.truncations += log[: len(before)] != before
             self._logs[replica] = log
-        if core.role is Role.LEADER:
-            self._check_leader(core, log)
-        else:
-            self._leading.pop(replica, None)
         self._check_committed(core, log)
 
     def _check_term(self, core: RaftCore) -> None:
@@ -91,11 +106,10 @@ class Checker:
         other = self.leader_of_term.setdefault(core.term, core.replica)
         if other != core.replica:
             raise Violation(f"election safety: {other} and {core.replica} lead term {core.term}")
-        if self._leading.get(core.replica) != core.term:
-            self._leading[core.replica] = core.term
-            # Elected late, by votes long under way, it owes nothing to leaders of newer terms.
-            older = [at for at, term in enumerate(self._committed_in) if term < core.term]
-            self._check_complete(core.replica, log, older)
+        self._leading[core.replica] = core.term
+        # Elected late, by votes long under way, it owes nothing to leaders of newer terms.
+        older = [at for at, term in enumerate(self._committed_in) if term < core.term]
+        self._check_complete(core.replica, log, older)
 
     def _check_complete(
         self, leader: int, log: Sequence[LogEntry], positions: Iterable[int]
@@ -113,22 +127,36 @@ class Checker:
         if core.commit > len(log):
             raise Violation(f"{core.replica} committed beyond its log")
         for index in range(known + 1, core.commit + 1):
-            self._check_durable(index, log[index - 1])
+            self._check_durable(core.membership.voters, index, log[index - 1])
             self.committed.append(log[index - 1])
             self._committed_in.append(core.term)  # its leader commits an entry before any other
         for leader, term in self._leading.items():
             if term > core.term:
                 self._check_complete(leader, self._logs[leader], range(known, core.commit))
 
-    def _check_durable(self, index: int, entry: LogEntry) -> None:
-        holders = sum(self._holds_durably(voter, index, entry) for voter in self._voters)
-        if holders * 2 <= len(self._voters):
+    def _check_durable(self, voters: Sequence[int], index: int, entry: LogEntry) -> None:
+        holders = sum(self._holds_durably(voter, index, entry) for voter in voters)
+        if holders * 2 <= len(voters):
             raise Violation(f"durability: {index} is committed, {holders} disks hold it")
 
-    def applied(self, replica: int, index: int, entry: LogEntry) -> None:
-        """A state machine takes an entry."""
+    def applied(self, replica: int, index: int, entry: LogEntry, effective: bool) -> None:
+        """A state machine takes an entry, which has an effect or is a repetition."""
         if index > len(self.committed) or self.committed[index - 1] != entry:
             raise Violation(f"state machine safety: {replica} applied another entry at {index}")
+        if index <= len(self._effective):
+            if self._effective[index - 1] != effective:
+                raise Violation(f"exactly once: {replica} differs in the effect of {index}")
+            return
+        if effective and entry.data in self._effects:
+            raise Violation(f"exactly once: {replica} took {entry.data!r} twice, at {index}")
+        if effective:
+            self._effects.add(entry.data)
+        self._effective.append(effective)
+
+    def installed(self, replica: int, index: int) -> None:
+        """A state machine was replaced by one of `index` entries."""
+        if index > len(self.committed):
+            raise Violation(f"{replica} installed a snapshot of what is not committed")
 
     def acknowledged(self, index: int, data: bytes) -> None:
         """A client is told that its write is done."""

@@ -1,104 +1,67 @@
 """A simulated Raft group: real cores, virtual time, a hostile network, disks that forget.
 
 Time is a number, chance one seeded generator, and everything that happens is an event in one
-queue; so a seed is a run, bit for bit. Messages are lost, delayed, repeated and reordered;
-links are cut one way or both; replicas crash between a write and its end, pause with their
-memory intact, restart, and tick at different speeds.
+queue; so a seed is a run, bit for bit. What goes wrong is in `raft_faults`; here is what would
+also happen on a good day: drivers that follow the core's contract, disks that take their time,
+compaction, snapshots, clients.
 """
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from nodes.raft.core import RaftCore, Ready, Role
+from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, VoteResponse
+from nodes.raft.messages import InstallSnapshot, Membership, RaftMessage, Snapshot, VoteResponse
+from nodes.raft.ready import ChunkRequest
 from tests.sim.raft_checker import Checker, Violation
+from tests.sim.raft_faults import ALL_FAULTS, Faults
+from tests.sim.raft_replica import Disk, ReadRequest, Replica, State
 
 __all__ = ["Options", "Simulation"]
 
 TICK = 10  # units of virtual time
 ELECTION_TICKS = 5
 CALM_DELAY = 3.0
-
 UNCOMMITTED_MAX = 50
 """Clients of a leader that commits nothing wait; a replica's driver bounds them as well."""
 
 PROGRESS_TICKS = 20 * ELECTION_TICKS
 """Several split votes in a row, each a little more than two election timeouts."""
 
-ALL_FAULTS = (
-    *("isolate", "isolate leader", "one way", "split", "heal", "heal", "loss"),
-    *("crash", "crash", "crash leader", "crash some", "crash all", "pause", "pause leader"),
-    *("clock jump", "duel"),
-)
-
 
 @dataclass(frozen=True)
 class Options:
-    """One run. `core` and `log` are replaced by mutants, to see that they are convicted."""
+    """One run. What mutants replace comes last."""
 
     replicas: int = 3
     ticks: int = 150  # of faults, before the group is healed
-    fault_ticks: int = 12  # mean time between two faults
+    fault_ticks: float = 12  # mean time between two faults
     faults: tuple[str, ...] = ALL_FAULTS
+    skip: frozenset[int] = frozenset()  # numbers of faults that are left out of the schedule
     delay: float = 3.0  # longest ordinary delay of a message; a tick is TICK
+    late: float = 0.03  # chance that a message is overtaken by whole elections
+    hasty: float = 0.0  # chance that a new leader is asked for another membership at once
     strike: float = 0.0  # chance that the network is divided anew just when something is decided
     vote_crash: float = 0.0  # chance that a replica crashes just after it has voted
     tail_entries_max: int = 4096
+    compact_ticks: float = 10  # mean time between two compactions of a replica; 0: never
+    leases: bool = False
+    drift: float = 0.2  # how much faster one clock may run than another
+    quiesce_ticks: int = 0
+    idle: float = 0.0  # the part of time in which clients ask for nothing
     core: type[RaftCore] = RaftCore
     log: type[RaftLog] = RaftLog
-
-
-class Disk:
-    """What survives a crash."""
-
-    def __init__(self) -> None:
-        self.hard_state = HardState()
-        self.log: list[LogEntry] = []
-
-    def entries(self, first: int, last: int) -> list[LogEntry]:
-        assert 1 <= first <= last <= len(self.log), f"no entries {first}..{last} on disk"
-        return self.log[first - 1 : last]
-
-    def term(self, index: int) -> int:
-        return self.log[index - 1].term
-
-    def write(self, ready: Ready) -> None:
-        if ready.hard_state is not None:
-            self.hard_state = ready.hard_state
-        if ready.entries:
-            assert ready.first_index <= len(self.log) + 1, "a gap on disk"
-            self.log[ready.first_index - 1 :] = ready.entries
-        assert self.hard_state.commit <= len(self.log), "the commit hint is beyond the log"
-
-    def holds(self, index: int, entry: LogEntry) -> bool:
-        return index <= len(self.log) and self.log[index - 1] == entry
-
-
-@dataclass
-class ReadRequest:
-    must_be_seen: int
-
-
-@dataclass
-class Replica:
-    """One process and its disk."""
-
-    number: int
-    disk: Disk = field(default_factory=Disk)
-    core: RaftCore | None = None  # None while crashed
-    life: int = 0  # events of an earlier life are void
-    paused_until: float = 0.0
-    applied: int = 0
-    decided: tuple[bool, int] = (False, 0)  # leads, commit: as the adversary last saw them
-    writing: Ready | None = None
-    proposals: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    reads: list[tuple[int, ReadRequest]] = field(default_factory=list)  # confirmed, to be applied
+    compacts_what_is_not_durable: bool = False
+    snapshots_lack_sessions: bool = False
+    installs_unchecked_files: bool = False
+    rebuilds_under_old_ids: bool = False
 
 
 class Simulation:
@@ -107,148 +70,186 @@ class Simulation:
     def __init__(self, seed: int, options: Options) -> None:
         self.options = options
         self.counts: Counter[str] = Counter()
-        self._rng = random.Random(seed)
-        self._now = 0.0
+        self.rng = random.Random(seed)
+        self.now = 0.0
+        self.is_calm = False
+        self.cuts: set[tuple[int, int]] = set()
+        self.loss = 0.0
+        self.corruption = 0.0
+        self.recent: deque[RaftMessage] = deque(maxlen=200)  # to be repeated much later
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._event_count = 0
-        self._cuts: set[tuple[int, int]] = set()
-        self._loss = 0.0
-        self._is_calm = False
         self._values = 0
-        voters = range(1, options.replicas + 1)
-        self.replicas = {number: Replica(number) for number in voters}
+        self._unanswered: list[bytes] = []
+        self._busy = True  # clients ask for something
+        self._files: dict[bytes, tuple[bytes, State]] = {}  # by hash
+        self._trace = hashlib.sha256()
+        # The last of ELECTION_TICKS ticks comes at least one tick less than that after the first.
+        least = (ELECTION_TICKS - 1) * TICK
+        self._lease_rule = LeaseRule(least, options.drift, margin=0.0) if options.leases else None
+        self.replicas: dict[int, Replica] = {}
+        self._founders = Membership.of(range(1, options.replicas + 1))
+        for number in self._founders.voters:
+            self.new_replica(number, self._founders)
+        self.faults = Faults(self, seed)
         self.checker = Checker(
-            voters,
-            lambda number, index, entry: self.replicas[number].disk.holds(index, entry),
+            lambda number, index, entry: self.replicas[number].disk.holds(index, entry)
         )
+
+    @property
+    def trace(self) -> str:
+        """Digest of everything that was sent: equal runs have equal traces."""
+        return self._trace.hexdigest()
 
     # ---------------------------------------------------------------- time
 
-    def _at(self, delay: float, action: Callable[[], None]) -> None:
+    def at(self, delay: float, action: Callable[[], None]) -> None:
         self._event_count += 1
-        heapq.heappush(self._events, (self._now + delay, self._event_count, action))
+        heapq.heappush(self._events, (self.now + delay, self._event_count, action))
 
     def _step(self) -> None:
-        self._now, _, action = heapq.heappop(self._events)
+        self.now, _, action = heapq.heappop(self._events)
         action()
 
-    def _on(self, replica: Replica, delay: float, action: Callable[[RaftCore], None]) -> None:
+    def on(self, replica: Replica, delay: float, action: Callable[[RaftCore], None]) -> None:
         """Let `replica` do something later, if it still lives and as soon as it is awake."""
         life = replica.life
 
         def run() -> None:
             if replica.life != life or replica.core is None:
                 return
-            if replica.paused_until > self._now:
-                self._at(replica.paused_until - self._now, run)
+            if replica.paused_until > self.now:
+                self.at(replica.paused_until - self.now, run)
                 return
             action(replica.core)
-            self._drive(replica)
+            self.drive(replica)
 
-        self._at(delay, run)
+        self.at(delay, run)
+
+    def _clock(self, replica: Replica) -> float:
+        return self.now * replica.clock_rate
 
     # ---------------------------------------------------------------- a replica's life
 
-    def _start(self, replica: Replica, first_timeout_ticks: int | None = None) -> None:
+    def new_replica(self, number: int, membership: Membership) -> Replica:
+        """An empty disk, and a clock that is as wrong as clocks may be."""
+        rate = 1 + self.rng.choice([0, self.rng.random(), 1]) * self.options.drift
+        replica = self.replicas[number] = Replica(number, Disk(membership), rate)
+        return replica
+
+    def start(self, replica: Replica, first_timeout_ticks: int | None = None) -> None:
         disk = replica.disk
-        last = len(disk.log)
         replica.core = core = self.options.core(
             replica=replica.number,
-            memberships=[(0, Membership.of(self.replicas.keys()))],
-            rng=random.Random(self._rng.random()),
+            memberships=disk.memberships(),
+            rng=random.Random(self.rng.random()),
             election_ticks=ELECTION_TICKS,
             hard_state=disk.hard_state,
             log=self.options.log(
                 disk,
-                last=last,
-                last_term=disk.log[-1].term if disk.log else 0,
+                first=disk.base.index + 1,
+                base_term=disk.base.term,
+                last=disk.last,
+                last_term=disk.last_term,
                 tail_entries_max=self.options.tail_entries_max,
             ),
             applied=replica.applied,
             first_timeout_ticks=first_timeout_ticks,
+            lease_rule=self._lease_rule,
+            quiesce_ticks=self.options.quiesce_ticks,
         )
-        interval = TICK * self._rng.uniform(0.9, 1.1)
+        interval = TICK / replica.clock_rate
 
         def tick(core: RaftCore) -> None:
-            core.tick()
-            self._on(replica, interval, tick)
+            core.tick(self._clock(replica))
+            self._beat(replica, core)
+            self.on(replica, interval, tick)
 
-        self._on(replica, self._rng.uniform(0, interval), tick)
+        self.on(replica, self.rng.uniform(0, interval), tick)
+        if self.options.compact_ticks:
+            self.on(replica, self._compaction_delay(), lambda _: self._compact(replica))
         self.checker.observe(core)
-        self._drive(replica)
+        self.drive(replica)
 
-    def _crash(self, replica: Replica) -> None:
+    def crash(self, replica: Replica) -> None:
         """Lose everything that is not durable; a write under way may or may not have made it."""
         if replica.core is None:
             return
         self.counts["crashes"] += 1
-        if replica.writing is not None and self._rng.random() < 0.5:
-            replica.disk.write(replica.writing)
-        replica.core = None
-        replica.writing = None
-        replica.life += 1
-        replica.proposals = {}
-        replica.reads = []
+        if replica.writing is not None and self.rng.random() < 0.5:
+            self._write(replica, replica.writing)
         # The data file syncs less often than the log: after a loss of power it is older.
-        replica.applied = self._rng.choice([replica.applied, self._rng.randint(0, replica.applied)])
+        if self.rng.random() < 0.5:
+            replica.load(replica.disk.state)
+        replica.forget()
         self.checker.crashed(replica.number)
 
-    def _drive(self, replica: Replica) -> None:
+    def drive(self, replica: Replica) -> None:
         """The driver's loop of nodes.raft.core, with a disk that takes its time."""
         while (core := replica.core) is not None:
             self.checker.observe(core)
-            self._strike(replica, core)
+            self.faults.strike(replica, core)
             if replica.writing is not None:
                 assert not core.has_ready()
                 return
             has_ready = core.has_ready()
-            if not has_ready and self._rng.random() < 0.9:
+            if not has_ready and self.rng.random() < 0.98:
                 return
             ready = core.ready()
-            is_empty = not (
-                ready.messages
-                or ready.hard_state
-                or ready.entries
-                or ready.messages_after
-                or ready.committed
-                or ready.reads
-                or ready.reads_failed
-            )
-            if has_ready == is_empty:
+            does_nothing = _is_empty(ready) and replica.installs is None
+            if has_ready == does_nothing:
                 raise Violation(f"has_ready was {has_ready} before {ready}")
-            self._send(ready.messages)
+            self.send(ready.messages)
             replica.writing = ready
-            if is_empty or not (ready.hard_state or ready.entries):
+            if not ready.is_durable_work:
                 self._written(replica, ready)
-            elif self._is_calm or self._rng.random() < 0.5:
-                replica.disk.write(ready)
+            elif self.is_calm or (replica.slow_until < self.now and self.rng.random() < 0.5):
+                self._write(replica, ready)
                 self._written(replica, ready)
             else:
-                self._on(
+                is_slow = replica.slow_until >= self.now
+                self.on(
                     replica,
-                    self._rng.choice([1, 1, 3, 3 * TICK]) * self._rng.random(),
+                    (3 * TICK if is_slow else self.rng.choice([1, 1, 3, 3 * TICK]))
+                    * self.rng.random(),
                     lambda _, ready=ready: self._end_write(replica, ready),  # type: ignore[misc]  # default binds the value
                 )
-            if is_empty:
+            if does_nothing:
                 return
 
     def _end_write(self, replica: Replica, ready: Ready) -> None:
-        replica.disk.write(ready)
+        self._write(replica, ready)
         self._written(replica, ready)
+
+    def _write(self, replica: Replica, ready: Ready) -> None:
+        state = None
+        if ready.install is not None:
+            state = self._installed_state(replica, ready.install)
+            replica.load(state)
+            self.checker.installed(replica.number, ready.install.index)
+            self.counts["snapshots installed"] += 1
+        replica.disk.write(ready, state)
 
     def _written(self, replica: Replica, ready: Ready) -> None:
         core = replica.core
         assert core is not None
         replica.writing = None
+        replica.installs = None  # installed now, or of no use any more
         core.persisted(ready)
         self.checker.observe(core)
-        self._send(ready.messages_after)
+        self.send(ready.messages_after)
         has_voted = any(
             isinstance(message, VoteResponse) and message.granted
             for message in ready.messages_after
         )
-        if has_voted and not self._is_calm and self._rng.random() < self.options.vote_crash:
-            self._on(replica, 0, lambda _: self._restart(replica))
+        if has_voted and not self.is_calm and self.rng.random() < self.options.vote_crash:
+            self.on(replica, 0, lambda _: self.faults.restart(replica))
+        for chunk in ready.chunks:
+            self._receive(replica, chunk)
+        for request in ready.chunks_to_send:
+            self._send_chunk(request)
+        if ready.wants_snapshot:
+            self.on(replica, self.rng.random() * TICK, lambda _: self._offer_snapshot(replica))
         if ready.committed:
             self._apply(replica, ready.committed)
         for index, contexts in ready.reads:
@@ -266,8 +267,7 @@ class Simulation:
         for index, entry in enumerate(core.log.entries(committed[0], committed[-1]), committed[0]):
             if not replica.disk.holds(index, entry):
                 raise Violation(f"{replica.number} applies {index}, which its disk lacks")
-            self.checker.applied(replica.number, index, entry)
-            replica.applied = index
+            self.checker.applied(replica.number, index, entry, replica.apply(entry))
             term, data = replica.proposals.pop(index, (0, b""))
             if term == entry.term:
                 self.checker.acknowledged(index, data)
@@ -279,211 +279,242 @@ class Simulation:
         for index, request in waiting:
             if index <= replica.applied:
                 self.checker.has_read(replica.applied, request.must_be_seen)
-                self.counts["reads"] += 1
+                is_leader = replica.core is not None and replica.core.role is Role.LEADER
+                self.counts["reads" if is_leader else "follower reads"] += 1
+
+    # ---------------------------------------------------------------- compaction, snapshots
+
+    def _compaction_delay(self) -> float:
+        return self.rng.random() * 2 * TICK * self.options.compact_ticks
+
+    def _compact(self, replica: Replica) -> None:
+        """Sync the data file, and sometimes give up entries that it holds."""
+        core = replica.core
+        assert core is not None
+        is_installing = replica.writing is not None and replica.writing.install is not None
+        if not is_installing and self.rng.random() < 0.7:
+            if self.rng.random() < 0.5:
+                replica.disk.state = replica.state()
+            durable = replica.disk.state.applied
+            if self.options.compacts_what_is_not_durable:
+                durable = replica.applied
+            limit = min(durable, replica.disk.last)
+            if self.rng.random() < 0.8:
+                limit = min(limit, core.compaction_limit)
+            if limit > replica.disk.base.index:
+                replica.disk.compact(core.compact(limit))
+                self.counts["compactions"] += 1
+        self.on(replica, self._compaction_delay(), lambda _: self._compact(replica))
+
+    def _offer_snapshot(self, replica: Replica) -> None:
+        core = replica.core
+        assert core is not None
+        if replica.writing is not None and replica.writing.install is not None:
+            return  # its office is lost, and its log is not the one of its state any more
+        base = core.base(replica.applied)
+        number = len(self._files)
+        file = b"%d:" % number + self.rng.randbytes(self.rng.randint(1, 30))
+        state = replica.state()
+        if self.options.snapshots_lack_sessions:
+            state = replace(state, seen=frozenset())
+        self._files[b"%d" % number] = (file, state)
+        self.counts["snapshots made"] += 1
+        core.offer_snapshot(Snapshot(base, len(file), b"%d" % number))
+
+    def _send_chunk(self, request: ChunkRequest) -> None:
+        file, _ = self._files[request.snapshot.hash]
+        data = file[request.offset : request.offset + request.size]
+        if not self.is_calm and self.rng.random() < self.corruption:
+            self.counts["chunks corrupted"] += 1
+            data = bytes([data[0] ^ 1]) + data[1:]
+        self.send([request.message(data)])
+
+    def _receive(self, replica: Replica, chunk: InstallSnapshot) -> None:
+        if chunk.offset == 0:
+            replica.received = b""
+        if chunk.offset != len(replica.received):
+            raise Violation(f"{replica.number} got a chunk at {chunk.offset} out of order")
+        replica.received += chunk.data
+        if len(replica.received) == chunk.snapshot.size:
+            snapshot = chunk.snapshot
+            self.on(replica, self.rng.random() * TICK, lambda _: self._check(replica, snapshot))
+
+    def _check(self, replica: Replica, snapshot: Snapshot) -> None:
+        assert replica.core is not None
+        intact = replica.received == self._files[snapshot.hash][0]
+        if self.options.installs_unchecked_files:
+            intact = True
+        if intact:
+            replica.installs = snapshot
+        else:
+            self.counts["snapshots refused"] += 1
+        replica.core.snapshot_received(intact=intact)
+
+    def _installed_state(self, replica: Replica, snapshot: Snapshot) -> State:
+        file, state = self._files[snapshot.hash]
+        if replica.received != file:
+            raise Violation(f"{replica.number} installs a damaged file")
+        assert state.applied == snapshot.index
+        return state
 
     # ---------------------------------------------------------------- network
 
-    def _send(self, messages: list[RaftMessage]) -> None:
+    def send(self, messages: list[RaftMessage]) -> None:
         for message in messages:
+            self._trace.update(repr((self.now, message)).encode())
+            self.recent.append(message)
             copies = 1
-            if not self._is_calm:
-                if self._rng.random() < self._loss:
+            if not self.is_calm:
+                if self.rng.random() < self.loss:
                     continue
-                copies += self._rng.random() < 0.02
+                copies += self.rng.random() < 0.02
             for _ in range(copies):
-                delay = self._rng.random() * (CALM_DELAY if self._is_calm else self.options.delay)
-                if not self._is_calm and self._rng.random() < 0.03:
-                    delay *= TICK * ELECTION_TICKS  # overtaken by whole elections
-                self._at(delay, lambda message=message: self._deliver(message))  # type: ignore[misc]  # default binds the value
+                delay = self.rng.random() * (CALM_DELAY if self.is_calm else self.options.delay)
+                if not self.is_calm and self.rng.random() < self.options.late:
+                    delay *= TICK * ELECTION_TICKS
+                self.at(delay, lambda message=message: self.deliver(message))  # type: ignore[misc]  # default binds the value
 
-    def _deliver(self, message: RaftMessage) -> None:
-        if (message.sender, message.receiver) not in self._cuts:
-            self._on(self.replicas[message.receiver], 0, lambda core: core.step(message))
+    def deliver(self, message: RaftMessage) -> None:
+        receiver = self.replicas.get(message.receiver)
+        if receiver is not None and (message.sender, message.receiver) not in self.cuts:
+            self.on(receiver, 0, lambda core: core.step(message))
+
+    def _beat(self, replica: Replica, core: RaftCore) -> None:
+        """The nodes' own heartbeats, which stand in for those of quiescent groups."""
+        if not self.options.quiesce_ticks:
+            return
+        now = self._clock(replica)
+        for other in self.replicas.values():
+            if other is replica:
+                continue
+            if (replica.number, other.number) not in self.cuts and self.rng.random() >= self.loss:
+                self._send_beat(other, replica)
+            heard = replica.beats.get(other.number)
+            if heard is None:
+                replica.beats[other.number] = (-1, now)
+            elif now - heard[1] > ELECTION_TICKS * TICK:
+                self._lost(replica, core, other.number)
+
+    def _send_beat(self, receiver: Replica, sender: Replica) -> None:
+        life = sender.life
+        self.on(receiver, self.rng.random() * 3, lambda _: self._heard(receiver, sender, life))
+
+    def _heard(self, replica: Replica, other: Replica, life: int) -> None:
+        before = replica.beats.get(other.number)
+        if replica.core is not None and before is not None and before[0] not in (-1, life):
+            self._lost(replica, replica.core, other.number)
+        replica.beats[other.number] = (life, self._clock(replica))
+
+    def _lost(self, replica: Replica, core: RaftCore, other: int) -> None:
+        is_concerned = core.leader == other or (
+            core.role is Role.LEADER and other in core.membership
+        )
+        if is_concerned and core.is_quiescent:
+            self.counts["woken by a node's silence"] += 1
+            core.wake()
 
     # ---------------------------------------------------------------- clients
 
     def _client(self) -> None:
         """Ask every replica that believes to lead: stale leaders are the dangerous ones."""
-        for replica in self.replicas.values():
-            core = replica.core
-            if core is None or core.role is not Role.LEADER or replica.paused_until > self._now:
-                continue
-            has_room = core.log.last - core.commit < UNCOMMITTED_MAX
-            if has_room and self._rng.random() < 0.5:
-                for _ in range(self._rng.choice([1, 1, 1, 5])):
-                    self._propose(replica, core)
-            if self._rng.random() < 0.5:
-                core.read_index(ReadRequest(self.checker.must_be_seen))
-            self._drive(replica)
-        self._at(self._rng.random() * TICK, self._client)
+        if self.rng.random() < 0.05:
+            self._busy = self.rng.random() >= self.options.idle
+        if self._busy or self.is_calm:
+            for replica in list(self.replicas.values()):
+                if replica.core is not None and replica.paused_until <= self.now:
+                    self._ask(replica, replica.core)
+        self.at(self.rng.random() * TICK, self._client)
 
-    def _propose(self, replica: Replica, core: RaftCore) -> bytes:
-        self._values += 1
-        data = b"%d" % self._values
+    def _ask(self, replica: Replica, core: RaftCore) -> None:
+        if core.role is not Role.LEADER:
+            if self.rng.random() < 0.1:
+                core.read_index(ReadRequest(self.checker.must_be_seen))
+                self.drive(replica)
+            return
+        has_room = core.log.last - core.commit < UNCOMMITTED_MAX
+        if has_room and self.rng.random() < 0.5:
+            for _ in range(self.rng.choice([1, 1, 1, 5])):
+                self._propose(replica, core)
+        if self.rng.random() < 0.5:
+            core.read_index(ReadRequest(self.checker.must_be_seen))
+        if self.options.leases and (index := core.lease_read(self._clock(replica))) is not None:
+            replica.reads.append((index, ReadRequest(self.checker.must_be_seen)))
+            self.counts["lease reads"] += 1
+            self._answer_reads(replica)
+        self.drive(replica)
+
+    def _propose(self, replica: Replica, core: RaftCore) -> None:
+        """A new command, or one that was sent before and may be in the log already."""
+        if self._unanswered and self.rng.random() < 0.2:
+            data = self.rng.choice(self._unanswered)
+            self.counts["commands repeated"] += 1
+        else:
+            self._values += 1
+            data = b"%d" % self._values
+            self._unanswered = [*self._unanswered[-20:], data]
         index = core.propose(data)
+        if index is not None and core.successor:
+            raise Violation(f"{replica.number} takes proposals while it hands over")
         if index is not None:
             replica.proposals[index] = (core.term, data)
-        return data
-
-    # ---------------------------------------------------------------- faults
-
-    def _fault(self) -> None:
-        if self._is_calm:
-            return
-        kind = self._rng.choice(self.options.faults)
-        self.counts[kind] += 1
-        getattr(self, "_fault_" + kind.replace(" ", "_"))()
-        self._at(self._rng.random() * 2 * TICK * self.options.fault_ticks, self._fault)
-
-    def _any_replica(self) -> Replica:
-        return self._rng.choice(list(self.replicas.values()))
-
-    def _any_leader(self) -> Replica:
-        leaders = [
-            replica
-            for replica in self.replicas.values()
-            if replica.core is not None and replica.core.role is Role.LEADER
-        ]
-        return self._rng.choice(leaders) if leaders else self._any_replica()
-
-    def _isolate(self, victim: Replica) -> None:
-        for number in self.replicas:
-            self._cuts |= {(victim.number, number), (number, victim.number)}
-
-    def _fault_isolate(self) -> None:
-        self._isolate(self._any_replica())
-
-    def _fault_isolate_leader(self) -> None:
-        self._isolate(self._any_leader())
-
-    def _fault_one_way(self) -> None:
-        for _ in range(self._rng.randint(1, 3)):
-            self._cuts.add((self._any_replica().number, self._any_replica().number))
-
-    def _fault_split(self) -> None:
-        side = {number for number in self.replicas if self._rng.random() < 0.5}
-        self._cuts |= {
-            (a, b) for a in self.replicas for b in self.replicas if (a in side) != (b in side)
-        }
-
-    def _fault_heal(self) -> None:
-        self._cuts.clear()
-        self._loss = 0.0
-
-    def _fault_loss(self) -> None:
-        self._loss = self._rng.choice([0.05, 0.2, 0.5])
-
-    def _restart(self, victim: Replica) -> None:
-        if victim.core is not None:
-            self._crash(victim)
-            self._start(victim)
-
-    def _crash_and_restart(self, victim: Replica) -> None:
-        self._crash(victim)
-
-        def restart() -> None:
-            if victim.core is None:
-                self._start(victim)
-
-        self._at(self._rng.random() * TICK * self._rng.choice([0.1, 1, 10, 30]), restart)
-
-    def _fault_crash(self) -> None:
-        self._crash_and_restart(self._any_replica())
-
-    def _fault_crash_leader(self) -> None:
-        self._crash_and_restart(self._any_leader())
-
-    def _fault_crash_some(self) -> None:
-        for victim in self.replicas.values():
-            if self._rng.random() < 0.5:
-                self._crash_and_restart(victim)
-
-    def _fault_crash_all(self) -> None:
-        for victim in self.replicas.values():
-            self._crash_and_restart(victim)
-
-    def _pause(self, victim: Replica) -> None:
-        victim.paused_until = self._now + self._rng.random() * 4 * TICK * ELECTION_TICKS
-
-    def _fault_pause(self) -> None:
-        self._pause(self._any_replica())
-
-    def _fault_pause_leader(self) -> None:
-        self._pause(self._any_leader())
-
-    def _fault_clock_jump(self) -> None:
-        """Clocks run ahead by about an election timeout: nobody's patience is protected."""
-        for victim in self.replicas.values():
-            if self._rng.random() < 0.8:
-                count = ELECTION_TICKS + self._rng.randrange(ELECTION_TICKS)
-                self._on(victim, self._rng.random(), lambda core, n=count: _tick(core, n))  # type: ignore[misc]  # default binds the value
-
-    def _fault_duel(self) -> None:
-        """The leader restarts, every clock runs ahead, and two of them so far that both
-        replicas stand in the same term."""
-        leader = self._any_leader()
-        self._restart(leader)
-        duelists = self._rng.sample(list(self.replicas.values()), 2)
-        for victim in self.replicas.values():
-            count = ELECTION_TICKS * (2 if victim in duelists else 1)
-            self._on(victim, 0, lambda core, n=count: _tick(core, n))  # type: ignore[misc]  # default binds the value
-
-    def _strike(self, replica: Replica, core: RaftCore) -> None:
-        """An adversary who watches: the moments after an election and after a commit are those
-        in which a wrong rule loses something (figure 3.7 needs four of them in a row)."""
-        before, replica.decided = replica.decided, (core.role is Role.LEADER, core.commit)
-        if (
-            replica.decided > before
-            and replica.decided[0]
-            and not self._is_calm
-            and self._rng.random() < self.options.strike
-        ):
-            self.counts["strikes"] += 1
-            self._fault_heal()
-            self._fault_split()
-            self._fault_clock_jump()
 
     # ---------------------------------------------------------------- the run
 
     def run(self) -> Counter[str]:
         """Faults first, then heal and demand progress."""
-        for replica in self.replicas.values():
-            self._start(replica, first_timeout_ticks=1 if replica.number == 1 else None)
-        self._at(0, self._client)
-        self._at(4 * TICK, self._fault)
-        while self._now < self.options.ticks * TICK:
+        for replica in list(self.replicas.values()):
+            self.start(replica, first_timeout_ticks=1 if replica.number == 1 else None)
+        self.at(0, self._client)
+        self.faults.begin()
+        while self.now < self.options.ticks * TICK:
             self._step()
         self._heal_and_demand_progress()
         self.counts["terms"] = max(self.checker.leader_of_term)
         self.counts["elections"] = len(self.checker.leader_of_term)
         self.counts["truncations"] = self.checker.truncations
+        self.counts["commits"] = len(self.checker.committed)
+        self.counts["ticks"] = int(self.now / TICK)
         return self.counts
 
     def _heal_and_demand_progress(self) -> None:
-        """Within PROGRESS_TICKS every replica must have applied a new write, and a new read
+        """Within PROGRESS_TICKS every member must have applied a new write, and a new read
         must be answered."""
-        self._is_calm = True
-        self._fault_heal()
-        for replica in self.replicas.values():
+        self.is_calm = True
+        self.faults.heal()
+        for replica in list(self.replicas.values()):
             replica.paused_until = 0.0
             if replica.core is None:
-                self._start(replica)
-        reads_before = self.counts["reads"]
+                self.start(replica)
         # Delayed messages of the faulty phase are still under way for an election timeout.
-        settled = self._now + 4 * TICK * ELECTION_TICKS
-        while self._now < settled:
+        settled = self.now + 4 * TICK * ELECTION_TICKS
+        while self.now < settled:
             self._step()
-        deadline = self._now + PROGRESS_TICKS * TICK
+        reads_before = self.counts["reads"]
+        deadline = self.now + PROGRESS_TICKS * TICK
         target = len(self.checker.committed) + 1
-        while (
-            any(replica.applied < target for replica in self.replicas.values())
-            or self.counts["reads"] == reads_before
-        ):
-            if self._now > deadline:
+        while self.counts["reads"] == reads_before or not self._members_have(target):
+            if self.now > deadline:
                 raise Violation(f"no progress {PROGRESS_TICKS} ticks after healing")
             self._step()
 
+    def _members_have(self, target: int) -> bool:
+        leader = self.faults.leader_core()
+        if leader is None:
+            return False
+        return all(
+            self.replicas[member.id].applied >= target for member in leader.membership.members
+        )
 
-def _tick(core: RaftCore, count: int) -> None:
-    for _ in range(count):
-        core.tick()
+
+def _is_empty(ready: Ready) -> bool:
+    return not (
+        ready.messages
+        or ready.is_durable_work
+        or ready.messages_after
+        or ready.committed
+        or ready.reads
+        or ready.reads_failed
+        or ready.chunks
+        or ready.chunks_to_send
+        or ready.wants_snapshot
+    )

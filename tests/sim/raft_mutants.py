@@ -1,17 +1,31 @@
-"""Raft with one rule broken, each by the smallest override: what the simulator must convict."""
+"""Raft with one rule broken, each by the smallest override: what the simulator must convict.
+
+An override names a method; if the code loses it the mutant would be a Raft without a fault, so
+`Mutant.check` refuses to run one whose method is not there. No schedule is made for any of them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import Any
 
+from nodes.raft import follower, leadership
 from nodes.raft.core import RaftCore, Ready
 from nodes.raft.leadership import Leadership
+from nodes.raft.lease import Lease
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry
+from nodes.raft.messages import (
+    HardState,
+    InstallSnapshot,
+    LogEntry,
+    Membership,
+    VoteResponse,
+)
+from nodes.raft.snapshots import Receiving
 
-__all__ = ["MUTANTS"]
+__all__ = ["MUTANTS", "Mutant"]
 
 
 class ReadsWithoutRound(RaftCore):
@@ -73,6 +87,23 @@ class CountsItselfBeforeDurable(RaftCore):
         self.log.saved_index = saved
 
 
+class CountsStaleVotes(RaftCore):
+    """A vote of an earlier term counts in this one."""
+
+    def _on_vote_response(self, message: VoteResponse) -> None:
+        super()._on_vote_response(_in_term(message, max(message.term, self.term)))
+
+
+class CommitsWhatTheLeaderHas(RaftCore):
+    """The leader's commit index is taken for more than the request has matched (figure 3.1,
+    AppendEntries 5)."""
+
+    def _on_append_request(self, message: Any) -> None:
+        super()._on_append_request(message)
+        if self.leader == message.sender and message.term == self.term:
+            self.log.commit = max(self.log.commit, min(message.commit, self.log.last))
+
+
 class TruncatesMatching(RaftLog):
     """Every request cuts the log behind itself, also a delayed one that matches."""
 
@@ -89,18 +120,168 @@ class VotesForAnyLog(RaftLog):
         return True
 
 
-class _Classes(TypedDict, total=False):
-    core: type[RaftCore]
-    log: type[RaftLog]
+class CommitsUnreceivedSnapshot(RaftCore):
+    """The first chunk of a snapshot moves the commit index, whatever the log holds."""
+
+    def _on_install_snapshot(self, message: InstallSnapshot) -> None:
+        super()._on_install_snapshot(message)
+        if message.term == self.term:
+            self.log.commit = max(self.log.commit, min(self.log.last, message.snapshot.index))
 
 
-MUTANTS: dict[str, _Classes] = {
-    "reads-without-round": {"core": ReadsWithoutRound},
-    "reads-before-own-entry": {"core": ReadsBeforeOwnEntry},
-    "commits-old-term": {"core": CommitsOldTermByCounting},
-    "acknowledges-early": {"core": AcknowledgesBeforeDurable},
-    "forgets-vote": {"core": ForgetsVote},
-    "counts-itself-early": {"core": CountsItselfBeforeDurable},
-    "truncates-matching": {"log": TruncatesMatching},
-    "votes-for-any-log": {"log": VotesForAnyLog},
+class TakesChunksOutOfOrder(Receiving):
+    """Any chunk counts as the next one."""
+
+    def takes(self, message: InstallSnapshot) -> bool:
+        if self.is_complete:
+            return False
+        self.received = min(self.snapshot.size, self.received + len(message.data))
+        return True
+
+
+class ChangesMembersBeforeOwnEntry(RaftCore):
+    """Without the erratum of 2015."""
+
+    def _may_change_membership(self, leadership: Leadership) -> bool:
+        return True
+
+
+class ChangesManyMembersAtOnce(RaftCore):
+    """The previous change need not be committed."""
+
+    def change_membership(self, membership: Membership) -> int:
+        handed_out, self._outbox.handed_out = self._outbox.handed_out, self.log.last
+        try:
+            return super().change_membership(membership)
+        finally:
+            self._outbox.handed_out = handed_out
+
+
+class KeepsMembersOfRemovedEntries(RaftCore):
+    """A membership outlives its entry."""
+
+    def _membership_changed(self) -> None:
+        if self._memberships.changed_at >= self._newest:
+            self._newest = self._memberships.changed_at
+            super()._membership_changed()
+
+    _newest = 0
+
+
+class LearnersVote(RaftCore):
+    """Learners count in majorities."""
+
+    def _membership_changed(self) -> None:
+        super()._membership_changed()
+        self._voters = tuple(member.id for member in self.membership.members)
+
+
+class AcceptsDuringTransfer(RaftCore):
+    """A leader that hands over goes on accepting, and hands over whatever the successor has."""
+
+    def _refuses_proposals(self, leadership: Leadership) -> bool:
+        return False
+
+
+class LeaseFromReceiving(Lease):
+    """The lease counts from the answers."""
+
+    def _extend(self, sent: float, now: float) -> None:
+        super()._extend(now, now)
+
+
+class LeaseSurvivesTransfer(Lease):
+    """A transfer that was given up leaves the lease as it was."""
+
+    def end(self) -> None:
+        pass
+
+
+class LeaseWithoutDrift(Lease):
+    """Clocks are taken to be equal, and nothing is subtracted for those that are not."""
+
+    def _extend(self, sent: float, now: float) -> None:
+        assert self._rule is not None
+        super()._extend(sent, now)
+        self._until += self._rule.election_timeout - self._rule.duration
+
+
+class VotesRightAfterRestart(RaftCore):
+    """A replica that restarts forgets the lease that it has given."""
+
+    def _respect_leases_of_an_earlier_life(self) -> None:
+        pass
+
+
+class ForgetsItsLeaderForANewerTerm(RaftCore):
+    """Hearing of a newer term makes the vote free at once."""
+
+    def _become_follower(self, term: int, leader: int = 0) -> None:
+        if term > self.term and leader == 0:
+            self._timer.since_leader = self._timer.election_ticks
+        super()._become_follower(term, leader)
+
+
+class AnswersFromAnEarlierLife(RaftCore):
+    """Read requests are numbered from 1 in every life."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._forwarded._last_id = 0
+
+
+def _in_term(message: VoteResponse, term: int) -> VoteResponse:
+    return VoteResponse(message.sender, message.receiver, term, message.granted)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What is replaced: options of the run, and names in modules of the core."""
+
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    names: tuple[tuple[Any, str, Any], ...] = ()
+
+    def check(self) -> None:
+        """Every override must have something to override."""
+        for replacement in (*self.options.values(), *(new for _, _, new in self.names)):
+            if not isinstance(replacement, type):
+                continue
+            base = replacement.__mro__[1]
+            for name in vars(replacement).keys() - {"_newest", "_change"}:
+                if not name.startswith("__") and not hasattr(base, name):
+                    raise AssertionError(f"{replacement.__name__}: {base.__name__} has no {name}")
+
+
+def _core(core: type[RaftCore]) -> Mutant:
+    return Mutant({"core": core})
+
+
+MUTANTS: dict[str, Mutant] = {
+    "reads-without-round": _core(ReadsWithoutRound),
+    "reads-before-own-entry": _core(ReadsBeforeOwnEntry),
+    "reads-answered-for-an-earlier-life": _core(AnswersFromAnEarlierLife),
+    "commits-old-term": _core(CommitsOldTermByCounting),
+    "commits-beyond-the-match": _core(CommitsWhatTheLeaderHas),
+    "acknowledges-early": _core(AcknowledgesBeforeDurable),
+    "forgets-vote": _core(ForgetsVote),
+    "counts-itself-early": _core(CountsItselfBeforeDurable),
+    "counts-stale-votes": _core(CountsStaleVotes),
+    "truncates-matching": Mutant({"log": TruncatesMatching}),
+    "votes-for-any-log": Mutant({"log": VotesForAnyLog}),
+    "snapshot-moves-commit": _core(CommitsUnreceivedSnapshot),
+    "snapshot-chunks-out-of-order": Mutant(names=((follower, "Receiving", TakesChunksOutOfOrder),)),
+    "snapshot-unchecked": Mutant({"installs_unchecked_files": True}),
+    "snapshot-without-sessions": Mutant({"snapshots_lack_sessions": True}),
+    "compacts-what-is-not-durable": Mutant({"compacts_what_is_not_durable": True}),
+    "members-before-own-entry": _core(ChangesMembersBeforeOwnEntry),
+    "members-many-at-once": _core(ChangesManyMembersAtOnce),
+    "members-of-removed-entries": _core(KeepsMembersOfRemovedEntries),
+    "learners-vote": _core(LearnersVote),
+    "rebuilt-under-its-old-id": Mutant({"rebuilds_under_old_ids": True}),
+    "transfer-accepts-proposals": _core(AcceptsDuringTransfer),
+    "lease-from-receiving": Mutant(names=((leadership, "Lease", LeaseFromReceiving),)),
+    "lease-survives-transfer": Mutant(names=((leadership, "Lease", LeaseSurvivesTransfer),)),
+    "lease-without-drift": Mutant(names=((leadership, "Lease", LeaseWithoutDrift),)),
+    "lease-and-a-vote-after-restart": _core(VotesRightAfterRestart),
+    "lease-and-a-newer-term": _core(ForgetsItsLeaderForANewerTerm),
 }
