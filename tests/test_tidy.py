@@ -83,6 +83,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.checks": 0,
     "jepsen_like.clients": 1,
     "jepsen_like.dispatch": 1,
+    "jepsen_like.file_judge": 1,
     "jepsen_like.judge": 1,
     "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,
@@ -94,6 +95,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.runner": 1,
     "jepsen_like": 2,
     "jepsen_like.demo": 2,
+    "jepsen_like.file_commands": 2,
     "jepsen_like.__main__": 2,
 }
 

@@ -198,7 +198,7 @@ def _decode(name: str, first: int, lines: list[str], to_rows: _Rows) -> _Columns
             return _checked(to_rows(values))
     except (ValueError, RecursionError):
         pass  # one line of many: it is looked for below, and named
-    rows = []
+    rows: list[Sequence[Any]] = []
     for number, line in enumerate(lines, first):
         try:
             rows += zip(*_checked(to_rows([json.loads(line)])), strict=True)
