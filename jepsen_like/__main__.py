@@ -83,7 +83,7 @@ def run(where: str, seed: int | None, out: Path | None, keep: bool) -> None:
     """Run the test that a Python FILE names NAME (default: test).
 
     \b
-      jepsen-like run examples/partition_test.py
+      jepsen-like run examples/partition.py
       jepsen-like run tests.py:isolate --seed 7
     """
     carry_out(load_test(where), ["run", where], seed, out, keep)

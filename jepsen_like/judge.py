@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.checks.values import Evidence, Findings
-from jepsen_like.history import write_jsonl
+from jepsen_like.history import lint, write_jsonl
 from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
 from jepsen_like.result import RunResult, Verdict
@@ -35,7 +35,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         model=test.workload.model(),
     )
     findings = [check.judge(evidence) for check in test.checks]
-    findings.append(Findings(verdicts=(_progress(recording),)))
+    findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
     return RunResult(
         name=test.name,
         seed=recording.seed,
@@ -66,6 +66,16 @@ def _load_in_words(test: Test) -> str:
         f"{load.rate:g} calls/s over {len(test.db.hosts)} hosts, "
         f"deadline {load.deadline_s * 1000:g} ms, {load.clients} clients per host"
     )
+
+
+def _well_formed(evidence: Evidence) -> Verdict:
+    """A verdict on a history that no sound recorder writes is worth nothing: then the harness
+    is at fault, and the run is unknown."""
+    problems = lint(evidence.operations)
+    count = len(evidence.operations)
+    if problems:
+        return Verdict("history", "unknown", f"the history is malformed: {problems[0]}", count)
+    return Verdict("history", "valid", f"{count} operations are well-formed", count)
 
 
 def _progress(recording: Recording) -> Verdict:

@@ -32,7 +32,7 @@ from nodes.config import (
     Replica,
     format_cluster,
 )
-from nodes.protocol import GetStatus, Status
+from nodes.protocol import GetStatus, Status, leader_of
 
 __all__ = ["ProcessFailed", "ManagedProcess", "free_ports", "new_cluster_config", "LocalCluster"]
 
@@ -224,15 +224,17 @@ def new_cluster_config(
     placement: Mapping[str, Sequence[str]],
     ports: Sequence[int],
     router_port: int,
+    nodes: Sequence[str] | None = None,
     raft: RaftConfig | None = None,
 ) -> ClusterConfig:
     """A new cluster on loopback, with a fresh cluster id.
 
-    `placement` maps each group to the nodes of its replicas, the preferred leader first. The
-    nodes are all that it names, in the order of their names' length and letters (n2 before
-    n10); each gets the next of `ports`.
+    `placement` maps each group to the nodes of its replicas, the preferred leader first. Each
+    of `nodes` gets the next of `ports`; None: all that `placement` names, in the order of
+    their names' length and letters (n2 before n10).
     """
-    names = sorted({node for nodes in placement.values() for node in nodes}, key=_by_number)
+    placed = {node for replicas in placement.values() for node in replicas}
+    names = sorted(placed, key=_by_number) if nodes is None else nodes
     return ClusterConfig(
         cluster_id=uuid.uuid4().hex,
         nodes={
@@ -240,8 +242,8 @@ def new_cluster_config(
             for name, port in zip(names, ports, strict=True)
         },
         groups={
-            group: GroupConfig(group, tuple(Replica(i, node) for i, node in enumerate(nodes, 1)))
-            for group, nodes in placement.items()
+            group: GroupConfig(group, tuple(Replica(i, node) for i, node in enumerate(members, 1)))
+            for group, members in placement.items()
         },
         router=Address(LOOPBACK, router_port),
         raft=raft or RaftConfig(),
@@ -370,14 +372,9 @@ class LocalCluster:
     async def leaders(self) -> dict[str, str]:
         """Node that leads each group, by its own word in the highest term; groups without a
         leader are left out."""
-        found: dict[str, tuple[int, str]] = {}
-        for name, status in (await self.status()).items():
-            for replica in status.replicas if status is not None else ():
-                if replica.role == "leader":
-                    found[replica.group] = max(
-                        found.get(replica.group, (0, "")), (replica.term, name)
-                    )
-        return {group: name for group, (_, name) in found.items()}
+        statuses = (await self.status()).values()
+        leaders = {group: leader_of(group, statuses) for group in self.config.groups}
+        return {group: node for group, node in leaders.items() if node is not None}
 
     async def wait_for_leaders(
         self, timeout_s: float = READY_TIMEOUT_S, *, other_than: str | None = None

@@ -17,7 +17,7 @@ router, and decoded once on each replica.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -67,6 +67,7 @@ __all__ = [
     "NoSuchGroup",
     "ReplicaStatus",
     "Status",
+    "leader_of",
     "Entry",
     "EntryBody",
     "Envelope",
@@ -340,6 +341,19 @@ class Status(_Message, frozen=True, tag="nodestatus"):
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
+
+
+def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
+    """The node that says it leads `group`. Of two that do, the one with the newer term: the
+    other was cut off and does not know yet."""
+    leading = [
+        (replica.term, status.node)
+        for status in statuses
+        if status is not None
+        for replica in status.replicas
+        if replica.group == group and replica.role == "leader"
+    ]
+    return max(leading)[1] if leading else None
 
 
 ResponseBody: TypeAlias = (

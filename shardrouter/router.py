@@ -23,7 +23,7 @@ from typing import Any, Final, overload
 
 from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
-from nodes.protocol import GetStatus, Statement, Status, Value
+from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
@@ -270,19 +270,7 @@ class Router:
         except ValueError as exc:
             raise StatementError(str(exc), sqlstate="42804") from exc
         shard = catalog.shard_of(slot)
-        return Place(slot, shard, leader_of(shard, await self.status()))
-
-
-def leader_of(group: str, statuses: dict[str, Status | None]) -> str | None:
-    """The node that says it leads `group`; of two, the one with the newer term."""
-    leading = [
-        (replica.term, node)
-        for node, status in statuses.items()
-        if status is not None
-        for replica in status.replicas
-        if replica.group == group and replica.role == "leader"
-    ]
-    return max(leading)[1] if leading else None
+        return Place(slot, shard, leader_of(shard, (await self.status()).values()))
 
 
 async def node_statuses(

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,13 +25,10 @@ from nodes.config import (
     Address,
     ClusterConfig,
     ConfigError,
-    GroupConfig,
-    NodeConfig,
-    Replica,
     format_cluster,
     parse_cluster,
 )
-from nodes.local_cluster import LocalCluster, ProcessFailed
+from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.placement import place_replicas
@@ -72,20 +68,11 @@ def plan_cluster(nodes: int, shards: int, replicas: int, port: int) -> ClusterCo
         raise ConfigError(f"--port {port} leaves no room for {nodes} node ports behind it.")
     names = [f"n{i}" for i in range(1, nodes + 1)]
     groups = [META_GROUP] + [f"shard-{i}" for i in range(1, shards + 1)]
-    placed = place_replicas(dict.fromkeys(names, 1), groups, replicas)
-    return ClusterConfig(
-        cluster_id=uuid.uuid4().hex,
-        nodes={
-            name: NodeConfig(name, Address("127.0.0.1", port + i))
-            for i, name in enumerate(names, 1)
-        },
-        groups={
-            group: GroupConfig(
-                group, tuple(Replica(i, name) for i, name in enumerate(placed[group], 1))
-            )
-            for group in groups
-        },
-        router=Address("127.0.0.1", port),
+    return new_cluster_config(
+        placement=place_replicas(dict.fromkeys(names, 1), groups, replicas),
+        nodes=names,
+        ports=range(port + 1, port + 1 + nodes),
+        router_port=port,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from nodes.config import ClusterConfig, ConfigError
-from nodes.protocol import ReplicaStatus, Status
+from nodes.protocol import Status, leader_of
 from shardrouter.cli.run import run_async
 from shardrouter.locate import find_cluster, load_cluster
 
@@ -62,28 +62,20 @@ async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
     return await node_statuses(config, timeout=LOOK_TIMEOUT_S)
 
 
-def leader_of(replicas: list[tuple[str, ReplicaStatus]]) -> tuple[str, ReplicaStatus] | None:
-    """The node that leads, as itself says: of two that say so, the one of the newer term."""
-    leaders = [(node, r) for node, r in replicas if r.role == "leader"]
-    return max(leaders, key=lambda pair: pair[1].term, default=None)
-
-
 def group_status(
     config: ClusterConfig, group: str, nodes: dict[str, Status | None]
 ) -> dict[str, object]:
     """One group for the table and for JSON; a replica whose node is silent has role null."""
-    seen = [
-        (node, replica)
+    by_node = {
+        node: replica
         for node, status in nodes.items()
         if status is not None
         for replica in status.replicas
         if replica.group == group
-    ]
-    leader = leader_of(seen)
-    by_node = dict(seen)
+    }
     return {
-        "leader": leader[0] if leader else None,
-        "term": leader[1].term if leader else max((r.term for _, r in seen), default=None),
+        "leader": leader_of(group, nodes.values()),
+        "term": max((replica.term for replica in by_node.values()), default=None),
         "replicas": [
             {
                 "id": member.id,

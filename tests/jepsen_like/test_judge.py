@@ -1,0 +1,56 @@
+"""From a recording to verdicts: what the harness itself got wrong makes a run unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jepsen_like import load, workloads
+from jepsen_like.dispatch import History
+from jepsen_like.history import Operation
+from jepsen_like.judge import judge
+from jepsen_like.recording import Recording
+from jepsen_like.result import RunResult
+from jepsen_like.spec import Test
+from tests.jepsen_like.register_db import GROUP, RegisterDb
+
+READ = Operation(0, "read", 1, None, "ok", 0, 0, 10, 20, "n1")
+
+
+def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> RunResult:
+    history = History()
+    history.operations.extend(operations)
+    test = Test(
+        name="registers",
+        db=RegisterDb(),
+        workloads=[workloads.register(keys=1)],
+        load=load.open_loop(rate=10, deadline="100ms"),
+    )
+    recording = Recording(
+        test, 1, "2026-01-01T00:00:00+00:00", 100, history, (), {GROUP: "n1"}, {1: GROUP}, unread
+    )
+    return judge(recording, command="jepsen-like run")
+
+
+def test_a_well_formed_history_that_is_linearizable_is_valid() -> None:
+    result = judged(READ)
+    assert result.validity == "valid"
+    assert {v.check for v in result.verdicts} == {"linearizable", "history", "final reads"}
+
+
+def test_a_process_that_goes_on_after_info_makes_the_run_unknown() -> None:
+    lost = dataclasses.replace(READ, outcome="info", output=None, error="no answer")
+    again = dataclasses.replace(READ, sent_ns=30, returned_ns=40)
+    result = judged(lost, again)
+    assert result.validity == "unknown"
+    (verdict,) = [v for v in result.verdicts if v.check == "history"]
+    assert "its process had ended with info" in verdict.reason
+
+
+def test_a_stale_read_is_invalid_even_where_the_history_is_malformed() -> None:
+    stale = dataclasses.replace(READ, output=99)
+    early = dataclasses.replace(READ, process=1, scheduled_ns=15, sent_ns=12)
+    assert judged(stale, early).validity == "invalid"
+
+
+def test_a_key_that_was_never_read_again_makes_the_run_unknown() -> None:
+    assert judged(READ, unread=((1, "n2"),)).validity == "unknown"
