@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jepsen_like.checks.search import NEVER, Interval, Limit, search
+from jepsen_like.checks.layout import NEVER, Interval, Limit
+from jepsen_like.checks.search import search
 from jepsen_like.history import Operation
 from jepsen_like.models.model import Model, call_of
 

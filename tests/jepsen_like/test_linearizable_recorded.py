@@ -17,7 +17,7 @@ import pytest
 
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Outcome
-from jepsen_like.models import ILLEGAL, Call, CasRegister, Illegal, State
+from jepsen_like.models import ILLEGAL, Call, CasRegister, Illegal, Model, State
 
 HISTORIES = Path(__file__).parents[3] / "shared" / "data" / "histories"
 NEVER = 1 << 40  # a line number that no file reaches
@@ -116,7 +116,7 @@ def read_kv(path: Path) -> list[Operation]:
     return recorder.finish()
 
 
-class Text:
+class Text(Model):
     """put, append, get of a string: another model, to hold the protocol to its word."""
 
     def init(self) -> State:
