@@ -30,7 +30,7 @@ __all__ = ["NEVER", "Interval", "Limit", "Found", "Layout", "Move", "is_new"]
 NEVER = 1 << 62
 """`returned` of an operation that never returned: later than any time of a run."""
 
-NEEDED_STATES_MAX = 256  # looked at for one crashed operation before it is tried anyway
+NEEDED_STATES_MAX = 32  # looked at for one crashed operation before it is tried anyway
 
 # What may be placed next: (state after, slot bit, crashed bit, position of the operation).
 Move = tuple[int, int, int, int]
