@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jepsen_like.checks.counterexample import explain, shrink
+from jepsen_like.checks.lag import smallest_lag
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.objects import Judged, Object, judge_quickly, key_text, replay, split
 from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
@@ -172,6 +173,9 @@ def _invalid(
         "operations": sum(o.sent_ns <= prefix.end for o in operations),
         "shortest": prefix.shortest,
     }
+    lag = smallest_lag(mine, model, limit)
+    details["staleness_ns"] = lag.ns  # None: more than any, or not found out
+    details["staleness_known"] = lag.known
     reason = explain(model, offending, operations[stuck])
     return Verdict(CHECK, "invalid", reason, count, offending, details)
 

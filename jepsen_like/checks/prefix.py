@@ -67,11 +67,16 @@ def _bisect(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:
             shortest = False
             break
         middle = (low + high) // 2
-        positions = [i for i, o in enumerate(operations) if o.sent_ns <= answers[middle]]
-        found = decide(_cut(operations, positions, answers[middle], model), model, want_order=False)
+        kept, cut = _cut(operations, answers[middle], model)
+        found = decide(cut, model, want_order=False)
+        if found is not None and found.answer == "unclear":
+            searched = search(model, intervals(cut), limit)
+            if searched.answer == "no" and searched.stuck is not None:
+                everything = range(len(operations))
+                return _until(mine, model, kept[searched.stuck], everything, shortest=True)
+            shortest = shortest and searched.answer == "yes"
         if found is not None and found.answer == "no":
             high = middle
-            kept = _positions(operations, positions, answers[middle], model)
             culprits = tuple(kept[i] for i in found.culprits)
         else:
             low = middle + 1
@@ -89,19 +94,21 @@ def _bisect(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:
     return _until(mine, model, stuck, range(len(operations)), shortest=shortest)
 
 
-def _positions(operations: list[Operation], sent: list[int], end: int, model: Model) -> list[int]:
-    return [
-        i
-        for i in sent
-        if operations[i].returned_ns <= end or not model.is_pure(call_of(operations[i]))
-    ]
-
-
-def _cut(operations: list[Operation], sent: list[int], end: int, model: Model) -> list[Operation]:
-    return [
-        o if o.returned_ns <= end else replace(o, outcome="info")
-        for o in (operations[i] for i in _positions(operations, sent, end, model))
-    ]
+def _cut(operations: list[Operation], end: int, model: Model) -> tuple[list[int], list[Operation]]:
+    """The positions of what is left of a history that ends at `end`, and how it looks then."""
+    kept: list[int] = []
+    cut: list[Operation] = []
+    for i, operation in enumerate(operations):
+        if operation.sent_ns > end:
+            continue
+        if operation.returned_ns <= end:
+            cut.append(operation)
+        elif model.is_pure(call_of(operation)):
+            continue
+        else:
+            cut.append(replace(operation, outcome="info"))
+        kept.append(i)
+    return kept, cut
 
 
 def _what_they_follow_from(mine: Object, model: Model, culprits: set[int]) -> list[int]:
