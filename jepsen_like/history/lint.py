@@ -26,6 +26,10 @@ _UNSURE: Final = re.compile(
     r"unknown outcome|outcome .*unknown|interrupted",
     re.IGNORECASE,
 )
+_ANSWERED: Final = re.compile(r"(?!08)[0-9A-Z]{5} ")
+"""An SQLSTATE outside class 08 (connection exceptions) in front: no silence, the database itself
+said that it did not happen."""
+
 _READS: Final = frozenset({"read", "get"})
 _WRITES: Final = frozenset({"write", "put", "insert", "add", "enqueue"})
 
@@ -87,6 +91,7 @@ def _problems(operation: Operation) -> Iterator[str]:
         operation.outcome == "fail"
         and operation.f not in _READS
         and _UNSURE.search(operation.error)
+        and not _ANSWERED.match(operation.error)
     ):
         yield (
             f"logged as fail, but {operation.error!r} does not prove that it did not happen: "
