@@ -59,7 +59,8 @@ class Size(click.ParamType[int]):
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=_file)
+@click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
+@click.option("--models", is_flag=True, help="List the models and what each can be judged by.")
 @click.option(
     "--model",
     metavar="NAME|FILE.py:CLASS",
@@ -90,6 +91,7 @@ class Size(click.ParamType[int]):
 @click.option("--jobs", type=click.IntRange(min=1), help="Files at once.  [default: processors]")
 def check(
     files: tuple[Path, ...],
+    models: bool,
     model: str | None,
     consistency: str | None,
     initial: str | None,
@@ -112,6 +114,14 @@ def check(
 
     Exit code: 0 all valid, 1 one is invalid, 2 none is and one is unknown, 64 wrong usage.
     """
+    if models:
+        _print_models()
+        return 0
+    if not files:
+        raise click.UsageError("Missing argument 'FILE...'.")
+    if consistency is not None and model in KINDS and consistency not in KINDS[model].consistencies:
+        fitting = ", ".join(KINDS[model].consistencies)
+        raise click.UsageError(f"{model} can be judged as {fitting}, not as {consistency}.")
     if report is not None and len(files) > 1:
         raise click.UsageError("--report is of one history; give one FILE.")
     if report is not None and importlib.util.find_spec("jinja2") is None:
@@ -253,6 +263,11 @@ def _model(name: str | None) -> str | Model | None:
     if missing:
         raise click.UsageError(f"{class_name} of {path} is no model: it has no {missing[0]}.")
     return cast("Model", made)
+
+
+def _print_models() -> None:
+    for kind in KINDS.values():
+        click.echo(f"{kind.name:<15} {kind.what}\n{'':<15} {', '.join(kind.consistencies)}")
 
 
 class _ProgressLine:

@@ -7,14 +7,33 @@ operations, never from its file; where the guess is not certain, a name is asked
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from jepsen_like.checks import transactions
+from jepsen_like.checks.causal import causal
+from jepsen_like.checks.collections import (
+    constant_total,
+    queue_loses_nothing,
+    set_loses_nothing,
+    unique,
+    within_bounds,
+)
 from jepsen_like.checks.linearizable import Budget, check
+from jepsen_like.checks.sessions import GUARANTEES, sequential, sessions
 from jepsen_like.history import Operation
-from jepsen_like.models.model import Model
-from jepsen_like.models.register import CasRegister
-from jepsen_like.models.text import Text
+from jepsen_like.models import (
+    CasRegister,
+    Counter,
+    FencedLease,
+    FifoQueue,
+    GrowSet,
+    Model,
+    MultiRegister,
+    Mutex,
+    Register,
+    Text,
+)
 from jepsen_like.result import Verdict
 
 __all__ = ["FailedCas", "Question", "Kind", "KINDS", "NameUnknown", "guess", "judge"]
@@ -38,9 +57,7 @@ class Question:
     memory_bytes: int | None = None
 
     def budget(self) -> Budget:
-        known = {field.name for field in fields(Budget)}
-        limits: dict[str, Any] = {"seconds": self.seconds, "memory_bytes": self.memory_bytes}
-        return Budget(**{name: value for name, value in limits.items() if name in known})
+        return Budget(seconds=self.seconds, memory_bytes=self.memory_bytes)
 
 
 _Judge: TypeAlias = Callable[[Sequence[Operation], Question, str], Verdict]
@@ -64,34 +81,138 @@ def _linearizable(make: Callable[[Any], Model]) -> _Judge:
     return judge_it
 
 
+def _register(make: Callable[[Any], Model]) -> _Judge:
+    linearizable = _linearizable(make)
+
+    def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+        if consistency == "linearizable":
+            return linearizable(history, question, consistency)
+        if consistency == "sequential":
+            return sequential(history, question.initial)
+        if consistency == "causal":
+            return causal(history, question.initial)
+        guarantee = None if consistency == "sessions" else consistency
+        return sessions(history, guarantee, question.initial)
+
+    return judge_it
+
+
+def _or_else(
+    make: Callable[[Any], Model], weaker: Callable[[Sequence[Operation], Any], Verdict]
+) -> _Judge:
+    """Linearizable, or the one weaker promise that the type has."""
+    linearizable = _linearizable(make)
+
+    def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+        if consistency == "linearizable":
+            return linearizable(history, question, consistency)
+        return weaker(history, question.initial)
+
+    return judge_it
+
+
+def _transactions(workload: str) -> _Judge:
+    def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+        return transactions.check(history, workload, consistency)
+
+    return judge_it
+
+
+def _plain(make: Callable[[], Model]) -> Callable[[Any], Model]:
+    return lambda _initial: make()
+
+
 _SINGLE: Final = ("linearizable",)
+_REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES)
 
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind(
-            "cas-register",
-            "read, write, cas of one value per key",
-            _SINGLE,
-            _linearizable(CasRegister),
-        ),
+        Kind("cas-register", "read, write v, cas [old, new]", _REGISTER, _register(CasRegister)),
+        Kind("register", "read, write v", _REGISTER, _register(Register)),
         Kind(
             "kv",
-            "get, put, append of a string per key",
+            "get, put text, append text",
             _SINGLE,
             _linearizable(lambda initial: Text("" if initial is None else str(initial))),
         ),
+        Kind(
+            "multi-register",
+            "txn [[r, k, nil], [w, k, v]]",
+            _SINGLE,
+            _linearizable(_plain(MultiRegister)),
+        ),
+        Kind(
+            "list-append",
+            "txn [[r, k, nil], [append, k, v]]",
+            transactions.CONSISTENCIES,
+            _transactions("list-append"),
+        ),
+        Kind(
+            "rw-register",
+            "txn [[r, k, nil], [w, k, v]], values distinct",
+            transactions.CONSISTENCIES,
+            _transactions("rw-register"),
+        ),
+        Kind(
+            "set",
+            "add v, remove v, read -> all of them",
+            ("linearizable", "nothing-lost"),
+            _or_else(_plain(GrowSet), lambda history, _: set_loses_nothing(history)),
+        ),
+        Kind(
+            "queue",
+            "enqueue v, dequeue -> v or nil",
+            ("linearizable", "nothing-lost"),
+            _or_else(_plain(FifoQueue), lambda history, _: queue_loses_nothing(history)),
+        ),
+        Kind(
+            "counter",
+            "add n, read -> the sum",
+            ("linearizable", "within-bounds"),
+            _or_else(
+                lambda initial: Counter(initial or 0),
+                lambda history, initial: within_bounds(history, initial or 0),
+            ),
+        ),
+        Kind(
+            "bank",
+            "transfer [from, to, amount], read -> {account: balance}",
+            ("constant-total",),
+            lambda history, question, _: constant_total(history, question.initial),
+        ),
+        Kind("unique-ids", "generate -> id", ("unique",), lambda history, *_: unique(history)),
+        Kind("mutex", "acquire, release", _SINGLE, _linearizable(_plain(Mutex))),
+        Kind("lease", "acquire -> token, use token", _SINGLE, _linearizable(_plain(FencedLease))),
     )
 }
+
+
+_BY_OPERATIONS: Final = (
+    ({"read", "write", "cas"}, "cas-register"),
+    ({"get", "put", "append"}, "kv"),
+    ({"enqueue", "dequeue"}, "queue"),
+    ({"transfer", "read"}, "bank"),
+    ({"generate"}, "unique-ids"),
+    ({"acquire", "release"}, "mutex"),
+)
 
 
 def guess(history: Sequence[Operation]) -> str:
     """The model that fits the operations. Raises NameUnknown if none surely does."""
     names = {operation.f for operation in history}
-    if names <= {"read", "write", "cas"}:
-        return "cas-register"
-    if names <= {"get", "put", "append"}:
-        return "kv"
+    for known, model in _BY_OPERATIONS:
+        if names <= known:
+            return model
+    if names == {"txn"}:
+        for operation in history:
+            for step in operation.value or ():
+                if step and step[0] in ("append", "w"):
+                    return "list-append" if step[0] == "append" else "rw-register"
+    elif names <= {"add", "read", "remove", "contains"}:
+        for operation in history:
+            if operation.f == "read" and operation.outcome == "ok":
+                return "counter" if isinstance(operation.output, int) else "set"
     found = ", ".join(sorted(names)[:8])
     raise NameUnknown(f"no model is known for {found}: name one of {', '.join(KINDS)}")
 

@@ -319,3 +319,68 @@ def test_recorded_key_value_logs(tmp_path: Path, shell: Shell) -> None:
     assert [row["validity"] for row in found] == [
         "valid" if path.stem.endswith("ok") else "invalid" for path in files
     ]
+
+
+def txn(process: int, *steps: tuple[Any, ...]) -> Operation:
+    asked = tuple((what, key, None if what == "r" else value) for what, key, value in steps)
+    return op("txn", asked, tuple(steps), at=(process, process + 9), key="", process=process)
+
+
+SKEW = [
+    txn(0, ("r", "x", ()), ("append", "y", 1)),
+    txn(1, ("r", "y", ()), ("append", "x", 1)),
+    txn(2, ("r", "x", (1,)), ("r", "y", (1,))),
+]
+LOST = [op("add", 1, at=(0, 1)), op("read", None, (), at=(2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("history", "options", "code", "words"),
+    [
+        (SKEW, [], 1, "G2: T1 read x as [], without 1, which T2 appended"),
+        (SKEW, ["--consistency", "snapshot-isolation"], 0, "nothing that 3 transactions saw"),
+        (STALE, ["--consistency", "sequential"], 0, "fit one order of versions"),
+        (STALE, ["--consistency", "causal"], 1, "although it had seen the effects"),
+        ([write(1, 0, 1), a_read(None, 2, 3)], ["--consistency", "sessions"], 1, "read-your-write"),
+        (LOST, ["--consistency", "nothing-lost"], 1, "was known to be in the set"),
+        (LOST, [], 1, "(linearizable, set"),
+        ([op("enqueue", 1, at=(0, 1)), op("dequeue", None, 1, at=(2, 3))], [], 0, "queue"),
+        ([op("read", None, (("a", 5), ("b", 6)), at=(0, 1))], ["--model", "bank"], 0, "up to 11"),
+        ([op("read", None, (("a", 5),), at=(0, 1))], ["--model", "bank", "--initial", "6"], 1, "5"),
+        ([op("generate", None, 1, at=(0, 1))], [], 0, "all 1 ids differ"),
+        ([op("add", 2, at=(0, 1)), op("read", None, 3, at=(2, 3))], [], 1, "counter"),
+        ([op("acquire", None, True, at=(0, 1)), op("acquire", None, True, at=(2, 3), process=1)],
+         [], 1, "mutex"),
+    ],
+)  # fmt: skip
+def test_every_model_by_its_operations(
+    tmp_path: Path,
+    shell: Shell,
+    history: list[Operation],
+    options: list[str],
+    code: int,
+    words: str,
+) -> None:
+    if options == ["--consistency", "causal"]:
+        history = [replace(o, process=n) for n, o in enumerate(STALE)]
+        history = [replace(history[0], process=0), replace(history[1], process=0), history[2]]
+        more = replace(history[2], output=2, sent_ns=3, scheduled_ns=3, returned_ns=3)
+        history = [*history[:2], more, history[2]]
+    found, out, err = shell("check", put(tmp_path / "h", history), *options)
+    assert (found, err) == (code, ""), out
+    assert words in out
+
+
+def test_a_cycle_is_drawn_in_the_terminal(tmp_path: Path, shell: Shell) -> None:
+    out = shell("check", put(tmp_path / "h", SKEW))[1]
+    assert "G2: T1 -(rw x)-> T2 -(rw y)-> T1\n  T1 is process 0: read x -> [], append y 1" in out
+
+
+def test_the_models_are_listed(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell("check", "--models")
+    assert code == 0
+    assert "list-append     txn [[r, k, nil], [append, k, v]]\n" in out
+    path = put(tmp_path / "h", STALE)
+    code, _, err = shell("check", path, "--model", "kv", "--consistency", "causal")
+    assert code == 64
+    assert "kv can be judged as linearizable, not as causal" in " ".join(err.split())

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from jepsen_like.checks.precedence import components
 from jepsen_like.checks.transactions import CONSISTENCIES, check
-from jepsen_like.checks.transactions.graph import components
 from jepsen_like.history import Operation, Outcome
 
 PROCESSES = itertools.count(100)

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from jepsen_like.checks.transactions import list_append, rw_register
-from jepsen_like.checks.transactions.graph import (
+from jepsen_like.checks.precedence import (
     KIND_NAMES,
     PROCESS,
     REALTIME,
@@ -29,6 +28,7 @@ from jepsen_like.checks.transactions.graph import (
     Search,
     components,
 )
+from jepsen_like.checks.transactions import list_append, rw_register
 from jepsen_like.checks.transactions.transaction import (
     Anomaly,
     Transaction,
