@@ -158,6 +158,8 @@ class _Blocks:
         needed = [v for v in lost if v in self._reads or v in self._next]
         while needed:
             value = needed.pop()
+            if value not in lost:
+                continue  # observed in two ways
             if value in ambiguous or value in self._writer:
                 raise _Repeated  # observed, and two operations may have written it
             i = self._writer[value] = lost.pop(value)

@@ -17,10 +17,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jepsen_like.checks.columnar import orders_of
 from jepsen_like.checks.counterexample import explain, shrink
 from jepsen_like.checks.lag import smallest_lag
 from jepsen_like.checks.layout import Limit
-from jepsen_like.checks.objects import Judged, Object, judge_quickly, key_text, replay, split
+from jepsen_like.checks.objects import (
+    Judged,
+    LeftOut,
+    Object,
+    judge_quickly,
+    key_text,
+    replay,
+    split,
+)
 from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
 from jepsen_like.checks.prefix import Prefix, shortest_illegal_prefix
 from jepsen_like.history import Operation
@@ -68,13 +77,16 @@ def check(
     `operations`.
     """
     budget = budget or Budget()
-    history = operations if isinstance(operations, (list, tuple)) else list(operations)
+    history = operations if isinstance(operations, Sequence) else list(operations)
     limit = Limit(
         budget.configurations,
         clock() + budget.seconds,
         clock,
         *(() if budget.memory_bytes is None else (budget.memory_bytes, memory_in_use)),
     )
+    orders = orders_of(history, model)
+    if orders is not None:
+        return _valid(orders.of, orders.operations, _details(orders.left_out, len(orders.of)))
     try:
         objects, left_out = split(history, model)
     except Exception as exc:  # a broken operation must not look like a verdict
@@ -87,15 +99,7 @@ def check(
     verdicts = _judge(objects, model, limit, budget)
     settled = [judged for judged in verdicts.judged if judged is not None]
     count = sum(len(mine.operations) for mine in objects)
-    details: dict[str, Any] = {
-        "keys": len(objects),
-        "configurations": sum(judged.configurations for judged in settled),
-        "algorithms": sorted({judged.algorithm for judged in settled if judged.algorithm}),
-        "left_out": {
-            "failed": left_out.failed,
-            "reads without an answer": left_out.unanswered,
-        },
-    }
+    details = _details(left_out, len(objects), settled)
     illegal = verdicts.that_are("no")
     if illegal:
         return _invalid(illegal, model, budget, limit, count, details)
@@ -107,13 +111,30 @@ def check(
         rest = f", and {len(unknown) - 1} more keys like it" if len(unknown) > 1 else ""
         crash = f"the checker crashed on {key_text(mine.key)}: " if first.trace else ""
         return Verdict(CHECK, "unknown", crash + first.problem + rest, count, details=details)
-    details["linearization"] = {
+    found = {
         mine.key: [mine.positions[i] for i in judged.order]
         for mine, judged in verdicts.that_are("yes")
     }
-    reason = (
-        f"{count} operations on {_keys_text(len(objects))} have an order that explains them all"
-    )
+    return _valid(found, count, details)
+
+
+def _details(left_out: LeftOut, keys: int, judged: Sequence[Judged] = ()) -> dict[str, Any]:
+    algorithms = {j.algorithm for j in judged if j.algorithm} if judged else {"blocks"}
+    return {
+        "keys": keys,
+        "configurations": sum(j.configurations for j in judged),
+        "algorithms": sorted(algorithms),
+        "left_out": {
+            "failed": left_out.failed,
+            "reads without an answer": left_out.unanswered,
+        },
+    }
+
+
+def _valid(orders: dict[int | str, list[int]], count: int, details: dict[str, Any]) -> Verdict:
+    details["linearization"] = orders
+    where = _keys_text(len(orders))
+    reason = f"{count} operations on {where} have an order that explains them all"
     return Verdict(CHECK, "valid", reason, count, details=details)
 
 

@@ -84,34 +84,41 @@ class CasRegister(Model):
                 seen.add(call.value[0])
         return lambda state: state if state in seen else UNOBSERVED
 
-    def versions(self, operations: Sequence[Operation]) -> Versions:
-        kind: list[int] = []
+    def versions_of_columns(
+        self,
+        f: Sequence[str],
+        value: Sequence[Any],
+        outcome: Sequence[str],
+        output: Sequence[Any],
+    ) -> Versions:
+        kinds: list[int] = []
         before: list[Any] = []
         after: list[Any] = []
-        for operation in operations:
-            f = operation.f
-            if f == "read":
-                kind.append(NOTHING if operation.outcome == "info" else READ)
+        for name, argument, end, answer in zip(f, value, outcome, output, strict=True):
+            if name == "read":
+                kinds.append(READ if end == "ok" else NOTHING)
                 before.append(None)
-                after.append(operation.output)
-            elif f == "write":
-                kind.append(WRITE)
+                after.append(answer)
+            elif name == "write":
+                kinds.append(WRITE if end != "fail" else NOTHING)
                 before.append(None)
-                after.append(operation.value)
-            elif f == "cas":
-                expected, new = operation.value
-                kind.append(self._kind_of_cas(operation))
+                after.append(argument)
+            elif name == "cas":
+                expected, new = argument
+                kinds.append(self._kind_of_cas(end, answer))
                 before.append(expected)
                 after.append(new)
             else:
-                raise ValueError(f"a register has read, write and cas, not {f!r}")
-        return Versions(self.initial, kind, before, after)
+                raise ValueError(f"a register has read, write and cas, not {name!r}")
+        return Versions(self.initial, kinds, before, after)
 
-    def _kind_of_cas(self, operation: Operation) -> int:
-        if operation.outcome == "info" or operation.output is True:
+    def _kind_of_cas(self, outcome: str, output: Any) -> int:
+        if outcome == "fail":
+            return NOTHING
+        if outcome == "info" or output is True:
             return LINK
-        if operation.output is not False:
-            raise ValueError(f"the output of a cas is True or False, not {operation.output!r}")
+        if output is not False:
+            raise ValueError(f"the output of a cas is True or False, not {output!r}")
         return MISMATCH if self.failed_cas == "constrains" else NOTHING
 
     def first_illegal(self, calls: Sequence[Operation]) -> int | None:
@@ -141,8 +148,8 @@ class Register(CasRegister):
             raise ValueError("a register has read and write, not 'cas'")
         return super().step(state, call)
 
-    def _kind_of_cas(self, operation: Operation) -> int:
-        raise ValueError(f"a register has read and write, not {operation.f!r}")
+    def _kind_of_cas(self, outcome: str, output: Any) -> int:
+        raise ValueError("a register has read and write, not 'cas'")
 
 
 def _text(value: Any) -> str:

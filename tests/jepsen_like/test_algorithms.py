@@ -203,3 +203,8 @@ def test_blocks_take_times_before_zero() -> None:
     steps = Versions(None, [WRITE, READ, LINK], [None, None, 1], [1, 1, 2])
     assert blocks.decide(steps, [-9, -7, -5], [-8, -6, -4]).order == (0, 1, 2)
     assert blocks.decide(steps, [-7, -9, -5], [-6, -8, -4]).answer == "no"
+
+
+def test_trap_an_indeterminate_write_observed_in_two_ways_is_not_two_writes() -> None:
+    lost = [write(1, 0, 1, outcome="info"), cas(1, 2, None, 2, 3, outcome="info")]
+    assert verdict(*lost, read(1, 2, 4), read(2, 5, 6)) == "yes"
