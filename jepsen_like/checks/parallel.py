@@ -51,7 +51,7 @@ def settle_side_by_side(
     """As `settle`. `only_a_round`: an illegal object is known, do not look hard for another."""
     if only_a_round:
         limit = replace(limit, configurations=min(limit.configurations, FIRST_ROUND_CONFIGURATIONS))
-    wanted = min(processes or os.cpu_count() or 1, len(objects))
+    wanted = max(1, min(processes or os.cpu_count() or 1, len(objects)))
     total = sum(len(mine.operations) for mine in objects)
     shared = _share_of(limit, wanted)
     if wanted > 1 and total >= PARALLEL_OPERATIONS_MIN and shared is not None and _may_fork():

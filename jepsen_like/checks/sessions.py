@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-from jepsen_like.checks.precedence import ONWARD, WW, Edge, Graph, Search, components
+from jepsen_like.checks.cycles import ONWARD, WW, Edge, Graph, Search, components
 from jepsen_like.checks.versions import Event, NotDistinct, Versions, versions_of
 from jepsen_like.history import Operation
 from jepsen_like.result import Verdict

@@ -240,6 +240,11 @@ def test_limits_hold_whatever_a_model_does(tmp_path: Path, shell: Shell) -> None
     assert "the checker died (exit code 9)" in found["reason"]
 
 
+def test_limits_that_are_wide_enough_change_nothing(tmp_path: Path, shell: Shell) -> None:
+    path = put(tmp_path / "h", legal_history(1, count=100, keys=3))
+    assert shell("check", path, "--memory", "4GB", "--timeout", "50")[0] == 0
+
+
 def test_a_report_is_one_file(tmp_path: Path, shell: Shell) -> None:
     report = tmp_path / "out.html"
     code, out, _ = shell("check", put(tmp_path / "h", STALE), "--report", report)

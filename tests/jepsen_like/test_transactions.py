@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jepsen_like.checks.precedence import components
+from jepsen_like.checks.cycles import components
 from jepsen_like.checks.transactions import CONSISTENCIES, check
 from jepsen_like.history import Operation, Outcome
 

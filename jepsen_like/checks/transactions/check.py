@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
-from jepsen_like.checks.precedence import (
+from jepsen_like.checks.cycles import (
     KIND_NAMES,
     PROCESS,
     REALTIME,

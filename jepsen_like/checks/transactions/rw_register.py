@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from jepsen_like.checks.precedence import ONWARD, RW, WR, WW, Edge, Graph, components
+from jepsen_like.checks.cycles import ONWARD, RW, WR, WW, Edge, Graph, components
 from jepsen_like.checks.transactions.transaction import Anomaly, Transaction
 
 __all__ = ["WRITES", "infer", "tell"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from jepsen_like.checks.precedence import PROCESS, REALTIME, Graph
+from jepsen_like.checks.cycles import PROCESS, REALTIME, Graph
 from jepsen_like.history import Operation
 
 __all__ = ["Step", "Transaction", "Anomaly", "transactions", "add_order_in_time"]
