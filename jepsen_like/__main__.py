@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jepsen_like.file_commands import check, convert, lint_file
+
 if TYPE_CHECKING:
     from jepsen_like.spec import Test
 
@@ -36,6 +38,10 @@ def cli() -> None:
 
     Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage.
     """
+
+
+for _command in (check, lint_file, convert):
+    cli.add_command(_command)
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -117,18 +123,26 @@ def carry_out(test: Test, words: list[str], seed: int | None, out: Path | None, 
 
     from jepsen_like.report.card import render
     from jepsen_like.result import EXIT_CODES
+    from jepsen_like.runner import HarnessError, Interrupted
     from jepsen_like.runner import run as run_test
 
     seed = test.seed if seed is None else seed
     out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    result = run_test(
-        test,
-        out=out,
-        seed=seed,
-        keep=keep,
-        command=shlex.join(["jepsen-like", *words, "--seed", str(seed)]),
-        write=lambda line: click.echo(line, err=True),
-    )
+    try:
+        result = run_test(
+            test,
+            out=out,
+            seed=seed,
+            keep=keep,
+            command=shlex.join(["jepsen-like", *words, "--seed", str(seed)]),
+            write=lambda line: click.echo(line, err=True),
+        )
+    except Interrupted as exc:
+        click.echo(f"{exc}; everything is stopped", err=True)
+        sys.exit(128 + exc.number)
+    except HarnessError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(EXIT_HARNESS)
     render(
         result,
         Console(highlight=False),
@@ -140,8 +154,6 @@ def carry_out(test: Test, words: list[str], seed: int | None, out: Path | None, 
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: click, with this program's exit codes."""
-    from jepsen_like.runner import HarnessError, Interrupted
-
     try:
         outcome: Any = cli.main(args=arguments, prog_name="jepsen-like", standalone_mode=False)
     except click.UsageError as exc:
@@ -149,10 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except Interrupted as exc:
-        click.echo(f"{exc}; everything is stopped", err=True)
-        sys.exit(128 + exc.number)
-    except (HarnessError, click.ClickException, OSError) as exc:
+    except (click.ClickException, OSError) as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
     except Exception:  # a fault of the harness must not end with the exit code of `invalid`

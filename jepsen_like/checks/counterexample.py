@@ -19,9 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jepsen_like.checks.search import NEVER, Interval, Limit, search
+from jepsen_like.checks.layout import NEVER, Interval, Limit
+from jepsen_like.checks.search import search
 from jepsen_like.history import Operation
 from jepsen_like.models.model import Model, call_of
+
+# Free operations that may repeat make a trial cheap, or, where states have no end, endless.
+FREE_TRIAL_CONFIGURATIONS = 512
 
 __all__ = ["Counterexample", "shrink", "explain"]
 
@@ -87,7 +91,11 @@ class _Shrinker:
         for i, interval in free.items():
             free[i] = replace(interval, sent=-1, returned=NEVER, free=not self._once)
         positions = [*kept, *free]
-        found = search(self._model, [*kept.values(), *free.values()], self._limit)
+        limit = self._limit
+        if free and not self._once:
+            cheap = min(limit.configurations, FREE_TRIAL_CONFIGURATIONS)
+            limit = replace(limit, configurations=cheap)
+        found = search(self._model, [*kept.values(), *free.values()], limit)
         if self._limit.clock() > self._limit.deadline:
             self._in_time = False
         if found.answer != "no" or found.stuck is None:

@@ -1,12 +1,12 @@
-"""Is the history linearizable? Judged key by key: locality (Herlihy and Wing 1990, theorem 1).
+"""Is the history linearizable? Judged object by object, in processes side by side when it pays.
 
 What counts: an operation with outcome `fail` never happened and is dropped; one with `info` may
 have happened at any time from sending on, or never; a read without an answer says nothing. The
 verdict names how many were left out.
 
-`valid` is said only after the order that was found has been replayed against the model and the
-clock, by code that shares nothing with the search. `invalid` names a few operations that no order
-explains, whatever the others did. A checker that crashes or runs out of budget says `unknown`.
+`valid` is said only after the orders that were found have been replayed. `invalid` names a few
+operations that no order explains, whatever the others did. A checker that crashes, runs out of
+time, of memory or of budget says `unknown` and how far it got.
 """
 
 from __future__ import annotations
@@ -15,45 +15,53 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from jepsen_like.checks.counterexample import explain, key_text, shrink
-from jepsen_like.checks.search import NEVER, Found, Interval, Limit, search
+from jepsen_like.checks.columnar import orders_of
+from jepsen_like.checks.counterexample import explain, shrink
+from jepsen_like.checks.lag import smallest_lag
+from jepsen_like.checks.layout import Limit
+from jepsen_like.checks.objects import (
+    Judged,
+    LeftOut,
+    Object,
+    judge_quickly,
+    key_text,
+    replay,
+    split,
+)
+from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
+from jepsen_like.checks.prefix import Prefix, shortest_illegal_prefix
 from jepsen_like.history import Operation
-from jepsen_like.models.model import ILLEGAL, Model, call_of
+from jepsen_like.models.model import Model
 from jepsen_like.result import Verdict
 
 __all__ = ["Budget", "check", "replay"]
 
 CHECK = "linearizable"
-FIRST_PASS_CONFIGURATIONS = 20_000  # so that one hard key does not starve the forty easy ones
+SHRINK_SECONDS_MIN = 0.25  # even at the deadline: a a verdict nobody can read is worth little
+PREFIXES_MAX = 8  # illegal objects whose first contradiction is looked for; the rest are named
 
 
 @dataclass(frozen=True)
 class Budget:
-    configurations: int = 1_000_000  # per key; some hundred bytes of memory each
-    seconds: float = 30.0  # for all keys
+    configurations: int = 1_000_000  # per object; some hundred bytes of memory each
+    seconds: float = 30.0  # for all objects
     shrink_configurations: int = 20_000  # per trial
-    shrink_seconds: float = 5.0
+    shrink_seconds: float = 5.0  # within `seconds`, but for SHRINK_SECONDS_MIN
+    memory_bytes: int | None = None  # of this process and those it starts, together
+    processes: int | None = None  # None: one per processor
+    stop_at_first: bool = False  # one illegal object is enough
 
 
 @dataclass(frozen=True)
-class _Key:
-    """The operations of one key that an order has to explain."""
+class _Verdicts:
+    objects: list[Object]
+    judged: list[Judged | None]  # None: not looked at, another object was enough
 
-    key: int | str
-    operations: list[Operation]
-    positions: list[int]  # of each, in the whole history
-    intervals: list[Interval]
-
-
-@dataclass(frozen=True)
-class _Judged:
-    key: _Key
-    answer: Literal["yes", "no", "unknown"]
-    found: Found | None  # None: the search crashed
-    problem: str = ""  # for unknown
-    trace: str = ""
+    def that_are(self, answer: str) -> list[tuple[Object, Judged]]:
+        pairs = zip(self.objects, self.judged, strict=True)
+        return [(mine, j) for mine, j in pairs if j is not None and j.answer == answer]
 
 
 def check(
@@ -63,16 +71,24 @@ def check(
     budget: Budget | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Verdict:
-    """The verdict on all keys. Never raises for what the history holds: a crash is `unknown`.
+    """The verdict on all objects. Never raises for what the history holds: a crash is `unknown`.
 
     `details` of a valid verdict holds `linearization`: for each key the order, as positions in
     `operations`.
     """
     budget = budget or Budget()
-    history = list(operations)
-    deadline = clock() + budget.seconds
+    history = operations if isinstance(operations, Sequence) else list(operations)
+    limit = Limit(
+        budget.configurations,
+        clock() + budget.seconds,
+        clock,
+        *(() if budget.memory_bytes is None else (budget.memory_bytes, memory_in_use)),
+    )
+    orders = orders_of(history, model)
+    if orders is not None:
+        return _valid(orders.of, orders.operations, _details(orders.left_out, len(orders.of)))
     try:
-        keys, left_out = _split(history, model)
+        objects, left_out = split(history, model)
     except Exception as exc:  # a broken operation must not look like a verdict
         return Verdict(
             CHECK,
@@ -80,131 +96,113 @@ def check(
             f"the checker crashed: {type(exc).__name__}: {exc}",
             details={"trace": traceback.format_exc()},
         )
-    first = Limit(min(FIRST_PASS_CONFIGURATIONS, budget.configurations), deadline, clock)
-    full = Limit(budget.configurations, deadline, clock)
-    judged = [_judge(key, model, first) for key in keys]
-    if not any(j.answer == "no" for j in judged):
-        judged = [
-            _judge(j.key, model, full)
-            if j.answer == "unknown" and j.found is not None and first != full
-            else j
-            for j in judged
-        ]
-    details = {
-        "keys": len(keys),
-        "configurations": sum(j.found.configurations for j in judged if j.found),
-        "left_out": left_out,
-    }
-    count = sum(len(key.operations) for key in keys)
-    illegal = [j for j in judged if j.answer == "no"]
+    verdicts = _judge(objects, model, limit, budget)
+    settled = [judged for judged in verdicts.judged if judged is not None]
+    count = sum(len(mine.operations) for mine in objects)
+    details = _details(left_out, len(objects), settled)
+    illegal = verdicts.that_are("no")
     if illegal:
-        return _invalid(illegal, model, budget, clock, count, details)
-    unknown = [j for j in judged if j.answer == "unknown"]
+        return _invalid(illegal, model, budget, limit, count, details)
+    unknown = verdicts.that_are("unknown")
     if unknown:
-        details["unknown_keys"] = [j.key.key for j in unknown]
-        details["trace"] = unknown[0].trace
+        mine, first = unknown[0]
+        details["unknown_keys"] = [mine.key for mine, _ in unknown]
+        details["trace"] = first.trace
         rest = f", and {len(unknown) - 1} more keys like it" if len(unknown) > 1 else ""
-        return Verdict(CHECK, "unknown", unknown[0].problem + rest, count, details=details)
-    details["linearization"] = {
-        j.key.key: [j.key.positions[i] for i in j.found.order] for j in judged if j.found
+        crash = f"the checker crashed on {key_text(mine.key)}: " if first.trace else ""
+        return Verdict(CHECK, "unknown", crash + first.problem + rest, count, details=details)
+    found = {
+        mine.key: [mine.positions[i] for i in judged.order]
+        for mine, judged in verdicts.that_are("yes")
     }
-    reason = f"{count} operations on {_keys_text(len(keys))} have an order that explains them all"
+    return _valid(found, count, details)
+
+
+def _details(left_out: LeftOut, keys: int, judged: Sequence[Judged] = ()) -> dict[str, Any]:
+    algorithms = {j.algorithm for j in judged if j.algorithm} if judged else {"blocks"}
+    return {
+        "keys": keys,
+        "configurations": sum(j.configurations for j in judged),
+        "algorithms": sorted(algorithms),
+        "left_out": {
+            "failed": left_out.failed,
+            "reads without an answer": left_out.unanswered,
+        },
+    }
+
+
+def _valid(orders: dict[int | str, list[int]], count: int, details: dict[str, Any]) -> Verdict:
+    details["linearization"] = orders
+    where = _keys_text(len(orders))
+    reason = f"{count} operations on {where} have an order that explains them all"
     return Verdict(CHECK, "valid", reason, count, details=details)
 
 
-def _split(history: Sequence[Operation], model: Model) -> tuple[list[_Key], dict[str, int]]:
-    keys: dict[int | str, _Key] = {}
-    failed = unanswered = 0
-    for position, operation in enumerate(history):
-        if operation.outcome == "fail":
-            failed += 1
-            continue
-        call = call_of(operation)
-        crashed = operation.outcome == "info"
-        if crashed and model.is_pure(call):
-            unanswered += 1
-            continue
-        key = keys.get(operation.key)
-        if key is None:
-            key = keys[operation.key] = _Key(operation.key, [], [], [])
-        key.operations.append(operation)
-        key.positions.append(position)
-        returned = NEVER if crashed else operation.returned_ns
-        key.intervals.append(Interval(call, operation.sent_ns, returned))
-    return list(keys.values()), {"failed": failed, "reads without an answer": unanswered}
-
-
-def _judge(key: _Key, model: Model, limit: Limit) -> _Judged:
-    try:
-        found = search(model, key.intervals, limit)
-        problem = replay(model, key.intervals, found.order) if found.answer == "yes" else ""
-    except Exception as exc:  # e.g. an operation the model does not know
-        crash = f"the checker crashed on {key_text(key.key)}: {type(exc).__name__}: {exc}"
-        return _Judged(key, "unknown", None, crash, traceback.format_exc())
-    if problem:
-        return _Judged(key, "unknown", None, f"the checker contradicted itself: {problem}")
-    if found.answer == "unknown" and found.stuck is not None:
-        returned = key.intervals[found.stuck].returned
-        passed = sum(interval.returned < returned for interval in key.intervals)
-        problem = (
-            f"out of budget on {key_text(key.key)} after {found.configurations} configurations: "
-            f"{passed} of its {len(key.intervals)} operations are explained"
-        )
-    return _Judged(key, found.answer, found, problem)
-
-
-def replay(model: Model, intervals: Sequence[Interval], order: Sequence[int]) -> str:
-    """What is wrong with `order` as an explanation of `intervals`; "" if nothing.
-
-    Straight from the definition: every operation that returned is in it once, others at most
-    once; the model accepts each in turn; and none that was over before another was sent comes
-    after that one.
-    """
-    if len(set(order)) != len(order):
-        return "an operation is placed twice"
-    missing = {i for i, interval in enumerate(intervals) if interval.returned != NEVER}
-    if missing - set(order):
-        return "an operation that returned is not placed"
-    state = model.init()
-    sent_last = -1
-    for i in order:
-        interval = intervals[i]
-        if interval.returned < sent_last:
-            return f"{model.describe(interval.call)} is placed after one sent when it was over"
-        sent_last = max(sent_last, interval.sent)
-        after = model.step(state, interval.call)
-        if after is ILLEGAL:
-            return f"{model.describe(interval.call)} is not possible at {state!r}"
-        state = after
-    return ""
+def _judge(objects: list[Object], model: Model, limit: Limit, budget: Budget) -> _Verdicts:
+    """The quick algorithm on every object; then, if none is illegal, a search on the rest."""
+    judged: list[Judged | None] = []
+    late = Judged("unknown", problem="out of time before the first look at it")
+    for mine in objects:
+        in_time = limit.clock() <= limit.deadline
+        judged.append(judge_quickly(mine, model) if in_time else late)
+        last = judged[-1]
+        if budget.stop_at_first and last is not None and last.answer == "no":
+            return _Verdicts(objects[: len(judged)], judged)
+    rest = [k for k, verdict in enumerate(judged) if verdict is None]
+    first = any(verdict is not None and verdict.answer == "no" for verdict in judged)
+    if not (first and budget.stop_at_first):
+        waiting = [objects[k] for k in rest]
+        for k, verdict in settle_side_by_side(
+            waiting, model, limit, budget.processes, only_a_round=first
+        ):
+            judged[rest[k]] = verdict
+            if verdict.answer == "no" and budget.stop_at_first:
+                break
+    return _Verdicts(objects, judged)
 
 
 def _invalid(
-    illegal: Sequence[_Judged],
+    illegal: Sequence[tuple[Object, Judged]],
     model: Model,
     budget: Budget,
-    clock: Callable[[], float],
+    limit: Limit,
     count: int,
     details: dict[str, Any],
 ) -> Verdict:
-    """Shrink the key whose contradiction comes first; name the others."""
-    worst = min(illegal, key=lambda j: j.key.intervals[_stuck(j)].returned)
-    limit = Limit(budget.shrink_configurations, clock() + budget.shrink_seconds, clock)
-    small = shrink(model, worst.key.intervals, _stuck(worst), limit)
-    operations = worst.key.operations
-    offending = tuple(operations[i] for i in small.kept)
-    details["invalid_keys"] = [j.key.key for j in illegal]
+    """Shrink the object whose contradiction comes first; name the others."""
+    now = limit.clock()
+    end = max(min(now + budget.shrink_seconds, limit.deadline), now + SHRINK_SECONDS_MIN)
+    if budget.shrink_seconds < 0:
+        end = now + budget.shrink_seconds
+    limit = Limit(budget.shrink_configurations, end, limit.clock)
+    prefixes = [
+        (mine, shortest_illegal_prefix(mine, judged, model, limit))
+        for mine, judged in illegal[:PREFIXES_MAX]
+    ]
+    mine, prefix = min(prefixes, key=_end_of)
+    small = shrink(model, prefix.intervals(mine), prefix.stuck, limit)
+    operations = mine.operations
+    kept = tuple(prefix.kept[i] for i in small.kept)
+    stuck = prefix.kept[small.stuck]
+    offending = tuple(operations[i] for i in kept)
+    details["invalid_keys"] = [mine.key for mine, _ in illegal]
     details["minimal"] = small.minimal
-    details["stuck"] = small.kept.index(small.stuck)  # in `offending`
+    details["stuck"] = kept.index(stuck)  # in `offending`
     details["others_on_key"] = len(operations) - len(offending)
-    reason = explain(model, offending, operations[small.stuck])
+    details["prefix"] = {
+        "until_ns": prefix.end,
+        "operations": sum(o.sent_ns <= prefix.end for o in operations),
+        "shortest": prefix.shortest,
+    }
+    lag = smallest_lag(mine, model, limit)
+    details["staleness_ns"] = lag.ns  # None: more than any, or not found out
+    details["staleness_known"] = lag.known
+    reason = explain(model, offending, operations[stuck])
     return Verdict(CHECK, "invalid", reason, count, offending, details)
 
 
-def _stuck(judged: _Judged) -> int:
-    assert judged.found is not None
-    assert judged.found.stuck is not None
-    return judged.found.stuck
+def _end_of(pair: tuple[Object, Prefix]) -> int:
+    return pair[1].end
 
 
 def _keys_text(count: int) -> str:

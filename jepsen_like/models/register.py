@@ -1,24 +1,41 @@
-"""A register with compare-and-set: one value per key, None while it was never written."""
+"""A register, with compare-and-set: one value per key, None while it was never written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from jepsen_like.models.model import ILLEGAL, Call, Illegal, State
+from jepsen_like.history import Operation
+from jepsen_like.models.model import (
+    ILLEGAL,
+    LINK,
+    MISMATCH,
+    NOTHING,
+    READ,
+    UNOBSERVED,
+    WRITE,
+    Call,
+    Illegal,
+    Model,
+    State,
+    Versions,
+    call_of,
+)
 
-__all__ = ["CasRegister"]
+__all__ = ["Register", "CasRegister"]
 
 
 @dataclass(frozen=True)
-class CasRegister:
+class CasRegister(Model):
     """read -> value; write value; cas (expected, new) -> True if the value was expected.
 
     A cas that answered False constrains the order like a read does: the value then was not
-    `expected`. (Histories of other tools may mean something else by it: there, drop it.)
+    `expected`. Tools differ in what they mean by it: with `failed_cas="dropped"` it says nothing.
     """
 
     initial: Any = None
+    failed_cas: Literal["constrains", "dropped"] = "constrains"
 
     def init(self) -> State:
         state: State = self.initial
@@ -39,7 +56,7 @@ class CasRegister:
         if output is True:
             return new if state == expected else ILLEGAL
         if output is False:
-            return state if state != expected else ILLEGAL
+            return state if state != expected or self.failed_cas == "dropped" else ILLEGAL
         raise ValueError(f"the output of a cas is True or False, not {output!r}")
 
     def is_pure(self, call: Call) -> bool:
@@ -56,6 +73,83 @@ class CasRegister:
             missed = " (no match)" if call.returned and call.output is False else unknown
             return f"cas {_text(expected)} -> {_text(new)}{missed}"
         return f"write {_text(call.value)}{unknown}"
+
+    def observable(self, calls: Iterable[Call]) -> Callable[[State], State]:
+        """A value that no read returned and no cas expected is as good as any other such."""
+        seen = {self.initial}
+        for call in calls:
+            if call.f == "read" and call.returned:
+                seen.add(call.output)
+            elif call.f == "cas":
+                seen.add(call.value[0])
+        return lambda state: state if state in seen else UNOBSERVED
+
+    def versions_of_columns(
+        self,
+        f: Sequence[str],
+        value: Sequence[Any],
+        outcome: Sequence[str],
+        output: Sequence[Any],
+    ) -> Versions:
+        kinds: list[int] = []
+        before: list[Any] = []
+        after: list[Any] = []
+        for name, argument, end, answer in zip(f, value, outcome, output, strict=True):
+            if name == "read":
+                kinds.append(READ if end == "ok" else NOTHING)
+                before.append(None)
+                after.append(answer)
+            elif name == "write":
+                kinds.append(WRITE if end != "fail" else NOTHING)
+                before.append(None)
+                after.append(argument)
+            elif name == "cas":
+                expected, new = argument
+                kinds.append(self._kind_of_cas(end, answer))
+                before.append(expected)
+                after.append(new)
+            else:
+                raise ValueError(f"a register has read, write and cas, not {name!r}")
+        return Versions(self.initial, kinds, before, after)
+
+    def _kind_of_cas(self, outcome: str, output: Any) -> int:
+        if outcome == "fail":
+            return NOTHING
+        if outcome == "info" or output is True:
+            return LINK
+        if output is not False:
+            raise ValueError(f"the output of a cas is True or False, not {output!r}")
+        return MISMATCH if self.failed_cas == "constrains" else NOTHING
+
+    def first_illegal(self, calls: Sequence[Operation]) -> int | None:
+        """As the default, without a `Call` per read and write: these are most of a history."""
+        state: State = self.initial
+        for position, operation in enumerate(calls):
+            f = operation.f
+            if f == "read":
+                if operation.output != state and operation.outcome != "info":
+                    return position
+            elif f == "write":
+                state = operation.value
+            else:
+                after = self.step(state, call_of(operation))
+                if after is ILLEGAL:
+                    return position
+                state = after
+        return None
+
+
+@dataclass(frozen=True)
+class Register(CasRegister):
+    """read -> value; write value. Nothing else."""
+
+    def step(self, state: State, call: Call) -> State | Illegal:
+        if call.f == "cas":
+            raise ValueError("a register has read and write, not 'cas'")
+        return super().step(state, call)
+
+    def _kind_of_cas(self, outcome: str, output: Any) -> int:
+        raise ValueError("a register has read and write, not 'cas'")
 
 
 def _text(value: Any) -> str:

@@ -56,11 +56,11 @@ def test_what_is_written_is_read_back(
 def test_the_documented_example_is_what_is_written(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "h", [cas(1, 2, True, 12, 30, process=3)])
     header, line = (tmp_path / "h").read_text(encoding="utf-8").splitlines()
-    assert header == '{"format":"jepsen_like.history","version":1}'
-    assert line == (
-        '{"process":3,"f":"cas","key":"x","value":[1,2],"outcome":"ok","output":true,'
-        '"scheduled_ns":12,"sent_ns":12,"returned_ns":30,"node":"n1","error":""}'
+    assert header == (
+        '{"format":"jepsen_like.history","version":2,"columns":["process","f","key","value",'
+        '"outcome","output","scheduled_ns","sent_ns","returned_ns","node","error","version"]}'
     )
+    assert line == '[3,"cas","x",[1,2],"ok",true,12,12,30,"n1","",null]'
 
 
 def test_a_file_written_by_version_1_stays_readable() -> None:
@@ -96,7 +96,7 @@ GOOD: dict[str, Any] = {
         (json.dumps({k: v for k, v in GOOD.items() if k != "node"}), "unknown fields: node"),
         (json.dumps(GOOD | {"process": True}), "h:2: process cannot be True"),
         (json.dumps(GOOD | {"sent_ns": 1.5}), "h:2: sent_ns cannot be 1.5"),
-        (json.dumps(GOOD | {"outcome": "maybe"}), "h:2: outcome is ok, fail or info"),
+        (json.dumps(GOOD | {"outcome": "maybe"}), "h:2: outcome is ok, fail, info or open"),
     ],
 )
 def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complaint: str) -> None:
@@ -111,7 +111,7 @@ def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complain
     [
         ("", "h:1: not JSON"),
         ('{"format":"other","version":1}\n', "h:1: no history"),
-        ('{"format":"jepsen_like.history","version":2}\n', "h:1: history of version 2"),
+        ('{"format":"jepsen_like.history","version":3}\n', "h:1: history of version 3"),
     ],
 )
 def test_another_format_or_version_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Outcome
-from jepsen_like.models import ILLEGAL, Call, CasRegister, Illegal, State
+from jepsen_like.models import CasRegister, Text
 
 HISTORIES = Path(__file__).parents[3] / "shared" / "data" / "histories"
 NEVER = 1 << 40  # a line number that no file reaches
@@ -116,26 +116,6 @@ def read_kv(path: Path) -> list[Operation]:
     return recorder.finish()
 
 
-class Text:
-    """put, append, get of a string: another model, to hold the protocol to its word."""
-
-    def init(self) -> State:
-        return ""
-
-    def step(self, state: State, call: Call) -> State | Illegal:
-        assert isinstance(state, str)
-        if call.f == "get":
-            return state if not call.returned or call.output == state else ILLEGAL
-        text = str(call.value)
-        return text if call.f == "put" else state + text
-
-    def is_pure(self, call: Call) -> bool:
-        return call.f == "get"
-
-    def describe(self, call: Call) -> str:
-        return f"{call.f} {call.value or call.output}"
-
-
 def etcd_files() -> list[tuple[str, bool]]:
     verdicts = HISTORIES / "etcd" / "verdicts.json"
     if not verdicts.exists():
@@ -158,7 +138,7 @@ def test_knossos(path: Path) -> None:
     assert verdict.validity == ("valid" if path.parent.name == "good" else "invalid"), verdict
 
 
-@pytest.mark.parametrize("name", ["c01-ok", "c01-bad", "c10-ok", "c10-bad"])
+@pytest.mark.parametrize("name", ["c01-ok", "c01-bad", "c10-ok", "c10-bad", "c50-ok", "c50-bad"])
 def test_key_value(name: str) -> None:
     quick = Budget(shrink_configurations=100, shrink_seconds=0.2)  # the verdict is what matters
     verdict = check(read_kv(HISTORIES / "kv" / f"{name}.txt"), Text(), budget=quick)

@@ -1,0 +1,121 @@
+"""A long history of distinct values, judged as columns: no object per operation is made.
+
+Only the common good case ends here: every key linearizable, values written once. Anything else
+is None and takes the usual way, which also finds out why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jepsen_like.checks import fast
+from jepsen_like.checks.layout import NEVER
+from jepsen_like.checks.objects import LeftOut
+from jepsen_like.history import Operation
+from jepsen_like.models.model import NOTHING, Model
+
+__all__ = ["OPERATIONS_MIN", "Orders", "orders_of"]
+
+OPERATIONS_MIN = 20_000  # below, loading numpy takes longer than the check
+
+
+@runtime_checkable
+class Columnar(Protocol):
+    """A history that keeps its columns; positions are those of its operations."""
+
+    @property
+    def f(self) -> Sequence[str]: ...
+    @property
+    def key(self) -> Sequence[int | str]: ...
+    @property
+    def value(self) -> Sequence[Any]: ...
+    @property
+    def outcome(self) -> Sequence[str]: ...
+    @property
+    def output(self) -> Sequence[Any]: ...
+    @property
+    def sent_ns(self) -> Sequence[int]: ...
+    @property
+    def returned_ns(self) -> Sequence[int]: ...
+
+
+class _Columns(NamedTuple):
+    f: Sequence[str]
+    key: Sequence[int | str]
+    value: Sequence[Any]
+    outcome: Sequence[str]
+    output: Sequence[Any]
+    sent_ns: Sequence[int]
+    returned_ns: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """For each key an order, as positions in the history, that explains it."""
+
+    of: dict[int | str, list[int]]
+    left_out: LeftOut
+    operations: int  # that the orders had to explain
+
+
+def orders_of(history: Sequence[Operation], model: Model) -> Orders | None:
+    """None: not found here."""
+    if len(history) < OPERATIONS_MIN or type(model).partition is not Model.partition:
+        return None
+    if not fast.available():
+        return None
+    try:
+        return _orders(_columns(history), model)
+    except (TypeError, ValueError):
+        return None  # the usual way says what is wrong, and where
+
+
+def _columns(history: Sequence[Operation]) -> Columnar:
+    if isinstance(history, Columnar):
+        return history
+    return _Columns(
+        [o.f for o in history],
+        [o.key for o in history],
+        [o.value for o in history],
+        [o.outcome for o in history],
+        [o.output for o in history],
+        [o.sent_ns for o in history],
+        [o.returned_ns for o in history],
+    )
+
+
+def _orders(columns: Columnar, model: Model) -> Orders | None:
+    outcome = columns.outcome
+    versions = model.versions_of_columns(columns.f, columns.value, outcome, columns.output)
+    if versions is None:
+        return None
+    failed = outcome.count("fail")
+    unanswered = 0
+    returned: Sequence[int] = columns.returned_ns
+    if failed or "info" in outcome:
+        pairs = zip(outcome, returned, strict=True)
+        returned = [t if o == "ok" else NEVER for o, t in pairs]
+        unanswered = sum(
+            o == "info" and kind == NOTHING for o, kind in zip(outcome, versions.kind, strict=True)
+        )
+    names: dict[Any, int] = {versions.initial: fast.INITIAL}
+    before, after = _numbers(versions.before, names), _numbers(versions.after, names)
+    keys: dict[int | str, int] = {}
+    objects = [keys.setdefault(k, len(keys)) for k in columns.key]
+    answer = fast.decide_all(
+        fast.Columns(columns.sent_ns, returned, objects, versions.kind, before, after)
+    )
+    if answer is None or answer.illegal or answer.unclear:
+        return None
+    orders: list[list[int]] = [[] for _ in keys]
+    for position in answer.order.tolist():
+        orders[objects[position]].append(position)
+    count = len(objects) - failed - unanswered
+    return Orders(dict(zip(keys, orders, strict=True)), LeftOut(failed, unanswered), count)
+
+
+def _numbers(values: Sequence[Any], names: dict[Any, int]) -> list[int]:
+    number = names.setdefault
+    return [number(value, len(names) - 1) for value in values]

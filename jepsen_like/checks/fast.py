@@ -1,0 +1,356 @@
+"""The blocks of all objects at once, in numpy: the same rules as `blocks.py`, the same answers.
+
+The one module of the checkers that imports numpy, and only when it is asked for the first time;
+without it everything is done by `blocks.py`. What is not plain sailing (repeated values, a cas
+that did not match, a cycle of links) is left to it too, object by object: `unclear`. So is the
+evidence for an object found illegal.
+
+`order` is replayed here as well, from the columns that were given and not from what was derived.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from jepsen_like.checks.layout import NEVER
+from jepsen_like.models.model import LINK, MISMATCH, NOTHING, READ, WRITE
+
+__all__ = ["INITIAL", "Columns", "FastAnswer", "available", "decide_all"]
+
+# Arrays, unknown to a type checker as numpy need not be there.
+Ints: TypeAlias = Any
+Flags: TypeAlias = Any
+
+INITIAL = -1  # the version an object begins with; all others are not negative
+SPAN_MAX = 1 << 61  # times times objects must fit in 63 bits; else Python's integers do it
+JUMPS_MAX = 40  # chains of up to 2 ** 40 links; what is not at its root by then goes in a circle
+
+
+def available() -> bool:
+    return importlib.util.find_spec("numpy") is not None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One entry per operation: anything that numpy takes for 64-bit integers.
+
+    `key` counts from 0; `kind`, `before` and `after` as in `Versions`; `returned` NEVER for info.
+    """
+
+    sent: Any
+    returned: Any
+    key: Any
+    kind: Any
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class FastAnswer:
+    """Objects that are in neither list are linearizable."""
+
+    illegal: list[int]
+    unclear: list[int]
+    order: Any  # positions of the operations of all linearizable objects, object after object
+
+
+def decide_all(columns: Columns) -> FastAnswer | None:
+    """None: numbers too large for numpy."""
+    import numpy as np
+
+    try:
+        arrays = [
+            np.asarray(column, dtype=np.int64)
+            for column in (
+                columns.sent,
+                columns.returned,
+                columns.key,
+                columns.kind,
+                columns.before,
+                columns.after,
+            )
+        ]
+    except OverflowError:
+        return None
+    if not len(arrays[0]):
+        return FastAnswer([], [], np.zeros(0, np.int64))
+    return _Fast(np, *arrays).decide()
+
+
+class _Fast:
+    """Columns shrink as operations are dropped and objects are settled; `position` remembers."""
+
+    def __init__(
+        self,
+        numpy: Any,
+        sent: Ints,
+        returned: Ints,
+        key: Ints,
+        kind: Ints,
+        before: Ints,
+        after: Ints,
+    ) -> None:
+        self._np: Any = numpy
+        self._given = (sent, returned, key, kind, before, after)
+        self._sent, self._returned, self._key = sent, returned, key
+        self._kind, self._before, self._after = kind, before, after
+        self._position: Ints = self._np.arange(len(sent))
+        self._objects = int(key.max()) + 1
+        self._illegal: Flags = self._np.zeros(self._objects, bool)
+        self._unclear: Flags = self._np.zeros(self._objects, bool)
+
+    def decide(self) -> FastAnswer | None:
+        np = self._np
+        live = self._returned != NEVER
+        first = int(self._sent.min())
+        last = max(int(self._sent.max()), int(self._returned[live].max()) if live.any() else 0)
+        span = last - first + 3
+        if span > SPAN_MAX // (self._objects + 1) or int(self._after.max()) >= NEVER // 2:
+            return None
+        odd = (self._kind == MISMATCH) | ((self._kind == NOTHING) & live)
+        self._unclear[self._key[odd]] = True
+        kind = self._kind
+        self._keep(((kind == READ) & live) | (kind == WRITE) | (kind == LINK))
+        if len(self._sent):
+            self._name_versions()
+            self._drop_unobserved()
+            self._keep_undecided()
+            self._check_writers()
+            self._keep_undecided()
+        order = self._order(first, span) if len(self._sent) else self._position
+        # What did not match may only make a linearizable object's order harder to find.
+        yes = ~self._illegal & ~self._unclear
+        order = order[yes[self._given[2][order]]]
+        wrong = self._replay(order, span, first)
+        assert not len(wrong), "an order found by numpy does not replay"
+        illegal, unclear = np.flatnonzero(self._illegal), np.flatnonzero(self._unclear)
+        return FastAnswer(
+            illegal.tolist(), [k for k in unclear.tolist() if not self._illegal[k]], order
+        )
+
+    def _keep(self, chosen: Flags) -> None:
+        if chosen.all():
+            return
+        names = ("_sent", "_returned", "_key", "_kind", "_before", "_after", "_position")
+        for name in names:
+            setattr(self, name, getattr(self, name)[chosen])
+
+    def _keep_undecided(self) -> None:
+        settled = self._illegal | self._unclear
+        if settled.any():
+            self._keep(~settled[self._key])
+
+    def _name_versions(self) -> None:
+        """`before` and `after` become numbers of (object, value); the first ones are initial."""
+        np = self._np
+        count, objects = len(self._sent), self._objects
+        writes = self._kind != READ
+        links = self._kind == LINK
+        values = int(max(self._after.max(), self._before[links].max(initial=0))) + 1
+        written = self._after[writes]
+        if (written < 0).any():  # the initial value written again is a repeated value
+            again = self._key[writes][written < 0]
+            self._unclear[again] = True
+            self._keep_undecided()
+            writes = self._kind != READ
+            links = self._kind == LINK
+            written = self._after[writes]
+        if values <= 8 * count and not (np.bincount(written, minlength=1) > 1).any():
+            owner = np.full(values, -1, np.int64)
+            owner[written] = self._key[writes]
+            nobody = objects + values  # a value not written to this object
+
+            def named(value: Ints, key: Ints) -> Ints:
+                mine = owner[np.maximum(value, 0)] == key
+                return np.where(value < 0, key, np.where(mine, objects + value, nobody))
+
+            self._versions = nobody + 1
+            self._after = named(self._after, self._key)
+            self._before = np.where(links, named(np.where(links, self._before, -1), self._key), 0)
+            return
+        if values >= NEVER // (objects + 1):
+            self._unclear[:] = True
+            self._keep_undecided()
+            return
+        width = values + 1
+        after = self._key * width + self._after + 1
+        before = self._key * width + np.where(links, self._before, -1) + 1
+        initial = np.arange(objects) * width
+        names, number = np.unique(np.concatenate([initial, after, before]), return_inverse=True)
+        rank = np.empty(len(names), np.int64)  # the initial version of object k is named k
+        rank[:] = -1
+        rank[number[:objects]] = np.arange(objects)
+        rank[rank < 0] = np.arange(objects, len(names))
+        self._versions = len(names)
+        self._after = rank[number[objects : objects + count]]
+        self._before = rank[number[objects + count :]]
+
+    def _drop_unobserved(self) -> None:
+        """Indeterminate operations whose value nobody saw; links that are kept see one."""
+        np = self._np
+        lost = self._returned == NEVER
+        if not lost.any():
+            return
+        reads, links = self._kind == READ, self._kind == LINK
+        kept = ~lost
+        observed = np.zeros(self._versions, bool)
+        observed[self._after[reads]] = True
+        while True:
+            observed[self._before[links & kept]] = True
+            more = kept | (lost & observed[self._after])
+            if (more == kept).all():
+                break
+            kept = more
+        self._keep(kept)
+
+    def _check_writers(self) -> None:
+        np = self._np
+        writes, links = self._kind != READ, self._kind == LINK
+        times = np.bincount(self._after[writes], minlength=self._versions)
+        times[: self._objects] += 1
+        repeated = writes & (times[self._after] > 1)
+        self._unclear[self._key[repeated]] = True
+        nowhere = (times[self._after] == 0) | (links & (times[self._before] == 0))
+        follow = np.bincount(self._before[links], minlength=self._versions)
+        rivals = links & (follow[self._before] > 1)
+        bad = np.zeros(self._objects, bool)
+        bad[self._key[nowhere | rivals]] = True
+        doubtful = np.zeros(self._objects, bool)
+        doubtful[self._key[repeated]] = True
+        self._illegal |= bad & ~doubtful
+
+    def _order(self, first: int, span: int) -> Ints:
+        """Find illegal objects; the others' operations in an order that explains them."""
+        np = self._np
+        sent, returned, key = self._sent - first, self._returned, self._key
+        returned = np.minimum(returned - first, span - 1)
+        reads, links = self._kind == READ, self._kind == LINK
+        block, depth = self._roots(links)
+        layer = 2 * depth + reads if depth is not None else reads.astype(np.int64)
+        written = np.full(self._versions, -1, np.int64)
+        written[self._after[~reads]] = sent[~reads]
+        if depth is None:
+            bad = returned < written[self._after]
+            self._illegal[key[bad]] = True
+        soonest = np.full(self._versions, span, np.int64)
+        latest = np.full(self._versions, -1, np.int64)
+        np.minimum.at(soonest, block, returned)
+        np.maximum.at(latest, block, sent)
+        owner = np.full(self._versions, -1, np.int64)
+        owner[block] = key
+        used = np.flatnonzero(owner >= 0)
+        soonest[: self._objects] = -1
+        rank = self._compare(used, soonest[used], latest[used], owner[used], span)
+        place = np.empty(self._versions, np.int64)
+        place[used] = rank
+        within = place[block] * (int(layer.max()) + 1) + layer
+        if (sent[1:] < sent[:-1]).any():
+            order = np.lexsort((sent, within))
+        else:
+            order = np.argsort(within, kind="stable")
+        if depth is not None:
+            self._check_chains(order, block, layer, sent, returned, span)
+        return self._position[order]
+
+    def _roots(self, links: Flags) -> tuple[Ints, Ints | None]:
+        """Of each operation: the version its block begins with, and links from there."""
+        np = self._np
+        if not links.any():
+            return self._after, None
+        parent = np.arange(self._versions)
+        parent[self._after[links]] = self._before[links]
+        depth = np.zeros(self._versions, np.int64)
+        depth[self._after[links]] = 1
+        for _ in range(JUMPS_MAX):
+            further = parent[parent]
+            if (further == parent).all():
+                break
+            depth += depth[parent]
+            parent = further
+            if int(depth.max()) > self._versions:
+                break
+        rooted = np.zeros(self._versions, bool)
+        rooted[: self._objects] = True
+        rooted[self._after[self._kind == WRITE]] = True
+        circular = ~rooted[parent[self._after]]
+        self._unclear[self._key[circular]] = True
+        depth = np.where(rooted[parent], depth, 0)
+        return parent[self._after], depth[self._after]
+
+    def _check_chains(
+        self, order: Ints, block: Ints, layer: Ints, sent: Ints, returned: Ints, span: int
+    ) -> None:
+        """No operation was over before one of an earlier layer of its block was sent."""
+        np = self._np
+        blocks, layers = block[order], layer[order]
+        new_block = np.ones(len(order), bool)
+        new_block[1:] = blocks[1:] != blocks[:-1]
+        new_layer = new_block.copy()
+        new_layer[1:] |= layers[1:] != layers[:-1]
+        number = np.cumsum(new_block) - 1
+        # one block's times do not reach the next one's: the maximum up to here is the block's
+        if int(number[-1] + 2) * span >= SPAN_MAX:
+            self._unclear[self._key] = True
+            return
+        running = np.maximum.accumulate(sent[order] + number * span)
+        before = np.empty(len(order), np.int64)
+        before[0] = -1
+        before[1:] = running[:-1]
+        before = np.where(new_block, -1, before - number * span)
+        before = before[new_layer][np.cumsum(new_layer) - 1]
+        self._illegal[self._key[order][returned[order] < before]] = True
+
+    def _compare(self, used: Ints, soonest: Ints, latest: Ints, owner: Ints, span: int) -> Ints:
+        """Rule 2 of the blocks; where each block stands among all.
+
+        A forward block is put at its first answer, a backward one at its last request, and before
+        a forward one of the same instant.
+        """
+        np = self._np
+        forward = soonest < latest
+        at = np.where(forward, soonest, latest) + 1 + owner * span
+        by = np.argsort(2 * at + forward, kind="stable")
+        forward, soonest, latest, owner = forward[by], soonest[by], latest[by], owner[by]
+        index = np.arange(len(by))
+        ahead = np.maximum.accumulate(np.where(forward, index, -1))
+        # the forward block before each one: not itself
+        previous = np.empty(len(by), np.int64)
+        previous[0] = -1
+        previous[1:] = ahead[:-1]
+        exists = previous >= 0
+        same = exists & (owner[previous] == owner)
+        clash = same & (latest[previous] > soonest)
+        self._illegal[owner[clash]] = True
+        rank = np.empty(len(by), np.int64)
+        rank[by] = index
+        return rank
+
+    def _replay(self, order: Ints, span: int, first: int) -> Ints:
+        """Positions in `order` at which the columns given are not explained."""
+        np = self._np
+        sent, returned, key, kind, before, after = (column[order] for column in self._given)
+        count = len(order)
+        if not count:
+            return order
+        index = np.arange(count)
+        starts = np.ones(count, bool)
+        starts[1:] = key[1:] != key[:-1]
+        begun = np.maximum.accumulate(sent - first + key * span)
+        late = (returned != NEVER) & (returned - first + key * span < begun)
+        changes = kind != READ
+        changed = np.maximum.accumulate(np.where(changes, index, -1))
+        start = np.maximum.accumulate(np.where(starts, index, 0))
+        last = np.concatenate([[-1], changed[:-1]])  # the change before each operation
+        met = np.where(last >= start, after[np.maximum(last, 0)], INITIAL)
+        wrong = ((kind == READ) & (after != met)) | ((kind == LINK) & (before != met))
+        keys = key[starts]
+        sorted_keys = bool((keys[1:] > keys[:-1]).all())
+        given_key, given_returned = self._given[2], self._given[1]
+        settled = self._illegal | self._unclear
+        due = np.count_nonzero((given_returned != NEVER) & ~settled[given_key])
+        complete = np.count_nonzero(returned != NEVER) == due
+        if not (sorted_keys and complete):
+            return index
+        return np.flatnonzero(late | wrong)

@@ -1,0 +1,243 @@
+"""Histories in files, each judged by a process of its own: side by side, and within limits.
+
+A process can be ended when its time is over, whatever it is doing, and cannot take more memory
+than it was given. What it found comes back as JSON over a pipe. A file that cannot be read and a
+judge that dies are `unknown`, with a sentence; they do not stop the others.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Final
+
+from jepsen_like.checks.named import NameUnknown, Question, judge
+from jepsen_like.history.files import Format, load
+from jepsen_like.history.operation import HistoryError
+from jepsen_like.result import Validity, Verdict
+
+__all__ = ["Job", "FileVerdict", "judge_files"]
+
+GRACE_S: Final = 0.3  # over the time limit, for a judge to say how far it got
+PROGRESS_EVERY_S: Final = 0.5
+
+_FORK: Final = multiprocessing.get_context("fork")
+
+
+@dataclass(frozen=True)
+class Job:
+    path: Path
+    question: Question
+    format: Format | None = None
+    independent: bool = False
+    report: Path | None = None
+    command: str = ""  # for the report
+    in_full: bool = False  # with the linearization
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """One row of the table; `as_dict` is what `--json` prints."""
+
+    file: str
+    validity: Validity
+    reason: str
+    model: str = ""
+    check: str = ""
+    format: str = ""
+    operations: int = 0
+    seconds: float = 0.0
+    offending: tuple[dict[str, Any], ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge_files(
+    jobs: Sequence[Job],
+    *,
+    side_by_side: int,
+    progress: Callable[[int, float], None] = lambda _done, _seconds: None,
+) -> list[FileVerdict]:
+    """The verdicts in the order of `jobs`. Ending early (Ctrl-C) ends every judge."""
+    start = time.monotonic()
+    waiting = list(enumerate(jobs))[::-1]
+    running: dict[Connection, _Running] = {}
+    verdicts: dict[int, FileVerdict] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < side_by_side:
+                index, job = waiting.pop()
+                begun = _Running(index, job)
+                running[begun.pipe] = begun
+            until = min(r.deadline for r in running.values()) - time.monotonic()
+            ready = wait(list(running), timeout=max(0.0, min(until, PROGRESS_EVERY_S)))
+            now = time.monotonic()
+            for pipe, run in list(running.items()):
+                if pipe in ready or now >= run.deadline:
+                    verdicts[run.index] = run.finish(is_ready=pipe in ready)
+                    del running[pipe]
+            progress(len(verdicts), now - start)
+    finally:
+        for run in running.values():
+            run.end()
+    return [verdicts[index] for index in range(len(jobs))]
+
+
+class _Running:
+    """One judge at work."""
+
+    def __init__(self, index: int, job: Job) -> None:
+        self.index = index
+        self._job = job
+        self._start = time.monotonic()
+        self.deadline = self._start + min(job.question.seconds, 1e9) + GRACE_S
+        self.pipe, theirs = _FORK.Pipe(duplex=False)
+        self._process: BaseProcess = _FORK.Process(target=_work, args=(job, self.pipe, theirs))
+        self._process.start()
+        theirs.close()
+
+    def finish(self, *, is_ready: bool) -> FileVerdict:
+        took = time.monotonic() - self._start
+        problem = f"stopped after {took:.1f} s: the time limit is {self._job.question.seconds:g} s"
+        try:
+            if is_ready:
+                answer = json.loads(self.pipe.recv_bytes())
+                answer["offending"] = tuple(answer["offending"])
+                return FileVerdict(**answer)
+        except EOFError:
+            self._process.join()
+            problem = f"the checker died ({_death(self._process.exitcode)})"
+        finally:
+            self.end()
+        return FileVerdict(str(self._job.path), "unknown", problem, seconds=round(took, 3))
+
+    def end(self) -> None:
+        """Kill it and whatever it started; returns when it is gone."""
+        pid = self._process.pid
+        if pid is not None and self._process.is_alive():
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has not made its group yet
+                self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _death(code: int | None) -> str:
+    if code is not None and code < 0:
+        return signal.Signals(-code).name
+    return f"exit code {code}"
+
+
+def _work(job: Job, ours: Connection, answers: Connection) -> None:
+    """The judge's process."""
+    ours.close()
+    os.setpgid(0, 0)  # so that its own helpers end with it
+    verdict = _judge_within_limits(job)
+    answers.send_bytes(json.dumps(verdict.as_dict(), default=str).encode())
+    answers.close()
+
+
+def _judge_within_limits(job: Job) -> FileVerdict:
+    start = time.monotonic()
+    limit = job.question.memory_bytes
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    name = str(job.path)
+    found = ""
+    try:
+        loaded = load(job.path, job.format, independent=job.independent)
+        found = loaded.format
+        for fault in loaded.faults:
+            if fault.fatal:
+                raise HistoryError(f"{name}:{fault.line}: {fault.text}")
+        if not loaded.history:
+            raise HistoryError(f"{name}: the history is empty: there is nothing to judge")
+        model, verdict = judge(loaded.history, job.question)
+        if job.report is not None:
+            _write_report(job, loaded.history[:], verdict)
+    except (HistoryError, NameUnknown, OSError) as exc:
+        reason = str(exc) if str(exc).startswith(name) else f"{name}: {exc}"
+        return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
+    except MemoryError:
+        reason = f"{name}: more memory was needed than the {limit} bytes it may use"
+        return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
+    except Exception as exc:  # a crash is no verdict, and must not look like one
+        reason = f"{name}: the checker crashed: {type(exc).__name__}: {exc}"
+        trace = {"trace": traceback.format_exc()}
+        return FileVerdict(
+            name, "unknown", reason, format=found, seconds=_since(start), details=trace
+        )
+    details = {
+        key: value
+        for key, value in verdict.details.items()
+        if job.in_full or key != "linearization"
+    }
+    return FileVerdict(
+        file=name,
+        validity=verdict.validity,
+        reason=verdict.reason,
+        model=model,
+        check=verdict.check,
+        format=found,
+        operations=verdict.operations,
+        seconds=_since(start),
+        offending=tuple(_offending(loaded.history, verdict)),
+        details=json.loads(json.dumps(details, default=str)),
+    )
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 3)
+
+
+def _offending(history: Any, verdict: Verdict) -> Iterator[dict[str, Any]]:
+    """The operations of a verdict with their lines."""
+    if not verdict.offending:
+        return
+    lines: dict[int, list[int]] = {}
+    for i, sent in enumerate(history.sent_ns):
+        lines.setdefault(sent, []).append(i)
+    for operation in verdict.offending:
+        places = [i for i in lines.get(operation.sent_ns, ()) if history[i] == operation]
+        yield {**asdict(operation), "line": history.lines[places[0]] if places else 0}
+
+
+def _write_report(job: Job, history: list[Any], verdict: Verdict) -> None:
+    from time import gmtime, strftime
+
+    from jepsen_like.report import html  # here: it needs jinja2, and nothing else does
+    from jepsen_like.result import RunResult
+
+    assert job.report is not None
+    # Histories of other tools begin anywhere on their clock; a report begins at 0
+    start = min(operation.sent_ns for operation in history)
+    end = max(operation.returned_ns for operation in history)
+    result = RunResult(
+        name=job.path.name,
+        seed=0,
+        backend="a recorded history",
+        command=job.command,
+        started_at=strftime("%Y-%m-%dT%H:%M:%S+00:00", gmtime()),
+        duration_ns=max(1, end - min(start, 0)),
+        versions={},
+        topology={},
+        operations=tuple(history),
+        faults=(),
+        availability=(),
+        failovers=(),
+        verdicts=(verdict,),
+    )
+    html.write(result, job.report)

@@ -1,0 +1,249 @@
+"""Histories as JSON lines: our own format, version 2.
+
+    {"format":"jepsen_like.history","version":2,"columns":["process","f","key","value","outcome",
+     "output","scheduled_ns","sent_ns","returned_ns","node","error","version"]}      (one line)
+    [3,"cas","x",[1,2],"ok",true,10,12,30,"n1","",null]
+
+The first line is the header; every other line is one operation: the fields of `Operation` in
+the order of `columns`. Operations may stand in any order. JSON arrays stand for tuples. The
+outcome `open` says that the operation was sent and had not ended when the line was written; a
+later line of the same process replaces it, and one that is never replaced is `info`. So a file
+can be read while it grows, and after its writer was killed.
+
+Version 1 is read too. Its lines are objects, easy to write from any language:
+
+    {"format":"jepsen_like.history","version":1}
+    {"process":3,"f":"cas","key":"x","value":[1,2],"outcome":"ok","output":true,
+     "scheduled_ns":10,"sent_ns":12,"returned_ns":30,"node":"n1","error":""}         (one line)
+
+Any other version is refused, never guessed. Lines are decoded and checked many at a time,
+column by column; only when that fails is the line looked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from jepsen_like.history.columns import TIME_MAX, History
+from jepsen_like.history.operation import HistoryError, Operation, hashable
+
+__all__ = ["FORMAT", "VERSION", "Writer", "write_jsonl", "read_jsonl", "parse_jsonl"]
+
+FORMAT: Final = "jepsen_like.history"
+VERSION: Final = 2
+CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
+LINE_CHARACTERS_SHOWN: Final = 60
+
+_NONE: Final = type(None)
+_FIELDS: Final[dict[str, set[type] | None]] = {
+    # a field's types, to the letter: `"process":true` is no process number
+    "process": {int},
+    "f": {str},
+    "key": {int, str},
+    "value": None,
+    "outcome": {str},
+    "output": None,
+    "scheduled_ns": {int},
+    "sent_ns": {int},
+    "returned_ns": {int},
+    "node": {str},
+    "error": {str},
+    "version": {int, _NONE},
+}
+_FIELDS_1: Final = tuple(name for name in _FIELDS if name != "version")
+_OUTCOMES: Final = {"ok", "fail", "info", "open"}
+_OUTCOME: Final = list(_FIELDS).index("outcome")
+_ERROR: Final = list(_FIELDS).index("error")
+_PROCESS: Final = 0
+_fields_of = attrgetter(*_FIELDS)
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+class Writer:
+    """Appends operations to a new file, each line as soon as it is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("w", encoding="utf-8", buffering=1)  # of lines
+        self._file.write(_header())
+
+    def write(self, operation: Operation, *, is_open: bool = False) -> None:
+        """Raises HistoryError for a value that JSON cannot hold; nothing is written then."""
+        self._file.write(_line(self._path, operation, is_open=is_open))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def write_jsonl(path: Path, operations: Iterable[Operation]) -> None:
+    """Write the history; raises HistoryError for a value that JSON cannot hold."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write(_header())
+        for operation in operations:
+            file.write(_line(path, operation, is_open=False))
+
+
+def _header() -> str:
+    return _encode({"format": FORMAT, "version": VERSION, "columns": list(_FIELDS)}) + "\n"
+
+
+def _line(path: Path, operation: Operation, *, is_open: bool) -> str:
+    row = list(_fields_of(operation))
+    if is_open:
+        row[_OUTCOME] = "open"
+    try:
+        return _encode(row) + "\n"
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise HistoryError(f"{path}: cannot write {operation}: {exc}") from exc
+
+
+def read_jsonl(path: Path, *, growing: bool = False) -> History:
+    """Read a history. Raises HistoryError naming file and line, OSError for the file.
+
+    `growing`: the file is still being written, and a last line without its end is not there yet.
+    """
+    with path.open(encoding="utf-8") as file:
+        try:
+            return parse_jsonl(str(path), file, growing=growing)
+        except UnicodeDecodeError as exc:
+            raise HistoryError(f"{path}: not UTF-8 text: {exc}") from exc
+
+
+def parse_jsonl(name: str, lines: Iterable[str], *, growing: bool = False) -> History:
+    """`read_jsonl` of lines from anywhere, which are called `name`."""
+    source = iter(lines)
+    to_rows = _header_of(name, next(source, ""))
+    history = History()
+    waiting: dict[int, tuple[list[Any], int]] = {}  # open operations with their lines, by process
+    first = 2
+    while chunk := list(islice(source, CHUNK_LINES)):
+        if growing and not chunk[-1].endswith("\n"):
+            chunk.pop()
+        columns = _decode(name, first, chunk, to_rows)
+        numbers: Iterable[int] = range(first, first + len(chunk))
+        if columns and (waiting or "open" in columns[_OUTCOME]):
+            columns, numbers = _set_aside_open(columns, first, waiting)
+        if columns:
+            history.extend_columns(columns, numbers)
+        first += len(chunk)
+    for row, number in waiting.values():
+        row[_OUTCOME] = "info"
+        row[_ERROR] = row[_ERROR] or "not answered when the recording ended"
+        history.extend_columns([[field] for field in row], [number])
+    return history
+
+
+_Rows: TypeAlias = Callable[[list[Any]], list[list[Any]]]
+_Columns: TypeAlias = list[Sequence[Any]]
+
+
+def _header_of(name: str, line: str) -> _Rows:
+    """How lines become rows in the order of `_FIELDS`, as the header says."""
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError) as exc:
+        raise HistoryError(f"{name}:1: not JSON: {exc}") from exc
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise HistoryError(f'{name}:1: no history: it must begin with {{"format":"{FORMAT}",...')
+    version = header.get("version")
+    if version == 1:
+        return _rows_of_objects
+    if version != VERSION:
+        raise HistoryError(
+            f"{name}:1: history of version {version!r}; this reader knows 1 and {VERSION}"
+        )
+    columns = header.get("columns")
+    if columns == list(_FIELDS):
+        return _rows_in_order
+    if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(_FIELDS):
+        raise HistoryError(f"{name}:1: columns must be {', '.join(_FIELDS)}, not {columns!r}")
+    order = [columns.index(field) for field in _FIELDS]
+
+    def reordered(values: list[Any]) -> list[list[Any]]:
+        return [[row[i] for i in order] for row in _rows_in_order(values)]
+
+    return reordered
+
+
+def _rows_in_order(values: list[Any]) -> list[list[Any]]:
+    if set(map(type, values)) - {list}:
+        raise HistoryError("not a JSON array")
+    odd = set(map(len, values)) - {len(_FIELDS)}
+    if odd:
+        raise HistoryError(f"{min(odd)} fields, where the header names {len(_FIELDS)}")
+    return values
+
+
+def _rows_of_objects(values: list[Any]) -> list[list[Any]]:
+    rows = []
+    for fields in values:
+        if type(fields) is not dict:
+            raise HistoryError("not a JSON object")
+        if fields.keys() != set(_FIELDS_1):
+            odd = ", ".join(sorted(fields.keys() ^ set(_FIELDS_1)))
+            raise HistoryError(f"missing or unknown fields: {odd}")
+        rows.append([*(fields[field] for field in _FIELDS_1), None])
+    return rows
+
+
+def _decode(name: str, first: int, lines: list[str], to_rows: _Rows) -> _Columns:
+    try:
+        values = json.loads(f"[{','.join(lines)}]")
+        if len(values) == len(lines):
+            return _checked(to_rows(values))
+    except (ValueError, RecursionError):
+        pass  # one line of many: it is looked for below, and named
+    rows: list[Sequence[Any]] = []
+    for number, line in enumerate(lines, first):
+        try:
+            rows += zip(*_checked(to_rows([json.loads(line)])), strict=True)
+        except HistoryError as exc:
+            raise HistoryError(f"{name}:{number}: {exc}") from exc
+        except (ValueError, RecursionError) as exc:
+            shown = line.strip()[:LINE_CHARACTERS_SHOWN]
+            cut = "" if line.endswith("\n") else "; the file ends in the middle of it"
+            raise HistoryError(f"{name}:{number}: not JSON: {exc}: {shown!r}{cut}") from exc
+    return list(zip(*rows, strict=True))
+
+
+def _checked(rows: list[list[Any]]) -> _Columns:
+    """The rows as columns, tuples for lists; raises HistoryError if any is no operation."""
+    columns: _Columns = list(zip(*rows, strict=True))
+    for i, ((field, types), column) in enumerate(zip(_FIELDS.items(), columns, strict=False)):
+        found = set(map(type, column))
+        if types is None:
+            if list in found:
+                columns[i] = [hashable(v) if type(v) is list else v for v in column]
+            continue
+        if not found <= types:
+            odd = next(value for value in column if type(value) not in types)
+            raise HistoryError(f"{field} cannot be {odd!r}")
+        if int in found and field != "key":
+            numbers = [v for v in column if v is not None] if _NONE in found else column
+            big = max(numbers, key=abs) if min(numbers) < -TIME_MAX else max(numbers)
+            if abs(big) > TIME_MAX:
+                raise HistoryError(f"{field} is too large: it has {big.bit_length()} bits")
+        if field == "outcome" and not _OUTCOMES.issuperset(column):
+            odd = min(set(column) - _OUTCOMES)
+            raise HistoryError(f"outcome is ok, fail, info or open, not {odd!r}")
+    return columns
+
+
+def _set_aside_open(
+    columns: _Columns, first: int, waiting: dict[int, tuple[list[Any], int]]
+) -> tuple[_Columns, list[int]]:
+    """The operations that ended, with their lines; what is open is put into `waiting`."""
+    kept, numbers = [], []
+    for number, row in enumerate(zip(*columns, strict=True), first):
+        if row[_OUTCOME] == "open":
+            waiting[row[_PROCESS]] = (list(row), number)
+        else:
+            waiting.pop(row[_PROCESS], None)
+            kept.append(row)
+            numbers.append(number)
+    return list(zip(*kept, strict=True)), numbers
