@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jepsen_like.checks import fast
 from jepsen_like.checks.layout import NEVER
-from jepsen_like.checks.objects import LeftOut
+from jepsen_like.checks.objects import LeftOut, looks_distinct
 from jepsen_like.history import Operation
-from jepsen_like.models.model import LINK, MISMATCH, NOTHING, WRITE, Model
+from jepsen_like.models.model import MISMATCH, NOTHING, Model
 
 __all__ = ["OPERATIONS_MIN", "Orders", "orders_of", "columns_for_numpy"]
 
@@ -68,7 +68,9 @@ def orders_of(history: Sequence[Operation], model: Model) -> Orders | None:
     if not fast.available():
         return None
     try:
-        if not _looks_distinct(history[:PROBE], model):
+        probe = history[:PROBE]
+        versions = model.versions(probe)
+        if versions is None or MISMATCH in versions.kind or not looks_distinct(probe, model):
             return None
         return _orders(_columns(history), model)
     except (TypeError, ValueError):
@@ -141,16 +143,3 @@ def _orders(columns: Columnar, model: Model) -> Orders | None:
 def _numbers(values: Sequence[Any], names: dict[Any, int]) -> list[int]:
     number = names.setdefault
     return [number(value, len(names) - 1) for value in values]
-
-
-def _looks_distinct(operations: Sequence[Operation], model: Model) -> bool:
-    """Whether no value is written twice, and no cas failed to match, at the beginning."""
-    versions = model.versions(operations)
-    if versions is None or MISMATCH in versions.kind:
-        return False
-    written = [
-        (operation.key, value)
-        for operation, kind, value in zip(operations, versions.kind, versions.after, strict=True)
-        if kind in (WRITE, LINK)
-    ]
-    return len(set(written)) == len(written)
