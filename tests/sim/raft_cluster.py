@@ -427,7 +427,7 @@ class Simulation:
 
     def _ask(self, replica: Replica, core: RaftCore) -> None:
         if core.role is not Role.LEADER:
-            if self.rng.random() < 0.1:
+            if self.rng.random() < 0.3:
                 core.read_index(ReadRequest(self.checker.must_be_seen))
                 self.drive(replica)
             return

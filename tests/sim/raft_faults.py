@@ -24,6 +24,7 @@ ALL_FAULTS = (
     *("isolate", "isolate leader", "one way", "split", "heal", "heal", "loss", "replay"),
     *("crash", "crash", "crash leader", "crash some", "crash all", "pause", "pause leader"),
     *("clock jump", "duel", "slow disk", "corrupt chunks"),
+    *("estrange", "abandon"),
     *("transfer", "add replica", "promote", "promote", "remove replica"),
 )
 
@@ -93,6 +94,19 @@ class Faults:
 
     def _isolate_leader(self) -> None:
         self._cut_off(self._any_leader())
+
+    def _estrange(self) -> None:
+        """One replica and the leader do not see each other; everybody else sees both."""
+        leader, other = self._any_leader().number, self._any_replica().number
+        self._simulation.cuts |= {(leader, other), (other, leader)}
+
+    def _abandon(self) -> None:
+        """The leader is cut off, and some who knew it forget what they knew."""
+        leader = self._any_leader()
+        self._cut_off(leader)
+        for replica in list(self._simulation.replicas.values()):
+            if replica is not leader and self._rng.random() < 0.5:
+                self.restart(replica)
 
     def _one_way(self) -> None:
         for _ in range(self._rng.randint(1, 3)):
@@ -202,7 +216,10 @@ class Faults:
         leader = self._any_leader()
         core = leader.core
         if core is not None and core.role is Role.LEADER and core.membership.voters:
-            done = core.transfer(self._rng.choice(core.membership.voters))
+            successor = self._rng.choice(core.membership.voters)
+            if self._rng.random() < 0.3:  # it will not hear that it was succeeded
+                self._simulation.cuts.add((successor, leader.number))
+            done = core.transfer(successor)
             self._simulation.counts["transfers begun"] += done
             self._simulation.drive(leader)
 

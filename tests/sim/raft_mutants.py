@@ -213,15 +213,6 @@ class VotesRightAfterRestart(RaftCore):
         pass
 
 
-class ForgetsItsLeaderForANewerTerm(RaftCore):
-    """Hearing of a newer term makes the vote free at once."""
-
-    def _become_follower(self, term: int, leader: int = 0) -> None:
-        if term > self.term and leader == 0:
-            self._timer.since_leader = self._timer.election_ticks
-        super()._become_follower(term, leader)
-
-
 class AnswersFromAnEarlierLife(RaftCore):
     """Read requests are numbered from 1 in every life."""
 
@@ -283,5 +274,4 @@ MUTANTS: dict[str, Mutant] = {
     "lease-survives-transfer": Mutant(names=((leadership, "Lease", LeaseSurvivesTransfer),)),
     "lease-without-drift": Mutant(names=((leadership, "Lease", LeaseWithoutDrift),)),
     "lease-and-a-vote-after-restart": _core(VotesRightAfterRestart),
-    "lease-and-a-newer-term": _core(ForgetsItsLeaderForANewerTerm),
 }

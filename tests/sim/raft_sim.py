@@ -35,7 +35,7 @@ __all__ = ["MUST_HAPPEN", "find_violation", "run_seed", "shape", "simulation"]
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
 
-CONVICTION_SEEDS = 1000
+CONVICTION_SEEDS = 3000
 SHRINK_RUNS_MAX = 60
 
 MUST_HAPPEN = (
@@ -87,6 +87,7 @@ def shape(rng: random.Random, base: Options) -> Options:
         compact_ticks=rng.choice([0, 3, 20]),
         leases=rng.random() < 0.4,
         quiesce_ticks=rng.choice([0, 0, 2]),
+        late=rng.choice([0.03, 0.03, 0.15]),
     )
     options = dataclasses.replace(options, idle=0.6 if options.quiesce_ticks else 0.0)
     if options.leases:
@@ -117,15 +118,15 @@ def shape(rng: random.Random, base: Options) -> Options:
                 strike=rng.choice([0.0, 0.3]),
             )
         case "leases":
-            often = ("isolate leader", "one way", "transfer", "crash some", "pause leader", "heal")
+            often = ("estrange", "abandon", "transfer", "transfer", "one way", "heal")
             return dataclasses.replace(
                 options,
                 replicas=3,
-                fault_ticks=rng.choice([3, 6]),
-                delay=rng.choice([3.0, 10.0, 20.0]),
-                faults=often * 2 + ("heal", "add replica", "promote", "remove replica"),
+                fault_ticks=rng.choice([1.5, 3]),
+                delay=rng.choice([3.0, 3.0, 10.0, 20.0]),
+                faults=often * 2 + ("isolate leader", "pause leader", "heal", "heal"),
                 leases=True,
-                drift=1.0,
+                drift=rng.choice([0.2, 1.0]),
                 quiesce_ticks=0,
                 idle=0.0,
                 late=rng.choice([0.0, 0.1]),

@@ -24,7 +24,6 @@ SLOWLY_CONVICTED = {
     "commits-old-term",
     "counts-stale-votes",
     "forgets-vote",
-    "lease-and-a-newer-term",
     "lease-and-a-vote-after-restart",
     "lease-from-receiving",
     "lease-survives-transfer",
