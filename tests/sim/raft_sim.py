@@ -118,15 +118,17 @@ def shape(rng: random.Random, base: Options) -> Options:
                 strike=rng.choice([0.0, 0.3]),
             )
         case "leases":
-            often = ("estrange", "abandon", "transfer", "transfer", "one way", "heal")
+            often = ("isolate leader", "one way", "transfer", "crash some", "pause leader", "heal")
+            if rng.random() < 0.4:
+                often = ("estrange", "abandon", "transfer", "transfer", "one way", "heal")
             return dataclasses.replace(
                 options,
                 replicas=3,
-                fault_ticks=rng.choice([1.5, 3]),
-                delay=rng.choice([3.0, 3.0, 10.0, 20.0]),
-                faults=often * 2 + ("isolate leader", "pause leader", "heal", "heal"),
+                fault_ticks=rng.choice([1.5, 3, 6]),
+                delay=rng.choice([3.0, 10.0, 20.0]),
+                faults=often * 2 + ("heal", "heal", "promote", "remove replica"),
                 leases=True,
-                drift=rng.choice([0.2, 1.0]),
+                drift=rng.choice([0.2, 1.0, 1.0]),
                 quiesce_ticks=0,
                 idle=0.0,
                 late=rng.choice([0.0, 0.1]),
