@@ -100,6 +100,9 @@ def test_staleness_agrees_with_brute_force(distinct: bool) -> None:
         assert found.known
         assert found.ns == next((d for d in range(60) if legal(history, d)), None), seed
         seen.add(found.ns)
+        (mine,), _ = split(history, MODEL)
+        for guess in (0, 1, 5, found.ns, 10**6):
+            assert smallest_lag(mine, MODEL, FREELY, guess=guess) == found
     assert len(seen) > 4
 
 
