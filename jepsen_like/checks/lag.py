@@ -30,8 +30,11 @@ class Lag:
     known: bool = True
 
 
-def smallest_lag(mine: Object, model: Model, limit: Limit) -> Lag:
-    """`limit.configurations` bounds each try, the deadline all of them."""
+def smallest_lag(mine: Object, model: Model, limit: Limit, *, guess: int | None = None) -> Lag:
+    """`limit.configurations` bounds each try, the deadline all of them.
+
+    A good `guess`, such as what a few of the operations need, saves most of the tries.
+    """
     operations = mine.operations
     if not operations:
         return Lag(0)
@@ -41,8 +44,11 @@ def smallest_lag(mine: Object, model: Model, limit: Limit) -> Lag:
     legal = trial.legal_with(high)
     if legal is not True:
         return Lag(None, known=legal is False)
+    likely = [] if guess is None else [guess - 1, guess]
     while high - low > 1:
-        middle = (low + high) // 2
+        middle = likely.pop() if likely else (low + high) // 2
+        if not low < middle < high:
+            continue
         legal = trial.legal_with(middle)
         if legal is None:
             return Lag(None, known=False)

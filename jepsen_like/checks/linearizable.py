@@ -206,7 +206,8 @@ def _invalid(
         "operations": sum(o.sent_ns <= prefix.end for o in operations),
         "shortest": prefix.shortest,
     }
-    lag = smallest_lag(mine, model, limit)
+    few = Object(mine.key, list(offending))
+    lag = smallest_lag(mine, model, limit, guess=smallest_lag(few, model, limit).ns)
     details["staleness_ns"] = lag.ns  # None: more than any, or not found out
     details["staleness_known"] = lag.known
     reason = explain(model, offending, operations[stuck])

@@ -156,6 +156,9 @@ def test_trap_two_failed_compare_and_sets_each_have_a_moment_but_not_in_their_or
     history = [write(1, 0, 1), write(2, 2, 9), cas(1, 8, False, 3, 4), cas(2, 9, False, 5, 6)]
     assert verdict(*history) == "unclear"
     assert not explainable(history, MODEL)
+    too_late = [write(1, 0, 1), cas(1, 8, False, 2, 3), write(2, 4, 5)]
+    assert verdict(*too_late) == "unclear"
+    assert not explainable(too_late, MODEL)
     later = [write(1, 0, 1), write(2, 2, 9), cas(2, 8, False, 3, 4), cas(1, 9, False, 5, 6)]
     assert verdict(*later) == "yes"
 

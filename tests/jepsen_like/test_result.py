@@ -100,6 +100,9 @@ def test_staleness_agrees_with_brute_force(distinct: bool) -> None:
         assert found.known
         assert found.ns == next((d for d in range(60) if legal(history, d)), None), seed
         seen.add(found.ns)
+        (mine,), _ = split(history, MODEL)
+        for guess in (0, 1, 5, found.ns, 10**6):
+            assert smallest_lag(mine, MODEL, FREELY, guess=guess) == found
     assert len(seen) > 4
 
 
@@ -139,6 +142,13 @@ def test_the_memory_limit_holds() -> None:
     assert verdict.validity == "unknown"
     assert "out of memory on x after" in verdict.reason
     assert memory_in_use() < allowed + (2 << 20)
+
+
+def test_a_memory_limit_that_nothing_reaches_changes_nothing() -> None:
+    for history in ([], [write(1, 0, 1)], [write(1, 0, 1), write(1, 0, 1), read(1, 2, 3)]):
+        limited = check(history, MODEL, budget=Budget(memory_bytes=1 << 40))
+        assert limited == check(history, MODEL)
+        assert limited.validity == "valid"
 
 
 def test_memory_is_looked_at_inside_the_searches() -> None:
