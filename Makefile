@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint types bench lock clean
+.PHONY: help venv demo test nightly check lint types bench lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 
 test: venv  ## the whole test suite
 	@$(BIN)/python -m pytest
+
+nightly: venv  ## the checkers against brute force on more than fifty thousand histories
+	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
+	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

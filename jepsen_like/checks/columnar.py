@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jepsen_like.checks import fast
 from jepsen_like.checks.layout import NEVER
-from jepsen_like.checks.objects import LeftOut
+from jepsen_like.checks.objects import LeftOut, looks_distinct
 from jepsen_like.history import Operation
-from jepsen_like.models.model import NOTHING, Model
+from jepsen_like.models.model import MISMATCH, NOTHING, Model
 
-__all__ = ["OPERATIONS_MIN", "Orders", "orders_of"]
+__all__ = ["OPERATIONS_MIN", "Orders", "orders_of", "columns_for_numpy"]
 
+PROBE = 512  # operations looked at before all are
 OPERATIONS_MIN = 20_000  # below, loading numpy takes longer than the check
 
 
@@ -67,6 +68,10 @@ def orders_of(history: Sequence[Operation], model: Model) -> Orders | None:
     if not fast.available():
         return None
     try:
+        probe = history[:PROBE]
+        versions = model.versions(probe)
+        if versions is None or MISMATCH in versions.kind or not looks_distinct(probe, model):
+            return None
         return _orders(_columns(history), model)
     except (TypeError, ValueError):
         return None  # the usual way says what is wrong, and where
@@ -86,7 +91,20 @@ def _columns(history: Sequence[Operation]) -> Columnar:
     )
 
 
-def _orders(columns: Columnar, model: Model) -> Orders | None:
+def columns_for_numpy(history: Sequence[Operation], model: Model) -> fast.Columns | None:
+    """What `fast.decide_all` takes, as 64-bit numbers; None: the model's states are no versions."""
+    numbered = _numbered(_columns(history), model)
+    return None if numbered is None else numbered.columns.as_arrays()
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    columns: fast.Columns
+    keys: list[int | str]
+    left_out: LeftOut
+
+
+def _numbered(columns: Columnar, model: Model) -> _Numbered | None:
     outcome = columns.outcome
     versions = model.versions_of_columns(columns.f, columns.value, outcome, columns.output)
     if versions is None:
@@ -104,16 +122,22 @@ def _orders(columns: Columnar, model: Model) -> Orders | None:
     before, after = _numbers(versions.before, names), _numbers(versions.after, names)
     keys: dict[int | str, int] = {}
     objects = [keys.setdefault(k, len(keys)) for k in columns.key]
-    answer = fast.decide_all(
-        fast.Columns(columns.sent_ns, returned, objects, versions.kind, before, after)
-    )
-    if answer is None or answer.illegal or answer.unclear:
+    numbers = fast.Columns(columns.sent_ns, returned, objects, versions.kind, before, after)
+    return _Numbered(numbers, list(keys), LeftOut(failed, unanswered))
+
+
+def _orders(columns: Columnar, model: Model) -> Orders | None:
+    numbered = _numbered(columns, model)
+    answer = None if numbered is None else fast.decide_all(numbered.columns)
+    if numbered is None or answer is None or answer.illegal or answer.unclear:
         return None
-    orders: list[list[int]] = [[] for _ in keys]
+    objects = numbered.columns.key
+    orders: list[list[int]] = [[] for _ in numbered.keys]
     for position in answer.order.tolist():
         orders[objects[position]].append(position)
-    count = len(objects) - failed - unanswered
-    return Orders(dict(zip(keys, orders, strict=True)), LeftOut(failed, unanswered), count)
+    left_out = numbered.left_out
+    count = len(objects) - left_out.failed - left_out.unanswered
+    return Orders(dict(zip(numbered.keys, orders, strict=True)), left_out, count)
 
 
 def _numbers(values: Sequence[Any], names: dict[Any, int]) -> list[int]:

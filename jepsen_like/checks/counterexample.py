@@ -89,7 +89,7 @@ class _Shrinker:
             if not self._model.is_pure(self._kept[i].call):
                 free[i] = self._kept[i]
         for i, interval in free.items():
-            free[i] = replace(interval, sent=-1, returned=NEVER, free=not self._once)
+            free[i] = interval._replace(sent=-1, returned=NEVER, free=not self._once)
         positions = [*kept, *free]
         limit = self._limit
         if free and not self._once:
@@ -112,7 +112,7 @@ class _Shrinker:
             if interval.returned <= end:
                 self._kept[i] = interval
             elif interval.sent <= end and not self._model.is_pure(interval.call):
-                self._kept[i] = replace(interval, returned=NEVER)
+                self._kept[i] = interval._replace(returned=NEVER)
 
 
 def explain(model: Model, offending: Sequence[Operation], stuck: Operation) -> str:

@@ -11,7 +11,7 @@ evidence for an object found illegal.
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 from jepsen_like.checks.layout import NEVER
@@ -46,6 +46,15 @@ class Columns:
     before: Any
     after: Any
 
+    def as_arrays(self) -> Columns | None:
+        """None: numbers too large for 64 bits."""
+        import numpy as np
+
+        try:
+            return Columns(*(np.asarray(getattr(self, f.name), np.int64) for f in fields(self)))
+        except OverflowError:
+            return None
+
 
 @dataclass(frozen=True)
 class FastAnswer:
@@ -60,46 +69,26 @@ def decide_all(columns: Columns) -> FastAnswer | None:
     """None: numbers too large for numpy."""
     import numpy as np
 
-    try:
-        arrays = [
-            np.asarray(column, dtype=np.int64)
-            for column in (
-                columns.sent,
-                columns.returned,
-                columns.key,
-                columns.kind,
-                columns.before,
-                columns.after,
-            )
-        ]
-    except OverflowError:
+    arrays = columns.as_arrays()
+    if arrays is None:
         return None
-    if not len(arrays[0]):
+    if not len(arrays.sent):
         return FastAnswer([], [], np.zeros(0, np.int64))
-    return _Fast(np, *arrays).decide()
+    return _Fast(np, arrays).decide()
 
 
 class _Fast:
     """Columns shrink as operations are dropped and objects are settled; `position` remembers."""
 
-    def __init__(
-        self,
-        numpy: Any,
-        sent: Ints,
-        returned: Ints,
-        key: Ints,
-        kind: Ints,
-        before: Ints,
-        after: Ints,
-    ) -> None:
-        self._np: Any = numpy
-        self._given = (sent, returned, key, kind, before, after)
-        self._sent, self._returned, self._key = sent, returned, key
-        self._kind, self._before, self._after = kind, before, after
-        self._position: Ints = self._np.arange(len(sent))
-        self._objects = int(key.max()) + 1
-        self._illegal: Flags = self._np.zeros(self._objects, bool)
-        self._unclear: Flags = self._np.zeros(self._objects, bool)
+    def __init__(self, numpy: Any, given: Columns) -> None:
+        self._np = numpy
+        self._given = given
+        self._sent, self._returned, self._key = given.sent, given.returned, given.key
+        self._kind, self._before, self._after = given.kind, given.before, given.after
+        self._position: Ints = numpy.arange(len(given.sent))
+        self._objects = int(given.key.max()) + 1
+        self._illegal: Flags = numpy.zeros(self._objects, bool)
+        self._unclear: Flags = numpy.zeros(self._objects, bool)
 
     def decide(self) -> FastAnswer | None:
         np = self._np
@@ -122,7 +111,7 @@ class _Fast:
         order = self._order(first, span) if len(self._sent) else self._position
         # What did not match may only make a linearizable object's order harder to find.
         yes = ~self._illegal & ~self._unclear
-        order = order[yes[self._given[2][order]]]
+        order = order[yes[self._given.key[order]]]
         wrong = self._replay(order, span, first)
         assert not len(wrong), "an order found by numpy does not replay"
         illegal, unclear = np.flatnonzero(self._illegal), np.flatnonzero(self._unclear)
@@ -330,7 +319,9 @@ class _Fast:
     def _replay(self, order: Ints, span: int, first: int) -> Ints:
         """Positions in `order` at which the columns given are not explained."""
         np = self._np
-        sent, returned, key, kind, before, after = (column[order] for column in self._given)
+        given = self._given
+        sent, returned, key = given.sent[order], given.returned[order], given.key[order]
+        kind, before, after = given.kind[order], given.before[order], given.after[order]
         count = len(order)
         if not count:
             return order
@@ -347,9 +338,8 @@ class _Fast:
         wrong = ((kind == READ) & (after != met)) | ((kind == LINK) & (before != met))
         keys = key[starts]
         sorted_keys = bool((keys[1:] > keys[:-1]).all())
-        given_key, given_returned = self._given[2], self._given[1]
         settled = self._illegal | self._unclear
-        due = np.count_nonzero((given_returned != NEVER) & ~settled[given_key])
+        due = np.count_nonzero((given.returned != NEVER) & ~settled[given.key])
         complete = np.count_nonzero(returned != NEVER) == due
         if not (sorted_keys and complete):
             return index

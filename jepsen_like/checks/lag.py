@@ -11,7 +11,7 @@ A number says more than "invalid": 3 ms is a lease that overlaps, 20 s is a repl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import Limit
@@ -79,6 +79,6 @@ class _Trial:
         return self._search(sent) if answer == "unclear" else answer == "yes"
 
     def _search(self, sent: Sequence[int]) -> bool | None:
-        moved = [replace(i, sent=t) for i, t in zip(self._intervals, sent, strict=True)]
+        moved = [i._replace(sent=t) for i, t in zip(self._intervals, sent, strict=True)]
         answer = search(self._model, moved, self._limit).answer
         return None if answer == "unknown" else answer == "yes"

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jepsen_like.models.model import ILLEGAL, Call, Model, State
 
@@ -36,8 +36,7 @@ NEEDED_STATES_MAX = 32  # looked at for one crashed operation before it is tried
 Move = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """One operation as the search sees it."""
 
     call: Call
@@ -201,44 +200,46 @@ class Layout:
             for crashed in self._crashed
             for k, i in enumerate(crashed.operations)
         }
-        events: list[tuple[int, int, int]] = []
-        for i, interval in enumerate(self.intervals):
-            if interval.free:
-                continue
-            events.append((interval.sent, 0, i))  # 0 before 1: closed intervals
-            if interval.returned != NEVER:
-                events.append((interval.returned, 1, i))
-        events.sort()
-        is_pure, call, intervals = self.table.pure, self.call, self.intervals
+        intervals = self.intervals
+        requests = [i for i, interval in enumerate(intervals) if not interval.free]
+        answers = [i for i in requests if intervals[i].returned != NEVER]
+        requests.sort(key=lambda i: intervals[i].sent)
+        answers.sort(key=lambda i: intervals[i].returned)
+        is_pure, call = self.table.pure, self.call
         pure: dict[int, tuple[int, int, int]] = {}
         changing: dict[int, tuple[int, int, int]] = {}
+        nothing: list[tuple[int, int, int]] = []  # shared: most answers find little in flight
         unused: list[int] = []
-        fresh: list[tuple[int, int, int]] = []
-        available = 0
-        slots = 0
-        for _, is_answer, i in events:
-            mine = pure if is_pure[call[i]] else changing
-            if is_answer:
-                self.pure.append(list(pure.values()))
-                self.changing.append(list(changing.values()))
-                self.fresh.append(fresh)
-                fresh = []
-                slot = mine.pop(i)[0]
-                self.slot.append(slot)
-                self.operation.append(i)
-                self.available.append(available)
-                unused.append(slot)
-            elif intervals[i].returned == NEVER:
-                available |= crashed_bit.get(i, 0)
-            else:
+        fresh: list[tuple[int, int, int]] = nothing
+        available = slots = sent = 0
+        for answer in answers:
+            returned = intervals[answer].returned
+            while sent < len(requests) and intervals[requests[sent]].sent <= returned:
+                i = requests[sent]  # closed intervals: requests of the same instant come first
+                sent += 1
+                if intervals[i].returned == NEVER:
+                    available |= crashed_bit.get(i, 0)
+                    continue
                 if unused:
                     slot = unused.pop()
                 else:
                     slot = 1 << slots
                     slots += 1
-                mine[i] = entry = (slot, i, call[i])
-                if mine is pure:
-                    fresh.append(entry)
+                entry = (slot, i, call[i])
+                if is_pure[call[i]]:
+                    pure[i] = entry
+                    fresh = [*fresh, entry]
+                else:
+                    changing[i] = entry
+            self.pure.append(list(pure.values()) if pure else nothing)
+            self.changing.append(list(changing.values()) if changing else nothing)
+            self.fresh.append(fresh)
+            fresh = nothing
+            slot = (pure if is_pure[call[answer]] else changing).pop(answer)[0]
+            self.slot.append(slot)
+            self.operation.append(answer)
+            self.available.append(available)
+            unused.append(slot)
         self.slots = slots
 
     def crashed_moves(self, answers: int, placed: int, state: int, used: int) -> list[Move]:

@@ -11,6 +11,7 @@ time, of memory or of budget says `unknown` and how far it got.
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -76,7 +77,18 @@ def check(
     `details` of a valid verdict holds `linearization`: for each key the order, as positions in
     `operations`.
     """
-    budget = budget or Budget()
+    collecting = gc.isenabled()
+    gc.disable()  # a check makes millions of tuples and no cycle: collecting finds nothing in them
+    try:
+        return _check(operations, model, budget or Budget(), clock)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _check(
+    operations: Iterable[Operation], model: Model, budget: Budget, clock: Callable[[], float]
+) -> Verdict:
     history = operations if isinstance(operations, Sequence) else list(operations)
     limit = Limit(
         budget.configurations,

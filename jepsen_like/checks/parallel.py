@@ -53,11 +53,12 @@ def settle_side_by_side(
         limit = replace(limit, configurations=min(limit.configurations, FIRST_ROUND_CONFIGURATIONS))
     wanted = max(1, min(processes or os.cpu_count() or 1, len(objects)))
     total = sum(len(mine.operations) for mine in objects)
-    shared = _share_of(limit, wanted)
-    if wanted > 1 and total >= PARALLEL_OPERATIONS_MIN and shared is not None and _may_fork():
-        yield from _forked(objects, model, shared, wanted)
-    else:
-        yield from settle(objects, model, limit)
+    if wanted > 1 and total >= PARALLEL_OPERATIONS_MIN and _may_fork():
+        shared = _share_of(limit, wanted)
+        if shared is not None:
+            yield from _forked(objects, model, shared, wanted)
+            return
+    yield from settle(objects, model, limit)
 
 
 def _may_fork() -> bool:

@@ -34,7 +34,7 @@ class Prefix:
     def intervals(self, mine: Object) -> list[Interval]:
         """Of the kept ones; one that was in flight at the end never returned."""
         found = intervals(mine.operations[i] for i in self.kept)
-        return [i if i.returned <= self.end else replace(i, returned=NEVER) for i in found]
+        return [i if i.returned <= self.end else i._replace(returned=NEVER) for i in found]
 
 
 def shortest_illegal_prefix(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:

@@ -18,6 +18,7 @@ from jepsen_like.models.model import Model
 
 __all__ = ["NEVER", "Found", "Interval", "Limit", "Search", "search"]
 
+CONFIGURATIONS_PER_ANSWER = 8  # one that passes answers at this rate keeps its turn
 FIRST_TURN_CONFIGURATIONS = 1024  # most objects are settled in it
 
 
@@ -33,7 +34,8 @@ class Search:
         self._runs = [depth_first(self._layout), breadth_first(self._layout)]
         self._done = [0, 0]  # configurations of each
         self._turn = 0
-        self._turn_end = FIRST_TURN_CONFIGURATIONS
+        self._turn_end = [FIRST_TURN_CONFIGURATIONS] * 2
+        self._passed_before = [0, 0]  # answers, at the start of each one's turn
         self._furthest = 0
 
     def run(self, limit: Limit) -> Found:
@@ -48,9 +50,20 @@ class Search:
                 return found
             self._done[self._turn], passed = found
             self._furthest = max(self._furthest, passed)
-            if self._done[self._turn] >= self._turn_end:
-                self._turn_end *= 1 if self._turn == 0 else 2
-                self._turn = 1 - self._turn
+            if self._done[self._turn] >= self._turn_end[self._turn]:
+                self._end_turn(passed)
+
+    def _end_turn(self, passed: int) -> None:
+        """To the other one, unless this one gets on well: it is likely to end soon."""
+        turn = self._turn
+        done = self._turn_end[turn]
+        on = passed - self._passed_before[turn]
+        self._passed_before[turn] = passed
+        if on * CONFIGURATIONS_PER_ANSWER >= FIRST_TURN_CONFIGURATIONS:
+            self._turn_end[turn] = done + FIRST_TURN_CONFIGURATIONS
+        else:
+            self._turn_end[turn] = 2 * done
+            self._turn = 1 - turn
 
     def _bound_reached(self, limit: Limit) -> str:
         if not any(self._done):

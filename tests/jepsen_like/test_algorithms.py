@@ -20,7 +20,7 @@ from jepsen_like.checks.objects import decide, intervals, replay
 from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
 from jepsen_like.models.model import LINK, READ, WRITE, Versions, call_of
-from tests.jepsen_like.histories import cas, explainable, read, write
+from tests.jepsen_like.histories import cas, explainable, legal_history, read, write
 
 # `make nightly` sets it: histories drawn per test, on top of what hypothesis draws.
 HISTORIES = int(os.environ.get("ORACLE_HISTORIES", "150"))
@@ -208,3 +208,65 @@ def test_blocks_take_times_before_zero() -> None:
 def test_trap_an_indeterminate_write_observed_in_two_ways_is_not_two_writes() -> None:
     lost = [write(1, 0, 1, outcome="info"), cas(1, 2, None, 2, 3, outcome="info")]
     assert verdict(*lost, read(1, 2, 4), read(2, 5, 6)) == "yes"
+
+
+# --- good histories, broken -------------------------------------------------------------------
+
+
+def stale_read(history: list[Operation], rng: random.Random) -> list[Operation]:
+    """A read returns what another one returned, long before."""
+    reads = [i for i, o in enumerate(history) if o.f == "read"]
+    early, late = rng.choice(reads[: len(reads) // 2]), rng.choice(reads[len(reads) // 2 :])
+    return put(history, late, output=history[early].output)
+
+
+def lost_write(history: list[Operation], rng: random.Random) -> list[Operation]:
+    """A write that was acknowledged left no trace."""
+    i = rng.choice([i for i, o in enumerate(history) if o.f == "write" and o.outcome == "ok"])
+    return [*history[:i], *history[i + 1 :]]
+
+
+def swapped_values(history: list[Operation], rng: random.Random) -> list[Operation]:
+    """Two reads each got the other's answer."""
+    i, j = rng.sample([i for i, o in enumerate(history) if o.f == "read"], 2)
+    swapped = put(history, i, output=history[j].output)
+    return put(swapped, j, output=history[i].output)
+
+
+def shifted_times(history: list[Operation], rng: random.Random) -> list[Operation]:
+    """The clock of one client was off."""
+    i = rng.randrange(len(history))
+    by = rng.choice([-1, 1]) * rng.randrange(1_000, 20_000)
+    o = history[i]
+    return put(history, i, sent_ns=o.sent_ns + by, returned_ns=o.returned_ns + by)
+
+
+def put(history: list[Operation], i: int, **changes: Any) -> list[Operation]:
+    return [*history[:i], replace(history[i], **changes), *history[i + 1 :]]
+
+
+@pytest.mark.parametrize("mutate", [stale_read, lost_write, swapped_values, shifted_times])
+@pytest.mark.parametrize("values", [None, 6])
+def test_all_algorithms_agree_on_broken_histories(mutate: Any, values: int | None) -> None:
+    model = CasRegister(failed_cas="dropped")
+    said = {"yes": 0, "no": 0}
+    for seed in range(max(8, HISTORIES // 20)):
+        good = legal_history(seed, count=120, clients=4, values=values, info=0.02)
+        good = [o for o in good if o.outcome == "ok" or o.f != "read"]
+        history = mutate(good, random.Random(seed))
+        layout = Layout(model, intervals(history))
+        deep, broad = run(depth_first(layout)), run(breadth_first(layout))
+        assert deep.answer == broad.answer, seed
+        if deep.answer == "no":
+            assert deep.stuck is not None
+            assert broad.stuck is not None
+            assert history[deep.stuck].returned_ns == history[broad.stuck].returned_ns
+        for found in (deep, broad):
+            assert found.answer == "no" or replay(model, history, found.order) == ""
+        answer = decide(history, model)
+        if answer is not None and answer.answer != "unclear":
+            assert answer.answer == deep.answer, seed
+        else:
+            assert values is not None, seed
+        said[str(deep.answer)] += 1
+    assert said["no"] > said["yes"] // 4, said

@@ -28,6 +28,7 @@ def columns_of(histories: list[list[Operation]]) -> Columns:
     rows = []
     for key, history in enumerate(histories):
         versions = MODEL.versions(history)
+        assert versions is not None
         for o, kind, before, after in zip(history, *versions[1:], strict=True):
             returned = NEVER if o.outcome == "info" else o.returned_ns
             names = [-1 if v is None else v for v in (before, after)]

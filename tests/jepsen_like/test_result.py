@@ -141,6 +141,13 @@ def test_the_memory_limit_holds() -> None:
     assert memory_in_use() < allowed + (2 << 20)
 
 
+def test_a_memory_limit_that_nothing_reaches_changes_nothing() -> None:
+    for history in ([], [write(1, 0, 1)], [write(1, 0, 1), write(1, 0, 1), read(1, 2, 3)]):
+        limited = check(history, MODEL, budget=Budget(memory_bytes=1 << 40))
+        assert limited == check(history, MODEL)
+        assert limited.validity == "valid"
+
+
 def test_memory_is_looked_at_inside_the_searches() -> None:
     used = iter(range(1_000_000))
     limit = Limit(10**9, float("inf"), time.monotonic, 5, lambda: next(used))

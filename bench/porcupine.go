@@ -1,0 +1,125 @@
+// Judges histories with Porcupine, for bench/checkers.py: one JSON file in, milliseconds out.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// An operation as bench/porcupine.py writes it.
+type op struct {
+	Client   int    `json:"c"`
+	Key      string `json:"k"`
+	F        string `json:"f"`
+	A        int    `json:"a"` // write: value; cas: expected
+	B        int    `json:"b"` // cas: new
+	Out      int    `json:"o"` // read: value, -1: none; cas: 1 if it matched
+	Text     string `json:"t"` // put, append: argument; get: answer
+	Sent     int64  `json:"s"`
+	Returned int64  `json:"r"` // -1: never
+}
+
+func partition(history []porcupine.Operation) [][]porcupine.Operation {
+	index := map[string]int{}
+	var parts [][]porcupine.Operation
+	for _, o := range history {
+		key := o.Input.(op).Key
+		i, known := index[key]
+		if !known {
+			i = len(parts)
+			index[key] = i
+			parts = append(parts, nil)
+		}
+		parts[i] = append(parts[i], o)
+	}
+	return parts
+}
+
+var register = porcupine.Model{
+	Partition: partition,
+	Init:      func() interface{} { return -1 },
+	Step: func(state, input, output interface{}) (bool, interface{}) {
+		s, o := state.(int), input.(op)
+		switch o.F {
+		case "read":
+			return o.Out == s, s
+		case "write":
+			return true, o.A
+		}
+		if o.Returned < 0 {
+			if s == o.A {
+				return true, o.B
+			}
+			return true, s
+		}
+		if o.Out == 1 {
+			return s == o.A, o.B
+		}
+		return s != o.A, s
+	},
+}
+
+var text = porcupine.Model{
+	Partition: partition,
+	Init:      func() interface{} { return "" },
+	Step: func(state, input, output interface{}) (bool, interface{}) {
+		s, o := state.(string), input.(op)
+		switch o.F {
+		case "get":
+			return o.Text == s, s
+		case "put":
+			return true, o.Text
+		}
+		return true, s + o.Text
+	},
+}
+
+func main() {
+	content, err := os.ReadFile(os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	var input struct {
+		Model     string `json:"model"`
+		Seconds   int    `json:"seconds"`
+		Histories [][]op `json:"histories"`
+	}
+	if err := json.Unmarshal(content, &input); err != nil {
+		panic(err)
+	}
+	model := register
+	if input.Model == "text" {
+		model = text
+	}
+	histories := make([][]porcupine.Operation, len(input.Histories))
+	for i, history := range input.Histories {
+		for _, o := range history {
+			end := o.Returned
+			if end < 0 {
+				end = math.MaxInt64
+			}
+			histories[i] = append(histories[i], porcupine.Operation{
+				ClientId: o.Client, Input: o, Call: o.Sent, Output: o, Return: end,
+			})
+		}
+	}
+	limit := time.Duration(input.Seconds) * time.Second
+	answers := make([]porcupine.CheckResult, len(histories))
+	start := time.Now()
+	for i, history := range histories {
+		answers[i] = porcupine.CheckOperationsTimeout(model, history, limit)
+	}
+	took := time.Since(start)
+	result, err := json.Marshal(map[string]interface{}{
+		"ms": float64(took.Nanoseconds()) / 1e6, "answers": answers,
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(result))
+}
