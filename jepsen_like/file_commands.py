@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 import click
 
+from jepsen_like.checks.counterexample import duration_text
 from jepsen_like.checks.named import KINDS, FailedCas, Question
 from jepsen_like.file_judge import FileVerdict, Job, judge_files
 from jepsen_like.history import HistoryError, lint, read, write_edn, write_jsonl
@@ -26,6 +27,7 @@ from jepsen_like.result import EXIT_CODES
 __all__ = ["check", "lint_file", "convert"]
 
 OFFENDING_SHOWN: Final = 20
+STALENESS_SHOWN_MIN_NS: Final = 1_000  # under that, the clock counts lines
 REASON_CHARACTERS: Final = 100  # in the table
 SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 CONSISTENCIES: Final = tuple(
@@ -295,6 +297,9 @@ def _print_one(verdict: FileVerdict) -> None:
     hidden = len(verdict.offending) - OFFENDING_SHOWN
     if hidden > 0:
         click.echo(f"  and {hidden} more")
+    stale_ns = verdict.details.get("staleness_ns") or 0
+    if stale_ns >= STALENESS_SHOWN_MIN_NS:
+        click.echo(f"It would be legal if reads might be {duration_text(stale_ns)} stale.")
     for sentence in verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]:
         click.echo(sentence)
     parts = [verdict.check, verdict.model, verdict.format]
@@ -305,7 +310,9 @@ def _print_one(verdict: FileVerdict) -> None:
 
 def _operation_text(operation: dict[str, Any]) -> str:
     where = f"line {operation['line']}: " if operation["line"] else ""
-    value = "" if operation["value"] is None else f" {_text(operation['value'])}"
+    # What a transaction was asked is in its answer, too
+    is_told = operation["value"] is None or (operation["f"] == "txn" and operation["output"])
+    value = "" if is_told else f" {_text(operation['value'])}"
     answer = {
         "ok": "" if operation["output"] is None and value else f" -> {_text(operation['output'])}",
         "info": " (no answer)",

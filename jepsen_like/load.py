@@ -105,8 +105,11 @@ class RegisterMix:
 
 
 def register_keys(*, keys: int, calls: int, calls_per_key: int) -> int:
-    """How many keys `calls` calls need: `keys` in use at a time, each retired when used up."""
-    return keys + -(-calls // calls_per_key)
+    """How many keys `calls` calls need: `keys` in use at a time, each retired when used up.
+
+    Twice `keys`, for each of the first ones may retire after a single call.
+    """
+    return 2 * keys + -(-calls // calls_per_key)
 
 
 def register_calls(

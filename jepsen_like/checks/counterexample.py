@@ -127,26 +127,29 @@ def explain(model: Model, offending: Sequence[Operation], stuck: Operation) -> s
     if alone and stuck.f == "read" and stuck.output is not None:
         return f"{told}, a value that nobody had written when it returned"
     if contradiction is not None:
-        ago = duration_text(stuck.sent_ns - contradiction.returned_ns)
+        ns = stuck.sent_ns - contradiction.returned_ns
+        # Under that it is a clock that counts lines, and says nothing about time
+        ago = f"{duration_text(ns)} " if ns >= 1_000 else ""
         before = _tell(model, contradiction, already=True)
         if contradiction.f == "write":
-            return f"{told} after {before} had been acknowledged {ago} before it was sent"
-        return f"{told} after {before}, {ago} before it was sent"
+            return f"{told} after {before} had been acknowledged {ago}before it was sent"
+        return f"{told} after {before}, {ago}before it was sent"
     others = len(offending) - 1
     return f"{told}, which no order of it and the {others} other operations shown explains"
 
 
 def _tell(model: Model, operation: Operation, *, already: bool = False) -> str:
-    where = f"of {key_text(operation.key)} on {operation.node}"
+    key = f" of {key_text(operation.key)}" if operation.key != "" else ""
+    where = key + (f" on {operation.node}" if operation.node else "")
     if operation.f == "read":
         output = "nothing" if operation.output is None else operation.output
-        return f"read {where} {'had already ' if already else ''}returned {output}"
+        return f"read{where} {'had already ' if already else ''}returned {output}"
     if operation.f == "cas" and operation.outcome == "ok":
         expected, new = operation.value
         past = "had already " if already else ""
         matched = "matched" if operation.output else "not matched" if already else "did not match"
-        return f"cas {expected} -> {new} {where} {past}{matched}"
-    return f"{model.describe(call_of(operation))} {where}"
+        return f"cas {expected} -> {new}{where} {past}{matched}"
+    return f"{model.describe(call_of(operation))}{where}"
 
 
 def _newest_acknowledged(offending: Sequence[Operation], stuck: Operation) -> Operation | None:

@@ -17,7 +17,7 @@ from jepsen_like.history.jsonl import parse_jsonl
 from jepsen_like.history.operation import HistoryError
 from jepsen_like.history.porcupine import ETCD_LINE, KV_LINE, parse_etcd, parse_kv
 
-__all__ = ["Format", "FORMATS", "Loaded", "load", "read"]
+__all__ = ["Format", "FORMATS", "Loaded", "load", "parse", "read"]
 
 Format: TypeAlias = Literal["jsonl", "edn", "etcd", "kv"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -56,16 +56,17 @@ def load(path: str | Path, format: Format | None = None, *, independent: bool = 
         raise HistoryError(f"{name}:{line}: not UTF-8 text") from exc
     format = format or _format_of(name, text)
     try:
-        history, faults = _parse(name, text, format, independent=independent)
+        history, faults = parse(name, text, format, independent=independent)
     except HistoryError as exc:
         sentence = str(exc)
         raise HistoryError(sentence if sentence.startswith(name) else f"{name}:{sentence}") from exc
     return Loaded(name, format, history, tuple(faults))
 
 
-def _parse(
+def parse(
     name: str, text: str, format: Format, *, independent: bool
 ) -> tuple[History, list[Fault]]:
+    """Raises HistoryError, whose sentence begins with the line, or with name and line."""
     if format == "jsonl":
         return parse_jsonl(name, text.splitlines(keepends=True)), []
     if format == "edn":

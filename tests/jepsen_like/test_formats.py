@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from jepsen_like.history import HistoryError, Operation, lint, read, write_edn, write_jsonl
 from jepsen_like.history.edn import Keyword, forms, text_of
-from jepsen_like.history.files import load
+from jepsen_like.history.files import FORMATS, load, parse
 from tests.jepsen_like.histories import cas, legal_history, op, write
 from tests.jepsen_like.histories import read as a_read
 
@@ -268,3 +269,21 @@ def test_lint_names_every_fault_of_a_log(tmp_path: Path) -> None:
     assert [sentence.split(": ")[0] for sentence in found] == ["h:7", "h:14"]
     assert "the clock goes back by 5 ns" in found[0]
     assert "completes read that it had not invoked" in found[1]
+
+
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused_in_a_sentence(data: st.DataObject) -> None:
+    line = '[0,"w","x",1,"ok",1,0,0,1,"","",1]\n'
+    good = data.draw(st.sampled_from([ETCD, KV, EDN, HEADER + line]))
+    start = data.draw(st.integers(0, len(good)))
+    end = data.draw(st.integers(start, min(len(good), start + 12)))
+    put_in = data.draw(st.text(alphabet='0123456789:{}[]()",\\#_ \n\tnilreadok;é-.eE', max_size=8))
+    text = good[:start] + put_in + good[end:]
+    for format in FORMATS:
+        refusal = "1: none"
+        try:
+            history, _ = parse("h", text, format, independent=False)
+            lint(history)
+        except HistoryError as exc:
+            refusal = str(exc)
+        assert re.match(r"(h:)?\d+: ", refusal)
