@@ -61,6 +61,7 @@ from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Aborted,
+    Busy,
     Checksum,
     Done,
     Entry,
@@ -92,6 +93,8 @@ _ENTRY_ROOM: Final = 64
 _STATELESS: Final = frozenset({"42601", "42501", "42883", "08P01", "54000", "0A000", "22021"})
 """What a text or its parameters are refused for in every state. A name that is unknown here
 may be created by an entry of the log that is not applied yet."""
+
+_SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_body = msgspec.msgpack.Decoder(EntryBody).decode
@@ -134,6 +137,7 @@ class Machine:
         self._compiled: set[str] = set()
         self._fault: str | None = None
         self._is_applying = False
+        self._is_switching = False
         self._open_file(identity, must_exist=must_exist)
 
     @staticmethod
@@ -269,7 +273,9 @@ class Machine:
 
     async def switch_to(self, generation: int) -> None:
         """Go on from the data file of another generation, which has been taken over, and
-        remove the present one. Not while `apply` runs. Raises ReplicaFault, and is closed."""
+        remove the present one. Not while `apply` runs. Raises ReplicaFault, and is closed.
+        Reads that come meanwhile are answered Busy."""
+        self._is_switching = True
         await self.close()
         old = self._identity.generation
         try:
@@ -280,6 +286,7 @@ class Machine:
         except (sqlite3.Error, OSError) as exc:
             raise ReplicaFault(self._failed(exc)) from exc
         self._fault = None
+        self._is_switching = False
 
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
@@ -474,6 +481,8 @@ class Machine:
 
     def read(self, read: Read) -> ResponseBody:
         """Run a quick read now, on the event loop, against the last COMMIT."""
+        if self._is_switching:
+            return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         reader = self._reader
@@ -514,6 +523,8 @@ class Machine:
 
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
         """Run a read on its own connection and thread; SqlFailure 57014 after `timeout_s`."""
+        if self._is_switching:
+            return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         try:

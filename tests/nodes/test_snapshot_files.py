@@ -11,7 +11,7 @@ import pytest
 
 from nodes.data_file import Identity
 from nodes.machine import Machine, ReplicaFault
-from nodes.protocol import Done, SetVersion
+from nodes.protocol import Busy, Done, Read, SetVersion, SqlFailure
 from nodes.snapshot_files import ReceivedFile, SentFile, SnapshotRefused
 from tests.nodes.replica import INSERT, TABLE, Replica, content, crashed_copy, encode, statement
 
@@ -149,6 +149,31 @@ async def test_a_machine_switches_to_a_received_generation(tmp_path: Path) -> No
     await ahead.machine.close()
     names = sorted(path.name for path in (tmp_path / "b").iterdir())
     assert names == ["data-2.db"], "the old generation is gone"
+
+
+async def test_reads_that_come_during_the_switch_are_told_to_come_again(tmp_path: Path) -> None:
+    """They stop nothing: the replica may serve reads while it follows."""
+    replica = source(tmp_path)
+    replica.write(
+        *(statement(INSERT, 10**6 + key, "x") for key in range(2000)),
+    )
+    sent = replica.machine.make_snapshot()
+    received = replica.machine.receive_snapshot(2)
+    received.write(0, sent.read(0, sent.size))
+    finish(received, sent)
+    product = Read((statement("SELECT count(*) FROM t a, t b, t c"),))
+    long_read = asyncio.ensure_future(replica.machine.read_long(product, 60))
+    await asyncio.sleep(0)
+    switch = asyncio.ensure_future(replica.machine.switch_to(2))
+    await asyncio.sleep(0)
+    assert not switch.done(), "it waits for the long read to end"
+    quick = Read((statement("SELECT count(*) FROM t"),))
+    assert isinstance(replica.machine.read(quick), Busy)
+    assert isinstance(await replica.machine.read_long(quick, 1), Busy)
+    await switch
+    assert isinstance(await long_read, SqlFailure | Busy)
+    assert replica.rows("SELECT count(*) FROM t") == [(2050,)]
+    await replica.machine.close()
 
 
 async def test_a_missing_generation_is_named(tmp_path: Path) -> None:

@@ -160,6 +160,21 @@ async def test_a_batch_on_the_thread_ends_before_its_machine_is_replaced(group: 
             await rested(group)
 
 
+async def test_a_data_file_that_cannot_be_synced_stops_its_replica(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failed fsync could not write may be dropped: trying again would prove nothing."""
+
+    def fail() -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(group.members[2].machine, "make_durable", fail)
+    await write(group, 60)
+    assert "Input/output error" in group[2].status().stopped
+    assert group.members[2].disk.pointer.index == 0
+    assert group.members[1].disk.pointer.index > 20, "the others go on"
+
+
 def test_the_log_is_also_cut_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 1000)
     length = _LogLength()
