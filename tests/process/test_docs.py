@@ -26,6 +26,9 @@ RUN_ELSEWHERE = {
 }
 """Commands of their own length, and the test that runs them."""
 
+TOLD_ELSEWHERE = {"checking.md": "tests/jepsen_like/test_checking_docs.py"}
+"""Documents that are a story with files of its own, and the test that follows it."""
+
 
 def commands(document: Path) -> list[str]:
     """Lines of the document's `sh` blocks, without comments."""
@@ -36,7 +39,12 @@ def commands(document: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-SHOWN = [(document.name, line) for document in DOCUMENTS for line in commands(document)]
+SHOWN = [
+    (document.name, line)
+    for document in DOCUMENTS
+    if document.name not in TOLD_ELSEWHERE
+    for line in commands(document)
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +86,11 @@ def test_links_lead_somewhere() -> None:
     for document in DOCUMENTS:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_what_is_told_elsewhere_has_its_test() -> None:
+    for document, test in TOLD_ELSEWHERE.items():
+        assert document in (ROOT / test).read_text(encoding="utf-8")
 
 
 def test_the_documents_show_commands() -> None:
