@@ -333,7 +333,7 @@ class Node:
 
     # ------------------------------------------------------------------ server.Handler
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         for envelope in batch.envelopes:
             replica = self._replicas.get(envelope.group)
             if replica is not None:
