@@ -81,6 +81,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.window": 0,
     "shardrouter.verdicts": 0,
     "shardrouter.comparison": 1,
+    "shardrouter.mover": 1,
     "shardrouter.delivery": 1,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
