@@ -80,6 +80,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.window": 0,
     "shardrouter.verdicts": 0,
     "shardrouter.comparison": 1,
+    "shardrouter.any_replica": 1,
+    "shardrouter.contacts": 1,
     "shardrouter.delivery": 1,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
