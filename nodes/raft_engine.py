@@ -34,6 +34,7 @@ from nodes.protocol import (
     Busy,
     Entry,
     ExpireSessions,
+    MemberStatus,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -191,6 +192,7 @@ class RaftEngine:
 
     def status(self) -> ReplicaStatus:
         core = self._core
+        progress = {} if self._stopped else core.progress()
         return ReplicaStatus(
             group=self.group,
             replica=core.replica,
@@ -201,6 +203,17 @@ class RaftEngine:
             applied=self._machine.applied,
             last=self._log.last,
             stopped=self._stopped,
+            members=tuple(
+                MemberStatus(
+                    member.id,
+                    member.place,
+                    member.is_voter,
+                    *progress.get(member.id, (None, None)),
+                )
+                for member in core.membership.members
+            ),
+            last_id=core.membership.last_id,
+            is_changing=core.is_changing,
         )
 
     def _not_leader(self) -> NotLeader:
