@@ -35,6 +35,7 @@ from nodes.protocol import (
     Consistency,
     Entry,
     ExpireSessions,
+    MemberStatus,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -192,6 +193,7 @@ class RaftEngine:
 
     def status(self) -> ReplicaStatus:
         core = self._core
+        progress = {} if self._stopped else core.progress()
         return ReplicaStatus(
             group=self.group,
             replica=core.replica,
@@ -202,6 +204,17 @@ class RaftEngine:
             applied=self._machine.applied,
             last=self._log.last,
             stopped=self._stopped,
+            members=tuple(
+                MemberStatus(
+                    member.id,
+                    member.place,
+                    member.is_voter,
+                    *progress.get(member.id, (None, None)),
+                )
+                for member in core.membership.members
+            ),
+            last_id=core.membership.last_id,
+            is_changing=core.is_changing,
         )
 
     def _not_leader(self) -> NotLeader:

@@ -62,6 +62,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.types": 0,
     "shardrouter.plan": 0,
     "shardrouter.merge": 0,
+    "shardrouter.moves": 0,
     "shardrouter.changes": 0,
     "shardrouter.conditions": 0,
     "shardrouter.ddl": 0,

@@ -115,7 +115,7 @@ class ScriptedNode:
             connection.abort()
         await self._server.close()
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         raise AssertionError("a router is no peer")
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
