@@ -27,11 +27,12 @@ import msgspec
 
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
-from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.engine import Barrier, Proposed, Refuse, StateMachine
 from nodes.log_store import GroupWrite
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    Consistency,
     Entry,
     ExpireSessions,
     MemberStatus,
@@ -66,8 +67,6 @@ SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
 
 _log = logging.getLogger(__name__)
-
-Barrier = Callable[[ResponseBody | None], None]
 
 
 class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
@@ -178,8 +177,10 @@ class RaftEngine:
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
-    def read_barrier(self, done: Barrier) -> None:
-        if self._stopped or self._core.role is not Role.LEADER:
+    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+        if not self._stopped and consistency == "any":
+            done(None)
+        elif self._stopped or self._core.role is not Role.LEADER:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))

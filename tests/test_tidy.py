@@ -82,6 +82,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.verdicts": 0,
     "shardrouter.comparison": 1,
     "shardrouter.mover": 1,
+    "shardrouter.any_replica": 1,
+    "shardrouter.contacts": 1,
     "shardrouter.delivery": 1,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
