@@ -86,6 +86,7 @@ class NodeConfig:
     name: str
     address: Address
     capacity: int = 1  # relative weight for placing replicas
+    drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,12 @@ def _positive(value: object, where: str) -> int:
     return value
 
 
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: {value!r} is neither true nor false.")
+    return value
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -203,7 +210,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity"}, where)
+        _only(table, {"address", "capacity", "drain"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -213,6 +220,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             name,
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
+            _flag(table.get("drain", False), f"{where} drain"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -292,6 +300,8 @@ def format_cluster(config: ClusterConfig) -> str:
             f'address = "{node.address}"',
             f"capacity = {node.capacity}",
         ]
+        if node.drain:
+            lines.append("drain = true")
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

@@ -63,6 +63,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.plan": 0,
     "shardrouter.merge": 0,
     "shardrouter.moves": 0,
+    "shardrouter.draining": 0,
     "shardrouter.changes": 0,
     "shardrouter.conditions": 0,
     "shardrouter.ddl": 0,
