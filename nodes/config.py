@@ -46,6 +46,7 @@ __all__ = [
     "ClusterConfig",
     "ENGINES",
     "META_GROUP",
+    "NODE_VERBS",
     "parse_cluster",
     "format_cluster",
 ]
@@ -55,6 +56,9 @@ META_GROUP: Final = "meta"
 
 ENGINES: Final = ("core", "local", "pysyncobj")
 """Who decides a group's log: our Raft core, one replica alone, or pysyncobj."""
+
+NODE_VERBS: Final = ("add", "remove", "drain")
+"""What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -224,6 +228,11 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         where = f"[nodes.{name}]"
         table = _table(value, where)
         _only(table, {"address", "capacity"}, where)
+        if name in NODE_VERBS:
+            raise ConfigError(
+                f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
+                "verb; choose another name."
+            )
         nodes[_name(name, "[nodes]")] = NodeConfig(
             name,
             Address.parse(table.get("address"), where),

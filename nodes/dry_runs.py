@@ -25,7 +25,7 @@ from typing import Final, Protocol
 from nodes.config import WriteLimits
 from nodes.dry_run import Stop, Stopped
 from nodes.engine import Engine
-from nodes.protocol import Busy, ResponseBody, SqlFailure, Write
+from nodes.protocol import Busy, NotLeader, ResponseBody, SqlFailure, Write
 
 __all__ = ["DryRunMachine", "DryRuns"]
 
@@ -100,7 +100,10 @@ class DryRuns:
             if not passed.done():  # its waiter may have given up
                 passed.set_result(refusal)
 
-        self._engine.read_barrier(done)
+        here = self._engine.status()
+        if here.role != "leader":  # a follower may pass a read's barrier, but not propose
+            return NotLeader(here.leader)
+        self._engine.read_barrier("linearizable", done)
         async with asyncio.timeout_at(deadline):
             return await passed
 

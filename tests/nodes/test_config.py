@@ -98,6 +98,7 @@ def test_the_parts_of_a_cluster() -> None:
         ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity"),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),
         ('{ id = 4, node = "n2" }', '{ id = 4, node = "n3" }', "there is no [nodes.n3]"),
         ('{ id = 4, node = "n2" }', "", "a list that is not empty"),
         ('{ id = 2, node = "n2" }', '{ id = 1, node = "n2" }', "the same id"),

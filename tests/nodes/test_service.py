@@ -13,9 +13,10 @@ from nodes import dry_runs
 from nodes import service as service_module
 from nodes.config import WriteLimits
 from nodes.dry_run import STOPPED, Stop, Stopped
-from nodes.engine import Proposed, Refuse
+from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    Consistency,
     Done,
     EntryBody,
     NotLeader,
@@ -39,14 +40,16 @@ class HeldEngine:
     """Keeps what it is asked until the test lets it go."""
 
     proposals: list[tuple[bytes, Proposed, Refuse | None]] = field(default_factory=list)
-    barriers: list[Callable[[ResponseBody | None], None]] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    consistencies: list[Consistency] = field(default_factory=list)
     stops: list[Callable[[], None]] = field(default_factory=list)  # who has borrowed the file
     is_holding: bool = False
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         self.proposals.append((body, done, refuse))
 
-    def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
+    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+        self.consistencies.append(consistency)
         self.barriers.append(done)
 
     def hold_proposals(self) -> None:
@@ -155,6 +158,7 @@ async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:
         fixture.ask(QUICK, timeout_ms)
     assert fixture.answers == []
     first, second, third = fixture.engine.barriers
+    assert fixture.engine.consistencies == ["linearizable"] * 3
     first(None)
     second(None)
     third(NotLeader("n2"))
