@@ -47,6 +47,7 @@ __all__ = [
     "Write",
     "Fence",
     "ExpireSessions",
+    "Consistency",
     "Read",
     "Checksum",
     "GetChecksum",
@@ -231,13 +232,20 @@ class ExpireSessions(_Message, frozen=True, tag="expire"):
     sessions: tuple[SessionId, ...]
 
 
+Consistency: TypeAlias = Literal["linearizable", "any"]
+"""What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
+before it was sent. any: it sees some state that the group has been in, as the replica that is
+asked has it."""
+
+
 class Read(_Message, frozen=True, tag="read"):
-    """Read-only statements in one read transaction, after a linearizable ReadIndex."""
+    """Read-only statements in one read transaction."""
 
     statements: tuple[Statement, ...]
     guards: tuple[Guard, ...] = ()
     quick: bool = False
     """Point reads: bounded work, run inline."""
+    consistency: Consistency = "linearizable"
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):
@@ -349,7 +357,8 @@ class NotLeader(_Message, frozen=True, tag="notleader"):
 
 
 class Stale(_Message, frozen=True, tag="stale"):
-    """A guard failed. Not remembered: another copy of the same command may still apply."""
+    """A guard failed. Not remembered: another copy of the same command may still apply. A state
+    whose version is lower than the guard's is behind: another replica's may not be."""
 
     object: str
     have: int  # version in the state
