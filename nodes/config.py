@@ -11,6 +11,11 @@
     tick_ms = 50
     election_ticks = 8
 
+    [limits]
+    write_ms = 5000
+    write_rows = 1000000
+    write_bytes = 268435456
+
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
@@ -27,7 +32,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 __all__ = [
@@ -37,9 +42,11 @@ __all__ = [
     "Replica",
     "GroupConfig",
     "RaftConfig",
+    "WriteLimits",
     "ClusterConfig",
     "ENGINES",
     "META_GROUP",
+    "NODE_VERBS",
     "parse_cluster",
     "format_cluster",
 ]
@@ -49,6 +56,9 @@ META_GROUP: Final = "meta"
 
 ENGINES: Final = ("core", "local", "pysyncobj")
 """Who decides a group's log: our Raft core, one replica alone, or pysyncobj."""
+
+NODE_VERBS: Final = ("add", "remove", "drain")
+"""What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -115,6 +125,16 @@ class RaftConfig:
 
 
 @dataclass(frozen=True)
+class WriteLimits:
+    """What one write may cost, tried on the leader before it is proposed (`nodes.dry_run`).
+    Keyed point writes and VALUES are bounded by the size of an entry and not tried."""
+
+    write_ms: int = 5_000
+    write_rows: int = 1_000_000
+    write_bytes: int = 256 * 1024 * 1024  # by which the data file grows
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     cluster_id: str
     nodes: dict[str, NodeConfig]
@@ -122,6 +142,7 @@ class ClusterConfig:
     router: Address
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
+    limits: WriteLimits = field(default_factory=WriteLimits)
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -177,7 +198,11 @@ def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
 
 
 def _cluster(raw: dict[str, Any]) -> ClusterConfig:
-    _only(raw, {"format", "cluster_id", "engine", "router", "raft", "nodes", "groups"}, "top level")
+    _only(
+        raw,
+        {"format", "cluster_id", "engine", "router", "raft", "limits", "nodes", "groups"},
+        "top level",
+    )
     if raw.get("format") != _FORMAT:
         raise ConfigError(
             f"format is {raw.get('format')!r}, this version reads format {_FORMAT}; "
@@ -195,11 +220,19 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     raft = _table(raw.get("raft", {}), "[raft]")
     _only(raft, {"tick_ms", "election_ticks"}, "[raft]")
 
+    limits = _table(raw.get("limits", {}), "[limits]")
+    _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
+
     nodes: dict[str, NodeConfig] = {}
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
         _only(table, {"address", "capacity"}, where)
+        if name in NODE_VERBS:
+            raise ConfigError(
+                f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
+                "verb; choose another name."
+            )
         nodes[_name(name, "[nodes]")] = NodeConfig(
             name,
             Address.parse(table.get("address"), where),
@@ -232,6 +265,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
         ),
         engine=engine,
+        limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
 
 
@@ -275,6 +309,9 @@ def format_cluster(config: ClusterConfig) -> str:
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
         f"election_ticks = {config.raft.election_ticks}",
+        "",
+        "[limits]",
+        *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),
     ]
     for node in config.nodes.values():
         lines += [

@@ -40,9 +40,12 @@ from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.peers import Peers
 from nodes.protocol import (
+    ChangeReplicas,
+    Denied,
     Envelope,
     GetChecksum,
     GetStatus,
+    MoveLeadership,
     NoSuchGroup,
     NotLeader,
     PeerBatch,
@@ -215,7 +218,7 @@ class Node:
             send=self._send,
         )
         stack.push_async_callback(engine.close)
-        service = GroupService(engine, machine, failed=engine.fail)
+        service = GroupService(engine, machine, limits=self._config.limits, failed=engine.fail)
         stack.push_async_callback(service.close)
         self._replicas[group.name] = _Replica(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied
@@ -330,7 +333,7 @@ class Node:
 
     # ------------------------------------------------------------------ server.Handler
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         for envelope in batch.envelopes:
             replica = self._replicas.get(envelope.group)
             if replica is not None:
@@ -343,6 +346,8 @@ class Node:
             answer(self.status())
         elif replica is None:
             answer(NotLeader(None) if request.group in self._broken else NoSuchGroup())
+        elif isinstance(body, ChangeReplicas | MoveLeadership):
+            answer(Denied("This node does not change members."))
         elif isinstance(body, GetChecksum):
             answer(replica.machine.checksum(body))
         elif isinstance(body, Read):

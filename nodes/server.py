@@ -80,7 +80,7 @@ class Handler(Protocol):
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         """Call `answer` once, now or later. Raises ProtocolError if `request.body` is none."""
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         """Raft messages from another node."""
 
 
@@ -160,6 +160,12 @@ class Server:
         """Names of the nodes that are connected to this one."""
         return frozenset(self._by_peer)
 
+    def set_peers(self, peers: Collection[str]) -> None:
+        """These are the other nodes from now on; hang up on whoever is none of them."""
+        self.peers = frozenset(peers)
+        for name in self._by_peer.keys() - self.peers:
+            self._by_peer[name].abort()
+
     def accept_peer(self, name: str, connection: _Connection) -> None:
         """A node dials again only when it has given up its last connection, of which this side
         may never hear: a partition delivers no FIN."""
@@ -205,6 +211,7 @@ class _Connection(asyncio.Protocol):
         self._loop = loop
         self._frames = FrameDecoder()
         self._kind = ""  # empty until Hello
+        self._name = ""  # whose connection it is, as Hello said
         self._host = ""
         self._outstanding = 0
         self._answers: list[bytes] = []
@@ -239,7 +246,7 @@ class _Connection(asyncio.Protocol):
                 if self._kind == "client":
                     self._on_request(self._requests.decode(frame))
                 elif self._kind == "peer":
-                    self._server.handler.on_peer_batch(self._batches.decode(frame))
+                    self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
                 elif not self._greet(self._hello.decode(frame)):
                     return
         except (ProtocolError, msgspec.DecodeError) as exc:
@@ -285,7 +292,7 @@ class _Connection(asyncio.Protocol):
         elif hello.kind not in ("client", "peer"):
             reason = f"{hello.kind!r} is neither client nor peer."
         else:
-            self._kind = hello.kind
+            self._kind, self._name = hello.kind, hello.name
             self._cancel_hello_timer()
             self._send(Welcome(server.node))
             if hello.kind == "peer":

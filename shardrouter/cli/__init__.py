@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import click
 
-from shardrouter.cli.local import node, serve, up
+from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
+from shardrouter.cli.node import node
 from shardrouter.cli.shell import sql
 from shardrouter.cli.verify import verify
 
