@@ -160,7 +160,10 @@ class Delivery:
         self._watch: asyncio.TimerHandle | None = None
         self._contacts = {
             node.name: _Contact(
-                node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
+                node.name,
+                NodeClient(
+                    node.address, cluster_id=config.cluster_id, secret=config.secret, name=name
+                ),
             )
             for node in config.nodes.values()
         }
