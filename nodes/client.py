@@ -140,6 +140,13 @@ class NodeClient:
         """The node has welcomed this connection and it has not been lost since."""
         return self._link is not None
 
+    def is_silent(self, seconds: float) -> bool:
+        """Whether, while answers are awaited, nothing has been heard for so long: also when
+        there is no connection yet."""
+        return self._link is None or (
+            asyncio.get_running_loop().time() - self._link.heard_at >= seconds
+        )
+
     # ------------------------------------------------------------------ requests
 
     def request(

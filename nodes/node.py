@@ -41,10 +41,13 @@ from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.peers import Peers
 from nodes.protocol import (
+    ChangeReplicas,
+    Denied,
     Envelope,
     Files,
     GetChecksum,
     GetStatus,
+    MoveLeadership,
     NoSuchGroup,
     NotLeader,
     PeerBatch,
@@ -351,7 +354,7 @@ class Node:
 
     # ------------------------------------------------------------------ server.Handler
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         for envelope in batch.envelopes:
             replica = self._replicas.get(envelope.group)
             if replica is not None:
@@ -364,6 +367,8 @@ class Node:
             answer(self.status())
         elif replica is None:
             answer(NotLeader(None) if request.group in self._broken else NoSuchGroup())
+        elif isinstance(body, ChangeReplicas | MoveLeadership):
+            answer(Denied("This node does not change members."))
         elif isinstance(body, GetChecksum):
             answer(replica.machine.checksum(body))
         elif isinstance(body, Read):

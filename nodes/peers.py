@@ -52,6 +52,9 @@ REDIAL_MAX_S: Final = 0.2
 COMPLAINT_AFTER_S: Final = 3.0
 """A peer that cannot be reached for so long is logged, once per outage."""
 
+UNKNOWN_MAX: Final = 64
+"""Names that no node is known by, each logged once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,23 +74,65 @@ class Peers:
         rng: random.Random,
         no_progress_s: float,
     ) -> None:
-        self._links = {
-            name: _Link(name, address, partial(greeting, name), rng, no_progress_s)
-            for name, address in addresses.items()
-        }
+        self._greeting = greeting
+        self._rng = rng
+        self._no_progress_s = no_progress_s
+        self._addresses = dict(addresses)
+        self._links: dict[str, _Link] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._unknown: set[str] = set()
         self._encoder = msgspec.msgpack.Encoder()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._started = False
 
     def start(self) -> None:
         """Begin to dial, and go on for ever."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(link.keep_connected()) for link in self._links.values()]
+        self._started = True
+        for name in self._addresses:
+            self._begin(name)
+
+    def set_addresses(self, addresses: Mapping[str, Address]) -> None:
+        """These are the other nodes from now on: dial whoever is new or has moved, hang up on
+        whoever is gone."""
+        old, self._addresses = self._addresses, dict(addresses)
+        if not self._started:
+            return
+        for name in old.keys() | addresses.keys():
+            if old.get(name) != addresses.get(name):
+                self._end(name)
+                if name in addresses:
+                    self._unknown.discard(name)
+                    self._begin(name)
+
+    def _begin(self, name: str) -> None:
+        greeting = partial(self._greeting, name)
+        link = _Link(name, self._addresses[name], greeting, self._rng, self._no_progress_s)
+        self._links[name] = link
+        self._tasks[name] = asyncio.get_running_loop().create_task(link.keep_connected())
+
+    def _end(self, name: str) -> None:
+        if self._links.pop(name, None) is not None:
+            task = self._tasks.pop(name)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            task.cancel()
 
     def send(self, node: str, envelopes: Sequence[Envelope]) -> None:
         """Hand `envelopes` to the kernel, in one write, before this call returns; or drop them."""
-        link = self._links[node]
-        if link.open:
+        link = self._links.get(node)
+        if link is None:
+            self._complain(node)
+        elif link.open:
             link.write(b"".join(self._frames(tuple(envelopes))))
+
+    def _complain(self, node: str) -> None:
+        if node not in self._unknown and len(self._unknown) < UNKNOWN_MAX:
+            self._unknown.add(node)
+            _log.warning(
+                "there are messages for node %s, which this node does not know; "
+                "compare their cluster.toml (they are dropped)",
+                node,
+            )
 
     def _frames(self, envelopes: tuple[Envelope, ...]) -> list[bytes]:
         payload = self._encoder.encode(PeerBatch(envelopes))
@@ -106,11 +151,10 @@ class Peers:
         return {name: link.refusal for name, link in self._links.items() if link.refusal}
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._tasks = []
+        for name in list(self._links):
+            self._end(name)
+        if self._ending:
+            await asyncio.wait(set(self._ending))
 
 
 class _Link:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -53,10 +53,13 @@ __all__ = [
     "Write",
     "Fence",
     "ExpireSessions",
+    "Consistency",
     "Read",
     "Checksum",
     "GetChecksum",
     "GetStatus",
+    "ChangeReplicas",
+    "MoveLeadership",
     "Request",
     "RequestBody",
     "Response",
@@ -76,6 +79,9 @@ __all__ = [
     "RangeSum",
     "Checksums",
     "NoChecksum",
+    "Changed",
+    "Denied",
+    "MemberStatus",
     "ReplicaStatus",
     "Status",
     "leader_of",
@@ -264,13 +270,20 @@ class ExpireSessions(_Message, frozen=True, tag="expire"):
     sessions: tuple[SessionId, ...]
 
 
+Consistency: TypeAlias = Literal["linearizable", "any"]
+"""What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
+before it was sent. any: it sees some state that the group has been in, as the replica that is
+asked has it."""
+
+
 class Read(_Message, frozen=True, tag="read"):
-    """Read-only statements in one read transaction, after a linearizable ReadIndex."""
+    """Read-only statements in one read transaction."""
 
     statements: tuple[Statement, ...]
     guards: tuple[Guard, ...] = ()
     quick: bool = False
     """Point reads: bounded work, run inline."""
+    consistency: Consistency = "linearizable"
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):
@@ -292,7 +305,36 @@ class GetStatus(_Message, frozen=True, tag="status"):
     """What this node hosts; `group` of the request is ignored."""
 
 
-RequestBody: TypeAlias = OpenSession | Write | Fence | Checksum | Read | GetChecksum | GetStatus
+class ChangeReplicas(_Message, frozen=True, tag="change"):
+    """One step of a group's membership, asked of its leader (docs/membership.md). Answered by
+    `Changed` when it is applied there, `Denied`, `NotLeader`, `Busy` or `UnknownOutcome`.
+
+    A step that has been taken already is `Changed` as well, so that it may be asked for again.
+    """
+
+    step: Literal["learner", "voter", "remove"]
+    replica: int  # for a learner the next id, the group's `last_id` + 1: else it is denied
+    node: str = ""  # where a learner is to live
+
+
+class MoveLeadership(_Message, frozen=True, tag="lead"):
+    """Hand the group's leadership to a voter. Answered by `Changed` once it leads (or did),
+    `Denied` if it did not come to that, `NotLeader`, `Busy` or `UnknownOutcome`."""
+
+    replica: int
+
+
+RequestBody: TypeAlias = (
+    OpenSession
+    | Write
+    | Fence
+    | Checksum
+    | Read
+    | GetChecksum
+    | GetStatus
+    | ChangeReplicas
+    | MoveLeadership
+)
 
 
 class Request(_Message, frozen=True, tag="request"):
@@ -353,7 +395,8 @@ class NotLeader(_Message, frozen=True, tag="notleader"):
 
 
 class Stale(_Message, frozen=True, tag="stale"):
-    """A guard failed. Not remembered: another copy of the same command may still apply."""
+    """A guard failed. Not remembered: another copy of the same command may still apply. A state
+    whose version is lower than the guard's is behind: another replica's may not be."""
 
     object: str
     have: int  # version in the state
@@ -406,6 +449,29 @@ class NoChecksum(_Message, frozen=True, tag="nochecksum"):
     pending: bool
 
 
+class Changed(_Message, frozen=True, tag="changed"):
+    """The group is as it was asked to be. `index` is the log's where that was so."""
+
+    index: int
+
+
+class Denied(_Message, frozen=True, tag="denied"):
+    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+
+    reason: str
+
+
+class MemberStatus(_Message, frozen=True):
+    """One member of a group, as a replica's log has it; the rest is known by the leader only."""
+
+    replica: int
+    node: str
+    is_voter: bool  # else a learner
+    match: int | None = None  # its log is durable and equal to the leader's up to here
+    is_active: bool | None = None
+    """It has answered this leader lately: within one to two election timeouts."""
+
+
 class ReplicaStatus(_Message, frozen=True):
     """One replica as its node sees it."""
 
@@ -418,9 +484,14 @@ class ReplicaStatus(_Message, frozen=True):
     applied: int
     last: int  # last log index
     stopped: str = ""  # why the replica stopped, a full sentence
+    members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
+    last_id: int = 0  # the highest id that the group has ever given, as in its log
+    is_changing: bool = False  # that membership is not applied here yet
 
 
 class Status(_Message, frozen=True, tag="nodestatus"):
+    """All replicas that a node hosts, ordered by group."""
+
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
@@ -453,6 +524,8 @@ ResponseBody: TypeAlias = (
     | NoSuchGroup
     | Checksums
     | NoChecksum
+    | Changed
+    | Denied
     | Status
 )
 

@@ -27,13 +27,15 @@ import msgspec
 
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
-from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.engine import Barrier, Proposed, Refuse, StateMachine
 from nodes.log_store import GroupWrite
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    Consistency,
     Entry,
     ExpireSessions,
+    MemberStatus,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -65,8 +67,6 @@ SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
 
 _log = logging.getLogger(__name__)
-
-Barrier = Callable[[ResponseBody | None], None]
 
 
 class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
@@ -177,8 +177,10 @@ class RaftEngine:
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
-    def read_barrier(self, done: Barrier) -> None:
-        if self._stopped or self._core.role is not Role.LEADER:
+    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+        if not self._stopped and consistency == "any":
+            done(None)
+        elif self._stopped or self._core.role is not Role.LEADER:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
@@ -191,6 +193,7 @@ class RaftEngine:
 
     def status(self) -> ReplicaStatus:
         core = self._core
+        progress = {} if self._stopped else core.progress()
         return ReplicaStatus(
             group=self.group,
             replica=core.replica,
@@ -201,6 +204,17 @@ class RaftEngine:
             applied=self._machine.applied,
             last=self._log.last,
             stopped=self._stopped,
+            members=tuple(
+                MemberStatus(
+                    member.id,
+                    member.place,
+                    member.is_voter,
+                    *progress.get(member.id, (None, None)),
+                )
+                for member in core.membership.members
+            ),
+            last_id=core.membership.last_id,
+            is_changing=core.is_changing,
         )
 
     def _not_leader(self) -> NotLeader:

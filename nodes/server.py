@@ -88,7 +88,7 @@ class Handler(Protocol):
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         """Call `answer` once, now or later. Raises ProtocolError if `request.body` is none."""
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         """Raft messages from another node."""
 
 
@@ -189,6 +189,12 @@ class Server:
         """Names of the nodes that are connected to this one."""
         return frozenset(self._by_peer)
 
+    def set_peers(self, peers: Collection[str]) -> None:
+        """These are the other nodes from now on; hang up on whoever is none of them."""
+        self.peers = frozenset(peers)
+        for name in self._by_peer.keys() - self.peers:
+            self._by_peer[name].abort()
+
     def accept_peer(self, name: str, connection: _Connection) -> None:
         """A node dials again only when it has given up its last connection, of which this side
         may never hear: a partition delivers no FIN."""
@@ -247,6 +253,7 @@ class _Connection(asyncio.Protocol):
         self._loop = loop
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
         self._kind = ""  # empty until it is welcome
+        self._name = ""  # whose connection it is, as its greeting proved
         self._greeting = Answering(
             node=server.node,
             cluster_id=server.cluster_id,
@@ -291,7 +298,7 @@ class _Connection(asyncio.Protocol):
                 if self._kind == "client":
                     self._on_request(self._requests.decode(frame))
                 elif self._kind == "peer":
-                    self._server.handler.on_peer_batch(self._batches.decode(frame))
+                    self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
                 elif not self._greet(frame):
                     return
         except (ProtocolError, msgspec.DecodeError) as exc:
@@ -336,7 +343,7 @@ class _Connection(asyncio.Protocol):
             server.complain(self._host, reason)
             self._refuse(reason)
             return False
-        self._kind = said.kind
+        self._kind, self._name = said.kind, said.name
         self._frames.limit = FRAME_BYTES_MAX
         self._cancel_greeting_timer()
         self._send(Welcome(server.node, server.revision))

@@ -21,6 +21,7 @@ from jepsen_like.checks.collections import (
 )
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.sessions import GUARANTEES, sequential, sessions
+from jepsen_like.checks.staleness import staleness
 from jepsen_like.history import Operation
 from jepsen_like.models import (
     CasRegister,
@@ -53,6 +54,7 @@ class Question:
     consistency: str | None = None  # None: the first of the model's
     initial: Any = None  # None: the model's own
     failed_cas: FailedCas | None = None  # None: as the history was recorded
+    max_staleness_ns: int | None = None  # of `staleness`: what was promised; None: nothing
     seconds: float = 60.0
     memory_bytes: int | None = None
 
@@ -91,6 +93,9 @@ def _register(make: Callable[[Any], Model]) -> _Judge:
             return sequential(history, question.initial)
         if consistency == "causal":
             return causal(history, question.initial)
+        if consistency == "staleness":
+            limit = question.max_staleness_ns
+            return staleness(history, question.initial, max_ns=limit, seconds=question.seconds)
         guarantee = None if consistency == "sessions" else consistency
         return sessions(history, guarantee, question.initial)
 
@@ -123,7 +128,7 @@ def _plain(make: Callable[[], Model]) -> Callable[[Any], Model]:
 
 
 _SINGLE: Final = ("linearizable",)
-_REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES)
+_REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES, "staleness")
 
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind

@@ -133,6 +133,16 @@ async def test_three_nodes_replicate_and_each_leads_where_it_was_placed(
             assert answer.results[0].values == tuple((k, 10 * k) for k in range(10))
         assert await nodes.call("s1", select(), "n1") == NotLeader("n2")
         assert await nodes.call("s9", select(), "n1") == NoSuchGroup()
+        leader = nodes.replica("n2", "s1")
+        assert [(m.replica, m.node, m.is_voter) for m in leader.members] == [
+            (1, "n2", True),
+            (2, "n3", True),
+            (3, "n1", True),
+        ]
+        if engine == "core":
+            assert all(m.is_active for m in leader.members)
+            assert sorted(m.match or 0 for m in leader.members)[1] == leader.commit
+        assert {m.match for m in nodes.replica("n1", "s1").members} == {None}
 
 
 async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from nodes.log_store import GroupWrite, SnapshotPointer
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    Consistency,
     Done,
     Entry,
     EntryBody,
@@ -255,9 +256,11 @@ class Group:
         self[replica].propose(msgspec.msgpack.encode(body), done)
         return answers
 
-    def read(self, replica: int) -> list[ResponseBody | None]:
+    def read(
+        self, replica: int, consistency: Consistency = "linearizable"
+    ) -> list[ResponseBody | None]:
         answers: list[ResponseBody | None] = []
-        self[replica].read_barrier(answers.append)
+        self[replica].read_barrier(consistency, answers.append)
         return answers
 
 
@@ -296,6 +299,15 @@ def test_a_proposal_is_answered_once_applied_and_reaches_every_replica(group: Gr
 def test_only_the_leader_takes_requests_and_others_name_it(group: Group) -> None:
     assert group.propose(2, command(1)) == [NotLeader("n1")]
     assert group.read(3) == [NotLeader("n1")]
+
+
+def test_a_read_of_any_state_waits_for_nobody_unless_the_replica_has_stopped(
+    group: Group,
+) -> None:
+    group.cut = {1, 2, 3}
+    assert [group.read(replica, "any") for replica in NODES] == [[None]] * 3
+    group[2].stop("its disk is gone.")
+    assert group.read(2, "any") == [NotLeader(None)]
 
 
 def test_time_rises_by_a_microsecond_at_least_also_when_the_clock_goes_back(group: Group) -> None:

@@ -60,6 +60,7 @@ class Recorder:
         self.requests: list[Request] = []
         self.held: list[Callable[[ResponseBody], None]] = []
         self.batches: list[PeerBatch] = []
+        self.senders: set[str] = set()
         self.changed = asyncio.Event()
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
@@ -72,7 +73,8 @@ class Recorder:
             self.held.append(answer)
         self.changed.set()
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        self.senders.add(node)
         self.batches.append(batch)
         self.changed.set()
 
@@ -655,6 +657,40 @@ async def test_an_unreachable_peer_is_logged_once(
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith("cannot reach node n1")
     assert second == "node n1 is reachable again"
+
+
+async def test_nodes_come_move_and_go_while_others_are_served(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here, there = Recorder(), Recorder()
+    async with (
+        serving(here) as (server, first),
+        serving(there) as (_, second),
+        peers_of(first) as peers,
+    ):
+        await sent_until_received(peers, here, envelope(1))
+        assert here.senders == {"n2"}
+        with caplog.at_level(logging.WARNING):
+            for number in range(10):
+                peers.send("n9", [envelope(number)])
+        (record,) = caplog.records
+        assert record.getMessage().startswith("there are messages for node n9, which this node")
+        peers.set_addresses({"n1": first, "n9": second})
+        async with asyncio.timeout(10):
+            while not there.batches:
+                peers.send("n9", [envelope(2)])
+                await asyncio.sleep(0.005)
+        peers.set_addresses({"n1": second})
+        there.batches.clear()
+        await sent_until_received(peers, there, envelope(3))
+        assert peers.connected() == {"n1"}
+        peers.set_addresses({"n1": first})
+        await sent_until_received(peers, here, envelope(4))
+        gone = [connection.closed for connection in server.connections]
+        server.set_peers({"n3"})
+        async with asyncio.timeout(10):
+            await asyncio.wait(gone)
+        assert not server.heard()
 
 
 def test_ports_are_distinct_and_below_the_outgoing_range() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 
 from nodes import service as service_module
-from nodes.engine import Proposed, Refuse
+from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    Consistency,
     Done,
     EntryBody,
     NotLeader,
@@ -34,12 +34,14 @@ class HeldEngine:
     """Keeps what it is asked until the test lets it go."""
 
     proposals: list[tuple[bytes, Proposed, Refuse | None]] = field(default_factory=list)
-    barriers: list[Callable[[ResponseBody | None], None]] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    consistencies: list[Consistency] = field(default_factory=list)
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         self.proposals.append((body, done, refuse))
 
-    def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
+    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+        self.consistencies.append(consistency)
         self.barriers.append(done)
 
     def status(self) -> ReplicaStatus:
@@ -119,6 +121,7 @@ async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:
         fixture.ask(QUICK, timeout_ms)
     assert fixture.answers == []
     first, second, third = fixture.engine.barriers
+    assert fixture.engine.consistencies == ["linearizable"] * 3
     first(None)
     second(None)
     third(NotLeader("n2"))

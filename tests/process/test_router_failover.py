@@ -115,6 +115,32 @@ async def test_without_a_majority_a_write_says_honestly_what_it_knows(tmp_path: 
         assert await db.execute("UPDATE t SET n = 5 WHERE id = 1", timeout=30) == "UPDATE 1"
 
 
+async def test_a_minority_answers_reads_of_any_state_and_no_others(tmp_path: Path) -> None:
+    """The router is left with one node that leads nothing; the other two are there and silent,
+    as behind a cut, and take their turns until that is noticed."""
+    async with three_nodes(tmp_path) as (cluster, path), Router.open(path) as db:
+        await db.execute("CREATE TABLE t (id bigint PRIMARY KEY, n bigint)")
+        for key in range(20):
+            await db.execute("INSERT INTO t VALUES ($1, 1)", key)
+        await db.execute("SET shardrouter.consistency = any")
+        async with asyncio.timeout(30):  # until every replica has everything
+            while [await db.fetchval("SELECT count(*) FROM t") for _ in range(9)] != [20] * 9:
+                continue
+        for name in ("n1", "n2"):
+            cluster.node(name).pause()
+        for key in range(20):
+            assert await db.fetchval("SELECT n FROM t WHERE id = $1", key, timeout=5.0) == 1
+        assert await db.fetchval("SELECT count(*) FROM t", timeout=5.0) == 20
+        await db.execute("SET shardrouter.consistency = linearizable")
+        with pytest.raises(DeadlineExceeded):
+            await db.fetchval("SELECT n FROM t WHERE id = 1", timeout=1.0)
+        await db.execute("SET shardrouter.consistency = any")
+        with pytest.raises(RouterError):  # writes need a majority, whatever reads do
+            await db.execute("UPDATE t SET n = 2 WHERE id = 1", timeout=1.0)
+        for name in ("n1", "n2"):
+            cluster.node(name).resume()
+
+
 async def test_a_new_router_works_while_a_node_is_down_and_after_all_restarted(
     tmp_path: Path,
 ) -> None:

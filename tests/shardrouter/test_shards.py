@@ -27,7 +27,7 @@ from nodes.protocol import (
     UnknownSession,
     Write,
 )
-from shardrouter.delivery import OVERDUE_S
+from shardrouter.contacts import OVERDUE_S
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
