@@ -55,6 +55,19 @@ class Engine(Protocol):
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
 
+    def hold_proposals(self) -> None:
+        """Propose nothing before `release_proposals`; what comes waits, up to the usual limits."""
+
+    def release_proposals(self) -> None:
+        """Propose what was held, in its order."""
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        """Wait until nothing is to be applied, and apply nothing before `return_file`. `stop` is
+        called once when something is. False if nothing will ever be applied again here."""
+
+    def return_file(self) -> None:
+        """The state machine's file is free."""
+
 
 class StateMachine(Protocol):
     """Applies committed entries, in order, each exactly once."""

@@ -218,7 +218,7 @@ class Node:
             send=self._send,
         )
         stack.push_async_callback(engine.close)
-        service = GroupService(engine, machine, failed=engine.fail)
+        service = GroupService(engine, machine, limits=self._config.limits, failed=engine.fail)
         stack.push_async_callback(service.close)
         self._replicas[group.name] = _Replica(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied

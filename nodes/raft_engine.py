@@ -135,6 +135,7 @@ class RaftEngine:
             failed=self.fail,
         )
         self._office = _Office()
+        self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
         self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
@@ -161,10 +162,30 @@ class RaftEngine:
         office = self._office
         if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
-        elif office.is_open:
+        elif office.is_open and not self._is_holding:
             self._propose(body, done, refuse)
         else:
             office.hold(body, done, refuse)
+
+    def hold_proposals(self) -> None:
+        self._is_holding = True
+
+    def release_proposals(self) -> None:
+        self._is_holding = False
+        self._notice_office()
+        self._propose_held()
+
+    def _propose_held(self) -> None:
+        if self._office.is_open and not self._is_holding:
+            for held in self._office.take_held():
+                self._propose(*held)
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        return await self._applier.lend(stop)
+
+    def return_file(self) -> None:
+        self._applier.take_back()
+        self._wake(self)
 
     def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
         if refuse is not None and (refusal := refuse()) is not None:
@@ -332,8 +353,8 @@ class RaftEngine:
             self._last_now_us = max(self._last_now_us, item.now_us)
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
-            for held in office.open():
-                self._propose(*held)
+            office.is_open = True
+            self._propose_held()
         self._answer_reads()
 
     def _answer_reads(self) -> None:
@@ -388,9 +409,8 @@ class _Office:
         self.bytes += len(body)
         self._held.append((body, done, refuse))
 
-    def open(self) -> list[_Held]:
+    def take_held(self) -> list[_Held]:
         """The proposals that were held, to be proposed now."""
-        self.is_open = True
         held, self._held = self._held, []
         self.bytes -= sum(len(body) for body, _, _ in held)
         return held
