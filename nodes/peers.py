@@ -200,7 +200,7 @@ class _Link:
             elif not complained and now - lost_at > COMPLAINT_AFTER_S:
                 complained = True
                 _log.warning(
-                    "cannot reach node %s at %s: %s; check that it runs (still trying)",
+                    "cannot reach node %s at %s (still trying; check that it runs): %s",
                     self._name,
                     self._address,
                     reason,

@@ -554,11 +554,10 @@ def envelope(round_: int, size: int = 0) -> Envelope:
 
 @asynccontextmanager
 async def peers_of(address: Address, node: str = "n2", secret: bytes = b"") -> AsyncIterator[Peers]:
-    def greeting(to: str) -> Dialing:
+    def greeting(_to: str) -> Dialing:
         return Dialing(
             kind="peer",
             name=node,
-            node=to,
             cluster_id=CLUSTER,
             secret=secret,
             nonce=os.urandom(NONCE_BYTES),
