@@ -120,9 +120,14 @@ class ShardRouter:
         self, mesh: Mesh, directory: Path, say: Callable[[str], None]
     ) -> RunningShardRouter:
         ports = free_ports(self.nodes + 1)
-        placement = place_replicas(dict.fromkeys(self.hosts, 1), self.groups, self.replicas)
+        first = dict.fromkeys(self.hosts[: self.nodes - self.spares], 1)
+        placement = place_replicas(first, self.groups, self.replicas)
         config = new_cluster_config(
-            placement=placement, ports=ports[1:], router_port=ports[0], secret=new_secret()
+            placement=placement,
+            nodes=self.hosts,
+            ports=ports[1:],
+            router_port=ports[0],
+            secret=new_secret(),
         )
         views = await _views(config, mesh)
         cluster = LocalCluster(config, directory, node_command=self.node_command, views=views)
