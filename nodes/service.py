@@ -16,7 +16,9 @@ import msgspec
 from nodes.engine import Engine
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     EntryBody,
+    MoveLeadership,
     ProtocolError,
     Read,
     Request,
@@ -75,6 +77,9 @@ class GroupService:
             return self._machine.check(command)
 
         self._engine.propose(bytes(request.body), answer, refuse=refuse)
+
+    def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
+        self._engine.change(change, answer)
 
     def _read(
         self, read: Read, deadline: float, answer: Answer, refusal: ResponseBody | None

@@ -12,9 +12,11 @@ from nodes import service as service_module
 from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     Consistency,
     Done,
     EntryBody,
+    MoveLeadership,
     NotLeader,
     OpenSession,
     ProtocolError,
@@ -43,6 +45,9 @@ class HeldEngine:
     def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
         self.consistencies.append(consistency)
         self.barriers.append(done)
+
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        raise AssertionError("nothing was asked to change")
 
     def status(self) -> ReplicaStatus:
         return ReplicaStatus("g", 1, "leader", "n1", 1, 1, 1, 1)
