@@ -44,18 +44,34 @@ class Engine(Protocol):
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         """Replicate an encoded EntryBody; the engine stamps time and seed."""
 
-    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
         """Call `done(None)` once the state machine's state is one that such a read may see; else
         with NotLeader or Busy, and the read has to be asked elsewhere, or later.
 
         linearizable: it has applied everything committed before this call, as a quorum confirmed
-        after it (ReadIndex). any: at once, whoever leads."""
+        after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
+        any: at once, whoever leads."""
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
         """Change the group's members or its leader; `done` gets what `nodes.protocol` says."""
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
+
+    def hold_proposals(self) -> None:
+        """Propose nothing before `release_proposals`; what comes waits, up to the usual limits."""
+
+    def release_proposals(self) -> None:
+        """Propose what was held, in its order."""
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        """Wait until nothing is to be applied, and apply nothing before `return_file`. `stop` is
+        called once when something is. False if nothing will ever be applied again here."""
+
+    def return_file(self) -> None:
+        """The state machine's file is free."""
 
 
 class StateMachine(Protocol):

@@ -211,9 +211,8 @@ class Hosting:
             wake=self._wake,
             send=self._send,
         )
-        self.running[group] = Hosted(
-            engine, GroupService(engine, machine, failed=engine.fail), machine
-        )
+        service = GroupService(engine, machine, limits=self.config.limits, failed=engine.fail)
+        self.running[group] = Hosted(engine, service, machine)
         self._wake(engine)  # entries that were committed before the start can be applied
 
     def _founders(self, group: str, replica: int) -> tuple[Membership, bool]:

@@ -246,6 +246,9 @@ class Read(_Message, frozen=True, tag="read"):
     quick: bool = False
     """Point reads: bounded work, run inline."""
     consistency: Consistency = "linearizable"
+    at_follower: bool = False
+    """A linearizable read may be answered by a follower that asks its leader: for a router that
+    cannot reach the leader. Else a follower names the leader."""
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):

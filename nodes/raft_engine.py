@@ -12,11 +12,13 @@ Who waits for what:
   until then it may not know what is committed). Proposals that come in between are held, a
   round trip usually, and answered NotLeader, definitely, if the office is lost before.
 - A read barrier waits for its ReadIndex to be confirmed and then to be applied here. Once it
-  is confirmed the loss of office does no harm.
+  is confirmed the loss of office does no harm. At a follower the leader confirms it, and the
+  wait for its being applied here is what keeps the answer from being stale.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 from collections import deque
@@ -152,9 +154,10 @@ class RaftEngine:
         self._placed = core.membership
         self._places = _places_in(self._placed)
         self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
+        self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
-        self._confirmed: deque[tuple[int, int]] = deque()  # (ReadIndex, number), index rising
+        self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
@@ -178,10 +181,30 @@ class RaftEngine:
         office = self._office
         if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
-        elif office.is_open:
+        elif office.is_open and not self._is_holding:
             self._propose(body, done, refuse)
         else:
             office.hold(body, done, refuse)
+
+    def hold_proposals(self) -> None:
+        self._is_holding = True
+
+    def release_proposals(self) -> None:
+        self._is_holding = False
+        self._notice_office()
+        self._propose_held()
+
+    def _propose_held(self) -> None:
+        if self._office.is_open and not self._is_holding:
+            for held in self._office.take_held():
+                self._propose(*held)
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        return await self._applier.lend(stop)
+
+    def return_file(self) -> None:
+        self._applier.take_back()
+        self._wake(self)
 
     def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
         if refuse is not None and (refusal := refuse()) is not None:
@@ -196,19 +219,23 @@ class RaftEngine:
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
-    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
-        if not self._stopped and consistency == "any":
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
+        if self._stopped:
+            done(self._not_leader())
+        elif consistency == "any":
             done(None)
-        elif self._stopped or self._core.role is not Role.LEADER:
+        elif not at_follower and self._core.role is not Role.LEADER:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
-        else:
+        elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
-            accepted = self._core.read_index(self._last_read)
-            assert accepted, "only a leader comes here"
             self._wake(self)
+        else:
+            done(self._not_leader())
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
         if self._stopped or self._core.role is not Role.LEADER:
@@ -300,7 +327,8 @@ class RaftEngine:
         ready = self._core.ready()
         self._snapshots.take(ready)
         for index, contexts in ready.reads:
-            self._confirmed.extend((index, cast("int", number)) for number in contexts)
+            for number in contexts:
+                heapq.heappush(self._confirmed, (index, cast("int", number)))
         for number in ready.reads_failed:
             self._reads.pop(cast("int", number))(self._not_leader())
         self._answer_reads()
@@ -378,15 +406,15 @@ class RaftEngine:
             self._last_now_us = max(self._last_now_us, item.now_us)
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
-            for held in office.open():
-                self._propose(*held)
+            office.is_open = True
+            self._propose_held()
         self._answer_reads()
 
     def _answer_reads(self) -> None:
         confirmed = self._confirmed
         applied = self._machine.applied
         while confirmed and confirmed[0][0] <= applied:
-            _, number = confirmed.popleft()
+            _, number = heapq.heappop(confirmed)
             self._reads.pop(number)(None)
 
     # ------------------------------------------------------------------ sessions
@@ -438,9 +466,8 @@ class _Office:
         self.bytes += len(body)
         self._held.append((body, done, refuse))
 
-    def open(self) -> list[_Held]:
+    def take_held(self) -> list[_Held]:
         """The proposals that were held, to be proposed now."""
-        self.is_open = True
         held, self._held = self._held, []
         self.bytes -= sum(len(body) for body, _, _ in held)
         return held

@@ -118,6 +118,10 @@ def _or_else(
 
 def _transactions(workload: str) -> _Judge:
     def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+        if consistency == transactions.LONG_FORK:
+            return transactions.long_fork(history)
+        if consistency == transactions.CAUSAL_REVERSE:
+            return transactions.causal_reverse(history)
         return transactions.check(history, workload, consistency)
 
     return judge_it
@@ -127,6 +131,18 @@ def _plain(make: Callable[[], Model]) -> Callable[[Any], Model]:
     return lambda _initial: make()
 
 
+def _set(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+    if consistency == transactions.CAUSAL_REVERSE:
+        return transactions.causal_reverse(history)
+    either = _or_else(_plain(GrowSet), lambda operations, _: set_loses_nothing(operations))
+    return either(history, question, consistency)
+
+
+_NAMED_ANOMALIES: Final = (
+    transactions.WRITE_SKEW,
+    transactions.LONG_FORK,
+    transactions.CAUSAL_REVERSE,
+)
 _SINGLE: Final = ("linearizable",)
 _REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES, "staleness")
 
@@ -150,20 +166,20 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(
             "list-append",
             "txn [[r, k, nil], [append, k, v]]",
-            transactions.CONSISTENCIES,
+            (*transactions.CONSISTENCIES, transactions.WRITE_SKEW),
             _transactions("list-append"),
         ),
         Kind(
             "rw-register",
             "txn [[r, k, nil], [w, k, v]], values distinct",
-            transactions.CONSISTENCIES,
+            (*transactions.CONSISTENCIES, *_NAMED_ANOMALIES),
             _transactions("rw-register"),
         ),
         Kind(
             "set",
             "add v, remove v, read -> all of them",
-            ("linearizable", "nothing-lost"),
-            _or_else(_plain(GrowSet), lambda history, _: set_loses_nothing(history)),
+            ("linearizable", "nothing-lost", transactions.CAUSAL_REVERSE),
+            _set,
         ),
         Kind(
             "queue",
