@@ -21,6 +21,7 @@ from jepsen_like.checks.named import KINDS, FailedCas, Question
 from jepsen_like.file_judge import FileVerdict, Job, judge_files
 from jepsen_like.history import HistoryError, lint, read, write_edn, write_jsonl
 from jepsen_like.history.files import FORMATS, Format, load
+from jepsen_like.load import seconds
 from jepsen_like.models.model import Model
 from jepsen_like.result import EXIT_CODES
 
@@ -60,6 +61,18 @@ class Size(click.ParamType[int]):
         return int(float(match[1]) * 1000 ** " kmgt".index(match[2].lower() or " "))
 
 
+class Duration(click.ParamType[int]):
+    """50ms, 2s: nanoseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return round(seconds(str(value)) * 1e9)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
 @click.option("--models", is_flag=True, help="List the models and what each can be judged by.")
@@ -79,6 +92,10 @@ class Size(click.ParamType[int]):
     type=click.Choice(["constrains", "dropped"]),
     help="A failed cas says that the value differed, or nothing.  [default: as recorded]",
 )
+@click.option(
+    "--max-staleness", type=Duration(),
+    help="With --consistency staleness: no read may be older, as in 50ms.  [default: any may]",
+)  # fmt: skip
 @_format
 @_independent
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON, on standard output.")
@@ -98,6 +115,7 @@ def check(
     consistency: str | None,
     initial: str | None,
     failed_cas: str | None,
+    max_staleness: int | None,
     format_: str,
     independent: bool,
     as_json: bool,
@@ -124,6 +142,8 @@ def check(
     if consistency is not None and model in KINDS and consistency not in KINDS[model].consistencies:
         fitting = ", ".join(KINDS[model].consistencies)
         raise click.UsageError(f"{model} can be judged as {fitting}, not as {consistency}.")
+    if max_staleness is not None and consistency != "staleness":
+        raise click.UsageError("--max-staleness goes with --consistency staleness.")
     if report is not None and len(files) > 1:
         raise click.UsageError("--report is of one history; give one FILE.")
     if report is not None and importlib.util.find_spec("jinja2") is None:
@@ -133,6 +153,7 @@ def check(
         consistency=consistency,
         initial=_value(initial),
         failed_cas=cast("FailedCas | None", failed_cas),
+        max_staleness_ns=max_staleness,
         seconds=timeout,
         memory_bytes=memory,
     )
@@ -298,10 +319,12 @@ def _print_one(verdict: FileVerdict) -> None:
     if hidden > 0:
         click.echo(f"  and {hidden} more")
     stale_ns = verdict.details.get("staleness_ns") or 0
-    if stale_ns >= STALENESS_SHOWN_MIN_NS:
+    if verdict.validity == "invalid" and stale_ns >= STALENESS_SHOWN_MIN_NS:
         click.echo(f"It would be legal if reads might be {duration_text(stale_ns)} stale.")
     for sentence in verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]:
         click.echo(sentence)
+    for sentence in verdict.details.get("in_words", ()):
+        click.echo(f"  {sentence}")
     parts = [verdict.check, verdict.model, verdict.format]
     about = ", ".join(part for part in parts if part)
     if about:

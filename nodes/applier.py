@@ -5,6 +5,10 @@ for every group of the node to lose its leader. So entries of bounded work are a
 loop, all others on a thread, one batch at a time; what is committed meanwhile stays in the log,
 which is the queue.
 
+The machine's file has one writer at a time. While nothing is due it may be lent to somebody who
+tries a write (`nodes.dry_runs`); the borrower is told to stop as soon as an entry is due, and the
+entry waits for that on no thread of ours.
+
 This module knows which entries are due and where they run; what they mean is the machine's
 business, and who waits for an answer is the engine's.
 """
@@ -52,6 +56,19 @@ class _Due:
         self.decoded: list[tuple[int, EntryBody | None]] = []  # (now_us, body)
 
 
+class _Loan:
+    """The machine's file, lent or to be lent to somebody who gives it back when `stop` says so."""
+
+    __slots__ = ("given", "is_given", "returned", "stop")
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self.stop = stop
+        self.is_given = False
+        self.given: asyncio.Future[bool] = loop.create_future()
+        self.returned: asyncio.Future[None] = loop.create_future()
+
+
 class Applier:
     """Applies to `machine` what `log` holds, up to where `commit_to` says.
 
@@ -79,6 +96,7 @@ class Applier:
         self._commit = machine.applied
         self._ended = False
         self._resting = False
+        self._loan: _Loan | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[ResponseBody | None]] | None = None
         self._entries = msgspec.msgpack.Decoder(Entry)
@@ -95,8 +113,13 @@ class Applier:
             not self._ended
             and not self._resting
             and self._running is None
+            and not self._is_lent
             and self._next <= self._commit
         )
+
+    @property
+    def _is_lent(self) -> bool:
+        return self._loan is not None and self._loan.is_given
 
     @property
     def busy(self) -> bool:
@@ -105,8 +128,13 @@ class Applier:
 
     def step(self) -> None:
         """Apply the next batch, or start to."""
-        if not self.due:
-            return
+        if self._loan is not None and self._loan.is_given and self._next <= self._commit:
+            self._loan.stop()
+        if self.due:
+            self._step()
+        self._lend()
+
+    def _step(self) -> None:
         try:
             batch = self._next_batch()
             if batch.quick:
@@ -121,9 +149,45 @@ class Applier:
         self._running = loop.run_in_executor(self._thread, self._machine.apply, batch.committed)
         self._running.add_done_callback(lambda future: self._thread_done(batch, future))
 
+    # ------------------------------------------------------------------ lending the file
+
+    async def lend(self, stop: Callable[[], None]) -> bool:
+        """Wait until nothing is due, then apply nothing before `take_back`; `stop` is called when
+        something is due again. To one borrower at a time. False if nothing will be applied."""
+        assert self._loan is None, "the file is lent to one borrower"
+        loan = self._loan = _Loan(stop)
+        self._lend()
+        try:
+            return await loan.given
+        except asyncio.CancelledError:
+            self.take_back()
+            self._more()
+            raise
+
+    def _lend(self) -> None:
+        loan = self._loan
+        if loan is None or loan.is_given:
+            return
+        if self._ended:
+            self._loan = None
+            loan.given.set_result(False)
+        elif not self._resting and self._running is None and not self.due:
+            loan.is_given = True
+            loan.given.set_result(True)
+
+    def take_back(self) -> None:
+        """The borrower is done; call `step` for what became due."""
+        loan, self._loan = self._loan, None
+        if loan is not None:
+            loan.returned.set_result(None)
+
     async def rest(self) -> None:
-        """Apply nothing before `resume`; return when the batch on the thread has ended."""
+        """Apply nothing before `resume`; return when the batch on the thread has ended, and the
+        file is not lent."""
         self._resting = True
+        if self._loan is not None and self._loan.is_given:
+            self._loan.stop()
+            await asyncio.wait({self._loan.returned})
         if self._running is not None:
             await asyncio.wait({self._running})
 
@@ -131,6 +195,7 @@ class Applier:
         """Go on after what the machine has applied, which may be another state now."""
         self._resting = False
         self._next = self._machine.applied + 1
+        self._lend()
 
     def _next_batch(self) -> _Due:
         """The longest run of entries, from the next one on, that all go the same way: a quick
@@ -178,6 +243,7 @@ class Applier:
         if error is None:
             self._finish(batch, future.result())
             self._more()
+            self._lend()
         elif isinstance(error, Exception):
             self._fail(error)
         else:
@@ -185,11 +251,13 @@ class Applier:
 
     def _fail(self, error: Exception) -> None:
         self._ended = True
+        self._lend()
         self._failed(error)
 
     async def close(self) -> None:
         """Apply nothing more; return when the thread has ended."""
         self._ended = True
+        self._lend()
         if self._running is not None:
             await asyncio.wait({self._running})
         if self._thread is not None:

@@ -11,6 +11,11 @@
     tick_ms = 50
     election_ticks = 8
 
+    [limits]
+    write_ms = 5000
+    write_rows = 1000000
+    write_bytes = 268435456
+
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
@@ -27,7 +32,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 __all__ = [
@@ -37,9 +42,11 @@ __all__ = [
     "Replica",
     "GroupConfig",
     "RaftConfig",
+    "WriteLimits",
     "ClusterConfig",
     "ENGINES",
     "META_GROUP",
+    "NODE_VERBS",
     "parse_cluster",
     "format_cluster",
 ]
@@ -49,6 +56,9 @@ META_GROUP: Final = "meta"
 
 ENGINES: Final = ("core", "local", "pysyncobj")
 """Who decides a group's log: our Raft core, one replica alone, or pysyncobj."""
+
+NODE_VERBS: Final = ("add", "remove", "drain")
+"""What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
 _FORMAT: Final = 1
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
@@ -82,6 +92,7 @@ class NodeConfig:
     name: str
     address: Address
     capacity: int = 1  # relative weight for placing replicas
+    drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,16 @@ class RaftConfig:
 
 
 @dataclass(frozen=True)
+class WriteLimits:
+    """What one write may cost, tried on the leader before it is proposed (`nodes.dry_run`).
+    Keyed point writes and VALUES are bounded by the size of an entry and not tried."""
+
+    write_ms: int = 5_000
+    write_rows: int = 1_000_000
+    write_bytes: int = 256 * 1024 * 1024  # by which the data file grows
+
+
+@dataclass(frozen=True)
 class ClusterConfig:
     cluster_id: str
     nodes: dict[str, NodeConfig]
@@ -122,6 +143,10 @@ class ClusterConfig:
     router: Address
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
+    limits: WriteLimits = field(default_factory=WriteLimits)
+    secret: bytes = field(default=b"", repr=False)
+    """What its processes prove to each other to know; in a file of its own, never in this one.
+    Empty: the cluster is on loopback only, and takes everybody there for its own."""
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -152,6 +177,12 @@ def _positive(value: object, where: str) -> int:
     return value
 
 
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: {value!r} is neither true nor false.")
+    return value
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -177,7 +208,11 @@ def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
 
 
 def _cluster(raw: dict[str, Any]) -> ClusterConfig:
-    _only(raw, {"format", "cluster_id", "engine", "router", "raft", "nodes", "groups"}, "top level")
+    _only(
+        raw,
+        {"format", "cluster_id", "engine", "router", "raft", "limits", "nodes", "groups"},
+        "top level",
+    )
     if raw.get("format") != _FORMAT:
         raise ConfigError(
             f"format is {raw.get('format')!r}, this version reads format {_FORMAT}; "
@@ -195,15 +230,24 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     raft = _table(raw.get("raft", {}), "[raft]")
     _only(raft, {"tick_ms", "election_ticks"}, "[raft]")
 
+    limits = _table(raw.get("limits", {}), "[limits]")
+    _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
+
     nodes: dict[str, NodeConfig] = {}
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity"}, where)
+        _only(table, {"address", "capacity", "drain"}, where)
+        if name in NODE_VERBS:
+            raise ConfigError(
+                f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
+                "verb; choose another name."
+            )
         nodes[_name(name, "[nodes]")] = NodeConfig(
             name,
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
+            _flag(table.get("drain", False), f"{where} drain"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -232,6 +276,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
         ),
         engine=engine,
+        limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
 
 
@@ -263,7 +308,8 @@ def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[
 
 
 def format_cluster(config: ClusterConfig) -> str:
-    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again."""
+    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again, but for the
+    secret."""
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',
@@ -275,6 +321,9 @@ def format_cluster(config: ClusterConfig) -> str:
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
         f"election_ticks = {config.raft.election_ticks}",
+        "",
+        "[limits]",
+        *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),
     ]
     for node in config.nodes.values():
         lines += [
@@ -283,6 +332,8 @@ def format_cluster(config: ClusterConfig) -> str:
             f'address = "{node.address}"',
             f"capacity = {node.capacity}",
         ]
+        if node.drain:
+            lines.append("drain = true")
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

@@ -15,10 +15,11 @@ from typing import Protocol
 
 from nodes.raft.core import NO_REPLICA, Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import LogBase, RaftMessage, Snapshot
+from nodes.raft.membership import ChangeRefused
+from nodes.raft.messages import LogBase, Membership, RaftMessage, Snapshot
 from nodes.raft.ready import Ready
 
-__all__ = ["Consensus", "EngineRefused", "NoSnapshots"]
+__all__ = ["Consensus", "EngineRefused", "FixedGroup"]
 
 
 class EngineRefused(Exception):
@@ -67,8 +68,8 @@ class Consensus(Protocol):
         """Append an entry of the present term; its index, or None if it was not taken."""
 
     def read_index(self, context: object) -> bool:
-        """Ask for a linearizable read; False if this replica does not lead. `context` comes
-        back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
+        """Ask for a linearizable read; False if this replica neither leads nor can ask who does.
+        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
 
     def has_ready(self) -> bool:
         """Whether `ready` would give the driver anything to do."""
@@ -78,6 +79,31 @@ class Consensus(Protocol):
 
     def persisted(self, ready: Ready) -> None:
         """Hard state and entries of `ready` are durable."""
+
+    # Members and the office, as the docstring of `nodes.raft.core` tells.
+
+    @property
+    def membership(self) -> Membership:
+        """Who belongs to the group, as far as this replica's log tells, committed or not."""
+
+    @property
+    def committed_membership(self) -> Membership:
+        """The newest that is known to be committed."""
+
+    @property
+    def is_changing(self) -> bool:
+        """`membership` is not handed out as committed yet: the next change has to wait."""
+
+    def change_membership(self, membership: Membership) -> int:
+        """Propose the next one; the index of its entry. Raises ChangeRefused."""
+
+    def transfer(self, successor: int) -> bool:
+        """Begin to hand the office over to a voter; False if this replica cannot now. Raises
+        ChangeRefused if it never can."""
+
+    def progress(self) -> dict[int, tuple[int, bool]]:
+        """Of every member, as the leader knows it: the last index that it has durably, and
+        whether it has answered lately. Empty on others."""
 
     # Compaction and snapshots, as the docstring of `nodes.raft.core` tells.
 
@@ -101,10 +127,32 @@ class Consensus(Protocol):
         """The file that came in with `Ready.chunks` is complete."""
 
 
-class NoSnapshots:
-    """The part of a consensus that neither compacts nor hands over its office."""
+class FixedGroup:
+    """The part of a consensus whose group stays as it is: no snapshots, no change of members, no
+    handing over of the office."""
 
     successor = NO_REPLICA
+    is_changing = False
+
+    def __init__(self, engine: str, membership: Membership) -> None:
+        self._engine = engine
+        self.membership = membership
+        self.committed_membership = membership
+
+    def change_membership(self, membership: Membership) -> int:
+        raise ChangeRefused(
+            f"The engine {self._engine!r} changes no members; docs/engines.md says how a cluster "
+            'gets the engine "core".'
+        )
+
+    def transfer(self, successor: int) -> bool:
+        raise ChangeRefused(
+            f"The engine {self._engine!r} hands no leadership over; docs/engines.md says how a "
+            'cluster gets the engine "core".'
+        )
+
+    def progress(self) -> dict[int, tuple[int, bool]]:
+        return {}
 
     @property
     def compaction_limit(self) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "Identity",
     "IdentityError",
     "LOOSE_TABLES",
+    "READ_ANSWERED",
     "READ_ANSWERS",
     "READ_APPLIED",
     "READ_SESSIONS",
@@ -93,6 +94,10 @@ RELEASE: Final = _own("RELEASE unit")
 READ_APPLIED: Final = _own("SELECT idx, term FROM _applied")
 READ_SESSIONS: Final = _own("SELECT session, watermark FROM _sessions ORDER BY session")
 READ_ANSWERS: Final = _own("SELECT session, seq, answer FROM _answers ORDER BY session, seq")
+READ_ANSWERED: Final = _own(
+    "SELECT EXISTS (SELECT 1 FROM _answers WHERE session = ?1 AND seq = ?2) "
+    "OR EXISTS (SELECT 1 FROM _sessions WHERE session = ?1 AND watermark >= ?2)"
+)
 READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from nodes.protocol import (
+    Consistency,
     EntryBody,
     ReplicaStatus,
     ResponseBody,
 )
 
-__all__ = ["Committed", "Proposed", "Refuse", "Engine", "StateMachine"]
+__all__ = ["Barrier", "Committed", "Engine", "Proposed", "Refuse", "StateMachine"]
 
 Committed: TypeAlias = tuple[int, int, bytes]
 """(index, term, data) of one committed entry; data is empty for a leader's no-op."""
@@ -25,6 +26,9 @@ Committed: TypeAlias = tuple[int, int, bytes]
 Proposed: TypeAlias = Callable[[ResponseBody], None]
 """Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or
 Busy (never entered the log), or UnknownOutcome (entered it, fate unknown)."""
+
+Barrier: TypeAlias = Callable[[ResponseBody | None], None]
+"""Called exactly once: None lets a read go ahead, anything else refuses it."""
 
 Refuse: TypeAlias = Callable[[], ResponseBody | None]
 """Asked right before a command is proposed, at a leader that has applied all that was committed
@@ -38,12 +42,31 @@ class Engine(Protocol):
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         """Replicate an encoded EntryBody; the engine stamps time and seed."""
 
-    def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
-        """Call `done(None)` once the state machine has applied everything committed before
-        this call, as a quorum confirmed after it (ReadIndex); else with NotLeader or Busy."""
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
+        """Call `done(None)` once the state machine's state is one that such a read may see; else
+        with NotLeader or Busy, and the read has to be asked elsewhere, or later.
+
+        linearizable: it has applied everything committed before this call, as a quorum confirmed
+        after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
+        any: at once, whoever leads."""
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
+
+    def hold_proposals(self) -> None:
+        """Propose nothing before `release_proposals`; what comes waits, up to the usual limits."""
+
+    def release_proposals(self) -> None:
+        """Propose what was held, in its order."""
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        """Wait until nothing is to be applied, and apply nothing before `return_file`. `stop` is
+        called once when something is. False if nothing will ever be applied again here."""
+
+    def return_file(self) -> None:
+        """The state machine's file is free."""
 
 
 class StateMachine(Protocol):

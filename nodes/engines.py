@@ -52,7 +52,7 @@ def new_consensus(
     if engine == "pysyncobj":
         return PysyncobjConsensus(
             replica=replica,
-            voters=membership.voters,
+            membership=membership,
             rng=rng,
             election_ticks=election_ticks,
             hard_state=hard_state,

@@ -11,7 +11,7 @@ copy.
 
 from __future__ import annotations
 
-from nodes.consensus import NoSnapshots
+from nodes.consensus import FixedGroup
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogBase, LogEntry, Membership, RaftMessage
@@ -20,7 +20,7 @@ from nodes.raft.ready import Ready
 __all__ = ["LocalConsensus"]
 
 
-class LocalConsensus(NoSnapshots):
+class LocalConsensus(FixedGroup):
     """The only replica of its group (`nodes.consensus.Consensus`).
 
     Each start begins a new term, with a no-op in it: entries of an earlier run that became
@@ -45,7 +45,7 @@ class LocalConsensus(NoSnapshots):
         self.leader = replica
         self.term = max(hard_state.term, log.last_term) + 1
         self.log = log
-        self._membership = membership
+        super().__init__("local", membership)
         self._handed_out = applied
         self._reads: list[object] = []
         self._outstanding: Ready | None = None
@@ -62,7 +62,7 @@ class LocalConsensus(NoSnapshots):
         return self.log.commit
 
     def base(self, index: int) -> LogBase:
-        return LogBase(index, self.log.term(index), self._membership)
+        return LogBase(index, self.log.term(index), self.membership)
 
     def compact(self, index: int) -> LogBase:
         """No replica will ever ask for the entries; the state machine has them."""

@@ -27,11 +27,11 @@ import msgspec
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.checksums import Checksums
+from nodes.config import WriteLimits
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
     COMMIT,
-    LOOSE_TABLES,
     READ_ANSWERS,
     READ_APPLIED,
     READ_SESSIONS,
@@ -45,7 +45,6 @@ from nodes.data_file import (
     WRITE_APPLIED,
     WRITE_EXPIRED,
     WRITE_SESSION,
-    WRITE_VERSION,
     WRITE_WATERMARK,
     Identity,
     IdentityError,
@@ -55,6 +54,7 @@ from nodes.data_file import (
     remove_generation,
     remove_other_generations,
 )
+from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import sync_directory, sync_file
 from nodes.engine import Committed
 from nodes.long_reads import LongReads
@@ -81,6 +81,7 @@ from nodes.protocol import (
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.write_unit import run_write
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -218,6 +219,7 @@ class Machine:
             raise
         self._writer = writer
         self._long_reads = LongReads(path)
+        self._dry_run = DryRun(path)
         self._checksums = Checksums(path)
         self._checksum_due = 0  # index of the last such entry
         self._compiled.clear()
@@ -310,6 +312,7 @@ class Machine:
         """Close a machine that nothing was asked of yet."""
         self._fault = self._fault or f"{self._name} is closed."
         self._checksums.close()
+        self._dry_run.close()
         self._reader.close()
         self._writer.close()
 
@@ -403,15 +406,9 @@ class Machine:
         """All statements of the write, or none."""
         writer = self._writer
         execute = writer.raw.execute
-        answer = Answer()
-        sets_versions = bool(write.sets)
         execute(SAVEPOINT)
         try:
-            for statement in write.statements:
-                mode = mode_of_write(statement.sql, sets_versions=sets_versions)
-                writer.run(statement, answer, entry.now_us, entry.seed, mode)
-            if write.sets:
-                self._set_versions(write)
+            answer = run_write(writer, write, entry.now_us, entry.seed)
         except Refused as exc:
             execute(ROLLBACK_TO)
             execute(RELEASE)
@@ -420,15 +417,6 @@ class Machine:
         for change in write.sets:
             self._versions[change.object] = change.version
         return Done(tuple(answer.results), index)
-
-    def _set_versions(self, write: Write) -> None:
-        raw = self._writer.raw
-        loose = raw.execute(LOOSE_TABLES).fetchone()
-        if loose is not None:
-            raise Refused(
-                SqlFailure("0A000", f'table "{loose[0]}" must be STRICT and WITHOUT ROWID')
-            )
-        raw.executemany(WRITE_VERSION, [(change.object, change.version) for change in write.sets])
 
     def _save_sessions(self) -> None:
         changes = self._sessions.take_changes()
@@ -476,6 +464,28 @@ class Machine:
                 self._compiled.clear()
             self._compiled.add(key)
         return None
+
+    def needs_dry_run(self, body: EntryBody) -> bool:
+        """Whether the work of applying it can be told only by doing it. A change of the schema
+        is not asked: its work is bounded, or as little as dropping pages, and a change that is
+        marked in `meta` has to be carried through on every shard."""
+        return isinstance(body, Write) and not body.quick and not body.sets
+
+    async def dry_run(
+        self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped | None:
+        """Try a write that is not proposed yet: see `nodes.dry_run`. Only while nothing is
+        applied. Raises ReplicaFault if this replica has to stop."""
+        if self._is_switching:
+            return _SWITCHING
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        try:
+            return await self._dry_run.run(
+                write, limits, timeout_s, stop, self._clock_us(), self._rng.getrandbits(63)
+            )
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
 
     # ----------------------------------------------------------------------- reading
 

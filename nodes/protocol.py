@@ -1,13 +1,15 @@
 """The node protocol: every message that crosses a node's port, and the frames that carry them.
 
 One port serves peers (other nodes) and clients (routers, the command line). A connection
-starts with `Hello` and is answered by `Welcome` or `Refused`; after that a client sends
-`Request`s and receives `Response`s in any order, a peer sends `PeerBatch`es and receives
-nothing.
+starts with a greeting, in which both sides prove that they know the cluster's secret
+(`nodes.handshake`): `Hello`, `Challenge`, `Proof`, and `Welcome` or, at any point, `Refused`.
+After that a client sends `Request`s and receives `Response`s in any order, a peer sends
+`PeerBatch`es and receives nothing.
 
 A frame is a 4-byte big-endian length and one msgpack array (msgspec's tagged, array-like
-structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` ends the connection before
-anything is buffered. This module is pure: it knows bytes and values, no socket and no clock.
+structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` (`GREETING_BYTES_MAX` until
+the greeting is done) ends the connection before anything is buffered. This module is pure: it
+knows bytes and values, no socket and no clock.
 
 The body of a write is also what the Raft log carries: the leader splices the raw bytes of
 the request into an `Entry` (see there), so SQL and parameters are encoded once, by the
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -27,6 +29,7 @@ from nodes.raft.messages import RaftMessage
 __all__ = [
     "PROTOCOL_VERSION",
     "FRAME_BYTES_MAX",
+    "GREETING_BYTES_MAX",
     "ENTRY_BYTES_MAX",
     "ANSWER_BYTES_MAX",
     "STORED_ANSWER_BYTES_MAX",
@@ -35,6 +38,9 @@ __all__ = [
     "FrameDecoder",
     "encode_frame",
     "Hello",
+    "Challenge",
+    "Files",
+    "Proof",
     "Welcome",
     "Refused",
     "Value",
@@ -47,10 +53,13 @@ __all__ = [
     "Write",
     "Fence",
     "ExpireSessions",
+    "Consistency",
     "Read",
     "Checksum",
     "GetChecksum",
     "GetStatus",
+    "ChangeReplicas",
+    "MoveLeadership",
     "Request",
     "RequestBody",
     "Response",
@@ -70,6 +79,9 @@ __all__ = [
     "RangeSum",
     "Checksums",
     "NoChecksum",
+    "Changed",
+    "Denied",
+    "MemberStatus",
     "ReplicaStatus",
     "Status",
     "leader_of",
@@ -79,11 +91,14 @@ __all__ = [
     "PeerBatch",
 ]
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 """Raised whenever a message changes meaning; both ends must speak the same one."""
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 """Largest payload of one frame: an answer at its limit, with room for its envelope."""
+
+GREETING_BYTES_MAX: Final = 4096
+"""Largest payload of one frame before both sides know each other."""
 
 ENTRY_BYTES_MAX: Final = 1024 * 1024
 """Largest Raft entry (DESIGN section 6). Larger writes answer SQLSTATE 54000."""
@@ -113,18 +128,47 @@ class _Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """First message of whoever dials."""
+    """First message of whoever dials. Its first four fields are the same in every version of
+    the protocol, so that another one is told which is spoken here."""
 
     protocol: int
     cluster_id: str
     kind: str  # "peer" or "client"
     name: str  # the node's or the router's name, for logs
+    nonce: bytes = b""
+
+
+class Challenge(_Message, frozen=True, tag="challenge"):
+    """The node's answer: who it is, and the proof that it knows the secret."""
+
+    node: str
+    nonce: bytes
+    met: int  # the latest start of the dialing node that this one has met; 0: none
+    proof: bytes = b""
+
+
+class Files(_Message, frozen=True):
+    """Whose files a node has (docs/membership.md)."""
+
+    data_id: str  # random, made with the files
+    starts: int  # how often they were opened
+    start_id: bytes  # random, of this start
+    met_start_id: bytes = b""  # of the start that `Challenge.met` names; empty: there was none
+
+
+class Proof(_Message, frozen=True, tag="proof"):
+    """The dialer's answer to the challenge. A client has no files."""
+
+    files: Files | None = None
+    revision: int = 0  # of its cluster.toml
+    proof: bytes = b""
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
     """The node accepts the connection."""
 
     node: str
+    revision: int = 0  # of its cluster.toml
 
 
 class Refused(_Message, frozen=True, tag="refused"):
@@ -226,13 +270,23 @@ class ExpireSessions(_Message, frozen=True, tag="expire"):
     sessions: tuple[SessionId, ...]
 
 
+Consistency: TypeAlias = Literal["linearizable", "any"]
+"""What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
+before it was sent. any: it sees some state that the group has been in, as the replica that is
+asked has it."""
+
+
 class Read(_Message, frozen=True, tag="read"):
-    """Read-only statements in one read transaction, after a linearizable ReadIndex."""
+    """Read-only statements in one read transaction."""
 
     statements: tuple[Statement, ...]
     guards: tuple[Guard, ...] = ()
     quick: bool = False
     """Point reads: bounded work, run inline."""
+    consistency: Consistency = "linearizable"
+    at_follower: bool = False
+    """A linearizable read may be answered by a follower that asks its leader: for a router that
+    cannot reach the leader. Else a follower names the leader."""
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):
@@ -254,7 +308,36 @@ class GetStatus(_Message, frozen=True, tag="status"):
     """What this node hosts; `group` of the request is ignored."""
 
 
-RequestBody: TypeAlias = OpenSession | Write | Fence | Checksum | Read | GetChecksum | GetStatus
+class ChangeReplicas(_Message, frozen=True, tag="change"):
+    """One step of a group's membership, asked of its leader (docs/membership.md). Answered by
+    `Changed` when it is applied there, `Denied`, `NotLeader`, `Busy` or `UnknownOutcome`.
+
+    A step that has been taken already is `Changed` as well, so that it may be asked for again.
+    """
+
+    step: Literal["learner", "voter", "remove"]
+    replica: int  # for a learner the next id, the group's `last_id` + 1: else it is denied
+    node: str = ""  # where a learner is to live
+
+
+class MoveLeadership(_Message, frozen=True, tag="lead"):
+    """Hand the group's leadership to a voter. Answered by `Changed` once it leads (or did),
+    `Denied` if it did not come to that, `NotLeader`, `Busy` or `UnknownOutcome`."""
+
+    replica: int
+
+
+RequestBody: TypeAlias = (
+    OpenSession
+    | Write
+    | Fence
+    | Checksum
+    | Read
+    | GetChecksum
+    | GetStatus
+    | ChangeReplicas
+    | MoveLeadership
+)
 
 
 class Request(_Message, frozen=True, tag="request"):
@@ -315,7 +398,8 @@ class NotLeader(_Message, frozen=True, tag="notleader"):
 
 
 class Stale(_Message, frozen=True, tag="stale"):
-    """A guard failed. Not remembered: another copy of the same command may still apply."""
+    """A guard failed. Not remembered: another copy of the same command may still apply. A state
+    whose version is lower than the guard's is behind: another replica's may not be."""
 
     object: str
     have: int  # version in the state
@@ -368,6 +452,29 @@ class NoChecksum(_Message, frozen=True, tag="nochecksum"):
     pending: bool
 
 
+class Changed(_Message, frozen=True, tag="changed"):
+    """The group is as it was asked to be. `index` is the log's where that was so."""
+
+    index: int
+
+
+class Denied(_Message, frozen=True, tag="denied"):
+    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+
+    reason: str
+
+
+class MemberStatus(_Message, frozen=True):
+    """One member of a group, as a replica's log has it; the rest is known by the leader only."""
+
+    replica: int
+    node: str
+    is_voter: bool  # else a learner
+    match: int | None = None  # its log is durable and equal to the leader's up to here
+    is_active: bool | None = None
+    """It has answered this leader lately: within one to two election timeouts."""
+
+
 class ReplicaStatus(_Message, frozen=True):
     """One replica as its node sees it."""
 
@@ -380,9 +487,14 @@ class ReplicaStatus(_Message, frozen=True):
     applied: int
     last: int  # last log index
     stopped: str = ""  # why the replica stopped, a full sentence
+    members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
+    last_id: int = 0  # the highest id that the group has ever given, as in its log
+    is_changing: bool = False  # that membership is not applied here yet
 
 
 class Status(_Message, frozen=True, tag="nodestatus"):
+    """All replicas that a node hosts, ordered by group."""
+
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
@@ -415,6 +527,8 @@ ResponseBody: TypeAlias = (
     | NoSuchGroup
     | Checksums
     | NoChecksum
+    | Changed
+    | Denied
     | Status
 )
 
@@ -478,14 +592,14 @@ class FrameDecoder:
     for payload in decoder.feed(data): ...
 
     Raises ProtocolError as soon as a length over the limit is seen. Memory is bounded by one
-    frame and one read of the socket.
+    frame and one read of the socket. `limit` may be set between two payloads.
     """
 
-    __slots__ = ("_buffer", "_limit")
+    __slots__ = ("_buffer", "limit")
 
     def __init__(self, limit: int = FRAME_BYTES_MAX) -> None:
         self._buffer = b""
-        self._limit = limit
+        self.limit = limit
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
         """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
@@ -496,9 +610,9 @@ class FrameDecoder:
         try:
             while size - start >= 4:
                 (length,) = _LENGTH.unpack_from(buffer, start)
-                if length > self._limit:
+                if length > self.limit:
                     raise ProtocolError(
-                        f"a frame of {length} bytes was announced, the limit is {self._limit}"
+                        f"a frame of {length} bytes was announced, the limit is {self.limit}"
                     )
                 end = start + 4 + length
                 if end > size:

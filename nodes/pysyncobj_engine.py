@@ -24,16 +24,15 @@ from __future__ import annotations
 import importlib.util
 import random
 from collections import deque
-from collections.abc import Collection
 from typing import Any, Final
 
-from nodes.consensus import EngineRefused, NoSnapshots
+from nodes.consensus import EngineRefused, FixedGroup
 from nodes.pysyncobj_journal import COMMAND, Journal
 from nodes.pysyncobj_link import Link
 from nodes.pysyncobj_messages import NextIndex
 from nodes.raft.core import NO_REPLICA, Role
 from nodes.raft.log import MESSAGE_BYTES_MAX, RaftLog
-from nodes.raft.messages import ForeignMessage, HardState, RaftMessage
+from nodes.raft.messages import ForeignMessage, HardState, Membership, RaftMessage
 from nodes.raft.ready import Ready
 
 __all__ = ["PysyncobjConsensus"]
@@ -99,14 +98,14 @@ def _private_copy(journal: Journal, clock: _Clock, chance: _Chance) -> Any:
     return module
 
 
-class PysyncobjConsensus(NoSnapshots):
+class PysyncobjConsensus(FixedGroup):
     """One replica of one group. The arguments mean what they mean to `RaftCore`."""
 
     def __init__(
         self,
         *,
         replica: int,
-        voters: Collection[int],
+        membership: Membership,
         rng: random.Random,
         election_ticks: int,
         hard_state: HardState,
@@ -114,6 +113,8 @@ class PysyncobjConsensus(NoSnapshots):
         applied: int = 0,
         first_timeout_ticks: int | None = None,
     ) -> None:
+        super().__init__("pysyncobj", membership)
+        voters = membership.voters
         assert replica in voters, f"replica {replica} is not among the voters {voters}"
         assert max(applied, hard_state.commit) <= log.last, "the log lost committed entries"
         if log.first > 1:
@@ -129,7 +130,7 @@ class PysyncobjConsensus(NoSnapshots):
         self._clock = _Clock()
         chance = _Chance(rng, None if first_timeout_ticks is None else 0.0)
         module = _private_copy(self._journal, self._clock, chance)
-        self._link = Link(replica, [v for v in sorted(voters) if v != replica], self._journal)
+        self._link = Link(replica, [v for v in voters if v != replica], self._journal)
         conf = module.SyncObjConf(
             autoTick=False,
             raftMinTimeout=float(election_ticks),

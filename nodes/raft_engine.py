@@ -12,11 +12,13 @@ Who waits for what:
   until then it may not know what is committed). Proposals that come in between are held, a
   round trip usually, and answered NotLeader, definitely, if the office is lost before.
 - A read barrier waits for its ReadIndex to be confirmed and then to be applied here. Once it
-  is confirmed the loss of office does no harm.
+  is confirmed the loss of office does no harm. At a follower the leader confirms it, and the
+  wait for its being applied here is what keeps the answer from being stale.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 from collections import deque
@@ -27,13 +29,15 @@ import msgspec
 
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
-from nodes.engine import Proposed, Refuse, StateMachine
+from nodes.engine import Barrier, Proposed, Refuse, StateMachine
 from nodes.log_store import GroupWrite
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    Consistency,
     Entry,
     ExpireSessions,
+    MemberStatus,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -65,8 +69,6 @@ SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
 
 _log = logging.getLogger(__name__)
-
-Barrier = Callable[[ResponseBody | None], None]
 
 
 class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
@@ -133,9 +135,10 @@ class RaftEngine:
             failed=self.fail,
         )
         self._office = _Office()
+        self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
-        self._confirmed: deque[tuple[int, int]] = deque()  # (ReadIndex, number), index rising
+        self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
@@ -159,10 +162,30 @@ class RaftEngine:
         office = self._office
         if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
-        elif office.is_open:
+        elif office.is_open and not self._is_holding:
             self._propose(body, done, refuse)
         else:
             office.hold(body, done, refuse)
+
+    def hold_proposals(self) -> None:
+        self._is_holding = True
+
+    def release_proposals(self) -> None:
+        self._is_holding = False
+        self._notice_office()
+        self._propose_held()
+
+    def _propose_held(self) -> None:
+        if self._office.is_open and not self._is_holding:
+            for held in self._office.take_held():
+                self._propose(*held)
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        return await self._applier.lend(stop)
+
+    def return_file(self) -> None:
+        self._applier.take_back()
+        self._wake(self)
 
     def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
         if refuse is not None and (refusal := refuse()) is not None:
@@ -177,20 +200,27 @@ class RaftEngine:
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
-    def read_barrier(self, done: Barrier) -> None:
-        if self._stopped or self._core.role is not Role.LEADER:
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
+        if self._stopped:
+            done(self._not_leader())
+        elif consistency == "any":
+            done(None)
+        elif not at_follower and self._core.role is not Role.LEADER:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
-        else:
+        elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
-            accepted = self._core.read_index(self._last_read)
-            assert accepted, "only a leader comes here"
             self._wake(self)
+        else:
+            done(self._not_leader())
 
     def status(self) -> ReplicaStatus:
         core = self._core
+        progress = {} if self._stopped else core.progress()
         return ReplicaStatus(
             group=self.group,
             replica=core.replica,
@@ -201,6 +231,17 @@ class RaftEngine:
             applied=self._machine.applied,
             last=self._log.last,
             stopped=self._stopped,
+            members=tuple(
+                MemberStatus(
+                    member.id,
+                    member.place,
+                    member.is_voter,
+                    *progress.get(member.id, (None, None)),
+                )
+                for member in core.membership.members
+            ),
+            last_id=core.membership.last_id,
+            is_changing=core.is_changing,
         )
 
     def _not_leader(self) -> NotLeader:
@@ -236,7 +277,8 @@ class RaftEngine:
         ready = self._core.ready()
         self._snapshots.take(ready)
         for index, contexts in ready.reads:
-            self._confirmed.extend((index, cast("int", number)) for number in contexts)
+            for number in contexts:
+                heapq.heappush(self._confirmed, (index, cast("int", number)))
         for number in ready.reads_failed:
             self._reads.pop(cast("int", number))(self._not_leader())
         self._answer_reads()
@@ -311,15 +353,15 @@ class RaftEngine:
             self._last_now_us = max(self._last_now_us, item.now_us)
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
-            for held in office.open():
-                self._propose(*held)
+            office.is_open = True
+            self._propose_held()
         self._answer_reads()
 
     def _answer_reads(self) -> None:
         confirmed = self._confirmed
         applied = self._machine.applied
         while confirmed and confirmed[0][0] <= applied:
-            _, number = confirmed.popleft()
+            _, number = heapq.heappop(confirmed)
             self._reads.pop(number)(None)
 
     # ------------------------------------------------------------------ sessions
@@ -367,9 +409,8 @@ class _Office:
         self.bytes += len(body)
         self._held.append((body, done, refuse))
 
-    def open(self) -> list[_Held]:
+    def take_held(self) -> list[_Held]:
         """The proposals that were held, to be proposed now."""
-        self.is_open = True
         held, self._held = self._held, []
         self.bytes -= sum(len(body) for body, _, _ in held)
         return held

@@ -1,6 +1,7 @@
 """Answers clients' requests to one group, with whatever engine replicates it.
 
-A write becomes a proposal, a read waits for its barrier and then runs on the state machine.
+A write becomes a proposal, after a dry run if nobody can tell what it costs; a read waits for
+its barrier and then runs on the state machine.
 This module knows the order of these steps and the deadline; consensus is the engine's business,
 SQL the machine's.
 """
@@ -8,12 +9,14 @@ SQL the machine's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from nodes.engine import Engine
+from nodes.config import WriteLimits
+from nodes.dry_runs import DryRunMachine, DryRuns
+from nodes.engine import Engine, Refuse
 from nodes.protocol import (
     Busy,
     EntryBody,
@@ -23,6 +26,7 @@ from nodes.protocol import (
     RequestBody,
     ResponseBody,
     SqlFailure,
+    Write,
 )
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
@@ -35,11 +39,14 @@ _bodies = msgspec.msgpack.Decoder(RequestBody)
 Answer = Callable[[ResponseBody], None]
 
 
-class ServedMachine(Protocol):
+class ServedMachine(DryRunMachine, Protocol):
     """What requests need of the state machine."""
 
     def check(self, body: EntryBody) -> SqlFailure | None:
         """A definite error that is known before the command enters the log."""
+
+    def needs_dry_run(self, body: EntryBody) -> bool:
+        """Whether a command has to be tried before it is proposed."""
 
     def read(self, read: Read) -> ResponseBody:
         """Bounded work."""
@@ -53,16 +60,27 @@ class GroupService:
     machine raised: its replica must stop."""
 
     def __init__(
-        self, engine: Engine, machine: ServedMachine, *, failed: Callable[[Exception], None]
+        self,
+        engine: Engine,
+        machine: ServedMachine,
+        *,
+        limits: WriteLimits,
+        failed: Callable[[Exception], None],
     ) -> None:
         self._engine = engine
         self._machine = machine
         self._failed = failed
+        self._dry_runs = DryRuns(engine, machine, limits)
+        self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
 
     def on_read(self, request: Request, read: Read, answer: Answer) -> None:
         deadline = _deadline(request)
-        self._engine.read_barrier(lambda refusal: self._read(read, deadline, answer, refusal))
+        self._engine.read_barrier(
+            read.consistency,
+            lambda refusal: self._read(read, deadline, answer, refusal),
+            at_follower=read.at_follower,
+        )
 
     def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:
         deadline = _deadline(request)
@@ -72,7 +90,28 @@ class GroupService:
                 return Busy("its time was over before it could be proposed")
             return self._machine.check(command)
 
-        self._engine.propose(bytes(request.body), answer, refuse=refuse)
+        body = bytes(request.body)
+        if isinstance(command, Write) and self._machine.needs_dry_run(command):
+            self._start(self._tries, self._try_and_propose(body, command, deadline, answer, refuse))
+        else:
+            self._engine.propose(body, answer, refuse=refuse)
+
+    async def _try_and_propose(
+        self, body: bytes, write: Write, deadline: float, answer: Answer, refuse: Refuse
+    ) -> None:
+        """A write of unbounded work is tried before it is proposed."""
+        try:
+            refusal = await self._dry_runs.refusal(write, deadline)
+        except asyncio.CancelledError:
+            answer(Busy("the node is stopping"))
+            raise
+        except Exception as exc:
+            self._failed(exc)
+            refusal = Busy(f"the replica stopped: {exc}")
+        if refusal is not None:
+            answer(refusal)
+        else:
+            self._engine.propose(body, answer, refuse=refuse)
 
     def _read(
         self, read: Read, deadline: float, answer: Answer, refusal: ResponseBody | None
@@ -93,11 +132,7 @@ class GroupService:
         elif len(self._long_reads) >= LONG_READS_MAX:
             answer(Busy(f"{LONG_READS_MAX} long reads are waiting"))
         else:
-            task = asyncio.get_running_loop().create_task(
-                self._read_long(read, time_left_s, answer)
-            )
-            self._long_reads.add(task)
-            task.add_done_callback(self._long_reads.discard)
+            self._start(self._long_reads, self._read_long(read, time_left_s, answer))
 
     async def _read_long(self, read: Read, timeout_s: float, answer: Answer) -> None:
         try:
@@ -110,9 +145,15 @@ class GroupService:
             result = Busy(f"the replica stopped: {exc}")
         answer(result)
 
+    @staticmethod
+    def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
     async def close(self) -> None:
-        """End the reads that run; return when they have ended."""
-        tasks = list(self._long_reads)
+        """End what runs on threads; return when it has ended."""
+        tasks = [*self._tries, *self._long_reads]
         for task in tasks:
             task.cancel()
         if tasks:

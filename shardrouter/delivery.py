@@ -9,6 +9,8 @@ argument of `done`, called *doubt* here:
 
     delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
 
+Reads of consistency `any` need no leader: they go to `shardrouter.any_replica`.
+
 A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
 ended. A copy whose connection was lost, or that was in the log when its leader lost office
 (UnknownOutcome), has not: it may sit in a socket's buffer or in a log and apply later.
@@ -16,14 +18,17 @@ ended. A copy whose connection was lost, or that was in the log when its leader 
 Finding the leader: a round asks the believed leader, then each other replica once, following
 hints to replicas not yet asked in this round (two nodes that name each other do not make a
 loop); between rounds a small capped pause with jitter. A node that cannot be reached is
-suspect: requests do not wait for it, a status request of its own tries it in the background
-(dialing a partitioned node takes a second, an election less than half of one). The first
-answer of a new leader wakes all that pause.
+suspect (`shardrouter.contacts`) and not waited for: dialing it takes a second, an election less
+than half of one. The first answer of a new leader wakes all that pause.
 
 A leader that falls silent (cut off, or its process stopped) does not say so, and its
 connection is given up only after 1.5 s. So while an answer is overdue the other replicas are
 asked for their status; one that leads in a newer term gets another copy of what is overdue.
 Then two copies are under way: the first answer counts, and the doubt is there.
+
+A linearizable read does not need the leader itself. If the router cannot reach it and a follower
+names it, that follower gets the read again, to answer it by asking the leader. Its answer says
+nothing of who leads, and the leader is knocked at, to be preferred again once it is there.
 """
 
 from __future__ import annotations
@@ -34,6 +39,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.client import ConnectionLost, NodeClient, NotSent
 from nodes.client import Outcome as ClientOutcome
@@ -47,6 +54,7 @@ from nodes.protocol import (
     NoSuchGroup,
     NotLeader,
     Opened,
+    Read,
     RequestBody,
     ResponseBody,
     SqlFailure,
@@ -55,6 +63,8 @@ from nodes.protocol import (
     UnknownOutcome,
     UnknownSession,
 )
+from shardrouter.any_replica import AnyReplica
+from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 
 __all__ = ["GaveUp", "Answer", "Delivered", "Delivery"]
 
@@ -63,16 +73,6 @@ PAUSE_S_MIN: Final = 0.005
 
 PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
-
-KNOCK_TIMEOUT_S: Final = 1.0
-"""How long a node may take to answer a status request: one at a time is under way to each."""
-
-OVERDUE_S: Final = 0.3
-"""An answer that has not come by then makes the router ask who leads: well above a commit on a
-busy machine, well below an election."""
-
-WATCH_S: Final = 0.1
-"""How often overdue answers are looked for while any are awaited."""
 
 
 @dataclass(frozen=True)
@@ -89,27 +89,15 @@ _FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Sta
 """Answers of a leader about the request itself; everything else is about who should get it."""
 
 
-class _Contact:
-    """A node as this router sees it."""
-
-    __slots__ = ("client", "knocking", "name", "suspect")
-
-    def __init__(self, name: str, client: NodeClient) -> None:
-        self.name = name
-        self.client = client
-        self.suspect = False  # the last attempt to reach it failed
-        self.knocking = False  # a status request is trying it
-
-
 class _Group:
     """Who replicates a group, who is believed to lead it, and which calls pause for a leader."""
 
     __slots__ = ("awaited", "contacts", "leader", "name", "pausing", "term", "trouble")
 
-    def __init__(self, name: str, contacts: tuple[_Contact, ...]) -> None:
+    def __init__(self, name: str, contacts: tuple[Contact, ...]) -> None:
         self.name = name
         self.contacts = contacts
-        self.leader: _Contact | None = contacts[0]
+        self.leader: Contact | None = contacts[0]
         self.term = 0  # the newest in which some node said that it leads
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
@@ -141,7 +129,7 @@ class _Call:
         self.contact = group.contacts[0]  # whom the last copy was sent to ...
         self.sent_at = 0.0  # ... and when
         self.copies = 0
-        self.asked: list[_Contact] = []  # in this round
+        self.asked: list[Contact] = []  # in this round
         self.rounds = 0
         self.doubt = False  # an earlier copy may still take effect
         self.ended = False
@@ -158,9 +146,13 @@ class Delivery:
         self._rng = rng
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
+        self._any_replica = AnyReplica(self._loop, rng, self._knock)
         self._contacts = {
-            node.name: _Contact(
-                node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
+            node.name: Contact(
+                node.name,
+                NodeClient(
+                    node.address, cluster_id=config.cluster_id, secret=config.secret, name=name
+                ),
             )
             for node in config.nodes.values()
         }
@@ -173,6 +165,10 @@ class Delivery:
 
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> None:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
+        if isinstance(body, Read) and body.consistency == "any":
+            contacts = self._groups[group].contacts
+            self._any_replica.send(group, contacts, body, until, partial(_read_ended, done))
+            return
         call = _Call(self._groups[group], body, until, done)
         leader = call.group.leader
         now = self._loop.time()
@@ -193,7 +189,7 @@ class Delivery:
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
 
-        async def ask(contact: _Contact) -> Status | None:
+        async def ask(contact: Contact) -> Status | None:
             try:
                 answer = await contact.client.call("", GetStatus(), timeout_s)
             except ConnectionError:
@@ -208,6 +204,7 @@ class Delivery:
         self._closed = True
         if self._watch is not None:
             self._watch.cancel()
+        self._any_replica.close()
         for group in self._groups.values():
             for call, handle in list(group.pausing.items()):
                 handle.cancel()
@@ -237,7 +234,7 @@ class Delivery:
             pause = longest * self._rng.uniform(0.5, 1.0)
             self._pause(call, min(call.until - now, pause))
 
-    def _send_copy(self, call: _Call, contact: _Contact, now: float) -> None:
+    def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
         group = call.group
         call.contact = contact
         call.sent_at = now
@@ -260,7 +257,7 @@ class Delivery:
         call.done(answer, call.doubt)
 
     @staticmethod
-    def _pick(call: _Call) -> _Contact | None:
+    def _pick(call: _Call) -> Contact | None:
         leader = call.group.leader
         if leader is not None and not leader.suspect and leader not in call.asked:
             return leader
@@ -272,11 +269,11 @@ class Delivery:
     def _pause(self, call: _Call, seconds: float) -> None:
         call.group.pausing[call] = self._loop.call_later(seconds, self._try, call)
 
-    def _answered(self, call: _Call, contact: _Contact, copy: int, outcome: ClientOutcome) -> None:
+    def _answered(self, call: _Call, contact: Contact, copy: int, outcome: ClientOutcome) -> None:
         if call.ended:  # another copy was answered first
             return
         if type(outcome) in _FINAL:
-            if call.group.leader is not contact:
+            if call.group.leader is not contact and not _is_at_follower(call.body):
                 self._found(call.group, contact)
             self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
@@ -288,8 +285,10 @@ class Delivery:
         group, contact = call.group, call.contact
         call.asked.append(contact)
         hint: str | None = None
+        named: Contact | None = None
         match outcome:
             case NotLeader(leader=hint):
+                named = next((c for c in group.contacts if c.name == hint), None)
                 group.trouble = f"{contact.name} does not lead it"
                 if hint:
                     group.trouble += f" and believes that {hint} does"
@@ -315,15 +314,31 @@ class Delivery:
         else:
             if group.leader is contact:
                 group.leader = None
-            if hint is not None and group.leader is None:
-                group.leader = next(
-                    (c for c in group.contacts if c.name == hint and c not in call.asked), None
-                )
-        self._try(call)
+            if group.leader is None and named not in call.asked:
+                group.leader = named
+        now = self._loop.time()
+        if self._may_ask_follower(call, contact, named) and now < call.until:
+            assert named is not None
+            named.knock_again(now, self._knock)
+            call.body = msgspec.structs.replace(call.body, at_follower=True)
+            self._send_copy(call, contact, now)
+        else:
+            self._try(call)
+
+    def _may_ask_follower(self, call: _Call, contact: Contact, named: Contact | None) -> bool:
+        """Whether `contact`, which named the leader, is to answer a read in its place."""
+        return (
+            isinstance(call.body, Read)
+            and not call.body.at_follower
+            and named is not None
+            and named is not contact
+            and named.suspect
+            and not self._closed
+        )
 
     # ------------------------------------------------------------------ who leads
 
-    def _found(self, group: _Group, leader: _Contact) -> None:
+    def _found(self, group: _Group, leader: Contact) -> None:
         """A node answers as a leader does, or says it is one: those that pause, and those whose
         answers are overdue elsewhere, go to it at once."""
         group.leader = leader
@@ -349,28 +364,41 @@ class Delivery:
             if self._watch is None:
                 self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
             if now - oldest.sent_at >= OVERDUE_S:
+                silent = oldest.contact
+                if silent.lost_patience():
+                    self._read_elsewhere(group, silent, now)
                 for contact in group.contacts:
-                    if contact is not oldest.contact and not contact.suspect:
+                    if contact is silent or not contact.suspect:
                         self._knock(contact)
 
-    def _knock(self, contact: _Contact) -> None:
-        """Ask a node for its status: whether it can be reached, and what it leads."""
-        if contact.knocking:
-            return
-        contact.knocking = True
-        contact.client.request(
-            "", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=partial(self._knocked, contact)
-        )
+    def _read_elsewhere(self, group: _Group, silent: Contact, now: float) -> None:
+        """Ask others for the reads that a silent node owes: a read does no harm twice."""
+        for call in list(group.awaited):
+            if call.contact is silent and isinstance(call.body, Read) and now < call.until:
+                call.asked.append(silent)
+                contact = self._pick(call)
+                if contact is not None:
+                    self._send_copy(call, contact, now)
 
-    def _knocked(self, contact: _Contact, outcome: ClientOutcome) -> None:
-        contact.knocking = False
-        contact.suspect = not contact.client.connected
-        if not isinstance(outcome, Status) or self._closed:
+    def _knock(self, contact: Contact) -> None:
+        contact.knock(self._told)
+
+    def _told(self, contact: Contact, status: Status) -> None:
+        """What a node says that it leads."""
+        if self._closed:
             return
-        for replica in outcome.replicas:
+        for replica in status.replicas:
             group = self._groups.get(replica.group)
             if group is not None and replica.role == "leader" and replica.term > group.term:
                 # A leader that was cut off says so too, but in an older term.
                 group.term = replica.term
                 if group.leader is not contact:
                     self._found(group, contact)
+
+
+def _is_at_follower(body: RequestBody) -> bool:
+    return isinstance(body, Read) and body.at_follower
+
+
+def _read_ended(done: Delivered, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:
+    done(GaveUp(trouble) if answer is None else answer, False)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from nodes.protocol import Done, Guard, Stale, Statement, Value
+from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import (
@@ -71,10 +71,12 @@ REPLANS_MAX: Final = 50
 
 UnitDone: TypeAlias = Callable[[list[Outcome] | RouterError], None]
 
-SCATTER_NOTICE: Final = (
-    "rows of several shards: each shard is read linearizably, but the shards are not read at "
-    "one instant (said once per session)"
-)
+SCATTER_NOTICES: Final[dict[Consistency, str]] = {
+    "linearizable": "rows of several shards: each shard is read linearizably, but the shards are "
+    "not read at one instant (said once per session)",
+    "any": "rows of several shards: each shard is read as some replica has it, and not at one "
+    "instant (said once per session)",
+}
 
 
 class PlanCache:
@@ -127,7 +129,7 @@ class Session:
         self._tasks = backend.tasks
         self._plans = backend.plans
         self._settings = Settings()
-        self._warned = False  # of what a scatter is not
+        self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
 
     # ------------------------------------------------------------------ settings
@@ -258,7 +260,13 @@ class Session:
             )
         else:
             self._shards.submit_read(
-                command.shard, statements, command.guards, plan.quick, deadline, settled
+                command.shard,
+                statements,
+                command.guards,
+                plan.quick,
+                deadline,
+                settled,
+                self._settings.consistency,
             )
 
     async def _execute(
@@ -376,9 +384,9 @@ class Session:
             with _Failing(ordinal):
                 outcome: Outcome | None
                 if isinstance(plan, OneShard):
-                    outcome = await self._read_one(plan, execution, deadline)
+                    outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline)
+                    outcome = await self._scatter(plan, execution, deadline, settings.consistency)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
@@ -390,24 +398,31 @@ class Session:
         return outcomes
 
     async def _read_one(
-        self, plan: OneShard, execution: Execution, deadline: float
+        self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         command = command_of(plan, execution, self._schema.catalog)
         answer = await self._shards.read(
-            command.shard, (command.statement,), command.guards, quick=plan.quick, deadline=deadline
+            command.shard,
+            (command.statement,),
+            command.guards,
+            quick=plan.quick,
+            deadline=deadline,
+            consistency=consistency,
         )
         if isinstance(answer, Stale):
             return None
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float
+        self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         """Ask every shard that may have rows, merge their answers."""
         arguments, commands = scatter_commands(plan, execution, self._schema.catalog)
         answers = await asyncio.gather(
             *(
-                self._shards.read(c.shard, (c.statement,), c.guards, deadline=deadline)
+                self._shards.read(
+                    c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
+                )
                 for c in commands
             ),
             return_exceptions=True,  # all reads end before this does
@@ -421,9 +436,9 @@ class Session:
             rows.append(answer.results[0].values)
         merged = merge.merge_rows(plan, rows, arguments)
         notices: tuple[str, ...] = ()
-        if len(commands) > 1 and not self._warned:
-            self._warned = True
-            notices = (SCATTER_NOTICE,)
+        if len(commands) > 1 and consistency not in self._warned:
+            self._warned.add(consistency)
+            notices = (SCATTER_NOTICES[consistency],)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
     # ------------------------------------------------------------------ without a shard

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast, get_args
 
+from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
 
 __all__ = ["STATEMENT_TIMEOUT_S_MAX", "Settings"]
@@ -111,13 +112,22 @@ def _name(value: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in value)[:63]
 
 
+_CONSISTENCIES: Final = get_args(Consistency)
+_NO_CONSISTENCIES_YET: Final = ("lease", "session", "bounded")
+
+
 def _consistency(value: str) -> str:
-    if value.lower() != "linearizable":
+    level = value.strip().lower()
+    if level in _NO_CONSISTENCIES_YET:
         raise NotSupported(
-            f'shardrouter.consistency "{value}" is not supported',
-            hint="The only consistency is linearizable.",
+            f'shardrouter.consistency "{level}" is not supported',
+            hint=f"Available are {' and '.join(_CONSISTENCIES)}.",
         )
-    return "linearizable"
+    if level not in _CONSISTENCIES:
+        raise _invalid(
+            "shardrouter.consistency", value, f"Available values: {', '.join(_CONSISTENCIES)}."
+        )
+    return level
 
 
 @dataclass(frozen=True)
@@ -167,12 +177,13 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "statement_timeout_s")
+    __slots__ = ("_changed", "consistency", "statement_timeout_s")
 
     def __init__(self, changed: Mapping[str, str] | None = None) -> None:
         self._changed = dict(changed or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
+        self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""

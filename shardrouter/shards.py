@@ -49,6 +49,7 @@ from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Aborted,
     AnswerNotKept,
+    Consistency,
     Done,
     Fence,
     Guard,
@@ -114,11 +115,11 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
+        consistency: Consistency = "linearizable",
     ) -> None:
-        """Read-only statements, linearizable, in one state of one group."""
-        self._delivery.send(
-            group, Read(statements, guards, quick), deadline, partial(_read_answered, group, done)
-        )
+        """Read-only statements, in one state of one group that `consistency` allows."""
+        read = Read(statements, guards, quick, consistency)
+        self._delivery.send(group, read, deadline, partial(_read_answered, group, done))
 
     async def read(
         self,
@@ -128,10 +129,12 @@ class Shards:
         *,
         quick: bool = False,
         deadline: float,
+        consistency: Consistency = "linearizable",
     ) -> Done | Stale:
         """`submit_read`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.submit_read(group, statements, guards, quick, deadline, partial(_resolve, future))
+        done = partial(_resolve, future)
+        self.submit_read(group, statements, guards, quick, deadline, done, consistency)
         return _returned(await future)
 
     # ------------------------------------------------------------------ writes

@@ -20,7 +20,7 @@ from typing import Any
 
 from jepsen_like.checks.columnar import orders_of
 from jepsen_like.checks.counterexample import explain, shrink
-from jepsen_like.checks.lag import smallest_lag
+from jepsen_like.checks.delta import smallest_delta
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.objects import (
     Judged,
@@ -207,9 +207,9 @@ def _invalid(
         "shortest": prefix.shortest,
     }
     few = Object(mine.key, list(offending))
-    lag = smallest_lag(mine, model, limit, guess=smallest_lag(few, model, limit).ns)
-    details["staleness_ns"] = lag.ns  # None: more than any, or not found out
-    details["staleness_known"] = lag.known
+    delta = smallest_delta(mine, model, limit, guess=smallest_delta(few, model, limit).ns)
+    details["staleness_ns"] = delta.ns  # None: more than any, or not found out
+    details["staleness_known"] = delta.known
     reason = explain(model, offending, operations[stuck])
     return Verdict(CHECK, "invalid", reason, count, offending, details)
 

@@ -21,6 +21,7 @@ from jepsen_like.checks.collections import (
 )
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.sessions import GUARANTEES, sequential, sessions
+from jepsen_like.checks.staleness import staleness
 from jepsen_like.history import Operation
 from jepsen_like.models import (
     CasRegister,
@@ -53,6 +54,7 @@ class Question:
     consistency: str | None = None  # None: the first of the model's
     initial: Any = None  # None: the model's own
     failed_cas: FailedCas | None = None  # None: as the history was recorded
+    max_staleness_ns: int | None = None  # of `staleness`: what was promised; None: nothing
     seconds: float = 60.0
     memory_bytes: int | None = None
 
@@ -91,6 +93,9 @@ def _register(make: Callable[[Any], Model]) -> _Judge:
             return sequential(history, question.initial)
         if consistency == "causal":
             return causal(history, question.initial)
+        if consistency == "staleness":
+            limit = question.max_staleness_ns
+            return staleness(history, question.initial, max_ns=limit, seconds=question.seconds)
         guarantee = None if consistency == "sessions" else consistency
         return sessions(history, guarantee, question.initial)
 
@@ -113,6 +118,10 @@ def _or_else(
 
 def _transactions(workload: str) -> _Judge:
     def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+        if consistency == transactions.LONG_FORK:
+            return transactions.long_fork(history)
+        if consistency == transactions.CAUSAL_REVERSE:
+            return transactions.causal_reverse(history)
         return transactions.check(history, workload, consistency)
 
     return judge_it
@@ -122,8 +131,20 @@ def _plain(make: Callable[[], Model]) -> Callable[[Any], Model]:
     return lambda _initial: make()
 
 
+def _set(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
+    if consistency == transactions.CAUSAL_REVERSE:
+        return transactions.causal_reverse(history)
+    either = _or_else(_plain(GrowSet), lambda operations, _: set_loses_nothing(operations))
+    return either(history, question, consistency)
+
+
+_NAMED_ANOMALIES: Final = (
+    transactions.WRITE_SKEW,
+    transactions.LONG_FORK,
+    transactions.CAUSAL_REVERSE,
+)
 _SINGLE: Final = ("linearizable",)
-_REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES)
+_REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANTEES, "staleness")
 
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
@@ -145,20 +166,20 @@ KINDS: Final[dict[str, Kind]] = {
         Kind(
             "list-append",
             "txn [[r, k, nil], [append, k, v]]",
-            transactions.CONSISTENCIES,
+            (*transactions.CONSISTENCIES, transactions.WRITE_SKEW),
             _transactions("list-append"),
         ),
         Kind(
             "rw-register",
             "txn [[r, k, nil], [w, k, v]], values distinct",
-            transactions.CONSISTENCIES,
+            (*transactions.CONSISTENCIES, *_NAMED_ANOMALIES),
             _transactions("rw-register"),
         ),
         Kind(
             "set",
             "add v, remove v, read -> all of them",
-            ("linearizable", "nothing-lost"),
-            _or_else(_plain(GrowSet), lambda history, _: set_loses_nothing(history)),
+            ("linearizable", "nothing-lost", transactions.CAUSAL_REVERSE),
+            _set,
         ),
         Kind(
             "queue",

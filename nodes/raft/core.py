@@ -186,6 +186,20 @@ class RaftCore(Leader):
         transfer = self._leadership.transfer if self._leadership is not None else None
         return transfer.successor if transfer is not None else NO_REPLICA
 
+    def progress(self) -> dict[int, tuple[int, bool]]:
+        """Of every member, as the leader knows it: the last index that it has durably, and
+        whether it has answered lately. Empty on others."""
+        leadership = self._leadership
+        if leadership is None:
+            return {}
+        peers = leadership.peers
+        return {
+            member.id: (self.log.saved_index, True)
+            if member.id == self.replica
+            else (peers[member.id].match, peers[member.id].has_answered_lately)
+            for member in self.membership.members
+        }
+
     def change_membership(self, membership: Membership) -> int:
         """Propose the next membership, which `nodes.raft.membership` makes from the current one;
         returns the index of its entry. Raises ChangeRefused."""
@@ -196,7 +210,7 @@ class RaftCore(Leader):
             raise ChangeRefused("The leadership is being handed over.")
         if not self._may_change_membership(leadership):
             raise ChangeRefused("The leader does not know yet that it is one; ask again.")
-        if self._memberships.changed_at > self._outbox.handed_out:
+        if self.is_changing:
             raise ChangeRefused("The previous change is under way; ask again.")
         check_step(self.membership, membership)
         promoted = set(membership.voters) - set(self._voters)

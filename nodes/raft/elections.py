@@ -127,6 +127,16 @@ class Elections:
         return self._memberships.current
 
     @property
+    def committed_membership(self) -> Membership:
+        """The newest that is known to be committed."""
+        return self._memberships.at(self.log.commit)
+
+    @property
+    def is_changing(self) -> bool:
+        """`membership` is not handed out as committed yet: the next change has to wait."""
+        return self._memberships.changed_at > self._outbox.handed_out
+
+    @property
     def _is_voter(self) -> bool:
         return self.replica in self._voters
 

@@ -102,7 +102,7 @@ class Leader(Follower):
             self._become_follower(self.term)
             return
         for progress in leadership.peers.values():
-            progress.is_active = False
+            progress.was_active, progress.is_active = progress.is_active, False
 
     # ---------------------------------------------------------------- transfer and members
 

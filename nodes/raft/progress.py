@@ -37,6 +37,7 @@ class Progress:
         "next",
         "probing",
         "sending",
+        "was_active",
     )
 
     def __init__(self, next_index: int) -> None:
@@ -52,10 +53,17 @@ class Progress:
         """A request must go out even if there is no entry to send."""
         self.is_active = True
         """The peer has answered since the last CheckQuorum."""
+        self.was_active = False
+        """The same of the CheckQuorum before."""
         self.answered_round = 0
         """The newest heartbeat round that the peer has answered."""
         self._window: deque[tuple[int, int]] = deque()  # (last index, bytes) per request
         self._window_bytes = 0
+
+    @property
+    def has_answered_lately(self) -> bool:
+        """Within one to two election timeouts, and in this term of office."""
+        return self.answered_round > 0 and (self.is_active or self.was_active)
 
     def may_send_entries(self, last_index: int) -> bool:
         """Whether the leader, whose log ends at `last_index`, has an entry to send now."""

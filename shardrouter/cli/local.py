@@ -1,4 +1,4 @@
-"""The verbs that run something: `up` (a whole local cluster), `node`, `serve` (a router).
+"""The verbs that run something: `up` (a whole local cluster) and `serve` (a router).
 
 `up` is a supervisor: nodes are child processes (a killed one is started again), the router
 runs in this process. Nodes are started as `python -m nodes`; nothing of them is imported.
@@ -20,21 +20,20 @@ from typing import IO
 
 import click
 
+from nodes.cluster_file import load_cluster, new_secret, write_cluster
 from nodes.config import (
     ENGINES,
     META_GROUP,
     Address,
     ClusterConfig,
     ConfigError,
-    format_cluster,
-    parse_cluster,
 )
 from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
-from shardrouter.locate import find_cluster, load_cluster
+from shardrouter.locate import find_cluster
 from shardrouter.placement import place_replicas
 
-__all__ = ["up", "node", "serve"]
+__all__ = ["up", "serve"]
 
 CLUSTER_FILE = "cluster.toml"
 READY_TIMEOUT_S = 60.0
@@ -79,6 +78,7 @@ def plan_cluster(
         ports=range(port + 1, port + 1 + nodes),
         router_port=port,
         engine=engine,
+        secret=new_secret(),
     )
 
 
@@ -108,7 +108,7 @@ def open_cluster(
     """The cluster of `directory`, made if there is none. Returns (config, whether it is new)."""
     path = directory / CLUSTER_FILE
     if path.exists():
-        config = parse_cluster(path.read_text(encoding="utf-8"), str(path))
+        config = load_cluster(path)
         same_shape(config, {**asked, "engine": engine}, directory)
         return config, False
     if directory.exists() and any(p.name != "up.lock" for p in directory.iterdir()):
@@ -123,7 +123,7 @@ def open_cluster(
         engine or ENGINES[0],
     )
     require_free_ports(config)
-    path.write_text(format_cluster(config), encoding="utf-8")
+    write_cluster(path, config)
     return config, True
 
 
@@ -297,31 +297,3 @@ async def _serve(
             click.echo(f"ready {address}")
             sys.stdout.flush()
             await asyncio.Event().wait()
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("name")
-@click.option("--cluster", "cluster_file", help="The cluster's cluster.toml.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Where this node keeps its files.  [default: NAME/data beside cluster.toml]",
-)
-def node(name: str, cluster_file: str | None, data: Path | None) -> None:
-    """Run one node of a cluster, in the foreground.
-
-    \b
-      shardrouter node n2          start a node by hand that was stopped or killed
-    """
-    try:
-        path = find_cluster(cluster_file)
-        config = load_cluster(path)
-    except ConfigError as exc:
-        raise click.ClickException(str(exc)) from exc
-    if name not in config.nodes:
-        raise click.ClickException(
-            f"{path} has no node {name!r}; it has {', '.join(config.nodes)}."
-        )
-    argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
-    argv += ["--data", str(data or path.parent / name / "data")]
-    os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place

@@ -21,6 +21,7 @@ from nodes.engine import Committed
 from nodes.engines import new_consensus
 from nodes.log_store import LogStore
 from nodes.protocol import (
+    Consistency,
     Done,
     Entry,
     EntryBody,
@@ -327,7 +328,7 @@ class Group:
         self.engine(replica).propose(body, call.answers.append)
         return call
 
-    def read(self, replica: int) -> Call:
+    def read(self, replica: int, consistency: Consistency = "linearizable") -> Call:
         call = Call(replica, 0)
         machine = self.machines[replica]
 
@@ -335,7 +336,7 @@ class Group:
             call.answers.append(refusal)
             call.seen = tuple(machine.seqs)
 
-        self.engine(replica).read_barrier(done)
+        self.engine(replica).read_barrier(consistency, done)
         return call
 
     def write(self, seq: int) -> Call:

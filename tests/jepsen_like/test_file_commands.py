@@ -135,6 +135,8 @@ def test_values_that_no_model_expects_do_not_crash(tmp_path: Path, shell: Shell)
         (["check", "H", "H", "--report", "r.html"], "--report is of one history"),
         (["check", "H", "--memory", "much"], "'much' is no size like 500MB"),
         (["check", "H", "--format", "csv"], "'csv' is not one of"),
+        (["check", "H", "--max-staleness", "1s"], "--max-staleness goes with --consistency stal"),
+        (["check", "H", "--max-staleness", "soon"], "'soon' is not a duration"),
     ],
 )
 def test_wrong_usage_is_64(
@@ -345,6 +347,8 @@ LOST = [op("add", 1, at=(0, 1)), op("read", None, (), at=(2, 3))]
         (SKEW, [], 1, "G2: T1 read x as [], without 1, which T2 appended"),
         (SKEW, ["--consistency", "snapshot-isolation"], 0, "nothing that 3 transactions saw"),
         (STALE, ["--consistency", "sequential"], 0, "fit one order of versions"),
+        (STALE, ["--consistency", "staleness"], 0, "1 of 1 reads were stale"),
+        (STALE, ["--consistency", "staleness", "--max-staleness", "0ms"], 1, "than the 0 ms"),
         (STALE, ["--consistency", "causal"], 1, "although it had seen the effects"),
         ([write(1, 0, 1), a_read(None, 2, 3)], ["--consistency", "sessions"], 1, "read-your-write"),
         (LOST, ["--consistency", "nothing-lost"], 1, "was known to be in the set"),

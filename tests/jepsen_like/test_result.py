@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jepsen_like.checks import parallel
-from jepsen_like.checks.lag import Lag, smallest_lag
+from jepsen_like.checks.delta import Delta, smallest_delta
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.objects import split
@@ -61,25 +61,25 @@ def test_a_counterexample_is_small_however_long_the_history() -> None:
 # --- staleness ------------------------------------------------------------------------------------
 
 
-def lag(*history: Operation, model: Model = MODEL) -> Lag:
+def lag(*history: Operation, model: Model = MODEL) -> Delta:
     (mine,), _ = split(history, model)
-    return smallest_lag(mine, model, FREELY)
+    return smallest_delta(mine, model, FREELY)
 
 
 def test_the_smallest_staleness_that_would_make_it_legal() -> None:
     overwritten = [write(1, 0, 10), write(2, 20, 30)]
-    assert lag(*overwritten, read(2, 75, 80)) == Lag(0)
-    assert lag(*overwritten, read(1, 75, 80)) == Lag(45)  # 30, when 2 was certain, is 45 before
-    assert lag(*overwritten, read(None, 75, 80)) == Lag(65)
-    assert lag(*overwritten, read(3, 75, 80)) == Lag(None)
-    assert lag(write(1, 0, 1), cas(1, 2, True, 2, 3), cas(1, 3, True, 4, 5)) == Lag(None)
+    assert lag(*overwritten, read(2, 75, 80)) == Delta(0)
+    assert lag(*overwritten, read(1, 75, 80)) == Delta(45)  # 30, when 2 was certain, is 45 before
+    assert lag(*overwritten, read(None, 75, 80)) == Delta(65)
+    assert lag(*overwritten, read(3, 75, 80)) == Delta(None)
+    assert lag(write(1, 0, 1), cas(1, 2, True, 2, 3), cas(1, 3, True, 4, 5)) == Delta(None)
 
 
 def test_staleness_where_only_a_search_can_tell() -> None:
     ones = [write(1, 0, 10), write(2, 20, 30), write(1, 40, 50)]
-    assert lag(*ones, read(2, 75, 80)) == Lag(25)
+    assert lag(*ones, read(2, 75, 80)) == Delta(25)
     adds = [op("add", 1, at=(0, 10)), op("add", 1, at=(20, 30))]
-    assert lag(*adds, op("read", None, 1, at=(50, 60)), model=Counter()) == Lag(20)
+    assert lag(*adds, op("read", None, 1, at=(50, 60)), model=Counter()) == Delta(20)
 
 
 @pytest.mark.parametrize("distinct", [True, False])
@@ -102,7 +102,7 @@ def test_staleness_agrees_with_brute_force(distinct: bool) -> None:
         seen.add(found.ns)
         (mine,), _ = split(history, MODEL)
         for guess in (0, 1, 5, found.ns, 10**6):
-            assert smallest_lag(mine, MODEL, FREELY, guess=guess) == found
+            assert smallest_delta(mine, MODEL, FREELY, guess=guess) == found
     assert len(seen) > 4
 
 

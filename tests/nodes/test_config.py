@@ -17,6 +17,7 @@ from nodes.config import (
     NodeConfig,
     RaftConfig,
     Replica,
+    WriteLimits,
     format_cluster,
     parse_cluster,
 )
@@ -43,7 +44,9 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     node_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
     ports = st.integers(1, 65535)
     nodes = {
-        name: NodeConfig(name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)))
+        name: NodeConfig(
+            name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)), draw(st.booleans())
+        )
         for name in node_names
     }
     group_names = ["meta", *draw(st.lists(names, min_size=1, max_size=4, unique=True))]
@@ -61,7 +64,9 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     raft = RaftConfig(draw(st.integers(1, 500)), draw(st.integers(1, 50)))
     single = all(len(group.replicas) == 1 for group in groups.values())
     engine = draw(st.sampled_from([e for e in ENGINES if single or e != "local"]))
-    return ClusterConfig("id", nodes, groups, Address("localhost", draw(ports)), raft, engine)
+    limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
+    router = Address("localhost", draw(ports))
+    return ClusterConfig("id", nodes, groups, router, raft, engine, limits)
 
 
 @given(clusters())
@@ -89,10 +94,14 @@ def test_the_parts_of_a_cluster() -> None:
         ("format = 1", 'format = 1\nengine = "local"', "[groups.meta] names 2"),
         ('"127.0.0.1:7001"', '"127.0.0.1"', "is not an address; write HOST:PORT"),
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
+        ("[groups.meta]", "[limits]\nwrite_ms = 0\n[groups.meta]", "[limits] write_ms: 0 is not"),
+        ("[groups.meta]", "[limits]\nrows = 1\n[groups.meta]", "known are write_bytes, write_ms"),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),
-        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity"),
+        ("capacity = 2", "drain = 1", "1 is neither true nor false"),
+        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),
         ('{ id = 4, node = "n2" }', '{ id = 4, node = "n3" }', "there is no [nodes.n3]"),
         ('{ id = 4, node = "n2" }', "", "a list that is not empty"),
         ('{ id = 2, node = "n2" }', '{ id = 1, node = "n2" }', "the same id"),

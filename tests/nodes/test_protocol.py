@@ -11,18 +11,22 @@ from hypothesis import strategies as st
 
 from nodes.protocol import (
     FRAME_BYTES_MAX,
+    ChangeReplicas,
     Done,
     Envelope,
     FrameDecoder,
     Guard,
+    MemberStatus,
     PeerBatch,
     ProtocolError,
+    ReplicaStatus,
     Request,
     RequestBody,
     Response,
     SessionId,
     Statement,
     StatementResult,
+    Status,
     Write,
     encode_frame,
 )
@@ -77,3 +81,23 @@ def test_answers_and_peer_messages_survive_the_trip() -> None:
         (Envelope("meta", AppendRequest(1, 2, 3, 4, 3, 4, 9, (LogEntry(3, b"data"),))),)
     )
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(batch), type=PeerBatch) == batch
+
+
+def test_the_status_of_a_full_node_is_one_frame() -> None:
+    members = tuple(MemberStatus(2**40 + id, "n" * 63, True, 2**50, True) for id in range(9))
+    replica = ReplicaStatus(
+        "g" * 63, 2**40, "leader", "n" * 63, 2**40, 2**50, 2**50, 2**50, "", members, 2**40
+    )
+    status = Status("n" * 63, 2**22, (replica,) * 4096)
+    payload = msgspec.msgpack.encode(Response(1, status))
+    assert len(payload) <= FRAME_BYTES_MAX
+    assert msgspec.msgpack.decode(payload, type=Response).body == status
+
+
+def test_steps_of_a_membership_are_three() -> None:
+    body = ChangeReplicas("learner", 4, "n4")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(body), type=RequestBody) == body
+    with pytest.raises(msgspec.ValidationError, match="enum"):
+        msgspec.msgpack.decode(
+            msgspec.msgpack.encode(["change", "demote", 4, ""]), type=RequestBody
+        )

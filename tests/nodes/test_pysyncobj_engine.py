@@ -30,7 +30,7 @@ from nodes.pysyncobj_messages import (
 )
 from nodes.raft.core import Role
 from nodes.raft.log import MESSAGE_BYTES_MAX, RaftLog
-from nodes.raft.messages import ForeignMessage, HardState, LogEntry
+from nodes.raft.messages import ForeignMessage, HardState, LogEntry, Membership
 from nodes.raft.ready import Ready
 
 ELECTION_TICKS = 8
@@ -58,7 +58,7 @@ class Replica:
         self.log = RaftLog(self.disk, last=len(log), last_term=last_term)
         self.consensus = PysyncobjConsensus(
             replica=1,
-            voters=range(1, voters + 1),
+            membership=Membership.of(range(1, voters + 1)),
             rng=random.Random(1),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(last_term, 0, commit),
@@ -237,7 +237,7 @@ def test_a_log_that_was_cut_is_refused() -> None:
     with pytest.raises(EngineRefused, match="cut before index 5"):
         PysyncobjConsensus(
             replica=1,
-            voters=(1, 2, 3),
+            membership=Membership.of((1, 2, 3)),
             rng=random.Random(1),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(1, 0, 4),

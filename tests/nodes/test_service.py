@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
+from nodes import dry_runs
 from nodes import service as service_module
-from nodes.engine import Proposed, Refuse
+from nodes.config import WriteLimits
+from nodes.dry_run import STOPPED, Stop, Stopped
+from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    Consistency,
     Done,
     EntryBody,
     NotLeader,
@@ -23,8 +27,10 @@ from nodes.protocol import (
     Request,
     RequestBody,
     ResponseBody,
+    SessionId,
     SqlFailure,
     Statement,
+    Write,
 )
 from nodes.service import GroupService, decode_body
 
@@ -34,13 +40,32 @@ class HeldEngine:
     """Keeps what it is asked until the test lets it go."""
 
     proposals: list[tuple[bytes, Proposed, Refuse | None]] = field(default_factory=list)
-    barriers: list[Callable[[ResponseBody | None], None]] = field(default_factory=list)
+    barriers: list[Barrier] = field(default_factory=list)
+    consistencies: list[Consistency] = field(default_factory=list)
+    stops: list[Callable[[], None]] = field(default_factory=list)  # who has borrowed the file
+    is_holding: bool = False
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         self.proposals.append((body, done, refuse))
 
-    def read_barrier(self, done: Callable[[ResponseBody | None], None]) -> None:
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
+        self.consistencies.append(consistency)
         self.barriers.append(done)
+
+    def hold_proposals(self) -> None:
+        self.is_holding = True
+
+    def release_proposals(self) -> None:
+        self.is_holding = False
+
+    async def borrow_file(self, stop: Callable[[], None]) -> bool:
+        self.stops.append(stop)
+        return True
+
+    def return_file(self) -> None:
+        self.stops.pop()
 
     def status(self) -> ReplicaStatus:
         return ReplicaStatus("g", 1, "leader", "n1", 1, 1, 1, 1)
@@ -52,6 +77,8 @@ class Shelf:
 
     broken: bool = False
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: list[Stop] = field(default_factory=list)
+    refusal: ResponseBody | None = None
 
     def check(self, body: EntryBody) -> SqlFailure | None:
         return SqlFailure("42601", "no") if body == OpenSession("bad") else None
@@ -60,6 +87,18 @@ class Shelf:
         if self.broken:
             raise OSError("the disk is gone")
         return Done((), 7)
+
+    def needs_dry_run(self, body: EntryBody) -> bool:
+        return isinstance(body, Write) and not body.quick
+
+    async def dry_run(
+        self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped | None:
+        if self.broken:
+            raise OSError("the disk is gone")
+        self.tried.append(stop)
+        await self.gate.wait()
+        return STOPPED if stop.is_set else self.refusal
 
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
         await self.gate.wait()
@@ -70,7 +109,9 @@ class Fixture:
     def __init__(self) -> None:
         self.engine, self.machine = HeldEngine(), Shelf()
         self.failures: list[Exception] = []
-        self.service = GroupService(self.engine, self.machine, failed=self.failures.append)
+        self.service = GroupService(
+            self.engine, self.machine, limits=WriteLimits(), failed=self.failures.append
+        )
         self.answers: list[ResponseBody] = []
         self.answered = asyncio.Event()
 
@@ -119,6 +160,7 @@ async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:
         fixture.ask(QUICK, timeout_ms)
     assert fixture.answers == []
     first, second, third = fixture.engine.barriers
+    assert fixture.engine.consistencies == ["linearizable"] * 3
     first(None)
     second(None)
     third(NotLeader("n2"))
@@ -157,6 +199,92 @@ async def test_a_read_that_breaks_the_machine_is_reported() -> None:
     fixture.engine.barriers[0](None)
     assert isinstance(fixture.answers[0], Busy)
     assert [str(failure) for failure in fixture.failures] == ["the disk is gone"]
+
+
+HEAVY = Write(SessionId(1, 1), 1, 0, (Statement("UPDATE t SET n = n + 1"),))
+
+
+async def turns(count: int = 10) -> None:
+    """Let tasks get to where they wait."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_write_is_tried_behind_a_barrier_and_proposed_when_it_ended() -> None:
+    fixture = Fixture()
+    fixture.ask(HEAVY)
+    await turns()
+    assert not fixture.machine.tried
+    fixture.engine.barriers[0](None)
+    await turns()
+    assert len(fixture.machine.tried) == len(fixture.engine.stops) == 1
+    assert not fixture.engine.proposals
+    fixture.machine.gate.set()
+    await turns()
+    assert [body for body, _, _ in fixture.engine.proposals] == [msgspec.msgpack.encode(HEAVY)]
+    assert fixture.engine.stops == []
+
+
+async def test_what_a_dry_run_refuses_is_answered_and_never_proposed() -> None:
+    fixture = Fixture()
+    fixture.machine.refusal = SqlFailure("54000", "too many rows")
+    fixture.machine.gate.set()
+    for number in range(2):
+        fixture.ask(HEAVY)
+        await turns()
+        fixture.engine.barriers[number](NotLeader("n2") if number else None)
+        await turns()
+    assert fixture.answers == [SqlFailure("54000", "too many rows"), NotLeader("n2")]
+    assert not fixture.engine.proposals
+
+
+async def test_proposals_are_held_for_a_write_that_apply_has_stopped_twice() -> None:
+    fixture = Fixture()
+    fixture.machine.gate.set()
+    fixture.ask(HEAVY)
+    held = []
+    for tries in range(4):
+        await turns()
+        held.append(fixture.engine.is_holding)
+        if tries < 3:
+            fixture.machine.gate.clear()
+        fixture.engine.barriers[tries](None)
+        await turns()
+        if tries < 3:
+            fixture.engine.stops[-1]()
+            fixture.machine.gate.set()
+    assert held == [False, False, True, True]
+    assert len(fixture.engine.proposals) == 1
+    assert not fixture.engine.is_holding
+
+
+async def test_tried_writes_are_bounded_and_end_with_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dry_runs, "DRY_RUNS_MAX", 2)
+    fixture = Fixture()
+    for _ in range(3):
+        fixture.ask(HEAVY)
+    await turns()
+    assert [type(answer) for answer in fixture.answers] == [Busy]
+    fixture.engine.barriers[0](None)
+    await turns()
+    await fixture.service.close()
+    assert [type(answer) for answer in fixture.answers] == [Busy] * 3
+    assert not fixture.engine.proposals
+    assert fixture.engine.stops == []
+
+
+async def test_a_dry_run_that_breaks_the_machine_is_reported() -> None:
+    fixture = Fixture()
+    fixture.machine.broken = True
+    fixture.ask(HEAVY)
+    await turns()
+    fixture.engine.barriers[0](None)
+    await turns()
+    assert [type(answer) for answer in fixture.answers] == [Busy]
+    assert [str(failure) for failure in fixture.failures] == ["the disk is gone"]
+    assert fixture.engine.stops == []
 
 
 def test_a_body_that_is_no_request_is_a_protocol_error() -> None:

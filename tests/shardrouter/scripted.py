@@ -17,9 +17,11 @@ import msgspec
 from nodes.config import Address, ClusterConfig, GroupConfig, NodeConfig, Replica
 from nodes.protocol import (
     GetStatus,
+    NotLeader,
     Opened,
     OpenSession,
     PeerBatch,
+    Read,
     ReplicaStatus,
     Request,
     RequestBody,
@@ -97,6 +99,7 @@ class ScriptedNode:
         self.arrived = asyncio.Event()
         self.sessions = 0
         self.asked_status = 0
+        self.is_silent = False  # answers nothing at all, not even status requests
         self.leads: dict[str, int] = {}  # group -> term, as its status says
         self._server = Server(node=name, cluster_id="test", peers=(), handler=self)
         self.address: Address
@@ -104,16 +107,25 @@ class ScriptedNode:
     async def start(self) -> None:
         self.address = await self._server.listen(Address("127.0.0.1", 0))
 
+    async def restart(self) -> None:
+        """Listen again at the same address."""
+        self._server = Server(node=self.name, cluster_id="test", peers=(), handler=self)
+        await self._server.listen(self.address)
+
     async def stop(self) -> None:
         for connection in list(self._server.connections):
             connection.abort()
         await self._server.close()
 
-    def on_peer_batch(self, batch: PeerBatch) -> None:
+    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         raise AssertionError("a router is no peer")
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         body = _bodies.decode(request.body)
+        if self.is_silent:
+            self.got.append(body)
+            self.arrived.set()
+            return
         if isinstance(body, GetStatus):
             replicas = (
                 ReplicaStatus(group, 1, "leader", self.name, term, 1, 1, 1)
@@ -165,6 +177,15 @@ class ScriptedNode:
             if isinstance(body, OpenSession):
                 return self.open_session()
             return pending.pop(0) if len(pending) > 1 else pending[0]
+
+        self.script = script
+
+    def follows(self, leader: str, answer: ResponseBody) -> None:
+        """Name the leader, and give `answer` to reads that a follower may answer."""
+
+        def script(_group: str, body: RequestBody) -> Reply:
+            may_answer = isinstance(body, Read) and body.at_follower
+            return answer if may_answer else NotLeader(leader)
 
         self.script = script
 

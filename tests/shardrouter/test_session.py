@@ -212,6 +212,26 @@ async def test_a_scatter_merges_all_shards_and_says_once_what_it_is_not(
     assert counted.values == ((30,),)
 
 
+async def test_the_consistency_of_reads_is_the_sessions_own_and_holds_from_its_set_on(
+    router: Router, session: Session
+) -> None:
+    for key in range(30):
+        await router.execute("INSERT INTO t (id, name) VALUES ($1, 'x')", key)
+    count = "SELECT count(*) FROM t"
+    outcomes = await run(session, "SET shardrouter.consistency = any", count, "SELECT name FROM t")
+    # One node: what was acknowledged is applied there.
+    assert outcomes[1].values == ((30,),)
+    assert "as some replica has it" in outcomes[1].notices[0]
+    assert outcomes[2].notices == ()
+    [shown] = await run(session, "SHOW shardrouter.consistency")
+    assert shown.values == (("any",),)
+    [point] = await run(session, "SELECT name FROM t WHERE id = 3")
+    assert point.values == (("x",),)
+    assert await router.fetchval("SHOW shardrouter.consistency") == "linearizable"
+    refused = await failure(session, "SET shardrouter.consistency = bounded")
+    assert (refused.sqlstate, refused.hint) == ("0A000", "Available are linearizable and any.")
+
+
 async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:
     await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", 1, None)
     assert await router.fetchval("SELECT name FROM t WHERE id = 1") is None

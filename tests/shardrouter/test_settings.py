@@ -57,9 +57,26 @@ def test_what_cannot_be_obeyed_is_refused(name: str, value: str, sqlstate: str) 
     assert caught.value.sqlstate == sqlstate
 
 
-def test_another_consistency_is_not_supported_yet() -> None:
-    with pytest.raises(NotSupported):
-        Settings().with_value("shardrouter.consistency", "any")
+def test_the_consistency_of_reads_is_chosen_by_name() -> None:
+    settings = Settings()
+    assert settings.consistency == "linearizable"
+    settings = settings.with_value("shardrouter.consistency", "ANY")
+    assert (settings.consistency, settings.get("shardrouter.consistency")) == ("any", "any")
+    assert settings.with_value("shardrouter.consistency", None).consistency == "linearizable"
+
+
+@pytest.mark.parametrize("value", ["lease", "session", "Bounded"])
+def test_a_consistency_that_is_not_there_yet_names_those_that_are(value: str) -> None:
+    with pytest.raises(NotSupported) as caught:
+        Settings().with_value("shardrouter.consistency", value)
+    assert caught.value.hint == "Available are linearizable and any."
+
+
+def test_a_consistency_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(StatementError) as caught:
+        Settings().with_value("shardrouter.consistency", "eventual")
+    assert caught.value.sqlstate == "22023"
+    assert caught.value.hint == "Available values: linearizable, any."
 
 
 def test_reset_brings_the_default_back() -> None:

@@ -5,6 +5,15 @@ versions came, that tells which transaction must have come before which, and a c
 an anomaly, named by the kinds of its edges.
 """
 
-from jepsen_like.checks.transactions.check import CONSISTENCIES, check
+from jepsen_like.checks.transactions.check import CONSISTENCIES, WRITE_SKEW, check
+from jepsen_like.checks.transactions.visibility import (
+    CAUSAL_REVERSE,
+    LONG_FORK,
+    causal_reverse,
+    long_fork,
+)
 
-__all__ = ["CONSISTENCIES", "check"]
+__all__ = [
+    "CONSISTENCIES", "WRITE_SKEW", "LONG_FORK", "CAUSAL_REVERSE",
+    "check", "long_fork", "causal_reverse",
+]  # fmt: skip

@@ -12,12 +12,13 @@ found, as far as the versions' order could be inferred from what clients read.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, Final
 
 from jepsen_like.checks.cycles import (
     KIND_NAMES,
+    ONWARD,
     PROCESS,
     REALTIME,
     RW,
@@ -65,6 +66,9 @@ FORBIDDEN: Final[dict[str, frozenset[str]]] = {
 }
 CONSISTENCIES: Final = tuple(FORBIDDEN)  # the strictest first
 
+WRITE_SKEW: Final = "write-skew"
+"""Asked for by itself: none of two transactions saw what the other wrote, to different keys."""
+
 _IS_BAD_WORKLOAD: Final = frozenset({"duplicate-append", "duplicate-write"})
 _CYCLES_SOUGHT: Final = (
     # (name, kinds of the first edge, of the others, anti-dependencies apart, not if there is)
@@ -88,6 +92,8 @@ def check(
 ) -> Verdict:
     """The verdict on `list-append` or `rw-register` transactions. Never raises: see `unknown`.
 
+    `consistency`: one of CONSISTENCIES, or WRITE_SKEW alone.
+
     `details`: `anomalies` counts all by name, whether forbidden or not; `holds` is the strictest
     isolation that nothing contradicts; `anomalies_in_words` tells the forbidden ones.
     """
@@ -98,6 +104,10 @@ def check(
         anomalies = judge.infer(found, graph)
         add_order_in_time(graph, found)
         anomalies += _cycles(graph, found, judge)
+        forbidden = FORBIDDEN.get(consistency)
+        if forbidden is None:
+            anomalies += _write_skew(graph, found, judge)
+            forbidden = frozenset({WRITE_SKEW, *_IS_BAD_WORKLOAD})
     except Exception as exc:  # a broken operation must not look like a verdict
         reason = f"the checker crashed: {type(exc).__name__}: {exc}"
         return Verdict(consistency, "unknown", reason, details={"trace": traceback.format_exc()})
@@ -107,8 +117,8 @@ def check(
     holds = next((c for c in CONSISTENCIES if not FORBIDDEN[c] & counts.keys()), None)
     details: dict[str, Any] = {"anomalies": counts, "holds": holds}
     judged = sum(transaction.outcome == "ok" for transaction in found)
-    broken = [a for a in anomalies if a.name in FORBIDDEN[consistency]]
-    if not broken and UNCLASSIFIED in counts:
+    broken = [a for a in anomalies if a.name in forbidden]
+    if not broken and UNCLASSIFIED in counts and consistency != WRITE_SKEW:
         reason = "there are cycles of transactions, too large to tell of which kind"
         return Verdict(consistency, "unknown", reason, len(found), details=details)
     if not broken:
@@ -155,6 +165,30 @@ def _cycles(graph: Graph, found: Sequence[Transaction], judge: ModuleType) -> li
             sentence = f"{len(members)} transactions must each come before the others"
             anomalies.append(Anomaly(UNCLASSIFIED, sentence, shown))
     return anomalies
+
+
+def _write_skew(graph: Graph, found: Sequence[Transaction], judge: ModuleType) -> Iterator[Anomaly]:
+    """Pairs with an anti-dependency each way, on two keys: on one key it is a lost update.
+
+    Looked for by itself, since the search for cycles is content with a worse anomaly.
+    """
+    after: dict[int, dict[int, Any]] = {}  # reader -> who overwrote, with the key
+    beyond: dict[int, list[int]] = {}  # from a point on
+    for source, target, kind in zip(graph.source, graph.target, graph.kind, strict=True):
+        if kind == ONWARD:
+            beyond.setdefault(source, []).append(target)
+    edges = zip(graph.source, graph.target, graph.kind, graph.key, strict=True)
+    for source, target, kind, key in edges:
+        if kind == RW:
+            mine = after.setdefault(source, {})
+            for writer in (target,) if target < graph.transactions else beyond.get(target, ()):
+                mine.setdefault(writer, key)
+    for one, overwriters in after.items():
+        for other, key in overwriters.items():
+            back = after.get(other, {}).get(one)
+            if one < other and back is not None and back != key:
+                cycle = [Edge(one, other, RW, key), Edge(other, one, RW, back)]
+                yield _as_anomaly(WRITE_SKEW, cycle, found, judge)
 
 
 def _collapsed(cycle: Sequence[Edge], transactions_end: int) -> list[Edge]:

@@ -100,6 +100,12 @@ async def test_settings_of_a_connection(address: Address) -> None:
     assert connection.get_settings().application_name == "other"
     assert connection.get_server_version().major == 15
     await connection.close()
+    settings = {"options": "-c shardrouter.consistency=any"}
+    connection = await asyncpg.connect(dsn(address), server_settings=settings)
+    assert await connection.fetchval("SHOW shardrouter.consistency") == "any"
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await connection.execute("SET shardrouter.consistency = 'eventual'")
+    await connection.close()
     with pytest.raises(asyncpg.UndefinedObjectError):
         await asyncpg.connect(dsn(address), server_settings={"nosuch": "1"})
 

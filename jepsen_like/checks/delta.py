@@ -1,9 +1,11 @@
-"""How stale must reads be allowed to be for an illegal history to be legal?
+"""Delta-atomicity: how stale must reads be allowed to be for an illegal history to be legal?
 
 The smallest d such that the history is linearizable once every operation that only looks may
-take effect up to d before it was sent. 0: it is linearizable. More delay allows more orders, so
-d is found by bisection. None: no delay explains it, as when a value was never written, or two
-operations replaced the same one.
+take effect up to d before it was sent. That is the Delta of Golab, Li and Shah (PODC 2011,
+"Analyzing consistency properties for fun and profit"): a history is Delta-atomic if moving the
+start of each read Delta earlier makes it atomic. 0: it is linearizable. More delay allows more
+orders, so d is found by bisection. None: no delay explains it, as when a value was never
+written, or two operations replaced the same one.
 
 A number says more than "invalid": 3 ms is a lease that overlaps, 20 s is a replica cut off.
 """
@@ -19,44 +21,47 @@ from jepsen_like.checks.objects import Object, intervals
 from jepsen_like.checks.search import search
 from jepsen_like.models.model import Model, call_of
 
-__all__ = ["Lag", "smallest_lag"]
+__all__ = ["Delta", "smallest_delta"]
 
 
 @dataclass(frozen=True)
-class Lag:
+class Delta:
     """`ns` None and `known`: no staleness makes it legal. Not `known`: out of time or budget."""
 
     ns: int | None
     known: bool = True
 
 
-def smallest_lag(mine: Object, model: Model, limit: Limit, *, guess: int | None = None) -> Lag:
+def smallest_delta(mine: Object, model: Model, limit: Limit, *, guess: int | None = None) -> Delta:
     """`limit.configurations` bounds each try, the deadline all of them.
 
     A good `guess`, such as what a few of the operations need, saves most of the tries.
     """
     operations = mine.operations
     if not operations:
-        return Lag(0)
+        return Delta(0)
     trial = _Trial(mine, model, limit)
     low = -1  # not enough
     high = max(o.sent_ns for o in operations) - min(o.sent_ns for o in operations)
-    legal = trial.legal_with(high)
-    if legal is not True:
-        return Lag(None, known=legal is False)
+    is_enough = False  # `high` was tried
     likely = [] if guess is None else [guess - 1, guess]
-    while high - low > 1:
-        middle = likely.pop() if likely else (low + high) // 2
-        if not low < middle < high:
-            continue
-        legal = trial.legal_with(middle)
-        if legal is None:
-            return Lag(None, known=False)
-        if legal:
-            high = middle
+    while high - low > 1 or not is_enough:
+        if likely:
+            tried = likely.pop()
+            if not low < tried < high:
+                continue
         else:
-            low = middle
-    return Lag(high)
+            tried = (low + high) // 2 if is_enough else high
+        legal = trial.legal_with(tried)
+        if legal is None:
+            return Delta(None, known=False)
+        if legal:
+            high, is_enough = tried, True
+        elif tried == high:
+            return Delta(None)
+        else:
+            low = tried
+    return Delta(high)
 
 
 class _Trial:
@@ -70,12 +75,12 @@ class _Trial:
         self._sent = [o.sent_ns for o in operations]
         self._returned = [mine.returned(i) for i in range(len(operations))]
 
-    def legal_with(self, lag_ns: int) -> bool | None:
+    def legal_with(self, delta_ns: int) -> bool | None:
         """None: not found out within the limit."""
         if self._limit.clock() > self._limit.deadline:
             return None
         sent = [
-            t - lag_ns if looks else t for t, looks in zip(self._sent, self._looks, strict=True)
+            t - delta_ns if looks else t for t, looks in zip(self._sent, self._looks, strict=True)
         ]
         return self._blocks(sent) if self._versions is not None else self._search(sent)
 

@@ -1,0 +1,34 @@
+"""The statements of one write, run on a connection inside a transaction that its caller ends.
+
+What a replica does when it applies an entry, and what a leader tries before it proposes one, is
+this same work; only the connection and what becomes of the transaction differ.
+"""
+
+from __future__ import annotations
+
+from nodes.authorizer import mode_of_write
+from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
+from nodes.protocol import SqlFailure, Write
+from nodes.sql_connection import Answer, Refused, SqlConnection
+
+__all__ = ["run_write"]
+
+
+def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -> Answer:
+    """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
+    to roll back what was done."""
+    answer = Answer()
+    for statement in write.statements:
+        mode = mode_of_write(statement.sql, sets_versions=bool(write.sets))
+        connection.run(statement, answer, now_us, seed, mode)
+    if write.sets:
+        _set_versions(connection, write)
+    return answer
+
+
+def _set_versions(connection: SqlConnection, write: Write) -> None:
+    raw = connection.raw
+    loose = raw.execute(LOOSE_TABLES).fetchone()
+    if loose is not None:
+        raise Refused(SqlFailure("0A000", f'table "{loose[0]}" must be STRICT and WITHOUT ROWID'))
+    raw.executemany(WRITE_VERSION, [(change.object, change.version) for change in write.sets])

@@ -1,0 +1,188 @@
+"""Delivers reads that any replica may answer (consistency `any`, DESIGN section 9).
+
+Nobody has to lead and nobody is asked for leave, so this works on both sides of a partition.
+Replicas take turns; one that is suspect (`shardrouter.contacts`) is passed over while another
+is there, and knocked at so that it comes back. What a replica cannot answer is asked of the
+next: it is stopped, busy or gone, or its state is *behind*, older than what the caller's plan
+was made for. After a round in which nobody could, a small pause; then the next one, until the
+caller's time is over. A state that is ahead of the plan is an answer: the plan is out of date.
+
+A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
+silent (cut off, or its process stopped) is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from nodes.client import ConnectionLost, NotSent, Outcome
+from nodes.protocol import Busy, Done, NoSuchGroup, NotLeader, Read, SqlFailure, Stale
+from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact, Knock
+
+__all__ = ["AnyReplica"]
+
+PAUSE_S_MIN: Final = 0.005
+"""First pause after a round in which no replica answered, doubled up to ..."""
+
+PAUSE_S_MAX: Final = 0.1
+"""... this: a replica that is behind has to wait for its leader."""
+
+ReadDone = Callable[[Done | SqlFailure | Stale | None, str], None]
+"""The answer, or None and what the last attempt met."""
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    group: str
+    contacts: Sequence[Contact]
+    read: Read
+    until: float
+    done: ReadDone
+    asked: list[Contact] = field(default_factory=list)  # in this round
+    contact: Contact | None = None  # whom the last copy was sent to ...
+    sent_at: float = 0.0  # ... and when
+    copies: int = 0
+    rounds: int = 0
+    trouble: str = "no replica of it can be reached"
+    ended: bool = False
+
+
+class AnyReplica:
+    """Used from one event loop. `knock` is the router's way to try a suspect."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random, knock: Knock) -> None:
+        self._loop = loop
+        self._rng = rng
+        self._knock = knock
+        self._turns: dict[str, int] = {}  # reads of each group so far
+        self._awaited: dict[_Call, None] = {}  # with a copy under way, oldest copy first
+        self._pausing: dict[_Call, asyncio.Handle] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def send(
+        self, group: str, contacts: Sequence[Contact], read: Read, until: float, done: ReadDone
+    ) -> None:
+        """Deliver `read` to one of `contacts`; `done` is called exactly once, never from within
+        this call."""
+        turn = self._turns[group] = self._turns.get(group, -1) + 1
+        start = turn % len(contacts)
+        call = _Call(group, (*contacts[start:], *contacts[:start]), read, until, done)
+        now = self._loop.time()
+        contact = self._pick(call, now)
+        if contact is not None and now < until and not self._is_closed:
+            self._send_copy(call, contact, now)
+        else:
+            self._pausing[call] = self._loop.call_soon(self._try, call)
+
+    def close(self) -> None:
+        """End what pauses. Copies that are under way end with their connections."""
+        self._is_closed = True
+        if self._watch is not None:
+            self._watch.cancel()
+        for call, handle in list(self._pausing.items()):
+            handle.cancel()
+            self._try(call)
+
+    # ------------------------------------------------------------------ one attempt
+
+    def _try(self, call: _Call) -> None:
+        self._pausing.pop(call, None)
+        now = self._loop.time()
+        if self._is_closed:
+            self._end(call, None, "the router was closed")
+        elif now >= call.until:
+            self._end(call, None, call.trouble)
+        elif (contact := self._pick(call, now)) is not None:
+            self._send_copy(call, contact, now)
+        else:
+            call.asked.clear()
+            longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
+            call.rounds += 1
+            pause = min(call.until - now, longest * self._rng.uniform(0.5, 1.0))
+            self._pausing[call] = self._loop.call_later(pause, self._try, call)
+
+    def _pick(self, call: _Call, now: float) -> Contact | None:
+        """The next replica that was not asked in this round."""
+        picked: Contact | None = None
+        for contact in call.contacts:
+            if contact.suspect:
+                contact.knock_again(now, self._knock)
+            elif picked is None and contact not in call.asked:
+                picked = contact
+        return picked
+
+    def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
+        call.contact = contact
+        call.asked.append(contact)
+        call.sent_at = now
+        call.copies += 1
+        self._awaited.pop(call, None)
+        self._awaited[call] = None
+        contact.client.request(
+            call.group,
+            call.read,
+            timeout_s=call.until - now,
+            done=partial(self._answered, call, contact, call.copies),
+        )
+        if self._watch is None:
+            self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
+
+    def _answered(self, call: _Call, contact: Contact, copy: int, outcome: Outcome) -> None:
+        if call.ended:  # another copy was answered first
+            return
+        match outcome:
+            case Done() | SqlFailure():
+                self._end(call, outcome, "")
+                return
+            case Stale(object=name, have=have, want=want):
+                if have > want:
+                    self._end(call, outcome, "")
+                    return
+                call.trouble = (
+                    f"{contact.name} is behind: it has {name} at version {have}, not {want}"
+                )
+            case NotLeader():
+                call.trouble = f"the replica on {contact.name} has stopped"
+            case NoSuchGroup():
+                call.trouble = f"{contact.name} has no replica of it"
+            case Busy(reason=reason):
+                call.trouble = f"{contact.name} is busy: {reason}"
+            case NotSent(reason=reason) | ConnectionLost(reason=reason):
+                call.trouble = reason
+                contact.suspect = contact.suspect or not contact.client.connected
+            case _:
+                call.trouble = f"{contact.name} answered with {type(outcome).__name__}"
+        if copy == call.copies:  # else a newer copy is under way
+            self._awaited.pop(call, None)
+            self._try(call)
+
+    def _end(self, call: _Call, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:
+        self._awaited.pop(call, None)
+        call.ended = True
+        call.done(answer, trouble)
+
+    # ------------------------------------------------------------------ silent nodes
+
+    def _look_for_overdue(self) -> None:
+        self._watch = None
+        if not self._awaited:
+            return
+        self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
+        now = self._loop.time()
+        for call in list(self._awaited):
+            if now - call.sent_at < OVERDUE_S:
+                break
+            silent = call.contact
+            assert silent is not None
+            if silent.lost_patience():
+                call.trouble = f"{silent.name} is silent"
+                if (contact := self._pick(call, now)) is not None and now < call.until:
+                    self._send_copy(call, contact, now)
+            else:
+                self._knock(silent)
