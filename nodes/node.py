@@ -31,6 +31,7 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.log_store import GroupWrite, LogStore, StoreError
 from nodes.peers import Peers
@@ -38,6 +39,7 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
+    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -96,13 +98,18 @@ class Node:
         self._gathered = False
         others = {n.name: n.address for n in config.nodes.values() if n.name != name}
         self._peers = Peers(
-            node=name,
-            cluster_id=config.cluster_id,
             addresses=others,
+            greeting=self._greeting,
             rng=self._rng,
             no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
         )
-        self._server = Server(node=name, cluster_id=config.cluster_id, peers=others, handler=self)
+        self._server = Server(
+            node=name,
+            cluster_id=config.cluster_id,
+            secret=config.secret,
+            peers=others,
+            handler=self,
+        )
         self._store: LogStore | None = None
         self._hosting: Hosting
         self._exit = AsyncExitStack()
@@ -147,6 +154,20 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         await self._exit.aclose()
+
+    def _greeting(self, node: str) -> Dialing:
+        return Dialing(
+            kind="peer",
+            name=self.name,
+            node=node,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            nonce=os.urandom(NONCE_BYTES),
+            files=self._files,
+        )
+
+    def _files(self, _met: int) -> Files:
+        return Files("", 1, b"")
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
