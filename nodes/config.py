@@ -2,6 +2,7 @@
 
     format = 1
     cluster_id = "0b1c..."
+    revision = 0
     engine = "core"
 
     [router]
@@ -25,6 +26,7 @@
 
 The first replica of a group is the one that should lead it: it stands for election first
 when the cluster starts. `engine` says who decides the groups' logs (docs/engines.md).
+`revision` rises with every change that the cluster makes to the file (docs/membership.md).
 Everything is checked here, once; inside there are typed values only.
 """
 
@@ -144,6 +146,8 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    revision: int = 0
+    """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
     """What its processes prove to each other to know; in a file of its own, never in this one.
     Empty: the cluster is on loopback only, and takes everybody there for its own."""
@@ -210,7 +214,10 @@ def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
 def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     _only(
         raw,
-        {"format", "cluster_id", "engine", "router", "raft", "limits", "nodes", "groups"},
+        {
+            *("format", "cluster_id", "revision", "engine"),
+            *("router", "raft", "limits", "nodes", "groups"),
+        },
         "top level",
     )
     if raw.get("format") != _FORMAT:
@@ -221,6 +228,9 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     cluster_id = raw.get("cluster_id")
     if not isinstance(cluster_id, str) or not cluster_id:
         raise ConfigError("cluster_id is missing.")
+    revision = raw.get("revision", 0)
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+        raise ConfigError(f"revision is {revision!r}, which is no whole number from 0 on.")
     engine = raw.get("engine", ENGINES[0])
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine {engine!r}; known are {', '.join(ENGINES)}.")
@@ -276,6 +286,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
         ),
         engine=engine,
+        revision=revision,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
 
@@ -313,6 +324,7 @@ def format_cluster(config: ClusterConfig) -> str:
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',
+        f"revision = {config.revision}",
         f'engine = "{config.engine}"',
         "",
         "[router]",

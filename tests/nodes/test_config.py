@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nodes.config import (
     ENGINES,
+    NODE_VERBS,
     Address,
     ClusterConfig,
     ConfigError,
@@ -36,7 +37,9 @@ replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }]
 replicas = [{ id = 4, node = "n2" }]
 """
 
-names = st.text(string.ascii_lowercase, min_size=1, max_size=8)
+names = st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(
+    lambda name: name not in NODE_VERBS
+)
 
 
 @st.composite
@@ -66,7 +69,8 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     engine = draw(st.sampled_from([e for e in ENGINES if single or e != "local"]))
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
     router = Address("localhost", draw(ports))
-    return ClusterConfig("id", nodes, groups, router, raft, engine, limits)
+    revision = draw(st.integers(0, 9))
+    return ClusterConfig("id", nodes, groups, router, raft, engine, limits, revision)
 
 
 @given(clusters())
@@ -101,6 +105,7 @@ def test_the_parts_of_a_cluster() -> None:
         ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("format = 1", "format = 1\nrevision = -1", "no whole number from 0 on"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),
         ('{ id = 4, node = "n2" }', '{ id = 4, node = "n3" }', "there is no [nodes.n3]"),
         ('{ id = 4, node = "n2" }', "", "a list that is not empty"),
