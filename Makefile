@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test raft-sim raft-mutants nightly check lint types bench lock clean
+.PHONY: help venv demo test raft-sim raft-mutants soak-power nightly check lint types bench lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ raft-sim: venv  ## simulate Raft groups: SEEDS=N JOBS=J [SEED=first]; exit 1 on 
 
 raft-mutants: venv  ## the table of broken Rafts: after how many seeds each is convicted
 	@$(BIN)/python -m tests.sim.raft_sim --mutants
+
+CRASHES ?= 200
+soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
+	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
 nightly: venv  ## the checkers against brute force on more than fifty thousand histories
 	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
