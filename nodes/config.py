@@ -92,6 +92,7 @@ class NodeConfig:
     name: str
     address: Address
     capacity: int = 1  # relative weight for placing replicas
+    drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,9 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    secret: bytes = field(default=b"", repr=False)
+    """What its processes prove to each other to know; in a file of its own, never in this one.
+    Empty: the cluster is on loopback only, and takes everybody there for its own."""
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -170,6 +174,12 @@ def _only(table: dict[str, Any], known: set[str], where: str) -> None:
 def _positive(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{where}: {value!r} is not a whole number above 0.")
+    return value
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where}: {value!r} is neither true nor false.")
     return value
 
 
@@ -227,7 +237,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity"}, where)
+        _only(table, {"address", "capacity", "drain"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -237,6 +247,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             name,
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
+            _flag(table.get("drain", False), f"{where} drain"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -297,7 +308,8 @@ def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[
 
 
 def format_cluster(config: ClusterConfig) -> str:
-    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again."""
+    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again, but for the
+    secret."""
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',
@@ -320,6 +332,8 @@ def format_cluster(config: ClusterConfig) -> str:
             f'address = "{node.address}"',
             f"capacity = {node.capacity}",
         ]
+        if node.drain:
+            lines.append("drain = true")
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

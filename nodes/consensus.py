@@ -68,8 +68,8 @@ class Consensus(Protocol):
         """Append an entry of the present term; its index, or None if it was not taken."""
 
     def read_index(self, context: object) -> bool:
-        """Ask for a linearizable read; False if this replica does not lead. `context` comes
-        back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
+        """Ask for a linearizable read; False if this replica neither leads nor can ask who does.
+        `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
 
     def has_ready(self) -> bool:
         """Whether `ready` would give the driver anything to do."""

@@ -42,12 +42,15 @@ class Engine(Protocol):
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         """Replicate an encoded EntryBody; the engine stamps time and seed."""
 
-    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
         """Call `done(None)` once the state machine's state is one that such a read may see; else
         with NotLeader or Busy, and the read has to be asked elsewhere, or later.
 
         linearizable: it has applied everything committed before this call, as a quorum confirmed
-        after it (ReadIndex). any: at once, whoever leads."""
+        after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
+        any: at once, whoever leads."""
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""

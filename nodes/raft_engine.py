@@ -12,11 +12,13 @@ Who waits for what:
   until then it may not know what is committed). Proposals that come in between are held, a
   round trip usually, and answered NotLeader, definitely, if the office is lost before.
 - A read barrier waits for its ReadIndex to be confirmed and then to be applied here. Once it
-  is confirmed the loss of office does no harm.
+  is confirmed the loss of office does no harm. At a follower the leader confirms it, and the
+  wait for its being applied here is what keeps the answer from being stale.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import random
 from collections import deque
@@ -136,7 +138,7 @@ class RaftEngine:
         self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
-        self._confirmed: deque[tuple[int, int]] = deque()  # (ReadIndex, number), index rising
+        self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
@@ -198,19 +200,23 @@ class RaftEngine:
         self._office.await_entry(index, len(body), done)
         self._wake(self)
 
-    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
-        if not self._stopped and consistency == "any":
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
+        if self._stopped:
+            done(self._not_leader())
+        elif consistency == "any":
             done(None)
-        elif self._stopped or self._core.role is not Role.LEADER:
+        elif not at_follower and self._core.role is not Role.LEADER:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
-        else:
+        elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
-            accepted = self._core.read_index(self._last_read)
-            assert accepted, "only a leader comes here"
             self._wake(self)
+        else:
+            done(self._not_leader())
 
     def status(self) -> ReplicaStatus:
         core = self._core
@@ -271,7 +277,8 @@ class RaftEngine:
         ready = self._core.ready()
         self._snapshots.take(ready)
         for index, contexts in ready.reads:
-            self._confirmed.extend((index, cast("int", number)) for number in contexts)
+            for number in contexts:
+                heapq.heappush(self._confirmed, (index, cast("int", number)))
         for number in ready.reads_failed:
             self._reads.pop(cast("int", number))(self._not_leader())
         self._answer_reads()
@@ -354,7 +361,7 @@ class RaftEngine:
         confirmed = self._confirmed
         applied = self._machine.applied
         while confirmed and confirmed[0][0] <= applied:
-            _, number = confirmed.popleft()
+            _, number = heapq.heappop(confirmed)
             self._reads.pop(number)(None)
 
     # ------------------------------------------------------------------ sessions

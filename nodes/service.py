@@ -77,7 +77,9 @@ class GroupService:
     def on_read(self, request: Request, read: Read, answer: Answer) -> None:
         deadline = _deadline(request)
         self._engine.read_barrier(
-            read.consistency, lambda refusal: self._read(read, deadline, answer, refusal)
+            read.consistency,
+            lambda refusal: self._read(read, deadline, answer, refusal),
+            at_follower=read.at_follower,
         )
 
     def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:

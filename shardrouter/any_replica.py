@@ -32,9 +32,6 @@ PAUSE_S_MIN: Final = 0.005
 PAUSE_S_MAX: Final = 0.1
 """... this: a replica that is behind has to wait for its leader."""
 
-KNOCK_EVERY_S: Final = 0.5
-"""A suspect that is passed over is knocked at this often, as long as it is passed over."""
-
 ReadDone = Callable[[Done | SqlFailure | Stale | None, str], None]
 """The answer, or None and what the last attempt met."""
 
@@ -63,7 +60,6 @@ class AnyReplica:
         self._rng = rng
         self._knock = knock
         self._turns: dict[str, int] = {}  # reads of each group so far
-        self._knocked_at: dict[Contact, float] = {}  # as a suspect that is passed over
         self._awaited: dict[_Call, None] = {}  # with a copy under way, oldest copy first
         self._pausing: dict[_Call, asyncio.Handle] = {}
         self._watch: asyncio.TimerHandle | None = None
@@ -116,9 +112,7 @@ class AnyReplica:
         picked: Contact | None = None
         for contact in call.contacts:
             if contact.suspect:
-                if now - self._knocked_at.get(contact, 0.0) >= KNOCK_EVERY_S:
-                    self._knocked_at[contact] = now
-                    self._knock(contact)
+                contact.knock_again(now, self._knock)
             elif picked is None and contact not in call.asked:
                 picked = contact
         return picked

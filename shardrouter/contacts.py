@@ -14,10 +14,13 @@ from typing import Final, TypeAlias
 from nodes.client import NodeClient, Outcome
 from nodes.protocol import GetStatus, Status
 
-__all__ = ["OVERDUE_S", "WATCH_S", "Contact", "Knock"]
+__all__ = ["KNOCK_EVERY_S", "OVERDUE_S", "WATCH_S", "Contact", "Knock"]
 
 KNOCK_TIMEOUT_S: Final = 1.0
 """How long a node may take to answer a knock: one at a time is under way to each."""
+
+KNOCK_EVERY_S: Final = 0.5
+"""How often a suspect is tried while requests pass it over."""
 
 OVERDUE_S: Final = 0.3
 """An answer that has not come by then makes the router ask around: well above a commit on a
@@ -27,16 +30,21 @@ WATCH_S: Final = 0.1
 """How often overdue answers are looked for while any are awaited."""
 
 
+Knock: TypeAlias = "Callable[[Contact], None]"
+"""Knock, and do with the answer what is to be done."""
+
+
 class Contact:
     """One node; shared by all groups that have a replica there."""
 
-    __slots__ = ("_is_knocking", "client", "name", "suspect")
+    __slots__ = ("_is_knocking", "_knocked_at", "client", "name", "suspect")
 
     def __init__(self, name: str, client: NodeClient) -> None:
         self.name = name
         self.client = client
         self.suspect = False
         self._is_knocking = False
+        self._knocked_at = float("-inf")
 
     def knock(self, told: Callable[[Contact, Status], None]) -> None:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
@@ -45,6 +53,12 @@ class Contact:
             self.client.request(
                 "", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=partial(self._knocked, told)
             )
+
+    def knock_again(self, now: float, knock: Knock) -> None:
+        """Knock at a suspect that is passed over, so that it comes back; not all the time."""
+        if now - self._knocked_at >= KNOCK_EVERY_S:
+            self._knocked_at = now
+            knock(self)
 
     def _knocked(self, told: Callable[[Contact, Status], None], outcome: Outcome) -> None:
         self._is_knocking = False
@@ -58,7 +72,3 @@ class Contact:
         if self.client.is_silent(OVERDUE_S + WATCH_S):
             self.suspect = True
         return self.suspect
-
-
-Knock: TypeAlias = Callable[[Contact], None]
-"""Knock, and do with the answer what is to be done."""

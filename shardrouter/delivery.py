@@ -25,6 +25,10 @@ A leader that falls silent (cut off, or its process stopped) does not say so, an
 connection is given up only after 1.5 s. So while an answer is overdue the other replicas are
 asked for their status; one that leads in a newer term gets another copy of what is overdue.
 Then two copies are under way: the first answer counts, and the doubt is there.
+
+A linearizable read does not need the leader itself. If the router cannot reach it and a follower
+names it, that follower gets the read again, to answer it by asking the leader. Its answer says
+nothing of who leads, and the leader is knocked at, to be preferred again once it is there.
 """
 
 from __future__ import annotations
@@ -35,6 +39,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.client import ConnectionLost, NodeClient, NotSent
 from nodes.client import Outcome as ClientOutcome
@@ -143,7 +149,10 @@ class Delivery:
         self._any_replica = AnyReplica(self._loop, rng, self._knock)
         self._contacts = {
             node.name: Contact(
-                node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
+                node.name,
+                NodeClient(
+                    node.address, cluster_id=config.cluster_id, secret=config.secret, name=name
+                ),
             )
             for node in config.nodes.values()
         }
@@ -264,7 +273,7 @@ class Delivery:
         if call.ended:  # another copy was answered first
             return
         if type(outcome) in _FINAL:
-            if call.group.leader is not contact:
+            if call.group.leader is not contact and not _is_at_follower(call.body):
                 self._found(call.group, contact)
             self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
@@ -276,8 +285,10 @@ class Delivery:
         group, contact = call.group, call.contact
         call.asked.append(contact)
         hint: str | None = None
+        named: Contact | None = None
         match outcome:
             case NotLeader(leader=hint):
+                named = next((c for c in group.contacts if c.name == hint), None)
                 group.trouble = f"{contact.name} does not lead it"
                 if hint:
                     group.trouble += f" and believes that {hint} does"
@@ -303,11 +314,27 @@ class Delivery:
         else:
             if group.leader is contact:
                 group.leader = None
-            if hint is not None and group.leader is None:
-                group.leader = next(
-                    (c for c in group.contacts if c.name == hint and c not in call.asked), None
-                )
-        self._try(call)
+            if group.leader is None and named not in call.asked:
+                group.leader = named
+        now = self._loop.time()
+        if self._may_ask_follower(call, contact, named) and now < call.until:
+            assert named is not None
+            named.knock_again(now, self._knock)
+            call.body = msgspec.structs.replace(call.body, at_follower=True)
+            self._send_copy(call, contact, now)
+        else:
+            self._try(call)
+
+    def _may_ask_follower(self, call: _Call, contact: Contact, named: Contact | None) -> bool:
+        """Whether `contact`, which named the leader, is to answer a read in its place."""
+        return (
+            isinstance(call.body, Read)
+            and not call.body.at_follower
+            and named is not None
+            and named is not contact
+            and named.suspect
+            and not self._closed
+        )
 
     # ------------------------------------------------------------------ who leads
 
@@ -337,9 +364,21 @@ class Delivery:
             if self._watch is None:
                 self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
             if now - oldest.sent_at >= OVERDUE_S:
+                silent = oldest.contact
+                if silent.lost_patience():
+                    self._read_elsewhere(group, silent, now)
                 for contact in group.contacts:
-                    if contact is not oldest.contact and not contact.suspect:
+                    if contact is silent or not contact.suspect:
                         self._knock(contact)
+
+    def _read_elsewhere(self, group: _Group, silent: Contact, now: float) -> None:
+        """Ask others for the reads that a silent node owes: a read does no harm twice."""
+        for call in list(group.awaited):
+            if call.contact is silent and isinstance(call.body, Read) and now < call.until:
+                call.asked.append(silent)
+                contact = self._pick(call)
+                if contact is not None:
+                    self._send_copy(call, contact, now)
 
     def _knock(self, contact: Contact) -> None:
         contact.knock(self._told)
@@ -355,6 +394,10 @@ class Delivery:
                 group.term = replica.term
                 if group.leader is not contact:
                     self._found(group, contact)
+
+
+def _is_at_follower(body: RequestBody) -> bool:
+    return isinstance(body, Read) and body.at_follower
 
 
 def _read_ended(done: Delivered, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:

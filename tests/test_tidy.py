@@ -22,6 +22,8 @@ FLOORS: dict[str, int] = {
     "nodes.functions": 0,
     "nodes.engine": 0,
     "nodes.config": 0,
+    "nodes.handshake": 0,
+    "nodes.cluster_file": 1,
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.merkle": 0,
@@ -66,6 +68,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.plan": 0,
     "shardrouter.merge": 0,
     "shardrouter.moves": 0,
+    "shardrouter.draining": 0,
     "shardrouter.changes": 0,
     "shardrouter.conditions": 0,
     "shardrouter.ddl": 0,
@@ -84,6 +87,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.window": 0,
     "shardrouter.verdicts": 0,
     "shardrouter.comparison": 1,
+    "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
     "shardrouter.contacts": 1,
     "shardrouter.delivery": 1,
@@ -147,6 +151,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.twophase",
     "nodes.config",
     "nodes.client",
+    "nodes.cluster_file",
     "nodes.local_cluster",
 }
 

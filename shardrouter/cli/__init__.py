@@ -11,6 +11,7 @@ import click
 from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
+from shardrouter.cli.replicas import leader, replica
 from shardrouter.cli.shell import sql
 from shardrouter.cli.verify import verify
 
@@ -26,5 +27,5 @@ def main() -> None:
     """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
 
 
-for command in (up, node, serve, status, where, verify, sql):
+for command in (up, node, serve, status, where, verify, replica, leader, sql):
     main.add_command(command)

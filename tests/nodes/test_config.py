@@ -44,7 +44,9 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     node_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
     ports = st.integers(1, 65535)
     nodes = {
-        name: NodeConfig(name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)))
+        name: NodeConfig(
+            name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)), draw(st.booleans())
+        )
         for name in node_names
     }
     group_names = ["meta", *draw(st.lists(names, min_size=1, max_size=4, unique=True))]
@@ -95,7 +97,8 @@ def test_the_parts_of_a_cluster() -> None:
         ("[groups.meta]", "[limits]\nwrite_ms = 0\n[groups.meta]", "[limits] write_ms: 0 is not"),
         ("[groups.meta]", "[limits]\nrows = 1\n[groups.meta]", "known are write_bytes, write_ms"),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),
-        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity"),
+        ("capacity = 2", "drain = 1", "1 is neither true nor false"),
+        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),

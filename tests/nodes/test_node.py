@@ -145,6 +145,36 @@ async def test_three_nodes_replicate_and_each_leads_where_it_was_placed(
         assert {m.match for m in nodes.replica("n1", "s1").members} == {None}
 
 
+async def test_a_follower_never_answers_a_read_from_before_an_acknowledged_write(
+    tmp_path: Path,
+) -> None:
+    async with running(three(), tmp_path) as nodes:
+        leader = await nodes.leader("s1")
+        followers = [name for name in nodes.running if name != leader]
+        opened = await make_table(nodes, "s1")
+        for number in range(50):
+            assert isinstance(await nodes.call("s1", insert(opened, 2 + number, number)), Done)
+            node = followers[number % 2]
+            read = Read((Statement("SELECT max(k) FROM t"),), quick=True, at_follower=True)
+            answer = await nodes.call("s1", read, node)
+            assert isinstance(answer, Done)
+            assert answer.results[0].values == ((number,),)
+        assert nodes.replica(followers[0], "s1").role == "follower"
+
+
+@pytest.mark.parametrize("engine", ["pysyncobj", "local"])
+async def test_an_engine_whose_followers_cannot_ask_names_the_leader(
+    tmp_path: Path, engine: str
+) -> None:
+    async with running(three(engine) if engine != "local" else single(engine), tmp_path) as nodes:
+        leader = await nodes.leader("s1")
+        await make_table(nodes, "s1")
+        for node in nodes.running:
+            read = Read((Statement("SELECT k FROM t"),), at_follower=True)
+            answer = await nodes.call("s1", read, node)
+            assert isinstance(answer, Done) if node == leader else answer == NotLeader(leader)
+
+
 async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: Path) -> None:
     async with running(single(), tmp_path) as nodes:
         opened = await make_table(nodes, "s1")

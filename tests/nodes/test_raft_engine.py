@@ -36,7 +36,7 @@ from nodes.protocol import (
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage
+from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, ReadAnswer
 from nodes.raft_engine import RaftEngine
 from tests.nodes.memory_files import ReceivedBytes, SentBytes
 
@@ -257,10 +257,14 @@ class Group:
         return answers
 
     def read(
-        self, replica: int, consistency: Consistency = "linearizable"
+        self,
+        replica: int,
+        consistency: Consistency = "linearizable",
+        *,
+        at_follower: bool = False,
     ) -> list[ResponseBody | None]:
         answers: list[ResponseBody | None] = []
-        self[replica].read_barrier(consistency, answers.append)
+        self[replica].read_barrier(consistency, answers.append, at_follower=at_follower)
         return answers
 
 
@@ -308,6 +312,55 @@ def test_a_read_of_any_state_waits_for_nobody_unless_the_replica_has_stopped(
     assert [group.read(replica, "any") for replica in NODES] == [[None]] * 3
     group[2].stop("its disk is gone.")
     assert group.read(2, "any") == [NotLeader(None)]
+
+
+async def test_a_follower_answers_a_read_once_it_has_applied_what_its_leader_names(
+    group: Group,
+) -> None:
+    """The leader has acknowledged a write that the follower's thread is still applying."""
+    follower = group.members[2].machine
+    follower.gate.clear()
+    written = group.propose(1, OpenSession("slow"))
+    await group.settle_until(lambda: bool(written))
+    group.ticks(1)  # the follower knows that it is committed
+    read = group.read(2, at_follower=True)
+    group.settle()
+    assert (read, follower.applied) == ([], 1)
+    follower.gate.set()
+    await group.settle_until(lambda: bool(read))
+    assert (read, follower.applied) == ([None], 2)
+
+
+def test_reads_at_a_follower_are_answered_in_the_order_of_what_they_need(group: Group) -> None:
+    """Answers of the leader may overtake each other; each read waits for its own index."""
+    delayed: list[RaftMessage] = []
+
+    def lost(message: RaftMessage) -> bool:
+        if isinstance(message, ReadAnswer) and not delayed:
+            delayed.append(message)
+            return True
+        return False
+
+    group.lost = lost
+    early = group.read(2, at_follower=True)
+    group.settle()
+    group.propose(1, command(1))
+    group.settle()
+    late = group.read(2, at_follower=True)
+    group.settle()
+    group.wire += delayed
+    group.settle()
+    assert early == [None]  # the state it needs is there, that of the other is not yet
+    group.ticks(1)
+    assert late == [None]
+
+
+def test_a_follower_that_is_cut_off_answers_no_read(group: Group) -> None:
+    group.cut = {2}
+    read = group.read(2, at_follower=True)
+    group.ticks(2 * ELECTION_TICKS)
+    assert [type(answer) for answer in read] == [NotLeader]
+    assert group.read(2, at_follower=True) == [NotLeader(None)]
 
 
 def test_time_rises_by_a_microsecond_at_least_also_when_the_clock_goes_back(group: Group) -> None:

@@ -48,7 +48,9 @@ class HeldEngine:
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         self.proposals.append((body, done, refuse))
 
-    def read_barrier(self, consistency: Consistency, done: Barrier) -> None:
+    def read_barrier(
+        self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
+    ) -> None:
         self.consistencies.append(consistency)
         self.barriers.append(done)
 

@@ -141,6 +141,29 @@ async def test_a_minority_answers_reads_of_any_state_and_no_others(tmp_path: Pat
             cluster.node(name).resume()
 
 
+async def test_a_router_that_cannot_reach_a_leader_reads_through_its_followers(
+    tmp_path: Path,
+) -> None:
+    """All is well among the nodes; this router's way to the leader of t's row is cut."""
+    async with three_nodes(tmp_path) as (cluster, path), Router.open(path) as db:
+        await db.execute("CREATE TABLE t (id bigint PRIMARY KEY, n bigint NOT NULL)")
+        await db.execute("INSERT INTO t VALUES (1, 0)")
+        leader = (await db.where("t", 1)).leader
+        assert leader is not None
+        [closed] = free_ports(1)
+        address = str(cluster.config.nodes[leader].address)
+        cut = tmp_path / "cut.toml"
+        cut.write_text(path.read_text().replace(address, f"127.0.0.1:{closed}"))
+        async with Router.open(cut, name="cut") as other:
+            for n in range(1, 20):
+                await db.execute("UPDATE t SET n = $1 WHERE id = 1", n)
+                assert await other.fetchval("SELECT n FROM t WHERE id = 1", timeout=10) == n
+            assert await other.fetchval("SELECT count(*) FROM t", timeout=10) == 1
+            with pytest.raises(DeadlineExceeded):
+                await other.execute("UPDATE t SET n = 0 WHERE id = 1", timeout=1.0)
+        assert await db.fetchval("SELECT n FROM t WHERE id = 1") == 19
+
+
 async def test_a_new_router_works_while_a_node_is_down_and_after_all_restarted(
     tmp_path: Path,
 ) -> None:

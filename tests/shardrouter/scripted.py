@@ -17,9 +17,11 @@ import msgspec
 from nodes.config import Address, ClusterConfig, GroupConfig, NodeConfig, Replica
 from nodes.protocol import (
     GetStatus,
+    NotLeader,
     Opened,
     OpenSession,
     PeerBatch,
+    Read,
     ReplicaStatus,
     Request,
     RequestBody,
@@ -175,6 +177,15 @@ class ScriptedNode:
             if isinstance(body, OpenSession):
                 return self.open_session()
             return pending.pop(0) if len(pending) > 1 else pending[0]
+
+        self.script = script
+
+    def follows(self, leader: str, answer: ResponseBody) -> None:
+        """Name the leader, and give `answer` to reads that a follower may answer."""
+
+        def script(_group: str, body: RequestBody) -> Reply:
+            may_answer = isinstance(body, Read) and body.at_follower
+            return answer if may_answer else NotLeader(leader)
 
         self.script = script
 

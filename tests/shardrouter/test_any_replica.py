@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from nodes import client
 from nodes.protocol import (
     Busy,
     Done,
@@ -17,8 +18,7 @@ from nodes.protocol import (
     Statement,
     StatementResult,
 )
-from shardrouter.any_replica import KNOCK_EVERY_S
-from shardrouter.contacts import OVERDUE_S, WATCH_S
+from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.shards import Shards
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
@@ -116,7 +116,9 @@ def test_a_node_that_cannot_be_reached_is_passed_over_until_it_is_back() -> None
     run(scenario())
 
 
-def test_a_silent_node_is_not_waited_for_and_suspect() -> None:
+def test_a_silent_node_is_not_waited_for_and_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENT_AFTER_S", 1e9)  # its connection is not given up
+
     async def scenario() -> None:
         async with scripted(2) as (shards, [n1, n2]):
             n1.plays(DONE)

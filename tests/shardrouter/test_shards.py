@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from nodes import client
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     OPEN_SEQS_MAX,
@@ -27,7 +28,7 @@ from nodes.protocol import (
     UnknownSession,
     Write,
 )
-from shardrouter.contacts import OVERDUE_S
+from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -210,6 +211,63 @@ def test_a_deposed_leader_that_still_believes_is_not_followed() -> None:
             assert await work == DONE
             assert len(n1.got) == 1
             assert shards.leader("shard-1") == "n2"
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- at a follower
+
+
+def test_a_follower_answers_while_the_leader_that_it_names_cannot_be_reached() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(DONE)
+            n2.follows("n1", DONE)
+            assert await read(shards) == DONE
+            await n1.stop()
+            for _ in range(3):
+                assert await read(shards) == DONE
+            assert [body.at_follower for body in n2.of(Read)] == [False, True] * 3
+            assert shards.leader("shard-1") != "n2"  # its answers make it no leader
+            await n1.restart()
+            for _ in range(2):  # a knock from before it was back may be under way
+                advance(KNOCK_EVERY_S)
+                assert await read(shards) == DONE
+                await shards.statuses(5.0)  # so the answer to the knock has arrived
+            before = len(n1.of(Read)), len(n2.of(Read))
+            assert await read(shards) == DONE
+            assert (len(n1.of(Read)), len(n2.of(Read))) == (before[0] + 1, before[1])
+
+    run(scenario())
+
+
+def test_a_leader_that_can_be_reached_is_preferred_to_the_follower_that_names_it() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.follows("n2", DONE)
+            n2.plays(DONE)
+            assert await read(shards) == DONE
+            assert [body.at_follower for body in n1.of(Read)] == [False]
+            assert shards.leader("shard-1") == "n2"
+
+    run(scenario())
+
+
+def test_reads_of_a_silent_leader_are_asked_of_a_follower(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENT_AFTER_S", 1e9)  # its connection is not given up
+
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(DONE)
+            n2.follows("n1", DONE)
+            assert await read(shards) == DONE
+            n1.is_silent = True
+            work = asyncio.create_task(read(shards))
+            await n1.until_got(2)
+            while not work.done():
+                advance(OVERDUE_S)
+                await asyncio.wait({work}, timeout=WATCH_S)
+            assert await work == DONE
 
     run(scenario())
 
