@@ -155,6 +155,9 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    secret: bytes = field(default=b"", repr=False)
+    """What its processes prove to each other to know; in a file of its own, never in this one.
+    Empty: the cluster is on loopback only, and takes everybody there for its own."""
 
     @property
     def shards(self) -> tuple[str, ...]:
@@ -342,7 +345,8 @@ def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[
 
 
 def format_cluster(config: ClusterConfig) -> str:
-    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again."""
+    """The text of a `cluster.toml`; `parse_cluster` of it gives `config` again, but for the
+    secret."""
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',

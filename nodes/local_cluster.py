@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from nodes.client import NodeClient
+from nodes.cluster_file import write_cluster
 from nodes.config import (
     ENGINES,
     Address,
@@ -31,7 +32,6 @@ from nodes.config import (
     NodeConfig,
     RaftConfig,
     Replica,
-    format_cluster,
 )
 from nodes.protocol import GetStatus, Status, leader_of
 
@@ -228,6 +228,7 @@ def new_cluster_config(
     nodes: Sequence[str] | None = None,
     raft: RaftConfig | None = None,
     engine: str = ENGINES[0],
+    secret: bytes = b"",
 ) -> ClusterConfig:
     """A new cluster on loopback, with a fresh cluster id.
 
@@ -250,6 +251,7 @@ def new_cluster_config(
         router=Address(LOOPBACK, router_port),
         raft=raft or RaftConfig(),
         engine=engine,
+        secret=secret,
     )
 
 
@@ -337,7 +339,7 @@ class LocalCluster:
         process = self._processes[name]
         file = self.directory / name / "cluster.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(format_cluster(self._views.get(name, self.config)), encoding="utf-8")
+        write_cluster(file, self._views.get(name, self.config))
         await process.start()
         await process.wait_ready()
 
@@ -361,6 +363,7 @@ class LocalCluster:
                 self._clients[name] = NodeClient(
                     self.config.nodes[name].address,
                     cluster_id=self.config.cluster_id,
+                    secret=self.config.secret,
                     name="local-cluster",
                 )
             try:

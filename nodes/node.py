@@ -36,6 +36,7 @@ from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
+from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.pace import Pace, lease_rule
@@ -44,6 +45,7 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
+    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -123,13 +125,18 @@ class Node:
         self._gathered = False
         others = {n.name: n.address for n in config.nodes.values() if n.name != name}
         self._peers = Peers(
-            node=name,
-            cluster_id=config.cluster_id,
             addresses=others,
+            greeting=self._greeting,
             rng=self._rng,
             no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
         )
-        self._server = Server(node=name, cluster_id=config.cluster_id, peers=others, handler=self)
+        self._server = Server(
+            node=name,
+            cluster_id=config.cluster_id,
+            secret=config.secret,
+            peers=others,
+            handler=self,
+        )
         self._store: LogStore | None = None
         self._exit = AsyncExitStack()
 
@@ -161,6 +168,20 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         await self._exit.aclose()
+
+    def _greeting(self, node: str) -> Dialing:
+        return Dialing(
+            kind="peer",
+            name=self.name,
+            node=node,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            nonce=os.urandom(NONCE_BYTES),
+            files=self._files,
+        )
+
+    def _files(self, _met: int) -> Files:
+        return Files("", 1, b"")
 
     def _open_replica(self, group: GroupConfig, store: LogStore, stack: AsyncExitStack) -> None:
         """Open one replica's log and data; one that is damaged does not keep the others from

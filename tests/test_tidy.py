@@ -22,6 +22,8 @@ FLOORS: dict[str, int] = {
     "nodes.functions": 0,
     "nodes.engine": 0,
     "nodes.config": 0,
+    "nodes.handshake": 0,
+    "nodes.cluster_file": 1,
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.merkle": 0,
@@ -151,6 +153,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.twophase",
     "nodes.config",
     "nodes.client",
+    "nodes.cluster_file",
     "nodes.local_cluster",
 }
 
