@@ -11,6 +11,7 @@
     [raft]
     tick_ms = 50
     election_ticks = 8
+    lease_reads = false
 
     [limits]
     write_ms = 5000
@@ -34,8 +35,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 __all__ = [
     "ConfigError",
@@ -63,6 +65,7 @@ NODE_VERBS: Final = ("add", "remove", "drain")
 """What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
 _FORMAT: Final = 1
+_T = TypeVar("_T")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -125,6 +128,14 @@ class RaftConfig:
 
     tick_ms: int = 50
     election_ticks: int = 8
+    lease_reads: bool = False
+    """Leaders answer reads without a round while a lease holds (docs/consistency.md). It must be
+    the same on all nodes, and be changed while all of them are stopped."""
+    clock_drift: float = 0.01
+    """How much faster one machine's clock may run than another's: 0.01 is one percent. A clock
+    that is worse makes stale reads."""
+    lease_margin_ms: int = 10
+    """Taken off every lease for whatever else there is."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +198,12 @@ def _flag(value: object, where: str) -> bool:
     return value
 
 
+def _share(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"{where}: {value!r} is not a number from 0 to below 1.")
+    return float(value)
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -237,8 +254,6 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
 
     router = _table(raw.get("router", {}), "[router]")
     _only(router, {"address"}, "[router]")
-    raft = _table(raw.get("raft", {}), "[raft]")
-    _only(raft, {"tick_ms", "election_ticks"}, "[raft]")
 
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
@@ -275,20 +290,42 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     if engine == "local":
         _require_single_replicas(groups)
 
-    defaults = RaftConfig()
     return ClusterConfig(
         cluster_id=cluster_id,
         nodes=nodes,
         groups=groups,
         router=Address.parse(router.get("address", "127.0.0.1:6433"), "[router] address"),
-        raft=RaftConfig(
-            _positive(raft.get("tick_ms", defaults.tick_ms), "[raft] tick_ms"),
-            _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
-        ),
+        raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
         revision=revision,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
+
+
+def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
+    _only(table, {each.name for each in fields(RaftConfig)}, "[raft]")
+    defaults = RaftConfig()
+
+    def given(name: str, check: Callable[[object, str], _T]) -> _T:
+        return check(table.get(name, getattr(defaults, name)), f"[raft] {name}")
+
+    raft = RaftConfig(
+        tick_ms=given("tick_ms", _positive),
+        election_ticks=given("election_ticks", _positive),
+        lease_reads=given("lease_reads", _flag),
+        clock_drift=given("clock_drift", _share),
+        lease_margin_ms=given("lease_margin_ms", _positive),
+    )
+    if raft.lease_reads and engine != "core":
+        raise ConfigError(
+            f'[raft] lease_reads: engine is {engine!r}, which has no leases; use engine = "core".'
+        )
+    if raft.lease_reads and raft.election_ticks < 4:
+        raise ConfigError(
+            f"[raft] lease_reads: an election timeout of {raft.election_ticks} ticks leaves no "
+            "time for a lease; make election_ticks 4 or more."
+        )
+    return raft
 
 
 def _require_single_replicas(groups: dict[str, GroupConfig]) -> None:
@@ -333,6 +370,9 @@ def format_cluster(config: ClusterConfig) -> str:
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
         f"election_ticks = {config.raft.election_ticks}",
+        f"lease_reads = {str(config.raft.lease_reads).lower()}",
+        f"clock_drift = {config.raft.clock_drift!r}",
+        f"lease_margin_ms = {config.raft.lease_margin_ms}",
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),

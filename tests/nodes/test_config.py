@@ -64,9 +64,15 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         )
     if len(groups) == 1:
         groups["shard-1"] = GroupConfig("shard-1", groups["meta"].replicas)
-    raft = RaftConfig(draw(st.integers(1, 500)), draw(st.integers(1, 50)))
     single = all(len(group.replicas) == 1 for group in groups.values())
     engine = draw(st.sampled_from([e for e in ENGINES if single or e != "local"]))
+    raft = RaftConfig(
+        draw(st.integers(1, 500)),
+        draw(st.integers(4, 50)),
+        lease_reads=engine == "core" and draw(st.booleans()),
+        clock_drift=draw(st.floats(0, 0.5)),
+        lease_margin_ms=draw(st.integers(1, 100)),
+    )
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
     router = Address("localhost", draw(ports))
     revision = draw(st.integers(0, 9))
@@ -100,6 +106,13 @@ def test_the_parts_of_a_cluster() -> None:
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
         ("[groups.meta]", "[limits]\nwrite_ms = 0\n[groups.meta]", "[limits] write_ms: 0 is not"),
         ("[groups.meta]", "[limits]\nrows = 1\n[groups.meta]", "known are write_bytes, write_ms"),
+        ("[groups.meta]", "[raft]\nlease_reads = 1\n[groups.meta]", "neither true nor false"),
+        ("[groups.meta]", "[raft]\nclock_drift = 1\n[groups.meta]", "from 0 to below 1"),
+        (
+            "[groups.meta]",
+            "[raft]\nlease_reads = true\nelection_ticks = 3\n[groups.meta]",
+            "leaves no time for a lease; make election_ticks 4",
+        ),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),
         ("capacity = 2", "drain = 1", "1 is neither true nor false"),
         ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
