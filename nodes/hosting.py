@@ -24,18 +24,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nodes.clocks import SystemClock
 from nodes.config import ClusterConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
 from nodes.log_store import LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
+from nodes.pace import lease_rule
 from nodes.protocol import Envelope, ReplicaStatus
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
@@ -66,14 +67,6 @@ _NOBODY: Final = Membership((), 0)
 _REMOVED: Final = "It was removed from its group; its files are being deleted."
 
 _log = logging.getLogger(__name__)
-
-
-class _SystemClock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 @dataclass(frozen=True)
@@ -194,6 +187,7 @@ class Hosting:
                 log=log,
                 applied=machine.applied,
                 first_timeout_ticks=FIRST_TIMEOUT_TICKS if is_preferred else None,
+                lease_rule=lease_rule(self.config.raft),
             )
         except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
             if machine is not None:
@@ -207,7 +201,7 @@ class Hosting:
             log=log,
             machine=machine,
             rng=random.Random(self._rng.getrandbits(64)),
-            clock=_SystemClock(),
+            clock=SystemClock(),
             wake=self._wake,
             send=self._send,
         )

@@ -30,10 +30,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
     ChangeReplicas,
@@ -62,6 +64,9 @@ __all__ = ["Node"]
 GATHER_S: Final = 1.0
 """A started node lets no time pass for its groups before all nodes are connected both ways, or
 this is over: votes sent into the void would leave the leadership to chance."""
+
+TIMER_GRAIN_S: Final = 0.0005
+"""Half of what uvloop rounds timers to: a tick is better a little late than tried twice."""
 
 NO_PROGRESS_ELECTIONS: Final = 2
 """A connection to a peer is given up after so many election timeouts without progress."""
@@ -95,6 +100,7 @@ class Node:
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
+        self._clock = SystemClock()
         self._gathered = False
         others = {n.name: n.address for n in config.nodes.values() if n.name != name}
         self._peers = Peers(
@@ -181,8 +187,8 @@ class Node:
     def _start_ticking(self) -> None:
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
-        self._next_tick = loop.time() + self._tick_s
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
+        self._pace = Pace(self._tick_s, self._clock.monotonic())
+        self._tick_timer = loop.call_later(self._tick_s, self._tick)
 
     def _stop_ticking(self) -> None:
         if self._tick_timer is not None:
@@ -190,17 +196,16 @@ class Node:
             self._tick_timer = None
 
     def _tick(self) -> None:
-        """One tick for all groups, so that their heartbeats to a peer share one frame.
-
-        If the process was paused or the loop was late, the ticks that were missed are not made
-        up for: a follower would time out before it has read the heartbeats that wait in its
-        sockets, and depose a leader that is well.
-        """
+        """One tick for all groups, so that their heartbeats to a peer share one frame. Leases
+        build on `Pace`, so it is the clock that says whether it is time: a loop's timer may come
+        early."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._next_tick = max(self._next_tick + self._tick_s, now + self._tick_s / 2)
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
-        if self._gathered or self._has_gathered(now):
+        now = self._clock.monotonic()
+        is_due = now >= self._pace.due
+        if is_due:
+            self._pace.ticked(now)
+        self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
+        if is_due and (self._gathered or self._has_gathered(loop.time())):
             for hosted in self._hosting.running.values():
                 self._guard(hosted.engine, hosted.engine.tick)
             self._hosting.tick()

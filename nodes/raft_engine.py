@@ -93,10 +93,13 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
 
 
 class Clock(Protocol):
-    """The node's clocks: one that never jumps, and one that says what time it is."""
+    """The node's clocks: two that never jump, and one that says what time it is."""
 
     def monotonic(self) -> float:
         """Seconds."""
+
+    def lease_now(self) -> float:
+        """Seconds, also of the machine's sleep."""
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""
@@ -230,6 +233,11 @@ class RaftEngine:
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
+        elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
+            self._last_read += 1
+            self._reads[self._last_read] = done
+            heapq.heappush(self._confirmed, (index, self._last_read))
+            self._answer_reads()
         elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
@@ -310,7 +318,7 @@ class RaftEngine:
 
     def tick(self) -> None:
         if not self._stopped:
-            self._core.tick()
+            self._core.tick(self._clock.lease_now())
             self._changes.tick()
             self._expire_sessions()
             self._snapshots.tick()

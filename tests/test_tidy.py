@@ -27,6 +27,8 @@ FLOORS: dict[str, int] = {
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.merkle": 0,
+    "nodes.pace": 0,
+    "nodes.clocks": 1,
     "nodes.checksums": 1,
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,

@@ -108,6 +108,9 @@ class Ledger:
 
 
 class HandClock:
+    def lease_now(self) -> float:
+        return 0.0
+
     def monotonic(self) -> float:
         return 0.0
 
