@@ -186,6 +186,12 @@ class RaftCore(Leader):
         transfer = self._leadership.transfer if self._leadership is not None else None
         return transfer.successor if transfer is not None else NO_REPLICA
 
+    @property
+    def has_asked_successor(self) -> bool:
+        """It was told to stand: it may win at any time, also after the transfer was given up."""
+        transfer = self._leadership.transfer if self._leadership is not None else None
+        return transfer is not None and transfer.asked
+
     def progress(self) -> dict[int, tuple[int, bool]]:
         """Of every member, as the leader knows it: the last index that it has durably, and
         whether it has answered lately. Empty on others."""
@@ -304,7 +310,8 @@ class RaftCore(Leader):
         if (
             outbox.has_something()
             or log.saved_index < log.last
-            or outbox.handed_out < min(log.commit, log.saved_index)
+            or outbox.handed_out < log.commit <= log.saved_index
+            or outbox.handed_out < log.saved_index < log.commit
             or self.term != outbox.saved.term
             or self._vote != outbox.saved.vote
         ):
