@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
@@ -300,12 +301,12 @@ class MovableDatabase:
 
 
 async def operate(database: object, fault: faults.Transfer | faults.MoveReplica) -> FaultRecord:
-    mesh = Mesh(("n1", "n2", "n3", "n4"))
-    async with Prober(mesh) as prober:
-        site = faults.Site(cast("RunningDatabase", database), mesh, prober, Clock(), lambda _: None)
-        record = await fault.run(site)
-    await mesh.close()
-    return record
+    async with AsyncExitStack() as stack:
+        mesh = Mesh(("n1", "n2", "n3", "n4"))
+        stack.push_async_callback(mesh.close)
+        prober = await stack.enter_async_context(Prober(mesh))
+        db = cast("RunningDatabase", database)
+        return await fault.run(faults.Site(db, mesh, prober, Clock(), lambda _: None))
 
 
 async def test_a_transfer_is_verified_by_who_leads_then() -> None:
