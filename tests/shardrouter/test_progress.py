@@ -16,9 +16,9 @@ def test_steps_are_told_at_once_and_waiting_now_and_then(
     with Steps(lambda: now) as steps:
         steps("g", Wait("it hears nobody"))  # over in a moment: not worth a line
         steps("g", Ask(ChangeReplicas("learner", 4, "d"), "add learner 4"))
-        for count in range(80):  # eight seconds
-            steps("g", Wait(f"it has {count} of 80 entries", count, 80))
-            now += 0.1
+        for count in range(64):  # eight seconds
+            steps("g", Wait(f"it has {count} of 64 entries", count, 64))
+            now += 0.125
         steps("h", Blocked("node d does not answer"))
         now += 1.1
         steps("h", Blocked("node d does not answer"))
@@ -26,7 +26,7 @@ def test_steps_are_told_at_once_and_waiting_now_and_then(
     assert told.out == ""
     assert told.err.splitlines() == [
         "add learner 4",
-        "it has 10 of 80 entries",
-        "it has 60 of 80 entries",
+        "it has 8 of 64 entries",
+        "it has 48 of 64 entries",
         "node d does not answer",
     ]
