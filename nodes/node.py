@@ -39,9 +39,11 @@ from nodes.engines import new_consensus
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
+from nodes.neighbours import Neighbours
 from nodes.pace import Pace, lease_rule
 from nodes.peers import Peers
 from nodes.protocol import (
+    Beat,
     ChangeReplicas,
     Denied,
     Envelope,
@@ -118,6 +120,11 @@ class Node:
         self._replicas: dict[str, _Replica] = {}
         self._broken: dict[str, ReplicaStatus] = {}
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
+        self._awake: dict[RaftEngine, None] = {}  # time passes for them
+        self._leading: set[RaftEngine] = set()
+        self._stopped: set[RaftEngine] = set()
+        self._life = self._rng.getrandbits(62)
+        self._neighbours = Neighbours(config.raft.election_ticks)
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
@@ -282,8 +289,21 @@ class Node:
             self._pace.ticked(now)
         self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
         if is_due and (self._gathered or self._has_gathered(loop.time())):
-            for replica in self._replicas.values():
-                self._guard(replica.engine, replica.engine.tick)
+            for node in self._neighbours.tick():
+                self._wake_groups_of(node)
+            for engine in list(self._awake):
+                if engine.is_quiet:
+                    del self._awake[engine]
+                else:
+                    self._guard(engine, engine.tick)
+        if is_due:
+            self._peers.beat(Beat(self._life + len(self._stopped), len(self._leading)))
+
+    def _wake_groups_of(self, node: str) -> None:
+        """That node has died, or another one lives there: see `nodes.neighbours`."""
+        for replica in self._replicas.values():
+            if replica.engine.has_member_on(node):
+                self._guard(replica.engine, replica.engine.wake)
 
     def _has_gathered(self, now: float) -> bool:
         others = self._config.nodes.keys() - {self.name}
@@ -295,6 +315,7 @@ class Node:
 
     def _wake(self, engine: RaftEngine) -> None:
         self._dirty[engine] = None
+        self._awake[engine] = None
         if not self._turn_due:
             self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -325,6 +346,16 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+            self._note(engine)
+
+    def _note(self, engine: RaftEngine) -> None:
+        """What this node's beats say of it."""
+        if engine.stopped:
+            self._stopped.add(engine)
+        if engine.leads:
+            self._leading.add(engine)
+        else:
+            self._leading.discard(engine)
 
     def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
         self._peers.send(engine.nodes[message.receiver], [Envelope(engine.group, message)])
@@ -352,6 +383,8 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        if self._neighbours.heard(node, batch.beat):
+            self._wake_groups_of(node)
         for envelope in batch.envelopes:
             replica = self._replicas.get(envelope.group)
             if replica is not None:
