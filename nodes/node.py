@@ -36,6 +36,7 @@ from typing import Final, Self
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
+from nodes.fingerprint import own_fingerprint
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.peers import Peers
@@ -102,11 +103,18 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements.
+    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
+    what statements are executed with, this process's by default.
     """
 
     def __init__(
-        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+        self,
+        config: ClusterConfig,
+        name: str,
+        data: Path,
+        *,
+        rng: random.Random | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -117,6 +125,7 @@ class Node:
         self._config = config
         self._data = data
         self._rng = rng or random.Random()
+        self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._replicas: dict[str, _Replica] = {}
         self._broken: dict[str, ReplicaStatus] = {}
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
@@ -177,6 +186,7 @@ class Node:
                 group=group.name,
                 replica=member.id,
                 cluster_id=self._config.cluster_id,
+                fingerprint=self._fingerprint,
             )
             stack.push_async_callback(self._close_replica, group.name, machine)
             memberships = stored_memberships(store, group.name, loaded, _founders(group))
@@ -365,6 +375,7 @@ class Node:
                 else self._broken[group.name]
                 for group in self._config.groups_on(self.name)
             ),
+            self._fingerprint,
         )
 
 

@@ -42,8 +42,8 @@ Answer = Callable[[ResponseBody], None]
 class ServedMachine(DryRunMachine, Protocol):
     """What requests need of the state machine."""
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
-        """A definite error that is known before the command enters the log."""
+    def check(self, body: EntryBody) -> SqlFailure | Busy | None:
+        """An answer, definite for this copy, that is known before the command enters the log."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -101,7 +101,7 @@ class GroupService:
     ) -> None:
         """A write of unbounded work is tried before it is proposed."""
         try:
-            refusal = await self._dry_runs.refusal(write, deadline)
+            refusal = refuse() or await self._dry_runs.refusal(write, deadline)
         except asyncio.CancelledError:
             answer(Busy("the node is stopping"))
             raise
