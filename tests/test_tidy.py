@@ -84,6 +84,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.settings": 0,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
+    "shardrouter.upgrades": 0,
     "shardrouter.verdicts": 0,
     "shardrouter.comparison": 1,
     "shardrouter.mover": 1,

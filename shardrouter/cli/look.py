@@ -86,6 +86,7 @@ def group_status(
                 "applied": replica.applied if replica else None,
                 "last": replica.last if replica else None,
                 "stopped": replica.stopped if replica else "",
+                "halted": replica.halted if replica else "",
             }
             for member in config.groups[group].replicas
             for replica in (by_node.get(member.node),)
@@ -129,8 +130,8 @@ def print_status(
             console.print(f"[red]node {name} ({config.nodes[name].address}) does not answer[/red]")
             continue
         for replica in status.replicas:
-            if replica.stopped:
-                console.print(f"[red]{name}, {replica.group}: {replica.stopped}[/red]")
+            if reason := replica.stopped or replica.halted:
+                console.print(f"[red]{name}, {replica.group}: {reason}[/red]")
     missing = [group for group, value in groups.items() if value["leader"] is None]
     if missing:
         console.print(
