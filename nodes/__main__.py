@@ -20,7 +20,8 @@ from typing import Final
 
 import click
 
-from nodes.config import ClusterConfig, ConfigError, parse_cluster
+from nodes.cluster_file import load_cluster
+from nodes.config import ClusterConfig, ConfigError
 from nodes.log_store import StoreError
 from nodes.node import Node
 from nodes.server import ListenError
@@ -58,7 +59,7 @@ def main(cluster: Path, name: str, data: Path, *, exit_with_stdin: bool) -> None
         format=f"%(asctime)s {name} %(levelname)s %(message)s",
     )
     try:
-        config = parse_cluster(cluster.read_text(encoding="utf-8"), str(cluster))
+        config = load_cluster(cluster)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(config, name, data, exit_with_stdin=exit_with_stdin))
     except (ConfigError, StoreError, ListenError) as exc:

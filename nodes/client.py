@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,11 +27,14 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
-    PROTOCOL_VERSION,
+    FRAME_BYTES_MAX,
+    GREETING_BYTES_MAX,
     FrameDecoder,
     GetStatus,
     Hello,
+    Proof,
     ProtocolError,
     Refused,
     Request,
@@ -108,14 +112,17 @@ class _Waiting:
 class NodeClient:
     """A connection to the node at `address`, made when first needed and again after a loss.
 
-    Used from one event loop. `name` is this process's name, for the node's log.
+    Used from one event loop. `name` is this process's name, for the node's log; `secret` the
+    cluster's, empty if it has none.
     """
 
-    def __init__(self, address: Address, *, cluster_id: str, name: str) -> None:
+    def __init__(
+        self, address: Address, *, cluster_id: str, name: str, secret: bytes = b""
+    ) -> None:
         self.address = address
-        self._hello = encode_frame(
-            msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, cluster_id, "client", name))
-        )
+        self._cluster_id = cluster_id
+        self._name = name
+        self._secret = secret
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: deque[int] = deque()
@@ -219,7 +226,7 @@ class NodeClient:
             await asyncio.sleep(max(0.0, self._dial_not_before - loop.time()))
             async with asyncio.timeout(DIAL_TIMEOUT_S):
                 _, link = await loop.create_connection(
-                    lambda: _Link(self, self._hello), self.address.host, self.address.port
+                    lambda: _Link(self, self._greeting()), self.address.host, self.address.port
                 )
                 reason = await link.welcome
             if not reason:
@@ -238,6 +245,15 @@ class NodeClient:
             self._lost(reason)
         else:
             self._flush()
+
+    def _greeting(self) -> Dialing:
+        return Dialing(
+            kind="client",
+            name=self._name,
+            cluster_id=self._cluster_id,
+            secret=self._secret,
+            nonce=os.urandom(NONCE_BYTES),
+        )
 
     def _flush(self) -> None:
         """Write every unsent request, unless the node does not read what it already has."""
@@ -339,12 +355,11 @@ class _Link(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, owner: NodeClient, hello: bytes) -> None:
+    def __init__(self, owner: NodeClient, greeting: Dialing) -> None:
         loop = asyncio.get_running_loop()
         self._owner = owner
-        self._hello = hello
-        self._frames = FrameDecoder()
-        self._greeting = msgspec.msgpack.Decoder(Welcome | Refused)
+        self._greeting = greeting
+        self._frames = FrameDecoder(GREETING_BYTES_MAX)
         self._responses = msgspec.msgpack.Decoder(Response)
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the node did not welcome this connection."""
@@ -356,7 +371,7 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(self._hello)
+        self._send(self._greeting.hello)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = asyncio.get_running_loop().time()
@@ -366,16 +381,22 @@ class _Link(asyncio.Protocol):
                 if self.welcome.done():
                     self._owner.on_response(self._responses.decode(frame))
                 else:
-                    self._greet(self._greeting.decode(frame))
+                    self._greet(self._greeting.receive(frame))
         except (ProtocolError, msgspec.DecodeError) as exc:
             self._end(f"{self._owner.address} does not speak the node protocol: {exc}")
             self.transport.abort()
 
-    def _greet(self, greeting: Welcome | Refused) -> None:
-        if isinstance(greeting, Refused):
-            self._end(f"{self._owner.address} refused the connection: {greeting.reason}")
+    def _greet(self, said: Proof | Welcome | Refused) -> None:
+        if isinstance(said, Proof):
+            self._send(said)
+        elif isinstance(said, Refused):
+            self._end(f"{self._owner.address} refused the connection: {said.reason}")
         else:
+            self._frames.limit = FRAME_BYTES_MAX
             self.welcome.set_result("")
+
+    def _send(self, message: Hello | Proof) -> None:
+        self.transport.write(encode_frame(msgspec.msgpack.encode(message)))
 
     def _end(self, reason: str) -> None:
         if not self.welcome.done():

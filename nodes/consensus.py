@@ -61,8 +61,8 @@ class Consensus(Protocol):
     def step(self, message: RaftMessage) -> None:
         """A message has arrived. One of another engine changes nothing."""
 
-    def tick(self) -> None:
-        """One unit of time has passed."""
+    def tick(self, now: float) -> None:
+        """One unit of time has passed; `now` is by the clock that leases count by."""
 
     def propose(self, data: bytes) -> int | None:
         """Append an entry of the present term; its index, or None if it was not taken."""
@@ -70,6 +70,10 @@ class Consensus(Protocol):
     def read_index(self, context: object) -> bool:
         """Ask for a linearizable read; False if this replica neither leads nor can ask who does.
         `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
+
+    def lease_read(self, now: float) -> int | None:
+        """The index that a linearizable read must see, if this replica leads and a lease holds;
+        None: ask `read_index`. `now` is read after the request has come."""
 
     def has_ready(self) -> bool:
         """Whether `ready` would give the driver anything to do."""
@@ -153,6 +157,9 @@ class FixedGroup:
 
     def progress(self) -> dict[int, tuple[int, bool]]:
         return {}
+
+    def lease_read(self, now: float) -> int | None:
+        return None
 
     @property
     def compaction_limit(self) -> int:

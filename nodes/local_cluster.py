@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from nodes.client import NodeClient
+from nodes.cluster_file import write_cluster
 from nodes.config import (
     ENGINES,
     Address,
@@ -31,11 +32,17 @@ from nodes.config import (
     NodeConfig,
     RaftConfig,
     Replica,
-    format_cluster,
 )
 from nodes.protocol import GetStatus, Status, leader_of
 
-__all__ = ["ProcessFailed", "ManagedProcess", "free_ports", "new_cluster_config", "LocalCluster"]
+__all__ = [
+    "ProcessFailed",
+    "ManagedProcess",
+    "free_ports",
+    "new_cluster",
+    "new_cluster_config",
+    "LocalCluster",
+]
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -228,6 +235,7 @@ def new_cluster_config(
     nodes: Sequence[str] | None = None,
     raft: RaftConfig | None = None,
     engine: str = ENGINES[0],
+    secret: bytes = b"",
 ) -> ClusterConfig:
     """A new cluster on loopback, with a fresh cluster id.
 
@@ -237,19 +245,38 @@ def new_cluster_config(
     """
     placed = {node for replicas in placement.values() for node in replicas}
     names = sorted(placed, key=_by_number) if nodes is None else nodes
+    return new_cluster(
+        nodes={name: Address(LOOPBACK, port) for name, port in zip(names, ports, strict=True)},
+        placement=placement,
+        router=Address(LOOPBACK, router_port),
+        raft=raft,
+        engine=engine,
+        secret=secret,
+    )
+
+
+def new_cluster(
+    *,
+    nodes: Mapping[str, Address],
+    placement: Mapping[str, Sequence[str]],
+    router: Address,
+    raft: RaftConfig | None = None,
+    engine: str = ENGINES[0],
+    secret: bytes = b"",
+) -> ClusterConfig:
+    """A new cluster of `nodes`, wherever they are, with a fresh cluster id. `placement` as in
+    `new_cluster_config`."""
     return ClusterConfig(
         cluster_id=uuid.uuid4().hex,
-        nodes={
-            name: NodeConfig(name, Address(LOOPBACK, port))
-            for name, port in zip(names, ports, strict=True)
-        },
+        nodes={name: NodeConfig(name, address) for name, address in nodes.items()},
         groups={
             group: GroupConfig(group, tuple(Replica(i, node) for i, node in enumerate(members, 1)))
             for group, members in placement.items()
         },
-        router=Address(LOOPBACK, router_port),
+        router=router,
         raft=raft or RaftConfig(),
         engine=engine,
+        secret=secret,
     )
 
 
@@ -337,7 +364,7 @@ class LocalCluster:
         process = self._processes[name]
         file = self.directory / name / "cluster.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(format_cluster(self._views.get(name, self.config)), encoding="utf-8")
+        write_cluster(file, self._views.get(name, self.config))
         await process.start()
         await process.wait_ready()
 
@@ -361,6 +388,7 @@ class LocalCluster:
                 self._clients[name] = NodeClient(
                     self.config.nodes[name].address,
                     cluster_id=self.config.cluster_id,
+                    secret=self.config.secret,
                     name="local-cluster",
                 )
             try:

@@ -23,7 +23,6 @@ import asyncio
 import logging
 import os
 import random
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -33,17 +32,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
 from nodes.fingerprint import own_fingerprint
+from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
+from nodes.pace import Pace, lease_rule
 from nodes.peers import Peers
 from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
+    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -75,18 +78,13 @@ GATHER_S: Final = 1.0
 """A started node lets no time pass for its groups before all nodes are connected both ways, or
 this is over: votes sent into the void would leave the leadership to chance."""
 
+TIMER_GRAIN_S: Final = 0.0005
+"""Half of what uvloop rounds timers to: a tick is better a little late than tried twice."""
+
 NO_PROGRESS_ELECTIONS: Final = 2
 """A connection to a peer is given up after so many election timeouts without progress."""
 
 _log = logging.getLogger(__name__)
-
-
-class _SystemClock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 @dataclass(frozen=True)
@@ -132,16 +130,22 @@ class Node:
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
+        self._clock = SystemClock()
         self._gathered = False
         others = {n.name: n.address for n in config.nodes.values() if n.name != name}
         self._peers = Peers(
-            node=name,
-            cluster_id=config.cluster_id,
             addresses=others,
+            greeting=self._greeting,
             rng=self._rng,
             no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
         )
-        self._server = Server(node=name, cluster_id=config.cluster_id, peers=others, handler=self)
+        self._server = Server(
+            node=name,
+            cluster_id=config.cluster_id,
+            secret=config.secret,
+            peers=others,
+            handler=self,
+        )
         self._store: LogStore | None = None
         self._exit = AsyncExitStack()
 
@@ -173,6 +177,20 @@ class Node:
         trace: TracebackType | None,
     ) -> None:
         await self._exit.aclose()
+
+    def _greeting(self, node: str) -> Dialing:
+        return Dialing(
+            kind="peer",
+            name=self.name,
+            node=node,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            nonce=os.urandom(NONCE_BYTES),
+            files=self._files,
+        )
+
+    def _files(self, _met: int) -> Files:
+        return Files("", 1, b"")
 
     def _open_replica(self, group: GroupConfig, store: LogStore, stack: AsyncExitStack) -> None:
         """Open one replica's log and data; one that is damaged does not keep the others from
@@ -209,6 +227,7 @@ class Node:
                 first_timeout_ticks=FIRST_TIMEOUT_TICKS
                 if member == group.preferred_leader
                 else None,
+                lease_rule=lease_rule(self._config.raft),
             )
         except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
             _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
@@ -223,7 +242,7 @@ class Node:
             log=log,
             machine=machine,
             rng=random.Random(self._rng.getrandbits(64)),
-            clock=_SystemClock(),
+            clock=SystemClock(),
             wake=self._wake,
             send=self._send,
         )
@@ -254,8 +273,8 @@ class Node:
     def _start_ticking(self) -> None:
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
-        self._next_tick = loop.time() + self._tick_s
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
+        self._pace = Pace(self._tick_s, self._clock.monotonic())
+        self._tick_timer = loop.call_later(self._tick_s, self._tick)
 
     def _stop_ticking(self) -> None:
         if self._tick_timer is not None:
@@ -263,17 +282,16 @@ class Node:
             self._tick_timer = None
 
     def _tick(self) -> None:
-        """One tick for all groups, so that their heartbeats to a peer share one frame.
-
-        If the process was paused or the loop was late, the ticks that were missed are not made
-        up for: a follower would time out before it has read the heartbeats that wait in its
-        sockets, and depose a leader that is well.
-        """
+        """One tick for all groups, so that their heartbeats to a peer share one frame. Leases
+        build on `Pace`, so it is the clock that says whether it is time: a loop's timer may come
+        early."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._next_tick = max(self._next_tick + self._tick_s, now + self._tick_s / 2)
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
-        if self._gathered or self._has_gathered(now):
+        now = self._clock.monotonic()
+        is_due = now >= self._pace.due
+        if is_due:
+            self._pace.ticked(now)
+        self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
+        if is_due and (self._gathered or self._has_gathered(loop.time())):
             for replica in self._replicas.values():
                 self._guard(replica.engine, replica.engine.tick)
 

@@ -18,19 +18,22 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, cast
 
 import msgspec
 
 from nodes.config import Address
+from nodes.handshake import Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
-    PROTOCOL_VERSION,
+    GREETING_BYTES_MAX,
     Envelope,
     FrameDecoder,
     Hello,
     PeerBatch,
+    Proof,
     ProtocolError,
     Refused,
     Welcome,
@@ -58,22 +61,20 @@ _log = logging.getLogger(__name__)
 class Peers:
     """Connections to all other nodes of the cluster.
 
-    `no_progress_s` is how long sent bytes may stay unacknowledged, and how long a dial may
-    take: about two election timeouts, after which the group has elected around the loss anyway.
+    `greeting(node)` begins one with that node. `no_progress_s` is how long sent bytes may stay
+    unacknowledged, and how long a dial may take: about two election timeouts, after which the
+    group has elected around the loss anyway.
     """
 
     def __init__(
         self,
         *,
-        node: str,
-        cluster_id: str,
         addresses: Mapping[str, Address],
+        greeting: Callable[[str], Dialing],
         rng: random.Random,
         no_progress_s: float,
     ) -> None:
-        self._hello = encode_frame(
-            msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, cluster_id, "peer", node))
-        )
+        self._greeting = greeting
         self._rng = rng
         self._no_progress_s = no_progress_s
         self._addresses = dict(addresses)
@@ -104,7 +105,8 @@ class Peers:
                     self._begin(name)
 
     def _begin(self, name: str) -> None:
-        link = _Link(name, self._addresses[name], self._hello, self._rng, self._no_progress_s)
+        greeting = partial(self._greeting, name)
+        link = _Link(name, self._addresses[name], greeting, self._rng, self._no_progress_s)
         self._links[name] = link
         self._tasks[name] = asyncio.get_running_loop().create_task(link.keep_connected())
 
@@ -143,6 +145,11 @@ class Peers:
         """Names of the nodes that have welcomed this one."""
         return frozenset(name for name, link in self._links.items() if link.open)
 
+    def refusals(self) -> dict[str, str]:
+        """The nodes that do not listen to this one, and why. Only what a node says that has
+        proved to be of this cluster."""
+        return {name: link.refusal for name, link in self._links.items() if link.refusal}
+
     async def close(self) -> None:
         for name in list(self._links):
             self._end(name)
@@ -157,13 +164,14 @@ class _Link:
         self,
         name: str,
         address: Address,
-        hello: bytes,
+        greeting: Callable[[], Dialing],
         rng: random.Random,
         no_progress_s: float,
     ) -> None:
         self._name = name
         self._address = address
-        self._hello = hello
+        self._greeting = greeting
+        self.refusal = ""
         self._rng = rng
         self._no_progress_s = no_progress_s
         self._connection: _Connection | None = None
@@ -180,19 +188,24 @@ class _Link:
         loop = asyncio.get_running_loop()
         lost_at = loop.time()
         complained = False
+        told = ""
         while True:
             reason = await self._connect_until_lost(after_outage=complained)
             now = loop.time()
             if not reason:  # it was connected until now
                 lost_at, complained = now, False
+            elif self.refusal:
+                if self.refusal != told:
+                    _log.warning("node %s does not listen to this node: %s", self._name, reason)
             elif not complained and now - lost_at > COMPLAINT_AFTER_S:
                 complained = True
                 _log.warning(
-                    "cannot reach node %s at %s: %s; check that it runs (still trying)",
+                    "cannot reach node %s at %s (still trying; check that it runs): %s",
                     self._name,
                     self._address,
                     reason,
                 )
+            told = self.refusal
             await asyncio.sleep(self._rng.uniform(REDIAL_MIN_S, REDIAL_MAX_S))
 
     async def _connect_until_lost(self, *, after_outage: bool) -> str:
@@ -202,11 +215,12 @@ class _Link:
         try:
             async with asyncio.timeout(self._no_progress_s):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self._hello, self._no_progress_s),
+                    lambda: _Connection(self._greeting(), self._no_progress_s),
                     self._address.host,
                     self._address.port,
                 )
                 reason = await connection.welcome
+            self.refusal = reason if connection.is_refused else ""
             if reason:
                 return reason
             if after_outage:
@@ -228,18 +242,19 @@ class _Link:
 class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
-    def __init__(self, hello: bytes, no_progress_s: float) -> None:
+    def __init__(self, greeting: Dialing, no_progress_s: float) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._hello = hello
+        self._greeting = greeting
         self._no_progress_s = no_progress_s
-        self._frames = FrameDecoder()
+        self._frames = FrameDecoder(GREETING_BYTES_MAX)
         self._descriptor = -1
         self._given = 0  # bytes handed over to the transport, ever
         self._taken = 0  # of these, bytes that the kernel had taken when last looked at
         self._taken_at = loop.time()
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the peer did not welcome this connection."""
+        self.is_refused = False  # by a node that has proved to be of this cluster
         self.closed: asyncio.Future[None] = loop.create_future()
         """To be waited for by asyncio.wait, which leaves it alone when the waiter is cancelled."""
 
@@ -251,20 +266,32 @@ class _Connection(asyncio.Protocol):
             sock.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._no_progress_s * 1000)
             )
-        self.transport.write(self._hello)
+        self._send(self._greeting.hello)
 
     def data_received(self, data: bytes) -> None:
-        decoder = msgspec.msgpack.Decoder(Welcome | Refused)
         try:
             for frame in self._frames.feed(data):
-                greeting = decoder.decode(frame)
-                if not self.welcome.done():
-                    refused = isinstance(greeting, Refused)
-                    self.welcome.set_result(greeting.reason if refused else "")
-        except (ProtocolError, msgspec.DecodeError) as exc:
+                if self.welcome.done():
+                    raise ProtocolError("it speaks, where it should only listen")
+                self._greet(self._greeting.receive(frame))
+        except ProtocolError as exc:
             if not self.welcome.done():
                 self.welcome.set_result(f"it does not speak the node protocol: {exc}")
             self.transport.abort()
+
+    def _greet(self, said: Proof | Welcome | Refused) -> None:
+        if isinstance(said, Proof):
+            self._send(said)
+        elif isinstance(said, Refused):
+            self.is_refused = self._greeting.is_proven
+            self.welcome.set_result(said.reason)
+        else:
+            self.welcome.set_result("")
+
+    def _send(self, message: Hello | Proof) -> None:
+        data = encode_frame(msgspec.msgpack.encode(message))
+        self._given += len(data)
+        self.transport.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._descriptor = -1  # its number may soon be another file's

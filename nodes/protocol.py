@@ -1,13 +1,15 @@
 """The node protocol: every message that crosses a node's port, and the frames that carry them.
 
 One port serves peers (other nodes) and clients (routers, the command line). A connection
-starts with `Hello` and is answered by `Welcome` or `Refused`; after that a client sends
-`Request`s and receives `Response`s in any order, a peer sends `PeerBatch`es and receives
-nothing.
+starts with a greeting, in which both sides prove that they know the cluster's secret
+(`nodes.handshake`): `Hello`, `Challenge`, `Proof`, and `Welcome` or, at any point, `Refused`.
+After that a client sends `Request`s and receives `Response`s in any order, a peer sends
+`PeerBatch`es and receives nothing.
 
 A frame is a 4-byte big-endian length and one msgpack array (msgspec's tagged, array-like
-structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` ends the connection before
-anything is buffered. This module is pure: it knows bytes and values, no socket and no clock.
+structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` (`GREETING_BYTES_MAX` until
+the greeting is done) ends the connection before anything is buffered. This module is pure: it
+knows bytes and values, no socket and no clock.
 
 The body of a write is also what the Raft log carries: the leader splices the raw bytes of
 the request into an `Entry` (see there), so SQL and parameters are encoded once, by the
@@ -27,6 +29,7 @@ from nodes.raft.messages import RaftMessage
 __all__ = [
     "PROTOCOL_VERSION",
     "FRAME_BYTES_MAX",
+    "GREETING_BYTES_MAX",
     "ENTRY_BYTES_MAX",
     "ANSWER_BYTES_MAX",
     "STORED_ANSWER_BYTES_MAX",
@@ -35,6 +38,9 @@ __all__ = [
     "FrameDecoder",
     "encode_frame",
     "Hello",
+    "Challenge",
+    "Files",
+    "Proof",
     "Welcome",
     "Refused",
     "Value",
@@ -86,11 +92,14 @@ __all__ = [
     "PeerBatch",
 ]
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 """Raised whenever a message changes meaning; both ends must speak the same one."""
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
 """Largest payload of one frame: an answer at its limit, with room for its envelope."""
+
+GREETING_BYTES_MAX: Final = 4096
+"""Largest payload of one frame before both sides know each other."""
 
 ENTRY_BYTES_MAX: Final = 1024 * 1024
 """Largest Raft entry (DESIGN section 6). Larger writes answer SQLSTATE 54000."""
@@ -120,18 +129,47 @@ class _Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Hello(_Message, frozen=True, tag="hello"):
-    """First message of whoever dials."""
+    """First message of whoever dials. Its first four fields are the same in every version of
+    the protocol, so that another one is told which is spoken here."""
 
     protocol: int
     cluster_id: str
     kind: str  # "peer" or "client"
     name: str  # the node's or the router's name, for logs
+    nonce: bytes = b""
+
+
+class Challenge(_Message, frozen=True, tag="challenge"):
+    """The node's answer: who it is, and the proof that it knows the secret."""
+
+    node: str
+    nonce: bytes
+    met: int  # the latest start of the dialing node that this one has met; 0: none
+    proof: bytes = b""
+
+
+class Files(_Message, frozen=True):
+    """Whose files a node has (docs/membership.md)."""
+
+    data_id: str  # random, made with the files
+    starts: int  # how often they were opened
+    start_id: bytes  # random, of this start
+    met_start_id: bytes = b""  # of the start that `Challenge.met` names; empty: there was none
+
+
+class Proof(_Message, frozen=True, tag="proof"):
+    """The dialer's answer to the challenge. A client has no files."""
+
+    files: Files | None = None
+    revision: int = 0  # of its cluster.toml
+    proof: bytes = b""
 
 
 class Welcome(_Message, frozen=True, tag="welcome"):
     """The node accepts the connection."""
 
     node: str
+    revision: int = 0  # of its cluster.toml
 
 
 class Refused(_Message, frozen=True, tag="refused"):
@@ -568,14 +606,14 @@ class FrameDecoder:
     for payload in decoder.feed(data): ...
 
     Raises ProtocolError as soon as a length over the limit is seen. Memory is bounded by one
-    frame and one read of the socket.
+    frame and one read of the socket. `limit` may be set between two payloads.
     """
 
-    __slots__ = ("_buffer", "_limit")
+    __slots__ = ("_buffer", "limit")
 
     def __init__(self, limit: int = FRAME_BYTES_MAX) -> None:
         self._buffer = b""
-        self._limit = limit
+        self.limit = limit
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
         """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
@@ -586,9 +624,9 @@ class FrameDecoder:
         try:
             while size - start >= 4:
                 (length,) = _LENGTH.unpack_from(buffer, start)
-                if length > self._limit:
+                if length > self.limit:
                     raise ProtocolError(
-                        f"a frame of {length} bytes was announced, the limit is {self._limit}"
+                        f"a frame of {length} bytes was announced, the limit is {self.limit}"
                     )
                 end = start + 4 + length
                 if end > size:

@@ -88,10 +88,13 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
 
 
 class Clock(Protocol):
-    """The node's clocks: one that never jumps, and one that says what time it is."""
+    """The node's clocks: two that never jump, and one that says what time it is."""
 
     def monotonic(self) -> float:
         """Seconds."""
+
+    def lease_now(self) -> float:
+        """Seconds, also of the machine's sleep."""
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""
@@ -225,6 +228,11 @@ class RaftEngine:
             done(Busy(self._machine.halted))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
+        elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
+            self._last_read += 1
+            self._reads[self._last_read] = done
+            heapq.heappush(self._confirmed, (index, self._last_read))
+            self._answer_reads()
         elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
@@ -277,7 +285,7 @@ class RaftEngine:
 
     def tick(self) -> None:
         if not self._stopped:
-            self._core.tick()
+            self._core.tick(self._clock.lease_now())
             self._expire_sessions()
             self._snapshots.tick()
             self._wake(self)

@@ -1,9 +1,9 @@
 """The node's port: greets whoever connects, cuts frames, and bounds what one of them may use.
 
 It knows frames and greetings, not what a request means: requests and peers' batches go to a
-`Handler`. Nothing that arrives here can stop the node: bytes that are not the protocol, a
-frame over the limit or a client that does not read end that one connection, and are logged
-once per address and while.
+`Handler`, and only those of who has proved to be of this cluster (`nodes.handshake`). Nothing
+that arrives here can stop the node: bytes that are not the protocol, a frame over the limit or a
+client that does not read end that one connection, and are logged once per address and while.
 
 Backpressure: a connection with too many unanswered requests, or whose answers are not being
 read, is not read from until that changes; TCP then stops the sender. One that still lets its
@@ -16,6 +16,7 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Callable, Collection
 from functools import partial
@@ -24,11 +25,14 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.handshake import NONCE_BYTES, Answering, Arrival
 from nodes.protocol import (
-    PROTOCOL_VERSION,
+    FRAME_BYTES_MAX,
+    GREETING_BYTES_MAX,
     Busy,
+    Challenge,
+    Files,
     FrameDecoder,
-    Hello,
     PeerBatch,
     ProtocolError,
     Refused,
@@ -40,10 +44,14 @@ from nodes.protocol import (
     encode_frame,
 )
 
-__all__ = ["ListenError", "Handler", "Server"]
+__all__ = ["Acquaintances", "Handler", "ListenError", "Server"]
 
 CONNECTIONS_MAX: Final = 1024
 """Connections of one node; more are refused. Below the usual limit of open files."""
+
+GREETING_MAX: Final = 256
+"""Connections in the middle of their greeting; of more, the oldest are closed, so that nobody
+without the secret can keep the others out by waiting."""
 
 OUTSTANDING_MAX: Final = 4096
 """Unanswered requests of one connection before it is not read any more."""
@@ -55,8 +63,8 @@ WRITE_BYTES_MAX: Final = 64 * 1024 * 1024
 """The same before the connection is closed: what was asked for before reading stopped may still
 be answered, each with up to ANSWER_BYTES_MAX."""
 
-HELLO_TIMEOUT_S: Final = 10.0
-"""A connection that has not said Hello by then is closed; it may be a port scan."""
+GREETING_TIMEOUT_S: Final = 10.0
+"""A connection that is not welcome by then is closed; it may be a port scan."""
 
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long `drain` waits for answers, and `close` for clients to read them."""
@@ -84,18 +92,39 @@ class Handler(Protocol):
         """Raft messages from another node."""
 
 
+class Acquaintances(Protocol):
+    """Remembers whose files the other nodes had."""
+
+    def met(self, node: str) -> int:
+        """The latest start of `node` that was met; 0: none."""
+
+    def meet(self, node: str, files: Files) -> str:
+        """Note, durably, that `node` has these files; or why it must not be listened to."""
+
+
 class Server:
     """The listening socket and the connections accepted from it."""
 
     def __init__(
-        self, *, node: str, cluster_id: str, peers: Collection[str], handler: Handler
+        self,
+        *,
+        node: str,
+        cluster_id: str,
+        peers: Collection[str],
+        handler: Handler,
+        secret: bytes = b"",
+        acquaintances: Acquaintances | None = None,
     ) -> None:
         self.node = node
         self.cluster_id = cluster_id
+        self.secret = secret
         self.peers = frozenset(peers)
+        self.revision = 0  # of the cluster.toml that this node goes by
+        self.acquaintances = acquaintances
         self.handler = handler
         self.stopping = False
         self.connections: set[_Connection] = set()
+        self.greeting: dict[_Connection, None] = {}  # those not yet welcome, oldest first
         self._listener: asyncio.Server | None = None
         self._by_peer: dict[str, _Connection] = {}
         self._complaints: dict[str, float] = {}
@@ -103,13 +132,13 @@ class Server:
     async def listen(self, address: Address) -> Address:
         """Accept connections at `address`. Raises ListenError.
 
-        Loopback only: whoever reaches this port can read and write everything, since peers and
-        clients are not yet authenticated (DESIGN section 11).
+        Without a secret on loopback only: whoever is taken for one of the cluster can read and
+        write everything (DESIGN section 11).
         """
-        if not _is_loopback(address.host):
+        if not self.secret and not _is_loopback(address.host):
             raise ListenError(
-                f"node {self.node} will not listen on {address}: without authentication only "
-                "loopback is safe; use 127.0.0.1 in cluster.toml."
+                f"node {self.node} will not listen on {address} without a secret: copy "
+                "cluster.secret of this cluster beside cluster.toml, or use 127.0.0.1 there."
             )
         loop = asyncio.get_running_loop()
         try:
@@ -174,8 +203,22 @@ class Server:
         if previous is not None:
             previous.abort()
 
+    def judge(self, arrival: Arrival) -> str:
+        """Why somebody of this cluster is not welcome all the same; empty if he is."""
+        if arrival.kind == "client":
+            return ""
+        if arrival.name not in self.peers:
+            return (
+                f"node {self.node} knows no node {arrival.name} (its cluster.toml has revision "
+                f"{self.revision}, that of {arrival.name} {arrival.revision}); compare them."
+            )
+        if self.acquaintances is None or arrival.files is None:
+            return ""
+        return self.acquaintances.meet(arrival.name, arrival.files)
+
     def forget(self, connection: _Connection) -> None:
         self.connections.discard(connection)
+        self.greeting.pop(connection, None)
         for name in [n for n, c in self._by_peer.items() if c is connection]:
             del self._by_peer[name]
 
@@ -200,7 +243,6 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    _hello = msgspec.msgpack.Decoder(Hello)
     _requests = msgspec.msgpack.Decoder(Request)
     _batches = msgspec.msgpack.Decoder(PeerBatch)
     _encoder = msgspec.msgpack.Encoder()
@@ -209,16 +251,23 @@ class _Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._server = server
         self._loop = loop
-        self._frames = FrameDecoder()
-        self._kind = ""  # empty until Hello
-        self._name = ""  # whose connection it is, as Hello said
+        self._frames = FrameDecoder(GREETING_BYTES_MAX)
+        self._kind = ""  # empty until it is welcome
+        self._name = ""  # whose connection it is, as its greeting proved
+        self._greeting = Answering(
+            node=server.node,
+            cluster_id=server.cluster_id,
+            secret=server.secret,
+            nonce=os.urandom(NONCE_BYTES),
+            met=_nobody if server.acquaintances is None else server.acquaintances.met,
+        )
         self._host = ""
         self._outstanding = 0
         self._answers: list[bytes] = []
         self._answer_bytes = 0
         self._write_paused = False
         self._read_paused = False
-        self._hello_timer: asyncio.TimerHandle | None = None
+        self._greeting_timer: asyncio.TimerHandle | None = None
         self.answered: asyncio.Future[None] = loop.create_future()
         """Replaced whenever requests are outstanding; done when none is."""
         self.answered.set_result(None)
@@ -238,7 +287,10 @@ class _Connection(asyncio.Protocol):
         if len(server.connections) > CONNECTIONS_MAX or server.stopping:
             self._refuse(f"node {server.node} takes no more connections.")
         else:
-            self._hello_timer = self._loop.call_later(HELLO_TIMEOUT_S, self._no_hello)
+            self._greeting_timer = self._loop.call_later(GREETING_TIMEOUT_S, self._no_greeting)
+            server.greeting[self] = None
+            if len(server.greeting) > GREETING_MAX:
+                next(iter(server.greeting)).abort()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -247,7 +299,7 @@ class _Connection(asyncio.Protocol):
                     self._on_request(self._requests.decode(frame))
                 elif self._kind == "peer":
                     self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
-                elif not self._greet(self._hello.decode(frame)):
+                elif not self._greet(frame):
                     return
         except (ProtocolError, msgspec.DecodeError) as exc:
             what = f"it does not speak the node protocol: {exc}"
@@ -266,7 +318,11 @@ class _Connection(asyncio.Protocol):
         self._balance()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_hello_timer()
+        if self._greeting_timer is not None and self._greeting.awaits_proof:
+            self._server.complain(
+                self._host, "it left without a proof; its cluster.secret may be another one"
+            )
+        self._cancel_greeting_timer()
         self._server.forget(self)
         self._answers.clear()
         if not self.answered.done():
@@ -275,47 +331,42 @@ class _Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ greeting
 
-    def _greet(self, hello: Hello) -> bool:
+    def _greet(self, frame: memoryview) -> bool:
+        """Whether to go on reading."""
         server = self._server
-        if hello.protocol != PROTOCOL_VERSION:
-            reason = (
-                f"node {server.node} speaks version {PROTOCOL_VERSION} of the node protocol, "
-                f"{hello.name} speaks {hello.protocol}; use the same release for both."
-            )
-        elif hello.cluster_id != server.cluster_id:
-            reason = (
-                f"node {server.node} belongs to cluster {server.cluster_id}, not to "
-                f"{hello.cluster_id}; use the cluster.toml of this cluster."
-            )
-        elif hello.kind == "peer" and hello.name not in server.peers:
-            reason = f"node {server.node} knows no node {hello.name}; compare their cluster.toml."
-        elif hello.kind not in ("client", "peer"):
-            reason = f"{hello.kind!r} is neither client nor peer."
-        else:
-            self._kind, self._name = hello.kind, hello.name
-            self._cancel_hello_timer()
-            self._send(Welcome(server.node))
-            if hello.kind == "peer":
-                server.accept_peer(hello.name, self)
+        said = self._greeting.receive(frame)
+        if isinstance(said, Challenge):
+            self._send(said)
             return True
-        server.complain(self._host, reason)
-        self._refuse(reason)
-        return False
+        reason = said.reason if isinstance(said, Refused) else server.judge(said)
+        if reason or isinstance(said, Refused):
+            server.complain(self._host, reason)
+            self._refuse(reason)
+            return False
+        self._kind, self._name = said.kind, said.name
+        self._frames.limit = FRAME_BYTES_MAX
+        self._cancel_greeting_timer()
+        self._send(Welcome(server.node, server.revision))
+        if said.kind == "peer":
+            server.accept_peer(said.name, self)
+        return True
 
     def _refuse(self, reason: str) -> None:
+        self._cancel_greeting_timer()
         self._send(Refused(reason))
         self._transport.close()
 
-    def _no_hello(self) -> None:
-        self._server.complain(self._host, f"it said nothing for {HELLO_TIMEOUT_S:g} s")
+    def _no_greeting(self) -> None:
+        self._server.complain(self._host, f"it was not greeted within {GREETING_TIMEOUT_S:g} s")
         self.abort()
 
-    def _cancel_hello_timer(self) -> None:
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
-            self._hello_timer = None
+    def _cancel_greeting_timer(self) -> None:
+        if self._greeting_timer is not None:
+            self._greeting_timer.cancel()
+            self._greeting_timer = None
+            self._server.greeting.pop(self, None)
 
-    def _send(self, message: Welcome | Refused) -> None:
+    def _send(self, message: Challenge | Welcome | Refused) -> None:
         self._transport.write(encode_frame(self._encoder.encode(message)))
 
     # ------------------------------------------------------------------ requests and answers
@@ -379,6 +430,10 @@ class _Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+
+def _nobody(_node: str) -> int:
+    return 0
 
 
 def _is_loopback(host: str) -> bool:

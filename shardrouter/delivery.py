@@ -149,7 +149,10 @@ class Delivery:
         self._any_replica = AnyReplica(self._loop, rng, self._knock)
         self._contacts = {
             node.name: Contact(
-                node.name, NodeClient(node.address, cluster_id=config.cluster_id, name=name)
+                node.name,
+                NodeClient(
+                    node.address, cluster_id=config.cluster_id, secret=config.secret, name=name
+                ),
             )
             for node in config.nodes.values()
         }

@@ -1,4 +1,4 @@
-"""Where the cluster is: finds and reads the `cluster.toml` that a program should use.
+"""Where the cluster is: finds the `cluster.toml` that a program should use.
 
 The order is the same for every verb and for `Router.open`: what was said, the environment,
 the current directory, the directory that `shardrouter up` makes there.
@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from nodes.config import ClusterConfig, ConfigError, parse_cluster
+from nodes.cluster_file import load_cluster
+from nodes.config import ConfigError
 
 __all__ = ["CLUSTER_VARIABLE", "find_cluster", "load_cluster"]
 
@@ -46,12 +47,3 @@ def _named(path: Path, by: str) -> Path:
     if not path.is_file():
         raise ConfigError(f"There is no file {path}{by}. `shardrouter up` makes a cluster.")
     return path
-
-
-def load_cluster(path: Path) -> ClusterConfig:
-    """Read and check the file. Raises ConfigError naming it."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}.") from exc
-    return parse_cluster(text, str(path))

@@ -282,7 +282,12 @@ async def node_statuses(
     and no catalog, so it works when nothing else does."""
 
     async def ask(node: str) -> Status | None:
-        client = NodeClient(config.nodes[node].address, cluster_id=config.cluster_id, name="status")
+        client = NodeClient(
+            config.nodes[node].address,
+            cluster_id=config.cluster_id,
+            secret=config.secret,
+            name="status",
+        )
         try:
             answer = await client.call("", GetStatus(), timeout)
         except ConnectionError:

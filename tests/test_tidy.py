@@ -22,9 +22,13 @@ FLOORS: dict[str, int] = {
     "nodes.functions": 0,
     "nodes.engine": 0,
     "nodes.config": 0,
+    "nodes.handshake": 0,
+    "nodes.cluster_file": 1,
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.merkle": 0,
+    "nodes.pace": 0,
+    "nodes.clocks": 1,
     "nodes.checksums": 1,
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
@@ -151,6 +155,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.twophase",
     "nodes.config",
     "nodes.client",
+    "nodes.cluster_file",
     "nodes.local_cluster",
 }
 

@@ -26,7 +26,8 @@ from jepsen_like.backends.proxy import Mesh
 from jepsen_like.clients import SqlClient, connect_sql
 from jepsen_like.load import Call
 from jepsen_like.workloads.workload import SqlCall, Workload
-from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig, format_cluster
+from nodes.cluster_file import new_secret, write_cluster
+from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
 from nodes.local_cluster import (
     LocalCluster,
     ManagedProcess,
@@ -112,7 +113,9 @@ class ShardRouter:
     ) -> RunningShardRouter:
         ports = free_ports(self.nodes + 1)
         placement = place_replicas(dict.fromkeys(self.hosts, 1), self.groups, self.replicas)
-        config = new_cluster_config(placement=placement, ports=ports[1:], router_port=ports[0])
+        config = new_cluster_config(
+            placement=placement, ports=ports[1:], router_port=ports[0], secret=new_secret()
+        )
         views = await _views(config, mesh)
         cluster = LocalCluster(config, directory, node_command=self.node_command, views=views)
         routers = {
@@ -146,7 +149,7 @@ async def _views(config: ClusterConfig, mesh: Mesh) -> dict[str, ClusterConfig]:
 def _router_process(host: str, view: ClusterConfig, directory: Path) -> ManagedProcess:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "cluster.toml"
-    file.write_text(format_cluster(view), encoding="utf-8")
+    write_cluster(file, view)
     argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
     argv += ["--name", f"router-{host}", "--port", "0", "--exit-with-stdin"]
     return ManagedProcess(f"router-{host}", argv, log_path=directory / "router.log")
@@ -171,7 +174,7 @@ class RunningShardRouter:
 
     async def boot(self, say: Callable[[str], None]) -> None:
         """Nodes and routers side by side: importing is what takes their time."""
-        self._direct_file.write_text(format_cluster(self._config), encoding="utf-8")
+        write_cluster(self._direct_file, self._config)
         say(f"starting {len(self._config.nodes)} nodes and a router beside each")
         for router in self._routers.values():
             await router.start()

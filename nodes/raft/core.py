@@ -304,7 +304,8 @@ class RaftCore(Leader):
         if (
             outbox.has_something()
             or log.saved_index < log.last
-            or outbox.handed_out < min(log.commit, log.saved_index)
+            or outbox.handed_out < log.commit <= log.saved_index
+            or outbox.handed_out < log.saved_index < log.commit
             or self.term != outbox.saved.term
             or self._vote != outbox.saved.vote
         ):

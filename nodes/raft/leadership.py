@@ -97,12 +97,15 @@ class Leadership:
 
     def has_append_requests(self, log: RaftLog) -> bool:
         """Whether `append_requests` has something to send."""
-        return any(
-            progress.message_due
-            or progress.may_send_entries(log.last)
-            or (progress.next < log.first and progress.sending is None)
-            for progress in self.peers.values()
-        )
+        last, first = log.last, log.first
+        for progress in self.peers.values():
+            if (
+                progress.message_due
+                or (progress.next <= last and progress.may_send_entries(last))
+                or (progress.next < first and progress.sending is None)
+            ):
+                return True
+        return False
 
     def append_requests(self, log: RaftLog) -> list[RaftMessage]:
         """Everything that the windows allow, and one message to each peer that is owed one."""
@@ -165,12 +168,14 @@ class Leadership:
 
     def has_snapshot_work(self, log: RaftLog) -> bool:
         """Whether `wants_snapshot` or `chunk_requests` has something to say."""
-        return any(
-            not self._snapshot_asked_for
-            if self._usable(log, sending) is None
-            else sending.snapshot is not self._usable(log, sending) or sending.has_room()
-            for sending in self._sendings()
-        )
+        for sending in self._sendings():
+            usable = self._usable(log, sending)
+            if usable is None:
+                if not self._snapshot_asked_for:
+                    return True
+            elif sending.snapshot is not usable or sending.has_room():
+                return True
+        return False
 
     def wants_snapshot(self, log: RaftLog) -> bool:
         """Whether the driver must be asked for a snapshot; it is asked once."""

@@ -87,15 +87,12 @@ class RaftLog:
         """Index of the oldest entry; those before it are not in this log."""
         self.base_term = base_term
         """Term of the entry before `first`, 0 if there was none."""
+        self.last = last
+        """Index of the newest entry, durable or not; set by the log alone."""
         self.saved_index = last
         """Every entry up to here is durable on this replica."""
         self.commit = 0
         """Every entry up to here is committed and never removed; set by the core."""
-
-    @property
-    def last(self) -> int:
-        """Index of the newest entry, durable or not."""
-        return self._offset + len(self._tail)
 
     @property
     def last_term(self) -> int:
@@ -177,7 +174,8 @@ class RaftLog:
         """A leader adds an entry; returns its index."""
         self._tail.append(entry)
         self._tail_bytes += len(entry.data)
-        return self._offset + len(self._tail)
+        self.last += 1
+        return self.last
 
     def accept(self, previous: int, entries: Sequence[LogEntry]) -> int:
         """A follower takes a leader's entries, which follow the matching index `previous`.
@@ -196,6 +194,7 @@ class RaftLog:
         if place < self.last:
             self._truncate_after(place)
         self._tail.extend(new)
+        self.last = place + len(new)
         self._tail_bytes += sum(len(entry.data) for entry in new)
         return present
 
@@ -223,6 +222,7 @@ class RaftLog:
             self._offset = index
             self._tail = []
             self._tail_bytes = 0
+        self.last = index
         self.saved_index = min(self.saved_index, index)
 
     # ---------------------------------------------------------------- compaction (chapter 5)
@@ -242,7 +242,7 @@ class RaftLog:
         assert index > self.commit, "a snapshot older than what is committed"
         self.first = index + 1
         self.base_term = self._offset_term = term
-        self._offset = self.saved_index = self.commit = index
+        self._offset = self.last = self.saved_index = self.commit = index
         self._tail = []
         self._tail_bytes = 0
 

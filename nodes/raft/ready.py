@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from nodes.raft.messages import HardState, InstallSnapshot, LogEntry, RaftMessage, Snapshot
 
 __all__ = ["ChunkRequest", "Outbox", "Ready"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRequest:
+class ChunkRequest(msgspec.Struct, frozen=True):
     """Bytes of a snapshot's file that a peer is to get: read them and send `message` of them.
 
     Reading may take its time, and the driver may drop a request when it has too many or the
@@ -31,8 +30,7 @@ class ChunkRequest:
         )
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(msgspec.Struct, frozen=True):
     """What the driver must do now, in this order; see the core's docstring."""
 
     messages: list[RaftMessage]
@@ -54,17 +52,32 @@ class Ready:
     install: Snapshot | None = None
     """Switch to the state in this received file, in the transaction of `hard_state`, and
     before `entries` forget the whole log: it begins after the snapshot's base now."""
-    chunks: list[InstallSnapshot] = field(default_factory=list)
+    chunks: list[InstallSnapshot] = []
     """Write to the file that is being received; they come in order and without a gap, and
     offset 0 begins a new file in place of any other."""
-    chunks_to_send: list[ChunkRequest] = field(default_factory=list)
+    chunks_to_send: list[ChunkRequest] = []
     wants_snapshot: bool = False
     """A peer needs entries that are compacted: see `RaftCore.offer_snapshot`."""
 
     @property
     def is_durable_work(self) -> bool:
         """Whether there is something to make durable."""
-        return bool(self.hard_state is not None or self.entries or self.install is not None)
+        return self.hard_state is not None or bool(self.entries) or self.install is not None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (
+            self.messages_after
+            or self.messages
+            or self.committed
+            or self.reads
+            or self.reads_failed
+            or self.chunks
+            or self.chunks_to_send
+            or self.wants_snapshot
+            or self.is_durable_work
+        )
 
 
 class Outbox:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from shardrouter.cli.init import init
 from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
@@ -28,5 +29,5 @@ def main() -> None:
     """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
 
 
-for command in (up, node, serve, status, where, verify, replica, leader, upgrade, sql):
+for command in (up, init, node, serve, status, where, verify, replica, leader, upgrade, sql):
     main.add_command(command)

@@ -20,18 +20,17 @@ from typing import IO
 
 import click
 
+from nodes.cluster_file import load_cluster, new_secret, write_cluster
 from nodes.config import (
     ENGINES,
     META_GROUP,
     Address,
     ClusterConfig,
     ConfigError,
-    format_cluster,
-    parse_cluster,
 )
 from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
-from shardrouter.locate import find_cluster, load_cluster
+from shardrouter.locate import find_cluster
 from shardrouter.placement import place_replicas
 
 __all__ = ["up", "serve"]
@@ -79,6 +78,7 @@ def plan_cluster(
         ports=range(port + 1, port + 1 + nodes),
         router_port=port,
         engine=engine,
+        secret=new_secret(),
     )
 
 
@@ -108,7 +108,7 @@ def open_cluster(
     """The cluster of `directory`, made if there is none. Returns (config, whether it is new)."""
     path = directory / CLUSTER_FILE
     if path.exists():
-        config = parse_cluster(path.read_text(encoding="utf-8"), str(path))
+        config = load_cluster(path)
         same_shape(config, {**asked, "engine": engine}, directory)
         return config, False
     if directory.exists() and any(p.name != "up.lock" for p in directory.iterdir()):
@@ -123,7 +123,7 @@ def open_cluster(
         engine or ENGINES[0],
     )
     require_free_ports(config)
-    path.write_text(format_cluster(config), encoding="utf-8")
+    write_cluster(path, config)
     return config, True
 
 

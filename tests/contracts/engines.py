@@ -114,6 +114,9 @@ class Ledger:
 
 
 class HandClock:
+    def lease_now(self) -> float:
+        return 0.0
+
     def monotonic(self) -> float:
         return 0.0
 

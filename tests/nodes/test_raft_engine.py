@@ -35,6 +35,7 @@ from nodes.protocol import (
     UnknownOutcome,
 )
 from nodes.raft.core import RaftCore
+from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, ReadAnswer
 from nodes.raft_engine import RaftEngine
@@ -146,6 +147,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.time
 
+    def lease_now(self) -> float:
+        return self.time
+
     def now_us(self) -> int:
         return self.us
 
@@ -168,6 +172,7 @@ class Group:
     cut: set[int] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Callable[[RaftMessage], bool] = lambda message: False
+    lease_rule: LeaseRule | None = None
 
     def __post_init__(self) -> None:
         for replica in NODES:
@@ -184,6 +189,7 @@ class Group:
             hard_state=HardState(),
             log=log,
             first_timeout_ticks=2 if replica == 1 else None,
+            lease_rule=self.lease_rule,
         )
         engine = RaftEngine(
             group="g",
@@ -367,6 +373,42 @@ def test_a_follower_that_is_cut_off_answers_no_read(group: Group) -> None:
     group.ticks(2 * ELECTION_TICKS)
     assert [type(answer) for answer in read] == [NotLeader]
     assert group.read(2, at_follower=True) == [NotLeader(None)]
+
+
+def leader_of(group: Group) -> int:
+    [leader] = [replica for replica in NODES if group.role(replica) == "leader"]
+    return leader
+
+
+def test_a_leader_answers_reads_without_a_message_while_its_lease_holds() -> None:
+    group = Group(lease_rule=LeaseRule(election_timeout=10.0, drift=0.0, margin=1.0))
+    group.ticks(4 * ELECTION_TICKS)
+    leader = leader_of(group)
+    clock = group.members[leader].clock
+    assert group.read(leader) == [None]
+    assert group.wire == []
+    clock.time = 8.9  # the last round was sent at 0
+    assert group.read(leader) == [None]
+    clock.time = 9.0
+    late = group.read(leader)
+    assert late == []
+    group.settle()
+    assert late == [None]
+
+
+async def test_a_read_by_lease_waits_for_what_is_committed_to_be_applied() -> None:
+    group = Group(lease_rule=LeaseRule(election_timeout=10.0, drift=0.0, margin=1.0))
+    group.ticks(4 * ELECTION_TICKS)
+    leader = leader_of(group)
+    machine = group.members[leader].machine
+    machine.gate.clear()
+    group.propose(leader, OpenSession("slow"))
+    group.settle()
+    read = group.read(leader)
+    assert read == []
+    machine.gate.set()
+    await group.settle_until(lambda: bool(read))
+    assert machine.applied == 2
 
 
 def test_time_rises_by_a_microsecond_at_least_also_when_the_clock_goes_back(group: Group) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import struct
@@ -19,18 +20,23 @@ import pytest
 from nodes import server as server_module
 from nodes.client import CallFailed, ConnectionLost, NodeClient, NotSent, Outcome
 from nodes.config import Address
+from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
 from nodes.local_cluster import free_ports
 from nodes.peers import Peers
 from nodes.protocol import (
+    GREETING_BYTES_MAX,
     PROTOCOL_VERSION,
     Busy,
     Done,
     Envelope,
+    Files,
+    FrameDecoder,
     GetStatus,
     Hello,
     NoSuchGroup,
     OpenSession,
     PeerBatch,
+    Proof,
     Refused,
     Request,
     ResponseBody,
@@ -44,6 +50,7 @@ from nodes.server import ListenError, Server
 
 ANY_PORT = Address("127.0.0.1", 0)
 CLUSTER = "c-1"
+SECRET = bytes(range(32))
 
 
 class Recorder:
@@ -83,9 +90,9 @@ class Recorder:
 
 @asynccontextmanager
 async def serving(
-    recorder: Recorder, address: Address = ANY_PORT
+    recorder: Recorder, address: Address = ANY_PORT, secret: bytes = b""
 ) -> AsyncIterator[tuple[Server, Address]]:
-    server = Server(node="n1", cluster_id=CLUSTER, peers={"n2"}, handler=recorder)
+    server = Server(node="n1", cluster_id=CLUSTER, secret=secret, peers={"n2"}, handler=recorder)
     try:
         yield server, await server.listen(address)
     finally:
@@ -93,8 +100,10 @@ async def serving(
 
 
 @asynccontextmanager
-async def connecting(address: Address, cluster_id: str = CLUSTER) -> AsyncIterator[NodeClient]:
-    client = NodeClient(address, cluster_id=cluster_id, name="test")
+async def connecting(
+    address: Address, cluster_id: str = CLUSTER, secret: bytes = b""
+) -> AsyncIterator[NodeClient]:
+    client = NodeClient(address, cluster_id=cluster_id, name="test", secret=secret)
     try:
         yield client
     finally:
@@ -167,19 +176,31 @@ async def test_a_lost_connection_is_indefinite_for_what_was_sent_and_made_anew()
 
 
 class Unresponsive(asyncio.Protocol):
-    """Welcomes, and then says nothing; `deaf`: does not even read."""
+    """Greets, and then says nothing; `deaf`: does not even read."""
 
     def __init__(self, connections: asyncio.Queue[Unresponsive], *, deaf: bool) -> None:
         self._connections = connections
         self._deaf = deaf
+        self._frames = FrameDecoder()
+        self._greeting: Answering | None = Answering(
+            node="n1", cluster_id=CLUSTER, secret=b"", nonce=os.urandom(NONCE_BYTES)
+        )
         self.lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.transport.write(encode_frame(msgspec.msgpack.encode(Welcome("n1"))))
-        if self._deaf:
-            self.transport.pause_reading()
-        self._connections.put_nowait(self)
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            if self._greeting is not None:
+                said = self._greeting.receive(frame)
+                answer = Welcome("n1") if isinstance(said, Arrival) else said
+                self.transport.write(encode_frame(msgspec.msgpack.encode(answer)))
+                if isinstance(said, Arrival):
+                    self._greeting = None
+                    if self._deaf:
+                        self.transport.pause_reading()
+                    self._connections.put_nowait(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
@@ -261,8 +282,7 @@ async def greet(address: Address, hello: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("hello", "reason"),
     [
-        (Hello(PROTOCOL_VERSION + 1, CLUSTER, "client", "r"), "speaks version 1"),
-        (Hello(PROTOCOL_VERSION, CLUSTER, "peer", "n9"), "knows no node n9"),
+        (Hello(PROTOCOL_VERSION - 1, CLUSTER, "client", "r"), "n1 speaks version 2"),
         (Hello(PROTOCOL_VERSION, CLUSTER, "guest", "r"), "neither client nor peer"),
     ],
 )
@@ -273,7 +293,25 @@ async def test_a_wrong_greeting_is_refused(hello: Hello, reason: str) -> None:
     assert reason in refused.reason
 
 
-WELCOMED = encode_frame(msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, CLUSTER, "client", "r")))
+async def welcomed(
+    address: Address, secret: bytes = b""
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection of a client, greeted."""
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    dialing = Dialing(
+        kind="client",
+        name="r",
+        cluster_id=CLUSTER,
+        secret=secret,
+        nonce=os.urandom(NONCE_BYTES),
+    )
+    said: Hello | Proof | Welcome | Refused = dialing.hello
+    while not isinstance(said, Welcome | Refused):
+        writer.write(encode_frame(msgspec.msgpack.encode(said)))
+        (length,) = struct.unpack(">I", await reader.readexactly(4))
+        said = dialing.receive(await reader.readexactly(length))
+    assert isinstance(said, Welcome)
+    return reader, writer
 
 
 @pytest.mark.parametrize(
@@ -282,20 +320,145 @@ WELCOMED = encode_frame(msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, CLUSTER, 
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         struct.pack(">I", 0xFFFFFFFF) + b"x" * 100,
         encode_frame(b"\xc1 not msgpack"),
-        WELCOMED + struct.pack(">I", 9 * 1024 * 1024),
-        WELCOMED + encode_frame(msgspec.msgpack.encode(["request", "one"])),
+        struct.pack(">I", GREETING_BYTES_MAX + 1),  # over the limit of who is not known
+        encode_frame(msgspec.msgpack.encode(Request(1, "echo", 9, msgspec.Raw(b"\xc0")))),
+        encode_frame(msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, "c\n1", "client", "r"))),
+        encode_frame(msgspec.msgpack.encode(Hello(PROTOCOL_VERSION, CLUSTER, "client", "r", b""))),
     ],
 )
 async def test_garbage_closes_that_connection_and_is_logged_once(
     garbage: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    recorder = Recorder()
     with caplog.at_level(logging.WARNING):
-        async with serving(Recorder()) as (_, address), connecting(address) as client:
+        async with serving(recorder) as (_, address), connecting(address) as client:
             for _ in range(3):
                 await greet(address, garbage)
             assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
     assert len(caplog.records) == 1
     assert "does not speak the node protocol" in caplog.text
+    assert len(recorder.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        struct.pack(">I", 9 * 1024 * 1024),
+        encode_frame(msgspec.msgpack.encode(["request", "one"])),
+    ],
+)
+async def test_garbage_of_a_welcome_client_closes_that_connection(
+    garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        async with serving(Recorder()) as (_, address), connecting(address) as client:
+            for _ in range(3):
+                reader, writer = await welcomed(address)
+                writer.write(garbage)
+                with suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+    assert len(caplog.records) == 1
+    assert "does not speak the node protocol" in caplog.text
+
+
+async def test_a_secret_is_proved_both_ways() -> None:
+    recorder = Recorder()
+    async with (
+        serving(recorder, secret=SECRET) as (_, address),
+        connecting(address, secret=SECRET) as client,
+        peers_of(address, secret=SECRET) as peers,
+    ):
+        assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        await sent_until_received(peers, recorder, envelope(1))
+
+
+@pytest.mark.parametrize("theirs", [b"", bytes(32)], ids=["none", "another"])
+async def test_who_has_not_the_secret_is_refused_logged_once_and_nothing_is_handed_on(
+    theirs: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    with caplog.at_level(logging.WARNING):
+        async with (
+            serving(recorder, secret=SECRET) as (server, address),
+            connecting(address, secret=theirs) as client,
+            peers_of(address, secret=theirs) as peers,
+        ):
+            for _ in range(3):
+                with pytest.raises(CallFailed, match="does not know the secret") as caught:
+                    await client.call("echo", OpenSession("r"), 5)
+                assert not caught.value.sent
+            assert not peers.connected()
+            assert not peers.refusals()  # who did not prove anything has no say
+            assert not server.heard()
+    complaints = [r for r in caplog.records if "left without a proof" in r.getMessage()]
+    assert len(complaints) == 1
+    assert not recorder.requests
+    assert not recorder.batches
+
+
+async def test_a_node_without_the_secret_is_not_believed() -> None:
+    """The other way round: a client of a cluster with a secret tells a node without it nothing."""
+    recorder = Recorder()
+    async with serving(recorder) as (_, address), connecting(address, secret=SECRET) as client:
+        with pytest.raises(CallFailed, match="the node there does not know the secret"):
+            await client.call("echo", OpenSession("r"), 5)
+    assert not recorder.requests
+
+
+async def test_a_false_proof_is_refused_with_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    hello = Hello(PROTOCOL_VERSION, CLUSTER, "client", "r", bytes(NONCE_BYTES))
+    said = [hello, Proof(None, 0, bytes(32))]
+    async with serving(Recorder(), secret=SECRET) as (_, address):
+        with caplog.at_level(logging.WARNING):
+            answer = await greet(
+                address, b"".join(encode_frame(msgspec.msgpack.encode(part)) for part in said)
+            )
+    *_, refused = FrameDecoder().feed(answer)
+    assert "r does not know the secret" in msgspec.msgpack.decode(refused, type=Refused).reason
+    assert "r does not know the secret" in caplog.text
+
+
+async def test_who_only_waits_does_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "GREETING_MAX", 4)
+    async with serving(Recorder(), secret=SECRET) as (server, address):
+        waiting = [await asyncio.open_connection(address.host, address.port) for _ in range(10)]
+        async with connecting(address, secret=SECRET) as client:
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        assert len(server.greeting) <= 4
+        for _, writer in waiting:
+            writer.close()
+
+
+async def test_a_greeting_has_an_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "GREETING_TIMEOUT_S", 0.05)
+    hello = Hello(PROTOCOL_VERSION, CLUSTER, "client", "r", bytes(NONCE_BYTES))
+    async with serving(Recorder(), secret=SECRET) as (server, address):
+        assert await greet(address, b"") == b""
+        assert await greet(address, encode_frame(msgspec.msgpack.encode(hello)))  # the challenge
+        assert not server.greeting
+        assert not server.connections
+    assert "was not greeted within" in caplog.text
+
+
+async def test_a_node_that_is_not_known_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        serving(Recorder(), secret=SECRET) as (server, address),
+        peers_of(address, node="n9", secret=SECRET) as peers,
+        asyncio.timeout(10),
+    ):
+        while True:
+            if peers.refusals():
+                break
+            await asyncio.sleep(0.005)
+        assert "n1 knows no node n9" in peers.refusals()["n1"]
+        assert not server.heard()
+    assert "node n1 does not listen to this node" in caplog.text
 
 
 async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served(
@@ -304,9 +467,7 @@ async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served
     monkeypatch.setattr(server_module, "OUTSTANDING_MAX", 8)
     recorder = Recorder()
     async with serving(recorder) as (_, address), connecting(address) as other:
-        reader, writer = await asyncio.open_connection(address.host, address.port)
-        writer.write(WELCOMED)
-        await reader.readexactly(4)
+        _, writer = await welcomed(address)
         body = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r" * 200_000)))
 
         async def flood() -> None:
@@ -335,9 +496,8 @@ async def test_a_client_that_lets_its_answers_pile_up_is_closed(
     monkeypatch.setattr(server_module, "WRITE_BYTES_MAX", 20_000_000)
     recorder = Recorder()
     async with serving(recorder) as (_, address), connecting(address) as other:
-        reader, writer = await asyncio.open_connection(address.host, address.port)
+        reader, writer = await welcomed(address)
         body = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r")))
-        writer.write(WELCOMED)
         for number in range(100):
             request = Request(number, "held", 60_000, body)
             writer.write(encode_frame(msgspec.msgpack.encode(request)))
@@ -362,10 +522,14 @@ async def test_an_answer_over_the_limit_of_a_frame_becomes_an_error() -> None:
         assert answer.sqlstate == "54000"
 
 
-async def test_only_loopback_is_bound() -> None:
-    with pytest.raises(ListenError, match="only loopback is safe"):
+async def test_only_loopback_is_bound_without_a_secret() -> None:
+    with pytest.raises(ListenError, match="without a secret"):
         async with serving(Recorder(), Address("0.0.0.0", 0)):
             pass
+    async with serving(Recorder(), Address("0.0.0.0", 0), secret=SECRET) as (_, address):
+        here = Address("127.0.0.1", address.port)
+        async with connecting(here, secret=SECRET) as client:
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:
@@ -389,11 +553,20 @@ def envelope(round_: int, size: int = 0) -> Envelope:
 
 
 @asynccontextmanager
-async def peers_of(address: Address, node: str = "n2") -> AsyncIterator[Peers]:
+async def peers_of(address: Address, node: str = "n2", secret: bytes = b"") -> AsyncIterator[Peers]:
+    def greeting(_to: str) -> Dialing:
+        return Dialing(
+            kind="peer",
+            name=node,
+            cluster_id=CLUSTER,
+            secret=secret,
+            nonce=os.urandom(NONCE_BYTES),
+            files=lambda _met: Files("d", 1, b"1"),
+        )
+
     peers = Peers(
-        node=node,
-        cluster_id=CLUSTER,
         addresses={"n1": address},
+        greeting=greeting,
         rng=random.Random(7),
         no_progress_s=0.5,
     )

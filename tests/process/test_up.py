@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -227,6 +228,12 @@ def test_up_stops_cleanly_and_finds_its_data_again(tmp_path: Path) -> None:
     assert first.run("sql", "-c", "CREATE TABLE kept (id integer PRIMARY KEY)").returncode == 0
     for key in range(5):
         assert first.run("sql", "-c", f"INSERT INTO kept VALUES ({key})").returncode == 0
+    assert stat.S_IMODE((directory / "cluster.secret").stat().st_mode) == 0o600
+    (directory / "cluster.secret").rename(directory / "away")
+    stranger = first.run("sql", "-c", "SELECT 1")  # through the router, which has it
+    assert stranger.returncode == 0, stranger.stderr
+    assert "does not answer" in first.run("status").stdout  # the nodes themselves
+    (directory / "away").rename(directory / "cluster.secret")
     pids = children(first.process.pid)
     assert pids
     assert first.stop() == 0
@@ -286,7 +293,7 @@ def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
     full = run("up", "full")
     assert full.returncode == 1
     assert "not empty" in full.stderr
-    for verb in ("up", "node", "serve", "status", "where", "sql"):
+    for verb in ("up", "init", "node", "serve", "status", "where", "sql"):
         shown = run(verb, "--help")
         assert shown.returncode == 0
         assert shown.stdout

@@ -1,14 +1,17 @@
 """What must hold after every step of a simulated Raft group (thesis, figure 3.2).
 
 The checker sees everything at once, which no replica can: all logs, all disks, what clients
-were told. It compares with what it saw before, so a step costs what the step changed.
+were told. It compares with what it saw before, so a step costs what the step changed; at the end of
+a run every log is compared as a whole once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from nodes.raft.core import RaftCore, Role
+from nodes.raft.log import RaftLog
 from nodes.raft.messages import LogEntry
 
 __all__ = ["Checker", "Violation"]
@@ -18,11 +21,21 @@ class Violation(Exception):
     """A promise of Raft was broken."""
 
 
+class _Log(NamedTuple):
+    """A log as last seen."""
+
+    base: int  # up to here it was found equal to what is committed
+    tail: list[LogEntry]  # behind that
+
+
+_EMPTY = _Log(0, [])
+
+
 class Checker:
     """The history of one simulated group.
 
-    `holds_durably(replica, index, entry)` looks at a disk. What a log has compacted is compared
-    with what is committed, which its base has to be part of.
+    `holds_durably(replica, index, entry)` looks at a disk. Of what a log has compacted only the
+    base is left, which has to be part of what is committed.
     """
 
     def __init__(self, holds_durably: Callable[[int, int, LogEntry], bool]) -> None:
@@ -32,10 +45,11 @@ class Checker:
         self._committed_in: list[int] = []  # term of the leader that committed each of them
         self.must_be_seen = 0  # highest index that a client was told of, by a write or a read
         self._entry_at: dict[tuple[int, int], tuple[bytes, int]] = {}
-        self._logs: dict[int, list[LogEntry]] = {}  # as last seen, of running replicas
+        self._logs: dict[int, _Log] = {}  # as last seen, of running replicas
         self._leading: dict[int, int] = {}  # replica -> term, of running leaders
         self._terms: dict[int, int] = {}
-        self._positions: dict[int, tuple[int, int, int, int]] = {}  # of the logs as last seen
+        # term, role, and first, commit, last and last term of the log, as last seen
+        self._seen: dict[int, tuple[int, Role, int, int, int, int]] = {}
         self._effective: list[bool] = []  # for each applied entry, whether it had an effect
         self._effects: set[bytes] = set()
         self.truncations = 0
@@ -45,38 +59,52 @@ class Checker:
         self._logs.pop(replica, None)
         self._leading.pop(replica, None)
         self._terms.pop(replica, None)
-        self._positions.pop(replica, None)
+        self._seen.pop(replica, None)
 
     def observe(self, core: RaftCore) -> None:
         """Check a replica that has just taken a step."""
+        log = core.log
+        seen = (core.term, core.role, log.first, log.commit, log.last, log.last_term)
+        if self._seen.get(core.replica) != seen:
+            self._observe_change(core)
+            self._seen[core.replica] = seen
+
+    def _observe_change(self, core: RaftCore) -> None:
         replica, raft_log = core.replica, core.log
         self._check_term(core)
-        position = (raft_log.first, raft_log.last, raft_log.last_term, raft_log.commit)
-        if self._positions.get(replica) != position:
-            self._positions[replica] = position
+        position = (raft_log.first, raft_log.commit, raft_log.last, raft_log.last_term)
+        before = self._seen.get(replica)
+        if before is None or before[2:] != position:
             self._observe_log(core)
-        if core.role is Role.LEADER:
-            if self._leading.get(replica) != core.term:
-                self._check_leader(core, self._logs[replica])
-        else:
+        if core.role is not Role.LEADER:
             self._leading.pop(replica, None)
+        elif self._leading.get(replica) != core.term:
+            self._check_leader(core)
 
     def _observe_log(self, core: RaftCore) -> None:
-        replica, raft_log = core.replica, core.log
-        compacted = raft_log.first - 1
+        replica, log = core.replica, core.log
+        base, old = self._logs.get(replica, _EMPTY)
+        if log.first - 1 > base:
+            self._check_base(replica, log)
+            base, old = log.first - 1, old[log.first - 1 - base :]
+        if log.last < base:
+            raise Violation(f"{replica} lost entries that it knew to be committed")
+        tail = log.entries(base + 1, log.last) if base < log.last else []
+        if tail != old:
+            self._check_log_matching(core, base, tail, old)
+            self._logs[replica] = _Log(base, tail)
+        if log.commit > base:
+            self._logs[replica] = _Log(base, tail)
+            self._check_committed(core, base, tail)
+            self._logs[replica] = _Log(log.commit, tail[log.commit - base :])
+
+    def _check_base(self, replica: int, log: RaftLog) -> None:
+        compacted = log.first - 1
         if compacted > len(self.committed):
             raise Violation(f"{replica} compacted what is not committed")
-        if compacted and self.committed[compacted - 1].term != raft_log.base_term:
+        if self.committed[compacted - 1].term != log.base_term:
             raise Violation(f"{replica} has a wrong term at its log's base {compacted}")
-        log = self.committed[:compacted] + raft_log.entries(raft_log.first, raft_log.last)
-        before = self._logs.get(replica, [])
-        if log != before:
-            self._check_log_matching(replica, log, before)
-            if self._leading.get(replica) == core.term and log[: len(before)] != before:
-                raise Violation(f"leader append-only: {replica} rewrote its own log")
-            self.truncations += log[: len(before)] != before
-            self._logs[replica] = log
-        self._check_committed(core, log)
+        self._logs[replica] = _Log(compacted, [])
 
     def _check_term(self, core: RaftCore) -> None:
         if core.term < self._terms.get(core.replica, 0):
@@ -84,55 +112,77 @@ class Checker:
         self._terms[core.replica] = core.term
 
     def _check_log_matching(
-        self, replica: int, log: list[LogEntry], before: list[LogEntry]
+        self, core: RaftCore, base: int, tail: list[LogEntry], old: list[LogEntry]
     ) -> None:
         """Two logs with the same (index, term) are equal up to there: by induction it is enough
         that (index, term) determines the data and the term before it."""
         same = 0
-        for mine, old in zip(log, before, strict=False):
-            if mine is not old and mine != old:
+        for mine, before in zip(tail, old, strict=False):
+            if mine is not before and mine != before:
                 break
             same += 1
-        for index in range(same + 1, len(log) + 1):
-            entry = log[index - 1]
-            previous_term = log[index - 2].term if index > 1 else 0
+        if same < len(old):
+            if self._leading.get(core.replica) == core.term:
+                raise Violation(f"leader append-only: {core.replica} rewrote its own log")
+            self.truncations += 1
+        if same:
+            previous_term = tail[same - 1].term
+        else:
+            previous_term = self.committed[base - 1].term if base else 0
+        for index, entry in enumerate(tail[same:], base + same + 1):
             if entry.term < previous_term:
-                raise Violation(f"terms decrease in the log of {replica} at {index}")
+                raise Violation(f"terms decrease in the log of {core.replica} at {index}")
             known = self._entry_at.setdefault((index, entry.term), (entry.data, previous_term))
             if known != (entry.data, previous_term):
-                raise Violation(f"log matching: {replica} differs at {index}")
+                raise Violation(f"log matching: {core.replica} differs at {index}")
+            previous_term = entry.term
 
-    def _check_leader(self, core: RaftCore, log: list[LogEntry]) -> None:
+    def _check_leader(self, core: RaftCore) -> None:
         other = self.leader_of_term.setdefault(core.term, core.replica)
         if other != core.replica:
             raise Violation(f"election safety: {other} and {core.replica} lead term {core.term}")
         self._leading[core.replica] = core.term
         # Elected late, by votes long under way, it owes nothing to leaders of newer terms.
-        older = [at for at, term in enumerate(self._committed_in) if term < core.term]
-        self._check_complete(core.replica, log, older)
+        unsure = range(self._logs[core.replica].base, len(self.committed))
+        self._check_complete(
+            core.replica, [at for at in unsure if self._committed_in[at] < core.term]
+        )
 
-    def _check_complete(
-        self, leader: int, log: Sequence[LogEntry], positions: Iterable[int]
-    ) -> None:
+    def _check_complete(self, leader: int, positions: Iterable[int]) -> None:
+        log = self._logs[leader]
         for position in positions:
-            if position >= len(log) or log[position] != self.committed[position]:
+            if position < log.base:
+                continue
+            at = position - log.base
+            if at >= len(log.tail) or log.tail[at] != self.committed[position]:
                 raise Violation(f"leader completeness: {leader} lacks {position + 1}")
 
-    def _check_committed(self, core: RaftCore, log: list[LogEntry]) -> None:
-        known = len(self.committed)
-        if log[: min(core.commit, known)] != self.committed[: core.commit]:
+    def _check_committed(self, core: RaftCore, base: int, tail: list[LogEntry]) -> None:
+        known, commit = len(self.committed), core.log.commit
+        both = min(commit, known)
+        if both > base and tail[: both - base] != self.committed[base:both]:
             raise Violation(f"state machine safety: {core.replica} committed another entry")
-        if core.commit <= known:
+        if commit <= known:
             return
-        if core.commit > len(log):
+        if commit > base + len(tail):
             raise Violation(f"{core.replica} committed beyond its log")
-        for index in range(known + 1, core.commit + 1):
-            self._check_durable(core.membership.voters, index, log[index - 1])
-            self.committed.append(log[index - 1])
+        voters = core.membership.voters
+        for index in range(known + 1, commit + 1):
+            entry = tail[index - base - 1]
+            self._check_durable(voters, index, entry)
+            self.committed.append(entry)
             self._committed_in.append(core.term)  # its leader commits an entry before any other
         for leader, term in self._leading.items():
             if term > core.term:
-                self._check_complete(leader, self._logs[leader], range(known, core.commit))
+                self._check_complete(leader, range(known, commit))
+
+    def check_whole(self, core: RaftCore) -> None:
+        """Compare all that a log says is committed, also what was compared when it was new."""
+        log = core.log
+        if log.first > log.commit:
+            return
+        if log.entries(log.first, log.commit) != self.committed[log.first - 1 : log.commit]:
+            raise Violation(f"{core.replica} changed what it had committed")
 
     def _check_durable(self, voters: Sequence[int], index: int, entry: LogEntry) -> None:
         holders = sum(self._holds_durably(voter, index, entry) for voter in voters)

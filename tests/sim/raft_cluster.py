@@ -14,6 +14,9 @@ import random
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
 
 from nodes.raft.core import RaftCore, Ready, Role
 from nodes.raft.lease import LeaseRule
@@ -21,13 +24,11 @@ from nodes.raft.log import RaftLog
 from nodes.raft.messages import InstallSnapshot, Membership, RaftMessage, Snapshot, VoteResponse
 from nodes.raft.ready import ChunkRequest
 from tests.sim.raft_checker import Checker, Violation
-from tests.sim.raft_faults import ALL_FAULTS, Faults
+from tests.sim.raft_faults import ALL_FAULTS, ELECTION_TICKS, TICK, Faults
 from tests.sim.raft_replica import Disk, ReadRequest, Replica, State
 
 __all__ = ["Options", "Simulation"]
 
-TICK = 10  # units of virtual time
-ELECTION_TICKS = 5
 CALM_DELAY = 3.0
 UNCOMMITTED_MAX = 50
 """Clients of a leader that commits nothing wait; a replica's driver bounds them as well."""
@@ -77,13 +78,15 @@ class Simulation:
         self.loss = 0.0
         self.corruption = 0.0
         self.recent: deque[RaftMessage] = deque(maxlen=200)  # to be repeated much later
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._event_count = 0
         self._values = 0
         self._unanswered: list[bytes] = []
         self._busy = True  # clients ask for something
         self._files: dict[bytes, tuple[bytes, State]] = {}  # by hash
         self._trace = hashlib.sha256()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._is_watched = options.strike > 0 or options.hasty > 0
         # The last of ELECTION_TICKS ticks comes at least one tick less than that after the first.
         least = (ELECTION_TICKS - 1) * TICK
         self._lease_rule = LeaseRule(least, options.drift, margin=0.0) if options.leases else None
@@ -103,28 +106,32 @@ class Simulation:
 
     # ---------------------------------------------------------------- time
 
-    def at(self, delay: float, action: Callable[[], None]) -> None:
+    def at(self, delay: float, action: Callable[..., None], *arguments: Any) -> None:
+        """Let something happen `delay` from now; what happens at one time keeps its order."""
         self._event_count += 1
-        heapq.heappush(self._events, (self.now + delay, self._event_count, action))
+        heapq.heappush(self._events, (self.now + delay, self._event_count, action, arguments))
 
     def _step(self) -> None:
-        self.now, _, action = heapq.heappop(self._events)
-        action()
+        self.now, _, action, arguments = heapq.heappop(self._events)
+        action(*arguments)
 
-    def on(self, replica: Replica, delay: float, action: Callable[[RaftCore], None]) -> None:
+    def on(
+        self, replica: Replica, delay: float, action: Callable[..., None], *arguments: Any
+    ) -> None:
         """Let `replica` do something later, if it still lives and as soon as it is awake."""
-        life = replica.life
+        self.at(delay, self._let, replica, replica.life, action, arguments)
 
-        def run() -> None:
-            if replica.life != life or replica.core is None:
-                return
-            if replica.paused_until > self.now:
-                self.at(replica.paused_until - self.now, run)
-                return
-            action(replica.core)
-            self.drive(replica)
-
-        self.at(delay, run)
+    def _let(
+        self, replica: Replica, life: int, action: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        core = replica.core
+        if replica.life != life or core is None:
+            return
+        if replica.paused_until > self.now:
+            self.at(replica.paused_until - self.now, self._let, replica, life, action, arguments)
+            return
+        action(core, *arguments)
+        self.drive(replica)
 
     def _clock(self, replica: Replica) -> float:
         return self.now * replica.clock_rate
@@ -159,17 +166,17 @@ class Simulation:
             quiesce_ticks=self.options.quiesce_ticks,
         )
         interval = TICK / replica.clock_rate
-
-        def tick(core: RaftCore) -> None:
-            core.tick(self._clock(replica))
-            self._beat(replica, core)
-            self.on(replica, interval, tick)
-
-        self.on(replica, self.rng.uniform(0, interval), tick)
+        self.on(replica, self.rng.uniform(0, interval), self._tick, replica, interval)
         if self.options.compact_ticks:
             self.on(replica, self._compaction_delay(), lambda _: self._compact(replica))
         self.checker.observe(core)
         self.drive(replica)
+
+    def _tick(self, core: RaftCore, replica: Replica, interval: float) -> None:
+        core.tick(self._clock(replica))
+        if self.options.quiesce_ticks:
+            self._beat(replica, core)
+        self.on(replica, interval, self._tick, replica, interval)
 
     def crash(self, replica: Replica) -> None:
         """Lose everything that is not durable; a write under way may or may not have made it."""
@@ -186,9 +193,12 @@ class Simulation:
 
     def drive(self, replica: Replica) -> None:
         """The driver's loop of nodes.raft.core, with a disk that takes its time."""
+        if replica.core is None:
+            return
+        self.checker.observe(replica.core)
         while (core := replica.core) is not None:
-            self.checker.observe(core)
-            self.faults.strike(replica, core)
+            if self._is_watched:
+                self.faults.strike(replica, core)
             if replica.writing is not None:
                 assert not core.has_ready()
                 return
@@ -196,10 +206,11 @@ class Simulation:
             if not has_ready and self.rng.random() < 0.98:
                 return
             ready = core.ready()
-            does_nothing = _is_empty(ready) and replica.installs is None
+            does_nothing = ready.is_empty and replica.installs is None
             if has_ready == does_nothing:
                 raise Violation(f"has_ready was {has_ready} before {ready}")
-            self.send(ready.messages)
+            if ready.messages:
+                self.send(ready.messages)
             replica.writing = ready
             if not ready.is_durable_work:
                 self._written(replica, ready)
@@ -212,12 +223,14 @@ class Simulation:
                     replica,
                     (3 * TICK if is_slow else self.rng.choice([1, 1, 3, 3 * TICK]))
                     * self.rng.random(),
-                    lambda _, ready=ready: self._end_write(replica, ready),  # type: ignore[misc]  # default binds the value
+                    self._end_write,
+                    replica,
+                    ready,
                 )
             if does_nothing:
                 return
 
-    def _end_write(self, replica: Replica, ready: Ready) -> None:
+    def _end_write(self, core: RaftCore, replica: Replica, ready: Ready) -> None:
         self._write(replica, ready)
         self._written(replica, ready)
 
@@ -236,14 +249,12 @@ class Simulation:
         replica.writing = None
         replica.installs = None  # installed now, or of no use any more
         core.persisted(ready)
-        self.checker.observe(core)
-        self.send(ready.messages_after)
-        has_voted = any(
-            isinstance(message, VoteResponse) and message.granted
-            for message in ready.messages_after
-        )
-        if has_voted and not self.is_calm and self.rng.random() < self.options.vote_crash:
-            self.on(replica, 0, lambda _: self.faults.restart(replica))
+        if ready.is_durable_work or ready.committed:
+            self.checker.observe(core)
+        if ready.messages_after:
+            self.send(ready.messages_after)
+        if self.options.vote_crash and not self.is_calm and _has_voted(ready):
+            self._crash_after_vote(replica)
         for chunk in ready.chunks:
             self._receive(replica, chunk)
         for request in ready.chunks_to_send:
@@ -257,7 +268,12 @@ class Simulation:
                 assert isinstance(context, ReadRequest)
                 replica.reads.append((index, context))
         self.counts["reads failed"] += len(ready.reads_failed)
-        self._answer_reads(replica)
+        if replica.reads:
+            self._answer_reads(replica)
+
+    def _crash_after_vote(self, replica: Replica) -> None:
+        if self.rng.random() < self.options.vote_crash:
+            self.on(replica, 0, lambda _: self.faults.restart(replica))
 
     def _apply(self, replica: Replica, committed: range) -> None:
         core = replica.core
@@ -360,29 +376,28 @@ class Simulation:
     # ---------------------------------------------------------------- network
 
     def send(self, messages: list[RaftMessage]) -> None:
+        chance = self.rng.random
         for message in messages:
-            self._trace.update(repr((self.now, message)).encode())
+            self._trace.update(self._encode((self.now, message)))
             self.recent.append(message)
-            copies = 1
-            if not self.is_calm:
-                if self.rng.random() < self.loss:
-                    continue
-                copies += self.rng.random() < 0.02
-            for _ in range(copies):
-                delay = self.rng.random() * (CALM_DELAY if self.is_calm else self.options.delay)
-                if not self.is_calm and self.rng.random() < self.options.late:
+            if self.is_calm:
+                self.at(chance() * CALM_DELAY, self.deliver, message)
+                continue
+            if chance() < self.loss:
+                continue
+            for _ in range(2 if chance() < 0.02 else 1):
+                delay = chance() * self.options.delay
+                if chance() < self.options.late:
                     delay *= TICK * ELECTION_TICKS
-                self.at(delay, lambda message=message: self.deliver(message))  # type: ignore[misc]  # default binds the value
+                self.at(delay, self.deliver, message)
 
     def deliver(self, message: RaftMessage) -> None:
         receiver = self.replicas.get(message.receiver)
         if receiver is not None and (message.sender, message.receiver) not in self.cuts:
-            self.on(receiver, 0, lambda core: core.step(message))
+            self._let(receiver, receiver.life, _step_core, (message,))
 
     def _beat(self, replica: Replica, core: RaftCore) -> None:
         """The nodes' own heartbeats, which stand in for those of quiescent groups."""
-        if not self.options.quiesce_ticks:
-            return
         now = self._clock(replica)
         for other in self.replicas.values():
             if other is replica:
@@ -496,6 +511,9 @@ class Simulation:
             if self.now > deadline:
                 raise Violation(f"no progress {PROGRESS_TICKS} ticks after healing")
             self._step()
+        for replica in self.replicas.values():
+            if replica.core is not None:
+                self.checker.check_whole(replica.core)
 
     def _members_have(self, target: int) -> bool:
         leader = self.faults.leader_core()
@@ -506,15 +524,11 @@ class Simulation:
         )
 
 
-def _is_empty(ready: Ready) -> bool:
-    return not (
-        ready.messages
-        or ready.is_durable_work
-        or ready.messages_after
-        or ready.committed
-        or ready.reads
-        or ready.reads_failed
-        or ready.chunks
-        or ready.chunks_to_send
-        or ready.wants_snapshot
+def _has_voted(ready: Ready) -> bool:
+    return any(
+        isinstance(message, VoteResponse) and message.granted for message in ready.messages_after
     )
+
+
+def _step_core(core: RaftCore, message: RaftMessage) -> None:
+    core.step(message)

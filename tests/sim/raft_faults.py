@@ -24,7 +24,7 @@ ALL_FAULTS = (
     *("isolate", "isolate leader", "one way", "split", "heal", "heal", "loss", "replay"),
     *("crash", "crash", "crash leader", "crash some", "crash all", "pause", "pause leader"),
     *("clock jump", "duel", "slow disk", "corrupt chunks"),
-    *("estrange", "abandon"),
+    *("estrange", "abandon", "deafen leader"),
     *("transfer", "add replica", "promote", "promote", "remove replica"),
 )
 
@@ -32,7 +32,8 @@ FAULTS_OF_CLOCKS = ("clock jump", "duel")
 """These break the promise about clocks that leases rest on."""
 
 REPLICAS_MAX = 7
-TICK = 10
+TICK = 10  # units of virtual time
+ELECTION_TICKS = 5
 
 
 class Faults:
@@ -101,12 +102,25 @@ class Faults:
         self._simulation.cuts |= {(leader, other), (other, leader)}
 
     def _abandon(self) -> None:
-        """The leader is cut off, and some who knew it forget what they knew."""
+        """The leader is cut off, some who knew it forget what they knew, and those whose patience
+        was over before try again: nobody counts on them, so their clocks may jump."""
         leader = self._any_leader()
         self._cut_off(leader)
         for replica in list(self._simulation.replicas.values()):
-            if replica is not leader and self._rng.random() < 0.5:
+            if replica is leader or replica.core is None:
+                continue
+            if replica.core.role is Role.PRECANDIDATE:
+                self._tick_often(replica, self._rng.random() * TICK, 2 * ELECTION_TICKS)
+            elif self._rng.random() < 0.5:
                 self.restart(replica)
+
+    def _deafen_leader(self) -> None:
+        """The leader is heard, and hears nobody."""
+        self._deafen(self._any_leader())
+
+    def _deafen(self, victim: Replica) -> None:
+        for number in self._simulation.replicas:
+            self._simulation.cuts.add((number, victim.number))
 
     def _one_way(self) -> None:
         for _ in range(self._rng.randint(1, 3)):
@@ -134,7 +148,7 @@ class Faults:
         simulation = self._simulation
         for _ in range(min(10, len(simulation.recent))):
             message = self._rng.choice(simulation.recent)
-            simulation.at(self._rng.random() * TICK, lambda m=message: simulation.deliver(m))  # type: ignore[misc]  # default binds the value
+            simulation.at(self._rng.random() * TICK, simulation.deliver, message)
 
     def _corrupt_chunks(self) -> None:
         """A damaged file or memory: the network itself has checksums."""
@@ -217,8 +231,11 @@ class Faults:
         core = leader.core
         if core is not None and core.role is Role.LEADER and core.membership.voters:
             successor = self._rng.choice(core.membership.voters)
-            if self._rng.random() < 0.3:  # it will not hear that it was succeeded
+            chance = self._rng.random()
+            if chance < 0.2:  # it will not hear from its successor that it was succeeded,
                 self._simulation.cuts.add((successor, leader.number))
+            elif chance < 0.4:  # or from anybody
+                self._deafen(leader)
             done = core.transfer(successor)
             self._simulation.counts["transfers begun"] += done
             self._simulation.drive(leader)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from nodes.raft import follower, leadership
 from nodes.raft.core import RaftCore, Ready
 from nodes.raft.leadership import Leadership
@@ -63,7 +65,7 @@ class AcknowledgesBeforeDurable(_ChangesReady):
     """Answers leave while the write is under way (section 3.8)."""
 
     def _change(self, ready: Ready) -> Ready:
-        return dataclasses.replace(
+        return structs.replace(
             ready, messages=ready.messages + ready.messages_after, messages_after=[]
         )
 
@@ -75,7 +77,7 @@ class ForgetsVote(_ChangesReady):
         state = ready.hard_state
         if state is None:
             return ready
-        return dataclasses.replace(ready, hard_state=HardState(state.term, 0, state.commit))
+        return structs.replace(ready, hard_state=HardState(state.term, 0, state.commit))
 
 
 class CountsItselfBeforeDurable(RaftCore):

@@ -17,7 +17,7 @@ from tests.sim.raft_sim import MUST_HAPPEN, Found, find_violation, run_seed, shr
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 150
-QUICKLY_CONVICTED = 40
+QUICKLY_CONVICTED = 100
 """Seeds within which most mutants are convicted; the table of all is `make raft-mutants`."""
 
 SLOWLY_CONVICTED = {
