@@ -32,6 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
 from nodes.consensus import EngineRefused
@@ -66,6 +67,7 @@ from nodes.raft_engine import RaftEngine
 from nodes.replica_files import close_replica, open_replica, stored_memberships
 from nodes.server import Server
 from nodes.service import GroupService, decode_body
+from nodes.verifier import Verifier
 
 __all__ = ["Node"]
 
@@ -146,6 +148,9 @@ class Node:
             peers=others,
             handler=self,
         )
+        self._verifier = Verifier(
+            config.verify_every_s, hosted=lambda: self.status().replicas, client=self._client
+        )
         self._store: LogStore | None = None
         self._exit = AsyncExitStack()
 
@@ -160,6 +165,7 @@ class Node:
             stack.callback(self._store.close)
             for group in self._config.groups_on(self.name):
                 self._open_replica(group, self._store, stack)
+            stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
             self.address = await self._server.listen(self.address)
             stack.push_async_callback(self._server.close)
@@ -167,6 +173,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
+            self._verifier.start()
             self._exit = stack.pop_all()
         return self
 
@@ -187,6 +194,18 @@ class Node:
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
             files=self._files,
+        )
+
+    def _client(self, name: str) -> NodeClient | None:
+        """A connection as a client to a node of the cluster, this one as well."""
+        node = self._config.nodes.get(name)
+        if node is None:
+            return None
+        return NodeClient(
+            node.address,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            name=self.name,
         )
 
     def _files(self, _met: int) -> Files:
@@ -388,7 +407,7 @@ class Node:
             self.name,
             os.getpid(),
             tuple(
-                self._replicas[group.name].engine.status()
+                self._verifier.noted(self._replicas[group.name].engine.status())
                 if group.name in self._replicas
                 else self._broken[group.name]
                 for group in self._config.groups_on(self.name)

@@ -503,6 +503,7 @@ class ReplicaStatus(_Message, frozen=True):
     is_changing: bool = False  # that membership is not applied here yet
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
+    diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
 
 
 class Status(_Message, frozen=True, tag="nodestatus"):

@@ -90,7 +90,6 @@ FLOORS: dict[str, int] = {
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
     "shardrouter.verdicts": 0,
-    "shardrouter.comparison": 1,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
     "shardrouter.contacts": 1,

@@ -87,6 +87,7 @@ def group_status(
                 "last": replica.last if replica else None,
                 "stopped": replica.stopped if replica else "",
                 "halted": replica.halted if replica else "",
+                "diverged": replica.diverged if replica else "",
             }
             for member in config.groups[group].replicas
             for replica in (by_node.get(member.node),)
@@ -132,6 +133,8 @@ def print_status(
         for replica in status.replicas:
             if reason := replica.stopped or replica.halted:
                 console.print(f"[red]{name}, {replica.group}: {reason}[/red]")
+            if replica.diverged:
+                console.print(f"[red]{replica.diverged}[/red]")
     missing = [group for group, value in groups.items() if value["leader"] is None]
     if missing:
         console.print(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.comparison import compare
 from nodes.config import format_cluster
 from nodes.protocol import (
     Busy,
@@ -18,7 +19,6 @@ from nodes.protocol import (
     Status,
     SwitchFingerprint,
 )
-from shardrouter.comparison import compare
 from shardrouter.upgrades import Refused, Same, Switch, upgrade_of
 from tests.nodes.test_fingerprint import NEW, OLD, level, until
 from tests.nodes.test_node import insert, make_table, running, three
