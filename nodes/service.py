@@ -19,7 +19,9 @@ from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     EntryBody,
+    MoveLeadership,
     ProtocolError,
     Read,
     Request,
@@ -112,6 +114,9 @@ class GroupService:
             answer(refusal)
         else:
             self._engine.propose(body, answer, refuse=refuse)
+
+    def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
+        self._engine.change(change, answer)
 
     def _read(
         self, read: Read, deadline: float, answer: Answer, refusal: ResponseBody | None

@@ -183,7 +183,7 @@ class Group:
         log = RaftLog(disk)
         core = RaftCore(
             replica=replica,
-            memberships=[(0, Membership.of(NODES))],
+            memberships=[(0, Membership.of(NODES, NODES))],
             rng=random.Random(replica),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),
@@ -193,7 +193,6 @@ class Group:
         )
         engine = RaftEngine(
             group="g",
-            nodes=NODES,
             core=core,
             log=log,
             machine=machine,
@@ -238,7 +237,7 @@ class Group:
             for message in messages:
                 is_cut = {message.sender, message.receiver} & self.cut
                 if not is_cut and not self.lost(message):
-                    self[message.receiver].step(message)
+                    self[message.receiver].step(message, NODES[message.sender])
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
@@ -471,7 +470,7 @@ def just_elected() -> Group:
             group.turn(replica)
         messages, group.wire = group.wire, []
         for message in messages:
-            group[message.receiver].step(message)
+            group[message.receiver].step(message, NODES[message.sender])
     return group
 
 

@@ -16,9 +16,11 @@ from nodes.dry_run import STOPPED, Stop, Stopped
 from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     Consistency,
     Done,
     EntryBody,
+    MoveLeadership,
     NotLeader,
     OpenSession,
     ProtocolError,
@@ -53,6 +55,9 @@ class HeldEngine:
     ) -> None:
         self.consistencies.append(consistency)
         self.barriers.append(done)
+
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        raise AssertionError("nothing was asked to change")
 
     def hold_proposals(self) -> None:
         self.is_holding = True
