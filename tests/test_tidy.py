@@ -33,6 +33,8 @@ FLOORS: dict[str, int] = {
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
     "nodes.write_unit": 1,
+    "nodes.comparison": 1,
+    "nodes.verifier": 1,
     "nodes.fingerprint": 1,
     "nodes.durability": 1,
     "nodes.log_file": 1,
