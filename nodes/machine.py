@@ -103,7 +103,6 @@ _SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_body = msgspec.msgpack.Decoder(EntryBody).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class ReplicaFault(Exception):
@@ -480,16 +479,17 @@ class Machine:
 
     # ----------------------------------------------------------------------- before proposing
 
-    def check(self, body: EntryBody) -> SqlFailure | Busy | None:
-        """What is wrong with an entry in every state, so that it need not enter the log; Busy if
-        this replica must not be the one to tell. Raises ReplicaFault if it has to stop."""
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+        """What is wrong with an entry in every state, so that it need not enter the log; `size`
+        is the length of its encoding. Busy if this replica must not be the one to tell. Raises
+        ReplicaFault if it has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         if not isinstance(body, Write):
             return None
         if halted := self.halted:
             return Busy(halted)
-        size = len(_encode(body)) + _ENTRY_ROOM
+        size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
                 "54000",

@@ -68,12 +68,12 @@ async def test_a_machine_of_another_one_applies_no_write_and_proposes_none(tmp_p
     replica = Replica(tmp_path)
     replica.apply(SwitchFingerprint(NEW, ""))
     write = replica.command(statement(INSERT, 1, "a"))
-    assert isinstance(replica.machine.check(write), Busy)
+    assert isinstance(replica.machine.check(write, 100), Busy)
     with pytest.raises(ReplicaFault, match="shardrouter upgrade"):
         replica.apply(write)
     await replica.machine.close()
     machine = opened(replica, NEW)
-    assert machine.check(write) is None
+    assert machine.check(write, 100) is None
     (answer,) = machine.apply([(machine.applied + 1, 1, encode(write))])
     assert isinstance(answer, Done)
     await machine.close()

@@ -85,7 +85,7 @@ class Shelf:
     tried: list[Stop] = field(default_factory=list)
     refusal: ResponseBody | None = None
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | None:
         return SqlFailure("42601", "no") if body == OpenSession("bad") else None
 
     def read(self, read: Read) -> ResponseBody:
