@@ -113,6 +113,7 @@ def test_the_parts_of_a_cluster() -> None:
             "[raft]\nlease_reads = true\nelection_ticks = 3\n[groups.meta]",
             "leaves no time for a lease; make election_ticks 4",
         ),
+        ("[groups.meta]", "[verify]\nevery_s = -1\n[groups.meta]", "0 is never"),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),
         ("capacity = 2", "drain = 1", "1 is neither true nor false"),
         ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
