@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from nodes.config import ConfigError
+from shardrouter.cli.drain import drain
 from shardrouter.cli.look import cluster_option
 from shardrouter.locate import find_cluster, load_cluster
 
@@ -41,6 +42,7 @@ def node() -> None:
 
     \b
       shardrouter node a           run node a; its options: shardrouter node a --help
+      shardrouter node drain a     move every leader and replica away from node a
     """
 
 
@@ -66,3 +68,6 @@ def run(name: str, cluster_file: str | None, data: Path | None) -> None:
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
+
+
+node.add_command(drain)
