@@ -45,7 +45,6 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
-    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -53,6 +52,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    Refusal,
     ReplicaStatus,
     Request,
     ResponseBody,
@@ -149,6 +149,8 @@ class Node:
                 self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
             )
             stack.callback(self._store.close)
+            self._store.acquaintances.accepted = _accepted(self._config)
+            self._server.acquaintances = self._store.acquaintances
             for group in self._config.groups_on(self.name):
                 self._open_replica(group, self._store, stack)
             stack.callback(self._stop_ticking)
@@ -170,6 +172,7 @@ class Node:
         await self._exit.aclose()
 
     def _greeting(self, node: str) -> Dialing:
+        assert self._store is not None
         return Dialing(
             kind="peer",
             name=self.name,
@@ -177,11 +180,9 @@ class Node:
             cluster_id=self._config.cluster_id,
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
-            files=self._files,
+            files=self._store.acquaintances.mine,
+            revision=self._config.revision,
         )
-
-    def _files(self, _met: int) -> Files:
-        return Files("", 1, b"")
 
     def _open_replica(self, group: GroupConfig, store: LogStore, stack: AsyncExitStack) -> None:
         """Open one replica's log and data; one that is damaged does not keep the others from
@@ -383,7 +384,14 @@ class Node:
                 else self._broken[group.name]
                 for group in self._config.groups_on(self.name)
             ),
+            self._config.revision,
+            "" if self._store is None else self._store.acquaintances.data_id,
+            tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
         )
+
+
+def _accepted(config: ClusterConfig) -> dict[str, str]:
+    return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
 def _founders(group: GroupConfig) -> Membership:

@@ -83,6 +83,7 @@ __all__ = [
     "Denied",
     "MemberStatus",
     "ReplicaStatus",
+    "Refusal",
     "Status",
     "leader_of",
     "Entry",
@@ -492,12 +493,22 @@ class ReplicaStatus(_Message, frozen=True):
     is_changing: bool = False  # that membership is not applied here yet
 
 
+class Refusal(_Message, frozen=True):
+    """Another node does not listen to this one."""
+
+    node: str
+    reason: str
+
+
 class Status(_Message, frozen=True, tag="nodestatus"):
     """All replicas that a node hosts, ordered by group."""
 
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
+    revision: int = 0  # of the cluster.toml that it goes by
+    data_id: str = ""  # whose files it has
+    refusals: tuple[Refusal, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:

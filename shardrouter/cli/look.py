@@ -128,6 +128,8 @@ def print_status(
         if status is None:
             console.print(f"[red]node {name} ({config.nodes[name].address}) does not answer[/red]")
             continue
+        for refusal in status.refusals:
+            console.print(f"[red]{refusal.node} does not listen to {name}: {refusal.reason}[/red]")
         for replica in status.replicas:
             if replica.stopped:
                 console.print(f"[red]{name}, {replica.group}: {replica.stopped}[/red]")
