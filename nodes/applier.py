@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -34,8 +33,7 @@ INLINE_ENTRIES_MAX: Final = 256
 """Quick entries applied before the loop looks at its sockets again: about a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """One applied entry; `body` and `answer` are None for a leader's no-op."""
 
     index: int

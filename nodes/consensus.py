@@ -51,6 +51,11 @@ class Consensus(Protocol):
         """Replica id to which the office is being handed over, NO_REPLICA if it is not."""
 
     @property
+    def has_asked_successor(self) -> bool:
+        """It was told to stand: it may win at any time, also after the office is not being
+        handed over any more."""
+
+    @property
     def log(self) -> RaftLog:
         """The log that is decided."""
 
@@ -136,6 +141,7 @@ class FixedGroup:
     handing over of the office."""
 
     successor = NO_REPLICA
+    has_asked_successor = False
     is_changing = False
 
     def __init__(self, engine: str, membership: Membership) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from nodes.protocol import (
+    ChangeReplicas,
     Consistency,
     EntryBody,
+    MoveLeadership,
     ReplicaStatus,
     ResponseBody,
 )
@@ -51,6 +53,9 @@ class Engine(Protocol):
         linearizable: it has applied everything committed before this call, as a quorum confirmed
         after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
         any: at once, whoever leads."""
+
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        """Change the group's members or its leader; `done` gets what `nodes.protocol` says."""
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""

@@ -47,7 +47,8 @@ CREATE TABLE replicas (
     base_term INTEGER NOT NULL,
     membership BLOB NOT NULL,
     base_crc INTEGER NOT NULL,
-    seal BLOB NOT NULL DEFAULT x''
+    seal BLOB NOT NULL DEFAULT x'',
+    removed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE entries (
     key INTEGER PRIMARY KEY,

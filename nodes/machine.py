@@ -99,7 +99,6 @@ _SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_body = msgspec.msgpack.Decoder(EntryBody).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class ReplicaFault(Exception):
@@ -434,14 +433,14 @@ class Machine:
 
     # ----------------------------------------------------------------------- before proposing
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
-        """What is wrong with an entry in every state, so that it need not enter the log.
-        Raises ReplicaFault if this replica has to stop."""
+    def check(self, body: EntryBody, size: int) -> SqlFailure | None:
+        """What is wrong with an entry in every state, so that it need not enter the log; `size`
+        is the length of its encoding. Raises ReplicaFault if this replica has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         if not isinstance(body, Write):
             return None
-        size = len(_encode(body)) + _ENTRY_ROOM
+        size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
                 "54000",

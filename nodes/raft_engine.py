@@ -22,7 +22,7 @@ import heapq
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
@@ -31,13 +31,16 @@ from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Barrier, Proposed, Refuse, StateMachine
 from nodes.log_store import GroupWrite
+from nodes.member_changes import MemberChanges
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    ChangeReplicas,
     Consistency,
     Entry,
     ExpireSessions,
     MemberStatus,
+    MoveLeadership,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -47,7 +50,13 @@ from nodes.protocol import (
 )
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import RaftMessage
+from nodes.raft.messages import (
+    AppendRequest,
+    InstallSnapshot,
+    Membership,
+    Quiesce,
+    RaftMessage,
+)
 from nodes.raft.ready import Ready
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
 
@@ -67,6 +76,11 @@ SESSION_IDLE_S: Final = 900.0
 
 SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
+
+SENDERS_MAX: Final = 64
+"""Replicas that write to this one and are not in its log, whose nodes are remembered."""
+
+_OF_LEADERS: Final = (AppendRequest, InstallSnapshot, Quiesce)
 
 _log = logging.getLogger(__name__)
 
@@ -94,15 +108,14 @@ class Clock(Protocol):
 class RaftEngine:
     """The replica of one group on this node.
 
-    `nodes` maps the group's replica ids to node names. `wake` asks the node for a turn in
-    which this replica takes part. `send` sends a message between turns.
+    `wake` asks the node for a turn in which this replica takes part. `send` sends a message
+    between turns.
     """
 
     def __init__(
         self,
         *,
         group: str,
-        nodes: Mapping[int, str],
         core: Consensus,
         log: RaftLog,
         machine: ReplicatedMachine,
@@ -112,7 +125,9 @@ class RaftEngine:
         send: Callable[[RaftEngine, RaftMessage], None],
     ) -> None:
         self.group = group
-        self.nodes = nodes
+        self.replica = core.replica
+        self.has_heard = False
+        """A leader has written to this replica, or it leads, since this was set to False."""
         self._core = core
         self._log = log
         self._machine = machine
@@ -138,6 +153,10 @@ class RaftEngine:
             failed=self.fail,
         )
         self._office = _Office()
+        self._changes = MemberChanges(core, machine)
+        self._placed = core.membership
+        self._places = _places_in(self._placed)
+        self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
         self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
@@ -226,6 +245,13 @@ class RaftEngine:
         else:
             done(self._not_leader())
 
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        if self._stopped or self._core.role is not Role.LEADER:
+            done(self._not_leader())
+            return
+        self._changes.ask(request, done)
+        self._wake(self)
+
     def status(self) -> ReplicaStatus:
         core = self._core
         progress = {} if self._stopped else core.progress()
@@ -233,7 +259,7 @@ class RaftEngine:
             group=self.group,
             replica=core.replica,
             role="stopped" if self._stopped else core.role.value,
-            leader=None if self._stopped else self.nodes.get(core.leader),
+            leader=None if self._stopped else self.place(core.leader),
             term=core.term,
             commit=core.commit,
             applied=self._machine.applied,
@@ -254,7 +280,7 @@ class RaftEngine:
 
     def _not_leader(self) -> NotLeader:
         leader = self._core.successor or self._core.leader
-        return NotLeader(None if self._stopped else self.nodes.get(leader))
+        return NotLeader(None if self._stopped else self.place(leader))
 
     # ------------------------------------------------------------------ the node's side
 
@@ -262,14 +288,38 @@ class RaftEngine:
     def stopped(self) -> bool:
         return bool(self._stopped)
 
-    def step(self, message: RaftMessage) -> None:
-        if not self._stopped:
-            self._core.step(message)
-            self._wake(self)
+    def place(self, replica: int) -> str | None:
+        """The node of a replica: as the membership says, or as it wrote to us. A voter that our
+        log does not know yet may need our vote."""
+        membership = self._core.membership
+        if membership is not self._placed:
+            self._placed, self._places = membership, _places_in(membership)
+        return self._places.get(replica) or self._senders.get(replica)
+
+    def step(self, message: RaftMessage, node: str) -> None:
+        """A message has come from `node`."""
+        if self._stopped:
+            return
+        if message.sender not in self._places:
+            if len(self._senders) >= SENDERS_MAX:
+                self._senders.clear()
+            self._senders[message.sender] = node
+        if isinstance(message, _OF_LEADERS):
+            self.has_heard = True
+        self._core.step(message)
+        self._wake(self)
+
+    def has_lost(self, replica: int, node: str) -> bool:
+        """Whether it is certain that no replica of that id belongs to the group at that node,
+        now or ever."""
+        membership = self._core.committed_membership
+        place = next((m.place for m in membership.members if m.id == replica), None)
+        return not self._stopped and replica <= membership.last_id and place != node
 
     def tick(self) -> None:
         if not self._stopped:
             self._core.tick(self._clock.lease_now())
+            self._changes.tick()
             self._expire_sessions()
             self._snapshots.tick()
             self._wake(self)
@@ -337,6 +387,7 @@ class RaftEngine:
 
     def _refuse_all(self, reason: str) -> None:
         self._office.lose(self._not_leader(), reason)
+        self._changes.end(reason)
         self._confirmed.clear()
         reads, self._reads = self._reads, {}
         for barrier in reads.values():
@@ -346,7 +397,9 @@ class RaftEngine:
 
     def _notice_office(self) -> None:
         core, office = self._core, self._office
+        self._changes.look()
         if core.role is Role.LEADER and core.term == office.term:
+            self.has_heard = True
             return
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
@@ -390,6 +443,10 @@ class RaftEngine:
         if idle := self._machine.idle_sessions(since):
             body = self._encoder.encode(ExpireSessions(idle))
             self.propose(body, lambda answer: None)
+
+
+def _places_in(membership: Membership) -> dict[int, str]:
+    return {member.id: member.place for member in membership.members}
 
 
 _Held: TypeAlias = tuple[bytes, Proposed, Refuse | None]

@@ -19,17 +19,21 @@ from typing import Final
 
 import msgspec
 
-from nodes.data_file import file_path
+from nodes.data_file import file_path, remove_other_generations
+from nodes.durability import sync_directory
 from nodes.log_store import Loaded, LogStore, ReplicaDamaged
 from nodes.machine import Machine
 from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
 from nodes.snapshot_files import hash_file
 
-__all__ = ["close_replica", "open_replica", "stored_memberships"]
+__all__ = ["close_replica", "open_replica", "remove_files", "stored_memberships"]
 
 SEALED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Data files up to this size are sealed: reading one takes a tenth of a second at start and
 end. Larger ones are not, for a node has many replicas and must start soon."""
+
+
+_NO_GENERATION: Final = 0
 
 
 def open_replica(
@@ -63,6 +67,17 @@ async def close_replica(store: LogStore, group: str, machine: Machine) -> None:
     await machine.close()
     if is_sound and machine.path.stat().st_size <= SEALED_BYTES_MAX:
         store.set_seal(group, hash_file(machine.path))
+
+
+def remove_files(directory: Path) -> None:
+    """Remove the files of a replica that the log store says is removed, or what a crash has
+    left of them. What is not ours stays. Raises OSError."""
+    if not directory.exists():
+        return
+    remove_other_generations(directory, _NO_GENERATION)
+    if not any(directory.iterdir()):
+        directory.rmdir()
+        sync_directory(directory.parent)
 
 
 def _check_seal(path: Path, seal: bytes) -> None:
@@ -99,12 +114,12 @@ def _compare(store: LogStore, group: str, loaded: Loaded, machine: Machine) -> N
 
 
 def stored_memberships(
-    store: LogStore, group: str, loaded: Loaded, founders: Membership
+    store: LogStore, group: str, loaded: Loaded, beginning: Membership
 ) -> list[tuple[int, Membership]]:
     """(index, membership): who belonged to the group where its log begins, and every change
-    that the log holds. `founders` is who a new group begins with."""
+    that the log holds. `beginning` is who belongs to it before the first entry."""
     pointer = loaded.pointer
-    first = founders
+    first = beginning
     if pointer.membership:
         first = msgspec.msgpack.decode(pointer.membership, type=Membership)
     memberships = [(pointer.index, first)]

@@ -50,6 +50,8 @@ FLOORS: dict[str, int] = {
     "nodes.applier": 1,
     "nodes.consensus": 0,
     "nodes.local_engine": 1,
+    "nodes.member_changes": 0,
+    "nodes.hosting": 1,
     "nodes.pysyncobj_engine": 1,
     "nodes.pysyncobj_journal": 1,
     "nodes.pysyncobj_link": 1,

@@ -189,7 +189,7 @@ class Group:
         consensus = new_consensus(
             self.kind,
             replica=replica,
-            memberships=[(0, Membership.of(self.ids))],
+            memberships=[(0, Membership.of(self.ids, {id: f"n{id}" for id in self.ids}))],
             rng=random.Random(self.rng.getrandbits(64)),
             election_ticks=ELECTION_TICKS,
             hard_state=loaded.hard_state,
@@ -199,7 +199,6 @@ class Group:
         )
         engine = RaftEngine(
             group=GROUP,
-            nodes={other: f"n{other}" for other in self.ids},
             core=consensus,
             log=log,
             machine=machine,
@@ -269,7 +268,7 @@ class Group:
                 self._wire.append(item)
             elif not {sender, receiver} & self.cut and receiver in self.members:
                 (envelope,) = msgspec.msgpack.decode(frame, type=PeerBatch).envelopes
-                self.members[receiver].engine.step(envelope.message)
+                self.members[receiver].engine.step(envelope.message, f"n{envelope.message.sender}")
 
     def round(self) -> None:
         """Every member with news takes a turn, then one way of the network passes."""

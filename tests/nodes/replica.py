@@ -94,6 +94,10 @@ class Replica:
         assert isinstance(answer, Done), answer
         return answer
 
+    def check(self, body: EntryBody) -> SqlFailure | None:
+        """What a leader asks before it proposes `body`."""
+        return self.machine.check(body, len(msgspec.msgpack.encode(body)))
+
     def failure(self, *statements: Statement, sets: tuple[SetVersion, ...] = ()) -> SqlFailure:
         """A write that has to fail as SQL does."""
         answer = self.apply(self.command(*statements, sets=sets))

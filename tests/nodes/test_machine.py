@@ -293,7 +293,7 @@ def test_words_in_strings_and_names_are_no_conflict_clauses(replica: Replica) ->
 
 
 def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica) -> None:
-    check = replica.machine.check
+    check = replica.check
 
     def write(*statements: Statement, sets: tuple[SetVersion, ...] = ()) -> Write:
         return replica.command(*statements, sets=sets)
@@ -316,7 +316,7 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
 
 def test_check_leaves_to_the_log_what_depends_on_the_state(replica: Replica) -> None:
     """The table may be made by an entry that is committed and not applied here yet."""
-    check = replica.machine.check
+    check = replica.check
     assert check(replica.command(statement("INSERT INTO later (id) VALUES (1)"))) is None
     assert check(replica.command(statement("SELECT later FROM t"))) is None
     assert check(replica.command(statement(TABLE), sets=(SetVersion("table:t", 1),))) is None
@@ -370,7 +370,7 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
     for call in (
         lambda: replica.machine.apply(batch),
         lambda: replica.rows(),
-        lambda: replica.machine.check(OpenSession("r")),
+        lambda: replica.check(OpenSession("r")),
     ):
         with pytest.raises(ReplicaFault):
             call()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from nodes.protocol import (
     Statement,
     UnknownOutcome,
     Write,
+    leader_of,
 )
 from nodes.server import ListenError
 
@@ -40,11 +41,19 @@ RAFT = RaftConfig(tick_ms=20, election_ticks=10)
 CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
 
 
-def config_of(placement: dict[str, list[str]], engine: str = "core") -> ClusterConfig:
-    count = len({node for nodes in placement.values() for node in nodes})
-    ports = free_ports(count + 1)
+def config_of(
+    placement: dict[str, list[str]], engine: str = "core", nodes: Sequence[str] = ()
+) -> ClusterConfig:
+    """Of the nodes that are placed, and `nodes` if there are more."""
+    names = sorted({node for members in placement.values() for node in members} | set(nodes))
+    ports = free_ports(len(names) + 1)
     return new_cluster_config(
-        placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT, engine=engine
+        placement=placement,
+        nodes=names,
+        ports=ports[:-1],
+        router_port=ports[-1],
+        raft=RAFT,
+        engine=engine,
     )
 
 
@@ -74,15 +83,21 @@ class Nodes:
     async def start(self, name: str, stack: AsyncExitStack) -> None:
         self.running[name] = await stack.enter_async_context(self.make(name))
 
+    def find(self, node: str, group: str) -> ReplicaStatus | None:
+        replicas = self.running[node].status().replicas
+        return next((r for r in replicas if r.group == group), None)
+
     def replica(self, node: str, group: str) -> ReplicaStatus:
-        return next(r for r in self.running[node].status().replicas if r.group == group)
+        found = self.find(node, group)
+        assert found is not None
+        return found
 
     async def leader(self, group: str) -> str:
         async with asyncio.timeout(10):
             while True:
-                for name in self.running:
-                    if self.replica(name, group).role == "leader":
-                        return name
+                statuses = [node.status() for node in self.running.values()]
+                if leader := leader_of(group, statuses):
+                    return leader
                 await asyncio.sleep(0.005)
 
     async def call(self, group: str, body: RequestBody, node: str | None = None) -> ResponseBody:

@@ -177,7 +177,7 @@ class Group:
         log = RaftLog(disk)
         core = RaftCore(
             replica=replica,
-            memberships=[(0, Membership.of(NODES))],
+            memberships=[(0, Membership.of(NODES, NODES))],
             rng=random.Random(replica),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),
@@ -187,7 +187,6 @@ class Group:
         )
         engine = RaftEngine(
             group="g",
-            nodes=NODES,
             core=core,
             log=log,
             machine=machine,
@@ -232,7 +231,7 @@ class Group:
             for message in messages:
                 is_cut = {message.sender, message.receiver} & self.cut
                 if not is_cut and not self.lost(message):
-                    self[message.receiver].step(message)
+                    self[message.receiver].step(message, NODES[message.sender])
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
@@ -465,7 +464,7 @@ def just_elected() -> Group:
             group.turn(replica)
         messages, group.wire = group.wire, []
         for message in messages:
-            group[message.receiver].step(message)
+            group[message.receiver].step(message, NODES[message.sender])
     return group
 
 
