@@ -76,7 +76,9 @@ class Mover:
     def __init__(self, config: ClusterConfig, *, report: Report) -> None:
         self._report = report
         self._clients = {
-            name: NodeClient(node.address, cluster_id=config.cluster_id, name="mover")
+            name: NodeClient(
+                node.address, cluster_id=config.cluster_id, secret=config.secret, name="mover"
+            )
             for name, node in config.nodes.items()
         }
 

@@ -74,6 +74,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.plan": 0,
     "shardrouter.merge": 0,
     "shardrouter.moves": 0,
+    "shardrouter.health": 0,
     "shardrouter.draining": 0,
     "shardrouter.changes": 0,
     "shardrouter.conditions": 0,
