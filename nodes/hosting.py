@@ -324,6 +324,8 @@ class Hosting:
             return
         for group, hosted in self.running.items():
             engine = hosted.engine
+            if engine.is_quiet and not engine.stopped:
+                continue  # all that it could hear is that nothing happens
             if not engine.has_heard or engine.stopped:
                 self._inquire(group, engine.replica)
             engine.has_heard = False

@@ -29,15 +29,18 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from weakref import WeakSet
 
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.neighbours import Neighbours
 from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
+    Beat,
     ChangeReplicas,
     Denied,
     Envelope,
@@ -97,6 +100,11 @@ class Node:
         self._data = data
         self._rng = rng or random.Random()
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
+        self._awake: dict[RaftEngine, None] = {}  # time passes for them
+        self._leading: set[RaftEngine] = set()
+        self._stopped: WeakSet[RaftEngine] = WeakSet()
+        self._life = self._rng.getrandbits(62)
+        self._neighbours = Neighbours(config.raft.election_ticks)
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
@@ -207,9 +215,22 @@ class Node:
             self._pace.ticked(now)
         self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
         if is_due and (self._gathered or self._has_gathered(loop.time())):
-            for hosted in self._hosting.running.values():
-                self._guard(hosted.engine, hosted.engine.tick)
+            for node in self._neighbours.tick():
+                self._wake_groups_of(node)
+            for engine in list(self._awake):
+                if engine.is_quiet:
+                    del self._awake[engine]
+                else:
+                    self._guard(engine, engine.tick)
             self._hosting.tick()
+        if is_due:
+            self._peers.beat(Beat(self._life, len(self._leading)))
+
+    def _wake_groups_of(self, node: str) -> None:
+        """That node has died, or another one lives there: see `nodes.neighbours`."""
+        for hosted in self._hosting.running.values():
+            if hosted.engine.has_member_on(node):
+                self._guard(hosted.engine, hosted.engine.wake)
 
     def _has_gathered(self, now: float) -> bool:
         others = self._config.nodes.keys() - {self.name}
@@ -221,6 +242,7 @@ class Node:
 
     def _wake(self, engine: RaftEngine) -> None:
         self._dirty[engine] = None
+        self._awake[engine] = None
         if not self._turn_due:
             self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -251,6 +273,17 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+            self._note(engine)
+
+    def _note(self, engine: RaftEngine) -> None:
+        """What this node's beats say of it."""
+        if engine.stopped and engine not in self._stopped:
+            self._stopped.add(engine)
+            self._life += 1
+        if engine.leads:
+            self._leading.add(engine)
+        else:
+            self._leading.discard(engine)
 
     def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
         if (node := engine.place(message.receiver)) is not None:
@@ -283,6 +316,8 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        if self._neighbours.heard(node, batch.beat):
+            self._wake_groups_of(node)
         self._hosting.receive(node, batch.envelopes)
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:

@@ -89,6 +89,7 @@ __all__ = [
     "Entry",
     "EntryBody",
     "Envelope",
+    "Beat",
     "PeerBatch",
 ]
 
@@ -577,10 +578,18 @@ class Envelope(_Message, frozen=True):
     message: RaftMessage
 
 
+class Beat(_Message, frozen=True):
+    """A node's own heartbeat, sent to every other node each tick (`nodes.neighbours`)."""
+
+    life: int  # changes with every start, and whenever one of the node's replicas stops
+    leads: int  # how many groups it leads
+
+
 class PeerBatch(_Message, frozen=True, tag="peers"):
     """Everything one node has for another in one turn of its loop."""
 
     envelopes: tuple[Envelope, ...]
+    beat: Beat | None = None
 
 
 # --------------------------------------------------------------------------- frames

@@ -169,6 +169,7 @@ class RaftEngine:
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         if self._stopped or self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
             return
         if len(body) > ENTRY_BYTES_MAX:
@@ -230,6 +231,7 @@ class RaftEngine:
         elif consistency == "any":
             done(None)
         elif not at_follower and self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
@@ -278,6 +280,12 @@ class RaftEngine:
             is_changing=core.is_changing,
         )
 
+    def _look_for_leader(self) -> None:
+        """Somebody needs the leader of a group that may have lost it in its sleep: its replica
+        may have stopped. One that is well answers the call for an election with a heartbeat."""
+        if not self._stopped and self._core.is_quiescent:
+            self.wake()
+
     def _not_leader(self) -> NotLeader:
         leader = self._core.successor or self._core.leader
         return NotLeader(None if self._stopped else self.place(leader))
@@ -315,6 +323,26 @@ class RaftEngine:
         membership = self._core.committed_membership
         place = next((m.place for m in membership.members if m.id == replica), None)
         return not self._stopped and replica <= membership.last_id and place != node
+
+    @property
+    def leads(self) -> bool:
+        return not self._stopped and self._core.role is Role.LEADER
+
+    @property
+    def is_quiet(self) -> bool:
+        """Ticks would do nothing, before the next input."""
+        return bool(self._stopped) or (
+            self._core.is_quiescent and self._snapshots.is_at_rest and not self._changes.is_waiting
+        )
+
+    def has_member_on(self, node: str) -> bool:
+        return any(member.place == node for member in self._core.membership.members)
+
+    def wake(self) -> None:
+        """End the quiet of the group, if it is quiet."""
+        if not self._stopped:
+            self._core.wake()
+            self._wake(self)
 
     def tick(self) -> None:
         if not self._stopped:
@@ -377,6 +405,7 @@ class RaftEngine:
         self._stopped = reason
         _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
         self._refuse_all(f"its replica stopped: {reason}")
+        self._wake(self)  # the node has to tell the others
 
     async def close(self) -> None:
         """Answer what waits, and return when nothing is being applied any more."""
@@ -438,8 +467,8 @@ class RaftEngine:
         if now - positions[0][0] < SESSION_IDLE_S:
             return
         _, since = positions.popleft()
-        if not self._office.is_open or self._applier.busy:
-            return
+        if not self._office.is_open or self._office.proposals or self._applier.busy:
+            return  # a session may be in use again by a write that is not applied yet
         if idle := self._machine.idle_sessions(since):
             body = self._encoder.encode(ExpireSessions(idle))
             self.propose(body, lambda answer: None)

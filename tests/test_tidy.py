@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.merkle": 0,
+    "nodes.neighbours": 0,
     "nodes.pace": 0,
     "nodes.clocks": 1,
     "nodes.checksums": 1,
