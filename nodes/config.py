@@ -18,6 +18,9 @@
     write_rows = 1000000
     write_bytes = 268435456
 
+    [verify]
+    every_s = 3600
+
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
@@ -126,7 +129,7 @@ class GroupConfig:
 @dataclass(frozen=True)
 class RaftConfig:
     """Times of the consensus. The election timeout is drawn from
-    [election_ticks, 2 * election_ticks) ticks; a leader sends a heartbeat every tick."""
+    [election_ticks, 1.5 * election_ticks) ticks; a leader sends a heartbeat every tick."""
 
     tick_ms: int = 50
     election_ticks: int = 8
@@ -159,6 +162,8 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    verify_every_s: int = 3600
+    """How often the replicas of each group are compared; 0 is never."""
     revision: int = 0
     """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
@@ -192,6 +197,10 @@ def _positive(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{where}: {value!r} is not a whole number above 0.")
     return value
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _flag(value: object, where: str) -> bool:
@@ -241,7 +250,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raw,
         {
             *("format", "cluster_id", "revision", "engine"),
-            *("router", "raft", "limits", "nodes", "groups"),
+            *("router", "raft", "limits", "verify", "nodes", "groups"),
         },
         "top level",
     )
@@ -254,7 +263,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     if not isinstance(cluster_id, str) or not cluster_id:
         raise ConfigError("cluster_id is missing.")
     revision = raw.get("revision", 0)
-    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+    if not _is_count(revision):
         raise ConfigError(f"revision is {revision!r}, which is no whole number from 0 on.")
     engine = raw.get("engine", ENGINES[0])
     if engine not in ENGINES:
@@ -265,6 +274,14 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
 
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
+
+    verify = _table(raw.get("verify", {}), "[verify]")
+    _only(verify, {"every_s"}, "[verify]")
+    every_s = verify.get("every_s", 3600)
+    if not _is_count(every_s):
+        raise ConfigError(
+            f"[verify] every_s: {every_s!r} is no whole number of seconds; 0 is never."
+        )
 
     nodes: dict[str, NodeConfig] = {}
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
@@ -307,6 +324,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
         revision=revision,
+        verify_every_s=every_s,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
 
@@ -385,6 +403,9 @@ def format_cluster(config: ClusterConfig) -> str:
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),
+        "",
+        "[verify]",
+        f"every_s = {config.verify_every_s}",
     ]
     for node in config.nodes.values():
         lines += [

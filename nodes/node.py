@@ -31,8 +31,10 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from weakref import WeakSet
 
+from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.log_store import GroupWrite, LogStore, StoreError
@@ -61,6 +63,7 @@ from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
 from nodes.server import Server
 from nodes.service import decode_body
+from nodes.verifier import Verifier
 
 __all__ = ["Node"]
 
@@ -84,11 +87,18 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements.
+    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
+    what statements are executed with, this process's by default.
     """
 
     def __init__(
-        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+        self,
+        config: ClusterConfig,
+        name: str,
+        data: Path,
+        *,
+        rng: random.Random | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -99,6 +109,7 @@ class Node:
         self._config = config
         self._data = data
         self._rng = rng or random.Random()
+        self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
         self._awake: dict[RaftEngine, None] = {}  # time passes for them
         self._leading: set[RaftEngine] = set()
@@ -124,6 +135,9 @@ class Node:
             peers=others,
             handler=self,
         )
+        self._verifier = Verifier(
+            config.verify_every_s, hosted=lambda: self.status().replicas, client=self._client
+        )
         self._store: LogStore | None = None
         self._hosting: Hosting
         self._exit = AsyncExitStack()
@@ -144,6 +158,7 @@ class Node:
                 self.name,
                 self._data,
                 self._store,
+                fingerprint=self._fingerprint,
                 rng=self._rng,
                 wake=self._wake,
                 send=self._send,
@@ -153,6 +168,7 @@ class Node:
             )
             stack.push_async_callback(self._hosting.close)
             self._hosting.open_all()
+            stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
             self.address = await self._server.listen(self.address)
             stack.push_async_callback(self._server.close)
@@ -160,6 +176,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
+            self._verifier.start()
             self._exit = stack.pop_all()
         return self
 
@@ -182,6 +199,18 @@ class Node:
             nonce=os.urandom(NONCE_BYTES),
             files=self._store.acquaintances.mine,
             revision=self._config.revision,
+        )
+
+    def _client(self, name: str) -> NodeClient | None:
+        """A connection as a client to a node of the cluster, this one as well."""
+        node = self._config.nodes.get(name)
+        if node is None:
+            return None
+        return NodeClient(
+            node.address,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            name=self.name,
         )
 
     async def _finish_requests(self) -> None:
@@ -346,7 +375,8 @@ class Node:
         return Status(
             self.name,
             os.getpid(),
-            self._hosting.statuses(),
+            tuple(self._verifier.noted(each) for each in self._hosting.statuses()),
+            self._fingerprint,
             self._config.revision,
             "" if self._store is None else self._store.acquaintances.data_id,
             tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),

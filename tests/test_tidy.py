@@ -36,6 +36,9 @@ FLOORS: dict[str, int] = {
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
     "nodes.write_unit": 1,
+    "nodes.comparison": 1,
+    "nodes.verifier": 1,
+    "nodes.fingerprint": 1,
     "nodes.durability": 1,
     "nodes.log_file": 1,
     "nodes.log_store": 1,
@@ -93,8 +96,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.settings": 0,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
+    "shardrouter.upgrades": 0,
     "shardrouter.verdicts": 0,
-    "shardrouter.comparison": 1,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
     "shardrouter.contacts": 1,
@@ -160,6 +163,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.config",
     "nodes.client",
     "nodes.cluster_file",
+    "nodes.comparison",
     "nodes.local_cluster",
 }
 
