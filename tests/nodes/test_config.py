@@ -119,7 +119,7 @@ def test_the_parts_of_a_cluster() -> None:
         (
             "capacity = 2",
             "weight = 2",
-            "unknown key 'weight'; known are address, capacity, data_id, drain",
+            "known are address, capacity, data_id, drain",
         ),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
