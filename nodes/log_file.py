@@ -14,7 +14,7 @@ from nodes.durability import sync_directory
 
 __all__ = ["StoreError", "open_log_file"]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when the file's layout changes; another one is refused."""
 
 _APPLICATION_ID: Final = 0x53524C47  # "SRLG": tells the file from any other SQLite database
@@ -46,7 +46,8 @@ CREATE TABLE replicas (
     base_term INTEGER NOT NULL,
     membership BLOB NOT NULL,
     base_crc INTEGER NOT NULL,
-    seal BLOB NOT NULL DEFAULT x''
+    seal BLOB NOT NULL DEFAULT x'',
+    removed INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE entries (
     key INTEGER PRIMARY KEY,

@@ -50,7 +50,8 @@ __all__ = [
 ]
 
 CATCH_UP_ENTRIES: Final = 1000
-"""A learner within so many entries of its leader may vote; the leader refuses it before."""
+"""A learner that lacks more entries than this may not vote, nor a voter lead: the leader would
+refuse it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Seat:
     """Its node answers, the replica is not stopped, and its leader hears it."""
     last: int = 0
     """Its log is equal to the leader's up to here."""
+    stopped: str = ""
+    """Why it stopped, by its own word."""
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,10 @@ def view_of(group: str, statuses: Mapping[str, Status | None]) -> GroupView:
 def _seat(member: MemberStatus, hosted: ReplicaStatus | None, up: Collection[str]) -> Seat:
     """`hosted` is what the member's node has of the group: this replica, an older one, none."""
     own = hosted if hosted is not None and hosted.replica == member.replica else None
-    is_up = member.node in up and member.is_active is not False and not (own and own.stopped)
+    stopped = own.stopped if own is not None else ""
+    is_up = member.node in up and member.is_active is not False and not stopped
     last = member.match if member.match is not None else own.last if own is not None else 0
-    return Seat(member.replica, member.node, member.is_voter, is_up, last)
+    return Seat(member.replica, member.node, member.is_voter, is_up, last, stopped)
 
 
 def _led(statuses: Iterable[Status | None]) -> dict[str, int]:
@@ -229,7 +233,7 @@ def _not_ready(view: GroupView) -> Move | None:
     if not view.seats:
         return Blocked(f"no node that answers hosts {view.group}: start its nodes")
     voters = view.voters
-    down = [seat for seat in voters if not seat.is_up]
+    down = [seat for seat in voters if seat.node not in view.up or seat.stopped]
     if not _is_majority(len(voters) - len(down), len(voters)):
         return Blocked(
             f"{view.group} has no majority: of its {len(voters)} voters "
@@ -238,6 +242,11 @@ def _not_ready(view: GroupView) -> Move | None:
         )
     if view.leader is None:
         return Wait(f"{view.group} has no leader yet")
+    heard = sum(seat.is_up for seat in voters)
+    if not _is_majority(heard, len(voters)):
+        return Wait(
+            f"{view.leader} leads {view.group} and hears {heard} of its {len(voters)} voters"
+        )
     if view.is_changing:
         return Wait(f"{view.group} has not committed its last change yet")
     return None
@@ -294,16 +303,17 @@ def _add(view: GroupView, goal: Goal) -> Move | None:
             ChangeReplicas("learner", replica, node),
             f"{view.group}: add learner {replica} on {node}",
         )
-    if not seat.is_up:
+    if seat.stopped:
         return Blocked(
-            f"learner {seat.replica} of {view.group} on {node} is stopped, or its leader does not "
-            f"hear it; `shardrouter status` says which. It can be removed "
+            f"learner {seat.replica} of {view.group} on {node} has stopped: "
+            f"{seat.stopped.rstrip('.')}; when that is mended, remove the learner and add another "
             f"(shardrouter replica remove {view.group} {node})"
         )
-    if view.last - seat.last > CATCH_UP_ENTRIES:
+    if not seat.is_up or not _has_the_log(view, seat):
+        silent = "" if seat.is_up else "; its leader does not hear it"
         return Wait(
             f"learner {seat.replica} of {view.group} on {node} has {_entries(seat.last)} of "
-            f"{_entries(view.last)} entries",
+            f"{_entries(view.last)} entries{silent}",
             seat.last,
             view.last,
         )
@@ -311,6 +321,12 @@ def _add(view: GroupView, goal: Goal) -> Move | None:
         ChangeReplicas("voter", seat.replica, node),
         f"{view.group}: replica {seat.replica} on {node} has the log; make it a voter",
     )
+
+
+def _has_the_log(view: GroupView, seat: Seat) -> bool:
+    """Whether a learner may vote. In a short log a few entries may be most of the data, and one
+    that waits for a snapshot has none of it, however few entries it lacks."""
+    return view.last - seat.last <= min(CATCH_UP_ENTRIES, view.last // 20)
 
 
 def _hand_over(view: GroupView, goal: Goal) -> Move | None:

@@ -18,6 +18,7 @@ from nodes.protocol import (
     OpenSession,
     OutputColumn,
     SetVersion,
+    SqlFailure,
     Stale,
     Statement,
     StatementResult,
@@ -293,7 +294,7 @@ def test_words_in_strings_and_names_are_no_conflict_clauses(replica: Replica) ->
 
 
 def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica) -> None:
-    check = replica.machine.check
+    check = replica.check
 
     def write(*statements: Statement, sets: tuple[SetVersion, ...] = ()) -> Write:
         return replica.command(*statements, sets=sets)
@@ -301,14 +302,14 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
     assert check(write(statement(INSERT, 1, "a"))) is None
     assert check(write(statement(INSERT, 1, "a"))) is None
     failure = check(write(statement(INSERT, 1, "a"), statement("ATTACH 'x' AS x")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert (failure.sqlstate, failure.statement) == ("42501", 1)
     failure = check(write(statement("SELEC")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42601"
     big = "x" * (ENTRY_BYTES_MAX - 10)
     failure = check(write(statement(INSERT, 1, big)))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "54000"
     assert check(OpenSession("r")) is None
     assert check(Fence(replica.session, 1, 0)) is None
@@ -316,14 +317,14 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
 
 def test_check_leaves_to_the_log_what_depends_on_the_state(replica: Replica) -> None:
     """The table may be made by an entry that is committed and not applied here yet."""
-    check = replica.machine.check
+    check = replica.check
     assert check(replica.command(statement("INSERT INTO later (id) VALUES (1)"))) is None
     assert check(replica.command(statement("SELECT later FROM t"))) is None
     assert check(replica.command(statement(TABLE), sets=(SetVersion("table:t", 1),))) is None
     drop = statement("DROP TABLE t")
     assert check(replica.command(drop, sets=(SetVersion("table:t", 2),))) is None
     failure = check(replica.command(drop))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42501"
     assert replica.rows() == [], "nothing ran"
 
@@ -370,7 +371,7 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
     for call in (
         lambda: replica.machine.apply(batch),
         lambda: replica.rows(),
-        lambda: replica.machine.check(OpenSession("r")),
+        lambda: replica.check(OpenSession("r")),
     ):
         with pytest.raises(ReplicaFault):
             call()
