@@ -20,8 +20,10 @@ ROOT = Path(__file__).parent.parent.parent
 def test_an_example_is_valid_with_verified_faults(
     tmp_path: Path, example: str, kinds: list[str]
 ) -> None:
-    run = [sys.executable, "-m", "jepsen_like", "run", f"examples/{example}.py", "--out", tmp_path]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    run = [sys.executable, "-m", "jepsen_like", "run", f"examples/{example}.py"]
+    done = subprocess.run(
+        [*run, "--out", tmp_path], capture_output=True, text=True, timeout=120, cwd=ROOT
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "VALID" in done.stdout
     results = json.loads((tmp_path / "results.json").read_text())

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.process.conftest import Up, start_up
 pytestmark = pytest.mark.slow
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
+NODES = ("n1", "n2", "n3", "n4")
 STEP_TIMEOUT_S = 120.0
 
 
@@ -63,13 +64,20 @@ def after_drain(up: Up) -> None:
         assert voters(up, group) == {"n1", "n2", "n3"}
 
 
-AFTER = {
-    "shardrouter replica add shard-1 n3": lambda up: voters(up, "shard-1") == set(NODES),
+def after_add(up: Up) -> None:
+    assert voters(up, "shard-1") == set(NODES)
+
+
+def after_transfer(up: Up) -> None:
+    assert status(up)["nodes"]["n1"]["leads"] > 0
+
+
+AFTER: dict[str, Callable[[Up], None]] = {
+    "shardrouter replica add shard-1 n3": after_add,
     "shardrouter replica move shard-1 n1 n3": after_move,
-    "shardrouter leader transfer shard-2 n1": lambda up: None,
+    "shardrouter leader transfer shard-2 n1": after_transfer,
     "shardrouter node drain n4": after_drain,
 }
-NODES = ("n1", "n2", "n3", "n4")
 
 
 def test_the_story_of_the_document(four: Up) -> None:
@@ -89,7 +97,8 @@ def test_the_story_of_the_document(four: Up) -> None:
         assert done.stdout
         row = four.run("sql", "-c", f"INSERT INTO t VALUES ({number}, 1)")
         assert row.returncode == 0, row.stderr
-        AFTER.get(line, lambda up: None)(four)
+        if line in AFTER:
+            AFTER[line](four)
         if words[1] in ("replica", "leader"):
             again = four.run(*words[1:], timeout_s=STEP_TIMEOUT_S)
             assert again.returncode == 0, again.stderr
