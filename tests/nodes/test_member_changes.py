@@ -63,6 +63,20 @@ def test_a_change_is_answered_when_it_is_applied_and_not_before(group: Group) ->
     assert ask(group, LEARNER) == [Changed(2)]  # it is so already
 
 
+def test_nobody_is_told_of_a_removal_that_is_not_committed(group: Group) -> None:
+    group.cut |= {2, 3}
+    answers = ask(group, ChangeReplicas("remove", 2))
+    group.settle()
+    assert ids(group, 1) == [1, 3]
+    assert not group[1].has_lost(2, "n2")
+    group.cut = {4}
+    group.ticks(2)
+    assert answers == [Changed(2)]
+    assert group[1].has_lost(2, "n2")
+    assert group[3].has_lost(2, "n2")
+    assert not group[3].has_lost(1, "n1")
+
+
 def test_a_change_whose_leader_loses_its_office_is_of_unknown_outcome(group: Group) -> None:
     group.lost = lambda message: isinstance(message, AppendRequest) and message.sender == 1
     answers = ask(group, LEARNER)

@@ -289,6 +289,7 @@ async def test_delayed_messages_of_and_to_a_removed_replica_change_nothing(
 ) -> None:
     async with cluster(tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
+        await nodes.add("meta", 4, "n4")
         await nodes.add("s1", 4, "n4")
         await nodes.must_change("s1", "remove", 4)
         await nodes.until(lambda: nodes.find("n4", "s1") is None)
@@ -303,6 +304,7 @@ async def test_delayed_messages_of_and_to_a_removed_replica_change_nothing(
         receive("n4", "n1", AppendRequest(1, 4, term, last, term, last, 1))
         receive("n4", "n1", AppendRequest(1, 4, term + 9, 0, 0, 0, 1, (LogEntry(1, b""),)))
         assert nodes.find("n4", "s1") is None
+        assert nodes.replica("n4", "meta").stopped == ""
         # What it wrote: answers, and requests for votes of the next terms.
         for node in ("n1", "n2", "n3"):
             receive(
