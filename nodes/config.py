@@ -127,7 +127,7 @@ class GroupConfig:
 @dataclass(frozen=True)
 class RaftConfig:
     """Times of the consensus. The election timeout is drawn from
-    [election_ticks, 2 * election_ticks) ticks; a leader sends a heartbeat every tick."""
+    [election_ticks, 1.5 * election_ticks) ticks; a leader sends a heartbeat every tick."""
 
     tick_ms: int = 50
     election_ticks: int = 8
