@@ -57,8 +57,8 @@ def test_what_would_cost_the_majority_or_the_last_voter_is_refused() -> None:
     move = next_step(view(ABC[0], down, ABC[2]), goal)
     assert isinstance(move, Blocked)
     assert "only 1 of 2 voters" in move.why
-    broken = Seat(3, "c", True, False, 9)
-    move = next_step(view(ABC[0], down, broken), goal)
+    damaged = [Seat(n, node, True, False, 9, "It is damaged.") for n, node in ((2, "b"), (3, "c"))]
+    move = next_step(view(ABC[0], *damaged), goal)
     assert isinstance(move, Blocked)
     assert "shardrouter recover --unsafe s1" in move.why
     move = next_step(view(ABC[0]), Goal(on=frozenset("a"), gone=frozenset({1})))
