@@ -41,7 +41,9 @@ soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1
 
 nightly: venv  ## the checkers against brute force on more than fifty thousand histories
 	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
-	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py
+	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
+	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
+	  tests/jepsen_like/test_by_version.py
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

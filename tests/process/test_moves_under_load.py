@@ -62,7 +62,7 @@ def longest_silence_s(recording: Recording, f: str) -> float:
     end = max(fault.end_ns for fault in recording.faults)
     times = sorted(
         operation.returned_ns
-        for operation in recording.history.operations
+        for operation in recording.history
         if operation.f == f and operation.outcome == "ok" and start <= operation.returned_ns <= end
     )
     return max(b - a for a, b in zip([start, *times], [*times, end], strict=True)) / 1e9
@@ -72,7 +72,7 @@ def is_well(recording: Recording) -> None:
     result = judge(recording, command="")
     assert all(fault.verified for fault in recording.faults), recording.faults
     assert result.validity == "valid", result.verdicts
-    outcomes = [operation.outcome for operation in recording.history.operations]
+    outcomes = [operation.outcome for operation in recording.history]
     silences = {f: longest_silence_s(recording, f) for f in ("read", "write", "cas")}
     print(
         f"{len(outcomes)} operations, {outcomes.count('ok')} ok; longest silence "
