@@ -23,6 +23,8 @@ FLOORS: dict[str, int] = {
     "nodes.engine": 0,
     "nodes.config": 0,
     "nodes.handshake": 0,
+    "nodes.whose_files": 0,
+    "nodes.acquaintances": 1,
     "nodes.cluster_file": 1,
     "nodes.raft": 0,
     "nodes.sessions": 0,
