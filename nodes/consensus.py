@@ -69,6 +69,14 @@ class Consensus(Protocol):
     def tick(self, now: float) -> None:
         """One unit of time has passed; `now` is by the clock that leases count by."""
 
+    @property
+    def is_quiescent(self) -> bool:
+        """Ticks do nothing here, before the next input or `wake`."""
+
+    def wake(self) -> None:
+        """Let time pass again: the driver has lost a node with a member of the group, or this
+        replica is asked for something by somebody."""
+
     def propose(self, data: bytes) -> int | None:
         """Append an entry of the present term; its index, or None if it was not taken."""
 
@@ -141,6 +149,7 @@ class FixedGroup:
     handing over of the office."""
 
     successor = NO_REPLICA
+    is_quiescent = False
     has_asked_successor = False
     is_changing = False
 
@@ -166,6 +175,9 @@ class FixedGroup:
 
     def lease_read(self, now: float) -> int | None:
         return None
+
+    def wake(self) -> None:
+        """Such a group is always awake."""
 
     @property
     def compaction_limit(self) -> int:

@@ -73,4 +73,5 @@ def new_consensus(
         applied=applied,
         first_timeout_ticks=first_timeout_ticks,
         lease_rule=lease_rule,
+        quiesce_ticks=election_ticks,
     )

@@ -83,6 +83,11 @@ class MemberChanges:
         except ChangeRefused as exc:
             done(Denied(str(exc)))
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request is under way."""
+        return self._waiting is not None
+
     def look(self) -> None:
         """Something may have happened."""
         waiting = self._waiting

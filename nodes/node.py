@@ -29,19 +29,23 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
+from weakref import WeakSet
 
+from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.neighbours import Neighbours
 from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
+    Beat,
     ChangeReplicas,
     Denied,
     Envelope,
-    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -49,6 +53,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    Refusal,
     Request,
     ResponseBody,
     Status,
@@ -58,6 +63,7 @@ from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
 from nodes.server import Server
 from nodes.service import decode_body
+from nodes.verifier import Verifier
 
 __all__ = ["Node"]
 
@@ -81,11 +87,18 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements.
+    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
+    what statements are executed with, this process's by default.
     """
 
     def __init__(
-        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+        self,
+        config: ClusterConfig,
+        name: str,
+        data: Path,
+        *,
+        rng: random.Random | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -96,7 +109,13 @@ class Node:
         self._config = config
         self._data = data
         self._rng = rng or random.Random()
+        self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
+        self._awake: dict[RaftEngine, None] = {}  # time passes for them
+        self._leading: set[RaftEngine] = set()
+        self._stopped: WeakSet[RaftEngine] = WeakSet()
+        self._life = self._rng.getrandbits(62)
+        self._neighbours = Neighbours(config.raft.election_ticks)
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
@@ -116,6 +135,9 @@ class Node:
             peers=others,
             handler=self,
         )
+        self._verifier = Verifier(
+            config.verify_every_s, hosted=lambda: self.status().replicas, client=self._client
+        )
         self._store: LogStore | None = None
         self._hosting: Hosting
         self._exit = AsyncExitStack()
@@ -129,11 +151,14 @@ class Node:
                 self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
             )
             stack.callback(self._store.close)
+            self._store.acquaintances.accepted = _accepted(self._config)
+            self._server.acquaintances = self._store.acquaintances
             self._hosting = Hosting(
                 self._config,
                 self.name,
                 self._data,
                 self._store,
+                fingerprint=self._fingerprint,
                 rng=self._rng,
                 wake=self._wake,
                 send=self._send,
@@ -143,6 +168,7 @@ class Node:
             )
             stack.push_async_callback(self._hosting.close)
             self._hosting.open_all()
+            stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
             self.address = await self._server.listen(self.address)
             stack.push_async_callback(self._server.close)
@@ -150,6 +176,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
+            self._verifier.start()
             self._exit = stack.pop_all()
         return self
 
@@ -162,6 +189,7 @@ class Node:
         await self._exit.aclose()
 
     def _greeting(self, node: str) -> Dialing:
+        assert self._store is not None
         return Dialing(
             kind="peer",
             name=self.name,
@@ -169,11 +197,21 @@ class Node:
             cluster_id=self._config.cluster_id,
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
-            files=self._files,
+            files=self._store.acquaintances.mine,
+            revision=self._config.revision,
         )
 
-    def _files(self, _met: int) -> Files:
-        return Files("", 1, b"")
+    def _client(self, name: str) -> NodeClient | None:
+        """A connection as a client to a node of the cluster, this one as well."""
+        node = self._config.nodes.get(name)
+        if node is None:
+            return None
+        return NodeClient(
+            node.address,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            name=self.name,
+        )
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
@@ -206,9 +244,22 @@ class Node:
             self._pace.ticked(now)
         self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
         if is_due and (self._gathered or self._has_gathered(loop.time())):
-            for hosted in self._hosting.running.values():
-                self._guard(hosted.engine, hosted.engine.tick)
+            for node in self._neighbours.tick():
+                self._wake_groups_of(node)
+            for engine in list(self._awake):
+                if engine.is_quiet:
+                    del self._awake[engine]
+                else:
+                    self._guard(engine, engine.tick)
             self._hosting.tick()
+        if is_due:
+            self._peers.beat(Beat(self._life, len(self._leading)))
+
+    def _wake_groups_of(self, node: str) -> None:
+        """That node has died, or another one lives there: see `nodes.neighbours`."""
+        for hosted in self._hosting.running.values():
+            if hosted.engine.has_member_on(node):
+                self._guard(hosted.engine, hosted.engine.wake)
 
     def _has_gathered(self, now: float) -> bool:
         others = self._config.nodes.keys() - {self.name}
@@ -220,6 +271,7 @@ class Node:
 
     def _wake(self, engine: RaftEngine) -> None:
         self._dirty[engine] = None
+        self._awake[engine] = None
         if not self._turn_due:
             self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -250,6 +302,17 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+            self._note(engine)
+
+    def _note(self, engine: RaftEngine) -> None:
+        """What this node's beats say of it."""
+        if engine.stopped and engine not in self._stopped:
+            self._stopped.add(engine)
+            self._life += 1
+        if engine.leads:
+            self._leading.add(engine)
+        else:
+            self._leading.discard(engine)
 
     def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
         if (node := engine.place(message.receiver)) is not None:
@@ -282,6 +345,8 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        if self._neighbours.heard(node, batch.beat):
+            self._wake_groups_of(node)
         self._hosting.receive(node, batch.envelopes)
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
@@ -307,7 +372,19 @@ class Node:
             hosted.service.on_command(request, body, answer)
 
     def status(self) -> Status:
-        return Status(self.name, os.getpid(), self._hosting.statuses())
+        return Status(
+            self.name,
+            os.getpid(),
+            tuple(self._verifier.noted(each) for each in self._hosting.statuses()),
+            self._fingerprint,
+            self._config.revision,
+            "" if self._store is None else self._store.acquaintances.data_id,
+            tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
+        )
+
+
+def _accepted(config: ClusterConfig) -> dict[str, str]:
+    return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
 class _Outgoing:

@@ -38,6 +38,7 @@ from nodes.protocol import (
     ChangeReplicas,
     Consistency,
     Entry,
+    EntryBody,
     ExpireSessions,
     MemberStatus,
     MoveLeadership,
@@ -91,6 +92,14 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
 
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         """Sessions that no entry after log index `since` has used."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the group's writes are executed with, in its state."""
+
+    def opening(self) -> EntryBody | None:
+        """What a new leader proposes before any client's command, once its state is up to its
+        office."""
 
 
 class Clock(Protocol):
@@ -170,7 +179,11 @@ class RaftEngine:
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         if self._stopped or self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
+            return
+        if self._applier.is_halted:
+            done(Busy(self._machine.halted))
             return
         if len(body) > ENTRY_BYTES_MAX:
             done(
@@ -231,7 +244,10 @@ class RaftEngine:
         elif consistency == "any":
             done(None)
         elif not at_follower and self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
+        elif self._applier.is_halted:
+            done(Busy(self._machine.halted))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
         elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
@@ -277,7 +293,15 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            fingerprint=self._machine.fingerprint,
+            halted=self._machine.halted,
         )
+
+    def _look_for_leader(self) -> None:
+        """Somebody needs the leader of a group that may have lost it in its sleep: its replica
+        may have stopped. One that is well answers the call for an election with a heartbeat."""
+        if not self._stopped and self._core.is_quiescent:
+            self.wake()
 
     def _not_leader(self) -> NotLeader:
         leader = self._core.successor or self._core.leader
@@ -315,6 +339,26 @@ class RaftEngine:
         now or ever."""
         committed = self._core.committed_membership
         return not self._stopped and is_removed(committed, replica, node)
+
+    @property
+    def leads(self) -> bool:
+        return not self._stopped and self._core.role is Role.LEADER
+
+    @property
+    def is_quiet(self) -> bool:
+        """Ticks would do nothing, before the next input."""
+        return bool(self._stopped) or (
+            self._core.is_quiescent and self._snapshots.is_at_rest and not self._changes.is_waiting
+        )
+
+    def has_member_on(self, node: str) -> bool:
+        return any(member.place == node for member in self._core.membership.members)
+
+    def wake(self) -> None:
+        """End the quiet of the group, if it is quiet."""
+        if not self._stopped:
+            self._core.wake()
+            self._wake(self)
 
     def tick(self) -> None:
         if not self._stopped:
@@ -358,6 +402,8 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        if self._applier.is_halted and (self._reads or self._office.proposals):
+            self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
             self._wake(self)
 
@@ -377,6 +423,7 @@ class RaftEngine:
         self._stopped = reason
         _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
         self._refuse_all(f"its replica stopped: {reason}")
+        self._wake(self)  # the node has to tell the others
 
     async def close(self) -> None:
         """Answer what waits, and return when nothing is being applied any more."""
@@ -415,6 +462,8 @@ class RaftEngine:
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
             office.is_open = True
+            if (first := self._machine.opening()) is not None:
+                self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
         self._answer_reads()
 
@@ -438,8 +487,8 @@ class RaftEngine:
         if now - positions[0][0] < SESSION_IDLE_S:
             return
         _, since = positions.popleft()
-        if not self._office.is_open or self._applier.busy:
-            return
+        if not self._office.is_open or self._office.proposals or self._applier.busy:
+            return  # a session may be in use again by a write that is not applied yet
         if idle := self._machine.idle_sessions(since):
             body = self._encoder.encode(ExpireSessions(idle))
             self.propose(body, lambda answer: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -71,6 +71,7 @@ class Nodes:
     def __init__(self, config: ClusterConfig, directory: Path) -> None:
         self.config = config
         self.directory = directory
+        self.fingerprints: dict[str, str] = {}  # by node; this process's where there is none
         self.running: dict[str, Node] = {}
         self.clients = {
             name: NodeClient(node.address, cluster_id=config.cluster_id, name="test")
@@ -78,7 +79,13 @@ class Nodes:
         }
 
     def make(self, name: str) -> Node:
-        return Node(self.config, name, self.directory / name, rng=random.Random(name))
+        return Node(
+            self.config,
+            name,
+            self.directory / name,
+            rng=random.Random(name),
+            fingerprint=self.fingerprints.get(name),
+        )
 
     async def start(self, name: str, stack: AsyncExitStack) -> None:
         self.running[name] = await stack.enter_async_context(self.make(name))
@@ -106,8 +113,11 @@ class Nodes:
 
 
 @asynccontextmanager
-async def running(config: ClusterConfig, directory: Path) -> AsyncIterator[Nodes]:
+async def running(
+    config: ClusterConfig, directory: Path, fingerprints: dict[str, str] | None = None
+) -> AsyncIterator[Nodes]:
     nodes = Nodes(config, directory)
+    nodes.fingerprints = fingerprints or {}
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(nodes.start(name, stack) for name in config.nodes))
         for client in nodes.clients.values():
@@ -188,6 +198,45 @@ async def test_an_engine_whose_followers_cannot_ask_names_the_leader(
             read = Read((Statement("SELECT k FROM t"),), at_follower=True)
             answer = await nodes.call("s1", read, node)
             assert isinstance(answer, Done) if node == leader else answer == NotLeader(leader)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_idle_groups_fall_silent_and_are_woken_when_a_node_dies(tmp_path: Path) -> None:
+    async with running(three(), tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        leader = await nodes.leader("s1")
+        await until(lambda: not any(node._awake for node in nodes.running.values()))
+        terms = {name: nodes.replica(name, "s1").term for name in nodes.running}
+        for seq in range(2, 5):  # a write finds the leader where it was
+            assert isinstance(await nodes.call("s1", insert(opened, seq, seq), leader), Done)
+            await until(lambda: not any(node._awake for node in nodes.running.values()))
+        assert {name: nodes.replica(name, "s1").term for name in nodes.running} == terms
+        dead = nodes.running.pop(leader)
+        await dead.__aexit__(None, None, None)
+        successor = await nodes.leader("s1")  # though nobody asked for one
+        assert nodes.replica(successor, "s1").term > terms[leader]
+
+
+async def test_a_node_that_is_back_at_once_is_missed_nevertheless(tmp_path: Path) -> None:
+    """It was away for less than an election timeout, but it does not lead any more."""
+    async with running(three(), tmp_path) as nodes:
+        leader = await nodes.leader("s1")
+        await until(lambda: not any(node._awake for node in nodes.running.values()))
+        term = nodes.replica(leader, "s1").term
+        dead = nodes.running.pop(leader)
+        await dead.__aexit__(None, None, None)
+        async with nodes.make(leader) as again:
+            nodes.running[leader] = again
+            await until(lambda: nodes.replica(leader, "s1").term > term)
+            await nodes.leader("s1")
+            del nodes.running[leader]
 
 
 async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: Path) -> None:
@@ -289,7 +338,7 @@ async def test_a_log_that_ends_before_the_data_is_damage(tmp_path: Path) -> None
         status = nodes.replica("n1", "s1")
         assert status.role == "stopped"
         assert "the log of group s1 ends at index 0" in status.stopped
-        assert "data-1.db already holds index 3" in status.stopped
+        assert "data-1.db already holds index 4" in status.stopped
 
 
 async def test_the_data_of_another_cluster_or_node_is_refused(tmp_path: Path) -> None:

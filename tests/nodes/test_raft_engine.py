@@ -128,6 +128,12 @@ class Journal:
         self.entries.append(entry)
         return Done((), index)
 
+    halted = ""
+    fingerprint = ""
+
+    def opening(self) -> EntryBody | None:
+        return None
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         self.idle_since.append(since)
         return self.idle
@@ -167,6 +173,7 @@ class Group:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Callable[[RaftMessage], bool] = lambda message: False
     lease_rule: LeaseRule | None = None
+    quiesce_ticks: int = 0
 
     def __post_init__(self) -> None:
         for replica in NODES:
@@ -184,6 +191,7 @@ class Group:
             log=log,
             first_timeout_ticks=2 if replica == 1 else None,
             lease_rule=self.lease_rule,
+            quiesce_ticks=self.quiesce_ticks,
         )
         engine = RaftEngine(
             group="g",
@@ -366,6 +374,63 @@ def test_a_follower_that_is_cut_off_answers_no_read(group: Group) -> None:
     group.ticks(2 * ELECTION_TICKS)
     assert [type(answer) for answer in read] == [NotLeader]
     assert group.read(2, at_follower=True) == [NotLeader(None)]
+
+
+@pytest.fixture
+def quiet() -> Group:
+    """Replica 1 leads, and the group has fallen silent."""
+    group = Group(quiesce_ticks=ELECTION_TICKS)
+    group.ticks(3 + ELECTION_TICKS)
+    assert [group[replica].is_quiet for replica in NODES] == [True] * 3
+    return group
+
+
+def test_a_quiet_group_sends_nothing_until_it_is_asked_for_something(quiet: Group) -> None:
+    for _ in range(4 * ELECTION_TICKS):
+        for replica in NODES:
+            quiet[replica].tick()
+            quiet.turn(replica)
+        assert quiet.wire == []
+    answers = quiet.propose(1, command(1))
+    assert not quiet[1].is_quiet
+    quiet.settle()
+    assert answers == [Done((), 2)]
+    quiet.ticks(1)
+    assert [member.machine.applied for member in quiet.members.values()] == [2, 2, 2]
+    read = quiet.read(1)
+    quiet.settle()
+    assert read == [None]
+
+
+def test_a_quiet_group_whose_leader_has_stopped_elects_another_once_somebody_asks(
+    quiet: Group,
+) -> None:
+    quiet[1].stop("its disk is gone.")
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert quiet.role(2) == "follower", "nobody knows, and nobody needs to"
+    assert quiet.propose(2, command(1)) == [NotLeader("n1")]
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert "leader" in {quiet.role(2), quiet.role(3)}
+
+
+def test_a_follower_that_is_asked_by_mistake_wakes_the_group_and_changes_nothing(
+    quiet: Group,
+) -> None:
+    assert quiet.read(3) == [NotLeader("n1")]
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert quiet.role(1) == "leader"
+    assert [quiet[replica].status().term for replica in NODES] == [1, 1, 1]
+    assert quiet[3].is_quiet
+
+
+def test_a_group_that_lost_a_node_is_woken_by_its_neighbours(quiet: Group) -> None:
+    quiet.cut = {1}
+    for replica in (2, 3):
+        assert quiet[replica].has_member_on("n1")
+        quiet[replica].wake()
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert "leader" in {quiet.role(2), quiet.role(3)}
+    assert not quiet[2].is_quiet, "with a peer away a leader must keep looking for it"
 
 
 def leader_of(group: Group) -> int:
