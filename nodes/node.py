@@ -55,6 +55,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    RecoverGroup,
     Refusal,
     Request,
     ResponseBody,
@@ -377,6 +378,8 @@ class Node:
             answer(self._description.text())
         elif isinstance(body, SetCluster):
             answer(self._description.take(body.text))
+        elif isinstance(body, RecoverGroup):
+            self._hosting.start_recovery(request.group, body.replica, answer)
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):
