@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
-from nodes.cluster_file import write_cluster
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, ConfigError
 from nodes.protocol import Status
-from shardrouter.cli.look import located
+from shardrouter.cli.change import changed
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.replicas import ends, known, pursuit_options, run_to_the_end
 from shardrouter.draining import drain_goals, leave_goals
@@ -52,7 +50,7 @@ def drain(
       shardrouter node drain --undo n1
     """
     known(cluster_file, [], [name])
-    config = mark(*located(cluster_file), name, draining=not undo)
+    config = changed(cluster_file, marked(name, draining=not undo))
     if undo:
         click.echo(f"node {name} takes replicas and leaders again; what has moved stays moved")
         return
@@ -63,17 +61,16 @@ def drain(
         click.echo(f"node {name} hosts nothing; shardrouter node remove {name}")
 
 
-def mark(path: Path, config: ClusterConfig, name: str, *, draining: bool) -> ClusterConfig:
-    """Write whether `name` is being emptied; returns what is written now."""
-    if config.nodes[name].drain == draining:
-        return config
-    nodes = {**config.nodes, name: replace(config.nodes[name], drain=draining)}
-    changed = replace(config, nodes=nodes)
-    try:
-        write_cluster(path, changed)
-    except OSError as exc:
-        raise click.ClickException(f"{path} cannot be written: {exc}") from exc
-    return changed
+def marked(name: str, draining: bool) -> Callable[[ClusterConfig], ClusterConfig]:
+    """The change that says whether node `name` is being emptied."""
+
+    def mark(config: ClusterConfig) -> ClusterConfig:
+        node = config.nodes.get(name)
+        if node is None:
+            raise ConfigError(f"there is no node {name}; there are {', '.join(config.nodes)}.")
+        return replace(config, nodes={**config.nodes, name: replace(node, drain=draining)})
+
+    return mark
 
 
 async def _drain(

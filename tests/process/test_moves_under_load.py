@@ -30,6 +30,7 @@ from jepsen_like.result import FaultRecord
 from jepsen_like.runner import record
 from jepsen_like.spec import Test
 from nodes.config import RaftConfig
+from nodes.local_cluster import ManagedProcess, free_ports
 from shardrouter.router import Router
 
 pytestmark = pytest.mark.slow
@@ -239,3 +240,41 @@ async def test_a_new_node_that_is_killed_during_its_snapshot_gets_it_again(tmp_p
     recording = await record(moving_test(script), directory=tmp_path)
     is_well(recording)
     print(recording.faults[0].evidence[0])
+
+
+# ------------------------------------------------------------------------------ a node joins
+
+
+async def test_a_node_joins_and_takes_over_a_replica(tmp_path: Path) -> None:
+    """A node that did not exist when the cluster was made: added, started, given the leader's
+    replica and then the leadership."""
+    (port,) = free_ports(1)
+    joining: list[ManagedProcess] = []
+
+    async def join(db: RunningShardRouter) -> str:
+        tool = Tool(db)
+        added = await tool.begin("node", "add", f"n5=127.0.0.1:{port}")
+        _, err = await added.communicate()
+        assert added.returncode == 0, err.decode()
+        argv = [sys.executable, "-m", "nodes", "--cluster", str(db.direct_file), "--name", "n5"]
+        argv += ["--data", str(tmp_path / "n5" / "data"), "--exit-with-stdin"]
+        (tmp_path / "n5").mkdir()
+        process = ManagedProcess("n5", argv, log_path=tmp_path / "n5" / "node.log")
+        joining.append(process)
+        await process.start()
+        await process.wait_ready()
+        source = (await tool.group())["leader"]
+        moved = await tool.run("replica", "move", GROUP, source, "n5")
+        await tool.run("leader", "transfer", GROUP, "n5")
+        members = await tool.members()
+        assert members["n5"]
+        assert source not in members
+        return str(moved["groups"][GROUP]["steps"])
+
+    try:
+        recording = await record(moving_test(Script("a node joins", join)), directory=tmp_path)
+        is_well(recording)
+        print(recording.faults[0].evidence[0])
+    finally:
+        for process in joining:
+            await process.terminate()
