@@ -58,6 +58,7 @@ from nodes.raft.messages import (
     Membership,
     Quiesce,
     RaftMessage,
+    Removed,
 )
 from nodes.raft.ready import Ready
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
@@ -144,6 +145,7 @@ class RaftEngine:
         self._rng = rng
         self._clock = clock
         self._wake = wake
+        self._send = send
         self._stopped = ""
         self._applier = Applier(
             group,
@@ -167,6 +169,7 @@ class RaftEngine:
         self._placed = core.membership
         self._places = _places_in(self._placed)
         self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
+        self._committed = core.committed_membership
         self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
@@ -465,7 +468,19 @@ class RaftEngine:
             if (first := self._machine.opening()) is not None:
                 self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
+        self._part_from_removed()
         self._answer_reads()
+
+    def _part_from_removed(self) -> None:
+        """Tell who was removed. A hint for speed, except to one whose group is quiet: it misses
+        nobody, and does not ask."""
+        before, self._committed = self._committed, self._core.committed_membership
+        if self._committed is before:
+            return
+        for member in before.members:
+            if member.id not in self._committed and member.id != self.replica:
+                self._senders[member.id] = member.place
+                self._send(self, Removed(self.replica, member.id, 0))
 
     def _answer_reads(self) -> None:
         confirmed = self._confirmed
