@@ -18,6 +18,9 @@
     write_rows = 1000000
     write_bytes = 268435456
 
+    [verify]
+    every_s = 3600
+
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
@@ -66,6 +69,7 @@ NODE_VERBS: Final = ("add", "remove", "drain")
 
 _FORMAT: Final = 1
 _T = TypeVar("_T")
+_DATA_ID: Final = re.compile(r"([0-9a-f]{32})?\Z")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -98,6 +102,7 @@ class NodeConfig:
     address: Address
     capacity: int = 1  # relative weight for placing replicas
     drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
+    data_id: str = ""  # whose files it has since it was rebuilt (nodes.whose_files)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class GroupConfig:
 @dataclass(frozen=True)
 class RaftConfig:
     """Times of the consensus. The election timeout is drawn from
-    [election_ticks, 2 * election_ticks) ticks; a leader sends a heartbeat every tick."""
+    [election_ticks, 1.5 * election_ticks) ticks; a leader sends a heartbeat every tick."""
 
     tick_ms: int = 50
     election_ticks: int = 8
@@ -159,6 +164,8 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    verify_every_s: int = 3600
+    """How often the replicas of each group are compared; 0 is never."""
     revision: int = 0
     """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
@@ -194,6 +201,10 @@ def _positive(value: object, where: str) -> int:
     return value
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{where}: {value!r} is neither true nor false.")
@@ -204,6 +215,12 @@ def _share(value: object, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ConfigError(f"{where}: {value!r} is not a number from 0 to below 1.")
     return float(value)
+
+
+def _data_id(value: object, where: str) -> str:
+    if not isinstance(value, str) or not _DATA_ID.match(value):
+        raise ConfigError(f"{where}: {value!r} does not name a node's files.")
+    return value
 
 
 def _name(value: object, where: str) -> str:
@@ -235,7 +252,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raw,
         {
             *("format", "cluster_id", "revision", "engine"),
-            *("router", "raft", "limits", "nodes", "groups"),
+            *("router", "raft", "limits", "verify", "nodes", "groups"),
         },
         "top level",
     )
@@ -248,7 +265,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     if not isinstance(cluster_id, str) or not cluster_id:
         raise ConfigError("cluster_id is missing.")
     revision = raw.get("revision", 0)
-    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 0:
+    if not _is_count(revision):
         raise ConfigError(f"revision is {revision!r}, which is no whole number from 0 on.")
     engine = raw.get("engine", ENGINES[0])
     if engine not in ENGINES:
@@ -260,11 +277,19 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
 
+    verify = _table(raw.get("verify", {}), "[verify]")
+    _only(verify, {"every_s"}, "[verify]")
+    every_s = verify.get("every_s", 3600)
+    if not _is_count(every_s):
+        raise ConfigError(
+            f"[verify] every_s: {every_s!r} is no whole number of seconds; 0 is never."
+        )
+
     nodes: dict[str, NodeConfig] = {}
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity", "drain"}, where)
+        _only(table, {"address", "capacity", "drain", "data_id"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -275,6 +300,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
             _flag(table.get("drain", False), f"{where} drain"),
+            _data_id(table.get("data_id", ""), f"{where} data_id"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -300,6 +326,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
         revision=revision,
+        verify_every_s=every_s,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
 
@@ -380,6 +407,9 @@ def format_cluster(config: ClusterConfig) -> str:
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),
+        "",
+        "[verify]",
+        f"every_s = {config.verify_every_s}",
     ]
     for node in config.nodes.values():
         lines += [
@@ -390,6 +420,8 @@ def format_cluster(config: ClusterConfig) -> str:
         ]
         if node.drain:
             lines.append("drain = true")
+        if node.data_id:
+            lines.append(f'data_id = "{node.data_id}"')
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

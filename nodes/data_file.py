@@ -33,6 +33,7 @@ __all__ = [
     "READ_ANSWERED",
     "READ_ANSWERS",
     "READ_APPLIED",
+    "READ_FINGERPRINT",
     "READ_SESSIONS",
     "READ_VERSION",
     "READ_VERSIONS",
@@ -43,6 +44,7 @@ __all__ = [
     "WRITE_ANSWER",
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
+    "WRITE_FINGERPRINT",
     "WRITE_SESSION",
     "WRITE_VERSION",
     "WRITE_WATERMARK",
@@ -101,6 +103,9 @@ READ_ANSWERED: Final = _own(
 READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
+READ_FINGERPRINT: Final = _own("SELECT value FROM _machine WHERE key = 'fingerprint'")
+
+WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
 WRITE_APPLIED: Final = _own("UPDATE _applied SET idx = ?, term = ?")
 WRITE_SESSION: Final = _own("INSERT INTO _sessions VALUES (?, ?, 0)")
 WRITE_EXPIRED: Final = (

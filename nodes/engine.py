@@ -84,5 +84,10 @@ class StateMachine(Protocol):
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
 
+    @property
+    def halted(self) -> str:
+        """Why no `Write` may be applied, a full sentence; empty if one may. It changes
+        with a `SwitchFingerprint` that is applied, and with the state of a snapshot."""
+
     def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
         """Apply a batch in one transaction and answer each entry (None for a no-op)."""

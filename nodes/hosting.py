@@ -79,7 +79,8 @@ class Hosted:
 
 
 class Hosting:
-    """The replicas of the node `node`, with their files in `data`.
+    """The replicas of the node `node`, with their files in `data`, which execute statements with
+    `fingerprint`.
 
     `wake` asks for a turn in which a replica takes part, `send` sends a message of a replica
     between turns, `tell` sends one to a node, `guard` does a replica's work and stops it if
@@ -93,6 +94,7 @@ class Hosting:
         data: Path,
         store: LogStore,
         *,
+        fingerprint: str,
         rng: random.Random,
         wake: Callable[[RaftEngine], None],
         send: Callable[[RaftEngine, RaftMessage], None],
@@ -107,6 +109,7 @@ class Hosting:
         self._node = node
         self._data = data
         self._store = store
+        self._fingerprint = fingerprint
         self._rng = rng
         self._wake = wake
         self._send = send
@@ -169,6 +172,7 @@ class Hosting:
                 group=group,
                 replica=replica,
                 cluster_id=self.config.cluster_id,
+                fingerprint=self._fingerprint,
             )
             log = RaftLog(
                 self._store.reader(group),

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.acquaintances import Acquaintances
 from nodes.log_file import StoreError, open_log_file
 from nodes.raft.messages import HardState, LogEntry
 
@@ -185,15 +186,27 @@ class LogStore:
         self._path = path
         self._logs: dict[str, _Log] = {}
         self._failure: str | None = None
+        (data_id,) = connection.execute("SELECT value FROM store WHERE key = 'data_id'").fetchone()
+        self.acquaintances = Acquaintances(connection, data_id=data_id, failed=self._fail)
 
     @staticmethod
     def open(path: Path, *, cluster_id: str, node: str) -> LogStore:
-        """Open the file, or create it. Raises StoreError if it is not this node's."""
-        return LogStore(open_log_file(path, cluster_id=cluster_id, node=node), path)
+        """Open the file, or create it, and count one start. Raises StoreError if it is not this
+        node's."""
+        connection = open_log_file(path, cluster_id=cluster_id, node=node)
+        try:
+            return LogStore(connection, path)
+        except sqlite3.Error as exc:
+            connection.close()
+            raise StoreError(f"{path} cannot be written: {exc}.") from exc
 
     @property
     def path(self) -> Path:
         return self._path
+
+    def _fail(self, why: str) -> None:
+        """Nothing is known to be durable any more: every later write fails as well."""
+        self._failure = f"{self._path} cannot be written: {why}; restart the node."
 
     def hosted(self) -> dict[str, HostedId]:
         """Of every group that this node has hosted a replica of: the highest id, and whether

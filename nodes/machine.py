@@ -34,6 +34,7 @@ from nodes.data_file import (
     COMMIT,
     READ_ANSWERS,
     READ_APPLIED,
+    READ_FINGERPRINT,
     READ_SESSIONS,
     READ_VERSION,
     READ_VERSIONS,
@@ -44,6 +45,7 @@ from nodes.data_file import (
     WRITE_ANSWER,
     WRITE_APPLIED,
     WRITE_EXPIRED,
+    WRITE_FINGERPRINT,
     WRITE_SESSION,
     WRITE_WATERMARK,
     Identity,
@@ -57,6 +59,7 @@ from nodes.data_file import (
 from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import sync_directory, sync_file
 from nodes.engine import Committed
+from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -76,6 +79,7 @@ from nodes.protocol import (
     SessionId,
     SqlFailure,
     Stale,
+    SwitchFingerprint,
     Write,
 )
 from nodes.sessions import Sessions
@@ -127,6 +131,7 @@ class Machine:
         clock_us: Callable[[], int],
         rng: Random,
         *,
+        fingerprint: str,
         must_exist: bool,
     ) -> None:
         self._directory = directory
@@ -134,6 +139,7 @@ class Machine:
         self._incarnation = incarnation
         self._clock_us = clock_us
         self._rng = rng
+        self._own_fingerprint = fingerprint
         self._compiled: set[str] = set()
         self._fault: str | None = None
         self._is_applying = False
@@ -150,11 +156,13 @@ class Machine:
         incarnation: int = 1,
         generation: int = 1,
         must_exist: bool = False,
+        fingerprint: str | None = None,
         clock_us: Callable[[], int] = _now_us,
         rng: Random | None = None,
     ) -> Machine:
         """Open the replica's data file in `directory`, made if missing, unless it `must_exist`
-        because the log begins after what the file holds.
+        because the log begins after what the file holds. `fingerprint` is what the statements
+        are executed with, this process's by default.
 
         clock_us and rng give time and chance to reads only. Raises ReplicaFault if the file
         is another replica's, of another format, damaged, or cannot be read.
@@ -179,6 +187,7 @@ class Machine:
                 incarnation,
                 clock_us,
                 rng or Random(),
+                fingerprint=own_fingerprint() if fingerprint is None else fingerprint,
                 must_exist=must_exist,
             )
             remove_other_generations(directory, generation)
@@ -207,6 +216,8 @@ class Machine:
             self._applied: int
             self._applied_term: int
             self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
+            found = execute(READ_FINGERPRINT).fetchone()
+            self._fingerprint: str = "" if found is None else found[0]
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
             self._sessions = Sessions(self._incarnation)
             self._sessions.restore(
@@ -247,6 +258,30 @@ class Machine:
     def generation(self) -> int:
         """Of the data file."""
         return self._identity.generation
+
+    @property
+    def fingerprint(self) -> str:
+        """What the group's writes are executed with, as of `applied`; empty before the group's
+        first leader has said it."""
+        return self._fingerprint
+
+    @property
+    def halted(self) -> str:
+        """Why no write may be applied here, a sentence that says what to do; empty if one may."""
+        if self._fingerprint in ("", self._own_fingerprint):
+            return ""
+        return (
+            f"{self._name} applies no writes: the group executes them with {self._fingerprint}, "
+            f"this node with {self._own_fingerprint}. It votes and stores the log. Start the node "
+            "with the release that the others run; or, once all nodes run the new one, run "
+            "`shardrouter upgrade`; if that was done, rebuild this replica."
+        )
+
+    def opening(self) -> EntryBody | None:
+        """What a new leader proposes before any client's command."""
+        if self._fingerprint:
+            return None
+        return SwitchFingerprint(self._own_fingerprint, "")
 
     def make_durable(self) -> int:
         """Make what is applied now survive a power loss; returns the index up to which it does.
@@ -388,8 +423,19 @@ class Machine:
             case Checksum():
                 self._checksum_due = index
                 return Done((), index)
+            case SwitchFingerprint():
+                return self._switch_fingerprint(index, body)
+
+    def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
+        if self._fingerprint not in (switch.instead_of, switch.fingerprint):
+            return SqlFailure("55000", f"the group executes with {self._fingerprint} already")
+        self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
+        self._fingerprint = switch.fingerprint
+        return Done((), index)
 
     def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:
+        if self.halted:
+            raise ReplicaFault(self.halted)
         answer = self._sessions.recall(write.session, write.seq, write.watermark)
         if answer is not None:
             return answer
@@ -433,13 +479,16 @@ class Machine:
 
     # ----------------------------------------------------------------------- before proposing
 
-    def check(self, body: EntryBody, size: int) -> SqlFailure | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
         """What is wrong with an entry in every state, so that it need not enter the log; `size`
-        is the length of its encoding. Raises ReplicaFault if this replica has to stop."""
+        is the length of its encoding. Busy if this replica must not be the one to tell. Raises
+        ReplicaFault if it has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         if not isinstance(body, Write):
             return None
+        if halted := self.halted:
+            return Busy(halted)
         size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(

@@ -32,8 +32,10 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from weakref import WeakSet
 
+from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.leader_balance import PAUSE_S, Balance, choose_handover
@@ -47,7 +49,6 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
-    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -55,6 +56,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    Refusal,
     Request,
     ResponseBody,
     Status,
@@ -64,6 +66,7 @@ from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
 from nodes.server import Server
 from nodes.service import decode_body
+from nodes.verifier import Verifier
 
 __all__ = ["Node"]
 
@@ -88,11 +91,18 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements.
+    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
+    what statements are executed with, this process's by default.
     """
 
     def __init__(
-        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+        self,
+        config: ClusterConfig,
+        name: str,
+        data: Path,
+        *,
+        rng: random.Random | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -103,6 +113,7 @@ class Node:
         self._config = config
         self._data = data
         self._rng = rng or random.Random()
+        self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
         self._awake: dict[RaftEngine, None] = {}  # time passes for them
         self._leading: dict[RaftEngine, None] = {}
@@ -130,6 +141,9 @@ class Node:
             peers=others,
             handler=self,
         )
+        self._verifier = Verifier(
+            config.verify_every_s, hosted=lambda: self.status().replicas, client=self._client
+        )
         self._store: LogStore | None = None
         self._hosting: Hosting
         self._exit = AsyncExitStack()
@@ -143,11 +157,14 @@ class Node:
                 self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
             )
             stack.callback(self._store.close)
+            self._store.acquaintances.accepted = _accepted(self._config)
+            self._server.acquaintances = self._store.acquaintances
             self._hosting = Hosting(
                 self._config,
                 self.name,
                 self._data,
                 self._store,
+                fingerprint=self._fingerprint,
                 rng=self._rng,
                 wake=self._wake,
                 send=self._send,
@@ -157,6 +174,7 @@ class Node:
             )
             stack.push_async_callback(self._hosting.close)
             self._hosting.open_all()
+            stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
             self.address = await self._server.listen(self.address)
             stack.push_async_callback(self._server.close)
@@ -164,6 +182,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
+            self._verifier.start()
             self._exit = stack.pop_all()
         return self
 
@@ -176,6 +195,7 @@ class Node:
         await self._exit.aclose()
 
     def _greeting(self, node: str) -> Dialing:
+        assert self._store is not None
         return Dialing(
             kind="peer",
             name=self.name,
@@ -183,11 +203,21 @@ class Node:
             cluster_id=self._config.cluster_id,
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
-            files=self._files,
+            files=self._store.acquaintances.mine,
+            revision=self._config.revision,
         )
 
-    def _files(self, _met: int) -> Files:
-        return Files("", 1, b"")
+    def _client(self, name: str) -> NodeClient | None:
+        """A connection as a client to a node of the cluster, this one as well."""
+        node = self._config.nodes.get(name)
+        if node is None:
+            return None
+        return NodeClient(
+            node.address,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            name=self.name,
+        )
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
@@ -378,7 +408,19 @@ class Node:
             hosted.service.on_command(request, body, answer)
 
     def status(self) -> Status:
-        return Status(self.name, os.getpid(), self._hosting.statuses())
+        return Status(
+            self.name,
+            os.getpid(),
+            tuple(self._verifier.noted(each) for each in self._hosting.statuses()),
+            self._fingerprint,
+            self._config.revision,
+            "" if self._store is None else self._store.acquaintances.data_id,
+            tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
+        )
+
+
+def _accepted(config: ClusterConfig) -> dict[str, str]:
+    return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
 class _Outgoing:

@@ -53,6 +53,7 @@ __all__ = [
     "Write",
     "Fence",
     "ExpireSessions",
+    "SwitchFingerprint",
     "Consistency",
     "Read",
     "Checksum",
@@ -83,6 +84,7 @@ __all__ = [
     "Denied",
     "MemberStatus",
     "ReplicaStatus",
+    "Refusal",
     "Status",
     "leader_of",
     "Entry",
@@ -271,6 +273,15 @@ class ExpireSessions(_Message, frozen=True, tag="expire"):
     sessions: tuple[SessionId, ...]
 
 
+class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
+    """From this entry on the group's writes are executed by processes of this execution
+    fingerprint (`nodes.fingerprint`), if its present one is `instead_of`; empty: it has none yet.
+    Answered by `Done`, also if it is so already, or `SqlFailure`."""
+
+    fingerprint: str
+    instead_of: str
+
+
 Consistency: TypeAlias = Literal["linearizable", "any"]
 """What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
 before it was sent. any: it sees some state that the group has been in, as the replica that is
@@ -333,6 +344,7 @@ RequestBody: TypeAlias = (
     | Write
     | Fence
     | Checksum
+    | SwitchFingerprint
     | Read
     | GetChecksum
     | GetStatus
@@ -491,6 +503,16 @@ class ReplicaStatus(_Message, frozen=True):
     members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
     last_id: int = 0  # the highest id that the group has ever given, as in its log
     is_changing: bool = False  # that membership is not applied here yet
+    fingerprint: str = ""  # the group's, in the state of this replica
+    halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
+    diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
+
+
+class Refusal(_Message, frozen=True):
+    """Another node does not listen to this one."""
+
+    node: str
+    reason: str
 
 
 class Status(_Message, frozen=True, tag="nodestatus"):
@@ -499,6 +521,10 @@ class Status(_Message, frozen=True, tag="nodestatus"):
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
+    fingerprint: str = ""  # of the process, see `nodes.fingerprint`
+    revision: int = 0  # of the cluster.toml that it goes by
+    data_id: str = ""  # whose files it has
+    refusals: tuple[Refusal, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
@@ -541,7 +567,7 @@ class Response(_Message, frozen=True, tag="response"):
 
 # --------------------------------------------------------------------------- log entries
 
-EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum
+EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint
 
 
 class Entry(_Message, frozen=True):

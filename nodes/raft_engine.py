@@ -39,6 +39,7 @@ from nodes.protocol import (
     ChangeReplicas,
     Consistency,
     Entry,
+    EntryBody,
     ExpireSessions,
     MemberStatus,
     MoveLeadership,
@@ -94,6 +95,14 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
 
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         """Sessions that no entry after log index `since` has used."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What the group's writes are executed with, in its state."""
+
+    def opening(self) -> EntryBody | None:
+        """What a new leader proposes before any client's command, once its state is up to its
+        office."""
 
 
 class Clock(Protocol):
@@ -176,6 +185,9 @@ class RaftEngine:
             self._look_for_leader()
             done(self._not_leader())
             return
+        if self._applier.is_halted:
+            done(Busy(self._machine.halted))
+            return
         if len(body) > ENTRY_BYTES_MAX:
             done(
                 SqlFailure(
@@ -237,6 +249,8 @@ class RaftEngine:
         elif not at_follower and self._core.role is not Role.LEADER:
             self._look_for_leader()
             done(self._not_leader())
+        elif self._applier.is_halted:
+            done(Busy(self._machine.halted))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
         elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
@@ -282,6 +296,8 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            fingerprint=self._machine.fingerprint,
+            halted=self._machine.halted,
         )
 
     def _look_for_leader(self) -> None:
@@ -406,6 +422,8 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        if self._applier.is_halted and (self._reads or self._office.proposals):
+            self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
             self._wake(self)
 
@@ -464,6 +482,8 @@ class RaftEngine:
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
             office.is_open = True
+            if (first := self._machine.opening()) is not None:
+                self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
         self._answer_reads()
 

@@ -37,7 +37,13 @@ _NO_GENERATION: Final = 0
 
 
 def open_replica(
-    store: LogStore, directory: Path, *, group: str, replica: int, cluster_id: str
+    store: LogStore,
+    directory: Path,
+    *,
+    group: str,
+    replica: int,
+    cluster_id: str,
+    fingerprint: str | None = None,
 ) -> tuple[Loaded, Machine]:
     """Open one replica, made if it is new. Raises ReplicaDamaged or ReplicaFault, whose message
     says what is wrong and what to do, and StoreError if the log is another replica's."""
@@ -51,6 +57,7 @@ def open_replica(
         replica=replica,
         cluster_id=cluster_id,
         generation=loaded.pointer.generation,
+        fingerprint=fingerprint,
         must_exist=loaded.pointer.index > 0,  # else the log still holds everything
     )
     try:

@@ -44,9 +44,9 @@ Answer = Callable[[ResponseBody], None]
 class ServedMachine(DryRunMachine, Protocol):
     """What requests need of the state machine."""
 
-    def check(self, body: EntryBody, size: int) -> SqlFailure | None:
-        """A definite error that is known before the command, which has `size` bytes, enters
-        the log."""
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+        """An answer, definite for this copy, that is known before the command, which has `size`
+        bytes, enters the log."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -104,7 +104,7 @@ class GroupService:
     ) -> None:
         """A write of unbounded work is tried before it is proposed."""
         try:
-            refusal = await self._dry_runs.refusal(write, deadline)
+            refusal = refuse() or await self._dry_runs.refusal(write, deadline)
         except asyncio.CancelledError:
             answer(Busy("the node is stopping"))
             raise

@@ -34,6 +34,10 @@ class ReplicaHealth:
     lag: int | None
     """Entries that its leader has and it has not; None without a leader."""
     stopped: str
+    halted: str
+    """Why it applies no write, though it votes and stores the log."""
+    diverged: str
+    """Of a leader: what the last comparison of the group's replicas found."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,12 @@ def health_of(config: ClusterConfig, statuses: Mapping[str, Status | None]) -> C
     }
     missing = (
         *(_missing_of_node(name, node) for name, node in nodes.items() if _is_amiss(node)),
+        *(
+            f"node {refusal.node} does not listen to {status.node}: {refusal.reason}"
+            for status in statuses.values()
+            if status is not None
+            for refusal in status.refusals
+        ),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
     return ClusterHealth(config.cluster_id, nodes, groups, missing)
@@ -148,6 +158,8 @@ def _replica(view: GroupView, seat: Seat, own: ReplicaStatus | None) -> ReplicaH
         last=own.last if own else None,
         lag=max(0, view.last - seat.last) if view.leader is not None else None,
         stopped=own.stopped if own else "",
+        halted=own.halted if own else "",
+        diverged=own.diverged if own else "",
     )
 
 
@@ -168,10 +180,11 @@ def _missing_of_node(name: str, node: NodeHealth) -> str:
 
 def _missing_of_group(name: str, group: GroupHealth) -> list[str]:
     lines = [
-        f"{name}, replica {replica.id} on {replica.node}: {replica.stopped}"
+        f"{name}, replica {replica.id} on {replica.node}: {replica.stopped or replica.halted}"
         for replica in group.replicas
-        if replica.stopped
+        if replica.stopped or replica.halted
     ]
+    lines += [replica.diverged for replica in group.replicas if replica.diverged]
     if group.leader is None:
         lines.append(
             f"{name} has no leader: a majority of its replicas has to run and reach each other"

@@ -233,7 +233,7 @@ def _not_ready(view: GroupView) -> Move | None:
     if not view.seats:
         return Blocked(f"no node that answers hosts {view.group}: start its nodes")
     voters = view.voters
-    down = [seat for seat in voters if not seat.is_up]
+    down = [seat for seat in voters if seat.node not in view.up or seat.stopped]
     if not _is_majority(len(voters) - len(down), len(voters)):
         return Blocked(
             f"{view.group} has no majority: of its {len(voters)} voters "
@@ -242,6 +242,11 @@ def _not_ready(view: GroupView) -> Move | None:
         )
     if view.leader is None:
         return Wait(f"{view.group} has no leader yet")
+    heard = sum(seat.is_up for seat in voters)
+    if not _is_majority(heard, len(voters)):
+        return Wait(
+            f"{view.leader} leads {view.group} and hears {heard} of its {len(voters)} voters"
+        )
     if view.is_changing:
         return Wait(f"{view.group} has not committed its last change yet")
     return None

@@ -14,6 +14,7 @@ from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
 from shardrouter.cli.replicas import leader, replica
 from shardrouter.cli.shell import sql
+from shardrouter.cli.upgrade import upgrade
 from shardrouter.cli.verify import verify
 
 __all__ = ["main"]
@@ -28,5 +29,5 @@ def main() -> None:
     """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
 
 
-for command in (up, init, node, serve, status, where, verify, replica, leader, sql):
+for command in (up, init, node, serve, status, where, verify, replica, leader, upgrade, sql):
     main.add_command(command)

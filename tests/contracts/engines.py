@@ -78,6 +78,12 @@ class Ledger:
             answers.append(Done((), index))
         return answers
 
+    halted = ""
+    fingerprint = ""
+
+    def opening(self) -> EntryBody | None:
+        return None
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         return ()
 

@@ -13,6 +13,7 @@ import msgspec
 
 from nodes.machine import Machine
 from nodes.protocol import (
+    Busy,
     Done,
     Entry,
     EntryBody,
@@ -94,7 +95,7 @@ class Replica:
         assert isinstance(answer, Done), answer
         return answer
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
+    def check(self, body: EntryBody) -> SqlFailure | Busy | None:
         """What a leader asks before it proposes `body`."""
         return self.machine.check(body, len(msgspec.msgpack.encode(body)))
 

@@ -18,6 +18,7 @@ from nodes.protocol import (
     OpenSession,
     OutputColumn,
     SetVersion,
+    SqlFailure,
     Stale,
     Statement,
     StatementResult,
@@ -301,14 +302,14 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
     assert check(write(statement(INSERT, 1, "a"))) is None
     assert check(write(statement(INSERT, 1, "a"))) is None
     failure = check(write(statement(INSERT, 1, "a"), statement("ATTACH 'x' AS x")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert (failure.sqlstate, failure.statement) == ("42501", 1)
     failure = check(write(statement("SELEC")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42601"
     big = "x" * (ENTRY_BYTES_MAX - 10)
     failure = check(write(statement(INSERT, 1, big)))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "54000"
     assert check(OpenSession("r")) is None
     assert check(Fence(replica.session, 1, 0)) is None
@@ -323,7 +324,7 @@ def test_check_leaves_to_the_log_what_depends_on_the_state(replica: Replica) -> 
     drop = statement("DROP TABLE t")
     assert check(replica.command(drop, sets=(SetVersion("table:t", 2),))) is None
     failure = check(replica.command(drop))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42501"
     assert replica.rows() == [], "nothing ran"
 

@@ -71,6 +71,7 @@ class Nodes:
     def __init__(self, config: ClusterConfig, directory: Path) -> None:
         self.config = config
         self.directory = directory
+        self.fingerprints: dict[str, str] = {}  # by node; this process's where there is none
         self.running: dict[str, Node] = {}
         self.clients = {
             name: NodeClient(node.address, cluster_id=config.cluster_id, name="test")
@@ -78,7 +79,13 @@ class Nodes:
         }
 
     def make(self, name: str) -> Node:
-        return Node(self.config, name, self.directory / name, rng=random.Random(name))
+        return Node(
+            self.config,
+            name,
+            self.directory / name,
+            rng=random.Random(name),
+            fingerprint=self.fingerprints.get(name),
+        )
 
     async def start(self, name: str, stack: AsyncExitStack) -> None:
         self.running[name] = await stack.enter_async_context(self.make(name))
@@ -106,8 +113,11 @@ class Nodes:
 
 
 @asynccontextmanager
-async def running(config: ClusterConfig, directory: Path) -> AsyncIterator[Nodes]:
+async def running(
+    config: ClusterConfig, directory: Path, fingerprints: dict[str, str] | None = None
+) -> AsyncIterator[Nodes]:
     nodes = Nodes(config, directory)
+    nodes.fingerprints = fingerprints or {}
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(nodes.start(name, stack) for name in config.nodes))
         for client in nodes.clients.values():
@@ -328,7 +338,7 @@ async def test_a_log_that_ends_before_the_data_is_damage(tmp_path: Path) -> None
         status = nodes.replica("n1", "s1")
         assert status.role == "stopped"
         assert "the log of group s1 ends at index 0" in status.stopped
-        assert "data-1.db already holds index 3" in status.stopped
+        assert "data-1.db already holds index 4" in status.stopped
 
 
 async def test_the_data_of_another_cluster_or_node_is_refused(tmp_path: Path) -> None:

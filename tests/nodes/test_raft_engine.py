@@ -128,6 +128,12 @@ class Journal:
         self.entries.append(entry)
         return Done((), index)
 
+    halted = ""
+    fingerprint = ""
+
+    def opening(self) -> EntryBody | None:
+        return None
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         self.idle_since.append(since)
         return self.idle

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.failover import longest_gap
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +44,22 @@ def test_the_comparison_of_consensus(tmp_path: Path) -> None:
     if shutil.which("etcd") is None:
         pytest.skip("etcd is missing: apt-get install etcd-server")
     assert "core / etcd" in printed
+
+
+def test_the_time_without_a_leader(tmp_path: Path) -> None:
+    printed, content = quickly("failover.py", tmp_path)
+    assert content["failed_writes"] == []
+    kills, cuts = content["kills"], content["cuts"]
+    assert isinstance(kills, list)
+    assert isinstance(cuts, list)
+    assert kills[0]["seconds"] > 0.1, "no election can be so quick"
+    assert kills[0]["terms"] >= 1
+    assert 0 < cuts[0]["gap_at_heal_s"] < cuts[0]["seconds"] + 10
+    assert "kill -9 to the next write" in printed
+
+
+def test_the_longest_gap_counts_the_ends_of_what_was_watched() -> None:
+    moments = [(0.0, 1.0), (0.0, 2.5), (0.0, 3.0)]
+    assert longest_gap(moments, 0.5, 3.5) == 1.5
+    assert longest_gap(moments, 0.5, 5.0) == 2.0
+    assert longest_gap([], 1.0, 4.0) == 3.0
