@@ -37,7 +37,7 @@ from nodes.server import ListenError
 
 pytestmark = pytest.mark.slow  # real elections and files
 
-RAFT = RaftConfig(tick_ms=20, election_ticks=10)
+RAFT = RaftConfig(tick_ms=20, election_ticks=10, spread_leaders=False)
 CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
 
 
