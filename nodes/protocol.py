@@ -472,7 +472,8 @@ class Changed(_Message, frozen=True, tag="changed"):
 
 
 class Denied(_Message, frozen=True, tag="denied"):
-    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+    """It was not done and will not be (definite). `reason` is a full sentence that says what to
+    do."""
 
     reason: str
 

@@ -98,6 +98,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
+    "shardrouter.repair": 0,
     "shardrouter.verdicts": 0,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
