@@ -56,6 +56,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    RecoverGroup,
     Refusal,
     Request,
     ResponseBody,
@@ -390,6 +391,8 @@ class Node:
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, GetStatus):
             answer(self.status())
+        elif isinstance(body, RecoverGroup):
+            self._hosting.start_recovery(request.group, body.replica, answer)
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):

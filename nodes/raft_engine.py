@@ -297,6 +297,7 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            last_term=self._log.last_term,
             fingerprint=self._machine.fingerprint,
             halted=self._machine.halted,
         )
@@ -337,6 +338,21 @@ class RaftEngine:
             self.has_heard = True
         self._core.step(message)
         self._wake(self)
+
+    @property
+    def log(self) -> RaftLog:
+        """Its log, durable and not yet durable."""
+        return self._log
+
+    @property
+    def term(self) -> int:
+        """The highest that it has met."""
+        return self._core.term
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that its group has ever given, as far as it knows."""
+        return self._core.membership.last_id
 
     def has_lost(self, replica: int, node: str) -> bool:
         """Whether it is certain that no replica of that id belongs to the group at that node,
