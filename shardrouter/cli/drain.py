@@ -10,7 +10,7 @@ import click
 
 from nodes.config import ClusterConfig, ConfigError
 from nodes.protocol import Status
-from shardrouter.cli.change import changed
+from shardrouter.cli.changing import changed
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.replicas import ends, known, pursuit_options, run_to_the_end
 from shardrouter.draining import drain_goals, leave_goals

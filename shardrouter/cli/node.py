@@ -18,7 +18,7 @@ import click
 from nodes.cluster_file import load_cluster, secret_path
 from nodes.config import ClusterConfig, ConfigError, NodeConfig
 from nodes.protocol import Status
-from shardrouter.cli.change import changed
+from shardrouter.cli.changing import changed
 from shardrouter.cli.drain import drain
 from shardrouter.cli.init import named_address
 from shardrouter.cli.look import cluster_option, located

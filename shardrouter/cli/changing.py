@@ -1,4 +1,4 @@
-"""Changing the cluster's description, for the verbs that do."""
+"""What every verb does that changes cluster.toml: for all hosts, not for this one alone."""
 
 from __future__ import annotations
 
