@@ -1,4 +1,4 @@
-"""How fast three copies agree: our core, pysyncobj inside our nodes, pysyncobj as shipped, etcd.
+"""How fast three copies agree: our nodes with either engine, pysyncobj as shipped, etcd.
 
     python bench/raft.py
     python bench/raft.py --quick     one short round, to see that it works
@@ -50,6 +50,8 @@ TARGETS = (
     Target("core", "etcd", 64, 2.5),
     Target("core", "stock", 256, 2.0),
     Target("pysyncobj", "stock", 256, 1.5),
+    Target("core, bare", "etcd", 256, 4.0),
+    Target("core, bare", "stock", 256, 2.0),
 )
 
 
@@ -90,7 +92,7 @@ async def measure(
     }
     for number in range(rounds):
         for system in systems:
-            fresh = directory / f"{number}-{system.name}"
+            fresh = directory / f"{number}-{systems.index(system)}"
             fresh.mkdir()
             async with system.started(fresh) as running:
                 for in_flight in IN_FLIGHT:
