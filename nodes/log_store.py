@@ -276,11 +276,6 @@ class LogStore:
             number, stored_replica, term, vote, commit, crc, *base, base_crc, removed = row
             if removed and replica > stored_replica:
                 return self._create(group, replica, number)
-            if removed and replica == stored_replica:
-                raise StoreError(
-                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
-                    "never given again; add a new replica."
-                )
             if stored_replica != replica:
                 raise StoreError(
                     f"{self._path} holds replica {stored_replica} of group {group}, not {replica}; "
@@ -289,10 +284,16 @@ class LogStore:
             log = _Log(group, number, replica)
             hard_state = HardState(term, vote, commit)
             log.pointer = SnapshotPointer(*base)
-            if log.state_crc(hard_state) != crc or log.pointer_crc(log.pointer) != base_crc:
+            state_crc = log.state_crc(hard_state, is_removed=bool(removed))
+            if state_crc != crc or log.pointer_crc(log.pointer) != base_crc:
                 raise ReplicaDamaged(
                     f"{self._path}: the hard state of group {group} is damaged; "
                     "rebuild this replica."
+                )
+            if removed:
+                raise StoreError(
+                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
+                    "never given again; add a new replica."
                 )
             last_term = self._check(group, log)
         except sqlite3.DatabaseError as exc:
@@ -467,6 +468,32 @@ class LogStore:
             if write.pointer is not None:
                 log.pointer = write.pointer
             log.last = ends[write.group]
+
+    def renew(self, group: str, replica: int, write: GroupWrite) -> None:
+        """Give the loaded replica's log to `replica`, an id above its own, together with `write`,
+        which has a hard state and a pointer, in one transaction. Raises StoreError, as `write`."""
+        log = self._logs[group]
+        assert replica > log.replica, f"{group}: {replica} after {log.replica}"
+        assert write.hard_state is not None
+        assert write.pointer is not None
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        former, log.replica = log.replica, replica  # part of the CRC of what is written
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "UPDATE replicas SET replica = ?, seal = x'' WHERE number = ?",
+                (replica, log.number),
+            )
+            end = self._write(write)
+            self._connection.execute("COMMIT")
+        except BaseException as exc:
+            log.replica = former
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            if isinstance(exc, sqlite3.Error):
+                raise StoreError(self._failure) from exc
+            raise
+        log.pointer, log.last = write.pointer, end
 
     def _write(self, write: GroupWrite) -> int:
         """Returns where the log ends now."""

@@ -54,6 +54,8 @@ __all__ = [
     "Fence",
     "ExpireSessions",
     "SwitchFingerprint",
+    "NewIncarnation",
+    "RecoverGroup",
     "Consistency",
     "Read",
     "Checksum",
@@ -282,6 +284,20 @@ class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
     instead_of: str
 
 
+class NewIncarnation(_Message, frozen=True, tag="incarnation"):
+    """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
+
+    incarnation: int
+
+
+class RecoverGroup(_Message, frozen=True, tag="recover"):
+    """Go on with this replica alone, as a new incarnation of its group; what only others have is
+    lost. Asked of the replica's node, not of a leader. Answered by `Changed` with the index at
+    which that stands in its log, also if it was done before, or `Denied`."""
+
+    replica: int
+
+
 Consistency: TypeAlias = Literal["linearizable", "any"]
 """What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
 before it was sent. any: it sees some state that the group has been in, as the replica that is
@@ -350,6 +366,7 @@ RequestBody: TypeAlias = (
     | GetStatus
     | ChangeReplicas
     | MoveLeadership
+    | RecoverGroup
 )
 
 
@@ -472,7 +489,8 @@ class Changed(_Message, frozen=True, tag="changed"):
 
 
 class Denied(_Message, frozen=True, tag="denied"):
-    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+    """It was not done and will not be (definite). `reason` is a full sentence that says what to
+    do."""
 
     reason: str
 
@@ -503,6 +521,7 @@ class ReplicaStatus(_Message, frozen=True):
     members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
     last_id: int = 0  # the highest id that the group has ever given, as in its log
     is_changing: bool = False  # that membership is not applied here yet
+    last_term: int = 0  # of the last log entry
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
     diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
@@ -567,7 +586,9 @@ class Response(_Message, frozen=True, tag="response"):
 
 # --------------------------------------------------------------------------- log entries
 
-EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint
+EntryBody: TypeAlias = (
+    OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+)
 
 
 class Entry(_Message, frozen=True):

@@ -30,6 +30,7 @@ import msgspec
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Barrier, Proposed, Refuse, StateMachine
+from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
 from nodes.protocol import (
@@ -51,6 +52,7 @@ from nodes.protocol import (
 )
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
+from nodes.raft.membership import is_removed
 from nodes.raft.messages import (
     AppendRequest,
     InstallSnapshot,
@@ -77,6 +79,9 @@ SESSION_IDLE_S: Final = 900.0
 
 SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
+
+SUCCESSOR_LAG_ENTRIES: Final = 1000
+"""A successor has to be this close to the end of the log: until it is there, nothing is written."""
 
 SENDERS_MAX: Final = 64
 """Replicas that write to this one and are not in its log, whose nodes are remembered."""
@@ -292,6 +297,7 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            last_term=self._log.last_term,
             fingerprint=self._machine.fingerprint,
             halted=self._machine.halted,
         )
@@ -333,16 +339,46 @@ class RaftEngine:
         self._core.step(message)
         self._wake(self)
 
+    @property
+    def log(self) -> RaftLog:
+        """Its log, durable and not yet durable."""
+        return self._log
+
+    @property
+    def term(self) -> int:
+        """The highest that it has met."""
+        return self._core.term
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that its group has ever given, as far as it knows."""
+        return self._core.membership.last_id
+
     def has_lost(self, replica: int, node: str) -> bool:
         """Whether it is certain that no replica of that id belongs to the group at that node,
         now or ever."""
-        membership = self._core.committed_membership
-        place = next((m.place for m in membership.members if m.id == replica), None)
-        return not self._stopped and replica <= membership.last_id and place != node
+        committed = self._core.committed_membership
+        return not self._stopped and is_removed(committed, replica, node)
 
     @property
     def leads(self) -> bool:
         return not self._stopped and self._core.role is Role.LEADER
+
+    def led(self) -> Led:
+        """This group, which is led here, and who could lead it in this replica's place."""
+        core = self._core
+        progress = core.progress()
+        return Led(
+            self.group,
+            tuple(
+                (member.id, member.place)
+                for member in core.membership.members
+                if member.is_voter
+                and member.id != core.replica
+                and progress.get(member.id, (0, False))[1]
+                and self._log.last - progress[member.id][0] <= SUCCESSOR_LAG_ENTRIES
+            ),
+        )
 
     @property
     def is_quiet(self) -> bool:
