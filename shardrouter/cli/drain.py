@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import click
@@ -50,7 +50,7 @@ def drain(
       shardrouter node drain --undo n1
     """
     known(cluster_file, [], [name])
-    config = changed(cluster_file, marked(name, draining=not undo))
+    config = mark(cluster_file, name, draining=not undo)
     if undo:
         click.echo(f"node {name} takes replicas and leaders again; what has moved stays moved")
         return
@@ -61,16 +61,16 @@ def drain(
         click.echo(f"node {name} hosts nothing; shardrouter node remove {name}")
 
 
-def marked(name: str, draining: bool) -> Callable[[ClusterConfig], ClusterConfig]:
-    """The change that says whether node `name` is being emptied."""
+def mark(cluster_file: str | None, name: str, *, draining: bool) -> ClusterConfig:
+    """Write on every host whether `name` is being emptied; returns what is written now."""
 
-    def mark(config: ClusterConfig) -> ClusterConfig:
-        node = config.nodes.get(name)
-        if node is None:
+    def marked(config: ClusterConfig) -> ClusterConfig:
+        if name not in config.nodes:
             raise ConfigError(f"there is no node {name}; there are {', '.join(config.nodes)}.")
-        return replace(config, nodes={**config.nodes, name: replace(node, drain=draining)})
+        node = replace(config.nodes[name], drain=draining)
+        return replace(config, nodes={**config.nodes, name: node})
 
-    return mark
+    return changed(cluster_file, marked)
 
 
 async def _drain(

@@ -51,6 +51,7 @@ def node() -> None:
       shardrouter node a                   run node a; its options: shardrouter node a --help
       shardrouter node add d=HOST:6434     make another one known
       shardrouter node drain a             move every leader and replica away from node a
+      shardrouter node remove a            take node a out of the cluster
     """
 
 
@@ -76,9 +77,6 @@ def run(name: str, cluster_file: str | None, data: Path | None) -> None:
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
-
-
-node.add_command(drain)
 
 
 @node.command()
@@ -145,3 +143,6 @@ async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
     from shardrouter.router import node_statuses
 
     return await node_statuses(config)
+
+
+node.add_command(drain)
