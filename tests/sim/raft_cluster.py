@@ -46,6 +46,7 @@ class Options:
     fault_ticks: float = 12  # mean time between two faults
     faults: tuple[str, ...] = ALL_FAULTS
     skip: frozenset[int] = frozenset()  # numbers of faults that are left out of the schedule
+    keep: frozenset[int] | None = None  # if not None, only these happen
     delay: float = 3.0  # longest ordinary delay of a message; a tick is TICK
     late: float = 0.03  # chance that a message is overtaken by whole elections
     hasty: float = 0.0  # chance that a new leader is asked for another membership at once
@@ -54,10 +55,12 @@ class Options:
     tail_entries_max: int = 4096
     compact_ticks: float = 10  # mean time between two compactions of a replica; 0: never
     leases: bool = False
+    progress_ticks: int = PROGRESS_TICKS
+    has_ready_is_exact: bool = True
     drift: float = 0.2  # how much faster one clock may run than another
     quiesce_ticks: int = 0
     idle: float = 0.0  # the part of time in which clients ask for nothing
-    core: type[RaftCore] = RaftCore
+    core: Callable[..., Any] = RaftCore
     log: type[RaftLog] = RaftLog
     compacts_what_is_not_durable: bool = False
     snapshots_lack_sessions: bool = False
@@ -207,7 +210,7 @@ class Simulation:
                 return
             ready = core.ready()
             does_nothing = ready.is_empty and replica.installs is None
-            if has_ready == does_nothing:
+            if has_ready == does_nothing and self.options.has_ready_is_exact:
                 raise Violation(f"has_ready was {has_ready} before {ready}")
             if ready.messages:
                 self.send(ready.messages)
@@ -505,11 +508,11 @@ class Simulation:
         while self.now < settled:
             self._step()
         reads_before = self.counts["reads"]
-        deadline = self.now + PROGRESS_TICKS * TICK
+        deadline = self.now + self.options.progress_ticks * TICK
         target = len(self.checker.committed) + 1
         while self.counts["reads"] == reads_before or not self._members_have(target):
             if self.now > deadline:
-                raise Violation(f"no progress {PROGRESS_TICKS} ticks after healing")
+                raise Violation(f"no progress {self.options.progress_ticks} ticks after healing")
             self._step()
         for replica in self.replicas.values():
             if replica.core is not None:

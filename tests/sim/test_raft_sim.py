@@ -12,8 +12,9 @@ import pytest
 
 from nodes.raft.core import RaftCore
 from tests.sim.raft_cluster import Options, Simulation
+from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
-from tests.sim.raft_sim import MUST_HAPPEN, Found, find_violation, run_seed, shrink
+from tests.sim.raft_sim import Found, find_violation, run_seed, shrink
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 150
@@ -47,7 +48,7 @@ def test_no_promise_is_broken_and_every_fault_was_met() -> None:
                 f"replay: python -m tests.sim.raft_sim --seeds 1 --seed {seed} --ticks 150"
             )
             raise
-    assert {name for name in MUST_HAPPEN if not totals[name]} == set()
+    assert {name for name in ENGINES["core"].must_happen if not totals[name]} == set()
 
 
 def test_a_single_voter_needs_nobody() -> None:
@@ -109,11 +110,11 @@ def test_a_violation_is_shrunk_and_says_how_to_replay_it() -> None:
     mutant, options = MUTANTS["acknowledges-early"], Options()
     found = find_violation(range(10), options, mutant)
     assert found is not None
-    first = Found(found[0], options.ticks, (), str(found[1]), ("tick 0: 1 x", "tick 0: 2 x"))
+    schedule = ("tick 0: 1 x", "tick 0: 2 x")
+    first = Found(found[0], options.ticks, (), str(found[1]), schedule, "acknowledges-early")
 
-    small = shrink(first, options, mutant)
+    small = shrink(first, options)
 
     assert len(small.schedule) < 5
-    report = small.report("acknowledges-early")
-    assert f"--seeds 1 --seed {found[0]} --ticks 150" in report
-    assert report.endswith("--mutant acknowledges-early")
+    report = small.report()
+    assert f"--seeds 1 --seed {found[0]} --ticks 150 --mutant acknowledges-early" in report
