@@ -49,6 +49,7 @@ class Options:
     keep: frozenset[int] | None = None  # if not None, only these happen
     delay: float = 3.0  # longest ordinary delay of a message; a tick is TICK
     late: float = 0.03  # chance that a message is overtaken by whole elections
+    overtakes: bool = True  # else messages from one replica to another stay in order
     hasty: float = 0.0  # chance that a new leader is asked for another membership at once
     strike: float = 0.0  # chance that the network is divided anew just when something is decided
     vote_crash: float = 0.0  # chance that a replica crashes just after it has voted
@@ -59,6 +60,7 @@ class Options:
     has_ready_is_exact: bool = True
     drift: float = 0.2  # how much faster one clock may run than another
     quiesce_ticks: int = 0
+    writes: float = 0.5  # chance that a client who asks a leader writes
     idle: float = 0.0  # the part of time in which clients ask for nothing
     core: Callable[..., Any] = RaftCore
     log: type[RaftLog] = RaftLog
@@ -78,11 +80,13 @@ class Simulation:
         self.now = 0.0
         self.is_calm = False
         self.cuts: set[tuple[int, int]] = set()
+        self.slow_ways: dict[tuple[int, int], float] = {}  # how much longer a message takes
         self.loss = 0.0
         self.corruption = 0.0
         self.recent: deque[RaftMessage] = deque(maxlen=200)  # to be repeated much later
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._event_count = 0
+        self._arrivals: dict[tuple[int, int], float] = {}  # of the last message on its way
         self._values = 0
         self._unanswered: list[bytes] = []
         self._busy = True  # clients ask for something
@@ -384,7 +388,7 @@ class Simulation:
             self._trace.update(self._encode((self.now, message)))
             self.recent.append(message)
             if self.is_calm:
-                self.at(chance() * CALM_DELAY, self.deliver, message)
+                self._deliver_after(chance() * CALM_DELAY, message)
                 continue
             if chance() < self.loss:
                 continue
@@ -392,7 +396,16 @@ class Simulation:
                 delay = chance() * self.options.delay
                 if chance() < self.options.late:
                     delay *= TICK * ELECTION_TICKS
-                self.at(delay, self.deliver, message)
+                if self.slow_ways:
+                    delay += self.slow_ways.get((message.sender, message.receiver), 0.0)
+                self._deliver_after(delay, message)
+
+    def _deliver_after(self, delay: float, message: RaftMessage) -> None:
+        if not self.options.overtakes:  # as a connection does: not before what was sent earlier
+            way = (message.sender, message.receiver)
+            self._arrivals[way] = max(self._arrivals.get(way, 0.0), self.now + delay)
+            delay = self._arrivals[way] - self.now
+        self.at(delay, self.deliver, message)
 
     def deliver(self, message: RaftMessage) -> None:
         receiver = self.replicas.get(message.receiver)
@@ -450,7 +463,7 @@ class Simulation:
                 self.drive(replica)
             return
         has_room = core.log.last - core.commit < UNCOMMITTED_MAX
-        if has_room and self.rng.random() < 0.5:
+        if has_room and self.rng.random() < (0.5 if self.is_calm else self.options.writes):
             for _ in range(self.rng.choice([1, 1, 1, 5])):
                 self._propose(replica, core)
         if self.rng.random() < 0.5:

@@ -65,8 +65,8 @@ def shape(rng: random.Random, base: Options) -> Options:
             often: tuple[str, ...] = ("isolate leader", "one way", "transfer", "crash some")
             often += ("pause leader", "heal", "heal", "promote", "remove replica")
             if rng.random() < 0.6:
-                often = ("estrange", "abandon", "mute leader", "deafen leader") * 2
-                often += ("transfer", "transfer", "heal", "heal", "isolate leader")
+                often = ("estrange", "abandon", "mute leader", "slow answers") * 2
+                often += ("transfer", "transfer", "heal", "heal", "deafen leader")
             return dataclasses.replace(
                 options,
                 replicas=3,
@@ -77,7 +77,8 @@ def shape(rng: random.Random, base: Options) -> Options:
                 drift=rng.choice([0.0, 0.2, 1.0, 3.0]),
                 quiesce_ticks=0,
                 idle=0.0,
-                late=rng.choice([0.0, 0.1, 0.3]),
+                late=rng.choice([0.0, 0.1]),
+                writes=rng.choice([0.5, 0.02]),
             )
         case "snapshots":
             away = ("isolate", "crash", "crash some", "slow disk", "corrupt chunks", "heal", "heal")
@@ -119,7 +120,8 @@ def shape_of_pysyncobj(rng: random.Random, base: Options) -> Options:
         tail_entries_max=rng.choice([4, 4096]),
         delay=rng.choice([3.0, 3.0, 10.0]),
         compact_ticks=0,
-        late=rng.choice([0.03, 0.03, 0.15]),
+        late=rng.choice([0.0, 0.01]),
+        overtakes=False,
         has_ready_is_exact=False,
         progress_ticks=10 * base.progress_ticks,
     )
@@ -165,6 +167,7 @@ ENGINES: dict[str, Engine] = {
         shape,
         (
             *dict.fromkeys(ALL_FAULTS),
+            "slow answers",
             *("strikes", "elections", "truncations", "crashes", "compactions", "snapshots made"),
             *("snapshots installed", "snapshots refused", "chunks corrupted"),
             *("membership changes", "changes refused", "changes asked for at once"),
@@ -183,6 +186,7 @@ ENGINES: dict[str, Engine] = {
             "membership changes, transfer, leases, reads at followers, quiescence: not offered",
             "compaction and snapshots, corrupt chunks: its log is never cut",
             "has_ready is not exact: it may announce a turn with nothing to do",
+            "overtaking: its messages travel in TCP connections; one that comes late is asked for",
             "progress is demanded within ten times the ticks: one entry back per refusal",
         ),
     ),

@@ -130,6 +130,13 @@ class Faults:
             if number != heard:
                 self._simulation.cuts.add((number, leader))
 
+    def _slow_answers(self) -> None:
+        """What is sent to the leader takes some ticks longer."""
+        leader = self._any_leader().number
+        longer = self._rng.uniform(3, 7) * TICK
+        for number in self._simulation.replicas:
+            self._simulation.slow_ways[number, leader] = longer
+
     def _deafen(self, victim: Replica) -> None:
         for number in self._simulation.replicas:
             self._simulation.cuts.add((number, victim.number))
@@ -147,6 +154,7 @@ class Faults:
 
     def _heal(self) -> None:
         self._simulation.cuts.clear()
+        self._simulation.slow_ways.clear()
         self._simulation.loss = self._simulation.corruption = 0.0
 
     def heal(self) -> None:

@@ -26,8 +26,8 @@ class PysyncobjCore(PysyncobjConsensus):
     ) -> None:
         assert lease_rule is None, "no leases"
         assert not quiesce_ticks, "no quiescence"
-        self.membership = memberships[-1][1]
-        super().__init__(voters=self.membership.voters, **arguments)
+        super().__init__(membership=memberships[-1][1], **arguments)
 
     def tick(self, now: float = 0.0) -> None:
+        """pysyncobj counts ticks; no clock is looked at."""
         super().tick()

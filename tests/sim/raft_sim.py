@@ -36,7 +36,7 @@ from tests.sim.raft_cluster import Options, Simulation
 from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
 
-__all__ = ["Found", "find_violation", "run", "run_seed", "shrink", "simulation"]
+__all__ = ["Found", "attempt", "find_violation", "run", "run_seed", "shrink", "simulation"]
 
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
@@ -142,7 +142,7 @@ class Found:
         return "\n".join([*lines, f"replay: {command}"])
 
 
-def _try(seed: int, options: Options, mutant: str, engine: str) -> Found | None:
+def attempt(seed: int, options: Options, mutant: str, engine: str) -> Found | None:
     broken = MUTANTS[mutant] if mutant else None
     made = simulation(seed, options, broken, engine)
     try:
@@ -166,7 +166,7 @@ def shrink(found: Found, options: Options) -> Found:
             skip = options.skip | {*found.skip, *numbers[position : position + size]}
             runs += 1
             fewer = dataclasses.replace(options, skip=skip)
-            smaller = _try(found.seed, fewer, found.mutant, found.engine)
+            smaller = attempt(found.seed, fewer, found.mutant, found.engine)
             if smaller is not None and len(smaller.schedule) < len(found.schedule):
                 found = smaller
             else:
@@ -195,7 +195,7 @@ def _run_batch(batch: _Batch) -> tuple[Counter[str], list[Found]]:
         try:
             totals.update(run_seed(seed, batch.options, mutant, batch.engine))
         except Violation:
-            first = _try(seed, batch.options, batch.mutant, batch.engine)
+            first = attempt(seed, batch.options, batch.mutant, batch.engine)
             assert first is not None, f"seed {seed} is not repeatable"
             found.append(shrink(first, batch.options))
     return totals, found
@@ -290,7 +290,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--ticks", type=int, default=1200, help="ticks with faults per seed")
+    parser.add_argument("--ticks", type=int, default=300, help="ticks with faults per seed")
     parser.add_argument("--keep", default="", help="the only faults that happen: 1,2,... or none")
     parser.add_argument("--engine", choices=list(ENGINES), default="core")
     parser.add_argument("--resume", type=Path, help="a file of what is done, to go on after a stop")

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from pysyncobj.journal import FileJournal
 from pysyncobj.node import Node
@@ -82,6 +82,8 @@ class Library:
     def __init__(self, simulated_s: Callable[[], float], rng: random.Random) -> None:
         serializer = _copy_of("pysyncobj.serializer")
         serializer.gzip = _Gzip
+        serializer.open = self._open
+        self._files: list[IO[bytes]] = []
         self.module = module = _copy_of("pysyncobj.syncobj")
         module.monotonicTime = _Clock(simulated_s)
         module.random = rng
@@ -107,6 +109,16 @@ class Library:
 
     def _journal(self, file: str) -> Journal:
         return self.journals.pop(file)
+
+    def _open(self, file: str, mode: str) -> IO[bytes]:
+        opened: IO[bytes] = Path(file).open(mode)  # noqa: SIM115 - the library forgets it
+        self._files.append(opened)
+        return opened
+
+    def close(self) -> None:
+        """The processes have ended: so have the files that they had open."""
+        for file in self._files:
+            file.close()
 
 
 class Journal(FileJournal):  # type: ignore[misc]  # pysyncobj has no types
@@ -181,9 +193,12 @@ class StockDisk:
         self.dump_file = str(directory / f"{number}.dump")
         self.journal = Journal(self.journal_file)
 
+    def close(self) -> None:
+        self.journal._destroy()  # changes nothing in the file
+
     def reopen(self) -> None:
         """What a killed process has left."""
-        self.journal._destroy()
+        self.close()
         self.journal = Journal(self.journal_file)
 
     def holds(self, index: int, entry: LogEntry) -> bool:

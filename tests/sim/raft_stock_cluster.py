@@ -168,7 +168,8 @@ class StockSimulation(Simulation):
             self.on(replica, 0, self._take_all, replica, sender)
 
     def _take_all(self, core: Any, replica: Replica, sender: int) -> None:
-        while core is replica.core:
+        life = replica.life
+        while replica.life == life:
             message = self._connections.take(sender, replica.number)
             if message is None:
                 return
@@ -192,6 +193,9 @@ class StockSimulation(Simulation):
         try:
             return super().run()
         finally:
+            self._library.close()
+            for disk in self._disks.values():
+                disk.close()
             self._directory.cleanup()
 
     def _heal_and_demand_progress(self) -> None:
