@@ -1,7 +1,7 @@
 """Run the simulated Raft group over many seeds.
 
-    python -m tests.sim.raft_sim --seeds 3000 --jobs 2 [--seed FIRST] [--ticks 1200] [--mutant NAME]
-    python -m tests.sim.raft_sim --mutants          # the table: who is convicted after how many
+    python -m tests.sim.raft_sim --seeds 3000 --jobs 2 [--seed FIRST] [--engine pysyncobj]
+    python -m tests.sim.raft_sim --seeds 20 --trace     # digests, to compare two Pythons
 
 A seed decides everything, the shape of the group included. A violation prints the seed, the
 shortest schedule of faults that was found to break the same run, and the command that replays
@@ -41,7 +41,6 @@ __all__ = ["Found", "attempt", "find_violation", "run", "run_seed", "shrink", "s
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
 
-CONVICTION_SEEDS = 3000
 SHRINK_RUNS_MAX = 60
 
 _SMALL_LIMITS = (
@@ -262,27 +261,16 @@ def _digest_of_code() -> str:
     return digest.hexdigest()[:16]
 
 
-def _mutant_table(names: list[str], options: Options, jobs: int) -> int:
-    """Who is convicted, by what, after how many seeds of the ordinary search."""
-    print("| broken rule | seeds | convicted by |\n|---|---|---|", flush=True)
-    escaped = 0
-    with ProcessPoolExecutor(jobs) as pool:
-        for name, found in zip(
-            names, pool.map(_convict, [(name, options) for name in names]), strict=True
-        ):
-            escaped += found is None
-            after, by = (str(found[0] + 1), found[1]) if found else (f"> {CONVICTION_SEEDS}", "")
-            print(f"| {name} | {after} | {by} |", flush=True)
-    return int(escaped > 0)
-
-
-def _convict(task: tuple[str, Options]) -> tuple[int, str] | None:
-    """In a process of its own."""
-    name, options = task
-    mutant = MUTANTS[name]
-    mutant.check()
-    found = find_violation(range(CONVICTION_SEEDS), options, mutant)
-    return None if found is None else (found[0], str(found[1]))
+def _print_traces(seeds: range, options: Options, engine: str) -> int:
+    """One line for each seed: the same on every Python and with every PYTHONHASHSEED."""
+    for seed in seeds:
+        made = simulation(seed, options, None, engine)
+        try:
+            run(seed, made)
+        except Violation as violation:
+            print(violation)
+        print(seed, made.trace, flush=True)
+    return 0
 
 
 def main() -> int:
@@ -295,13 +283,13 @@ def main() -> int:
     parser.add_argument("--engine", choices=list(ENGINES), default="core")
     parser.add_argument("--resume", type=Path, help="a file of what is done, to go on after a stop")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), default="", help="break a rule")
-    parser.add_argument("--mutants", nargs="*", help="the table of broken rules, all or some")
+    parser.add_argument("--trace", action="store_true", help="print a digest of each run instead")
     arguments = parser.parse_args()
     keep = [int(number) for number in arguments.keep.split(",") if number.isdecimal()]
     options = Options(ticks=arguments.ticks, keep=frozenset(keep) if arguments.keep else None)
-    if arguments.mutants is not None:
-        names = arguments.mutants or list(MUTANTS)
-        return _mutant_table(names, dataclasses.replace(options, ticks=150), arguments.jobs)
+    if arguments.trace:
+        seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+        return _print_traces(seeds, options, arguments.engine)
     for line in ENGINES[arguments.engine].off:
         print(f"off: {line}")
     done = _Done(arguments.resume, arguments)

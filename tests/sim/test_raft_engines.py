@@ -3,19 +3,13 @@ library as its authors ship it is convicted by the ordinary search."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from tests.sim.raft_cluster import Options
 from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_sim import attempt, find_violation, run_seed, shrink
-
-ROOT = Path(__file__).parent.parent.parent
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 """The library reads its .meta file without closing it."""
@@ -50,43 +44,15 @@ def test_a_schedule_that_convicts_the_stock_library_is_shrunk_and_replayed() -> 
 @pytest.mark.slow
 def test_our_engine_around_pysyncobj_keeps_its_promises() -> None:
     totals: Counter[str] = Counter()
-    for seed in range(12):
+    for seed in range(6):
         totals.update(run_seed(seed, Options(ticks=60), engine="pysyncobj"))
 
     assert totals["writes"] > 0
     assert totals["reads"] > 0
     assert totals["crashes"] > 0
-    assert totals["elections"] > 12
+    assert totals["elections"] > 6
 
 
 @pytest.mark.parametrize("name", sorted(ENGINES))
 def test_an_engine_says_what_is_not_checked(name: str) -> None:
     assert bool(ENGINES[name].off) == (name != "core")
-
-
-PRINT_TRACE = """
-from tests.sim.raft_checker import Violation
-from tests.sim.raft_cluster import Options
-from tests.sim.raft_sim import run, simulation
-made = simulation(3, Options(ticks=60), engine="pysyncobj-stock")
-try:
-    run(3, made)
-except Violation as violation:
-    print(violation)
-print(made.trace)
-"""
-
-
-@pytest.mark.slow
-def test_a_run_of_the_stock_library_is_repeatable() -> None:
-    def trace(hash_seed: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-c", PRINT_TRACE],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": hash_seed},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-
-    assert trace("1") == trace("2") != ""

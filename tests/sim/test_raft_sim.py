@@ -58,21 +58,13 @@ def test_a_single_voter_needs_nobody() -> None:
     assert counts["reads"] > 0
 
 
-PRINT_TRACE = """
-from tests.sim.raft_cluster import Options
-from tests.sim.raft_sim import run, simulation
-for seed in (3, 7, 8):
-    made = simulation(seed, Options(ticks=60))
-    run(seed, made)
-    print(made.trace)
-"""
-
-
 @pytest.mark.slow
-def test_a_seed_is_a_run_bit_for_bit_in_every_process() -> None:
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_a_seed_is_a_run_bit_for_bit_in_every_process(engine: str) -> None:
     def traces(hash_seed: str) -> str:
+        command = ("-m", "tests.sim.raft_sim", "--engine", engine, "--trace")
         return subprocess.run(
-            [sys.executable, "-c", PRINT_TRACE],
+            [sys.executable, *command, "--seed", "3", "--seeds", "3", "--ticks", "40"],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": hash_seed},
             check=True,
