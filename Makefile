@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test raft-sim raft-mutants soak-power nightly check lint types bench lock clean
+.PHONY: help venv demo test raft-sim raft-mutants soak-power nightly check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 # The stamp is newer than the lock file exactly when the environment was made from it.
 .venv/.installed: requirements.lock pyproject.toml
@@ -44,7 +44,9 @@ soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1
 
 nightly: venv  ## checkers against brute force; 20 000 seeds of raft-sim, going on after a stop
 	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
-	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py
+	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
+	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
+	  tests/jepsen_like/test_by_version.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 
@@ -59,6 +61,12 @@ check: lint types test  ## what CI runs: lint, types, tests
 
 bench: venv  ## measure this machine: JSON and a table under bench/results
 	@$(BIN)/python -m bench
+
+bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
+	@$(BIN)/python bench/raft.py
+
+bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
+	@$(BIN)/python bench/failover.py
 
 lock:  ## renew requirements.lock from pyproject.toml (in a throw-away environment)
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock

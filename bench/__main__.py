@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from typing import Any
 import asyncpg
 import click
 
+from bench.machine import commit, cpu_seconds, machine, rss_mb
 from nodes.config import parse_cluster
 from nodes.local_cluster import free_ports
 from shardrouter.router import node_statuses
@@ -39,18 +38,6 @@ TARGETS = {
     "inserts_per_s": (">=", 1500.0),
     "selects_per_s": (">=", 5000.0),
 }
-
-
-def rss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"pid {pid} has no VmRSS")
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def load(dsn: str, kind: str, seconds: float) -> dict[str, Any]:
@@ -145,30 +132,6 @@ async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
     finally:
         up.terminate()
         await up.communicate()
-
-
-def commit() -> str:
-    """The commit measured, with a + if the tree differs from it."""
-    try:
-        rev = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return rev + ("+" if dirty else "")
-
-
-def machine() -> dict[str, Any]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {
-        "cores": os.cpu_count(),
-        "memory_gb": round(memory, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
 
 
 def summary(result: dict[str, Any]) -> dict[str, float]:

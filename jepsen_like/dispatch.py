@@ -5,7 +5,7 @@ number; after an answer of unknown outcome the number retires and the connection
 replaced (the call may still be on its way in it). An arrival waits for a free slot until its
 deadline; after that it is `Unserved`, because whoever sent it would have given up.
 
-One event loop owns the clock and the history, so the order of records is the order of events.
+One event loop owns the clock and the recorder, so the order of records is the order of events.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from jepsen_like.clients import Client, ClientError
-from jepsen_like.history import Operation, Unserved
+from jepsen_like.history import Recorder, Unserved
 from jepsen_like.load import Arrival
 
-__all__ = ["Clock", "History", "Dispatcher"]
+__all__ = ["Clock", "Dispatcher"]
 
 RECONNECT_PAUSE_S: Final = 0.1
 """Between two attempts to connect, so that a dead server is not hammered."""
@@ -43,14 +43,6 @@ class Clock:
             await asyncio.sleep(delay_s)
 
 
-@dataclass
-class History:
-    """What happened so far; grows only at the end."""
-
-    operations: list[Operation] = field(default_factory=list)
-    unserved: list[Unserved] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True)
 class _Due:
     """An arrival with its place on the run's clock."""
@@ -63,11 +55,11 @@ class _Due:
 class _Lane:
     """The arrivals of one host that wait for a slot, and the slots that wait for arrivals."""
 
-    def __init__(self, host: str, clock: Clock, history: History) -> None:
+    def __init__(self, host: str, clock: Clock, unserved: list[Unserved]) -> None:
         self.host = host
         self._is_ending = False
         self._clock = clock
-        self._history = history
+        self._unserved = unserved
         self._waiting: deque[_Due] = deque()
         self._idle: deque[asyncio.Future[_Due | None]] = deque()
 
@@ -120,7 +112,7 @@ class _Lane:
 
     def _drop(self, due: _Due) -> None:
         call = due.arrival.call
-        self._history.unserved.append(Unserved(due.scheduled_ns, self.host, call.f, call.key))
+        self._unserved.append(Unserved(due.scheduled_ns, self.host, call.f, call.key))
 
 
 class Dispatcher:
@@ -130,7 +122,8 @@ class Dispatcher:
             await dispatcher.connect()
             await dispatcher.run(arrivals, stop)
 
-    `run` may be called again: the slots keep their connections and process numbers.
+    `run` may be called again: the slots keep their connections and process numbers. What is
+    answered goes to `recorder`, whose clock is `clock`; what is not served, to `unserved`.
     """
 
     def __init__(
@@ -141,13 +134,14 @@ class Dispatcher:
         clients_per_host: int,
         deadline_s: float,
         clock: Clock,
-        history: History,
+        recorder: Recorder,
+        unserved: list[Unserved],
     ) -> None:
         self._connect = connect
         self._deadline_ns = round(deadline_s * 1e9)
         self._clock = clock
-        self._history = history
-        self._processes = 0
+        self._recorder = recorder
+        self._unserved = unserved
         self._slots = {host: [_Slot() for _ in range(clients_per_host)] for host in hosts}
 
     async def __aenter__(self) -> Dispatcher:
@@ -178,7 +172,7 @@ class Dispatcher:
     async def run(self, arrivals: Iterable[Arrival], stop: asyncio.Event | None = None) -> None:
         """Send every arrival at its time, until the last or until `stop`; returns when every
         call that was sent has its outcome."""
-        lanes = {host: _Lane(host, self._clock, self._history) for host in self._slots}
+        lanes = {host: _Lane(host, self._clock, self._unserved) for host in self._slots}
         async with asyncio.TaskGroup() as tasks:
             for host, slots in self._slots.items():
                 for slot in slots:
@@ -233,33 +227,27 @@ class Dispatcher:
 
     async def _perform(self, host: str, slot: _Slot, client: Client, due: _Due) -> None:
         call = due.arrival.call
-        if slot.process is None:
-            slot.process = self._processes
-            self._processes += 1
-        sent_ns = self._clock.now_ns()
-        answer = await client.invoke(call)
-        self._history.operations.append(
-            Operation(
-                process=slot.process,
-                f=call.f,
-                key=call.key,
-                value=call.value,
-                outcome=answer.outcome,
-                output=answer.output,
-                scheduled_ns=due.scheduled_ns,
-                sent_ns=sent_ns,
-                returned_ns=self._clock.now_ns(),
-                node=host,
-                error=answer.error,
-            )
-        )
+        with self._recorder.op(
+            call.f,
+            key=call.key,
+            value=call.value,
+            client=slot,
+            node=host,
+            scheduled_ns=due.scheduled_ns,
+        ) as recorded:
+            answer = await client.invoke(call)
+            recorded.output = answer.output
+            if answer.outcome == "info":
+                recorded.info(answer.error)
+            elif answer.outcome == "fail":
+                recorded.fail(answer.error)
         if answer.outcome == "info":
-            slot.process = None
             client.abort()
             slot.client = None
 
 
 @dataclass(eq=False)
 class _Slot:
+    """A client to the recorder: its operations come one after the other."""
+
     client: Client | None = None
-    process: int | None = None

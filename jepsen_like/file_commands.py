@@ -17,7 +17,8 @@ from typing import Any, Final, cast
 import click
 
 from jepsen_like.checks.counterexample import duration_text
-from jepsen_like.checks.named import KINDS, FailedCas, Question
+from jepsen_like.checks.named import KINDS, FailedCas, NameUnknown, Question
+from jepsen_like.file_follow import follow as follow_file
 from jepsen_like.file_judge import FileVerdict, Job, judge_files
 from jepsen_like.history import HistoryError, lint, read, write_edn, write_jsonl
 from jepsen_like.history.files import FORMATS, Format, load
@@ -75,6 +76,11 @@ class Duration(click.ParamType[int]):
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
+@click.option(
+    "--follow", is_flag=True,
+    help="Judge one file of JSON lines while it is written, until no order explains an answer, "
+    "or until it has not grown for --timeout seconds.",
+)  # fmt: skip
 @click.option("--models", is_flag=True, help="List the models and what each can be judged by.")
 @click.option(
     "--model",
@@ -110,6 +116,7 @@ class Duration(click.ParamType[int]):
 @click.option("--jobs", type=click.IntRange(min=1), help="Files at once.  [default: processors]")
 def check(
     files: tuple[Path, ...],
+    follow: bool,
     models: bool,
     model: str | None,
     consistency: str | None,
@@ -157,6 +164,11 @@ def check(
         seconds=timeout,
         memory_bytes=memory,
     )
+    if follow:
+        if len(files) > 1 or report is not None:
+            raise click.UsageError("--follow is of one FILE, and makes no --report.")
+        verdicts = [_followed(files[0], question)]
+        return _shown(verdicts, as_json)
     work = [
         Job(
             path,
@@ -172,6 +184,21 @@ def check(
     line = _ProgressLine(len(files))
     verdicts = judge_files(work, side_by_side=jobs or os.cpu_count() or 1, progress=line.show)
     line.clear()
+    code = _shown(verdicts, as_json)
+    if report is not None and report.exists() and not as_json:
+        click.echo(f"report: {report}")
+    return code
+
+
+def _followed(path: Path, question: Question) -> FileVerdict:
+    try:
+        return follow_file(path, question)
+    except NameUnknown as exc:
+        raise click.UsageError(f"{exc}.") from exc
+
+
+def _shown(verdicts: Sequence[FileVerdict], as_json: bool) -> int:
+    """Print them; the exit code."""
     if as_json:
         shown = [verdict.as_dict() for verdict in verdicts]
         click.echo(json.dumps(shown[0] if len(shown) == 1 else shown, indent=1, default=str))
@@ -179,8 +206,6 @@ def check(
         _print_one(verdicts[0])
     else:
         _print_table(verdicts)
-    if report is not None and report.exists() and not as_json:
-        click.echo(f"report: {report}")
     return exit_code(verdicts)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.checks.values import Evidence, Findings
-from jepsen_like.history import lint, write_jsonl
+from jepsen_like.history import lint
 from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
 from jepsen_like.result import RunResult, Verdict
 from jepsen_like.spec import Test
 
-__all__ = ["judge", "write_files"]
+__all__ = ["judge", "stopped_in_words", "write_files"]
 
 BACKEND: Final = "proxy"
 
@@ -28,14 +28,19 @@ RESULTS_FORMAT: Final = 1
 def judge(recording: Recording, *, command: str) -> RunResult:
     test = recording.test
     evidence = Evidence(
-        operations=tuple(recording.history.operations),
-        unserved=tuple(recording.history.unserved),
+        operations=tuple(recording.history),
+        unserved=recording.unserved,
         faults=recording.faults,
         groups=recording.groups,
         model=test.workload.model(),
     )
     findings = [check.judge(evidence) for check in test.checks]
     findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
+    notes = [_load_in_words(test)]
+    if recording.online is not None:
+        findings.append(Findings(verdicts=(recording.online,)))
+        if recording.online.validity == "invalid":
+            notes.append(stopped_in_words(recording.online))
     return RunResult(
         name=test.name,
         seed=recording.seed,
@@ -55,7 +60,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         availability=tuple(row for finding in findings for row in finding.availability),
         failovers=tuple(row for finding in findings for row in finding.failovers),
         verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
-        notes=(_load_in_words(test),),
+        notes=tuple(notes),
         unserved=evidence.unserved,
     )
 
@@ -66,6 +71,11 @@ def _load_in_words(test: Test) -> str:
         f"{load.rate:g} calls/s over {len(test.db.hosts)} hosts, "
         f"deadline {load.deadline_s * 1000:g} ms, {load.clients} clients per host"
     )
+
+
+def stopped_in_words(violation: Verdict) -> str:
+    """Of a run that ended because a check said so."""
+    return f"stopped at operation {violation.operations}: {violation.reason}"
 
 
 def _well_formed(evidence: Evidence) -> Verdict:
@@ -81,6 +91,9 @@ def _well_formed(evidence: Evidence) -> Verdict:
 def _progress(recording: Recording) -> Verdict:
     """After the heal every key must be readable on every host: a database that stays silent
     for ever keeps every promise of a safety check."""
+    if recording.online is not None and recording.online.validity == "invalid":
+        reason = f"nothing was read at the end: {stopped_in_words(recording.online)}"
+        return Verdict("final reads", "unknown", reason)
     unread = recording.unread
     pairs = len(recording.groups) * len(recording.test.db.hosts)
     if not unread:
@@ -94,8 +107,7 @@ def _progress(recording: Recording) -> Verdict:
 
 
 def write_files(result: RunResult, out: Path) -> None:
-    """OUT/history.jsonl, OUT/results.json and OUT/report.html."""
-    write_jsonl(out / "history.jsonl", result.operations)
+    """OUT/results.json and OUT/report.html; OUT/history.jsonl was written by the recorder."""
     (out / "results.json").write_text(json.dumps(as_json(result), indent=1), encoding="utf-8")
     write_report(result, out / "report.html")
 

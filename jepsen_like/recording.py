@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jepsen_like.dispatch import History
-from jepsen_like.result import FaultRecord
+from jepsen_like.history import History, Unserved
+from jepsen_like.result import FaultRecord, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["Recording"]
@@ -21,7 +21,9 @@ class Recording:
     started_at: str
     duration_ns: int
     history: History
+    unserved: tuple[Unserved, ...]
     faults: tuple[FaultRecord, ...]
     leaders: Mapping[str, str]  # when the load began
     groups: Mapping[int, str]  # of the keys that were used
     unread: tuple[tuple[int, str], ...]  # (key, host) that could not be read at the end
+    online: Verdict | None = None  # of what was judged while it ran; invalid: it stopped the run

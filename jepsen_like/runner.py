@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -26,13 +25,14 @@ from jepsen_like.adapters.database import DatabaseError, RunningDatabase
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.clients import Client, ClientError
-from jepsen_like.dispatch import Clock, Dispatcher, History
+from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.fault import Fault, Site, total_seconds
 from jepsen_like.faults.targets import TargetError
-from jepsen_like.judge import judge, write_files
+from jepsen_like.history import Operation, Recorder, Unserved
+from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import arrivals, final_reads
 from jepsen_like.recording import Recording
-from jepsen_like.result import FaultRecord, RunResult
+from jepsen_like.result import FaultRecord, RunResult, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
@@ -85,6 +85,8 @@ def run(
 ) -> RunResult:
     """Run the test, judge it, and write OUT/history.jsonl, results.json and report.html.
 
+    The history can be read while it is written, and is what is left if the run is ended early.
+
     `command` is the command line that runs it again, for the report; `keep` leaves the
     database's files in OUT. Logs of the processes are in OUT/logs. Raises HarnessError, or
     Interrupted, with nothing left running.
@@ -95,7 +97,15 @@ def run(
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
     try:
-        recording = run_async(record(test, directory=directory, seed=seed, write=write))
+        recording = run_async(
+            record(
+                test,
+                directory=directory,
+                seed=seed,
+                write=write,
+                history_path=out / "history.jsonl",
+            )
+        )
     finally:
         _keep_logs(directory, out / "logs")
         if not keep:
@@ -123,6 +133,7 @@ async def record(
     seed: int | None = None,
     write: Callable[[str], None] = lambda _: None,
     mesh_type: type[Mesh] = Mesh,
+    history_path: Path | None = None,
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
@@ -144,7 +155,8 @@ async def record(
             )
             progress.say(f"loading {len(keys)} keys")
             await db.prepare(test.workload, keys)
-            run = _Run(test, seed, started_at, db, mesh, prober, progress)
+            run = _Run(test, seed, started_at, db, mesh, prober, progress, history_path)
+            stack.callback(run.recorder.close)
             return await run.carry_out(schedule, keys)
     except (DatabaseError, ClientError) as exc:
         raise HarnessError(str(exc)) from exc
@@ -162,6 +174,7 @@ class _Run:
         mesh: Mesh,
         prober: Prober,
         progress: Progress,
+        history_path: Path | None,
     ) -> None:
         self.test = test
         self.seed = seed
@@ -169,7 +182,13 @@ class _Run:
         self.db = db
         self.progress = progress
         self.clock = Clock()
-        self.history = History()
+        self.online = test.online()
+        self.stop = asyncio.Event()  # the load: the faults are over, or a violation was found
+        self.recorder = Recorder(
+            history_path, clock=self.clock.now_ns, start_ns=0, watch=self._watch
+        )
+        self.history = self.recorder.history
+        self.unserved: list[Unserved] = []
         self.site = Site(db, mesh, prober, self.clock, progress.say)
 
     async def carry_out(self, schedule: Sequence[Fault], keys: Sequence[int]) -> Recording:
@@ -182,7 +201,8 @@ class _Run:
             clients_per_host=test.load.clients,
             deadline_s=test.load.deadline_s,
             clock=self.clock,
-            history=self.history,
+            recorder=self.recorder,
+            unserved=self.unserved,
         ) as dispatcher:
             await dispatcher.connect()
             self.progress.say(
@@ -190,20 +210,37 @@ class _Run:
                 f"deadline {test.load.deadline_s * 1000:g} ms"
             )
             faults = await self._load_and_faults(dispatcher, schedule, keys)
-            asked = {operation.key for operation in self.history.operations}
+            asked = set(self.history.key)
             used = [key for key in keys if key in asked]
-            unread = await self._final_reads(dispatcher, used)
+            unread: tuple[tuple[int, str], ...] = ()
+            if self._violation is None:
+                unread = await self._final_reads(dispatcher, used)
+        self.recorder.close()
         return Recording(
             test=test,
             seed=self.seed,
             started_at=self.started_at,
             duration_ns=self.clock.now_ns(),
             history=self.history,
+            unserved=tuple(self.unserved),
             faults=faults,
             leaders=leaders,
             groups={key: groups[key] for key in used},
             unread=unread,
+            online=None if self.online is None else self.online.finish(),
         )
+
+    @property
+    def _violation(self) -> Verdict | None:
+        return None if self.online is None else self.online.violation
+
+    def _watch(self, operation: Operation, is_open: bool) -> None:
+        if self.online is None or self.online.violation is not None:
+            return
+        violation = self.online.feed(operation, is_open)
+        if violation is not None:
+            self.progress.say(stopped_in_words(violation))
+            self.stop.set()
 
     async def _connect(self, host: str) -> Client:
         return await self.db.connect(host, self.test.workload, self.test.load.deadline_s)
@@ -211,13 +248,16 @@ class _Run:
     async def _load_and_faults(
         self, dispatcher: Dispatcher, schedule: Sequence[Fault], keys: Sequence[int]
     ) -> tuple[FaultRecord, ...]:
-        """The load runs for as long as the faults take."""
+        """The load runs for as long as the faults take, or until a check on the run says invalid:
+
+        then the fault at work is healed, and is no record, for nobody verified its end.
+        """
         test = self.test
         rng = test.rng("load", self.seed)
         plan = arrivals(
             test.workload.calls(rng, keys), hosts=test.db.hosts, rate=test.load.rate, rng=rng
         )
-        stop = asyncio.Event()
+        stop = self.stop
         records: list[FaultRecord] = []
 
         async def inject() -> None:
@@ -234,7 +274,8 @@ class _Run:
         ticking = asyncio.ensure_future(self._tick())
         try:
             await dispatcher.run(plan, stop)
-            await injecting
+            if self._violation is None:
+                await injecting
         finally:
             injecting.cancel()
             ticking.cancel()
@@ -265,7 +306,7 @@ class _Run:
         seen = 0
         while True:
             await asyncio.sleep(PROGRESS_S)
-            fresh = self.history.operations[seen:]
+            fresh = self.history[seen:]
             seen += len(fresh)
             parts = []
             for host in self.test.db.hosts:
@@ -281,11 +322,11 @@ class _Run:
         missing = [(key, host) for key in keys for host in self.test.db.hosts]
         self.progress.say(f"final reads: {len(keys)} keys on every host")
         for _ in range(FINAL_ROUNDS_MAX):
-            done = len(self.history.operations)
+            done = len(self.history)
             await dispatcher.run(final_reads(missing, rate=FINAL_READS_PER_S))
             read = {
                 (operation.key, operation.node)
-                for operation in islice(self.history.operations, done, None)
+                for operation in self.history[done:]
                 if operation.outcome == "ok"
             }
             missing = [pair for pair in missing if pair not in read]

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
-from jepsen_like.checks.values import Check, availability, linearizable, recovery
+from jepsen_like.checks.incremental import OnlineChecker
+from jepsen_like.checks.values import Check, Linearizable, availability, linearizable, recovery
 from jepsen_like.faults.fault import Fault, draw
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.load import OpenLoop
@@ -72,6 +73,11 @@ class Test:
         """A generator of its own for each purpose: drawing one fault more must not change the
         load."""
         return random.Random(f"{seed}/{purpose}")
+
+    def online(self) -> OnlineChecker | None:
+        """What judges the run while it runs, if a check asks for it."""
+        wanted = any(isinstance(check, Linearizable) and check.online for check in self.checks)
+        return OnlineChecker(self.workload.model()) if wanted else None
 
     def schedule(self, seed: int) -> tuple[Fault, ...]:
         """The faults with every lot drawn: data, before anything runs."""

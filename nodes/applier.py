@@ -18,13 +18,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from nodes.engine import Committed, StateMachine
-from nodes.protocol import Checksum, Entry, EntryBody, ResponseBody
+from nodes.protocol import (
+    Checksum,
+    Entry,
+    EntryBody,
+    ResponseBody,
+    SwitchFingerprint,
+    Write,
+)
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import membership_in
 
@@ -34,8 +40,7 @@ INLINE_ENTRIES_MAX: Final = 256
 """Quick entries applied before the loop looks at its sockets again: about a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """One applied entry; `body` and `answer` are None for a leader's no-op."""
 
     index: int
@@ -96,6 +101,7 @@ class Applier:
         self._commit = machine.applied
         self._ended = False
         self._resting = False
+        self._is_halted = False
         self._loan: _Loan | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[ResponseBody | None]] | None = None
@@ -114,8 +120,15 @@ class Applier:
             and not self._resting
             and self._running is None
             and not self._is_lent
+            and not self._is_halted
             and self._next <= self._commit
         )
+
+    @property
+    def is_halted(self) -> bool:
+        """The next entry is a write that the machine may not apply: see `StateMachine.halted`.
+        Another state, from a snapshot, may let it go on; nothing else does."""
+        return self._is_halted
 
     @property
     def _is_lent(self) -> bool:
@@ -137,6 +150,8 @@ class Applier:
     def _step(self) -> None:
         try:
             batch = self._next_batch()
+            if batch is None:
+                return
             if batch.quick:
                 self._finish(batch, self._machine.apply(batch.committed))
                 return
@@ -194,12 +209,14 @@ class Applier:
     def resume(self) -> None:
         """Go on after what the machine has applied, which may be another state now."""
         self._resting = False
+        self._is_halted = False
         self._next = self._machine.applied + 1
         self._lend()
 
-    def _next_batch(self) -> _Due:
+    def _next_batch(self) -> _Due | None:
         """The longest run of entries, from the next one on, that all go the same way: a quick
-        entry behind a slow one must wait for it, but not make the loop do so."""
+        entry behind a slow one must wait for it, but not make the loop do so. None if the next
+        one is a write that may not be applied here."""
         entries, _ = self._log.entries_for_message(self._next)
         batch: _Due | None = None
         index = self._next
@@ -207,6 +224,9 @@ class Applier:
             # To the state machine a change of membership is a no-op.
             data = entry.data if membership_in(entry) is None else b""
             now_us, body = self._decode(data)
+            if isinstance(body, Write) and self._machine.halted:
+                self._is_halted = batch is None
+                break
             quick = body is None or self._machine.is_quick(body)
             if batch is None:
                 batch = _Due(quick)
@@ -215,9 +235,8 @@ class Applier:
             batch.committed.append((index, entry.term, data))
             batch.decoded.append((now_us, body))
             index += 1
-            if isinstance(body, Checksum):
-                break  # it is of the state right after it: the batch ends with it
-        assert batch is not None
+            if isinstance(body, Checksum | SwitchFingerprint):
+                break  # about the state right after it: the batch ends with it
         return batch
 
     def _decode(self, data: bytes) -> tuple[int, EntryBody | None]:

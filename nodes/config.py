@@ -2,6 +2,7 @@
 
     format = 1
     cluster_id = "0b1c..."
+    revision = 0
     engine = "core"
 
     [router]
@@ -10,11 +11,15 @@
     [raft]
     tick_ms = 50
     election_ticks = 8
+    lease_reads = false
 
     [limits]
     write_ms = 5000
     write_rows = 1000000
     write_bytes = 268435456
+
+    [verify]
+    every_s = 3600
 
     [nodes.n1]
     address = "127.0.0.1:6434"
@@ -25,6 +30,7 @@
 
 The first replica of a group is the one that should lead it: it stands for election first
 when the cluster starts. `engine` says who decides the groups' logs (docs/engines.md).
+`revision` rises with every change that the cluster makes to the file (docs/membership.md).
 Everything is checked here, once; inside there are typed values only.
 """
 
@@ -32,8 +38,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 __all__ = [
     "ConfigError",
@@ -61,6 +68,8 @@ NODE_VERBS: Final = ("add", "remove", "drain")
 """What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
 _FORMAT: Final = 1
+_T = TypeVar("_T")
+_DATA_ID: Final = re.compile(r"([0-9a-f]{32})?\Z")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -93,6 +102,7 @@ class NodeConfig:
     address: Address
     capacity: int = 1  # relative weight for placing replicas
     drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
+    data_id: str = ""  # whose files it has since it was rebuilt (nodes.whose_files)
 
 
 @dataclass(frozen=True)
@@ -119,10 +129,18 @@ class GroupConfig:
 @dataclass(frozen=True)
 class RaftConfig:
     """Times of the consensus. The election timeout is drawn from
-    [election_ticks, 2 * election_ticks) ticks; a leader sends a heartbeat every tick."""
+    [election_ticks, 1.5 * election_ticks) ticks; a leader sends a heartbeat every tick."""
 
     tick_ms: int = 50
     election_ticks: int = 8
+    lease_reads: bool = False
+    """Leaders answer reads without a round while a lease holds (docs/consistency.md). It must be
+    the same on all nodes, and be changed while all of them are stopped."""
+    clock_drift: float = 0.01
+    """How much faster one machine's clock may run than another's: 0.01 is one percent. A clock
+    that is worse makes stale reads."""
+    lease_margin_ms: int = 10
+    """Taken off every lease for whatever else there is."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +162,10 @@ class ClusterConfig:
     raft: RaftConfig = field(default_factory=RaftConfig)
     engine: str = ENGINES[0]
     limits: WriteLimits = field(default_factory=WriteLimits)
+    verify_every_s: int = 3600
+    """How often the replicas of each group are compared; 0 is never."""
+    revision: int = 0
+    """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
     """What its processes prove to each other to know; in a file of its own, never in this one.
     Empty: the cluster is on loopback only, and takes everybody there for its own."""
@@ -177,9 +199,25 @@ def _positive(value: object, where: str) -> int:
     return value
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{where}: {value!r} is neither true nor false.")
+    return value
+
+
+def _share(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"{where}: {value!r} is not a number from 0 to below 1.")
+    return float(value)
+
+
+def _data_id(value: object, where: str) -> str:
+    if not isinstance(value, str) or not _DATA_ID.match(value):
+        raise ConfigError(f"{where}: {value!r} does not name a node's files.")
     return value
 
 
@@ -210,7 +248,10 @@ def parse_cluster(text: str, source: str = "cluster.toml") -> ClusterConfig:
 def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     _only(
         raw,
-        {"format", "cluster_id", "engine", "router", "raft", "limits", "nodes", "groups"},
+        {
+            *("format", "cluster_id", "revision", "engine"),
+            *("router", "raft", "limits", "verify", "nodes", "groups"),
+        },
         "top level",
     )
     if raw.get("format") != _FORMAT:
@@ -221,23 +262,32 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     cluster_id = raw.get("cluster_id")
     if not isinstance(cluster_id, str) or not cluster_id:
         raise ConfigError("cluster_id is missing.")
+    revision = raw.get("revision", 0)
+    if not _is_count(revision):
+        raise ConfigError(f"revision is {revision!r}, which is no whole number from 0 on.")
     engine = raw.get("engine", ENGINES[0])
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine {engine!r}; known are {', '.join(ENGINES)}.")
 
     router = _table(raw.get("router", {}), "[router]")
     _only(router, {"address"}, "[router]")
-    raft = _table(raw.get("raft", {}), "[raft]")
-    _only(raft, {"tick_ms", "election_ticks"}, "[raft]")
 
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
+
+    verify = _table(raw.get("verify", {}), "[verify]")
+    _only(verify, {"every_s"}, "[verify]")
+    every_s = verify.get("every_s", 3600)
+    if not _is_count(every_s):
+        raise ConfigError(
+            f"[verify] every_s: {every_s!r} is no whole number of seconds; 0 is never."
+        )
 
     nodes: dict[str, NodeConfig] = {}
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity", "drain"}, where)
+        _only(table, {"address", "capacity", "drain", "data_id"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -248,6 +298,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
             _flag(table.get("drain", False), f"{where} drain"),
+            _data_id(table.get("data_id", ""), f"{where} data_id"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -265,19 +316,43 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     if engine == "local":
         _require_single_replicas(groups)
 
-    defaults = RaftConfig()
     return ClusterConfig(
         cluster_id=cluster_id,
         nodes=nodes,
         groups=groups,
         router=Address.parse(router.get("address", "127.0.0.1:6433"), "[router] address"),
-        raft=RaftConfig(
-            _positive(raft.get("tick_ms", defaults.tick_ms), "[raft] tick_ms"),
-            _positive(raft.get("election_ticks", defaults.election_ticks), "[raft] election_ticks"),
-        ),
+        raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
+        revision=revision,
+        verify_every_s=every_s,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
     )
+
+
+def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
+    _only(table, {each.name for each in fields(RaftConfig)}, "[raft]")
+    defaults = RaftConfig()
+
+    def given(name: str, check: Callable[[object, str], _T]) -> _T:
+        return check(table.get(name, getattr(defaults, name)), f"[raft] {name}")
+
+    raft = RaftConfig(
+        tick_ms=given("tick_ms", _positive),
+        election_ticks=given("election_ticks", _positive),
+        lease_reads=given("lease_reads", _flag),
+        clock_drift=given("clock_drift", _share),
+        lease_margin_ms=given("lease_margin_ms", _positive),
+    )
+    if raft.lease_reads and engine != "core":
+        raise ConfigError(
+            f'[raft] lease_reads: engine is {engine!r}, which has no leases; use engine = "core".'
+        )
+    if raft.lease_reads and raft.election_ticks < 4:
+        raise ConfigError(
+            f"[raft] lease_reads: an election timeout of {raft.election_ticks} ticks leaves no "
+            "time for a lease; make election_ticks 4 or more."
+        )
+    return raft
 
 
 def _require_single_replicas(groups: dict[str, GroupConfig]) -> None:
@@ -313,6 +388,7 @@ def format_cluster(config: ClusterConfig) -> str:
     lines = [
         f"format = {_FORMAT}",
         f'cluster_id = "{config.cluster_id}"',
+        f"revision = {config.revision}",
         f'engine = "{config.engine}"',
         "",
         "[router]",
@@ -321,9 +397,15 @@ def format_cluster(config: ClusterConfig) -> str:
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
         f"election_ticks = {config.raft.election_ticks}",
+        f"lease_reads = {str(config.raft.lease_reads).lower()}",
+        f"clock_drift = {config.raft.clock_drift!r}",
+        f"lease_margin_ms = {config.raft.lease_margin_ms}",
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),
+        "",
+        "[verify]",
+        f"every_s = {config.verify_every_s}",
     ]
     for node in config.nodes.values():
         lines += [
@@ -334,6 +416,8 @@ def format_cluster(config: ClusterConfig) -> str:
         ]
         if node.drain:
             lines.append("drain = true")
+        if node.data_id:
+            lines.append(f'data_id = "{node.data_id}"')
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

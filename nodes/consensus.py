@@ -51,6 +51,11 @@ class Consensus(Protocol):
         """Replica id to which the office is being handed over, NO_REPLICA if it is not."""
 
     @property
+    def has_asked_successor(self) -> bool:
+        """It was told to stand: it may win at any time, also after the office is not being
+        handed over any more."""
+
+    @property
     def log(self) -> RaftLog:
         """The log that is decided."""
 
@@ -61,8 +66,16 @@ class Consensus(Protocol):
     def step(self, message: RaftMessage) -> None:
         """A message has arrived. One of another engine changes nothing."""
 
-    def tick(self) -> None:
-        """One unit of time has passed."""
+    def tick(self, now: float) -> None:
+        """One unit of time has passed; `now` is by the clock that leases count by."""
+
+    @property
+    def is_quiescent(self) -> bool:
+        """Ticks do nothing here, before the next input or `wake`."""
+
+    def wake(self) -> None:
+        """Let time pass again: the driver has lost a node with a member of the group, or this
+        replica is asked for something by somebody."""
 
     def propose(self, data: bytes) -> int | None:
         """Append an entry of the present term; its index, or None if it was not taken."""
@@ -70,6 +83,10 @@ class Consensus(Protocol):
     def read_index(self, context: object) -> bool:
         """Ask for a linearizable read; False if this replica neither leads nor can ask who does.
         `context` comes back exactly once, in `Ready.reads` or `Ready.reads_failed`."""
+
+    def lease_read(self, now: float) -> int | None:
+        """The index that a linearizable read must see, if this replica leads and a lease holds;
+        None: ask `read_index`. `now` is read after the request has come."""
 
     def has_ready(self) -> bool:
         """Whether `ready` would give the driver anything to do."""
@@ -132,6 +149,8 @@ class FixedGroup:
     handing over of the office."""
 
     successor = NO_REPLICA
+    is_quiescent = False
+    has_asked_successor = False
     is_changing = False
 
     def __init__(self, engine: str, membership: Membership) -> None:
@@ -153,6 +172,12 @@ class FixedGroup:
 
     def progress(self) -> dict[int, tuple[int, bool]]:
         return {}
+
+    def lease_read(self, now: float) -> int | None:
+        return None
+
+    def wake(self) -> None:
+        """Such a group is always awake."""
 
     @property
     def compaction_limit(self) -> int:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from nodes.protocol import (
+    ChangeReplicas,
     Consistency,
     EntryBody,
+    MoveLeadership,
     ReplicaStatus,
     ResponseBody,
 )
@@ -52,6 +54,9 @@ class Engine(Protocol):
         after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
         any: at once, whoever leads."""
 
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        """Change the group's members or its leader; `done` gets what `nodes.protocol` says."""
+
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
 
@@ -78,6 +83,11 @@ class StateMachine(Protocol):
 
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
+
+    @property
+    def halted(self) -> str:
+        """Why no `Write` may be applied, a full sentence; empty if one may. It changes
+        with a `SwitchFingerprint` that is applied, and with the state of a snapshot."""
 
     def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
         """Apply a batch in one transaction and answer each entry (None for a no-op)."""

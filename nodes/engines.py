@@ -12,6 +12,7 @@ from nodes.consensus import Consensus, EngineRefused
 from nodes.local_engine import LocalConsensus
 from nodes.pysyncobj_engine import PysyncobjConsensus
 from nodes.raft.core import RaftCore
+from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, Membership
 
@@ -29,6 +30,7 @@ def new_consensus(
     log: RaftLog,
     applied: int = 0,
     first_timeout_ticks: int | None = None,
+    lease_rule: LeaseRule | None = None,
 ) -> Consensus:
     """One of `config.ENGINES`. The arguments mean what they mean to `RaftCore`; a local replica
     needs no chance and no time. Only the core can change who belongs to a group, the others take
@@ -70,4 +72,6 @@ def new_consensus(
         log=log,
         applied=applied,
         first_timeout_ticks=first_timeout_ticks,
+        lease_rule=lease_rule,
+        quiesce_ticks=election_ticks,
     )

@@ -35,7 +35,14 @@ from nodes.config import (
 )
 from nodes.protocol import GetStatus, Status, leader_of
 
-__all__ = ["ProcessFailed", "ManagedProcess", "free_ports", "new_cluster_config", "LocalCluster"]
+__all__ = [
+    "ProcessFailed",
+    "ManagedProcess",
+    "free_ports",
+    "new_cluster",
+    "new_cluster_config",
+    "LocalCluster",
+]
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -238,17 +245,35 @@ def new_cluster_config(
     """
     placed = {node for replicas in placement.values() for node in replicas}
     names = sorted(placed, key=_by_number) if nodes is None else nodes
+    return new_cluster(
+        nodes={name: Address(LOOPBACK, port) for name, port in zip(names, ports, strict=True)},
+        placement=placement,
+        router=Address(LOOPBACK, router_port),
+        raft=raft,
+        engine=engine,
+        secret=secret,
+    )
+
+
+def new_cluster(
+    *,
+    nodes: Mapping[str, Address],
+    placement: Mapping[str, Sequence[str]],
+    router: Address,
+    raft: RaftConfig | None = None,
+    engine: str = ENGINES[0],
+    secret: bytes = b"",
+) -> ClusterConfig:
+    """A new cluster of `nodes`, wherever they are, with a fresh cluster id. `placement` as in
+    `new_cluster_config`."""
     return ClusterConfig(
         cluster_id=uuid.uuid4().hex,
-        nodes={
-            name: NodeConfig(name, Address(LOOPBACK, port))
-            for name, port in zip(names, ports, strict=True)
-        },
+        nodes={name: NodeConfig(name, address) for name, address in nodes.items()},
         groups={
             group: GroupConfig(group, tuple(Replica(i, node) for i, node in enumerate(members, 1)))
             for group, members in placement.items()
         },
-        router=Address(LOOPBACK, router_port),
+        router=router,
         raft=raft or RaftConfig(),
         engine=engine,
         secret=secret,

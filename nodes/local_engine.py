@@ -73,7 +73,7 @@ class LocalConsensus(FixedGroup):
     def step(self, message: RaftMessage) -> None:
         """There is nobody to hear from."""
 
-    def tick(self) -> None:
+    def tick(self, now: float) -> None:
         """Nothing here depends on time."""
 
     def propose(self, data: bytes) -> int | None:

@@ -12,6 +12,10 @@ the store cannot see is a tail that is missing without a trace; whoever knows a 
 (the hard state's commit, checked here; the data file's applied index, checked by the caller)
 must refuse to go on.
 
+A group has one row for ever: the highest replica id that this node has hosted, and whether that
+one was removed. What was removed has no entries here and is never loaded again; only a higher id
+takes its row, with a log that is new.
+
 This module knows nothing of what entries mean. Its calls block for as long as the disk does;
 they may come from any thread, one at a time.
 """
@@ -26,11 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.acquaintances import Acquaintances
 from nodes.log_file import StoreError, open_log_file
 from nodes.raft.messages import HardState, LogEntry
 
 __all__ = [
     "GroupWrite",
+    "HostedId",
     "LogStore",
     "Loaded",
     "ReplicaDamaged",
@@ -52,7 +58,7 @@ table moves everything over 1002 bytes to overflow pages)."""
 _LAST_KEY: Final = (1 << _INDEX_BITS) - 1
 
 _CRC_HEAD: Final = struct.Struct(">qq")
-_CRC_STATE: Final = struct.Struct(">qqqq")
+_CRC_STATE: Final = struct.Struct(">qqqqq")
 _CRC_POINTER: Final = struct.Struct(">qqqq")
 
 
@@ -75,6 +81,14 @@ class SnapshotPointer:
     index: int = 0
     term: int = 0  # of the entry at `index`; the term of index 0 is 0
     membership: bytes = b""  # of the group as of `index`, as its replication engine writes it
+
+
+@dataclass(frozen=True)
+class HostedId:
+    """The highest replica id of a group that a node has ever hosted."""
+
+    replica: int
+    is_removed: bool
 
 
 @dataclass(frozen=True)
@@ -124,8 +138,10 @@ class _Log:
     def crc(self, index: int, term: int, data: bytes) -> int:
         return zlib.crc32(data, zlib.crc32(_CRC_HEAD.pack(index, term), self.name_crc))
 
-    def state_crc(self, state: HardState) -> int:
-        record = _CRC_STATE.pack(self.replica, state.term, state.vote, state.commit)
+    def state_crc(self, state: HardState, *, is_removed: bool = False) -> int:
+        record = _CRC_STATE.pack(
+            self.replica, state.term, state.vote, state.commit, int(is_removed)
+        )
         return zlib.crc32(record, self.name_crc)
 
     def pointer_crc(self, pointer: SnapshotPointer) -> int:
@@ -160,7 +176,7 @@ class LogStore:
     """One node's log file.
 
     store = LogStore.open(path, cluster_id=..., node=...)
-    for each replica of the node: loaded = store.load(group, replica)
+    for each replica that store.hosted() names, or that is new: store.load(group, replica)
     each turn of the loop: store.write([...])        then send what depended on it
     store.close()
     """
@@ -170,32 +186,96 @@ class LogStore:
         self._path = path
         self._logs: dict[str, _Log] = {}
         self._failure: str | None = None
+        (data_id,) = connection.execute("SELECT value FROM store WHERE key = 'data_id'").fetchone()
+        self.acquaintances = Acquaintances(connection, data_id=data_id, failed=self._fail)
 
     @staticmethod
     def open(path: Path, *, cluster_id: str, node: str) -> LogStore:
-        """Open the file, or create it. Raises StoreError if it is not this node's."""
-        return LogStore(open_log_file(path, cluster_id=cluster_id, node=node), path)
+        """Open the file, or create it, and count one start. Raises StoreError if it is not this
+        node's."""
+        connection = open_log_file(path, cluster_id=cluster_id, node=node)
+        try:
+            return LogStore(connection, path)
+        except sqlite3.Error as exc:
+            connection.close()
+            raise StoreError(f"{path} cannot be written: {exc}.") from exc
 
     @property
     def path(self) -> Path:
         return self._path
 
+    def _fail(self, why: str) -> None:
+        """Nothing is known to be durable any more: every later write fails as well."""
+        self._failure = f"{self._path} cannot be written: {why}; restart the node."
+
+    def hosted(self) -> dict[str, HostedId]:
+        """Of every group that this node has hosted a replica of: the highest id, and whether
+        that one was removed. Raises StoreError."""
+        try:
+            rows = self._connection.execute(
+                "SELECT name, number, replica, term, vote, commit_index, crc, removed "
+                "FROM replicas ORDER BY name"
+            ).fetchall()
+        except sqlite3.DatabaseError as exc:
+            raise StoreError(
+                f"{self._path} is damaged or cannot be read ({exc}); "
+                "repair the disk, or rebuild the replicas of this node."
+            ) from exc
+        found: dict[str, HostedId] = {}
+        for name, number, replica, term, vote, commit, crc, removed in rows:
+            # A damaged row is nobody's removal: `load` finds the damage.
+            state = HardState(term, vote, commit)
+            mark = _Log(name, number, replica).state_crc(state, is_removed=True)
+            found[name] = HostedId(replica, bool(removed) and crc == mark)
+        return found
+
+    def remove(self, group: str, replica: int) -> None:
+        """Note, durably, that the replica is gone for ever, and give up its log, which may be
+        damaged or not loaded. Raises StoreError; nothing may be written after that."""
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        connection = self._connection
+        try:
+            (number,) = connection.execute(
+                "SELECT number FROM replicas WHERE name = ? AND replica = ?", (group, replica)
+            ).fetchone()
+            log, pointer = _Log(group, number, replica), SnapshotPointer()
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "UPDATE replicas SET term=0, vote=0, commit_index=0, crc=?, generation=?, "
+                "base_index=?, base_term=?, membership=?, base_crc=?, seal=x'', removed=1 "
+                "WHERE number=?",
+                (
+                    log.state_crc(HardState(), is_removed=True),
+                    *(pointer.generation, pointer.index, pointer.term, pointer.membership),
+                    *(log.pointer_crc(pointer), number),
+                ),
+            )
+            self._delete(log, 0, _LAST_KEY)
+            connection.execute("COMMIT")
+        except sqlite3.Error as exc:
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            raise StoreError(self._failure) from exc
+        self._logs.pop(group, None)
+
     def load(self, group: str, replica: int) -> Loaded:
         """Check a replica's log and return where it begins and ends; made on first use.
 
-        Raises StoreError if the file holds another replica id of the group, ReplicaDamaged if
-        a record is missing or damaged.
+        Raises StoreError if the file holds another replica id of the group, or has held this
+        one until it was removed, ReplicaDamaged if a record is missing or damaged.
         """
         try:
             row = self._connection.execute(
                 "SELECT number, replica, term, vote, commit_index, crc, "
-                "generation, base_index, base_term, membership, base_crc "
+                "generation, base_index, base_term, membership, base_crc, removed "
                 "FROM replicas WHERE name = ?",
                 (group,),
             ).fetchone()
             if row is None:
                 return self._create(group, replica)
-            number, stored_replica, term, vote, commit, crc, *base, base_crc = row
+            number, stored_replica, term, vote, commit, crc, *base, base_crc, removed = row
+            if removed and replica > stored_replica:
+                return self._create(group, replica, number)
             if stored_replica != replica:
                 raise StoreError(
                     f"{self._path} holds replica {stored_replica} of group {group}, not {replica}; "
@@ -204,10 +284,16 @@ class LogStore:
             log = _Log(group, number, replica)
             hard_state = HardState(term, vote, commit)
             log.pointer = SnapshotPointer(*base)
-            if log.state_crc(hard_state) != crc or log.pointer_crc(log.pointer) != base_crc:
+            state_crc = log.state_crc(hard_state, is_removed=bool(removed))
+            if state_crc != crc or log.pointer_crc(log.pointer) != base_crc:
                 raise ReplicaDamaged(
                     f"{self._path}: the hard state of group {group} is damaged; "
                     "rebuild this replica."
+                )
+            if removed:
+                raise StoreError(
+                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
+                    "never given again; add a new replica."
                 )
             last_term = self._check(group, log)
         except sqlite3.DatabaseError as exc:
@@ -223,14 +309,16 @@ class LogStore:
         self._logs[group] = log
         return Loaded(hard_state, log.pointer, log.last, last_term)
 
-    def _create(self, group: str, replica: int) -> Loaded:
-        (number,) = self._connection.execute(
-            "SELECT coalesce(max(number), 0) + 1 FROM replicas"
-        ).fetchone()
+    def _create(self, group: str, replica: int, number: int | None = None) -> Loaded:
+        """Begin a log, in the row of a replica that was removed or in one of its own."""
+        if number is None:
+            (number,) = self._connection.execute(
+                "SELECT coalesce(max(number), 0) + 1 FROM replicas"
+            ).fetchone()
         log = _Log(group, number, replica)
         state, pointer = HardState(), log.pointer
         self._connection.execute(
-            "INSERT INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?,?,?,x'')",
+            "REPLACE INTO replicas VALUES (?,?,?,?,?,?,?,?,?,?,?,?,x'',0)",
             (
                 *(number, group, replica),
                 *(state.term, state.vote, state.commit, log.state_crc(state)),
@@ -380,6 +468,32 @@ class LogStore:
             if write.pointer is not None:
                 log.pointer = write.pointer
             log.last = ends[write.group]
+
+    def renew(self, group: str, replica: int, write: GroupWrite) -> None:
+        """Give the loaded replica's log to `replica`, an id above its own, together with `write`,
+        which has a hard state and a pointer, in one transaction. Raises StoreError, as `write`."""
+        log = self._logs[group]
+        assert replica > log.replica, f"{group}: {replica} after {log.replica}"
+        assert write.hard_state is not None
+        assert write.pointer is not None
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        former, log.replica = log.replica, replica  # part of the CRC of what is written
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "UPDATE replicas SET replica = ?, seal = x'' WHERE number = ?",
+                (replica, log.number),
+            )
+            end = self._write(write)
+            self._connection.execute("COMMIT")
+        except BaseException as exc:
+            log.replica = former
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            if isinstance(exc, sqlite3.Error):
+                raise StoreError(self._failure) from exc
+            raise
+        log.pointer, log.last = write.pointer, end
 
     def _write(self, write: GroupWrite) -> int:
         """Returns where the log ends now."""

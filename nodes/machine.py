@@ -34,6 +34,8 @@ from nodes.data_file import (
     COMMIT,
     READ_ANSWERS,
     READ_APPLIED,
+    READ_FINGERPRINT,
+    READ_INCARNATION,
     READ_SESSIONS,
     READ_VERSION,
     READ_VERSIONS,
@@ -44,6 +46,8 @@ from nodes.data_file import (
     WRITE_ANSWER,
     WRITE_APPLIED,
     WRITE_EXPIRED,
+    WRITE_FINGERPRINT,
+    WRITE_INCARNATION,
     WRITE_SESSION,
     WRITE_WATERMARK,
     Identity,
@@ -57,6 +61,7 @@ from nodes.data_file import (
 from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import sync_directory, sync_file
 from nodes.engine import Committed
+from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -70,18 +75,20 @@ from nodes.protocol import (
     Fence,
     GetChecksum,
     Guard,
+    NewIncarnation,
     OpenSession,
     Read,
     ResponseBody,
     SessionId,
     SqlFailure,
     Stale,
+    SwitchFingerprint,
     Write,
 )
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.write_unit import run_write
+from nodes.write_unit import run_write, undoes_itself
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -99,7 +106,6 @@ _SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
 _decode_entry = msgspec.msgpack.Decoder(Entry).decode
 _decode_body = msgspec.msgpack.Decoder(EntryBody).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class ReplicaFault(Exception):
@@ -124,17 +130,17 @@ class Machine:
         directory: Path,
         identity: Identity,
         name: str,
-        incarnation: int,
         clock_us: Callable[[], int],
         rng: Random,
         *,
+        fingerprint: str,
         must_exist: bool,
     ) -> None:
         self._directory = directory
         self._name = name  # of the replica, for messages
-        self._incarnation = incarnation
         self._clock_us = clock_us
         self._rng = rng
+        self._own_fingerprint = fingerprint
         self._compiled: set[str] = set()
         self._fault: str | None = None
         self._is_applying = False
@@ -148,14 +154,15 @@ class Machine:
         group: str,
         replica: int,
         cluster_id: str,
-        incarnation: int = 1,
         generation: int = 1,
         must_exist: bool = False,
+        fingerprint: str | None = None,
         clock_us: Callable[[], int] = _now_us,
         rng: Random | None = None,
     ) -> Machine:
         """Open the replica's data file in `directory`, made if missing, unless it `must_exist`
-        because the log begins after what the file holds.
+        because the log begins after what the file holds. `fingerprint` is what the statements
+        are executed with, this process's by default.
 
         clock_us and rng give time and chance to reads only. Raises ReplicaFault if the file
         is another replica's, of another format, damaged, or cannot be read.
@@ -166,7 +173,6 @@ class Machine:
             cluster_id=cluster_id,
             group=group,
             replica=replica,
-            incarnation=incarnation,
             generation=generation,
         )
         try:
@@ -177,9 +183,9 @@ class Machine:
                 directory,
                 identity,
                 name,
-                incarnation,
                 clock_us,
                 rng or Random(),
+                fingerprint=own_fingerprint() if fingerprint is None else fingerprint,
                 must_exist=must_exist,
             )
             remove_other_generations(directory, generation)
@@ -208,7 +214,11 @@ class Machine:
             self._applied: int
             self._applied_term: int
             self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
+            found = execute(READ_FINGERPRINT).fetchone()
+            self._fingerprint: str = "" if found is None else found[0]
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
+            found = execute(READ_INCARNATION).fetchone()
+            self._incarnation = 1 if found is None else int(found[0])
             self._sessions = Sessions(self._incarnation)
             self._sessions.restore(
                 execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
@@ -249,6 +259,30 @@ class Machine:
         """Of the data file."""
         return self._identity.generation
 
+    @property
+    def fingerprint(self) -> str:
+        """What the group's writes are executed with, as of `applied`; empty before the group's
+        first leader has said it."""
+        return self._fingerprint
+
+    @property
+    def halted(self) -> str:
+        """Why no write may be applied here, a sentence that says what to do; empty if one may."""
+        if self._fingerprint in ("", self._own_fingerprint):
+            return ""
+        return (
+            f"{self._name} applies no writes: the group executes them with {self._fingerprint}, "
+            f"this node with {self._own_fingerprint}. It votes and stores the log. Start the node "
+            "with the release that the others run; or, once all nodes run the new one, run "
+            "`shardrouter upgrade`; if that was done, rebuild this replica."
+        )
+
+    def opening(self) -> EntryBody | None:
+        """What a new leader proposes before any client's command."""
+        if self._fingerprint:
+            return None
+        return SwitchFingerprint(self._own_fingerprint, "")
+
     def make_durable(self) -> int:
         """Make what is applied now survive a power loss; returns the index up to which it does.
 
@@ -272,6 +306,11 @@ class Machine:
     def receive_snapshot(self, generation: int) -> ReceivedFile:
         """Begin the file of that generation, in place of an earlier attempt."""
         return ReceivedFile(self._directory, self._identity.of_generation(generation))
+
+    @property
+    def identity(self) -> Identity:
+        """Whose file it is."""
+        return self._identity
 
     async def switch_to(self, generation: int) -> None:
         """Go on from the data file of another generation, which has been taken over, and
@@ -389,8 +428,32 @@ class Machine:
             case Checksum():
                 self._checksum_due = index
                 return Done((), index)
+            case SwitchFingerprint():
+                return self._switch_fingerprint(index, body)
+            case NewIncarnation():
+                self._begin_incarnation(body.incarnation)
+                return Done((), index)
+
+    def _begin_incarnation(self, incarnation: int) -> None:
+        """Sessions of before are unknown, and what they had: commands of theirs that only others
+        had applied could not be told from commands that nobody had."""
+        self._incarnation = incarnation
+        self._sessions = Sessions(incarnation)
+        write, *forget = WRITE_INCARNATION
+        self._writer.raw.execute(write, (str(incarnation),))
+        for sql in forget:
+            self._writer.raw.execute(sql)
+
+    def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
+        if self._fingerprint not in (switch.instead_of, switch.fingerprint):
+            return SqlFailure("55000", f"the group executes with {self._fingerprint} already")
+        self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
+        self._fingerprint = switch.fingerprint
+        return Done((), index)
 
     def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:
+        if self.halted:
+            raise ReplicaFault(self.halted)
         answer = self._sessions.recall(write.session, write.seq, write.watermark)
         if answer is not None:
             return answer
@@ -406,14 +469,18 @@ class Machine:
         """All statements of the write, or none."""
         writer = self._writer
         execute = writer.raw.execute
-        execute(SAVEPOINT)
+        is_in_savepoint = not undoes_itself(write)
+        if is_in_savepoint:
+            execute(SAVEPOINT)
         try:
             answer = run_write(writer, write, entry.now_us, entry.seed)
         except Refused as exc:
-            execute(ROLLBACK_TO)
-            execute(RELEASE)
+            if is_in_savepoint:
+                execute(ROLLBACK_TO)
+                execute(RELEASE)
             return exc.failure
-        execute(RELEASE)
+        if is_in_savepoint:
+            execute(RELEASE)
         for change in write.sets:
             self._versions[change.object] = change.version
         return Done(tuple(answer.results), index)
@@ -434,14 +501,17 @@ class Machine:
 
     # ----------------------------------------------------------------------- before proposing
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
-        """What is wrong with an entry in every state, so that it need not enter the log.
-        Raises ReplicaFault if this replica has to stop."""
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+        """What is wrong with an entry in every state, so that it need not enter the log; `size`
+        is the length of its encoding. Busy if this replica must not be the one to tell. Raises
+        ReplicaFault if it has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         if not isinstance(body, Write):
             return None
-        size = len(_encode(body)) + _ENTRY_ROOM
+        if halted := self.halted:
+            return Busy(halted)
+        size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
                 "54000",

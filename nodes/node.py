@@ -20,31 +20,32 @@ acknowledgement leaves.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
+from weakref import WeakSet
 
-from nodes.config import Address, ClusterConfig, ConfigError, GroupConfig
-from nodes.consensus import EngineRefused
-from nodes.engines import new_consensus
+from nodes.client import NodeClient
+from nodes.clocks import SystemClock
+from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
-from nodes.log_store import GroupWrite, LogStore, ReplicaDamaged, StoreError
-from nodes.machine import Machine, ReplicaFault
+from nodes.hosting import Hosting
+from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.neighbours import Neighbours
+from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
+    Beat,
     ChangeReplicas,
     Denied,
     Envelope,
-    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -52,49 +53,32 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
-    ReplicaStatus,
+    RecoverGroup,
+    Refusal,
     Request,
     ResponseBody,
     Status,
 )
-from nodes.raft.log import RaftLog
-from nodes.raft.messages import Member, Membership, RaftMessage
+from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
-from nodes.replica_files import close_replica, open_replica, stored_memberships
 from nodes.server import Server
-from nodes.service import GroupService, decode_body
+from nodes.service import decode_body
+from nodes.verifier import Verifier
 
 __all__ = ["Node"]
-
-FIRST_TIMEOUT_TICKS: Final = 2
-"""After a start the preferred leader of a group stands for election so soon, the others after an
-ordinary timeout: leaders end up where they were placed. In a running cluster it has no effect,
-since nobody votes against a leader that is heard."""
 
 GATHER_S: Final = 1.0
 """A started node lets no time pass for its groups before all nodes are connected both ways, or
 this is over: votes sent into the void would leave the leadership to chance."""
 
+TIMER_GRAIN_S: Final = 0.0005
+"""Half of what uvloop rounds timers to: a tick is better a little late than tried twice."""
+
 NO_PROGRESS_ELECTIONS: Final = 2
 """A connection to a peer is given up after so many election timeouts without progress."""
 
-_log = logging.getLogger(__name__)
-
-
-class _SystemClock:
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def now_us(self) -> int:
-        return time.time_ns() // 1000
-
-
-@dataclass(frozen=True)
-class _Replica:
-    engine: RaftEngine
-    service: GroupService
-    machine: Machine
+_T = TypeVar("_T")
 
 
 class Node:
@@ -104,11 +88,18 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements.
+    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
+    what statements are executed with, this process's by default.
     """
 
     def __init__(
-        self, config: ClusterConfig, name: str, data: Path, *, rng: random.Random | None = None
+        self,
+        config: ClusterConfig,
+        name: str,
+        data: Path,
+        *,
+        rng: random.Random | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -119,12 +110,17 @@ class Node:
         self._config = config
         self._data = data
         self._rng = rng or random.Random()
-        self._replicas: dict[str, _Replica] = {}
-        self._broken: dict[str, ReplicaStatus] = {}
+        self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
+        self._awake: dict[RaftEngine, None] = {}  # time passes for them
+        self._leading: set[RaftEngine] = set()
+        self._stopped: WeakSet[RaftEngine] = WeakSet()
+        self._life = self._rng.getrandbits(62)
+        self._neighbours = Neighbours(config.raft.election_ticks)
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
+        self._clock = SystemClock()
         self._gathered = False
         others = {n.name: n.address for n in config.nodes.values() if n.name != name}
         self._peers = Peers(
@@ -140,7 +136,11 @@ class Node:
             peers=others,
             handler=self,
         )
+        self._verifier = Verifier(
+            config.verify_every_s, hosted=lambda: self.status().replicas, client=self._client
+        )
         self._store: LogStore | None = None
+        self._hosting: Hosting
         self._exit = AsyncExitStack()
 
     # ------------------------------------------------------------------ start and stop
@@ -152,8 +152,24 @@ class Node:
                 self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
             )
             stack.callback(self._store.close)
-            for group in self._config.groups_on(self.name):
-                self._open_replica(group, self._store, stack)
+            self._store.acquaintances.accepted = _accepted(self._config)
+            self._server.acquaintances = self._store.acquaintances
+            self._hosting = Hosting(
+                self._config,
+                self.name,
+                self._data,
+                self._store,
+                fingerprint=self._fingerprint,
+                rng=self._rng,
+                wake=self._wake,
+                send=self._send,
+                tell=lambda node, envelope: self._peers.send(node, [envelope]),
+                guard=self._guard,
+                broken_store=lambda error: self._stop_all(str(error)),
+            )
+            stack.push_async_callback(self._hosting.close)
+            self._hosting.open_all()
+            stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
             self.address = await self._server.listen(self.address)
             stack.push_async_callback(self._server.close)
@@ -161,6 +177,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
+            self._verifier.start()
             self._exit = stack.pop_all()
         return self
 
@@ -173,6 +190,7 @@ class Node:
         await self._exit.aclose()
 
     def _greeting(self, node: str) -> Dialing:
+        assert self._store is not None
         return Dialing(
             kind="peer",
             name=self.name,
@@ -180,93 +198,36 @@ class Node:
             cluster_id=self._config.cluster_id,
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
-            files=self._files,
+            files=self._store.acquaintances.mine,
+            revision=self._config.revision,
         )
 
-    def _files(self, _met: int) -> Files:
-        return Files("", 1, b"")
-
-    def _open_replica(self, group: GroupConfig, store: LogStore, stack: AsyncExitStack) -> None:
-        """Open one replica's log and data; one that is damaged does not keep the others from
-        starting."""
-        member = group.replica_on(self.name)
-        assert member is not None
-        try:
-            loaded, machine = open_replica(
-                store,
-                self._data / group.name,
-                group=group.name,
-                replica=member.id,
-                cluster_id=self._config.cluster_id,
-            )
-            stack.push_async_callback(self._close_replica, group.name, machine)
-            memberships = stored_memberships(store, group.name, loaded, _founders(group))
-            log = RaftLog(
-                store.reader(group.name),
-                first=loaded.first_index,
-                base_term=loaded.pointer.term,
-                last=loaded.last_index,
-                last_term=loaded.last_term,
-            )
-            core = new_consensus(
-                self._config.engine,
-                replica=member.id,
-                memberships=memberships,
-                rng=random.Random(self._rng.getrandbits(64)),
-                election_ticks=self._config.raft.election_ticks,
-                hard_state=loaded.hard_state,
-                log=log,
-                applied=machine.applied,
-                first_timeout_ticks=FIRST_TIMEOUT_TICKS
-                if member == group.preferred_leader
-                else None,
-            )
-        except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
-            _log.error("replica %d of group %s stopped: %s", member.id, group.name, exc)
-            self._broken[group.name] = ReplicaStatus(
-                group.name, member.id, "stopped", None, 0, 0, 0, 0, str(exc)
-            )
-            return
-        engine = RaftEngine(
-            group=group.name,
-            nodes={replica.id: replica.node for replica in group.replicas},
-            core=core,
-            log=log,
-            machine=machine,
-            rng=random.Random(self._rng.getrandbits(64)),
-            clock=_SystemClock(),
-            wake=self._wake,
-            send=self._send,
+    def _client(self, name: str) -> NodeClient | None:
+        """A connection as a client to a node of the cluster, this one as well."""
+        node = self._config.nodes.get(name)
+        if node is None:
+            return None
+        return NodeClient(
+            node.address,
+            cluster_id=self._config.cluster_id,
+            secret=self._config.secret,
+            name=self.name,
         )
-        stack.push_async_callback(engine.close)
-        service = GroupService(engine, machine, limits=self._config.limits, failed=engine.fail)
-        stack.push_async_callback(service.close)
-        self._replicas[group.name] = _Replica(engine, service, machine)
-        self._wake(engine)  # entries that were committed before the start can be applied
-
-    async def _close_replica(self, group: str, machine: Machine) -> None:
-        assert self._store is not None
-        try:
-            await close_replica(self._store, group, machine)
-        except (StoreError, OSError) as exc:
-            _log.error("the data of group %s is not sealed: %s", group, exc)
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
         answer the rest while their clients are still connected."""
         self._server.refuse_requests()
         await self._server.drain()
-        for replica in self._replicas.values():
-            await replica.service.close()
-            await replica.engine.close()
+        await self._hosting.finish_requests()
 
     # ------------------------------------------------------------------ time
 
     def _start_ticking(self) -> None:
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
-        self._next_tick = loop.time() + self._tick_s
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
+        self._pace = Pace(self._tick_s, self._clock.monotonic())
+        self._tick_timer = loop.call_later(self._tick_s, self._tick)
 
     def _stop_ticking(self) -> None:
         if self._tick_timer is not None:
@@ -274,19 +235,32 @@ class Node:
             self._tick_timer = None
 
     def _tick(self) -> None:
-        """One tick for all groups, so that their heartbeats to a peer share one frame.
-
-        If the process was paused or the loop was late, the ticks that were missed are not made
-        up for: a follower would time out before it has read the heartbeats that wait in its
-        sockets, and depose a leader that is well.
-        """
+        """One tick for all groups, so that their heartbeats to a peer share one frame. Leases
+        build on `Pace`, so it is the clock that says whether it is time: a loop's timer may come
+        early."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._next_tick = max(self._next_tick + self._tick_s, now + self._tick_s / 2)
-        self._tick_timer = loop.call_at(self._next_tick, self._tick)
-        if self._gathered or self._has_gathered(now):
-            for replica in self._replicas.values():
-                self._guard(replica.engine, replica.engine.tick)
+        now = self._clock.monotonic()
+        is_due = now >= self._pace.due
+        if is_due:
+            self._pace.ticked(now)
+        self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
+        if is_due and (self._gathered or self._has_gathered(loop.time())):
+            for node in self._neighbours.tick():
+                self._wake_groups_of(node)
+            for engine in list(self._awake):
+                if engine.is_quiet:
+                    del self._awake[engine]
+                else:
+                    self._guard(engine, engine.tick)
+            self._hosting.tick()
+        if is_due:
+            self._peers.beat(Beat(self._life, len(self._leading)))
+
+    def _wake_groups_of(self, node: str) -> None:
+        """That node has died, or another one lives there: see `nodes.neighbours`."""
+        for hosted in self._hosting.running.values():
+            if hosted.engine.has_member_on(node):
+                self._guard(hosted.engine, hosted.engine.wake)
 
     def _has_gathered(self, now: float) -> bool:
         others = self._config.nodes.keys() - {self.name}
@@ -298,6 +272,7 @@ class Node:
 
     def _wake(self, engine: RaftEngine) -> None:
         self._dirty[engine] = None
+        self._awake[engine] = None
         if not self._turn_due:
             self._turn_due = True
             asyncio.get_running_loop().call_soon(self._turn)
@@ -328,21 +303,37 @@ class Node:
         after.send(self._peers)
         for engine in dirty:
             self._guard(engine, engine.apply)
+            self._note(engine)
+
+    def _note(self, engine: RaftEngine) -> None:
+        """What this node's beats say of it."""
+        if engine.stopped and engine not in self._stopped:
+            self._stopped.add(engine)
+            self._life += 1
+        if engine.leads:
+            self._leading.add(engine)
+        else:
+            self._leading.discard(engine)
 
     def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
-        self._peers.send(engine.nodes[message.receiver], [Envelope(engine.group, message)])
+        if (node := engine.place(message.receiver)) is not None:
+            self._peers.send(node, [Envelope(engine.group, message)])
 
     def _write(self, writes: list[GroupWrite]) -> bool:
         assert self._store is not None
         try:
             self._store.write(writes)
         except StoreError as exc:
-            for replica in self._replicas.values():
-                replica.engine.stop(str(exc))
+            self._stop_all(str(exc))
             return False
         return True
 
-    def _guard(self, engine: RaftEngine, work: Callable[[], Ready | None]) -> Ready | None:
+    def _stop_all(self, reason: str) -> None:
+        """The log cannot be written any more: nothing that this node promises would hold."""
+        for hosted in self._hosting.running.values():
+            hosted.engine.stop(reason)
+
+    def _guard(self, engine: RaftEngine, work: Callable[[], _T]) -> _T | None:
         """Do `work` of one replica; if it fails that replica stops, and only that one."""
         if engine.stopped:
             return None
@@ -355,44 +346,48 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
-        for envelope in batch.envelopes:
-            replica = self._replicas.get(envelope.group)
-            if replica is not None:
-                self._guard(replica.engine, partial(replica.engine.step, envelope.message))
+        if self._neighbours.heard(node, batch.beat):
+            self._wake_groups_of(node)
+        self._hosting.receive(node, batch.envelopes)
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         body = decode_body(request)
-        replica = self._replicas.get(request.group)
+        hosted = self._hosting.running.get(request.group)
         if isinstance(body, GetStatus):
             answer(self.status())
-        elif replica is None:
-            answer(NotLeader(None) if request.group in self._broken else NoSuchGroup())
-        elif isinstance(body, ChangeReplicas | MoveLeadership):
-            answer(Denied("This node does not change members."))
+        elif isinstance(body, RecoverGroup):
+            self._hosting.start_recovery(request.group, body.replica, answer)
+        elif hosted is None:
+            answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):
-            answer(replica.machine.checksum(body))
+            answer(hosted.machine.checksum(body))
         elif isinstance(body, Read):
-            replica.service.on_read(request, body, answer)
+            hosted.service.on_read(request, body, answer)
+        elif isinstance(body, MoveLeadership):
+            hosted.service.on_change(body, answer)
+        elif isinstance(body, ChangeReplicas):
+            if body.step == "learner" and body.node not in self._config.nodes:
+                known = ", ".join(self._config.nodes)
+                answer(Denied(f"Node {self.name} knows no node {body.node}, only {known}."))
+            else:
+                hosted.service.on_change(body, answer)
         else:
-            replica.service.on_command(request, body, answer)
+            hosted.service.on_command(request, body, answer)
 
     def status(self) -> Status:
         return Status(
             self.name,
             os.getpid(),
-            tuple(
-                self._replicas[group.name].engine.status()
-                if group.name in self._replicas
-                else self._broken[group.name]
-                for group in self._config.groups_on(self.name)
-            ),
+            tuple(self._verifier.noted(each) for each in self._hosting.statuses()),
+            self._fingerprint,
+            self._config.revision,
+            "" if self._store is None else self._store.acquaintances.data_id,
+            tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
         )
 
 
-def _founders(group: GroupConfig) -> Membership:
-    """Who a new group begins with."""
-    members = sorted((replica.id, replica.node) for replica in group.replicas)
-    return Membership(tuple(Member(id, node) for id, node in members), members[-1][0])
+def _accepted(config: ClusterConfig) -> dict[str, str]:
+    return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
 class _Outgoing:
@@ -403,8 +398,8 @@ class _Outgoing:
 
     def add(self, engine: RaftEngine, messages: list[RaftMessage]) -> None:
         for message in messages:
-            node = engine.nodes[message.receiver]
-            self._by_node[node].append(Envelope(engine.group, message))
+            if (node := engine.place(message.receiver)) is not None:
+                self._by_node[node].append(Envelope(engine.group, message))
 
     def put_first(self, others: _Outgoing) -> None:
         for node, envelopes in others._by_node.items():

@@ -29,6 +29,7 @@ from nodes.handshake import Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
+    Beat,
     Envelope,
     FrameDecoder,
     Hello,
@@ -124,6 +125,13 @@ class Peers:
             self._complain(node)
         elif link.open:
             link.write(b"".join(self._frames(tuple(envelopes))))
+
+    def beat(self, beat: Beat) -> None:
+        """Send a heartbeat to every node that is connected."""
+        frame = encode_frame(self._encoder.encode(PeerBatch((), beat)))
+        for link in self._links.values():
+            if link.open:
+                link.write(frame)
 
     def _complain(self, node: str) -> None:
         if node not in self._unknown and len(self._unknown) < UNKNOWN_MAX:

@@ -53,6 +53,9 @@ __all__ = [
     "Write",
     "Fence",
     "ExpireSessions",
+    "SwitchFingerprint",
+    "NewIncarnation",
+    "RecoverGroup",
     "Consistency",
     "Read",
     "Checksum",
@@ -83,11 +86,13 @@ __all__ = [
     "Denied",
     "MemberStatus",
     "ReplicaStatus",
+    "Refusal",
     "Status",
     "leader_of",
     "Entry",
     "EntryBody",
     "Envelope",
+    "Beat",
     "PeerBatch",
 ]
 
@@ -270,6 +275,29 @@ class ExpireSessions(_Message, frozen=True, tag="expire"):
     sessions: tuple[SessionId, ...]
 
 
+class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
+    """From this entry on the group's writes are executed by processes of this execution
+    fingerprint (`nodes.fingerprint`), if its present one is `instead_of`; empty: it has none yet.
+    Answered by `Done`, also if it is so already, or `SqlFailure`."""
+
+    fingerprint: str
+    instead_of: str
+
+
+class NewIncarnation(_Message, frozen=True, tag="incarnation"):
+    """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
+
+    incarnation: int
+
+
+class RecoverGroup(_Message, frozen=True, tag="recover"):
+    """Go on with this replica alone, as a new incarnation of its group; what only others have is
+    lost. Asked of the replica's node, not of a leader. Answered by `Changed` with the index at
+    which that stands in its log, also if it was done before, or `Denied`."""
+
+    replica: int
+
+
 Consistency: TypeAlias = Literal["linearizable", "any"]
 """What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
 before it was sent. any: it sees some state that the group has been in, as the replica that is
@@ -332,11 +360,13 @@ RequestBody: TypeAlias = (
     | Write
     | Fence
     | Checksum
+    | SwitchFingerprint
     | Read
     | GetChecksum
     | GetStatus
     | ChangeReplicas
     | MoveLeadership
+    | RecoverGroup
 )
 
 
@@ -459,7 +489,8 @@ class Changed(_Message, frozen=True, tag="changed"):
 
 
 class Denied(_Message, frozen=True, tag="denied"):
-    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+    """It was not done and will not be (definite). `reason` is a full sentence that says what to
+    do."""
 
     reason: str
 
@@ -490,6 +521,17 @@ class ReplicaStatus(_Message, frozen=True):
     members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
     last_id: int = 0  # the highest id that the group has ever given, as in its log
     is_changing: bool = False  # that membership is not applied here yet
+    last_term: int = 0  # of the last log entry
+    fingerprint: str = ""  # the group's, in the state of this replica
+    halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
+    diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
+
+
+class Refusal(_Message, frozen=True):
+    """Another node does not listen to this one."""
+
+    node: str
+    reason: str
 
 
 class Status(_Message, frozen=True, tag="nodestatus"):
@@ -498,6 +540,10 @@ class Status(_Message, frozen=True, tag="nodestatus"):
     node: str
     pid: int
     replicas: tuple[ReplicaStatus, ...]
+    fingerprint: str = ""  # of the process, see `nodes.fingerprint`
+    revision: int = 0  # of the cluster.toml that it goes by
+    data_id: str = ""  # whose files it has
+    refusals: tuple[Refusal, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
@@ -540,7 +586,9 @@ class Response(_Message, frozen=True, tag="response"):
 
 # --------------------------------------------------------------------------- log entries
 
-EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum
+EntryBody: TypeAlias = (
+    OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+)
 
 
 class Entry(_Message, frozen=True):
@@ -566,10 +614,18 @@ class Envelope(_Message, frozen=True):
     message: RaftMessage
 
 
+class Beat(_Message, frozen=True):
+    """A node's own heartbeat, sent to every other node each tick (`nodes.neighbours`)."""
+
+    life: int  # changes with every start, and whenever one of the node's replicas stops
+    leads: int  # how many groups it leads
+
+
 class PeerBatch(_Message, frozen=True, tag="peers"):
     """Everything one node has for another in one turn of its loop."""
 
     envelopes: tuple[Envelope, ...]
+    beat: Beat | None = None
 
 
 # --------------------------------------------------------------------------- frames

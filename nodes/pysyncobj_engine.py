@@ -197,7 +197,7 @@ class PysyncobjConsensus(FixedGroup):
         if isinstance(given, NextIndex) and self._link.has_more_for(message.sender):
             self._must_send = True
 
-    def tick(self) -> None:
+    def tick(self, now: float) -> None:
         self._clock.now += 1
         self._has_news = True
 

@@ -22,7 +22,7 @@ import heapq
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
@@ -31,13 +31,17 @@ from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Barrier, Proposed, Refuse, StateMachine
 from nodes.log_store import GroupWrite
+from nodes.member_changes import MemberChanges
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
+    ChangeReplicas,
     Consistency,
     Entry,
+    EntryBody,
     ExpireSessions,
     MemberStatus,
+    MoveLeadership,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
@@ -47,7 +51,14 @@ from nodes.protocol import (
 )
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import RaftMessage
+from nodes.raft.membership import is_removed
+from nodes.raft.messages import (
+    AppendRequest,
+    InstallSnapshot,
+    Membership,
+    Quiesce,
+    RaftMessage,
+)
 from nodes.raft.ready import Ready
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
 
@@ -68,6 +79,11 @@ SESSION_IDLE_S: Final = 900.0
 SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
 
+SENDERS_MAX: Final = 64
+"""Replicas that write to this one and are not in its log, whose nodes are remembered."""
+
+_OF_LEADERS: Final = (AppendRequest, InstallSnapshot, Quiesce)
+
 _log = logging.getLogger(__name__)
 
 
@@ -77,12 +93,23 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         """Sessions that no entry after log index `since` has used."""
 
+    @property
+    def fingerprint(self) -> str:
+        """What the group's writes are executed with, in its state."""
+
+    def opening(self) -> EntryBody | None:
+        """What a new leader proposes before any client's command, once its state is up to its
+        office."""
+
 
 class Clock(Protocol):
-    """The node's clocks: one that never jumps, and one that says what time it is."""
+    """The node's clocks: two that never jump, and one that says what time it is."""
 
     def monotonic(self) -> float:
         """Seconds."""
+
+    def lease_now(self) -> float:
+        """Seconds, also of the machine's sleep."""
 
     def now_us(self) -> int:
         """Microseconds since the epoch."""
@@ -91,15 +118,14 @@ class Clock(Protocol):
 class RaftEngine:
     """The replica of one group on this node.
 
-    `nodes` maps the group's replica ids to node names. `wake` asks the node for a turn in
-    which this replica takes part. `send` sends a message between turns.
+    `wake` asks the node for a turn in which this replica takes part. `send` sends a message
+    between turns.
     """
 
     def __init__(
         self,
         *,
         group: str,
-        nodes: Mapping[int, str],
         core: Consensus,
         log: RaftLog,
         machine: ReplicatedMachine,
@@ -109,7 +135,9 @@ class RaftEngine:
         send: Callable[[RaftEngine, RaftMessage], None],
     ) -> None:
         self.group = group
-        self.nodes = nodes
+        self.replica = core.replica
+        self.has_heard = False
+        """A leader has written to this replica, or it leads, since this was set to False."""
         self._core = core
         self._log = log
         self._machine = machine
@@ -135,6 +163,10 @@ class RaftEngine:
             failed=self.fail,
         )
         self._office = _Office()
+        self._changes = MemberChanges(core, machine)
+        self._placed = core.membership
+        self._places = _places_in(self._placed)
+        self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
         self._is_holding = False
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
@@ -147,7 +179,11 @@ class RaftEngine:
 
     def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
         if self._stopped or self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
+            return
+        if self._applier.is_halted:
+            done(Busy(self._machine.halted))
             return
         if len(body) > ENTRY_BYTES_MAX:
             done(
@@ -208,15 +244,30 @@ class RaftEngine:
         elif consistency == "any":
             done(None)
         elif not at_follower and self._core.role is not Role.LEADER:
+            self._look_for_leader()
             done(self._not_leader())
+        elif self._applier.is_halted:
+            done(Busy(self._machine.halted))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
+        elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
+            self._last_read += 1
+            self._reads[self._last_read] = done
+            heapq.heappush(self._confirmed, (index, self._last_read))
+            self._answer_reads()
         elif self._core.read_index(self._last_read + 1):
             self._last_read += 1
             self._reads[self._last_read] = done
             self._wake(self)
         else:
             done(self._not_leader())
+
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        if self._stopped or self._core.role is not Role.LEADER:
+            done(self._not_leader())
+            return
+        self._changes.ask(request, done)
+        self._wake(self)
 
     def status(self) -> ReplicaStatus:
         core = self._core
@@ -225,7 +276,7 @@ class RaftEngine:
             group=self.group,
             replica=core.replica,
             role="stopped" if self._stopped else core.role.value,
-            leader=None if self._stopped else self.nodes.get(core.leader),
+            leader=None if self._stopped else self.place(core.leader),
             term=core.term,
             commit=core.commit,
             applied=self._machine.applied,
@@ -242,11 +293,20 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            last_term=self._log.last_term,
+            fingerprint=self._machine.fingerprint,
+            halted=self._machine.halted,
         )
+
+    def _look_for_leader(self) -> None:
+        """Somebody needs the leader of a group that may have lost it in its sleep: its replica
+        may have stopped. One that is well answers the call for an election with a heartbeat."""
+        if not self._stopped and self._core.is_quiescent:
+            self.wake()
 
     def _not_leader(self) -> NotLeader:
         leader = self._core.successor or self._core.leader
-        return NotLeader(None if self._stopped else self.nodes.get(leader))
+        return NotLeader(None if self._stopped else self.place(leader))
 
     # ------------------------------------------------------------------ the node's side
 
@@ -254,14 +314,72 @@ class RaftEngine:
     def stopped(self) -> bool:
         return bool(self._stopped)
 
-    def step(self, message: RaftMessage) -> None:
+    def place(self, replica: int) -> str | None:
+        """The node of a replica: as the membership says, or as it wrote to us. A voter that our
+        log does not know yet may need our vote."""
+        membership = self._core.membership
+        if membership is not self._placed:
+            self._placed, self._places = membership, _places_in(membership)
+        return self._places.get(replica) or self._senders.get(replica)
+
+    def step(self, message: RaftMessage, node: str) -> None:
+        """A message has come from `node`."""
+        if self._stopped:
+            return
+        if message.sender not in self._places:
+            if len(self._senders) >= SENDERS_MAX:
+                self._senders.clear()
+            self._senders[message.sender] = node
+        if isinstance(message, _OF_LEADERS):
+            self.has_heard = True
+        self._core.step(message)
+        self._wake(self)
+
+    @property
+    def log(self) -> RaftLog:
+        """Its log, durable and not yet durable."""
+        return self._log
+
+    @property
+    def term(self) -> int:
+        """The highest that it has met."""
+        return self._core.term
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that its group has ever given, as far as it knows."""
+        return self._core.membership.last_id
+
+    def has_lost(self, replica: int, node: str) -> bool:
+        """Whether it is certain that no replica of that id belongs to the group at that node,
+        now or ever."""
+        committed = self._core.committed_membership
+        return not self._stopped and is_removed(committed, replica, node)
+
+    @property
+    def leads(self) -> bool:
+        return not self._stopped and self._core.role is Role.LEADER
+
+    @property
+    def is_quiet(self) -> bool:
+        """Ticks would do nothing, before the next input."""
+        return bool(self._stopped) or (
+            self._core.is_quiescent and self._snapshots.is_at_rest and not self._changes.is_waiting
+        )
+
+    def has_member_on(self, node: str) -> bool:
+        return any(member.place == node for member in self._core.membership.members)
+
+    def wake(self) -> None:
+        """End the quiet of the group, if it is quiet."""
         if not self._stopped:
-            self._core.step(message)
+            self._core.wake()
             self._wake(self)
 
     def tick(self) -> None:
         if not self._stopped:
-            self._core.tick()
+            self._core.tick(self._clock.lease_now())
+            self._changes.tick()
             self._expire_sessions()
             self._snapshots.tick()
             self._wake(self)
@@ -300,6 +418,8 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        if self._applier.is_halted and (self._reads or self._office.proposals):
+            self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
             self._wake(self)
 
@@ -319,6 +439,7 @@ class RaftEngine:
         self._stopped = reason
         _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
         self._refuse_all(f"its replica stopped: {reason}")
+        self._wake(self)  # the node has to tell the others
 
     async def close(self) -> None:
         """Answer what waits, and return when nothing is being applied any more."""
@@ -329,6 +450,7 @@ class RaftEngine:
 
     def _refuse_all(self, reason: str) -> None:
         self._office.lose(self._not_leader(), reason)
+        self._changes.end(reason)
         self._confirmed.clear()
         reads, self._reads = self._reads, {}
         for barrier in reads.values():
@@ -338,7 +460,9 @@ class RaftEngine:
 
     def _notice_office(self) -> None:
         core, office = self._core, self._office
+        self._changes.look()
         if core.role is Role.LEADER and core.term == office.term:
+            self.has_heard = True
             return
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
@@ -354,6 +478,8 @@ class RaftEngine:
             office.applied(item)
         if office.term and not office.is_open and batch[-1].term == office.term:
             office.is_open = True
+            if (first := self._machine.opening()) is not None:
+                self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
         self._answer_reads()
 
@@ -377,11 +503,15 @@ class RaftEngine:
         if now - positions[0][0] < SESSION_IDLE_S:
             return
         _, since = positions.popleft()
-        if not self._office.is_open or self._applier.busy:
-            return
+        if not self._office.is_open or self._office.proposals or self._applier.busy:
+            return  # a session may be in use again by a write that is not applied yet
         if idle := self._machine.idle_sessions(since):
             body = self._encoder.encode(ExpireSessions(idle))
             self.propose(body, lambda answer: None)
+
+
+def _places_in(membership: Membership) -> dict[int, str]:
+    return {member.id: member.place for member in membership.members}
 
 
 _Held: TypeAlias = tuple[bytes, Proposed, Refuse | None]

@@ -19,21 +19,31 @@ from typing import Final
 
 import msgspec
 
-from nodes.data_file import file_path
+from nodes.data_file import file_path, remove_other_generations
+from nodes.durability import sync_directory
 from nodes.log_store import Loaded, LogStore, ReplicaDamaged
 from nodes.machine import Machine
 from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
 from nodes.snapshot_files import hash_file
 
-__all__ = ["close_replica", "open_replica", "stored_memberships"]
+__all__ = ["close_replica", "open_replica", "put_aside", "remove_files", "stored_memberships"]
 
 SEALED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Data files up to this size are sealed: reading one takes a tenth of a second at start and
 end. Larger ones are not, for a node has many replicas and must start soon."""
 
 
+_NO_GENERATION: Final = 0
+
+
 def open_replica(
-    store: LogStore, directory: Path, *, group: str, replica: int, cluster_id: str
+    store: LogStore,
+    directory: Path,
+    *,
+    group: str,
+    replica: int,
+    cluster_id: str,
+    fingerprint: str | None = None,
 ) -> tuple[Loaded, Machine]:
     """Open one replica, made if it is new. Raises ReplicaDamaged or ReplicaFault, whose message
     says what is wrong and what to do, and StoreError if the log is another replica's."""
@@ -47,6 +57,7 @@ def open_replica(
         replica=replica,
         cluster_id=cluster_id,
         generation=loaded.pointer.generation,
+        fingerprint=fingerprint,
         must_exist=loaded.pointer.index > 0,  # else the log still holds everything
     )
     try:
@@ -63,6 +74,27 @@ async def close_replica(store: LogStore, group: str, machine: Machine) -> None:
     await machine.close()
     if is_sound and machine.path.stat().st_size <= SEALED_BYTES_MAX:
         store.set_seal(group, hash_file(machine.path))
+
+
+def remove_files(directory: Path) -> None:
+    """Remove the files of a replica that the log store says is removed, or what a crash has
+    left of them. What is not ours stays. Raises OSError."""
+    if not directory.exists():
+        return
+    remove_other_generations(directory, _NO_GENERATION)
+    if not any(directory.iterdir()):
+        directory.rmdir()
+        sync_directory(directory.parent)
+
+
+def put_aside(directory: Path, replica: int) -> Path:
+    """Keep the files of a replica that is removed against its will, durably, under a name that
+    no replica has. Raises OSError."""
+    kept = directory.with_name(f"{directory.name}.replica-{replica}")
+    if directory.exists() and not kept.exists():
+        directory.rename(kept)
+        sync_directory(directory.parent)
+    return kept
 
 
 def _check_seal(path: Path, seal: bytes) -> None:
@@ -99,12 +131,12 @@ def _compare(store: LogStore, group: str, loaded: Loaded, machine: Machine) -> N
 
 
 def stored_memberships(
-    store: LogStore, group: str, loaded: Loaded, founders: Membership
+    store: LogStore, group: str, loaded: Loaded, beginning: Membership
 ) -> list[tuple[int, Membership]]:
     """(index, membership): who belonged to the group where its log begins, and every change
-    that the log holds. `founders` is who a new group begins with."""
+    that the log holds. `beginning` is who belongs to it before the first entry."""
     pointer = loaded.pointer
-    first = founders
+    first = beginning
     if pointer.membership:
         first = msgspec.msgpack.decode(pointer.membership, type=Membership)
     memberships = [(pointer.index, first)]

@@ -19,7 +19,9 @@ from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     EntryBody,
+    MoveLeadership,
     ProtocolError,
     Read,
     Request,
@@ -42,8 +44,9 @@ Answer = Callable[[ResponseBody], None]
 class ServedMachine(DryRunMachine, Protocol):
     """What requests need of the state machine."""
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
-        """A definite error that is known before the command enters the log."""
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+        """An answer, definite for this copy, that is known before the command, which has `size`
+        bytes, enters the log."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -84,13 +87,13 @@ class GroupService:
 
     def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:
         deadline = _deadline(request)
+        body = bytes(request.body)
 
         def refuse() -> ResponseBody | None:
             if _now() > deadline:
                 return Busy("its time was over before it could be proposed")
-            return self._machine.check(command)
+            return self._machine.check(command, len(body))
 
-        body = bytes(request.body)
         if isinstance(command, Write) and self._machine.needs_dry_run(command):
             self._start(self._tries, self._try_and_propose(body, command, deadline, answer, refuse))
         else:
@@ -101,7 +104,7 @@ class GroupService:
     ) -> None:
         """A write of unbounded work is tried before it is proposed."""
         try:
-            refusal = await self._dry_runs.refusal(write, deadline)
+            refusal = refuse() or await self._dry_runs.refusal(write, deadline)
         except asyncio.CancelledError:
             answer(Busy("the node is stopping"))
             raise
@@ -112,6 +115,9 @@ class GroupService:
             answer(refusal)
         else:
             self._engine.propose(body, answer, refuse=refuse)
+
+    def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
+        self._engine.change(change, answer)
 
     def _read(
         self, read: Read, deadline: float, answer: Answer, refusal: ResponseBody | None

@@ -54,6 +54,17 @@ class _Session:
         self.answers: dict[int, bytes | None] = {}  # every seq > watermark; None: not kept
         self.last_used = last_used  # log index; of this process only, see Sessions.idle
 
+    def forget_up_to(self, watermark: int) -> None:
+        """Raise the watermark. Usually by a step or two, while hundreds of answers are kept."""
+        answers = self.answers
+        if watermark - self.watermark < len(answers):
+            for seq in range(self.watermark + 1, watermark + 1):
+                answers.pop(seq, None)
+        else:
+            for seq in [seq for seq in answers if seq <= watermark]:
+                del answers[seq]
+        self.watermark = watermark
+
 
 @dataclass
 class SessionChanges:
@@ -132,9 +143,7 @@ class Sessions:
         # A watermark that takes in this very command contradicts itself: keep its answer.
         watermark = min(watermark, seq - 1)
         if watermark > state.watermark:
-            state.watermark = watermark
-            for old in [s for s in state.answers if s <= watermark]:
-                del state.answers[old]
+            state.forget_up_to(watermark)
             self._moved.add(number)
 
     def expire(self, sessions: Iterable[SessionId]) -> None:

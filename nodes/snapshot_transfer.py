@@ -202,6 +202,17 @@ class SnapshotTransfer:
         if self._length.is_cut_due(first, applied) and self._cut_limit(applied) >= first:
             self._start(self._compact())
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is under way that `tick` has to go on with."""
+        return not (
+            self._made_at
+            or self._tasks
+            or self._received is not None
+            or self._cut is not None
+            or self._length.is_cut_due(self._core.log.first, self._machine.applied)
+        )
+
     async def close(self) -> None:
         """Return when nothing works on the replica's files any more."""
         while self._tasks:

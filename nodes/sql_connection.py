@@ -25,7 +25,7 @@ from nodes.protocol import (
 from nodes.sql_errors import SQL_ERRORS, as_result
 from nodes.values import encode_data_rows
 
-__all__ = ["Answer", "Refused", "ROW_CHUNK", "SqlConnection"]
+__all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Refused", "SqlConnection"]
 
 CACHED_STATEMENTS: Final = 512
 """Compiled statements per connection: point statements then compile once."""
@@ -46,6 +46,14 @@ VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
 
 STATEMENT_BYTES_MAX: Final = 1024 * 1024
 PARAMETERS_MAX: Final = 65_535  # PostgreSQL's wire has 16 bits for their number
+
+LIMITS: Final = (
+    (sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
+    (sqlite3.SQLITE_LIMIT_SQL_LENGTH, STATEMENT_BYTES_MAX),
+    (sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX),
+    (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
+    (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
+)
 
 ROW_CHUNK: Final = 256
 """Rows fetched and encoded at once: bounds what a refused answer costs."""
@@ -154,13 +162,7 @@ class SqlConnection:
         # A trusted schema may call our functions in its DEFAULTs and CHECKs.
         for pragma in (*pragmas, "temp_store = MEMORY", "trusted_schema = ON"):
             raw.execute(f"PRAGMA {pragma}").fetchall()
-        for limit, value in (
-            (sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
-            (sqlite3.SQLITE_LIMIT_SQL_LENGTH, STATEMENT_BYTES_MAX),
-            (sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX),
-            (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
-            (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
-        ):
+        for limit, value in LIMITS:
             raw.setlimit(limit, value)
         install(raw, self._environment, self._calculator)
         raw.set_authorizer(self._authorizer)

@@ -40,6 +40,7 @@ ReadDone = Callable[[Done | SqlFailure | Stale | None, str], None]
 class _Call:
     group: str
     contacts: Sequence[Contact]
+    first: int  # of them, whose turn it is
     read: Read
     until: float
     done: ReadDone
@@ -53,12 +54,20 @@ class _Call:
 
 
 class AnyReplica:
-    """Used from one event loop. `knock` is the router's way to try a suspect."""
+    """Used from one event loop. `knock` is the router's way to try a suspect, `lost` its way to
+    find replicas: it is told the group, and the node that says it has no replica of it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random, knock: Knock) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        rng: random.Random,
+        knock: Knock,
+        lost: Callable[[str, Contact | None], None],
+    ) -> None:
         self._loop = loop
         self._rng = rng
         self._knock = knock
+        self._lost = lost
         self._turns: dict[str, int] = {}  # reads of each group so far
         self._awaited: dict[_Call, None] = {}  # with a copy under way, oldest copy first
         self._pausing: dict[_Call, asyncio.Handle] = {}
@@ -68,11 +77,10 @@ class AnyReplica:
     def send(
         self, group: str, contacts: Sequence[Contact], read: Read, until: float, done: ReadDone
     ) -> None:
-        """Deliver `read` to one of `contacts`; `done` is called exactly once, never from within
-        this call."""
+        """Deliver `read` to one of `contacts`, which may change while it is under way; `done` is
+        called exactly once, never from within this call."""
         turn = self._turns[group] = self._turns.get(group, -1) + 1
-        start = turn % len(contacts)
-        call = _Call(group, (*contacts[start:], *contacts[:start]), read, until, done)
+        call = _Call(group, contacts, turn, read, until, done)
         now = self._loop.time()
         contact = self._pick(call, now)
         if contact is not None and now < until and not self._is_closed:
@@ -104,13 +112,16 @@ class AnyReplica:
             call.asked.clear()
             longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
             call.rounds += 1
+            if all(contact.suspect for contact in call.contacts):
+                self._lost(call.group, None)
             pause = min(call.until - now, longest * self._rng.uniform(0.5, 1.0))
             self._pausing[call] = self._loop.call_later(pause, self._try, call)
 
     def _pick(self, call: _Call, now: float) -> Contact | None:
         """The next replica that was not asked in this round."""
         picked: Contact | None = None
-        for contact in call.contacts:
+        first = call.first % len(call.contacts)
+        for contact in (*call.contacts[first:], *call.contacts[:first]):
             if contact.suspect:
                 contact.knock_again(now, self._knock)
             elif picked is None and contact not in call.asked:
@@ -151,6 +162,7 @@ class AnyReplica:
                 call.trouble = f"the replica on {contact.name} has stopped"
             case NoSuchGroup():
                 call.trouble = f"{contact.name} has no replica of it"
+                self._lost(call.group, contact)
             case Busy(reason=reason):
                 call.trouble = f"{contact.name} is busy: {reason}"
             case NotSent(reason=reason) | ConnectionLost(reason=reason):

@@ -26,6 +26,10 @@ connection is given up only after 1.5 s. So while an answer is overdue the other
 asked for their status; one that leads in a newer term gets another copy of what is overdue.
 Then two copies are under way: the first answer counts, and the doubt is there.
 
+Replicas come and go (docs/membership.md). `cluster.toml` says who founded a group; who belongs to
+it now a leader's status says, a hint that names another node, or, when a node answers that it has
+no replica of the group or none of them can be reached, the status of every node.
+
 A linearizable read does not need the leader itself. If the router cannot reach it and a follower
 names it, that follower gets the read again, to answer it by asking the leader. Its answer says
 nothing of who leads, and the leader is knocked at, to be preferred again once it is there.
@@ -90,18 +94,26 @@ _FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Sta
 
 
 class _Group:
-    """Who replicates a group, who is believed to lead it, and which calls pause for a leader."""
+    """Who is believed to replicate a group and to lead it, and which calls pause for a leader."""
 
     __slots__ = ("awaited", "contacts", "leader", "name", "pausing", "term", "trouble")
 
-    def __init__(self, name: str, contacts: tuple[Contact, ...]) -> None:
+    def __init__(self, name: str, contacts: list[Contact]) -> None:
         self.name = name
-        self.contacts = contacts
+        self.contacts = contacts  # never empty; changed in place
         self.leader: Contact | None = contacts[0]
         self.term = 0  # the newest in which some node said that it leads
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
         self.trouble = ""
+
+    def gains(self, contact: Contact) -> None:
+        if contact not in self.contacts:
+            self.contacts.append(contact)
+
+    def loses(self, contact: Contact) -> None:
+        if contact in self.contacts and len(self.contacts) > 1:
+            self.contacts.remove(contact)
 
 
 class _Call:
@@ -146,7 +158,7 @@ class Delivery:
         self._rng = rng
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
-        self._any_replica = AnyReplica(self._loop, rng, self._knock)
+        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
         self._contacts = {
             node.name: Contact(
                 node.name,
@@ -157,7 +169,7 @@ class Delivery:
             for node in config.nodes.values()
         }
         self._groups = {
-            group.name: _Group(group.name, tuple(self._contacts[r.node] for r in group.replicas))
+            group.name: _Group(group.name, [self._contacts[r.node] for r in group.replicas])
             for group in config.groups.values()
         }
 
@@ -231,6 +243,8 @@ class Delivery:
             for contact in group.contacts:
                 if contact.suspect:
                     self._knock(contact)
+            if all(contact.suspect for contact in group.contacts):
+                self._lost(group.name)
             pause = longest * self._rng.uniform(0.5, 1.0)
             self._pause(call, min(call.until - now, pause))
 
@@ -288,12 +302,15 @@ class Delivery:
         named: Contact | None = None
         match outcome:
             case NotLeader(leader=hint):
-                named = next((c for c in group.contacts if c.name == hint), None)
+                named = self._contacts.get(hint or "")
+                if named is not None:
+                    group.gains(named)
                 group.trouble = f"{contact.name} does not lead it"
                 if hint:
                     group.trouble += f" and believes that {hint} does"
             case NoSuchGroup():
                 group.trouble = f"{contact.name} has no replica of it"
+                self._lost(group.name, contact)
             case Busy(reason=reason):
                 group.trouble = f"{contact.name} is busy: {reason}"
             case UnknownOutcome(reason=reason):
@@ -383,13 +400,30 @@ class Delivery:
     def _knock(self, contact: Contact) -> None:
         contact.knock(self._told)
 
+    def _lost(self, name: str, gone: Contact | None = None) -> None:
+        """A node has no replica of the group (any more), or no replica of it can be reached: ask
+        all nodes; whoever has one says so."""
+        if gone is not None:
+            self._groups[name].loses(gone)
+        now = self._loop.time()
+        for contact in self._contacts.values():
+            contact.knock_again(now, self._knock)
+
     def _told(self, contact: Contact, status: Status) -> None:
-        """What a node says that it leads."""
+        """What a node says that it hosts and leads."""
         if self._closed:
             return
         for replica in status.replicas:
             group = self._groups.get(replica.group)
-            if group is not None and replica.role == "leader" and replica.term > group.term:
+            if group is None:
+                continue
+            group.gains(contact)
+            if replica.role != "leader" or replica.term < group.term:
+                continue
+            members = [self._contacts[m.node] for m in replica.members if m.node in self._contacts]
+            if members:
+                group.contacts[:] = members
+            if replica.term > group.term:
                 # A leader that was cut off says so too, but in an older term.
                 group.term = replica.term
                 if group.leader is not contact:

@@ -28,6 +28,8 @@ from nodes.protocol import (
     Denied,
     GetStatus,
     MoveLeadership,
+    RequestBody,
+    ResponseBody,
     Status,
 )
 from shardrouter.moves import (
@@ -76,7 +78,9 @@ class Mover:
     def __init__(self, config: ClusterConfig, *, report: Report) -> None:
         self._report = report
         self._clients = {
-            name: NodeClient(node.address, cluster_id=config.cluster_id, name="mover")
+            name: NodeClient(
+                node.address, cluster_id=config.cluster_id, secret=config.secret, name="mover"
+            )
             for name, node in config.nodes.items()
         }
 
@@ -103,6 +107,12 @@ class Mover:
 
         answers = await asyncio.gather(*map(ask, self._clients.values()))
         return dict(zip(self._clients, answers, strict=True))
+
+    async def call(
+        self, node: str, group: str, body: RequestBody, timeout_s: float
+    ) -> ResponseBody:
+        """Ask `node` for something. Raises ConnectionError if it does not answer."""
+        return await self._clients[node].call(group, body, timeout_s)
 
     async def reach(self, group: str, goal: Goal, until: float) -> End:
         """Take steps until `goal` is reached, cannot be, or the loop's clock passes `until`."""
@@ -149,7 +159,7 @@ class Mover:
         """None once it is done; a refusal; or in words why that is not known."""
         left = until - asyncio.get_running_loop().time()
         try:
-            answer = await self._clients[leader].call(group, body, min(ASK_TIMEOUT_S, max(left, 0)))
+            answer = await self.call(leader, group, body, min(ASK_TIMEOUT_S, max(left, 0)))
         except ConnectionError as exc:
             return str(exc)
         if isinstance(answer, Changed):

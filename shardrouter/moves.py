@@ -50,7 +50,8 @@ __all__ = [
 ]
 
 CATCH_UP_ENTRIES: Final = 1000
-"""A learner within so many entries of its leader may vote; the leader refuses it before."""
+"""A learner that lacks more entries than this may not vote, nor a voter lead: the leader would
+refuse it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Seat:
     """Its node answers, the replica is not stopped, and its leader hears it."""
     last: int = 0
     """Its log is equal to the leader's up to here."""
+    stopped: str = ""
+    """Why it stopped, by its own word."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,12 @@ class GroupView:
     def on(self, node: str) -> Seat | None:
         return next((seat for seat in self.seats if seat.node == node), None)
 
+    def going(self, goal: Goal) -> tuple[Seat, ...]:
+        """The members that `goal` wants to be none."""
+        return tuple(
+            seat for seat in self.seats if seat.node in goal.off or seat.replica in goal.gone
+        )
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -100,6 +109,9 @@ class Goal:
     """Nodes that shall have a voter."""
     off: frozenset[str] = frozenset()
     """Nodes that shall have no replica."""
+    gone: frozenset[int] = frozenset()
+    """Ids of replicas that shall be members no more. A node of `on` that has one of these gets
+    another after it, with a new id: it is rebuilt."""
     leader: str | None = None
     """The node that shall lead."""
     not_led_by: frozenset[str] = frozenset()
@@ -196,9 +208,10 @@ def view_of(group: str, statuses: Mapping[str, Status | None]) -> GroupView:
 def _seat(member: MemberStatus, hosted: ReplicaStatus | None, up: Collection[str]) -> Seat:
     """`hosted` is what the member's node has of the group: this replica, an older one, none."""
     own = hosted if hosted is not None and hosted.replica == member.replica else None
-    is_up = member.node in up and member.is_active is not False and not (own and own.stopped)
+    stopped = own.stopped if own is not None else ""
+    is_up = member.node in up and member.is_active is not False and not stopped
     last = member.match if member.match is not None else own.last if own is not None else 0
-    return Seat(member.replica, member.node, member.is_voter, is_up, last)
+    return Seat(member.replica, member.node, member.is_voter, is_up, last, stopped)
 
 
 def _led(statuses: Iterable[Status | None]) -> dict[str, int]:
@@ -229,15 +242,22 @@ def _not_ready(view: GroupView) -> Move | None:
     if not view.seats:
         return Blocked(f"no node that answers hosts {view.group}: start its nodes")
     voters = view.voters
-    down = [seat for seat in voters if not seat.is_up]
+    down = [seat for seat in voters if seat.node not in view.up or seat.stopped]
     if not _is_majority(len(voters) - len(down), len(voters)):
         return Blocked(
             f"{view.group} has no majority: of its {len(voters)} voters "
             f"({named(s.node for s in voters)}) {len(voters) - len(down)} answer; "
-            f"start {_nodes(s.node for s in down)}"
+            f"start {_nodes(s.node for s in down)}. If their files are lost for ever, "
+            f"`shardrouter recover --unsafe {view.group}` goes on without them, and says what may "
+            "be lost"
         )
     if view.leader is None:
         return Wait(f"{view.group} has no leader yet")
+    heard = sum(seat.is_up for seat in voters)
+    if not _is_majority(heard, len(voters)):
+        return Wait(
+            f"{view.leader} leads {view.group} and hears {heard} of its {len(voters)} voters"
+        )
     if view.is_changing:
         return Wait(f"{view.group} has not committed its last change yet")
     return None
@@ -261,9 +281,10 @@ def _contradiction(view: GroupView, goal: Goal) -> Impossible | None:
             f"nobody else can lead {view.group}: its voters are on {named(sorted(voting))}; "
             f"add one elsewhere first (shardrouter replica add {view.group} NODE)."
         )
-    going = [seat for seat in view.voters if seat.node in goal.off]
+    going = [seat for seat in view.going(goal) if seat.is_voter]
     left = voting - goal.off | goal.on
-    if going and not left:
+    kept = voting - {seat.node for seat in going}
+    if going and not kept | (goal.on - {seat.node for seat in going}):
         return Impossible(
             f"{_nodes(seat.node for seat in going)} has the last voter of {view.group}: the data "
             f"would be gone; add another first (shardrouter replica add {view.group} NODE)."
@@ -281,7 +302,8 @@ def _contradiction(view: GroupView, goal: Goal) -> Impossible | None:
 def _add(view: GroupView, goal: Goal) -> Move | None:
     """Bring the next wanted replica one step further. One at a time: two learners would share
     their leader's bandwidth and both be late."""
-    wanted = [(node, view.on(node)) for node in sorted(goal.on)]
+    leaving = {seat.node for seat in view.going(goal)}  # a group has one replica on a node
+    wanted = [(node, view.on(node)) for node in sorted(goal.on - leaving)]
     unfinished = [(n, seat) for n, seat in wanted if seat is None or not seat.is_voter]
     if not unfinished:
         return None
@@ -294,16 +316,17 @@ def _add(view: GroupView, goal: Goal) -> Move | None:
             ChangeReplicas("learner", replica, node),
             f"{view.group}: add learner {replica} on {node}",
         )
-    if not seat.is_up:
+    if seat.stopped:
         return Blocked(
-            f"learner {seat.replica} of {view.group} on {node} is stopped, or its leader does not "
-            f"hear it; `shardrouter status` says which. It can be removed "
+            f"learner {seat.replica} of {view.group} on {node} has stopped: "
+            f"{seat.stopped.rstrip('.')}; when that is mended, remove the learner and add another "
             f"(shardrouter replica remove {view.group} {node})"
         )
-    if view.last - seat.last > CATCH_UP_ENTRIES:
+    if not seat.is_up or not _has_the_log(view, seat):
+        silent = "" if seat.is_up else "; its leader does not hear it"
         return Wait(
             f"learner {seat.replica} of {view.group} on {node} has {_entries(seat.last)} of "
-            f"{_entries(view.last)} entries",
+            f"{_entries(view.last)} entries{silent}",
             seat.last,
             view.last,
         )
@@ -313,10 +336,16 @@ def _add(view: GroupView, goal: Goal) -> Move | None:
     )
 
 
+def _has_the_log(view: GroupView, seat: Seat) -> bool:
+    """Whether a learner may vote. In a short log a few entries may be most of the data, and one
+    that waits for a snapshot has none of it, however few entries it lacks."""
+    return view.last - seat.last <= min(CATCH_UP_ENTRIES, view.last // 20)
+
+
 def _hand_over(view: GroupView, goal: Goal) -> Move | None:
     """The leadership goes where it is wanted, or away from where it is not."""
     assert view.leader is not None
-    excluded = goal.off | goal.not_led_by
+    excluded = goal.off | goal.not_led_by | {seat.node for seat in view.going(goal)}
     if goal.leader is None and view.leader not in excluded:
         return None
     if goal.leader == view.leader:
@@ -366,7 +395,7 @@ def _nobody_to_lead(view: GroupView, goal: Goal, excluded: Collection[str]) -> M
 
 def _remove(view: GroupView, goal: Goal) -> Move | None:
     """One replica that shall go: first those whose going costs nothing."""
-    going = [seat for seat in view.seats if seat.node in goal.off]
+    going = view.going(goal)
     if not going:
         return None
     seat = min(going, key=lambda s: (s.is_voter, s.is_up, s.replica))

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.clients import Client
 from jepsen_like.workloads.workload import Workload
 
-__all__ = ["DatabaseError", "RunningDatabase", "Database"]
+__all__ = ["DatabaseError", "RunningDatabase", "OperableDatabase", "Database"]
 
 
 class DatabaseError(Exception):
@@ -50,6 +50,21 @@ class RunningDatabase(Protocol):
 
     async def stop(self) -> None:
         """End every process and wait for its end."""
+
+
+@runtime_checkable
+class OperableDatabase(Protocol):
+    """A running database whose leaders and replicas can be told to move. What it cannot do it
+    refuses with a DatabaseError."""
+
+    async def voters(self, group: str) -> Sequence[str]:
+        """Hosts with a replica of the group that counts in its majorities, in order of name."""
+
+    async def transfer(self, group: str, to: str) -> None:
+        """Return when the group is led by host `to`."""
+
+    async def move_replica(self, group: str, source: str, to: str) -> None:
+        """Return when `to` has a voter of the group and `source` no replica."""
 
 
 class Database(Protocol):

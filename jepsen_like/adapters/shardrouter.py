@@ -36,6 +36,8 @@ from nodes.local_cluster import (
     new_cluster_config,
 )
 from shardrouter.errors import RouterError
+from shardrouter.mover import Mover
+from shardrouter.moves import Goal, view_of
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
@@ -48,6 +50,9 @@ USER: Final = "shardrouter"
 PREPARE_DEADLINE_S: Final = 10.0
 
 READY_TIMEOUT_S: Final = 30.0
+
+OPERATE_TIMEOUT_S: Final = 60.0
+"""How long a leadership or a replica may take to move."""
 
 LOADERS: Final = 8
 """Connections that load rows side by side, so that one fsync serves several."""
@@ -72,7 +77,8 @@ nothing will (its `errors.DefiniteError`). 08007 is the opposite and stands nowh
 
 @dataclass(frozen=True)
 class ShardRouter:
-    """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`.
+    """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`. The last
+    `spares` hosts begin without replicas.
 
     `node_command` starts a node; another program in its place (a mutant) must take the same
     options.
@@ -81,6 +87,7 @@ class ShardRouter:
     nodes: int = 3
     shards: int = 3
     replicas: int = 3
+    spares: int = 0
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
 
     @property
@@ -97,6 +104,7 @@ class ShardRouter:
             "nodes": self.nodes,
             "shards": self.shards,
             "replicas": self.replicas,
+            "spares": self.spares,
             "node_command": " ".join(Path(word).name for word in self.node_command),
         }
 
@@ -112,9 +120,14 @@ class ShardRouter:
         self, mesh: Mesh, directory: Path, say: Callable[[str], None]
     ) -> RunningShardRouter:
         ports = free_ports(self.nodes + 1)
-        placement = place_replicas(dict.fromkeys(self.hosts, 1), self.groups, self.replicas)
+        first = dict.fromkeys(self.hosts[: self.nodes - self.spares], 1)
+        placement = place_replicas(first, self.groups, self.replicas)
         config = new_cluster_config(
-            placement=placement, ports=ports[1:], router_port=ports[0], secret=new_secret()
+            placement=placement,
+            nodes=self.hosts,
+            ports=ports[1:],
+            router_port=ports[0],
+            secret=new_secret(),
         )
         views = await _views(config, mesh)
         cluster = LocalCluster(config, directory, node_command=self.node_command, views=views)
@@ -169,12 +182,13 @@ class RunningShardRouter:
         self._cluster = cluster
         self._routers = routers
         self._router_addresses: dict[str, Address] = {}
-        self._direct_file = direct_file  # a cluster.toml with everybody's real address
+        self.direct_file = direct_file
+        """A cluster.toml with everybody's real address."""
         self._table = ""
 
     async def boot(self, say: Callable[[str], None]) -> None:
         """Nodes and routers side by side: importing is what takes their time."""
-        write_cluster(self._direct_file, self._config)
+        write_cluster(self.direct_file, self._config)
         say(f"starting {len(self._config.nodes)} nodes and a router beside each")
         for router in self._routers.values():
             await router.start()
@@ -225,10 +239,27 @@ class RunningShardRouter:
 
     async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
         try:
-            async with Router.open(self._direct_file, name="jepsen-like") as router:
+            async with Router.open(self.direct_file, name="jepsen-like") as router:
                 return {key: (await router.where(self._table, key)).shard for key in keys}
         except RouterError as exc:
             raise DatabaseError(f"the cluster does not say where keys are: {exc}") from exc
+
+    async def voters(self, group: str) -> Sequence[str]:
+        view = view_of(group, await self._cluster.status())
+        return sorted(seat.node for seat in view.voters)
+
+    async def transfer(self, group: str, to: str) -> None:
+        await self._reach(group, Goal(leader=to))
+
+    async def move_replica(self, group: str, source: str, to: str) -> None:
+        await self._reach(group, Goal(on=frozenset([to]), off=frozenset([source])))
+
+    async def _reach(self, group: str, goal: Goal) -> None:
+        until = asyncio.get_running_loop().time() + OPERATE_TIMEOUT_S
+        async with Mover(self._config, report=lambda group, move: None) as mover:
+            end = await mover.reach(group, goal, until)
+        if not end.reached:
+            raise DatabaseError(end.what)
 
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid

@@ -11,7 +11,8 @@ from jepsen_like.checks.values import (
     Findings,
     availability,
     linearizable,
+    online,
     recovery,
 )
 
-__all__ = ["Check", "Evidence", "Findings", "linearizable", "availability", "recovery"]
+__all__ = ["Check", "Evidence", "Findings", "linearizable", "availability", "recovery", "online"]

@@ -15,9 +15,10 @@ import gc
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from jepsen_like.checks.by_version import Labelled, by_version
 from jepsen_like.checks.columnar import orders_of
 from jepsen_like.checks.counterexample import explain, shrink
 from jepsen_like.checks.delta import smallest_delta
@@ -100,7 +101,13 @@ def _check(
     if orders is not None:
         return _valid(orders.of, orders.operations, _details(orders.left_out, len(orders.of)))
     try:
-        objects, left_out = split(history, model)
+        labelled = by_version(history, model)
+        if labelled is not None:
+            orders = orders_of(labelled.history, model)
+        if labelled is not None and orders is not None:
+            details = _details(orders.left_out, len(orders.of))
+            return _with_versions(_valid(orders.of, orders.operations, details), labelled)
+        objects, left_out = split(history if labelled is None else labelled.history, model)
     except Exception as exc:  # a broken operation must not look like a verdict
         return Verdict(
             CHECK,
@@ -108,13 +115,25 @@ def _check(
             f"the checker crashed: {type(exc).__name__}: {exc}",
             details={"trace": traceback.format_exc()},
         )
+    verdict = _verdict(history, objects, left_out, model, limit, budget)
+    return verdict if labelled is None else _with_versions(verdict, labelled)
+
+
+def _verdict(
+    history: Sequence[Operation],
+    objects: list[Object],
+    left_out: LeftOut,
+    model: Model,
+    limit: Limit,
+    budget: Budget,
+) -> Verdict:
     verdicts = _judge(objects, model, limit, budget)
     settled = [judged for judged in verdicts.judged if judged is not None]
     count = sum(len(mine.operations) for mine in objects)
     details = _details(left_out, len(objects), settled)
     illegal = verdicts.that_are("no")
     if illegal:
-        return _invalid(illegal, model, budget, limit, count, details)
+        return _invalid(history, illegal, model, budget, limit, count, details)
     unknown = verdicts.that_are("unknown")
     if unknown:
         mine, first = unknown[0]
@@ -173,7 +192,21 @@ def _judge(objects: list[Object], model: Model, limit: Limit, budget: Budget) ->
     return _Verdicts(objects, judged)
 
 
+def _with_versions(verdict: Verdict, labelled: Labelled) -> Verdict:
+    """Says which keys were told apart by versions. Versions that cannot be true are not valid."""
+    details = {**verdict.details, "by_version": len(labelled.keys)}
+    if not labelled.disagree:
+        return replace(verdict, details=details)
+    details["versions_disagree"] = labelled.disagree
+    if verdict.validity == "invalid":
+        return replace(verdict, details=details)
+    sentence = next(iter(labelled.disagree.values()))
+    reason = f"the versions do not agree with the values: {sentence}"
+    return replace(verdict, validity="unknown", reason=reason, details=details)
+
+
 def _invalid(
+    history: Sequence[Operation],
     illegal: Sequence[tuple[Object, Judged]],
     model: Model,
     budget: Budget,
@@ -197,6 +230,7 @@ def _invalid(
     kept = tuple(prefix.kept[i] for i in small.kept)
     stuck = prefix.kept[small.stuck]
     offending = tuple(operations[i] for i in kept)
+    shown = tuple(history[mine.positions[i]] for i in kept)  # as they were recorded
     details["invalid_keys"] = [mine.key for mine, _ in illegal]
     details["minimal"] = small.minimal
     details["stuck"] = kept.index(stuck)  # in `offending`
@@ -211,7 +245,7 @@ def _invalid(
     details["staleness_ns"] = delta.ns  # None: more than any, or not found out
     details["staleness_known"] = delta.known
     reason = explain(model, offending, operations[stuck])
-    return Verdict(CHECK, "invalid", reason, count, offending, details)
+    return Verdict(CHECK, "invalid", reason, count, shown, details)
 
 
 def _end_of(pair: tuple[Object, Prefix]) -> int:

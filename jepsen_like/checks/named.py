@@ -37,7 +37,17 @@ from jepsen_like.models import (
 )
 from jepsen_like.result import Verdict
 
-__all__ = ["FailedCas", "Question", "Kind", "KINDS", "NameUnknown", "guess", "judge"]
+__all__ = [
+    "FailedCas",
+    "Question",
+    "Kind",
+    "KINDS",
+    "NameUnknown",
+    "as_failed_cas",
+    "guess",
+    "judge",
+    "model_of",
+]
 
 FailedCas: TypeAlias = Literal["constrains", "dropped"]
 
@@ -74,6 +84,7 @@ class Kind:
     what: str  # for people, in a line
     consistencies: tuple[str, ...]  # that it can be judged by, the default first
     judge: _Judge
+    make: Callable[[Any], Model] | None = None  # initial -> what is linearizable; None: nothing
 
 
 def _linearizable(make: Callable[[Any], Model]) -> _Judge:
@@ -131,6 +142,14 @@ def _plain(make: Callable[[], Model]) -> Callable[[Any], Model]:
     return lambda _initial: make()
 
 
+def _text(initial: Any) -> Model:
+    return Text("" if initial is None else str(initial))
+
+
+def _counter(initial: Any) -> Model:
+    return Counter(initial or 0)
+
+
 def _set(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
     if consistency == transactions.CAUSAL_REVERSE:
         return transactions.causal_reverse(history)
@@ -149,19 +168,27 @@ _REGISTER: Final = ("linearizable", "sequential", "causal", "sessions", *GUARANT
 KINDS: Final[dict[str, Kind]] = {
     kind.name: kind
     for kind in (
-        Kind("cas-register", "read, write v, cas [old, new]", _REGISTER, _register(CasRegister)),
-        Kind("register", "read, write v", _REGISTER, _register(Register)),
+        Kind(
+            "cas-register",
+            "read, write v, cas [old, new]",
+            _REGISTER,
+            _register(CasRegister),
+            CasRegister,
+        ),
+        Kind("register", "read, write v", _REGISTER, _register(Register), Register),
         Kind(
             "kv",
             "get, put text, append text",
             _SINGLE,
-            _linearizable(lambda initial: Text("" if initial is None else str(initial))),
+            _linearizable(_text),
+            _text,
         ),
         Kind(
             "multi-register",
             "txn [[r, k, nil], [w, k, v]]",
             _SINGLE,
             _linearizable(_plain(MultiRegister)),
+            _plain(MultiRegister),
         ),
         Kind(
             "list-append",
@@ -180,21 +207,21 @@ KINDS: Final[dict[str, Kind]] = {
             "add v, remove v, read -> all of them",
             ("linearizable", "nothing-lost", transactions.CAUSAL_REVERSE),
             _set,
+            _plain(GrowSet),
         ),
         Kind(
             "queue",
             "enqueue v, dequeue -> v or nil",
             ("linearizable", "nothing-lost"),
             _or_else(_plain(FifoQueue), lambda history, _: queue_loses_nothing(history)),
+            _plain(FifoQueue),
         ),
         Kind(
             "counter",
             "add n, read -> the sum",
             ("linearizable", "within-bounds"),
-            _or_else(
-                lambda initial: Counter(initial or 0),
-                lambda history, initial: within_bounds(history, initial or 0),
-            ),
+            _or_else(_counter, lambda history, initial: within_bounds(history, initial or 0)),
+            _counter,
         ),
         Kind(
             "bank",
@@ -203,8 +230,14 @@ KINDS: Final[dict[str, Kind]] = {
             lambda history, question, _: constant_total(history, question.initial),
         ),
         Kind("unique-ids", "generate -> id", ("unique",), lambda history, *_: unique(history)),
-        Kind("mutex", "acquire, release", _SINGLE, _linearizable(_plain(Mutex))),
-        Kind("lease", "acquire -> token, use token", _SINGLE, _linearizable(_plain(FencedLease))),
+        Kind("mutex", "acquire, release", _SINGLE, _linearizable(_plain(Mutex)), _plain(Mutex)),
+        Kind(
+            "lease",
+            "acquire -> token, use token",
+            _SINGLE,
+            _linearizable(_plain(FencedLease)),
+            _plain(FencedLease),
+        ),
     )
 }
 
@@ -253,11 +286,21 @@ def judge(history: Sequence[Operation], question: Question) -> tuple[str, Verdic
         fitting = ", ".join(kind.consistencies)
         raise NameUnknown(f"{name} can be judged as {fitting}, not as {consistency}")
     if question.failed_cas is not None:
-        history = _failed_cas_as(history, question.failed_cas)
+        history = as_failed_cas(history, question.failed_cas)
     return name, kind.judge(history, question, consistency)
 
 
-def _failed_cas_as(history: Sequence[Operation], meaning: FailedCas) -> list[Operation]:
+def model_of(question: Question, default: str) -> Model:
+    """What is judged for linearizability while it happens. Raises NameUnknown."""
+    if isinstance(question.model, Model):
+        return question.model
+    kind = KINDS[question.model or default]
+    if kind.make is None or question.consistency not in (None, "linearizable"):
+        raise NameUnknown(f"{kind.name} is not judged as linearizable while it is written")
+    return kind.make(question.initial)
+
+
+def as_failed_cas(history: Sequence[Operation], meaning: FailedCas) -> list[Operation]:
     """A compare-and-set that failed tells that the value was another one, or tells nothing."""
     changed = []
     for operation in history:

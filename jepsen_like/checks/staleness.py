@@ -18,8 +18,9 @@ Delta (`delta.py`), at least the largest t, and that is what `staleness_ns` says
 The least k for which a whole history is k-atomic (Aiyer, Alvisi and Bazzi 2005) is not given: no
 polynomial algorithm is known for it beyond k = 2 (Golab, Hurwitz and Li 2013).
 
-Exact for values that are distinct as far as they were read, in n log n. A compare-and-set that
-matched counts as a write; what it found there is judged by linearizability, not here.
+Exact, in n log n, for values that are distinct as far as they were read, or told apart by the
+versions that the database named (`by_version.py`). A compare-and-set that matched counts as a
+write; what it found there is judged by linearizability, not here.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jepsen_like.checks.by_version import by_version
 from jepsen_like.checks.counterexample import duration_text
 from jepsen_like.checks.delta import Delta, smallest_delta
 from jepsen_like.checks.layout import NEVER, Limit
@@ -121,11 +123,14 @@ def measure(
     operations = history if isinstance(history, Sequence) else list(history)
     model = CasRegister(initial)
     limit = Limit(CONFIGURATIONS_PER_TRIAL, clock() + seconds, clock)
-    objects, _ = split(operations, model)
+    labelled = by_version(operations, model)
+    objects, _ = split(operations if labelled is None else labelled.history, model)
     keys: list[KeyStaleness] = []
-    not_measured: dict[int | str, str] = {}
+    not_measured: dict[int | str, str] = {} if labelled is None else dict(labelled.disagree)
     impossible = []
     for mine in objects:
+        if mine.key in not_measured:
+            continue
         try:
             reads = _reads_of(mine, initial)
         except _Unmeasurable as exc:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from jepsen_like.checks.availability import availability as availability_of
 from jepsen_like.checks.availability import failover
+from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.models.model import Model
@@ -29,6 +30,7 @@ __all__ = [
     "linearizable",
     "availability",
     "recovery",
+    "online",
 ]
 
 
@@ -58,6 +60,7 @@ class Check(Protocol):
 @dataclass(frozen=True)
 class Linearizable:
     budget: Budget
+    online: bool = False  # also while the test runs; the first violation ends it
 
     def judge(self, evidence: Evidence) -> Findings:
         return Findings(verdicts=(check(evidence.operations, evidence.model, budget=self.budget),))
@@ -77,9 +80,17 @@ class Recovery:
         return Findings(failovers=failover(evidence.operations, evidence.faults, evidence.groups))
 
 
-def linearizable(budget: Budget | None = None) -> Linearizable:
-    """One order of all operations on each key explains every answer."""
-    return Linearizable(budget or Budget())
+def linearizable(budget: Budget | None = None, *, online: bool = False) -> Linearizable:
+    """One order of all operations on each key explains every answer.
+
+    `online`: it is also judged while the test runs, and the first violation ends the load.
+    """
+    return Linearizable(budget or Budget(), online)
+
+
+def online(model: Model) -> OnlineChecker:
+    """Linearizability of a history that is fed to it as it happens."""
+    return OnlineChecker(model)
 
 
 def availability() -> Availability:

@@ -1,4 +1,5 @@
-"""What goes wrong, as values: `partition`, `kill`, `pause`, and `healthy` in between.
+"""What goes wrong, as values: `partition`, `kill`, `pause`, and `healthy` in between; and what an
+operator does: `transfer`, `move_replica`.
 
 faults=[
     faults.healthy("4s"),
@@ -8,6 +9,7 @@ faults=[
 """
 
 from jepsen_like.faults.fault import Fault, Healthy, Site, draw, healthy, total_seconds
+from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Partition, isolate, partition, split
 from jepsen_like.faults.processes import Kill, Pause, kill, pause
 from jepsen_like.faults.targets import Target, host, leader_of, one
@@ -27,6 +29,10 @@ __all__ = [
     "kill",
     "Pause",
     "pause",
+    "Transfer",
+    "transfer",
+    "MoveReplica",
+    "move_replica",
     "Target",
     "leader_of",
     "host",

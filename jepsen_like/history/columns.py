@@ -9,7 +9,8 @@ kept to ERROR_CHARACTERS_MAX, so that an operation costs some hundred bytes what
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any, Final, overload
 
 from jepsen_like.history.operation import NO_VERSION, HistoryError, Operation, Outcome
@@ -102,6 +103,20 @@ class History(Sequence[Operation]):
         )
         self.version.extend(versions)
         self.lines.extend(lines)
+
+    def replaced(self, changed: Mapping[int, Operation]) -> History:
+        """A copy in which the operations at these positions ask and answer something else.
+
+        Only `f`, `value` and `output` are taken from `changed`; the other columns are shared, so
+        neither history may be added to.
+        """
+        other = copy(self)
+        other.f, other.value, other.output = list(self.f), list(self.value), list(self.output)
+        for position, operation in changed.items():
+            other.f[position] = operation.f
+            other.value[position] = operation.value
+            other.output[position] = operation.output
+        return other
 
     @overload
     def __getitem__(self, index: int) -> Operation: ...

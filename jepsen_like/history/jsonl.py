@@ -32,7 +32,7 @@ from typing import Any, Final, TypeAlias
 from jepsen_like.history.columns import TIME_MAX, History
 from jepsen_like.history.operation import HistoryError, Operation, hashable
 
-__all__ = ["FORMAT", "VERSION", "Writer", "write_jsonl", "read_jsonl", "parse_jsonl"]
+__all__ = ["FORMAT", "VERSION", "Writer", "Follower", "write_jsonl", "read_jsonl", "parse_jsonl"]
 
 FORMAT: Final = "jepsen_like.history"
 VERSION: Final = 2
@@ -136,6 +136,34 @@ def parse_jsonl(name: str, lines: Iterable[str], *, growing: bool = False) -> Hi
         row[_ERROR] = row[_ERROR] or "not answered when the recording ended"
         history.extend_columns([[field] for field in row], [number])
     return history
+
+
+class Follower:
+    """The lines of a file that is being written, as they come: operations sent and ended."""
+
+    def __init__(self, name: str) -> None:
+        self.line = 0  # the last that was read
+        self._name = name
+        self._to_rows: _Rows | None = None
+        self._rest = ""  # of a line that has no end yet
+
+    def feed(self, text: str) -> list[tuple[Operation, bool]]:
+        """(operation, is it open) of every line that is complete now. Raises HistoryError."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        found: list[tuple[Operation, bool]] = []
+        if lines and self._to_rows is None:
+            self._to_rows = _header_of(self._name, lines.pop(0))
+            self.line = 1
+        for start in range(0, len(lines), CHUNK_LINES):
+            assert self._to_rows is not None
+            chunk = [line + "\n" for line in lines[start : start + CHUNK_LINES]]
+            columns = _decode(self._name, self.line + 1, chunk, self._to_rows)
+            self.line += len(chunk)
+            for row in zip(*columns, strict=True):
+                is_open = row[_OUTCOME] == "open"
+                fields = (*row[:_OUTCOME], "info", *row[_OUTCOME + 1 :]) if is_open else row
+                found.append((Operation(*fields), is_open))
+        return found
 
 
 _Rows: TypeAlias = Callable[[list[Any]], list[list[Any]]]

@@ -37,14 +37,25 @@ __all__ = ["Recorder", "RecordedOp"]
 
 
 class Recorder:
-    """Collects operations in `history`, and in a file if it is given one."""
+    """Collects operations in `history`, and in a file if it is given one.
+
+    `clock`: nanoseconds; times are recorded from `start_ns` on, by default from now on.
+    `watch(operation, is_open)` is told of every operation when it is sent and when it has ended,
+    in the order of their times and under the recorder's lock: it must be quick and not raise.
+    """
 
     def __init__(
-        self, path: str | Path | None = None, *, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        path: str | Path | None = None,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        start_ns: int | None = None,
+        watch: Callable[[Operation, bool], object] | None = None,
     ) -> None:
         self.history = History()
         self._clock = clock
-        self._start_ns = clock()
+        self._start_ns = clock() if start_ns is None else start_ns
+        self._watch = watch
         self._lock = threading.Lock()
         self._open: dict[int, RecordedOp] = {}  # by process
         self._free: list[int] = []  # a heap: low numbers first
@@ -66,7 +77,7 @@ class Recorder:
         return RecordedOp(self, f, key, hashable(value), client, node, scheduled_ns)
 
     def now_ns(self) -> int:
-        """Nanoseconds since the recorder was made: what `scheduled_ns` counts in."""
+        """Nanoseconds since the start: what `scheduled_ns` counts in."""
         return self._clock() - self._start_ns
 
     def snapshot(self) -> History:
@@ -99,8 +110,12 @@ class Recorder:
         with self._lock:
             op.process = self._take_process(op.client)
             op.sent_ns = self.now_ns()
-            if self._writer is not None:
-                self._writer.write(op.as_operation(op.sent_ns, "info", ""), is_open=True)
+            if self._writer is not None or self._watch is not None:
+                opened = op.as_operation(op.sent_ns, "info", "")
+                if self._writer is not None:
+                    self._writer.write(opened, is_open=True)
+                if self._watch is not None:
+                    self._watch(opened, True)
             self._open[op.process] = op
 
     def _end(self, op: RecordedOp, outcome: Outcome, error: str) -> None:
@@ -132,6 +147,8 @@ class Recorder:
         self.history.append(operation)
         if self._writer is not None:
             self._writer.write(operation)
+        if self._watch is not None:
+            self._watch(operation, False)
 
 
 class RecordedOp:

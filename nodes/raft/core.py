@@ -186,6 +186,12 @@ class RaftCore(Leader):
         transfer = self._leadership.transfer if self._leadership is not None else None
         return transfer.successor if transfer is not None else NO_REPLICA
 
+    @property
+    def has_asked_successor(self) -> bool:
+        """It was told to stand: it may win at any time, also after the transfer was given up."""
+        transfer = self._leadership.transfer if self._leadership is not None else None
+        return transfer is not None and transfer.asked
+
     def progress(self) -> dict[int, tuple[int, bool]]:
         """Of every member, as the leader knows it: the last index that it has durably, and
         whether it has answered lately. Empty on others."""

@@ -25,7 +25,9 @@ class LeaseRule:
 
     election_timeout: float
     """At least so much time passes on a replica between `step` of a leader's message, or its
-    start, and the last of the next `election_ticks` ticks."""
+    start, and the last of the next `election_ticks` ticks. That is less than `election_ticks`
+    times the tick: the first may come at once, and a driver that does not make up for late ticks
+    may shorten one more (`nodes.pace` has the bound and its proof for the node)."""
     drift: float
     """How much faster one clock may run than another: 0.01 is one percent."""
     margin: float

@@ -6,7 +6,8 @@ Field meanings follow Ongaro's thesis; where ours are wider the docstring says s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -34,6 +35,8 @@ __all__ = [
     "ReadAnswer",
     "Quiesce",
     "ForeignMessage",
+    "Inquiry",
+    "Removed",
     "RaftMessage",
 ]
 
@@ -61,6 +64,9 @@ class Member(msgspec.Struct, array_like=True, frozen=True, gc=False):
     is_voter: bool = True  # else a learner: it gets the log and counts in no majority (4.2.1)
 
 
+_NOWHERE: Final[Mapping[int, str]] = MappingProxyType({})
+
+
 class Membership(msgspec.Struct, array_like=True, frozen=True):
     """Who belongs to a group (thesis, chapter 4); a configuration there."""
 
@@ -68,9 +74,10 @@ class Membership(msgspec.Struct, array_like=True, frozen=True):
     last_id: int  # the highest id that was ever given
 
     @staticmethod
-    def of(voters: Collection[int]) -> Membership:
-        """Voters alone, in unknown places."""
-        return Membership(tuple(Member(voter) for voter in sorted(voters)), max(voters))
+    def of(voters: Collection[int], places: Mapping[int, str] = _NOWHERE) -> Membership:
+        """Voters alone, in unknown places if none are given."""
+        members = tuple(Member(voter, places.get(voter, "")) for voter in sorted(voters))
+        return Membership(members, max(voters))
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -236,6 +243,16 @@ class ForeignMessage(_RaftMessage, frozen=True, tag=100):
     payload: bytes
 
 
+class Inquiry(_RaftMessage, frozen=True, tag=101):
+    """From a driver to the drivers of all nodes, about a replica that hears no leader: is the
+    sender still a member? `receiver` and `term` are 0; the core never sees it."""
+
+
+class Removed(_RaftMessage, frozen=True, tag=102):
+    """From a driver to a driver: the committed membership of the sender lacks the receiver, for
+    ever, since ids are not given again. The core never sees it."""
+
+
 RaftMessage: TypeAlias = (
     PreVoteRequest
     | PreVoteResponse
@@ -250,4 +267,6 @@ RaftMessage: TypeAlias = (
     | ReadAnswer
     | Quiesce
     | ForeignMessage
+    | Inquiry
+    | Removed
 )

@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from nodes.config import ClusterConfig, ConfigError
-from nodes.protocol import Status, leader_of
+from nodes.protocol import Status
 from shardrouter.cli.run import run_async
+from shardrouter.health import ClusterHealth, ReplicaHealth, health_of
 from shardrouter.locate import find_cluster, load_cluster
 
 __all__ = ["status", "where"]
@@ -41,18 +42,21 @@ def located(cluster_file: str | None) -> tuple[Path, ClusterConfig]:
 @cluster_option
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(cluster_file: str | None, as_json: bool) -> None:
-    """Show every group: its leader, term, and commit and applied index of each replica.
+    """Show every group: leader, term, members and how far each is, and what is missing.
+
+    A cell says what the replica on that node is, its commit and applied index, and how many
+    entries it lags behind its leader, if any. Below stands what needs somebody: silent nodes,
+    stopped replicas, groups with fewer voters than meant, learners, draining nodes.
 
     Exit code 1 when a group has no leader that answers.
     """
     _, config = located(cluster_file)
-    nodes = run_async(_statuses(config))
-    groups = {name: group_status(config, name, nodes) for name in config.groups}
+    health = health_of(config, run_async(_statuses(config)))
     if as_json:
-        click.echo(json.dumps({"cluster_id": config.cluster_id, "groups": groups}, indent=2))
+        click.echo(json.dumps(health.to_json(), indent=2))
     else:
-        print_status(config, groups, nodes)
-    if any(group["leader"] is None for group in groups.values()):
+        print_status(health)
+    if not health.is_led:
         sys.exit(1)
 
 
@@ -62,81 +66,42 @@ async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
     return await node_statuses(config, timeout=LOOK_TIMEOUT_S)
 
 
-def group_status(
-    config: ClusterConfig, group: str, nodes: dict[str, Status | None]
-) -> dict[str, object]:
-    """One group for the table and for JSON; a replica whose node is silent has role null."""
-    by_node = {
-        node: replica
-        for node, status in nodes.items()
-        if status is not None
-        for replica in status.replicas
-        if replica.group == group
-    }
-    return {
-        "leader": leader_of(group, nodes.values()),
-        "term": max((replica.term for replica in by_node.values()), default=None),
-        "replicas": [
-            {
-                "id": member.id,
-                "node": member.node,
-                "role": replica.role if replica else None,
-                "term": replica.term if replica else None,
-                "commit": replica.commit if replica else None,
-                "applied": replica.applied if replica else None,
-                "last": replica.last if replica else None,
-                "stopped": replica.stopped if replica else "",
-            }
-            for member in config.groups[group].replicas
-            for replica in (by_node.get(member.node),)
-        ],
-    }
-
-
-def print_status(
-    config: ClusterConfig, groups: dict[str, dict[str, object]], nodes: dict[str, Status | None]
-) -> None:
+def print_status(health: ClusterHealth) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-    table = Table(
-        box=None, pad_edge=False, title="commit/applied index of each replica", title_justify="left"
-    )
-    for title in ("group", "leader", "term"):
-        table.add_column(title)
-    for name in config.nodes:
-        table.add_column(f"{name}", no_wrap=True)
-    for group, value in groups.items():
-        leader = value["leader"]
-        row = [group, str(leader) if leader else "[red]none[/red]", str(value["term"] or "-")]
-        replicas = value["replicas"]
-        assert isinstance(replicas, list)
-        cells = {r["node"]: r for r in replicas}
-        for name in config.nodes:
-            replica = cells.get(name)
-            if replica is None:
-                row.append("-")
-            elif replica["role"] is None:
-                row.append("[red]silent[/red]")
-            else:
-                shown = f"{replica['role']} {replica['commit']}/{replica['applied']}"
-                row.append(f"[bold]{shown}[/bold]" if name == leader else shown)
-        table.add_row(*row)
-    console.print(table)
-    for name, status in nodes.items():
-        if status is None:
-            console.print(f"[red]node {name} ({config.nodes[name].address}) does not answer[/red]")
-            continue
-        for replica in status.replicas:
-            if replica.stopped:
-                console.print(f"[red]{name}, {replica.group}: {replica.stopped}[/red]")
-    missing = [group for group, value in groups.items() if value["leader"] is None]
-    if missing:
-        console.print(
-            f"[red]no leader: {', '.join(missing)}[/red] "
-            "(a majority of its replicas has to run and reach each other)"
+    title = "commit/applied index of each replica"
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for column in ("group", "leader", "term"):
+        table.add_column(column)
+    known = (replica.node for group in health.groups.values() for replica in group.replicas)
+    names = list(dict.fromkeys((*health.nodes, *known)))
+    for name in names:
+        node = health.nodes.get(name)
+        table.add_column(f"{name} (draining)" if node and node.draining else name, no_wrap=True)
+    for group, value in health.groups.items():
+        cells = {replica.node: cell(replica) for replica in value.replicas}
+        if value.leader in cells:
+            cells[value.leader] = f"[bold]{cells[value.leader]}[/bold]"
+        table.add_row(
+            group,
+            value.leader or "[red]none[/red]",
+            str(value.term or "-"),
+            *(cells.get(name, "-") for name in names),
         )
+    console.print(table)
+    for line in health.missing:
+        console.print(line, style="red", markup=False)
+
+
+def cell(replica: ReplicaHealth) -> str:
+    """One replica in the table."""
+    if replica.role is None:
+        return "[red]silent[/red]" if not replica.up else "learner, empty"
+    role = replica.role if replica.voter or replica.stopped else "learner"
+    lag = f", {replica.lag} behind" if replica.lag and role != "leader" else ""
+    return f"{role} {replica.commit}/{replica.applied}{lag}"
 
 
 @click.command()

@@ -9,10 +9,10 @@ from contextlib import AsyncExitStack
 import click
 
 from nodes.client import NodeClient
+from nodes.comparison import Comparison, compare, describe
 from nodes.config import ClusterConfig
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
-from shardrouter.comparison import Comparison, Difference, compare
 
 __all__ = ["verify"]
 
@@ -80,18 +80,5 @@ def report(group: str, result: Comparison | str) -> list[str]:
             f"{group}: {len(result.compared)} replicas are equal at index {result.index} "
             f"({result.tables} tables, {result.rows} rows)"
         )
-    lines += [f"{group}: {_difference(difference)}" for difference in result.differences]
+    lines += [describe(group, difference) for difference in result.differences]
     return lines
-
-
-def _difference(difference: Difference) -> str:
-    keys = f"from key {_key(difference.first)} to {_key(difference.last)}"
-    return (
-        f"the replica on {difference.node} differs in table {difference.table}, first {keys} "
-        f"({difference.rows} rows there, {difference.rows_of_others} in the others); "
-        "rebuild that replica"
-    )
-
-
-def _key(values: tuple[object, ...]) -> str:
-    return ", ".join(repr(value) for value in values) or "(none)"

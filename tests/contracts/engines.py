@@ -78,6 +78,12 @@ class Ledger:
             answers.append(Done((), index))
         return answers
 
+    halted = ""
+    fingerprint = ""
+
+    def opening(self) -> EntryBody | None:
+        return None
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         return ()
 
@@ -108,6 +114,9 @@ class Ledger:
 
 
 class HandClock:
+    def lease_now(self) -> float:
+        return 0.0
+
     def monotonic(self) -> float:
         return 0.0
 
@@ -186,7 +195,7 @@ class Group:
         consensus = new_consensus(
             self.kind,
             replica=replica,
-            memberships=[(0, Membership.of(self.ids))],
+            memberships=[(0, Membership.of(self.ids, {id: f"n{id}" for id in self.ids}))],
             rng=random.Random(self.rng.getrandbits(64)),
             election_ticks=ELECTION_TICKS,
             hard_state=loaded.hard_state,
@@ -196,7 +205,6 @@ class Group:
         )
         engine = RaftEngine(
             group=GROUP,
-            nodes={other: f"n{other}" for other in self.ids},
             core=consensus,
             log=log,
             machine=machine,
@@ -266,7 +274,7 @@ class Group:
                 self._wire.append(item)
             elif not {sender, receiver} & self.cut and receiver in self.members:
                 (envelope,) = msgspec.msgpack.decode(frame, type=PeerBatch).envelopes
-                self.members[receiver].engine.step(envelope.message)
+                self.members[receiver].engine.step(envelope.message, f"n{envelope.message.sender}")
 
     def round(self) -> None:
         """Every member with news takes a turn, then one way of the network passes."""

@@ -153,7 +153,9 @@ def test_a_message_of_another_engine_changes_nothing(engine: str, new_group: New
     leader = group.elect()
     before = group.engine(leader).status()
     sender = group.ids[-1]
-    group.engine(leader).step(ForeignMessage(sender, leader, before.term + 5, b"\x93\xc1garbage"))
+    group.engine(leader).step(
+        ForeignMessage(sender, leader, before.term + 5, b"\x93\xc1garbage"), "n9"
+    )
     group.settle()
     assert group.engine(leader).status() == before
 

@@ -10,8 +10,8 @@ import pytest
 import uvloop
 
 from jepsen_like.clients import Answer, ClientError, outcome_of_error
-from jepsen_like.dispatch import Clock, Dispatcher, History
-from jepsen_like.history import Unserved
+from jepsen_like.dispatch import Clock, Dispatcher
+from jepsen_like.history import Recorder, Unserved
 from jepsen_like.load import Arrival, Call
 
 DEADLINE_S = 0.1
@@ -59,7 +59,9 @@ class ScriptedClient:
 class World:
     def __init__(self, script: Callable[[Call], Answer | asyncio.Future[Answer]]) -> None:
         self.clock = ManualClock()
-        self.history = History()
+        self.recorder = Recorder(clock=lambda: self.clock.now_ns(), start_ns=0)
+        self.history = self.recorder.history
+        self.unserved: list[Unserved] = []
         self.clients: list[ScriptedClient] = []
         self._script = script
 
@@ -74,7 +76,8 @@ class World:
             clients_per_host=slots,
             deadline_s=DEADLINE_S,
             clock=self.clock,
-            history=self.history,
+            recorder=self.recorder,
+            unserved=self.unserved,
         )
 
 
@@ -86,7 +89,7 @@ async def test_every_arrival_becomes_an_operation_at_its_time() -> None:
     world = World(lambda call: Answer("ok", call.key))
     async with world.dispatcher() as dispatcher:
         await dispatcher.run(reads(0, 10, 20))
-    operations = world.history.operations
+    operations = world.history
     assert [o.scheduled_ns for o in operations] == [0, 10_000_000, 20_000_000]
     assert [o.output for o in operations] == [0, 1, 2]
     assert {o.process for o in operations} == {0}
@@ -97,8 +100,8 @@ async def test_an_unknown_outcome_retires_the_process_and_the_connection() -> No
     world = World(lambda call: Answer("info" if call.key == 1 else "fail", error="why"))
     async with world.dispatcher() as dispatcher:
         await dispatcher.run(reads(0, 10, 20, 30))
-    assert [o.process for o in world.history.operations] == [0, 0, 1, 1]
-    assert world.history.operations[1].error == "why"
+    assert [o.process for o in world.history] == [0, 0, 1, 1]
+    assert world.history[1].error == "why"
     assert [client.is_aborted for client in world.clients] == [True, True]
 
 
@@ -115,8 +118,8 @@ async def test_an_arrival_without_a_slot_is_unserved_and_no_operation() -> None:
             await settle()
         answer.set_result(Answer("ok"))
         await running
-    assert world.history.unserved == [Unserved(10_000_000, "n1", "read", 1)]
-    assert [o.key for o in world.history.operations] == [0, 2]
+    assert world.unserved == [Unserved(10_000_000, "n1", "read", 1)]
+    assert [o.key for o in world.history] == [0, 2]
 
 
 async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> None:
@@ -126,8 +129,8 @@ async def test_a_lost_connection_is_replaced_before_the_next_call_is_sent() -> N
         world.clients[0].is_usable = False  # the other side closed it while nothing was asked
         await dispatcher.run(reads(0))
     assert len(world.clients) == 2
-    assert [o.outcome for o in world.history.operations] == ["ok", "ok"]
-    assert [o.process for o in world.history.operations] == [0, 0]
+    assert [o.outcome for o in world.history] == ["ok", "ok"]
+    assert [o.process for o in world.history] == [0, 0]
 
 
 async def test_a_connection_lost_while_idle_is_never_given_a_call() -> None:
@@ -160,8 +163,8 @@ async def test_arrivals_at_a_host_that_accepts_nobody_are_unserved() -> None:
         await running
         with pytest.raises(ClientError):
             await dispatcher.connect()
-    assert [u.key for u in world.history.unserved] == [0, 1]
-    assert world.history.operations == []
+    assert [u.key for u in world.unserved] == [0, 1]
+    assert world.history == []
 
 
 async def test_stop_ends_the_load_between_two_arrivals() -> None:
@@ -175,7 +178,7 @@ async def test_stop_ends_the_load_between_two_arrivals() -> None:
     world = World(answer)
     async with world.dispatcher() as dispatcher:
         await dispatcher.run(reads(0, 10, 20, 30), stop)
-    assert [o.key for o in world.history.operations] == [0, 1]
+    assert [o.key for o in world.history] == [0, 1]
 
 
 @pytest.mark.parametrize("factory", [asyncio.new_event_loop, uvloop.new_event_loop])

@@ -7,13 +7,14 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from jepsen_like import faults
-from jepsen_like.adapters.database import RunningDatabase
+from jepsen_like.adapters.database import DatabaseError, RunningDatabase
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh, Pair
 from jepsen_like.dispatch import Clock
@@ -263,3 +264,91 @@ async def test_a_paused_process_is_woken_when_the_run_is_cancelled(
     client: RegisterClient = await running.connect("n2", register(), 5.0)
     assert (await client.invoke(Call("write", 1, 1))).outcome == "ok"
     client.abort()
+
+
+# ------------------------------------------------------------------------------ members
+
+
+class MovableDatabase:
+    """A group on three of four hosts. `lies` says that it has moved what it has not."""
+
+    def __init__(self, *, lies: bool = False, refuses: bool = False) -> None:
+        self._lies = lies
+        self._refuses = refuses
+        self._voters = ["n1", "n2", "n3"]
+        self._leader = "n1"
+
+    async def leaders(self) -> Mapping[str, str]:
+        return {"g": self._leader}
+
+    async def voters(self, group: str) -> Sequence[str]:
+        return tuple(self._voters)
+
+    async def transfer(self, group: str, to: str) -> None:
+        self._may_be_told()
+        if not self._lies:
+            self._leader = to
+
+    async def move_replica(self, group: str, source: str, to: str) -> None:
+        self._may_be_told()
+        if not self._lies:
+            self._voters = sorted({*self._voters, to} - {source})
+            self._leader = self._voters[0]
+
+    def _may_be_told(self) -> None:
+        if self._refuses:
+            raise DatabaseError("node n4 does not answer.")
+
+
+async def operate(database: object, fault: faults.Transfer | faults.MoveReplica) -> FaultRecord:
+    async with AsyncExitStack() as stack:
+        mesh = Mesh(("n1", "n2", "n3", "n4"))
+        stack.push_async_callback(mesh.close)
+        prober = await stack.enter_async_context(Prober(mesh))
+        db = cast("RunningDatabase", database)
+        return await fault.run(faults.Site(db, mesh, prober, Clock(), lambda _: None))
+
+
+async def test_a_transfer_is_verified_by_who_leads_then() -> None:
+    record = await operate(MovableDatabase(), faults.transfer("g"))
+    assert record.verified, record.evidence
+    assert record.evidence == ("before: n1 led g", "after: n2 led g")
+    assert (record.role_before, record.role_after) == ("leader of g", "follower")
+
+
+async def test_a_move_is_verified_by_who_votes_then() -> None:
+    record = await operate(MovableDatabase(), faults.move_replica("g"))
+    assert record.verified, record.evidence
+    assert record.target == "n1"
+    assert record.evidence[1] == "after: g had its voters on n2, n3, n4"
+
+
+@pytest.mark.parametrize("fault", [faults.transfer("g"), faults.move_replica("g")])
+@pytest.mark.parametrize("how", [{"lies": True}, {"refuses": True}])
+async def test_what_was_not_moved_is_not_verified(
+    fault: faults.Transfer | faults.MoveReplica, how: dict[str, bool]
+) -> None:
+    record = await operate(MovableDatabase(**how), fault)
+    assert not record.verified_end
+    assert record.evidence[1].startswith("NOT VERIFIED")
+
+
+async def test_what_was_there_already_is_not_verified() -> None:
+    to_the_leader = await operate(MovableDatabase(), faults.transfer("g", faults.host("n1")))
+    assert not to_the_leader.verified_start
+    to_a_voter = await operate(MovableDatabase(), faults.move_replica("g", to=faults.host("n2")))
+    assert not to_a_voter.verified_start
+
+
+async def test_a_database_that_cannot_be_operated_has_no_such_faults() -> None:
+    with pytest.raises(TargetError, match="no replicas or leaders"):
+        await operate(IdleDatabase(), faults.transfer("g"))
+
+
+def test_lots_of_moves_are_drawn_before_the_run() -> None:
+    rng = random.Random(1)
+    drawn = faults.move_replica("g", faults.one(), faults.one()).drawn(HOSTS, rng)
+    assert isinstance(drawn.source, Host)
+    assert isinstance(drawn.to, Host)
+    with pytest.raises(TargetError, match="no host n9"):
+        faults.transfer("g", faults.host("n9")).drawn(HOSTS, rng)

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from jepsen_like.__main__ import main
-from jepsen_like.history import Operation, read, write_jsonl
+from jepsen_like.checks.named import Question
+from jepsen_like.file_follow import follow
+from jepsen_like.file_judge import FileVerdict
+from jepsen_like.history import Operation, Recorder, read, write_jsonl
 from tests.jepsen_like.histories import legal_history, op, write
 from tests.jepsen_like.histories import read as a_read
 
@@ -240,6 +243,41 @@ def test_limits_hold_whatever_a_model_does(tmp_path: Path, shell: Shell) -> None
     found = shell.json(path, "--model", f"{tmp_path}/hard.py:Dies")
     assert found["validity"] == "unknown"
     assert "the checker died (exit code 9)" in found["reason"]
+
+
+def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) -> None:
+    path = tmp_path / "growing.jsonl"
+    clock = iter(range(1, 1000))
+    recorder = Recorder(path, clock=lambda: next(clock), start_ns=0)
+    steps = [("write", 1, None), ("write", 2, None), ("read", None, 1), ("read", None, 2)]
+    found: list[FileVerdict] = []
+
+    def write_on(_seconds: float) -> None:  # instead of waiting for it
+        if steps:
+            f, value, output = steps.pop(0)
+            with recorder.op(f, key="x", value=value) as operation:
+                operation.output = output
+
+    found.append(follow(path, Question(seconds=5.0), sleep=write_on))
+    recorder.close()
+    assert found[0].validity == "invalid"
+    assert found[0].reason.startswith("stopped at operation 3: no order explains read -> 1 of x")
+    assert steps == []  # the next operation told that the instant of the answer was over
+    code, out, _ = shell("check", "--follow", path, "--timeout", "0.01")
+    assert (code, out.splitlines()[0]) == (1, f"invalid: {found[0].reason}")
+    with path.open("a") as file:
+        file.write('[1,"read"')  # a line that is not whole yet
+    assert shell("check", "--follow", path, "--timeout", "0.01")[0] == 1
+    good = tmp_path / "good.jsonl"
+    with Recorder(good) as recorder, recorder.op("write", key="x", value=1):
+        pass
+    code, out, _ = shell("check", "--follow", good, "--timeout", "0.01")
+    assert (code, "1 operations were explained as they came" in out) == (0, True)
+    (tmp_path / "bad").write_text("nothing\n")
+    assert shell("check", "--follow", tmp_path / "bad", "--timeout", "0.01")[0] == 2
+    for wrong in (["--model", "bank"], [str(good)], ["--consistency", "causal"]):
+        code, _, err = shell("check", "--follow", good, "--timeout", "0.01", *wrong)
+        assert code == 64, err
 
 
 def test_limits_that_are_wide_enough_change_nothing(tmp_path: Path, shell: Shell) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from jepsen_like import load, workloads
-from jepsen_like.dispatch import History
-from jepsen_like.history import Operation
+from jepsen_like.history import History, Operation
 from jepsen_like.judge import judge
 from jepsen_like.recording import Recording
 from jepsen_like.result import RunResult
@@ -17,8 +16,6 @@ READ = Operation(0, "read", 1, None, "ok", 0, 0, 10, 20, "n1")
 
 
 def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> RunResult:
-    history = History()
-    history.operations.extend(operations)
     test = Test(
         name="registers",
         db=RegisterDb(),
@@ -26,7 +23,16 @@ def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> 
         load=load.open_loop(rate=10, deadline="100ms"),
     )
     recording = Recording(
-        test, 1, "2026-01-01T00:00:00+00:00", 100, history, (), {GROUP: "n1"}, {1: GROUP}, unread
+        test=test,
+        seed=1,
+        started_at="2026-01-01T00:00:00+00:00",
+        duration_ns=100,
+        history=History(operations),
+        unserved=(),
+        faults=(),
+        leaders={GROUP: "n1"},
+        groups={1: GROUP},
+        unread=unread,
     )
     return judge(recording, command="jepsen-like run")
 

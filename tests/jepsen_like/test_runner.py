@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jepsen_like import faults, load, workloads
+from jepsen_like import checks, faults, load, workloads
 from jepsen_like.checks.linearizable import check
 from jepsen_like.faults.targets import leader_of
-from jepsen_like.history import Operation
+from jepsen_like.history import Operation, read_jsonl
+from jepsen_like.judge import judge
 from jepsen_like.recording import Recording
 from jepsen_like.runner import HarnessError, record
 from jepsen_like.spec import Test
@@ -34,14 +36,14 @@ def register_test(*schedule: faults.Fault, db: RegisterDb | None = None) -> Test
 
 
 def verdict(recording: Recording) -> str:
-    return check(recording.history.operations, recording.test.workload.model()).validity
+    return check(recording.history, recording.test.workload.model()).validity
 
 
 def during(recording: Recording, kind: str) -> list[Operation]:
     (fault,) = [f for f in recording.faults if f.kind == kind]
     return [
         operation
-        for operation in recording.history.operations
+        for operation in recording.history
         if fault.start_ns <= operation.scheduled_ns < fault.end_ns
     ]
 
@@ -64,16 +66,16 @@ async def test_a_verified_partition_of_a_linearizable_database_is_valid(tmp_path
     assert by_side[False, "info"] > 20
     assert by_side[False, "fail"] > 20  # reads
 
-    retired = [o.process for o in recording.history.operations if o.outcome == "info"]
+    retired = [o.process for o in recording.history if o.outcome == "info"]
     assert len(retired) == len(set(retired))
-    last = {o.process: o for o in recording.history.operations}
+    last = {o.process: o for o in recording.history}
     assert all(last[process].outcome == "info" for process in retired)
 
 
 async def test_a_process_has_one_operation_in_flight(tmp_path: Path) -> None:
     recording = await record(register_test(), directory=tmp_path)
     busy_until: dict[int, int] = {}
-    for operation in sorted(recording.history.operations, key=lambda o: o.sent_ns):
+    for operation in sorted(recording.history, key=lambda o: o.sent_ns):
         assert operation.scheduled_ns <= operation.sent_ns <= operation.returned_ns
         assert busy_until.get(operation.process, 0) <= operation.sent_ns
         busy_until[operation.process] = operation.returned_ns
@@ -85,6 +87,38 @@ async def test_stale_reads_on_the_cut_off_side_are_convicted(tmp_path: Path) -> 
     )
     assert recording.faults[0].verified, recording.faults[0].evidence
     assert verdict(recording) == "invalid"
+
+
+async def test_a_run_that_is_judged_online_stops_at_the_first_violation(tmp_path: Path) -> None:
+    cut = faults.partition(faults.isolate(leader_of(GROUP)), hold="60s", rest="60s")
+    test = replace(
+        register_test(cut, db=RegisterDb(stale=True)), checks=[checks.linearizable(online=True)]
+    )
+    path = tmp_path / "history.jsonl"
+    said: list[str] = []
+    recording = await record(
+        test, directory=tmp_path / "data", write=said.append, history_path=path
+    )
+    assert recording.duration_ns < 30e9
+    assert recording.online is not None
+    assert recording.online.validity == verdict(recording) == "invalid"
+    result = judge(recording, command="jepsen-like run")
+    stopped = f"stopped at operation {recording.online.operations}: no order explains read -> "
+    assert any(stopped in line for line in said)
+    assert result.notes[1].startswith(stopped)
+    assert result.validity == "invalid"
+    # Until then it was written down, and could be read
+    assert sorted(read_jsonl(path), key=str) == sorted(recording.history, key=str)
+
+
+async def test_a_run_that_is_judged_online_and_keeps_its_promise_goes_on(tmp_path: Path) -> None:
+    test = replace(register_test(PARTITION), checks=[checks.linearizable(online=True)])
+    recording = await record(test, directory=tmp_path)
+    assert recording.online is not None
+    assert recording.online.validity == "valid", recording.online
+    assert recording.faults[0].verified
+    assert recording.unread == ()
+    assert judge(recording, command="").validity == "valid"
 
 
 async def test_a_killed_process_is_gone_and_comes_back(tmp_path: Path) -> None:
@@ -117,7 +151,7 @@ async def test_a_target_that_does_not_exist_leaves_an_unverified_record(
     (fault,) = recording.faults
     assert not fault.verified
     assert "nobody leads nobody" in fault.evidence[0]
-    assert recording.history.operations
+    assert recording.history
 
 
 async def test_a_database_that_does_not_start_is_a_harness_error(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from nodes.machine import Machine
 from nodes.protocol import (
+    Busy,
     Done,
     Entry,
     EntryBody,
@@ -93,6 +94,10 @@ class Replica:
         answer = self.apply(self.command(*statements, guards=guards, sets=sets))
         assert isinstance(answer, Done), answer
         return answer
+
+    def check(self, body: EntryBody) -> SqlFailure | Busy | None:
+        """What a leader asks before it proposes `body`."""
+        return self.machine.check(body, len(msgspec.msgpack.encode(body)))
 
     def failure(self, *statements: Statement, sets: tuple[SetVersion, ...] = ()) -> SqlFailure:
         """A write that has to fail as SQL does."""

@@ -58,7 +58,7 @@ async def test_a_replica_that_was_away_catches_up_while_the_group_serves(tmp_pat
             await until(lambda: [path.name for path in directory.glob("*.db")] == ["data-2.db"])
             goal = nodes.replica(leader, "s1").applied
             await until(lambda: nodes.replica(away, "s1").applied >= goal)
-            machine = nodes.running[away]._replicas["s1"].machine
+            machine = nodes.running[away]._hosting.running["s1"].machine
             read = machine.read(select("SELECT count(*), sum(v) FROM t"))
             assert isinstance(read, Done)
             assert read.results[0].values == ((number, sum(10 * k for k in range(number))),)

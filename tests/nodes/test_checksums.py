@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.comparison import Comparison, compare
 from nodes.engine import Committed
 from nodes.protocol import (
     Checksum,
@@ -21,7 +22,6 @@ from nodes.protocol import (
     RangeSum,
     ResponseBody,
 )
-from shardrouter.comparison import Comparison, compare
 from tests.nodes.replica import INSERT, Replica, statement
 from tests.nodes.test_node import insert, make_table, running, three
 from tests.nodes.test_raft_engine import Group, command

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nodes.config import (
     ENGINES,
+    NODE_VERBS,
     Address,
     ClusterConfig,
     ConfigError,
@@ -36,7 +37,9 @@ replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }]
 replicas = [{ id = 4, node = "n2" }]
 """
 
-names = st.text(string.ascii_lowercase, min_size=1, max_size=8)
+names = st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(
+    lambda name: name not in NODE_VERBS
+)
 
 
 @st.composite
@@ -61,12 +64,19 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         )
     if len(groups) == 1:
         groups["shard-1"] = GroupConfig("shard-1", groups["meta"].replicas)
-    raft = RaftConfig(draw(st.integers(1, 500)), draw(st.integers(1, 50)))
     single = all(len(group.replicas) == 1 for group in groups.values())
     engine = draw(st.sampled_from([e for e in ENGINES if single or e != "local"]))
+    raft = RaftConfig(
+        draw(st.integers(1, 500)),
+        draw(st.integers(4, 50)),
+        lease_reads=engine == "core" and draw(st.booleans()),
+        clock_drift=draw(st.floats(0, 0.5)),
+        lease_margin_ms=draw(st.integers(1, 100)),
+    )
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
     router = Address("localhost", draw(ports))
-    return ClusterConfig("id", nodes, groups, router, raft, engine, limits)
+    revision = draw(st.integers(0, 9))
+    return ClusterConfig("id", nodes, groups, router, raft, engine, limits, revision)
 
 
 @given(clusters())
@@ -96,11 +106,25 @@ def test_the_parts_of_a_cluster() -> None:
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
         ("[groups.meta]", "[limits]\nwrite_ms = 0\n[groups.meta]", "[limits] write_ms: 0 is not"),
         ("[groups.meta]", "[limits]\nrows = 1\n[groups.meta]", "known are write_bytes, write_ms"),
+        ("[groups.meta]", "[raft]\nlease_reads = 1\n[groups.meta]", "neither true nor false"),
+        ("[groups.meta]", "[raft]\nclock_drift = 1\n[groups.meta]", "from 0 to below 1"),
+        (
+            "[groups.meta]",
+            "[raft]\nlease_reads = true\nelection_ticks = 3\n[groups.meta]",
+            "leaves no time for a lease; make election_ticks 4",
+        ),
+        ("[groups.meta]", "[verify]\nevery_s = -1\n[groups.meta]", "0 is never"),
         ("capacity = 2", "capacity = 0", "not a whole number above 0"),
         ("capacity = 2", "drain = 1", "1 is neither true nor false"),
-        ("capacity = 2", "weight = 2", "unknown key 'weight'; known are address, capacity, drain"),
+        (
+            "capacity = 2",
+            "weight = 2",
+            "known are address, capacity, data_id, drain",
+        ),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("capacity = 2", 'data_id = "x"', "does not name a node's files"),
+        ("format = 1", "format = 1\nrevision = -1", "no whole number from 0 on"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),
         ('{ id = 4, node = "n2" }', '{ id = 4, node = "n3" }', "there is no [nodes.n3]"),
         ('{ id = 4, node = "n2" }', "", "a list that is not empty"),

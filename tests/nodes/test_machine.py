@@ -18,6 +18,7 @@ from nodes.protocol import (
     OpenSession,
     OutputColumn,
     SetVersion,
+    SqlFailure,
     Stale,
     Statement,
     StatementResult,
@@ -81,6 +82,45 @@ def test_all_statements_or_none(replica: Replica) -> None:
     )
     assert failure.statement == 2
     assert replica.rows() == [(1, "kept", 0)]
+
+
+LEAST = "-9223372036854775808"  # abs of it is an error, where a row is computed
+LONG = "'a name of more than twenty letters'"  # a CHECK refuses it
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        statement("INSERT INTO t (id) VALUES (10), (11), (1)"),
+        statement(f"INSERT INTO t (id, n) SELECT id + 10, abs(iif(id = 3, {LEAST}, 1)) FROM t"),
+        statement(f"INSERT OR REPLACE INTO t (id, name) VALUES (1, 'new'), (2, {LONG})"),
+        statement(
+            f"INSERT INTO t (id) VALUES (10), (1) ON CONFLICT (id) DO UPDATE SET name = {LONG}"
+        ),
+        statement("UPDATE t SET n = 9, id = iif(id = 3, 5, id)"),
+        statement(f"UPDATE t SET n = 9, name = iif(id = 3, {LONG}, 'b')"),
+        statement(f"UPDATE t SET n = abs(iif(id = 3, {LEAST}, 9))"),
+        statement(f"DELETE FROM t WHERE abs(iif(id = 3, {LEAST}, 1)) = 1"),
+        statement(f"UPDATE t SET n = 9 RETURNING abs(iif(id = 3, {LEAST}, 1))"),
+        Statement("UPDATE t SET n = 9 RETURNING name", (), (OutputColumn(INT4, False),)),
+        Statement("DELETE FROM t returning name", (), (OutputColumn(INT4, False),)),
+    ],
+    ids=lambda failing: failing.sql,
+)
+def test_a_single_statement_that_fails_halfway_leaves_nothing(
+    replica: Replica, failing: Statement
+) -> None:
+    """And the other commands of its batch stay: it is not in a savepoint where SQLite undoes
+    the statement."""
+    rows = [(id, "a", 0) for id in range(1, 6)]
+    replica.write(*(statement(INSERT, id, name) for id, name, _ in rows))
+    first = replica.machine.applied + 1
+    commands = (statement(INSERT, 6, "a"), failing, statement(INSERT, 7, "a"))
+    answers = replica.machine.apply(
+        [(index, 1, encode(replica.command(one))) for index, one in enumerate(commands, first)]
+    )
+    assert [type(answer) for answer in answers] == [Done, SqlFailure, Done]
+    assert replica.rows() == [*rows, (6, "a", 0), (7, "a", 0)]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +333,7 @@ def test_words_in_strings_and_names_are_no_conflict_clauses(replica: Replica) ->
 
 
 def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica) -> None:
-    check = replica.machine.check
+    check = replica.check
 
     def write(*statements: Statement, sets: tuple[SetVersion, ...] = ()) -> Write:
         return replica.command(*statements, sets=sets)
@@ -301,14 +341,14 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
     assert check(write(statement(INSERT, 1, "a"))) is None
     assert check(write(statement(INSERT, 1, "a"))) is None
     failure = check(write(statement(INSERT, 1, "a"), statement("ATTACH 'x' AS x")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert (failure.sqlstate, failure.statement) == ("42501", 1)
     failure = check(write(statement("SELEC")))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42601"
     big = "x" * (ENTRY_BYTES_MAX - 10)
     failure = check(write(statement(INSERT, 1, big)))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "54000"
     assert check(OpenSession("r")) is None
     assert check(Fence(replica.session, 1, 0)) is None
@@ -316,14 +356,14 @@ def test_check_refuses_before_the_log_what_no_state_would_take(replica: Replica)
 
 def test_check_leaves_to_the_log_what_depends_on_the_state(replica: Replica) -> None:
     """The table may be made by an entry that is committed and not applied here yet."""
-    check = replica.machine.check
+    check = replica.check
     assert check(replica.command(statement("INSERT INTO later (id) VALUES (1)"))) is None
     assert check(replica.command(statement("SELECT later FROM t"))) is None
     assert check(replica.command(statement(TABLE), sets=(SetVersion("table:t", 1),))) is None
     drop = statement("DROP TABLE t")
     assert check(replica.command(drop, sets=(SetVersion("table:t", 2),))) is None
     failure = check(replica.command(drop))
-    assert failure is not None
+    assert isinstance(failure, SqlFailure)
     assert failure.sqlstate == "42501"
     assert replica.rows() == [], "nothing ran"
 
@@ -370,7 +410,7 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
     for call in (
         lambda: replica.machine.apply(batch),
         lambda: replica.rows(),
-        lambda: replica.machine.check(OpenSession("r")),
+        lambda: replica.check(OpenSession("r")),
     ):
         with pytest.raises(ReplicaFault):
             call()
@@ -419,7 +459,6 @@ async def test_files_of_others_are_refused(tmp_path: Path) -> None:
         ({"cluster_id": "c2"}, r"data-1\.db belongs to cluster c1, not to c2"),
         ({"group": "s2"}, "belongs to group s1, not to s2"),
         ({"replica": 2}, "belongs to replica 1, not to 2"),
-        ({"incarnation": 2}, "belongs to incarnation 1, not to 2"),
     ):
         identity = {"cluster_id": "c1", "group": "s1", "replica": 1} | change
         with pytest.raises(ReplicaFault, match=match):

@@ -294,3 +294,22 @@ async def test_random_networks_against_what_routers_were_told(tmp_path: Path, se
     assert len(counts) > 20
     assert any(isinstance(told, Aborted) for router in routers for told in router.told.values())
     await replica.machine.close()
+
+
+def test_a_watermark_that_leaps_forgets_the_same_as_one_that_walks() -> None:
+    """Steps are taken one by one, leaps by looking at what is kept."""
+    for seqs in ([2, 3, 5, 8, 9], [2, 9], [9]):
+        walking, leaping = Sessions(1), Sessions(1)
+        for sessions in (walking, leaping):
+            sessions.open(1, "r")
+            for seq in seqs:
+                sessions.record(SessionId(1, 1), seq, 0, Aborted(), 2)
+        for watermark in range(1, 9):
+            walking.record(SessionId(1, 1), 10, watermark, Aborted(), 3)
+        leaping.record(SessionId(1, 1), 10, 8, Aborted(), 3)
+        for seq in range(1, 11):
+            forgot_by_steps, forgot_at_once = (
+                sessions.recall(SessionId(1, 1), seq, 8) for sessions in (walking, leaping)
+            )
+            assert forgot_by_steps == forgot_at_once
+            assert isinstance(forgot_at_once, UnknownOutcome) == (seq <= 8)

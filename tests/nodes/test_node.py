@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from nodes.protocol import (
     Statement,
     UnknownOutcome,
     Write,
+    leader_of,
 )
 from nodes.server import ListenError
 
@@ -40,11 +41,19 @@ RAFT = RaftConfig(tick_ms=20, election_ticks=10)
 CREATE = "CREATE TABLE t (k INTEGER PRIMARY KEY, v INTEGER) STRICT, WITHOUT ROWID"
 
 
-def config_of(placement: dict[str, list[str]], engine: str = "core") -> ClusterConfig:
-    count = len({node for nodes in placement.values() for node in nodes})
-    ports = free_ports(count + 1)
+def config_of(
+    placement: dict[str, list[str]], engine: str = "core", nodes: Sequence[str] = ()
+) -> ClusterConfig:
+    """Of the nodes that are placed, and `nodes` if there are more."""
+    names = sorted({node for members in placement.values() for node in members} | set(nodes))
+    ports = free_ports(len(names) + 1)
     return new_cluster_config(
-        placement=placement, ports=ports[:-1], router_port=ports[-1], raft=RAFT, engine=engine
+        placement=placement,
+        nodes=names,
+        ports=ports[:-1],
+        router_port=ports[-1],
+        raft=RAFT,
+        engine=engine,
     )
 
 
@@ -62,6 +71,7 @@ class Nodes:
     def __init__(self, config: ClusterConfig, directory: Path) -> None:
         self.config = config
         self.directory = directory
+        self.fingerprints: dict[str, str] = {}  # by node; this process's where there is none
         self.running: dict[str, Node] = {}
         self.clients = {
             name: NodeClient(node.address, cluster_id=config.cluster_id, name="test")
@@ -69,20 +79,32 @@ class Nodes:
         }
 
     def make(self, name: str) -> Node:
-        return Node(self.config, name, self.directory / name, rng=random.Random(name))
+        return Node(
+            self.config,
+            name,
+            self.directory / name,
+            rng=random.Random(name),
+            fingerprint=self.fingerprints.get(name),
+        )
 
     async def start(self, name: str, stack: AsyncExitStack) -> None:
         self.running[name] = await stack.enter_async_context(self.make(name))
 
+    def find(self, node: str, group: str) -> ReplicaStatus | None:
+        replicas = self.running[node].status().replicas
+        return next((r for r in replicas if r.group == group), None)
+
     def replica(self, node: str, group: str) -> ReplicaStatus:
-        return next(r for r in self.running[node].status().replicas if r.group == group)
+        found = self.find(node, group)
+        assert found is not None
+        return found
 
     async def leader(self, group: str) -> str:
         async with asyncio.timeout(10):
             while True:
-                for name in self.running:
-                    if self.replica(name, group).role == "leader":
-                        return name
+                statuses = [node.status() for node in self.running.values()]
+                if leader := leader_of(group, statuses):
+                    return leader
                 await asyncio.sleep(0.005)
 
     async def call(self, group: str, body: RequestBody, node: str | None = None) -> ResponseBody:
@@ -91,8 +113,11 @@ class Nodes:
 
 
 @asynccontextmanager
-async def running(config: ClusterConfig, directory: Path) -> AsyncIterator[Nodes]:
+async def running(
+    config: ClusterConfig, directory: Path, fingerprints: dict[str, str] | None = None
+) -> AsyncIterator[Nodes]:
     nodes = Nodes(config, directory)
+    nodes.fingerprints = fingerprints or {}
     async with AsyncExitStack() as stack:
         await asyncio.gather(*(nodes.start(name, stack) for name in config.nodes))
         for client in nodes.clients.values():
@@ -173,6 +198,45 @@ async def test_an_engine_whose_followers_cannot_ask_names_the_leader(
             read = Read((Statement("SELECT k FROM t"),), at_follower=True)
             answer = await nodes.call("s1", read, node)
             assert isinstance(answer, Done) if node == leader else answer == NotLeader(leader)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_idle_groups_fall_silent_and_are_woken_when_a_node_dies(tmp_path: Path) -> None:
+    async with running(three(), tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        leader = await nodes.leader("s1")
+        await until(lambda: not any(node._awake for node in nodes.running.values()))
+        terms = {name: nodes.replica(name, "s1").term for name in nodes.running}
+        for seq in range(2, 5):  # a write finds the leader where it was
+            assert isinstance(await nodes.call("s1", insert(opened, seq, seq), leader), Done)
+            await until(lambda: not any(node._awake for node in nodes.running.values()))
+        assert {name: nodes.replica(name, "s1").term for name in nodes.running} == terms
+        dead = nodes.running.pop(leader)
+        await dead.__aexit__(None, None, None)
+        successor = await nodes.leader("s1")  # though nobody asked for one
+        assert nodes.replica(successor, "s1").term > terms[leader]
+
+
+async def test_a_node_that_is_back_at_once_is_missed_nevertheless(tmp_path: Path) -> None:
+    """It was away for less than an election timeout, but it does not lead any more."""
+    async with running(three(), tmp_path) as nodes:
+        leader = await nodes.leader("s1")
+        await until(lambda: not any(node._awake for node in nodes.running.values()))
+        term = nodes.replica(leader, "s1").term
+        dead = nodes.running.pop(leader)
+        await dead.__aexit__(None, None, None)
+        async with nodes.make(leader) as again:
+            nodes.running[leader] = again
+            await until(lambda: nodes.replica(leader, "s1").term > term)
+            await nodes.leader("s1")
+            del nodes.running[leader]
 
 
 async def test_sql_that_does_not_compile_is_refused_without_an_entry(tmp_path: Path) -> None:
@@ -274,7 +338,7 @@ async def test_a_log_that_ends_before_the_data_is_damage(tmp_path: Path) -> None
         status = nodes.replica("n1", "s1")
         assert status.role == "stopped"
         assert "the log of group s1 ends at index 0" in status.stopped
-        assert "data-1.db already holds index 3" in status.stopped
+        assert "data-1.db already holds index 4" in status.stopped
 
 
 async def test_the_data_of_another_cluster_or_node_is_refused(tmp_path: Path) -> None:
@@ -306,16 +370,17 @@ async def test_a_node_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> N
         assert isinstance(await nodes.call("s1", OpenSession("r")), Opened)
 
 
-async def test_missed_ticks_are_not_made_up_for(tmp_path: Path) -> None:
-    """A paused process that ran a burst of ticks would depose its leader before it has read
-    the heartbeats in its sockets."""
+async def test_a_timer_that_fires_early_is_no_tick(tmp_path: Path) -> None:
+    """Leases count on a least time between ticks; timers have a resolution."""
     async with running(single(), tmp_path) as nodes:
         node = nodes.running["n1"]
         await nodes.leader("s1")
-        loop = asyncio.get_running_loop()
-        assert node._tick_timer is not None
-        node._tick_timer.cancel()
-        node._next_tick = loop.time() - 3600  # as after an hour of SIGSTOP
+        due = node._pace.due
+        node._stop_ticking()
         node._tick()
-        assert node._next_tick > loop.time() - node._tick_s
-        assert node._tick_timer.when() == node._next_tick
+        assert node._pace.due == due
+        assert node._tick_timer is not None
+        node._stop_ticking()
+        node._pace.due -= 3600  # as after an hour of SIGSTOP
+        node._tick()
+        assert node._pace.due > due - 1, "the ticks that were missed are not made up for"

@@ -89,7 +89,7 @@ class Replica:
     def stand(self) -> None:
         """Tick until it is a candidate."""
         while self.role() is Role.FOLLOWER:
-            self.consensus.tick()
+            self.consensus.tick(0.0)
             self.settle()
 
     def lead(self) -> None:
@@ -213,7 +213,7 @@ def test_a_follower_that_does_not_answer_gets_no_more_than_a_window() -> None:
         replica.consensus.propose(bytes(512 * 1024))
     size = 0
     for _ in range(ELECTION_TICKS // 2):  # it hears of the leader at every tick all the same
-        replica.consensus.tick()
+        replica.consensus.tick(0.0)
         messages = [m for ready in replica.settle() for m in ready.messages if m.receiver == 3]
         assert messages
         size += sum(len(entry.data) for append in appends(messages) for entry in append.entries)

@@ -35,6 +35,7 @@ from nodes.protocol import (
     UnknownOutcome,
 )
 from nodes.raft.core import RaftCore
+from nodes.raft.lease import LeaseRule
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogEntry, Membership, RaftMessage, ReadAnswer
 from nodes.raft_engine import RaftEngine
@@ -127,6 +128,12 @@ class Journal:
         self.entries.append(entry)
         return Done((), index)
 
+    halted = ""
+    fingerprint = ""
+
+    def opening(self) -> EntryBody | None:
+        return None
+
     def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
         self.idle_since.append(since)
         return self.idle
@@ -138,6 +145,9 @@ class HandClock:
     us: int = 1_000_000
 
     def monotonic(self) -> float:
+        return self.time
+
+    def lease_now(self) -> float:
         return self.time
 
     def now_us(self) -> int:
@@ -162,6 +172,8 @@ class Group:
     cut: set[int] = field(default_factory=set)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     lost: Callable[[RaftMessage], bool] = lambda message: False
+    lease_rule: LeaseRule | None = None
+    quiesce_ticks: int = 0
 
     def __post_init__(self) -> None:
         for replica in NODES:
@@ -172,16 +184,17 @@ class Group:
         log = RaftLog(disk)
         core = RaftCore(
             replica=replica,
-            memberships=[(0, Membership.of(NODES))],
+            memberships=[(0, Membership.of(NODES, NODES))],
             rng=random.Random(replica),
             election_ticks=ELECTION_TICKS,
             hard_state=HardState(),
             log=log,
             first_timeout_ticks=2 if replica == 1 else None,
+            lease_rule=self.lease_rule,
+            quiesce_ticks=self.quiesce_ticks,
         )
         engine = RaftEngine(
             group="g",
-            nodes=NODES,
             core=core,
             log=log,
             machine=machine,
@@ -226,7 +239,7 @@ class Group:
             for message in messages:
                 is_cut = {message.sender, message.receiver} & self.cut
                 if not is_cut and not self.lost(message):
-                    self[message.receiver].step(message)
+                    self[message.receiver].step(message, NODES[message.sender])
 
     def ticks(self, count: int) -> None:
         for _ in range(count):
@@ -363,6 +376,99 @@ def test_a_follower_that_is_cut_off_answers_no_read(group: Group) -> None:
     assert group.read(2, at_follower=True) == [NotLeader(None)]
 
 
+@pytest.fixture
+def quiet() -> Group:
+    """Replica 1 leads, and the group has fallen silent."""
+    group = Group(quiesce_ticks=ELECTION_TICKS)
+    group.ticks(3 + ELECTION_TICKS)
+    assert [group[replica].is_quiet for replica in NODES] == [True] * 3
+    return group
+
+
+def test_a_quiet_group_sends_nothing_until_it_is_asked_for_something(quiet: Group) -> None:
+    for _ in range(4 * ELECTION_TICKS):
+        for replica in NODES:
+            quiet[replica].tick()
+            quiet.turn(replica)
+        assert quiet.wire == []
+    answers = quiet.propose(1, command(1))
+    assert not quiet[1].is_quiet
+    quiet.settle()
+    assert answers == [Done((), 2)]
+    quiet.ticks(1)
+    assert [member.machine.applied for member in quiet.members.values()] == [2, 2, 2]
+    read = quiet.read(1)
+    quiet.settle()
+    assert read == [None]
+
+
+def test_a_quiet_group_whose_leader_has_stopped_elects_another_once_somebody_asks(
+    quiet: Group,
+) -> None:
+    quiet[1].stop("its disk is gone.")
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert quiet.role(2) == "follower", "nobody knows, and nobody needs to"
+    assert quiet.propose(2, command(1)) == [NotLeader("n1")]
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert "leader" in {quiet.role(2), quiet.role(3)}
+
+
+def test_a_follower_that_is_asked_by_mistake_wakes_the_group_and_changes_nothing(
+    quiet: Group,
+) -> None:
+    assert quiet.read(3) == [NotLeader("n1")]
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert quiet.role(1) == "leader"
+    assert [quiet[replica].status().term for replica in NODES] == [1, 1, 1]
+    assert quiet[3].is_quiet
+
+
+def test_a_group_that_lost_a_node_is_woken_by_its_neighbours(quiet: Group) -> None:
+    quiet.cut = {1}
+    for replica in (2, 3):
+        assert quiet[replica].has_member_on("n1")
+        quiet[replica].wake()
+    quiet.ticks(4 * ELECTION_TICKS)
+    assert "leader" in {quiet.role(2), quiet.role(3)}
+    assert not quiet[2].is_quiet, "with a peer away a leader must keep looking for it"
+
+
+def leader_of(group: Group) -> int:
+    [leader] = [replica for replica in NODES if group.role(replica) == "leader"]
+    return leader
+
+
+def test_a_leader_answers_reads_without_a_message_while_its_lease_holds() -> None:
+    group = Group(lease_rule=LeaseRule(election_timeout=10.0, drift=0.0, margin=1.0))
+    group.ticks(4 * ELECTION_TICKS)
+    leader = leader_of(group)
+    clock = group.members[leader].clock
+    assert group.read(leader) == [None]
+    assert group.wire == []
+    clock.time = 8.9  # the last round was sent at 0
+    assert group.read(leader) == [None]
+    clock.time = 9.0
+    late = group.read(leader)
+    assert late == []
+    group.settle()
+    assert late == [None]
+
+
+async def test_a_read_by_lease_waits_for_what_is_committed_to_be_applied() -> None:
+    group = Group(lease_rule=LeaseRule(election_timeout=10.0, drift=0.0, margin=1.0))
+    group.ticks(4 * ELECTION_TICKS)
+    leader = leader_of(group)
+    machine = group.members[leader].machine
+    machine.gate.clear()
+    group.propose(leader, OpenSession("slow"))
+    group.settle()
+    read = group.read(leader)
+    assert read == []
+    machine.gate.set()
+    await group.settle_until(lambda: bool(read))
+    assert machine.applied == 2
+
+
 def test_time_rises_by_a_microsecond_at_least_also_when_the_clock_goes_back(group: Group) -> None:
     clock = group.members[1].clock
     for us in (5_000_000, 5_000_000, 4_000_000, 6_000_000):
@@ -423,7 +529,7 @@ def just_elected() -> Group:
             group.turn(replica)
         messages, group.wire = group.wire, []
         for message in messages:
-            group[message.receiver].step(message)
+            group[message.receiver].step(message, NODES[message.sender])
     return group
 
 

@@ -16,9 +16,11 @@ from nodes.dry_run import STOPPED, Stop, Stopped
 from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
+    ChangeReplicas,
     Consistency,
     Done,
     EntryBody,
+    MoveLeadership,
     NotLeader,
     OpenSession,
     ProtocolError,
@@ -54,6 +56,9 @@ class HeldEngine:
         self.consistencies.append(consistency)
         self.barriers.append(done)
 
+    def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
+        raise AssertionError("nothing was asked to change")
+
     def hold_proposals(self) -> None:
         self.is_holding = True
 
@@ -80,7 +85,7 @@ class Shelf:
     tried: list[Stop] = field(default_factory=list)
     refusal: ResponseBody | None = None
 
-    def check(self, body: EntryBody) -> SqlFailure | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | None:
         return SqlFailure("42601", "no") if body == OpenSession("bad") else None
 
     def read(self, read: Read) -> ResponseBody:

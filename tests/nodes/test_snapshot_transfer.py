@@ -117,7 +117,7 @@ async def test_a_damaged_snapshot_is_asked_for_again(group: Group) -> None:
             other = InstallSnapshot(
                 message.sender, message.receiver, message.term, message.snapshot, 0, data
             )
-            group[3].step(other)
+            group[3].step(other, "n1")
             return True
         return False
 

@@ -33,9 +33,9 @@ from random import Random
 from typing import Any
 
 from nodes.client import NodeClient
+from nodes.comparison import compare
 from nodes.local_cluster import LocalCluster, ProcessFailed, free_ports, new_cluster_config
 from nodes.protocol import ReplicaStatus
-from shardrouter.comparison import compare
 from tests.power.disk import Disk, Image, Survival, read_journal
 
 __all__ = ["Cut", "Moment", "Outcome", "build_recorder", "plan", "soak"]

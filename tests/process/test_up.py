@@ -293,7 +293,7 @@ def test_usage_errors_say_what_to_do(tmp_path: Path) -> None:
     full = run("up", "full")
     assert full.returncode == 1
     assert "not empty" in full.stderr
-    for verb in ("up", "node", "serve", "status", "where", "sql"):
+    for verb in ("up", "init", "node", "serve", "status", "where", "sql"):
         shown = run(verb, "--help")
         assert shown.returncode == 0
         assert shown.stdout

@@ -17,6 +17,7 @@ import msgspec
 from nodes.config import Address, ClusterConfig, GroupConfig, NodeConfig, Replica
 from nodes.protocol import (
     GetStatus,
+    MemberStatus,
     NotLeader,
     Opened,
     OpenSession,
@@ -101,6 +102,7 @@ class ScriptedNode:
         self.asked_status = 0
         self.is_silent = False  # answers nothing at all, not even status requests
         self.leads: dict[str, int] = {}  # group -> term, as its status says
+        self.members: tuple[str, ...] = ()  # nodes of the groups that it leads, in the same way
         self._server = Server(node=name, cluster_id="test", peers=(), handler=self)
         self.address: Address
 
@@ -127,8 +129,9 @@ class ScriptedNode:
             self.arrived.set()
             return
         if isinstance(body, GetStatus):
+            members = tuple(MemberStatus(i, node, True) for i, node in enumerate(self.members, 1))
             replicas = (
-                ReplicaStatus(group, 1, "leader", self.name, term, 1, 1, 1)
+                ReplicaStatus(group, 1, "leader", self.name, term, 1, 1, 1, "", members)
                 for group, term in self.leads.items()
             )
             answer(Status(self.name, 1, tuple(replicas)))
@@ -191,12 +194,15 @@ class ScriptedNode:
 
 
 @asynccontextmanager
-async def scripted(count: int) -> AsyncIterator[tuple[Shards, list[ScriptedNode]]]:
-    """A router's Shards and `count` nodes, each with a replica of `shard-1`; n1 is preferred."""
+async def scripted(
+    count: int, founders: int | None = None
+) -> AsyncIterator[tuple[Shards, list[ScriptedNode]]]:
+    """A router's Shards and `count` nodes, of which the first or all have a replica of `shard-1`
+    in cluster.toml; n1 is preferred."""
     nodes = [ScriptedNode(f"n{i}") for i in range(1, count + 1)]
     for node in nodes:
         await node.start()
-    replicas = tuple(Replica(i, node.name) for i, node in enumerate(nodes, 1))
+    replicas = tuple(Replica(i, node.name) for i, node in enumerate(nodes[:founders], 1))
     config = ClusterConfig(
         cluster_id="test",
         nodes={node.name: NodeConfig(node.name, node.address) for node in nodes},

@@ -27,7 +27,3 @@ class PysyncobjCore(PysyncobjConsensus):
         assert lease_rule is None, "no leases"
         assert not quiesce_ticks, "no quiescence"
         super().__init__(membership=memberships[-1][1], **arguments)
-
-    def tick(self, now: float = 0.0) -> None:
-        """pysyncobj counts ticks; no clock is looked at."""
-        super().tick()

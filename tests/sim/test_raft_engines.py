@@ -4,12 +4,14 @@ library as its authors ship it is convicted by the ordinary search."""
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from tests.sim.raft_cluster import Options
 from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_sim import attempt, find_violation, run_seed, shrink
+from tests.sim.raft_stock import Connections
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 """The library reads its .meta file without closing it."""
@@ -25,6 +27,22 @@ def test_the_stock_library_commits_what_only_a_cut_off_leader_had() -> None:
 
     assert found is not None, "the library has been mended: docs/engines.md says otherwise"
     assert "committed another entry" in str(found[1])
+
+
+@pytest.mark.slow
+def test_with_the_cure_the_same_run_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it is the library that is convicted, and not its simulator."""
+    send = Connections.send
+
+    def cured(self: Connections, sender: int, receiver: int, message: dict[str, Any]) -> bool:
+        if "serialized" in message:
+            message = {**message, "commit_index": 0}
+        return send(self, sender, receiver, message)
+
+    monkeypatch.setattr(Connections, "send", cured)
+    options = Options(ticks=STOCK_TICKS, keep=frozenset({8, 11}))
+
+    assert find_violation([STOCK_SEED], options, engine="pysyncobj-stock") is None
 
 
 @pytest.mark.slow

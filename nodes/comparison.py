@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nodes.client import NodeClient
@@ -25,7 +25,7 @@ from nodes.protocol import (
     ResponseBody,
 )
 
-__all__ = ["Comparison", "Difference", "compare"]
+__all__ = ["Comparison", "Difference", "compare", "describe"]
 
 POLL_S: Final = 0.05
 """How often a replica is asked whether its checksum is there."""
@@ -45,6 +45,9 @@ class Difference:
     last: tuple[object, ...]
     rows: int
     rows_of_others: int
+    is_outvoted: bool = True
+    """Most replicas that were compared agree with each other. Else nobody can tell which of them
+    is right."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +85,17 @@ async def compare(
         else:
             roots[node] = {root.table: root for root in answer}
     differences: list[Difference] = []
-    for table in sorted({table for found in roots.values() for table in found}):
-        hashes = {node: _hash(found.get(table)) for node, found in roots.items()}
-        usual = Counter(hashes.values()).most_common(1)[0][0]
+    for table in sorted({table for tables in roots.values() for table in tables}):
+        hashes = {node: _hash(tables.get(table)) for node, tables in roots.items()}
+        usual, count = Counter(hashes.values()).most_common(1)[0]
         right = next(node for node in roots if hashes[node] == usual)
         for node in roots:
             if hashes[node] != usual:
                 trees = [
                     _Tree(clients[n], group, index, roots[n].get(table)) for n in (node, right)
                 ]
-                differences.append(await _difference(node, table, *trees))
+                found = await _difference(node, table, *trees)
+                differences.append(replace(found, is_outvoted=2 * count > len(hashes)))
     usual_roots = next(iter(roots.values()), {})
     return Comparison(
         group,
@@ -102,6 +106,25 @@ async def compare(
         silent,
         tuple(differences),
     )
+
+
+def describe(group: str, difference: Difference) -> str:
+    """What differs, where, and what to do about it, in one sentence."""
+    keys = f"from key {_key(difference.first)} to {_key(difference.last)}"
+    cure = (
+        f"rebuild it: shardrouter replica rebuild {group} {difference.node}."
+        if difference.is_outvoted
+        else "no majority says which of them is right, so compare those rows yourself before you "
+        "rebuild one."
+    )
+    return (
+        f"{group}: the replica on {difference.node} differs in table {difference.table}, first "
+        f"{keys} ({difference.rows} rows there, {difference.rows_of_others} in the others); {cure}"
+    )
+
+
+def _key(values: tuple[object, ...]) -> str:
+    return ", ".join(repr(value) for value in values) or "(none)"
 
 
 async def _begin(group: str, clients: Mapping[str, NodeClient]) -> int:

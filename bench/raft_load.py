@@ -1,0 +1,186 @@
+"""A closed-loop writer from its own process: so many commands in flight, to one leader.
+
+    python -m bench.raft_load KIND HOST:PORT CLUSTER_ID IN_FLIGHT SECONDS
+
+KIND is nodes (the protocol of our nodes, exactly once), etcd or stock. Prints `measuring` when
+the warm-up is over, then one JSON object. Commands are answered by callbacks, without a task
+or future each, so that the client costs as little as it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+
+from bench.grpc_put import EtcdPuts
+from nodes.client import NodeClient, Outcome
+from nodes.config import Address
+from nodes.protocol import (
+    Done,
+    FrameDecoder,
+    Opened,
+    OpenSession,
+    SetVersion,
+    SqlFailure,
+    Statement,
+    Write,
+    encode_frame,
+)
+
+WARM_UP_S = 1.0
+TIMEOUT_S = 10.0
+KEYS = 100_000
+GROUP = "shard-1"
+CREATE = "CREATE TABLE kv (k INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT, WITHOUT ROWID"
+SQL = "INSERT OR REPLACE INTO kv VALUES (?1, ?2)"
+VALUE = "v" * (150 - len(SQL) - 5)  # with the key: a command of 150 bytes
+
+Submit = Callable[[int, Callable[[str], None]], None]
+"""Send command number n, from 1; the callback gets why it failed, empty if it did not."""
+
+
+async def to_nodes(address: Address, cluster_id: str) -> Submit:
+    client = NodeClient(address, cluster_id=cluster_id, name="bench")
+    opened = await client.call(GROUP, OpenSession("bench"), TIMEOUT_S)
+    assert isinstance(opened, Opened), opened
+    session = opened.session
+    create = Write(session, 1, 0, (Statement(CREATE),), sets=(SetVersion("table:kv", 1),))
+    created = await client.call(GROUP, create, TIMEOUT_S)
+    assert isinstance(created, Done | SqlFailure), created  # a failure: it is there already
+    watermark = 1
+    answered: set[int] = set()
+
+    def submit(number: int, done: Callable[[str], None]) -> None:
+        seq = number + 1
+
+        def on_outcome(outcome: Outcome) -> None:
+            nonlocal watermark
+            answered.add(seq)
+            while watermark + 1 in answered:
+                watermark += 1
+                answered.remove(watermark)
+            done("" if isinstance(outcome, Done) else repr(outcome))
+
+        statement = Statement(SQL, (number % KEYS, VALUE))
+        body = Write(session, seq, watermark, (statement,), quick=True)
+        client.request(GROUP, body, timeout_s=TIMEOUT_S, done=on_outcome)
+
+    return submit
+
+
+async def to_etcd(address: Address, _cluster_id: str) -> Submit:
+    loop = asyncio.get_running_loop()
+    _, puts = await loop.create_connection(EtcdPuts, address.host, address.port)
+    value = (SQL + VALUE).encode()
+
+    def submit(number: int, done: Callable[[str], None]) -> None:
+        puts.put(b"%05d" % (number % KEYS), value, lambda is_put: done("" if is_put else "refused"))
+
+    return submit
+
+
+class _StockLink(asyncio.Protocol):
+    """What bench.stock_pysyncobj speaks."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._frames = FrameDecoder()
+        self._decode = msgspec.msgpack.Decoder(tuple[int, int]).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._waiting: dict[int, Callable[[str], None]] = {}
+        self._out: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def submit(self, number: int, done: Callable[[str], None]) -> None:
+        self._waiting[number] = done
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(encode_frame(self._encode((number, SQL, (number % KEYS, VALUE)))))
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        self._transport.write(b"".join(out))
+
+    def data_received(self, data: bytes) -> None:
+        for frame in self._frames.feed(data):
+            number, error = self._decode(frame)
+            self._waiting.pop(number)(str(error or ""))
+
+
+async def to_stock(address: Address, _cluster_id: str) -> Submit:
+    loop = asyncio.get_running_loop()
+    _, link = await loop.create_connection(_StockLink, address.host, address.port)
+    return link.submit
+
+
+async def measure(submit: Submit, in_flight: int, seconds: float) -> dict[str, Any]:
+    """Commands answered within the measured time, whenever they were sent."""
+    now = time.perf_counter
+    latencies: list[float] = []
+    failures: list[str] = []
+    sent = 0
+    running = True
+
+    def one() -> None:
+        nonlocal sent
+        start = now()
+        sent += 1
+
+        def done(failure: str) -> None:
+            latencies.append(now() - start)
+            if failure:
+                failures.append(failure)
+            elif running:
+                one()
+
+        submit(sent, done)
+
+    for _ in range(in_flight):
+        one()
+    await asyncio.sleep(WARM_UP_S)
+    latencies.clear()
+    print("measuring", flush=True)
+    begin, cpu = now(), time.process_time()
+    await asyncio.sleep(seconds)
+    took, cpu = now() - begin, time.process_time() - cpu
+    measured = sorted(latencies)
+    running = False
+    if failures:
+        raise RuntimeError(f"{len(failures)} commands failed, the first with {failures[0]}")
+    count = len(measured)
+    return {
+        "per_second": round(count / took),
+        "p50_ms": round(measured[count // 2] * 1e3, 2),
+        "p99_ms": round(measured[int(count * 0.99)] * 1e3, 2),
+        "operations": count,
+        "client_cpu_s": round(cpu, 3),
+    }
+
+
+async def main(
+    kind: str, address: str, cluster_id: str, in_flight: int, seconds: float
+) -> dict[str, Any]:
+    connect = {"nodes": to_nodes, "etcd": to_etcd, "stock": to_stock}[kind]
+    submit = await connect(Address.parse(address, "the leader"), cluster_id)
+    return await measure(submit, in_flight, seconds)
+
+
+if __name__ == "__main__":
+    try:
+        import uvloop
+    except ImportError:
+        run: Any = asyncio.run
+    else:
+        run = uvloop.run
+    which, where, cluster, commands, length = sys.argv[1:]
+    print(json.dumps(run(main(which, where, cluster, int(commands), float(length)))))

@@ -1,0 +1,463 @@
+"""The replicas of one node: which it hosts, and how they come and go while it runs.
+
+What a node hosts is what its log store says. Founders (`cluster.toml`) are looked at only for
+groups of which this node never hosted a replica. Everything after that comes from the groups
+themselves (docs/membership.md):
+
+- A replica is made by the first message of a leader, append or snapshot, to an id above every id
+  that this node has hosted for the group. It begins with an empty log and knows nobody.
+- A replica that hears no leader asks all nodes whether it still belongs to its group. Whoever
+  knows by a committed membership that it does not, says so (`Removed`), and that is believed
+  for this id only. So nobody has to be up, or told, at the moment of a removal. It holds for
+  replicas that are stopped or damaged as well.
+- A message to a higher id says the same of the lower one: leaders add no second replica of a
+  group on a node, and ids are never given again.
+
+Making: the log store notes the id, durably; then there is a data file; then entries. Removing:
+the replica comes to rest; the log store notes that it is removed, durably, and its log is gone;
+then its files are deleted. A crash between any two of these leaves what the next start goes on
+from, and no way back: a removed id is never loaded again, and its files are deleted at start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from nodes.clocks import SystemClock
+from nodes.config import ClusterConfig
+from nodes.consensus import EngineRefused
+from nodes.engines import new_consensus
+from nodes.log_store import LogStore, ReplicaDamaged, StoreError
+from nodes.machine import Machine, ReplicaFault
+from nodes.pace import lease_rule
+from nodes.protocol import Changed, Denied, Envelope, ReplicaStatus, ResponseBody, UnknownOutcome
+from nodes.raft.log import RaftLog
+from nodes.raft.messages import (
+    AppendRequest,
+    Inquiry,
+    InstallSnapshot,
+    Membership,
+    RaftMessage,
+    Removed,
+)
+from nodes.raft_engine import RaftEngine
+from nodes.recovery import first_id_after, incarnation_of, renew_data, renew_log
+from nodes.replica_files import (
+    close_replica,
+    open_replica,
+    put_aside,
+    remove_files,
+    stored_memberships,
+)
+from nodes.service import GroupService
+from nodes.snapshot_files import SnapshotRefused
+
+__all__ = ["Hosted", "Hosting"]
+
+FIRST_TIMEOUT_TICKS: Final = 2
+"""After a start the preferred leader of a group stands for election so soon, the others after an
+ordinary timeout: leaders end up where they were placed. In a running cluster it has no effect,
+since nobody votes against a leader that is heard."""
+
+INQUIRY_ELECTIONS: Final = 4
+"""A replica that has heard no leader for so many election timeouts asks whether it is a member."""
+
+_NOBODY: Final = Membership((), 0)
+"""What a replica knows that was made by a leader's message, until its log tells."""
+
+_RECOVERING: Final = "Its group is being recovered without its majority."
+
+_REMOVED: Final = "It was removed from its group; its files are being deleted."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """A replica that was opened."""
+
+    engine: RaftEngine
+    service: GroupService
+    machine: Machine
+
+
+class Hosting:
+    """The replicas of the node `node`, with their files in `data`, which execute statements with
+    `fingerprint`.
+
+    `wake` asks for a turn in which a replica takes part, `send` sends a message of a replica
+    between turns, `tell` sends one to a node, `guard` does a replica's work and stops it if
+    that fails, `broken_store` is told when the log can be written no more.
+    """
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        node: str,
+        data: Path,
+        store: LogStore,
+        *,
+        fingerprint: str,
+        rng: random.Random,
+        wake: Callable[[RaftEngine], None],
+        send: Callable[[RaftEngine, RaftMessage], None],
+        tell: Callable[[str, Envelope], None],
+        guard: Callable[[RaftEngine, Callable[[], None]], object],
+        broken_store: Callable[[StoreError], None],
+    ) -> None:
+        self.config = config
+        """May be replaced by a newer one of the same cluster."""
+        self.running: dict[str, Hosted] = {}
+        """The replicas that were opened, by group; one that stopped later is among them."""
+        self._node = node
+        self._data = data
+        self._store = store
+        self._fingerprint = fingerprint
+        self._rng = rng
+        self._wake = wake
+        self._send = send
+        self._tell = tell
+        self._guard = guard
+        self._broken_store = broken_store
+        self._broken: dict[str, ReplicaStatus] = {}
+        self._leaving: dict[str, ReplicaStatus] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ids: dict[str, int] = {}  # the highest that this node has hosted, by group
+        self._ticks = 0
+
+    # ------------------------------------------------------------------ start and stop
+
+    def open_all(self) -> None:
+        """Open what this node hosts, and found what is new here. One replica that is damaged
+        does not keep the others from starting. Raises StoreError, OSError."""
+        known = self._store.hosted()
+        for group, hosted in known.items():
+            self._ids[group] = hosted.replica
+            if hosted.is_removed:
+                remove_files(self._data / group)
+            else:
+                self._open(group, hosted.replica)
+        for founded in self.config.groups_on(self._node):
+            founder = founded.replica_on(self._node)
+            assert founder is not None
+            if founded.name not in known:
+                self._open(founded.name, founder.id)
+
+    async def finish_requests(self) -> None:
+        """Answer what waits; replicas do nothing after that."""
+        for hosted in list(self.running.values()):
+            await hosted.service.close()
+            await hosted.engine.close()
+
+    async def close(self) -> None:
+        """Close all files."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self.finish_requests()
+        for group, hosted in self.running.items():
+            try:
+                await close_replica(self._store, group, hosted.machine)
+            except (StoreError, OSError) as exc:
+                _log.error("the data of group %s is not sealed: %s", group, exc)
+        self.running.clear()
+
+    # ------------------------------------------------------------------ coming
+
+    def _open(self, group: str, replica: int) -> None:
+        """Open one replica's log and data, made if they are new."""
+        self._ids[group] = replica
+        machine: Machine | None = None
+        founders, is_preferred = self._founders(group, replica)
+        try:
+            loaded, machine = open_replica(
+                self._store,
+                self._data / group,
+                group=group,
+                replica=replica,
+                cluster_id=self.config.cluster_id,
+                fingerprint=self._fingerprint,
+            )
+            log = RaftLog(
+                self._store.reader(group),
+                first=loaded.first_index,
+                base_term=loaded.pointer.term,
+                last=loaded.last_index,
+                last_term=loaded.last_term,
+            )
+            core = new_consensus(
+                self.config.engine,
+                replica=replica,
+                memberships=stored_memberships(self._store, group, loaded, founders),
+                rng=random.Random(self._rng.getrandbits(64)),
+                election_ticks=self.config.raft.election_ticks,
+                hard_state=loaded.hard_state,
+                log=log,
+                applied=machine.applied,
+                first_timeout_ticks=FIRST_TIMEOUT_TICKS if is_preferred else None,
+                lease_rule=lease_rule(self.config.raft),
+            )
+        except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
+            if machine is not None:
+                machine.close_files()
+            _log.error("replica %d of group %s stopped: %s", replica, group, exc)
+            self._broken[group] = _stopped(group, replica, str(exc))
+            return
+        engine = RaftEngine(
+            group=group,
+            core=core,
+            log=log,
+            machine=machine,
+            rng=random.Random(self._rng.getrandbits(64)),
+            clock=SystemClock(),
+            wake=self._wake,
+            send=self._send,
+        )
+        service = GroupService(engine, machine, limits=self.config.limits, failed=engine.fail)
+        self.running[group] = Hosted(engine, service, machine)
+        self._wake(engine)  # entries that were committed before the start can be applied
+
+    def _founders(self, group: str, replica: int) -> tuple[Membership, bool]:
+        """Who the group begins with, as far as this replica may know it; and whether it is the
+        one that should lead."""
+        founded = self.config.groups.get(group)
+        founder = founded.replica_on(self._node) if founded is not None else None
+        if founded is None or founder is None or founder.id != replica:
+            return _NOBODY, False
+        places = {member.id: member.node for member in founded.replicas}
+        return Membership.of(places, places), founder == founded.preferred_leader
+
+    # ------------------------------------------------------------------ messages
+
+    def receive(self, node: str, envelopes: Iterable[Envelope]) -> None:
+        """Messages have come from another node."""
+        running = self.running
+        for envelope in envelopes:
+            message = envelope.message
+            hosted = running.get(envelope.group)
+            if hosted is None or hosted.engine.replica != message.receiver:
+                self._receive_for_another(node, envelope.group, message)
+            elif isinstance(message, Removed):
+                self.remove(envelope.group, message.receiver, by=message.sender)
+            else:
+                engine = hosted.engine
+                self._guard(engine, partial(engine.step, message, node))
+
+    def _receive_for_another(self, node: str, group: str, message: RaftMessage) -> None:
+        """A message to no replica that runs here."""
+        if isinstance(message, Inquiry):
+            hosted = self.running.get(group)
+            if hosted is not None and hosted.engine.has_lost(message.sender, node):
+                removed = Removed(hosted.engine.replica, message.sender, 0)
+                self._tell(node, Envelope(group, removed))
+        elif isinstance(message, Removed):
+            if group in self._broken and self._broken[group].replica == message.receiver:
+                self.remove(group, message.receiver, by=message.sender)
+        elif isinstance(message, AppendRequest | InstallSnapshot):
+            self._refuse_former(node, group, message)
+            self._receive_from_leader(node, group, message)
+        else:
+            self._refuse_former(node, group, message)
+
+    def _refuse_former(self, node: str, group: str, message: RaftMessage) -> None:
+        """A replica of a former incarnation writes to a former replica: it is told that it is
+        none any more, for those of its time might have a majority among themselves."""
+        hosted = self.running.get(group)
+        if hosted is None:
+            return
+        own = hosted.engine.replica
+        if incarnation_of(message.sender) < incarnation_of(own) and hosted.engine.has_lost(
+            message.sender, node
+        ):
+            self._tell(node, Envelope(group, Removed(own, message.sender, 0)))
+
+    def _receive_from_leader(
+        self, node: str, group: str, message: AppendRequest | InstallSnapshot
+    ) -> None:
+        """A leader writes to a replica that does not run here: to one of the past, or to a new
+        one. What is dropped here comes again."""
+        replica, highest = message.receiver, self._ids.get(group, 0)
+        if replica <= highest or group in self._leaving:
+            return
+        if self.config.engine != "core" or group not in self.config.groups:
+            return
+        if group in self.running or group in self._broken:
+            self.remove(group, highest)
+            return
+        _log.info("replica %d of group %s begins, written to by node %s", replica, group, node)
+        try:
+            self._open(group, replica)
+        except StoreError as exc:
+            self._broken_store(exc)
+        except Exception as exc:
+            _log.exception("replica %d of group %s cannot begin", replica, group)
+            self._broken[group] = _stopped(group, replica, f"It could not begin: {exc}.")
+        if (hosted := self.running.get(group)) is not None:
+            self._guard(hosted.engine, partial(hosted.engine.step, message, node))
+
+    # ------------------------------------------------------------------ going
+
+    def remove(self, group: str, replica: int, *, by: int = 0) -> None:
+        """The replica `replica`, which is hosted here, is removed from its group for ever, as
+        replica `by` says. One of a later incarnation decided without this one's consent: then
+        the data may be the only copy of something, and is kept beside."""
+        assert self._ids[group] == replica, f"replica {replica} of {group} is not hosted"
+        _log.info("replica %d of group %s is removed", replica, group)
+        hosted = self.running.pop(group, None)
+        self._broken.pop(group, None)
+        self._leaving[group] = _stopped(group, replica, _REMOVED)
+        if hosted is not None:
+            hosted.engine.stop(_REMOVED)
+        keep = incarnation_of(by) > incarnation_of(replica) if by else False
+        task = asyncio.get_running_loop().create_task(
+            self._remove(group, replica, hosted, keep=keep)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _remove(self, group: str, replica: int, hosted: Hosted | None, *, keep: bool) -> None:
+        if hosted is not None:
+            await self._close_removed(group, hosted)
+        try:
+            if keep:
+                kept = await asyncio.to_thread(put_aside, self._data / group, replica)
+                _log.warning(
+                    "group %s was recovered without replica %d, whose data is kept in %s",
+                    group,
+                    replica,
+                    kept,
+                )
+            self._store.remove(group, replica)
+            await asyncio.to_thread(remove_files, self._data / group)
+        except StoreError as exc:
+            self._broken_store(exc)
+        except OSError as exc:
+            _log.error("the files of group %s cannot be deleted: %s", group, exc)
+            self._leaving[group] = _stopped(
+                group,
+                replica,
+                f"It was removed from its group, but {self._data / group} cannot be deleted "
+                f"({exc}); delete it and restart the node.",
+            )
+        else:
+            del self._leaving[group]
+
+    async def _close_removed(self, group: str, hosted: Hosted) -> None:
+        """Return when nothing works on the replica's files any more."""
+        try:
+            await hosted.service.close()
+            await hosted.engine.close()
+            await hosted.machine.close()
+        except Exception:  # a replica that was broken before; its files are of no use any more
+            _log.exception("group %s: the removed replica did not close in order", group)
+
+    # ------------------------------------------------------------------ without a majority
+
+    def start_recovery(
+        self, group: str, replica: int, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        """`_recover` as a task; `answer` is called once."""
+
+        async def recover() -> None:
+            try:
+                answer(await self._recover(group, replica))
+            except StoreError as exc:
+                self._broken_store(exc)
+                answer(UnknownOutcome(str(exc)))
+
+        task = asyncio.get_running_loop().create_task(recover())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _recover(self, group: str, replica: int) -> Changed | Denied:
+        """Go on with the replica `replica` alone, in a new incarnation of its group: see
+        `nodes.recovery`. Raises StoreError."""
+        hosted = self.running.get(group)
+        if hosted is None or hosted.engine.stopped:
+            return Denied(f"Node {self._node} has no replica of {group} that works; try another.")
+        engine, machine = hosted.engine, hosted.machine
+        if incarnation_of(engine.replica) > incarnation_of(replica):
+            return Changed(engine.log.last)  # it was asked for before
+        if engine.replica != replica or self.config.engine != "core":
+            return Denied(
+                f"Node {self._node} has replica {engine.replica} of {group}, not {replica}; "
+                "look again."
+            )
+        _log.warning("group %s goes on with replica %d alone", group, replica)
+        status = engine.status()
+        new = first_id_after(max(engine.last_id, replica))
+        del self.running[group]
+        self._leaving[group] = _stopped(group, replica, _RECOVERING)
+        try:
+            engine.stop(_RECOVERING)
+            await hosted.service.close()
+            await engine.close()
+            identity = machine.identity.of_replica(new, machine.generation + 1)
+            await asyncio.to_thread(renew_data, machine.path, identity)
+            await machine.close()
+            index = renew_log(
+                self._store,
+                engine.log,
+                group,
+                new,
+                self._node,
+                term=status.term,
+                commit=status.commit,
+                now_us=SystemClock().now_us(),
+            )
+        except (SnapshotRefused, sqlite3.Error, OSError) as exc:
+            _log.exception("group %s is not recovered", group)
+            self._broken[group] = _stopped(
+                group, replica, f"It could not be recovered: {exc}; restart the node."
+            )
+            return Denied(f"Node {self._node} could not recover {group}: {exc}.")
+        finally:
+            del self._leaving[group]
+        self._open(group, new)
+        return Changed(index)
+
+    # ------------------------------------------------------------------ time
+
+    def tick(self) -> None:
+        """From time to time replicas that hear no leader ask whether they are members."""
+        self._ticks += 1
+        if self._ticks % (INQUIRY_ELECTIONS * self.config.raft.election_ticks):
+            return
+        for group, hosted in self.running.items():
+            engine = hosted.engine
+            if engine.is_quiet and not engine.stopped:
+                continue  # all that it could hear is that nothing happens
+            if not engine.has_heard or engine.stopped:
+                self._inquire(group, engine.replica)
+            engine.has_heard = False
+        for group, status in self._broken.items():
+            self._inquire(group, status.replica)
+
+    def _inquire(self, group: str, replica: int) -> None:
+        inquiry = Envelope(group, Inquiry(replica, 0, 0))
+        for node in self.config.nodes:
+            if node != self._node:
+                self._tell(node, inquiry)
+
+    # ------------------------------------------------------------------ status
+
+    def hosts(self, group: str) -> bool:
+        """Whether there is a replica of the group here, be it stopped."""
+        return group in self.running or group in self._broken or group in self._leaving
+
+    def statuses(self) -> tuple[ReplicaStatus, ...]:
+        """Of all replicas, by group."""
+        found = {group: hosted.engine.status() for group, hosted in self.running.items()}
+        found |= self._broken | self._leaving
+        return tuple(found[group] for group in sorted(found))
+
+
+def _stopped(group: str, replica: int, reason: str) -> ReplicaStatus:
+    return ReplicaStatus(group, replica, "stopped", None, 0, 0, 0, 0, reason)

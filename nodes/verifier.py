@@ -1,0 +1,127 @@
+"""Compares the replicas of each group every so often, without being asked.
+
+SQLite has no checksums of its pages, and a bug or a bad machine may change a row on one replica
+alone; what finds it is comparing replicas, and the sooner the more of them are still right. So
+every node looks after the groups it leads: each group has its time in the interval, spread by
+its name, and whoever leads it then proposes a CHECKSUM and compares (`nodes.comparison`). One
+group of a node at a time; the trees are built at half speed on a thread of their own.
+
+Knows who leads what and when; what is compared, and how, is `comparison`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+import msgspec
+
+from nodes.client import NodeClient
+from nodes.comparison import Comparison, compare, describe
+from nodes.protocol import ReplicaStatus
+
+__all__ = ["Verifier"]
+
+COMPARE_TIMEOUT_S: Final = 600.0
+"""How long the replicas of a group may take for their checksums; a large one takes minutes."""
+
+LOOK_S_MAX: Final = 30.0
+"""Longest pause between two looks at which groups are due: leaders change."""
+
+_log = logging.getLogger(__name__)
+
+
+class Verifier:
+    """The task of one node. `hosted` says how its replicas are, `client` makes a connection to a
+    node by name, None if it is not known."""
+
+    def __init__(
+        self,
+        every_s: float,
+        *,
+        hosted: Callable[[], Collection[ReplicaStatus]],
+        client: Callable[[str], NodeClient | None],
+    ) -> None:
+        self._every_s = every_s
+        self._hosted = hosted
+        self._client = client
+        self._due: dict[str, float] = {}
+        self._found: dict[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, unless it is switched off."""
+        if self._every_s > 0:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Return when nothing is compared any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def noted(self, status: ReplicaStatus) -> ReplicaStatus:
+        """`status` with what the last comparison found, if this replica leads its group."""
+        if status.role != "leader":
+            return status
+        return msgspec.structs.replace(status, diverged=self._found.get(status.group, ""))
+
+    # ------------------------------------------------------------------ the task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(min(LOOK_S_MAX, self._every_s / 10))
+            for status in self._take_due(asyncio.get_running_loop().time()):
+                try:
+                    await self._verify(status)
+                except Exception as exc:  # one comparison failed; the next is due as ever
+                    _log.error("group %s was not compared", status.group, exc_info=exc)
+
+    def _take_due(self, now: float) -> list[ReplicaStatus]:
+        """Groups whose time has come and that this node leads."""
+        due = []
+        for status in self._hosted():
+            at = self._due.setdefault(
+                status.group, now + self._every_s * zlib.crc32(status.group.encode()) / 2**32
+            )
+            if at <= now:
+                self._due[status.group] = now + self._every_s
+                if status.role == "leader" and len(status.members) > 1:
+                    due.append(status)
+        return due
+
+    async def _verify(self, status: ReplicaStatus) -> None:
+        async with AsyncExitStack() as stack:
+            clients: dict[str, NodeClient] = {}
+            for member in status.members:
+                if (client := self._client(member.node)) is not None:
+                    stack.push_async_callback(client.close)
+                    clients[member.node] = client
+            result = await compare(status.group, clients, timeout_s=COMPARE_TIMEOUT_S)
+        self._note(status.group, result, clients)
+
+    def _note(
+        self, group: str, result: Comparison | str, clients: Mapping[str, NodeClient]
+    ) -> None:
+        if isinstance(result, str):
+            _log.warning("%s", result)
+            return
+        for node, reason in result.silent.items():
+            _log.warning("group %s: the replica on %s was not compared: %s", group, node, reason)
+        found = " ".join(describe(group, difference) for difference in result.differences)
+        if found:
+            _log.error("%s", found)
+        elif len(result.compared) == len(clients):
+            _log.info(
+                "group %s: %d replicas are equal at index %d (%d rows)",
+                group,
+                len(result.compared),
+                result.index,
+                result.rows,
+            )
+        if found or len(result.compared) == len(clients):
+            self._found[group] = found

@@ -1,0 +1,102 @@
+"""May a group's writes be executed by another release from here on? (DESIGN section 6)
+
+Pure: from what the nodes say of a group to one of three answers. Which release executes is a
+value in the group's log; it may be switched only when every replica could go on after it.
+
+    Same(what)         the group executes with what all its nodes run
+    Switch(...)        ask the leader for that entry; `after` names replicas to rebuild then
+    Refused(why)       somebody does not support the new one, or cannot be asked
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodes.protocol import ReplicaStatus, Status, SwitchFingerprint
+from shardrouter.moves import named, view_of
+
+__all__ = ["Refused", "Same", "Switch", "Upgrade", "upgrade_of"]
+
+
+@dataclass(frozen=True)
+class Same:
+    """Nothing is to be done; the sentence says why."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Switch:
+    """All replicas support the new one."""
+
+    leader: str
+    body: SwitchFingerprint
+    after: tuple[str, ...]
+    """Nodes whose replica is behind a write that nobody on it may apply any more: they have to
+    be rebuilt after the switch."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Nothing may be switched; the sentence says who is in the way, and what to do."""
+
+    why: str
+
+
+Upgrade: TypeAlias = Same | Switch | Refused
+
+
+def upgrade_of(group: str, statuses: Mapping[str, Status | None]) -> Upgrade:
+    """What `shardrouter upgrade` has to do about `group`."""
+    view = view_of(group, statuses)
+    if view.leader is None:
+        return Refused(f"{group} has no leader that answers; start its nodes.")
+    hosted: dict[str, ReplicaStatus] = {}
+    running: dict[str, str] = {}
+    silent = []
+    for seat in view.seats:
+        status = statuses.get(seat.node)
+        found = None if status is None else _replica(status, group, seat.replica)
+        if status is None or found is None or found.stopped:
+            silent.append(seat.node)
+        else:
+            hosted[seat.node] = found
+            running[seat.node] = status.fingerprint
+    if silent:
+        return Refused(
+            f"{group}: the replica on {named(silent)} does not answer or is stopped, and nobody "
+            "knows what it supports; start it, or rebuild or remove it, first."
+        )
+    leading = hosted[view.leader]
+    present, target = leading.fingerprint, running[view.leader]
+    others = [node for node, own in running.items() if own != target]
+    if others:
+        return Refused(
+            f"{group}: node {view.leader} runs {target}, but {_runs(running, others)}; "
+            "start all nodes with the same release."
+        )
+    if present == target:
+        return Same(f"{group} executes with {present}, as all its nodes do")
+    if leading.applied < leading.commit:
+        ahead = max(hosted, key=lambda node: hosted[node].applied)
+        return Refused(
+            f"{group}: its leader {view.leader} is behind a write that only {present} may apply. "
+            + (
+                f"Hand the leadership to {ahead} (shardrouter leader transfer {group} {ahead})."
+                if hosted[ahead].applied > leading.applied
+                else f"Start a node with {present} once more, until it has applied index "
+                f"{leading.commit}."
+            )
+        )
+    behind = tuple(node for node, own in hosted.items() if own.applied < leading.applied)
+    return Switch(view.leader, SwitchFingerprint(target, present), behind)
+
+
+def _replica(status: Status, group: str, replica: int) -> ReplicaStatus | None:
+    return next((r for r in status.replicas if (r.group, r.replica) == (group, replica)), None)
+
+
+def _runs(running: Mapping[str, str], nodes: list[str]) -> str:
+    return ", ".join(f"{node} runs {running[node]}" for node in nodes)

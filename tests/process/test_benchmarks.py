@@ -1,0 +1,65 @@
+"""The benchmarks run and say what they measured. How fast it was is not a test's business."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.failover import longest_gap
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+
+
+def quickly(script: str, out: Path) -> tuple[str, dict[str, object]]:
+    """What it printed, and what it wrote."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / script), "--quick", "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = out.glob("*.json")
+    content: dict[str, object] = json.loads(path.read_text())
+    return done.stdout, content
+
+
+def test_the_comparison_of_consensus(tmp_path: Path) -> None:
+    printed, content = quickly("raft.py", tmp_path)
+    results = content["results"]
+    assert isinstance(results, dict)
+    for system, by_in_flight in results.items():
+        for runs in by_in_flight.values():
+            assert runs[0]["operations"] > 0, system
+            assert 0 < runs[0]["client_share"] < 1
+    assert {"core", "pysyncobj", "stock"} <= results.keys()
+    assert "core / stock" in printed
+    if shutil.which("etcd") is None:
+        pytest.skip("etcd is missing: apt-get install etcd-server")
+    assert "core / etcd" in printed
+
+
+def test_the_time_without_a_leader(tmp_path: Path) -> None:
+    printed, content = quickly("failover.py", tmp_path)
+    assert content["failed_writes"] == []
+    kills, cuts = content["kills"], content["cuts"]
+    assert isinstance(kills, list)
+    assert isinstance(cuts, list)
+    assert kills[0]["seconds"] > 0.1, "no election can be so quick"
+    assert kills[0]["terms"] >= 1
+    assert 0 < cuts[0]["gap_at_heal_s"] < cuts[0]["seconds"] + 10
+    assert "kill -9 to the next write" in printed
+
+
+def test_the_longest_gap_counts_the_ends_of_what_was_watched() -> None:
+    moments = [(0.0, 1.0), (0.0, 2.5), (0.0, 3.0)]
+    assert longest_gap(moments, 0.5, 3.5) == 1.5
+    assert longest_gap(moments, 0.5, 5.0) == 2.0
+    assert longest_gap([], 1.0, 4.0) == 3.0

@@ -1,0 +1,118 @@
+"""What `shardrouter status` finds to say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import msgspec
+
+from nodes.config import ClusterConfig
+from nodes.local_cluster import new_cluster_config
+from nodes.protocol import MemberStatus, Refusal, ReplicaStatus, Status
+from shardrouter.health import health_of
+
+NODES = ("a", "b", "c", "d")
+
+
+def cluster(*, draining: str = "") -> ClusterConfig:
+    config = new_cluster_config(
+        placement={"meta": ["a", "b", "c"], "shard-1": ["b", "a", "c"]},
+        nodes=NODES,
+        ports=range(7001, 7005),
+        router_port=7000,
+    )
+    nodes = {n: replace(node, drain=n == draining) for n, node in config.nodes.items()}
+    return replace(config, nodes=nodes)
+
+
+def statuses(
+    members: tuple[MemberStatus, ...], *, down: str = "", leader: str | None = "a"
+) -> dict[str, Status | None]:
+    """Every group alike: `members` by the word of its leader."""
+    found: dict[str, Status | None] = dict.fromkeys(NODES)
+    for name in NODES:
+        if name in down:
+            continue
+        own = next((m for m in members if m.node == name), None)
+        replicas = [
+            ReplicaStatus(
+                group,
+                own.replica,
+                "leader" if name == leader else "follower",
+                leader,
+                3,
+                *(100, 100, own.match or 0),
+                members=members,
+                last_id=9,
+            )
+            for group in ("meta", "shard-1")
+            if own is not None
+        ]
+        found[name] = Status(name, 1, tuple(replicas))
+    return found
+
+
+ABC = tuple(MemberStatus(i, node, True, 100, True) for i, node in enumerate("abc", 1))
+
+
+def test_a_cluster_that_is_well_misses_nothing() -> None:
+    health = health_of(cluster(), statuses(ABC))
+    assert health.missing == ()
+    assert health.is_led
+    assert health.nodes["a"].leads == 2
+    assert health.nodes["d"].replicas == 0
+    assert [r.lag for r in health.groups["meta"].replicas] == [0, 0, 0]
+    assert json.loads(json.dumps(health.to_json()))["groups"]["meta"]["leader"] == "a"
+
+
+def test_a_silent_node_leaves_its_groups_under_replicated() -> None:
+    members = (*ABC[:2], MemberStatus(3, "c", True, 90, False))
+    health = health_of(cluster(), statuses(members, down="c"))
+    assert health.is_led
+    assert health.groups["meta"].under_replicated
+    assert health.missing == (
+        "node c (127.0.0.1:7003) does not answer",
+        "meta is under-replicated: 2 of 3 voters are up: start c",
+        "shard-1 is under-replicated: 2 of 3 voters are up: start c",
+    )
+
+
+def test_a_group_with_too_few_members_says_how_it_gets_one() -> None:
+    health = health_of(cluster(), statuses(ABC[:2]))
+    assert health.missing[0] == (
+        "meta is under-replicated: 2 of 3 voters are up: shardrouter replica add meta NODE"
+    )
+
+
+def test_a_learner_is_no_voter_and_its_lag_is_shown() -> None:
+    members = (*ABC, MemberStatus(4, "d", False, 40, True))
+    health = health_of(cluster(), statuses(members))
+    learner = health.groups["meta"].replicas[-1]
+    assert (learner.voter, learner.lag) == (False, 60)
+    assert not health.groups["meta"].under_replicated
+    assert health.missing[0].startswith("meta has learner 4 on d, 60 entries behind: ")
+
+
+def test_a_draining_node_says_how_to_go_on_and_when_it_is_empty() -> None:
+    busy = health_of(cluster(draining="a"), statuses(ABC))
+    (line,) = busy.missing
+    assert line.startswith("node a is draining and still hosts 2 replicas: shardrouter node drain")
+    empty = health_of(cluster(draining="d"), statuses(ABC))
+    assert empty.missing == ("node d is drained: shardrouter node remove d",)
+
+
+def test_without_any_answer_the_founders_stand_for_the_members() -> None:
+    health = health_of(cluster(), dict.fromkeys(NODES))
+    assert not health.is_led
+    assert [r.node for r in health.groups["shard-1"].replicas] == ["b", "a", "c"]
+    assert health.groups["shard-1"].replicas[0].role is None
+
+
+def test_a_node_whose_files_are_refused_is_told_with_the_cure() -> None:
+    found = statuses(ABC)
+    of_c = found["c"]
+    assert of_c is not None
+    reason = "the files of node c were put back; run `shardrouter replica rebuild`."
+    found["c"] = msgspec.structs.replace(of_c, refusals=(Refusal("a", reason),))
+    assert health_of(cluster(), found).missing == (f"node a does not listen to c: {reason}",)
