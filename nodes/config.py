@@ -307,7 +307,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         table = _table(value, where)
         _only(table, {"replicas"}, where)
         groups[_name(name, "[groups]")] = GroupConfig(
-            name, _replicas(table.get("replicas"), nodes, where)
+            name, _replicas(table.get("replicas"), nodes, where, must_exist=revision == 0)
         )
     if META_GROUP not in groups:
         raise ConfigError(f"[groups.{META_GROUP}] is missing; it holds the catalog.")
@@ -364,7 +364,10 @@ def _require_single_replicas(groups: dict[str, GroupConfig]) -> None:
             )
 
 
-def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[Replica, ...]:
+def _replicas(
+    value: object, nodes: dict[str, NodeConfig], where: str, *, must_exist: bool
+) -> tuple[Replica, ...]:
+    """Founders. In a cluster that has changed, nodes of some may have left it."""
     if not isinstance(value, list) or not value:
         raise ConfigError(f"{where}: replicas must be a list that is not empty.")
     replicas: list[Replica] = []
@@ -372,7 +375,7 @@ def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[
         table = _table(item, f"{where} replicas")
         _only(table, {"id", "node"}, f"{where} replicas")
         node = _name(table.get("node"), f"{where} replicas")
-        if node not in nodes:
+        if must_exist and node not in nodes:
             raise ConfigError(f"{where}: there is no [nodes.{node}].")
         replicas.append(Replica(_positive(table.get("id"), f"{where} replica id"), node))
     if len({r.id for r in replicas}) != len(replicas):

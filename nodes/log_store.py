@@ -276,11 +276,6 @@ class LogStore:
             number, stored_replica, term, vote, commit, crc, *base, base_crc, removed = row
             if removed and replica > stored_replica:
                 return self._create(group, replica, number)
-            if removed and replica == stored_replica:
-                raise StoreError(
-                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
-                    "never given again; add a new replica."
-                )
             if stored_replica != replica:
                 raise StoreError(
                     f"{self._path} holds replica {stored_replica} of group {group}, not {replica}; "
@@ -289,10 +284,16 @@ class LogStore:
             log = _Log(group, number, replica)
             hard_state = HardState(term, vote, commit)
             log.pointer = SnapshotPointer(*base)
-            if log.state_crc(hard_state) != crc or log.pointer_crc(log.pointer) != base_crc:
+            state_crc = log.state_crc(hard_state, is_removed=bool(removed))
+            if state_crc != crc or log.pointer_crc(log.pointer) != base_crc:
                 raise ReplicaDamaged(
                     f"{self._path}: the hard state of group {group} is damaged; "
                     "rebuild this replica."
+                )
+            if removed:
+                raise StoreError(
+                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
+                    "never given again; add a new replica."
                 )
             last_term = self._check(group, log)
         except sqlite3.DatabaseError as exc:

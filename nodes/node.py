@@ -34,6 +34,7 @@ from weakref import WeakSet
 from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.description import Description
 from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
@@ -47,6 +48,7 @@ from nodes.protocol import (
     Denied,
     Envelope,
     GetChecksum,
+    GetCluster,
     GetStatus,
     MoveLeadership,
     NoSuchGroup,
@@ -57,6 +59,7 @@ from nodes.protocol import (
     Refusal,
     Request,
     ResponseBody,
+    SetCluster,
     Status,
 )
 from nodes.raft.messages import RaftMessage
@@ -88,8 +91,9 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
-    what statements are executed with, this process's by default.
+    `file` is the cluster.toml that `config` was read from; what the cluster changes in it is
+    written there. `rng` seeds election timeouts, redials and the random numbers of statements.
+    `fingerprint` is what statements are executed with, this process's by default.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Node:
         name: str,
         data: Path,
         *,
+        file: Path | None = None,
         rng: random.Random | None = None,
         fingerprint: str | None = None,
     ) -> None:
@@ -122,12 +127,14 @@ class Node:
         self._tick_s = config.raft.tick_ms / 1000
         self._clock = SystemClock()
         self._gathered = False
-        others = {n.name: n.address for n in config.nodes.values() if n.name != name}
+        self._description = Description(config, name, path=file, changed=self._described)
+        others = _others(config, name)
         self._peers = Peers(
             addresses=others,
             greeting=self._greeting,
             rng=self._rng,
             no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
+            welcomed=self._description.greeted,
         )
         self._server = Server(
             node=name,
@@ -154,6 +161,7 @@ class Node:
             stack.callback(self._store.close)
             self._store.acquaintances.accepted = _accepted(self._config)
             self._server.acquaintances = self._store.acquaintances
+            self._server.revision = self._config.revision
             self._hosting = Hosting(
                 self._config,
                 self.name,
@@ -175,6 +183,7 @@ class Node:
             stack.push_async_callback(self._server.close)
             self._peers.start()
             stack.push_async_callback(self._peers.close)
+            stack.push_async_callback(self._description.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
             self._verifier.start()
@@ -201,6 +210,16 @@ class Node:
             files=self._store.acquaintances.mine,
             revision=self._config.revision,
         )
+
+    def _described(self, config: ClusterConfig) -> None:
+        """The cluster's description has changed: other nodes may have come, moved or gone."""
+        assert self._store is not None
+        self._config = self._hosting.config = config
+        self._store.acquaintances.accepted = _accepted(config)
+        others = _others(config, self.name)
+        self._server.revision = config.revision
+        self._server.set_peers(others)
+        self._peers.set_addresses(others)
 
     def _client(self, name: str) -> NodeClient | None:
         """A connection as a client to a node of the cluster, this one as well."""
@@ -357,6 +376,10 @@ class Node:
             answer(self.status())
         elif isinstance(body, RecoverGroup):
             self._hosting.start_recovery(request.group, body.replica, answer)
+        elif isinstance(body, GetCluster):
+            answer(self._description.text())
+        elif isinstance(body, SetCluster):
+            answer(self._description.take(body.text))
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):
@@ -384,6 +407,10 @@ class Node:
             "" if self._store is None else self._store.acquaintances.data_id,
             tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
         )
+
+
+def _others(config: ClusterConfig, name: str) -> dict[str, Address]:
+    return {node.name: node.address for node in config.nodes.values() if node.name != name}
 
 
 def _accepted(config: ClusterConfig) -> dict[str, str]:

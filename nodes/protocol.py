@@ -61,6 +61,9 @@ __all__ = [
     "Checksum",
     "GetChecksum",
     "GetStatus",
+    "GetCluster",
+    "SetCluster",
+    "ClusterText",
     "ChangeReplicas",
     "MoveLeadership",
     "Request",
@@ -336,6 +339,17 @@ class GetStatus(_Message, frozen=True, tag="status"):
     """What this node hosts; `group` of the request is ignored."""
 
 
+class GetCluster(_Message, frozen=True, tag="getcluster"):
+    """The cluster.toml that this node goes by; `group` of the request is ignored."""
+
+
+class SetCluster(_Message, frozen=True, tag="setcluster"):
+    """Go by this cluster.toml from now on, if it has a higher revision. Answered by
+    `ClusterText`, of what is gone by then, or `Denied`."""
+
+    text: str
+
+
 class ChangeReplicas(_Message, frozen=True, tag="change"):
     """One step of a group's membership, asked of its leader (docs/membership.md). Answered by
     `Changed` when it is applied there, `Denied`, `NotLeader`, `Busy` or `UnknownOutcome`.
@@ -364,6 +378,8 @@ RequestBody: TypeAlias = (
     | Read
     | GetChecksum
     | GetStatus
+    | GetCluster
+    | SetCluster
     | ChangeReplicas
     | MoveLeadership
     | RecoverGroup
@@ -488,8 +504,16 @@ class Changed(_Message, frozen=True, tag="changed"):
     index: int
 
 
+class ClusterText(_Message, frozen=True, tag="cluster"):
+    """The cluster.toml that a node goes by."""
+
+    revision: int
+    text: str
+
+
 class Denied(_Message, frozen=True, tag="denied"):
-    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+    """It was not done and will not be (definite). `reason` is a full sentence that says what to
+    do."""
 
     reason: str
 
@@ -573,6 +597,7 @@ ResponseBody: TypeAlias = (
     | Checksums
     | NoChecksum
     | Changed
+    | ClusterText
     | Denied
     | Status
 )

@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -154,6 +155,10 @@ def rebuild(
     group serves on, with one voter fewer meanwhile. It needs a majority of the others; without
     one it refuses.
 
+    With --node it is done for all groups that have or had a replica there, and the node's present
+    files are accepted by the others when all old replicas are gone: so it is what a node needs
+    that has lost its disk. Start it with an empty data directory first.
+
     A command that was interrupted is run again. When the old replica is gone already, it goes on
     with the new one; one that votes is rebuilt once more.
 
@@ -168,24 +173,30 @@ def rebuild(
     place = whole_node or node
     assert place is not None
     config = known(cluster_file, [group] if group else [], [place])
+    path, _ = located(cluster_file)
     with Steps() as steps:
-        found = run_to_the_end(_rebuild(config, group, place, timeout_s, steps))
+        found = run_to_the_end(_rebuild(path, config, group, place, timeout_s, steps))
     if not found:
         click.echo(f"node {place} has no replica to rebuild.")
     ends(found, as_json)
 
 
 async def _rebuild(
-    config: ClusterConfig, group: str | None, node: str, timeout_s: float, steps: Steps
+    path: Path,
+    config: ClusterConfig,
+    group: str | None,
+    node: str,
+    timeout_s: float,
+    steps: Steps,
 ) -> dict[str, End]:
+    from shardrouter.rebuilding import rebuild_node
+
     until = asyncio.get_running_loop().time() + timeout_s
     async with Mover(config, report=steps) as mover:
-        statuses = await mover.look()
-        goals = rebuild_goals(config, node, statuses, only=group)
-        found = await asyncio.gather(
-            *(mover.reach(name, goal, until) for name, goal in goals.items())
-        )
-    return dict(zip(goals, found, strict=True))
+        if group is None:
+            return await rebuild_node(mover, path, config, node, until)
+        (goal,) = rebuild_goals(config, node, await mover.look(), only=group).values()
+        return {group: await mover.reach(group, goal, until)}
 
 
 @click.group()
