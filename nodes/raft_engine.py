@@ -73,6 +73,9 @@ PROPOSAL_BYTES_MAX: Final = 32 * 1024 * 1024
 READS_MAX: Final = 8192
 """Read barriers of one group under way; more are answered Busy."""
 
+YIELD_TICKS: Final = 60
+"""Ticks, 3 s, after which a leader that may execute no write hands its office to the next one."""
+
 SESSION_IDLE_S: Final = 900.0
 """A session that no entry used for so long is expired. Its router lost it long before."""
 
@@ -168,6 +171,7 @@ class RaftEngine:
         self._places = _places_in(self._placed)
         self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
         self._is_holding = False
+        self._halted_ticks = 0  # how long this leader has been halted
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
         self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
@@ -226,6 +230,8 @@ class RaftEngine:
     def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
         if refuse is not None and (refusal := refuse()) is not None:
             done(refusal)
+            if self._machine.halted:
+                self._core.wake()  # somebody writes: the office has to go round
             return
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
         entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
@@ -382,7 +388,23 @@ class RaftEngine:
             self._changes.tick()
             self._expire_sessions()
             self._snapshots.tick()
+            self._yield_office()
             self._wake(self)
+
+    def _yield_office(self) -> None:
+        """A leader whose process may not execute the group's writes is in the way of one that
+        may. It cannot tell who that is, so from time to time the office goes to the next."""
+        core = self._core
+        if core.role is not Role.LEADER or not self._machine.halted:
+            self._halted_ticks = 0
+            return
+        self._halted_ticks += 1
+        if self._halted_ticks % YIELD_TICKS:
+            return
+        able = [voter for voter, (_, is_active) in core.progress().items() if is_active]
+        others = sorted(set(able) & set(core.membership.voters) - {core.replica})
+        if others:
+            core.transfer(next((each for each in others if each > core.replica), others[0]))
 
     def collect(self) -> Ready | None:
         """What the node has to make durable and to send now, if anything. Confirmed reads are
