@@ -141,6 +141,8 @@ class RaftConfig:
     that is worse makes stale reads."""
     lease_margin_ms: int = 10
     """Taken off every lease for whatever else there is."""
+    spread_leaders: bool = True
+    """Nodes that lead more groups than others hand some over (docs/membership.md)."""
 
 
 @dataclass(frozen=True)
@@ -342,6 +344,7 @@ def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
         lease_reads=given("lease_reads", _flag),
         clock_drift=given("clock_drift", _share),
         lease_margin_ms=given("lease_margin_ms", _positive),
+        spread_leaders=given("spread_leaders", _flag),
     )
     if raft.lease_reads and engine != "core":
         raise ConfigError(
@@ -403,6 +406,7 @@ def format_cluster(config: ClusterConfig) -> str:
         f"lease_reads = {str(config.raft.lease_reads).lower()}",
         f"clock_drift = {config.raft.clock_drift!r}",
         f"lease_margin_ms = {config.raft.lease_margin_ms}",
+        f"spread_leaders = {str(config.raft.spread_leaders).lower()}",
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),

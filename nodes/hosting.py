@@ -9,7 +9,8 @@ themselves (docs/membership.md):
 - A replica that hears no leader asks all nodes whether it still belongs to its group. Whoever
   knows by a committed membership that it does not, says so (`Removed`), and that is believed
   for this id only. So nobody has to be up, or told, at the moment of a removal. It holds for
-  replicas that are stopped or damaged as well.
+  replicas that are stopped or damaged as well. Members that apply a removal say so at once: a
+  quiet replica (`nodes.neighbours`) misses no leader.
 - A message to a higher id says the same of the lower one: leaders add no second replica of a
   group on a node, and ids are never given again.
 
@@ -69,6 +70,9 @@ since nobody votes against a leader that is heard."""
 
 INQUIRY_ELECTIONS: Final = 4
 """A replica that has heard no leader for so many election timeouts asks whether it is a member."""
+
+UNKNOWN_MAX: Final = 64
+"""Groups that are not in cluster.toml, each logged once."""
 
 _NOBODY: Final = Membership((), 0)
 """What a replica knows that was made by a leader's message, until its log tells."""
@@ -131,6 +135,7 @@ class Hosting:
         self._leaving: dict[str, ReplicaStatus] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids: dict[str, int] = {}  # the highest that this node has hosted, by group
+        self._unknown: set[str] = set()
         self._ticks = 0
 
     # ------------------------------------------------------------------ start and stop
@@ -284,9 +289,17 @@ class Hosting:
         """A leader writes to a replica that does not run here: to one of the past, or to a new
         one. What is dropped here comes again."""
         replica, highest = message.receiver, self._ids.get(group, 0)
-        if replica <= highest or group in self._leaving:
+        if replica <= highest or group in self._leaving or self.config.engine != "core":
             return
-        if self.config.engine != "core" or group not in self.config.groups:
+        if group not in self.config.groups:
+            if len(self._unknown) < UNKNOWN_MAX and group not in self._unknown:
+                self._unknown.add(group)
+                _log.warning(
+                    "node %s writes to a replica of group %s, which this node does not know; "
+                    "compare their cluster.toml (it is dropped)",
+                    node,
+                    group,
+                )
             return
         if group in self.running or group in self._broken:
             self.remove(group, highest)
@@ -426,12 +439,16 @@ class Hosting:
     # ------------------------------------------------------------------ time
 
     def tick(self) -> None:
-        """From time to time replicas that hear no leader ask whether they are members."""
+        """From time to time replicas that hear no leader ask whether they are members, unless
+        their own logs say so."""
         self._ticks += 1
         if self._ticks % (INQUIRY_ELECTIONS * self.config.raft.election_ticks):
             return
-        for group, hosted in self.running.items():
+        for group, hosted in list(self.running.items()):
             engine = hosted.engine
+            if engine.has_lost(engine.replica, self._node):
+                self.remove(group, engine.replica)
+                continue
             if engine.is_quiet and not engine.stopped:
                 continue  # all that it could hear is that nothing happens
             if not engine.has_heard or engine.stopped:

@@ -30,6 +30,7 @@ import msgspec
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Barrier, Proposed, Refuse, StateMachine
+from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
 from nodes.protocol import (
@@ -58,6 +59,7 @@ from nodes.raft.messages import (
     Membership,
     Quiesce,
     RaftMessage,
+    Removed,
 )
 from nodes.raft.ready import Ready
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
@@ -81,6 +83,9 @@ SESSION_IDLE_S: Final = 900.0
 
 SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
+
+SUCCESSOR_LAG_ENTRIES: Final = 1000
+"""A successor has to be this close to the end of the log: until it is there, nothing is written."""
 
 SENDERS_MAX: Final = 64
 """Replicas that write to this one and are not in its log, whose nodes are remembered."""
@@ -147,6 +152,7 @@ class RaftEngine:
         self._rng = rng
         self._clock = clock
         self._wake = wake
+        self._send = send
         self._stopped = ""
         self._applier = Applier(
             group,
@@ -170,6 +176,7 @@ class RaftEngine:
         self._placed = core.membership
         self._places = _places_in(self._placed)
         self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
+        self._committed = core.committed_membership
         self._is_holding = False
         self._halted_ticks = 0  # how long this leader has been halted
         self._last_read = 0
@@ -366,6 +373,22 @@ class RaftEngine:
     def leads(self) -> bool:
         return not self._stopped and self._core.role is Role.LEADER
 
+    def led(self) -> Led:
+        """This group, which is led here, and who could lead it in this replica's place."""
+        core = self._core
+        progress = core.progress()
+        return Led(
+            self.group,
+            tuple(
+                (member.id, member.place)
+                for member in core.membership.members
+                if member.is_voter
+                and member.id != core.replica
+                and progress.get(member.id, (0, False))[1]
+                and self._log.last - progress[member.id][0] <= SUCCESSOR_LAG_ENTRIES
+            ),
+        )
+
     @property
     def is_quiet(self) -> bool:
         """Ticks would do nothing, before the next input."""
@@ -503,7 +526,19 @@ class RaftEngine:
             if (first := self._machine.opening()) is not None:
                 self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
+        self._part_from_removed()
         self._answer_reads()
+
+    def _part_from_removed(self) -> None:
+        """Tell who was removed. A hint for speed, except to one whose group is quiet: it misses
+        nobody, and does not ask."""
+        before, self._committed = self._committed, self._core.committed_membership
+        if self._committed is before:
+            return
+        for member in before.members:
+            if member.id not in self._committed and member.id != self.replica:
+                self._senders[member.id] = member.place
+                self._send(self, Removed(self.replica, member.id, 0))
 
     def _answer_reads(self) -> None:
         confirmed = self._confirmed

@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "nodes.cluster_file": 1,
     "nodes.raft": 0,
     "nodes.sessions": 0,
+    "nodes.leader_balance": 0,
     "nodes.merkle": 0,
     "nodes.neighbours": 0,
     "nodes.pace": 0,

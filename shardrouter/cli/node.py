@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import click
 from nodes.cluster_file import load_cluster, secret_path
 from nodes.config import ClusterConfig, ConfigError, NodeConfig
 from nodes.protocol import Status
+from shardrouter.cli.changing import changed
 from shardrouter.cli.init import named_address
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
@@ -134,22 +134,6 @@ def remove(name: str, cluster_file: str | None) -> None:
     click.echo(
         f"there is no node {name} (revision {config.revision} of {path}); stop it if it runs"
     )
-
-
-def changed(
-    cluster_file: str | None, change: Callable[[ClusterConfig], ClusterConfig]
-) -> ClusterConfig:
-    """Change the cluster's description; says on stderr who has to learn it yet."""
-    from shardrouter.cluster_change import change_cluster
-
-    path, config = located(cluster_file)
-    new, unaware = run_async(change_cluster(path, config, change))
-    if unaware:
-        click.echo(
-            f"not reached: {', '.join(unaware)}; they learn it when they run and are connected",
-            err=True,
-        )
-    return new
 
 
 async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
