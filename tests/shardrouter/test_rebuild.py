@@ -278,7 +278,8 @@ async def test_a_node_that_has_lost_its_disk_is_rebuilt_while_the_cluster_is_wri
         assert {group: end.reached for group, end in found.items()} == {"meta": True, "s1": True}
         assert nodes.replica("n2", "s1").replica > before
         assert load_cluster(tmp_path / "cluster.toml").nodes["n2"].data_id
-        assert rows(nodes, await nodes.leader("s1")) == await writer.end()
+        written = await writer.end()
+        assert rows(nodes, await nodes.leader("s1")) == written
         for group in ("meta", "s1"):
             await assert_equal(nodes, group)
 
