@@ -21,18 +21,12 @@ from nodes.config import ClusterConfig, ConfigError
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
-from shardrouter.departures import accepting
 from shardrouter.draining import leave_goals
 from shardrouter.mover import End, Mover
 from shardrouter.moves import Goal, view_of
 from shardrouter.repair import rebuild_goals
 
 __all__ = ["ends", "follow", "known", "leader", "pursuit_options", "replica", "run_to_the_end"]
-
-ACCEPTED_WITHIN_S = 10.0
-"""How long the other nodes may take to listen to files that they were told to accept."""
-
-LOOK_EVERY_S = 0.2
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -163,8 +157,9 @@ def rebuild(
     group serves on, with one voter fewer meanwhile. It needs a majority of the others; without
     one it refuses.
 
-    A node that has lost its disk, started again with an empty data directory, is rebuilt with
-    --node: the others do not listen to its new files before all its old replicas are removed.
+    With --node it is done for all groups that have or had a replica there, and the node's present
+    files are accepted by the others when all old replicas are gone: so it is what a node needs
+    that has lost its disk. Start it with an empty data directory first.
 
     A command that was interrupted is run again. When the old replica is gone already, it goes on
     with the new one; one that votes is rebuilt once more.
@@ -188,52 +183,28 @@ def rebuild(
     ends(found, as_json)
 
 
-async def _let_go(mover: Mover, config: ClusterConfig, node: str, until: float) -> dict[str, End]:
-    """Take every replica of `node` out of its group."""
-    goal = Goal(off=frozenset({node}))
-    ends = await asyncio.gather(*(mover.reach(name, goal, until) for name in config.groups))
-    return dict(zip(config.groups, ends, strict=True))
-
-
-async def _accept(path: Path, config: ClusterConfig, node: str, data_id: str, mover: Mover) -> None:
-    """Have all nodes listen to the new files of `node`. Raises ConfigError if they do not: then
-    its files are not new."""
-    from shardrouter.cluster_change import change_cluster
-
-    await change_cluster(path, config, accepting(node, data_id, await mover.look()))
-    loop = asyncio.get_running_loop()
-    patience = loop.time() + ACCEPTED_WITHIN_S
-    while True:
-        own = (await mover.look())[node]
-        if own is not None and not own.refusals:
-            return
-        if loop.time() > patience:
-            reason = own.refusals[0].reason if own is not None else f"node {node} does not answer."
-            raise ConfigError(reason)
-        await asyncio.sleep(LOOK_EVERY_S)
-
-
 async def _rebuild(
-    path: Path, config: ClusterConfig, group: str | None, node: str, timeout_s: float, steps: Steps
+    path: Path,
+    config: ClusterConfig,
+    group: str | None,
+    node: str,
+    timeout_s: float,
+    steps: Steps,
 ) -> dict[str, End]:
+    from shardrouter.rebuilding import rebuild_node
+
     until = asyncio.get_running_loop().time() + timeout_s
     async with Mover(config, report=steps) as mover:
+        if group is None:
+            return await rebuild_node(mover, path, config, node, until)
         statuses = await mover.look()
         if (own := statuses[node]) is not None and own.refusals:
-            if group is not None:
-                raise ConfigError(
-                    f"the other nodes do not listen to {node}, so all its replicas are lost: "
-                    f"shardrouter replica rebuild --node {node}"
-                )
-            left = await _let_go(mover, config, node, until)
-            if not all(end.reached for end in left.values()):
-                return left
-            await _accept(path, config, node, own.data_id, mover)
-        goals = rebuild_goals(config, node, statuses, only=group)
-        found = await asyncio.gather(
-            *(mover.reach(name, goal, until) for name, goal in goals.items())
-        )
-    return dict(zip(goals, found, strict=True))
+            raise ConfigError(
+                f"the other nodes do not listen to {node}, so all its replicas are lost: "
+                f"shardrouter replica rebuild --node {node}"
+            )
+        (goal,) = rebuild_goals(config, node, statuses, only=group).values()
+        return {group: await mover.reach(group, goal, until)}
 
 
 @click.group()
