@@ -69,6 +69,7 @@ NODE_VERBS: Final = ("add", "remove", "drain")
 
 _FORMAT: Final = 1
 _T = TypeVar("_T")
+_DATA_ID: Final = re.compile(r"([0-9a-f]{32})?\Z")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -101,6 +102,7 @@ class NodeConfig:
     address: Address
     capacity: int = 1  # relative weight for placing replicas
     drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
+    data_id: str = ""  # whose files it has since it was rebuilt (nodes.whose_files)
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,12 @@ def _share(value: object, where: str) -> float:
     return float(value)
 
 
+def _data_id(value: object, where: str) -> str:
+    if not isinstance(value, str) or not _DATA_ID.match(value):
+        raise ConfigError(f"{where}: {value!r} does not name a node's files.")
+    return value
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -279,7 +287,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity", "drain"}, where)
+        _only(table, {"address", "capacity", "drain", "data_id"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -290,6 +298,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             Address.parse(table.get("address"), where),
             _positive(table.get("capacity", 1), f"{where} capacity"),
             _flag(table.get("drain", False), f"{where} drain"),
+            _data_id(table.get("data_id", ""), f"{where} data_id"),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -407,6 +416,8 @@ def format_cluster(config: ClusterConfig) -> str:
         ]
         if node.drain:
             lines.append("drain = true")
+        if node.data_id:
+            lines.append(f'data_id = "{node.data_id}"')
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]

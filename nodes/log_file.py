@@ -10,6 +10,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
+from nodes.acquaintances import SCHEMA, new_data_id
 from nodes.durability import sync_directory
 
 __all__ = ["StoreError", "open_log_file"]
@@ -116,9 +117,10 @@ def _identify(connection: sqlite3.Connection, path: Path, cluster_id: str, node:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     expected = {"format": str(FORMAT), "cluster_id": cluster_id, "node": node}
     if application == 0 and tables == 0:
-        for statement in _SCHEMA.split(";"):
+        for statement in (_SCHEMA + SCHEMA).split(";"):
             connection.execute(statement)
-        connection.executemany("INSERT INTO store VALUES (?,?)", expected.items())
+        values = expected | {"data_id": new_data_id()}
+        connection.executemany("INSERT INTO store VALUES (?,?)", values.items())
         connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         connection.execute("COMMIT")
         return

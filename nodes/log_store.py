@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.acquaintances import Acquaintances
 from nodes.log_file import StoreError, open_log_file
 from nodes.raft.messages import HardState, LogEntry
 
@@ -185,15 +186,27 @@ class LogStore:
         self._path = path
         self._logs: dict[str, _Log] = {}
         self._failure: str | None = None
+        (data_id,) = connection.execute("SELECT value FROM store WHERE key = 'data_id'").fetchone()
+        self.acquaintances = Acquaintances(connection, data_id=data_id, failed=self._fail)
 
     @staticmethod
     def open(path: Path, *, cluster_id: str, node: str) -> LogStore:
-        """Open the file, or create it. Raises StoreError if it is not this node's."""
-        return LogStore(open_log_file(path, cluster_id=cluster_id, node=node), path)
+        """Open the file, or create it, and count one start. Raises StoreError if it is not this
+        node's."""
+        connection = open_log_file(path, cluster_id=cluster_id, node=node)
+        try:
+            return LogStore(connection, path)
+        except sqlite3.Error as exc:
+            connection.close()
+            raise StoreError(f"{path} cannot be written: {exc}.") from exc
 
     @property
     def path(self) -> Path:
         return self._path
+
+    def _fail(self, why: str) -> None:
+        """Nothing is known to be durable any more: every later write fails as well."""
+        self._failure = f"{self._path} cannot be written: {why}; restart the node."
 
     def hosted(self) -> dict[str, HostedId]:
         """Of every group that this node has hosted a replica of: the highest id, and whether
@@ -263,11 +276,6 @@ class LogStore:
             number, stored_replica, term, vote, commit, crc, *base, base_crc, removed = row
             if removed and replica > stored_replica:
                 return self._create(group, replica, number)
-            if removed and replica == stored_replica:
-                raise StoreError(
-                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
-                    "never given again; add a new replica."
-                )
             if stored_replica != replica:
                 raise StoreError(
                     f"{self._path} holds replica {stored_replica} of group {group}, not {replica}; "
@@ -276,10 +284,16 @@ class LogStore:
             log = _Log(group, number, replica)
             hard_state = HardState(term, vote, commit)
             log.pointer = SnapshotPointer(*base)
-            if log.state_crc(hard_state) != crc or log.pointer_crc(log.pointer) != base_crc:
+            state_crc = log.state_crc(hard_state, is_removed=bool(removed))
+            if state_crc != crc or log.pointer_crc(log.pointer) != base_crc:
                 raise ReplicaDamaged(
                     f"{self._path}: the hard state of group {group} is damaged; "
                     "rebuild this replica."
+                )
+            if removed:
+                raise StoreError(
+                    f"{self._path}: replica {replica} of group {group} was removed, and its id is "
+                    "never given again; add a new replica."
                 )
             last_term = self._check(group, log)
         except sqlite3.DatabaseError as exc:

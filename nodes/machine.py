@@ -85,7 +85,7 @@ from nodes.protocol import (
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.write_unit import run_write
+from nodes.write_unit import run_write, undoes_itself
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -451,14 +451,18 @@ class Machine:
         """All statements of the write, or none."""
         writer = self._writer
         execute = writer.raw.execute
-        execute(SAVEPOINT)
+        is_in_savepoint = not undoes_itself(write)
+        if is_in_savepoint:
+            execute(SAVEPOINT)
         try:
             answer = run_write(writer, write, entry.now_us, entry.seed)
         except Refused as exc:
-            execute(ROLLBACK_TO)
-            execute(RELEASE)
+            if is_in_savepoint:
+                execute(ROLLBACK_TO)
+                execute(RELEASE)
             return exc.failure
-        execute(RELEASE)
+        if is_in_savepoint:
+            execute(RELEASE)
         for change in write.sets:
             self._versions[change.object] = change.version
         return Done(tuple(answer.results), index)

@@ -46,7 +46,6 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
-    Files,
     GetChecksum,
     GetStatus,
     MoveLeadership,
@@ -54,6 +53,7 @@ from nodes.protocol import (
     NotLeader,
     PeerBatch,
     Read,
+    Refusal,
     Request,
     ResponseBody,
     Status,
@@ -151,6 +151,8 @@ class Node:
                 self._data / "log.db", cluster_id=self._config.cluster_id, node=self.name
             )
             stack.callback(self._store.close)
+            self._store.acquaintances.accepted = _accepted(self._config)
+            self._server.acquaintances = self._store.acquaintances
             self._hosting = Hosting(
                 self._config,
                 self.name,
@@ -187,6 +189,7 @@ class Node:
         await self._exit.aclose()
 
     def _greeting(self, node: str) -> Dialing:
+        assert self._store is not None
         return Dialing(
             kind="peer",
             name=self.name,
@@ -194,7 +197,8 @@ class Node:
             cluster_id=self._config.cluster_id,
             secret=self._config.secret,
             nonce=os.urandom(NONCE_BYTES),
-            files=self._files,
+            files=self._store.acquaintances.mine,
+            revision=self._config.revision,
         )
 
     def _client(self, name: str) -> NodeClient | None:
@@ -208,9 +212,6 @@ class Node:
             secret=self._config.secret,
             name=self.name,
         )
-
-    def _files(self, _met: int) -> Files:
-        return Files("", 1, b"")
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
@@ -371,8 +372,19 @@ class Node:
             hosted.service.on_command(request, body, answer)
 
     def status(self) -> Status:
-        replicas = tuple(self._verifier.noted(each) for each in self._hosting.statuses())
-        return Status(self.name, os.getpid(), replicas, self._fingerprint)
+        return Status(
+            self.name,
+            os.getpid(),
+            tuple(self._verifier.noted(each) for each in self._hosting.statuses()),
+            self._fingerprint,
+            self._config.revision,
+            "" if self._store is None else self._store.acquaintances.data_id,
+            tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
+        )
+
+
+def _accepted(config: ClusterConfig) -> dict[str, str]:
+    return {node.name: node.data_id for node in config.nodes.values() if node.data_id}
 
 
 class _Outgoing:

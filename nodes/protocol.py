@@ -84,6 +84,7 @@ __all__ = [
     "Denied",
     "MemberStatus",
     "ReplicaStatus",
+    "Refusal",
     "Status",
     "leader_of",
     "Entry",
@@ -471,7 +472,8 @@ class Changed(_Message, frozen=True, tag="changed"):
 
 
 class Denied(_Message, frozen=True, tag="denied"):
-    """Nothing was changed (definite). `reason` is a full sentence that says what to do."""
+    """It was not done and will not be (definite). `reason` is a full sentence that says what to
+    do."""
 
     reason: str
 
@@ -507,6 +509,13 @@ class ReplicaStatus(_Message, frozen=True):
     diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
 
 
+class Refusal(_Message, frozen=True):
+    """Another node does not listen to this one."""
+
+    node: str
+    reason: str
+
+
 class Status(_Message, frozen=True, tag="nodestatus"):
     """All replicas that a node hosts, ordered by group."""
 
@@ -514,6 +523,9 @@ class Status(_Message, frozen=True, tag="nodestatus"):
     pid: int
     replicas: tuple[ReplicaStatus, ...]
     fingerprint: str = ""  # of the process, see `nodes.fingerprint`
+    revision: int = 0  # of the cluster.toml that it goes by
+    data_id: str = ""  # whose files it has
+    refusals: tuple[Refusal, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:

@@ -51,6 +51,7 @@ from nodes.protocol import (
 )
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
+from nodes.raft.membership import is_removed
 from nodes.raft.messages import (
     AppendRequest,
     InstallSnapshot,
@@ -336,9 +337,8 @@ class RaftEngine:
     def has_lost(self, replica: int, node: str) -> bool:
         """Whether it is certain that no replica of that id belongs to the group at that node,
         now or ever."""
-        membership = self._core.committed_membership
-        place = next((m.place for m in membership.members if m.id == replica), None)
-        return not self._stopped and replica <= membership.last_id and place != node
+        committed = self._core.committed_membership
+        return not self._stopped and is_removed(committed, replica, node)
 
     @property
     def leads(self) -> bool:

@@ -6,12 +6,18 @@ this same work; only the connection and what becomes of the transaction differ.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from nodes.authorizer import mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.protocol import SqlFailure, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
-__all__ = ["run_write"]
+__all__ = ["run_write", "undoes_itself"]
+
+_TEXTS_MAX: Final = 1024
+"""Texts whose answer is remembered."""
 
 
 def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -> Answer:
@@ -24,6 +30,24 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     if write.sets:
         _set_versions(connection, write)
     return answer
+
+
+def undoes_itself(write: Write) -> bool:
+    """Whether nothing is left of the write when it fails, without a savepoint around it.
+
+    So it is with one statement that returns no rows: SQLite undoes a statement that fails
+    (conflicts are resolved by ABORT, for `text_refusal` refuses what would not), and after it
+    nothing can fail any more. Rows that were returned may turn out to be too many, or not to
+    fit their columns, when the changes are made.
+    """
+    if len(write.statements) != 1 or write.sets:
+        return False
+    return not _may_return_rows(write.statements[0].sql)
+
+
+@lru_cache(maxsize=_TEXTS_MAX)
+def _may_return_rows(sql: str) -> bool:
+    return "returning" in sql.lower()
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

@@ -95,6 +95,12 @@ def health_of(config: ClusterConfig, statuses: Mapping[str, Status | None]) -> C
     }
     missing = (
         *(_missing_of_node(name, node) for name, node in nodes.items() if _is_amiss(node)),
+        *(
+            f"node {refusal.node} does not listen to {status.node}: {refusal.reason}"
+            for status in statuses.values()
+            if status is not None
+            for refusal in status.refusals
+        ),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
     return ClusterHealth(config.cluster_id, nodes, groups, missing)

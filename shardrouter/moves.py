@@ -94,6 +94,12 @@ class GroupView:
     def on(self, node: str) -> Seat | None:
         return next((seat for seat in self.seats if seat.node == node), None)
 
+    def going(self, goal: Goal) -> tuple[Seat, ...]:
+        """The members that `goal` wants to be none."""
+        return tuple(
+            seat for seat in self.seats if seat.node in goal.off or seat.replica in goal.gone
+        )
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -103,6 +109,9 @@ class Goal:
     """Nodes that shall have a voter."""
     off: frozenset[str] = frozenset()
     """Nodes that shall have no replica."""
+    gone: frozenset[int] = frozenset()
+    """Ids of replicas that shall be members no more. A node of `on` that has one of these gets
+    another after it, with a new id: it is rebuilt."""
     leader: str | None = None
     """The node that shall lead."""
     not_led_by: frozenset[str] = frozenset()
@@ -238,7 +247,9 @@ def _not_ready(view: GroupView) -> Move | None:
         return Blocked(
             f"{view.group} has no majority: of its {len(voters)} voters "
             f"({named(s.node for s in voters)}) {len(voters) - len(down)} answer; "
-            f"start {_nodes(s.node for s in down)}"
+            f"start {_nodes(s.node for s in down)}. If their files are lost for ever, "
+            f"`shardrouter recover --unsafe {view.group}` goes on without them, and says what may "
+            "be lost"
         )
     if view.leader is None:
         return Wait(f"{view.group} has no leader yet")
@@ -270,9 +281,10 @@ def _contradiction(view: GroupView, goal: Goal) -> Impossible | None:
             f"nobody else can lead {view.group}: its voters are on {named(sorted(voting))}; "
             f"add one elsewhere first (shardrouter replica add {view.group} NODE)."
         )
-    going = [seat for seat in view.voters if seat.node in goal.off]
+    going = [seat for seat in view.going(goal) if seat.is_voter]
     left = voting - goal.off | goal.on
-    if going and not left:
+    kept = voting - {seat.node for seat in going}
+    if going and not kept | (goal.on - {seat.node for seat in going}):
         return Impossible(
             f"{_nodes(seat.node for seat in going)} has the last voter of {view.group}: the data "
             f"would be gone; add another first (shardrouter replica add {view.group} NODE)."
@@ -290,7 +302,8 @@ def _contradiction(view: GroupView, goal: Goal) -> Impossible | None:
 def _add(view: GroupView, goal: Goal) -> Move | None:
     """Bring the next wanted replica one step further. One at a time: two learners would share
     their leader's bandwidth and both be late."""
-    wanted = [(node, view.on(node)) for node in sorted(goal.on)]
+    leaving = {seat.node for seat in view.going(goal)}  # a group has one replica on a node
+    wanted = [(node, view.on(node)) for node in sorted(goal.on - leaving)]
     unfinished = [(n, seat) for n, seat in wanted if seat is None or not seat.is_voter]
     if not unfinished:
         return None
@@ -332,7 +345,7 @@ def _has_the_log(view: GroupView, seat: Seat) -> bool:
 def _hand_over(view: GroupView, goal: Goal) -> Move | None:
     """The leadership goes where it is wanted, or away from where it is not."""
     assert view.leader is not None
-    excluded = goal.off | goal.not_led_by
+    excluded = goal.off | goal.not_led_by | {seat.node for seat in view.going(goal)}
     if goal.leader is None and view.leader not in excluded:
         return None
     if goal.leader == view.leader:
@@ -382,7 +395,7 @@ def _nobody_to_lead(view: GroupView, goal: Goal, excluded: Collection[str]) -> M
 
 def _remove(view: GroupView, goal: Goal) -> Move | None:
     """One replica that shall go: first those whose going costs nothing."""
-    going = [seat for seat in view.seats if seat.node in goal.off]
+    going = view.going(goal)
     if not going:
         return None
     seat = min(going, key=lambda s: (s.is_voter, s.is_up, s.replica))

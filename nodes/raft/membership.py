@@ -12,7 +12,15 @@ from collections.abc import Sequence
 
 from nodes.raft.messages import LogEntry, Member, Membership, membership_in
 
-__all__ = ["ChangeRefused", "Memberships", "check_step", "with_learner", "with_voter", "without"]
+__all__ = [
+    "ChangeRefused",
+    "Memberships",
+    "check_step",
+    "is_removed",
+    "with_learner",
+    "with_voter",
+    "without",
+]
 
 
 class ChangeRefused(Exception):
@@ -60,6 +68,14 @@ def check_step(old: Membership, new: Membership) -> None:
         raise ChangeRefused("The highest id that was ever given is remembered.")
     if not new.voters:
         raise ChangeRefused(f"Replica {replica} is the last voter.")
+
+
+def is_removed(committed: Membership, replica: int, place: str) -> bool:
+    """Whether a committed membership proves that no replica of that id belongs to the group at
+    that place, now or ever. One that is older than the id proves nothing."""
+    if replica > committed.last_id:
+        return False
+    return all((member.id, member.place) != (replica, place) for member in committed.members)
 
 
 class Memberships:

@@ -21,6 +21,7 @@ from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
 from shardrouter.mover import End, Mover
 from shardrouter.moves import Goal
+from shardrouter.repair import rebuild_goals
 
 __all__ = ["ends", "follow", "known", "leader", "pursuit_options", "replica", "run_to_the_end"]
 
@@ -130,6 +131,61 @@ def remove(
     meant = len(config.groups[group].replicas)
     goal = Goal(off=frozenset([node]), voters_min=1 if force else meant)
     follow(config, {group: goal}, timeout_s, as_json)
+
+
+@replica.command()
+@click.argument("group", required=False)
+@click.argument("node", required=False)
+@click.option("--node", "whole_node", metavar="NODE", help="Rebuild all replicas of this node.")
+@pursuit_options
+def rebuild(
+    group: str | None,
+    node: str | None,
+    whole_node: str | None,
+    cluster_file: str | None,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Make GROUP's replica on NODE anew, from the others.
+
+    Use it for a replica that is damaged, was put back from a copy, or differs from the others.
+    First the group removes the old replica for ever; only after that is committed are its files
+    deleted, and a new one, with a new id, gets all data and votes. The node runs on, and the
+    group serves on, with one voter fewer meanwhile. It needs a majority of the others; without
+    one it refuses.
+
+    A command that was interrupted is run again. When the old replica is gone already, it goes on
+    with the new one; one that votes is rebuilt once more.
+
+    \b
+      shardrouter replica rebuild shard-1 n2
+      shardrouter replica rebuild --node n2       all replicas of n2
+    """
+    if whole_node is None and (group is None or node is None):
+        raise click.UsageError("say which: GROUP NODE, or --node NODE.")
+    if whole_node is not None and group is not None:
+        raise click.UsageError("say either GROUP NODE or --node NODE.")
+    place = whole_node or node
+    assert place is not None
+    config = known(cluster_file, [group] if group else [], [place])
+    with Steps() as steps:
+        found = run_to_the_end(_rebuild(config, group, place, timeout_s, steps))
+    if not found:
+        click.echo(f"node {place} has no replica to rebuild.")
+    ends(found, as_json)
+
+
+async def _rebuild(
+    config: ClusterConfig, group: str | None, node: str, timeout_s: float, steps: Steps
+) -> dict[str, End]:
+    until = asyncio.get_running_loop().time() + timeout_s
+    async with Mover(config, report=steps) as mover:
+        statuses = await mover.look()
+        goals = rebuild_goals(config, node, statuses, only=group)
+        found = await asyncio.gather(
+            *(mover.reach(name, goal, until) for name, goal in goals.items())
+        )
+    return dict(zip(goals, found, strict=True))
 
 
 @click.group()

@@ -15,6 +15,7 @@ import pytest
 from nodes import log_store
 from nodes.log_store import (
     GroupWrite,
+    HostedId,
     LogStore,
     ReplicaDamaged,
     SnapshotPointer,
@@ -371,6 +372,98 @@ def test_another_replica_id_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     with pytest.raises(StoreError, match="holds replica 1 of group s1, not 2"):
         store.load("s1", 2)
+    store.close()
+
+
+# --------------------------------------------------------------------------- replicas that go
+
+
+def test_a_removed_replica_leaves_its_id_and_nothing_else(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for group in ("s1", "s2"):
+        store.load(group, 3)
+    store.write(
+        [
+            GroupWrite("s1", HardState(2, 3, 1), 1, entries(2, "a", "b")),
+            GroupWrite("s2", HardState(2, 3, 1), 1, entries(2, "other")),
+        ]
+    )
+    store.set_seal("s1", b"seal")
+    store.remove("s1", 3)
+    assert store.hosted() == {"s1": HostedId(3, True), "s2": HostedId(3, False)}
+    store.close()
+
+    store = open_store(tmp_path)
+    assert store.hosted() == {"s1": HostedId(3, True), "s2": HostedId(3, False)}
+    with pytest.raises(StoreError, match="replica 3 of group s1 was removed, and its id is never"):
+        store.load("s1", 3)
+    with pytest.raises(StoreError, match="holds replica 3 of group s1, not 2"):
+        store.load("s1", 2)
+    assert store.load("s2", 3).last_index == 1
+    loaded = store.load("s1", 4)
+    assert (loaded.hard_state, loaded.first_index, loaded.last_index) == (HardState(), 1, 0)
+    assert store.seal("s1") == b""
+    store.write([GroupWrite("s1", HardState(5, 4, 1), 1, entries(5, "x"))])
+    store.close()
+    store = open_store(tmp_path)
+    assert store.hosted()["s1"] == HostedId(4, False)
+    assert store.load("s1", 4).last_index == 1
+    assert store.reader("s1").entries(1, 1) == entries(5, "x")
+    assert store.load("s2", 3).last_index == 1
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_removed"),
+    [
+        ("UPDATE replicas SET removed = 1 WHERE name = 's1'", False),
+        ("UPDATE replicas SET removed = 1, term = 0, vote = 0 WHERE name = 's1'", False),
+        ("UPDATE replicas SET removed = 0 WHERE name = 's2'", False),
+        ("UPDATE replicas SET replica = 4 WHERE name = 's2'", False),
+    ],
+)
+def test_damage_removes_nobody_and_brings_nobody_back(
+    tmp_path: Path, sql: str, is_removed: bool
+) -> None:
+    store = open_store(tmp_path)
+    for group in ("s1", "s2"):
+        store.load(group, 3)
+        store.write([GroupWrite(group, HardState(2, 3, 1), 1, entries(2, "a"))])
+    store.remove("s2", 3)
+    store.close()
+    damage(tmp_path, sql)
+    store = open_store(tmp_path)
+    group = "s1" if "s1" in sql else "s2"
+    hosted = store.hosted()[group]
+    assert hosted.is_removed == is_removed
+    with pytest.raises(ReplicaDamaged, match=f"hard state of group {group} is damaged"):
+        store.load(group, hosted.replica)
+    store.close()
+
+
+def test_a_damaged_replica_can_be_removed(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store.write([GroupWrite("s1", HardState(1, 1, 2), 1, entries(1, "a", "b"))])
+    store.close()
+    damage(tmp_path, "UPDATE replicas SET vote = 2")
+    store = open_store(tmp_path)
+    with pytest.raises(ReplicaDamaged):
+        store.load("s1", 1)
+    store.remove("s1", 1)
+    assert store.hosted() == {"s1": HostedId(1, True)}
+    assert store.load("s1", 2).last_index == 0
+    store.close()
+
+
+def test_a_removal_that_cannot_be_written_ends_the_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.load("s1", 1)
+    store._connection.execute("PRAGMA query_only = ON").fetchall()
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.remove("s1", 1)
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.write([GroupWrite("s1", HardState(1, 1, 0), 1, [])])
     store.close()
 
 

@@ -84,6 +84,45 @@ def test_all_statements_or_none(replica: Replica) -> None:
     assert replica.rows() == [(1, "kept", 0)]
 
 
+LEAST = "-9223372036854775808"  # abs of it is an error, where a row is computed
+LONG = "'a name of more than twenty letters'"  # a CHECK refuses it
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        statement("INSERT INTO t (id) VALUES (10), (11), (1)"),
+        statement(f"INSERT INTO t (id, n) SELECT id + 10, abs(iif(id = 3, {LEAST}, 1)) FROM t"),
+        statement(f"INSERT OR REPLACE INTO t (id, name) VALUES (1, 'new'), (2, {LONG})"),
+        statement(
+            f"INSERT INTO t (id) VALUES (10), (1) ON CONFLICT (id) DO UPDATE SET name = {LONG}"
+        ),
+        statement("UPDATE t SET n = 9, id = iif(id = 3, 5, id)"),
+        statement(f"UPDATE t SET n = 9, name = iif(id = 3, {LONG}, 'b')"),
+        statement(f"UPDATE t SET n = abs(iif(id = 3, {LEAST}, 9))"),
+        statement(f"DELETE FROM t WHERE abs(iif(id = 3, {LEAST}, 1)) = 1"),
+        statement(f"UPDATE t SET n = 9 RETURNING abs(iif(id = 3, {LEAST}, 1))"),
+        Statement("UPDATE t SET n = 9 RETURNING name", (), (OutputColumn(INT4, False),)),
+        Statement("DELETE FROM t returning name", (), (OutputColumn(INT4, False),)),
+    ],
+    ids=lambda failing: failing.sql,
+)
+def test_a_single_statement_that_fails_halfway_leaves_nothing(
+    replica: Replica, failing: Statement
+) -> None:
+    """And the other commands of its batch stay: it is not in a savepoint where SQLite undoes
+    the statement."""
+    rows = [(id, "a", 0) for id in range(1, 6)]
+    replica.write(*(statement(INSERT, id, name) for id, name, _ in rows))
+    first = replica.machine.applied + 1
+    commands = (statement(INSERT, 6, "a"), failing, statement(INSERT, 7, "a"))
+    answers = replica.machine.apply(
+        [(index, 1, encode(replica.command(one))) for index, one in enumerate(commands, first)]
+    )
+    assert [type(answer) for answer in answers] == [Done, SqlFailure, Done]
+    assert replica.rows() == [*rows, (6, "a", 0), (7, "a", 0)]
+
+
 @pytest.mark.parametrize(
     ("failing", "sqlstate", "message"),
     [

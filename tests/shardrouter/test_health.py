@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import msgspec
+
 from nodes.config import ClusterConfig
 from nodes.local_cluster import new_cluster_config
-from nodes.protocol import MemberStatus, ReplicaStatus, Status
+from nodes.protocol import MemberStatus, Refusal, ReplicaStatus, Status
 from shardrouter.health import health_of
 
 NODES = ("a", "b", "c", "d")
@@ -105,3 +107,12 @@ def test_without_any_answer_the_founders_stand_for_the_members() -> None:
     assert not health.is_led
     assert [r.node for r in health.groups["shard-1"].replicas] == ["b", "a", "c"]
     assert health.groups["shard-1"].replicas[0].role is None
+
+
+def test_a_node_whose_files_are_refused_is_told_with_the_cure() -> None:
+    found = statuses(ABC)
+    of_c = found["c"]
+    assert of_c is not None
+    reason = "the files of node c were put back; run `shardrouter replica rebuild`."
+    found["c"] = msgspec.structs.replace(of_c, refusals=(Refusal("a", reason),))
+    assert health_of(cluster(), found).missing == (f"node a does not listen to c: {reason}",)
