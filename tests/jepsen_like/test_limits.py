@@ -84,8 +84,10 @@ def test_the_limits_hold(tmp_path: Path, keys: int) -> None:
 def test_memory_that_is_not_enough_is_said(tmp_path: Path) -> None:
     path = tmp_path / "hard.jsonl"
     write_jsonl(path, hard(OPERATIONS, 1))
-    memory = MEMORY_MB // 5 * 2
+    memory = MEMORY_MB * 2 // 3
     found, _, largest = judged(path, "--timeout", "60", "--memory", f"{memory}MB")
     assert found["validity"] == "unknown"
-    assert f"more memory was needed than the {memory}000000 bytes" in found["reason"]
+    assert (
+        "more memory was needed than the" in found["reason"] or "out of memory" in found["reason"]
+    )
     assert largest <= memory * 1_000_000
