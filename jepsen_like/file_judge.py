@@ -34,6 +34,10 @@ RESERVE_S_MAX: Final = 0.4
 RESERVE_BYTES: Final = 8 << 20  # of the memory, for it to say that there was no more
 PROGRESS_EVERY_S: Final = 0.5
 
+SCHEMA: Final = "jepsen_like.verdict"
+SCHEMA_VERSION: Final = 1
+"""Raised whenever a field of `--json` goes or changes meaning; new ones may come."""
+
 _FORK: Final = multiprocessing.get_context("fork")
 
 
@@ -50,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class FileVerdict:
-    """One row of the table; `as_dict` is what `--json` prints."""
+    """One row of the table; `as_dict` is what `--json` prints, as docs/checking.md says."""
 
     file: str
     validity: Validity
@@ -64,7 +68,7 @@ class FileVerdict:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"schema": SCHEMA, "version": SCHEMA_VERSION, **asdict(self)}
 
 
 def judge_files(
@@ -120,6 +124,7 @@ class _Running:
         try:
             if is_ready:
                 answer = json.loads(self.pipe.recv_bytes())
+                del answer["schema"], answer["version"]
                 answer["offending"] = tuple(answer["offending"])
                 return FileVerdict(**answer)
         except EOFError:
@@ -154,7 +159,7 @@ def _work(job: Job, ours: Connection, answers: Connection, taken_bytes: int) -> 
     limit = job.question.memory_bytes
     most = None if limit is None else max(limit - taken_bytes, RESERVE_BYTES)
     if most is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (most - RESERVE_BYTES, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (most - RESERVE_BYTES, most))
     verdict = _judge_within_limits(job, most)
     answers.send_bytes(json.dumps(verdict.as_dict(), default=str).encode())
     answers.close()
@@ -183,7 +188,7 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
     except MemoryError:
         if most_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
+            resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
         limit_bytes = job.question.memory_bytes
         reason = f"{name}: more memory was needed than the {limit_bytes} bytes it may use"
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
