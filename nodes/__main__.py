@@ -61,7 +61,7 @@ def main(cluster: Path, name: str, data: Path, *, exit_with_stdin: bool) -> None
     try:
         config = load_cluster(cluster)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(config, name, data, exit_with_stdin=exit_with_stdin))
+            runner.run(_run(config, cluster, name, data, exit_with_stdin=exit_with_stdin))
     except (ConfigError, StoreError, ListenError) as exc:
         raise click.ClickException(str(exc)) from exc
     except OSError as exc:
@@ -77,7 +77,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(config: ClusterConfig, name: str, data: Path, *, exit_with_stdin: bool) -> None:
+async def _run(
+    config: ClusterConfig, file: Path, name: str, data: Path, *, exit_with_stdin: bool
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,7 +87,7 @@ async def _run(config: ClusterConfig, name: str, data: Path, *, exit_with_stdin:
     if exit_with_stdin:
         _die_with_parent()
         loop.add_reader(0, _read_stdin, stop)
-    async with Node(config, name, data) as node:
+    async with Node(config, name, data, file=file) as node:
         # What lives now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()

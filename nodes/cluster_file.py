@@ -74,12 +74,16 @@ def _load_secret(path: Path) -> bytes:
 def _write(path: Path, text: str, mode: int) -> None:
     """Never a mixture of old and new: a reader, or the next start after a crash, finds one of
     the two."""
-    new = path.with_name(path.name + ".new")
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")  # a node and a tool may write it at once
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        new.replace(path)
+    except OSError:
+        new.unlink()
+        raise
     sync_directory(path.parent)

@@ -141,6 +141,8 @@ class RaftConfig:
     that is worse makes stale reads."""
     lease_margin_ms: int = 10
     """Taken off every lease for whatever else there is."""
+    spread_leaders: bool = True
+    """Nodes that lead more groups than others hand some over (docs/membership.md)."""
 
 
 @dataclass(frozen=True)
@@ -307,7 +309,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         table = _table(value, where)
         _only(table, {"replicas"}, where)
         groups[_name(name, "[groups]")] = GroupConfig(
-            name, _replicas(table.get("replicas"), nodes, where)
+            name, _replicas(table.get("replicas"), nodes, where, must_exist=revision == 0)
         )
     if META_GROUP not in groups:
         raise ConfigError(f"[groups.{META_GROUP}] is missing; it holds the catalog.")
@@ -342,6 +344,7 @@ def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
         lease_reads=given("lease_reads", _flag),
         clock_drift=given("clock_drift", _share),
         lease_margin_ms=given("lease_margin_ms", _positive),
+        spread_leaders=given("spread_leaders", _flag),
     )
     if raft.lease_reads and engine != "core":
         raise ConfigError(
@@ -364,7 +367,10 @@ def _require_single_replicas(groups: dict[str, GroupConfig]) -> None:
             )
 
 
-def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[Replica, ...]:
+def _replicas(
+    value: object, nodes: dict[str, NodeConfig], where: str, *, must_exist: bool
+) -> tuple[Replica, ...]:
+    """Founders. In a cluster that has changed, nodes of some may have left it."""
     if not isinstance(value, list) or not value:
         raise ConfigError(f"{where}: replicas must be a list that is not empty.")
     replicas: list[Replica] = []
@@ -372,7 +378,7 @@ def _replicas(value: object, nodes: dict[str, NodeConfig], where: str) -> tuple[
         table = _table(item, f"{where} replicas")
         _only(table, {"id", "node"}, f"{where} replicas")
         node = _name(table.get("node"), f"{where} replicas")
-        if node not in nodes:
+        if must_exist and node not in nodes:
             raise ConfigError(f"{where}: there is no [nodes.{node}].")
         replicas.append(Replica(_positive(table.get("id"), f"{where} replica id"), node))
     if len({r.id for r in replicas}) != len(replicas):
@@ -400,6 +406,7 @@ def format_cluster(config: ClusterConfig) -> str:
         f"lease_reads = {str(config.raft.lease_reads).lower()}",
         f"clock_drift = {config.raft.clock_drift!r}",
         f"lease_margin_ms = {config.raft.lease_margin_ms}",
+        f"spread_leaders = {str(config.raft.spread_leaders).lower()}",
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),

@@ -34,6 +34,7 @@ __all__ = [
     "READ_ANSWERS",
     "READ_APPLIED",
     "READ_FINGERPRINT",
+    "READ_INCARNATION",
     "READ_SESSIONS",
     "READ_VERSION",
     "READ_VERSIONS",
@@ -45,6 +46,7 @@ __all__ = [
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
     "WRITE_FINGERPRINT",
+    "WRITE_INCARNATION",
     "WRITE_SESSION",
     "WRITE_VERSION",
     "WRITE_WATERMARK",
@@ -105,6 +107,12 @@ READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
 READ_FINGERPRINT: Final = _own("SELECT value FROM _machine WHERE key = 'fingerprint'")
 
+READ_INCARNATION: Final = _own("SELECT value FROM _machine WHERE key = 'incarnation'")
+WRITE_INCARNATION: Final = (
+    _own("INSERT OR REPLACE INTO _machine VALUES ('incarnation', ?)"),
+    _own("DELETE FROM _sessions"),
+    _own("DELETE FROM _answers"),
+)
 WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
 WRITE_APPLIED: Final = _own("UPDATE _applied SET idx = ?, term = ?")
 WRITE_SESSION: Final = _own("INSERT INTO _sessions VALUES (?, ?, 0)")
@@ -135,9 +143,7 @@ class IdentityError(Exception):
 class Identity:
     """Whose file it is."""
 
-    def __init__(
-        self, *, cluster_id: str, group: str, replica: int, incarnation: int, generation: int = 1
-    ) -> None:
+    def __init__(self, *, cluster_id: str, group: str, replica: int, generation: int = 1) -> None:
         self.generation = generation
         self.file = f"{group}/{replica}/{generation}"
         """What every transaction writes into the file."""
@@ -145,19 +151,20 @@ class Identity:
             "format": str(FORMAT),
             "cluster_id": cluster_id,
             "group": group,
-            "incarnation": str(incarnation),
             "replica": str(replica),
             "generation": str(generation),
         }
 
     def of_generation(self, generation: int) -> Identity:
         """The same replica's file of another generation."""
-        facts = self._facts
+        return self.of_replica(int(self._facts["replica"]), generation)
+
+    def of_replica(self, replica: int, generation: int) -> Identity:
+        """A file of another replica of the group."""
         return Identity(
-            cluster_id=facts["cluster_id"],
-            group=facts["group"],
-            replica=int(facts["replica"]),
-            incarnation=int(facts["incarnation"]),
+            cluster_id=self._facts["cluster_id"],
+            group=self._facts["group"],
+            replica=replica,
             generation=generation,
         )
 

@@ -9,7 +9,8 @@ themselves (docs/membership.md):
 - A replica that hears no leader asks all nodes whether it still belongs to its group. Whoever
   knows by a committed membership that it does not, says so (`Removed`), and that is believed
   for this id only. So nobody has to be up, or told, at the moment of a removal. It holds for
-  replicas that are stopped or damaged as well.
+  replicas that are stopped or damaged as well. Members that apply a removal say so at once: a
+  quiet replica (`nodes.neighbours`) misses no leader.
 - A message to a higher id says the same of the lower one: leaders add no second replica of a
   group on a node, and ids are never given again.
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +39,7 @@ from nodes.engines import new_consensus
 from nodes.log_store import LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.pace import lease_rule
-from nodes.protocol import Envelope, ReplicaStatus
+from nodes.protocol import Changed, Denied, Envelope, ReplicaStatus, ResponseBody, UnknownOutcome
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
     AppendRequest,
@@ -48,8 +50,16 @@ from nodes.raft.messages import (
     Removed,
 )
 from nodes.raft_engine import RaftEngine
-from nodes.replica_files import close_replica, open_replica, remove_files, stored_memberships
+from nodes.recovery import first_id_after, incarnation_of, renew_data, renew_log
+from nodes.replica_files import (
+    close_replica,
+    open_replica,
+    put_aside,
+    remove_files,
+    stored_memberships,
+)
 from nodes.service import GroupService
+from nodes.snapshot_files import SnapshotRefused
 
 __all__ = ["Hosted", "Hosting"]
 
@@ -61,8 +71,13 @@ since nobody votes against a leader that is heard."""
 INQUIRY_ELECTIONS: Final = 4
 """A replica that has heard no leader for so many election timeouts asks whether it is a member."""
 
+UNKNOWN_MAX: Final = 64
+"""Groups that are not in cluster.toml, each logged once."""
+
 _NOBODY: Final = Membership((), 0)
 """What a replica knows that was made by a leader's message, until its log tells."""
+
+_RECOVERING: Final = "Its group is being recovered without its majority."
 
 _REMOVED: Final = "It was removed from its group; its files are being deleted."
 
@@ -118,8 +133,9 @@ class Hosting:
         self._broken_store = broken_store
         self._broken: dict[str, ReplicaStatus] = {}
         self._leaving: dict[str, ReplicaStatus] = {}
-        self._removals: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ids: dict[str, int] = {}  # the highest that this node has hosted, by group
+        self._unknown: set[str] = set()
         self._ticks = 0
 
     # ------------------------------------------------------------------ start and stop
@@ -148,8 +164,8 @@ class Hosting:
 
     async def close(self) -> None:
         """Close all files."""
-        if self._removals:
-            await asyncio.wait(set(self._removals))
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
         await self.finish_requests()
         for group, hosted in self.running.items():
             try:
@@ -234,7 +250,7 @@ class Hosting:
             if hosted is None or hosted.engine.replica != message.receiver:
                 self._receive_for_another(node, envelope.group, message)
             elif isinstance(message, Removed):
-                self.remove(envelope.group, message.receiver)
+                self.remove(envelope.group, message.receiver, by=message.sender)
             else:
                 engine = hosted.engine
                 self._guard(engine, partial(engine.step, message, node))
@@ -248,9 +264,24 @@ class Hosting:
                 self._tell(node, Envelope(group, removed))
         elif isinstance(message, Removed):
             if group in self._broken and self._broken[group].replica == message.receiver:
-                self.remove(group, message.receiver)
+                self.remove(group, message.receiver, by=message.sender)
         elif isinstance(message, AppendRequest | InstallSnapshot):
+            self._refuse_former(node, group, message)
             self._receive_from_leader(node, group, message)
+        else:
+            self._refuse_former(node, group, message)
+
+    def _refuse_former(self, node: str, group: str, message: RaftMessage) -> None:
+        """A replica of a former incarnation writes to a former replica: it is told that it is
+        none any more, for those of its time might have a majority among themselves."""
+        hosted = self.running.get(group)
+        if hosted is None:
+            return
+        own = hosted.engine.replica
+        if incarnation_of(message.sender) < incarnation_of(own) and hosted.engine.has_lost(
+            message.sender, node
+        ):
+            self._tell(node, Envelope(group, Removed(own, message.sender, 0)))
 
     def _receive_from_leader(
         self, node: str, group: str, message: AppendRequest | InstallSnapshot
@@ -258,9 +289,17 @@ class Hosting:
         """A leader writes to a replica that does not run here: to one of the past, or to a new
         one. What is dropped here comes again."""
         replica, highest = message.receiver, self._ids.get(group, 0)
-        if replica <= highest or group in self._leaving:
+        if replica <= highest or group in self._leaving or self.config.engine != "core":
             return
-        if self.config.engine != "core" or group not in self.config.groups:
+        if group not in self.config.groups:
+            if len(self._unknown) < UNKNOWN_MAX and group not in self._unknown:
+                self._unknown.add(group)
+                _log.warning(
+                    "node %s writes to a replica of group %s, which this node does not know; "
+                    "compare their cluster.toml (it is dropped)",
+                    node,
+                    group,
+                )
             return
         if group in self.running or group in self._broken:
             self.remove(group, highest)
@@ -278,8 +317,10 @@ class Hosting:
 
     # ------------------------------------------------------------------ going
 
-    def remove(self, group: str, replica: int) -> None:
-        """The replica `replica`, which is hosted here, is removed from its group for ever."""
+    def remove(self, group: str, replica: int, *, by: int = 0) -> None:
+        """The replica `replica`, which is hosted here, is removed from its group for ever, as
+        replica `by` says. One of a later incarnation decided without this one's consent: then
+        the data may be the only copy of something, and is kept beside."""
         assert self._ids[group] == replica, f"replica {replica} of {group} is not hosted"
         _log.info("replica %d of group %s is removed", replica, group)
         hosted = self.running.pop(group, None)
@@ -287,14 +328,25 @@ class Hosting:
         self._leaving[group] = _stopped(group, replica, _REMOVED)
         if hosted is not None:
             hosted.engine.stop(_REMOVED)
-        task = asyncio.get_running_loop().create_task(self._remove(group, replica, hosted))
-        self._removals.add(task)
-        task.add_done_callback(self._removals.discard)
+        keep = incarnation_of(by) > incarnation_of(replica) if by else False
+        task = asyncio.get_running_loop().create_task(
+            self._remove(group, replica, hosted, keep=keep)
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _remove(self, group: str, replica: int, hosted: Hosted | None) -> None:
+    async def _remove(self, group: str, replica: int, hosted: Hosted | None, *, keep: bool) -> None:
         if hosted is not None:
             await self._close_removed(group, hosted)
         try:
+            if keep:
+                kept = await asyncio.to_thread(put_aside, self._data / group, replica)
+                _log.warning(
+                    "group %s was recovered without replica %d, whose data is kept in %s",
+                    group,
+                    replica,
+                    kept,
+                )
             self._store.remove(group, replica)
             await asyncio.to_thread(remove_files, self._data / group)
         except StoreError as exc:
@@ -319,15 +371,84 @@ class Hosting:
         except Exception:  # a replica that was broken before; its files are of no use any more
             _log.exception("group %s: the removed replica did not close in order", group)
 
+    # ------------------------------------------------------------------ without a majority
+
+    def start_recovery(
+        self, group: str, replica: int, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        """`_recover` as a task; `answer` is called once."""
+
+        async def recover() -> None:
+            try:
+                answer(await self._recover(group, replica))
+            except StoreError as exc:
+                self._broken_store(exc)
+                answer(UnknownOutcome(str(exc)))
+
+        task = asyncio.get_running_loop().create_task(recover())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _recover(self, group: str, replica: int) -> Changed | Denied:
+        """Go on with the replica `replica` alone, in a new incarnation of its group: see
+        `nodes.recovery`. Raises StoreError."""
+        hosted = self.running.get(group)
+        if hosted is None or hosted.engine.stopped:
+            return Denied(f"Node {self._node} has no replica of {group} that works; try another.")
+        engine, machine = hosted.engine, hosted.machine
+        if incarnation_of(engine.replica) > incarnation_of(replica):
+            return Changed(engine.log.last)  # it was asked for before
+        if engine.replica != replica or self.config.engine != "core":
+            return Denied(
+                f"Node {self._node} has replica {engine.replica} of {group}, not {replica}; "
+                "look again."
+            )
+        _log.warning("group %s goes on with replica %d alone", group, replica)
+        status = engine.status()
+        new = first_id_after(max(engine.last_id, replica))
+        del self.running[group]
+        self._leaving[group] = _stopped(group, replica, _RECOVERING)
+        try:
+            engine.stop(_RECOVERING)
+            await hosted.service.close()
+            await engine.close()
+            identity = machine.identity.of_replica(new, machine.generation + 1)
+            await asyncio.to_thread(renew_data, machine.path, identity)
+            await machine.close()
+            index = renew_log(
+                self._store,
+                engine.log,
+                group,
+                new,
+                self._node,
+                term=status.term,
+                commit=status.commit,
+                now_us=SystemClock().now_us(),
+            )
+        except (SnapshotRefused, sqlite3.Error, OSError) as exc:
+            _log.exception("group %s is not recovered", group)
+            self._broken[group] = _stopped(
+                group, replica, f"It could not be recovered: {exc}; restart the node."
+            )
+            return Denied(f"Node {self._node} could not recover {group}: {exc}.")
+        finally:
+            del self._leaving[group]
+        self._open(group, new)
+        return Changed(index)
+
     # ------------------------------------------------------------------ time
 
     def tick(self) -> None:
-        """From time to time replicas that hear no leader ask whether they are members."""
+        """From time to time replicas that hear no leader ask whether they are members, unless
+        their own logs say so."""
         self._ticks += 1
         if self._ticks % (INQUIRY_ELECTIONS * self.config.raft.election_ticks):
             return
-        for group, hosted in self.running.items():
+        for group, hosted in list(self.running.items()):
             engine = hosted.engine
+            if engine.has_lost(engine.replica, self._node):
+                self.remove(group, engine.replica)
+                continue
             if engine.is_quiet and not engine.stopped:
                 continue  # all that it could hear is that nothing happens
             if not engine.has_heard or engine.stopped:

@@ -23,11 +23,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from nodes.client import NodeClient
-from nodes.cluster_file import write_cluster
+from nodes.cluster_file import load_cluster, write_cluster
 from nodes.config import (
     ENGINES,
     Address,
     ClusterConfig,
+    ConfigError,
     GroupConfig,
     NodeConfig,
     RaftConfig,
@@ -280,6 +281,15 @@ def new_cluster(
     )
 
 
+def _is_newer(file: Path, config: ClusterConfig) -> bool:
+    """Whether the nodes have changed the description since `config` was read."""
+    try:
+        found = load_cluster(file)
+    except ConfigError:
+        return False
+    return found.cluster_id == config.cluster_id and found.revision > config.revision
+
+
 def _by_number(name: str) -> tuple[int, str]:
     return len(name), name
 
@@ -364,7 +374,8 @@ class LocalCluster:
         process = self._processes[name]
         file = self.directory / name / "cluster.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_cluster(file, self._views.get(name, self.config))
+        if not _is_newer(file, self.config):
+            write_cluster(file, self._views.get(name, self.config))
         await process.start()
         await process.wait_ready()
 

@@ -469,6 +469,32 @@ class LogStore:
                 log.pointer = write.pointer
             log.last = ends[write.group]
 
+    def renew(self, group: str, replica: int, write: GroupWrite) -> None:
+        """Give the loaded replica's log to `replica`, an id above its own, together with `write`,
+        which has a hard state and a pointer, in one transaction. Raises StoreError, as `write`."""
+        log = self._logs[group]
+        assert replica > log.replica, f"{group}: {replica} after {log.replica}"
+        assert write.hard_state is not None
+        assert write.pointer is not None
+        if self._failure is not None:
+            raise StoreError(self._failure)
+        former, log.replica = log.replica, replica  # part of the CRC of what is written
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "UPDATE replicas SET replica = ?, seal = x'' WHERE number = ?",
+                (replica, log.number),
+            )
+            end = self._write(write)
+            self._connection.execute("COMMIT")
+        except BaseException as exc:
+            log.replica = former
+            self._failure = f"{self._path} cannot be written: {exc}; restart the node."
+            if isinstance(exc, sqlite3.Error):
+                raise StoreError(self._failure) from exc
+            raise
+        log.pointer, log.last = write.pointer, end
+
     def _write(self, write: GroupWrite) -> int:
         """Returns where the log ends now."""
         log = self._logs[write.group]

@@ -35,6 +35,7 @@ from nodes.data_file import (
     READ_ANSWERS,
     READ_APPLIED,
     READ_FINGERPRINT,
+    READ_INCARNATION,
     READ_SESSIONS,
     READ_VERSION,
     READ_VERSIONS,
@@ -46,6 +47,7 @@ from nodes.data_file import (
     WRITE_APPLIED,
     WRITE_EXPIRED,
     WRITE_FINGERPRINT,
+    WRITE_INCARNATION,
     WRITE_SESSION,
     WRITE_WATERMARK,
     Identity,
@@ -73,6 +75,7 @@ from nodes.protocol import (
     Fence,
     GetChecksum,
     Guard,
+    NewIncarnation,
     OpenSession,
     Read,
     ResponseBody,
@@ -127,7 +130,6 @@ class Machine:
         directory: Path,
         identity: Identity,
         name: str,
-        incarnation: int,
         clock_us: Callable[[], int],
         rng: Random,
         *,
@@ -136,7 +138,6 @@ class Machine:
     ) -> None:
         self._directory = directory
         self._name = name  # of the replica, for messages
-        self._incarnation = incarnation
         self._clock_us = clock_us
         self._rng = rng
         self._own_fingerprint = fingerprint
@@ -153,7 +154,6 @@ class Machine:
         group: str,
         replica: int,
         cluster_id: str,
-        incarnation: int = 1,
         generation: int = 1,
         must_exist: bool = False,
         fingerprint: str | None = None,
@@ -173,7 +173,6 @@ class Machine:
             cluster_id=cluster_id,
             group=group,
             replica=replica,
-            incarnation=incarnation,
             generation=generation,
         )
         try:
@@ -184,7 +183,6 @@ class Machine:
                 directory,
                 identity,
                 name,
-                incarnation,
                 clock_us,
                 rng or Random(),
                 fingerprint=own_fingerprint() if fingerprint is None else fingerprint,
@@ -219,6 +217,8 @@ class Machine:
             found = execute(READ_FINGERPRINT).fetchone()
             self._fingerprint: str = "" if found is None else found[0]
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
+            found = execute(READ_INCARNATION).fetchone()
+            self._incarnation = 1 if found is None else int(found[0])
             self._sessions = Sessions(self._incarnation)
             self._sessions.restore(
                 execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
@@ -306,6 +306,11 @@ class Machine:
     def receive_snapshot(self, generation: int) -> ReceivedFile:
         """Begin the file of that generation, in place of an earlier attempt."""
         return ReceivedFile(self._directory, self._identity.of_generation(generation))
+
+    @property
+    def identity(self) -> Identity:
+        """Whose file it is."""
+        return self._identity
 
     async def switch_to(self, generation: int) -> None:
         """Go on from the data file of another generation, which has been taken over, and
@@ -425,6 +430,19 @@ class Machine:
                 return Done((), index)
             case SwitchFingerprint():
                 return self._switch_fingerprint(index, body)
+            case NewIncarnation():
+                self._begin_incarnation(body.incarnation)
+                return Done((), index)
+
+    def _begin_incarnation(self, incarnation: int) -> None:
+        """Sessions of before are unknown, and what they had: commands of theirs that only others
+        had applied could not be told from commands that nobody had."""
+        self._incarnation = incarnation
+        self._sessions = Sessions(incarnation)
+        write, *forget = WRITE_INCARNATION
+        self._writer.raw.execute(write, (str(incarnation),))
+        for sql in forget:
+            self._writer.raw.execute(sql)
 
     def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
         if self._fingerprint not in (switch.instead_of, switch.fingerprint):

@@ -20,6 +20,7 @@ acknowledgement leaves.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 from collections import defaultdict
@@ -34,28 +35,34 @@ from weakref import WeakSet
 from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
+from nodes.description import Description
 from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
+from nodes.leader_balance import PAUSE_S, Balance, choose_handover
 from nodes.log_store import GroupWrite, LogStore, StoreError
 from nodes.neighbours import Neighbours
 from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
     Beat,
+    Changed,
     ChangeReplicas,
     Denied,
     Envelope,
     GetChecksum,
+    GetCluster,
     GetStatus,
     MoveLeadership,
     NoSuchGroup,
     NotLeader,
     PeerBatch,
     Read,
+    RecoverGroup,
     Refusal,
     Request,
     ResponseBody,
+    SetCluster,
     Status,
 )
 from nodes.raft.messages import RaftMessage
@@ -77,6 +84,7 @@ TIMER_GRAIN_S: Final = 0.0005
 NO_PROGRESS_ELECTIONS: Final = 2
 """A connection to a peer is given up after so many election timeouts without progress."""
 
+_log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -87,8 +95,9 @@ class Node:
             print(node.address)
             await something that ends it
 
-    `rng` seeds election timeouts, redials and the random numbers of statements. `fingerprint` is
-    what statements are executed with, this process's by default.
+    `file` is the cluster.toml that `config` was read from; what the cluster changes in it is
+    written there. `rng` seeds election timeouts, redials and the random numbers of statements.
+    `fingerprint` is what statements are executed with, this process's by default.
     """
 
     def __init__(
@@ -97,6 +106,7 @@ class Node:
         name: str,
         data: Path,
         *,
+        file: Path | None = None,
         rng: random.Random | None = None,
         fingerprint: str | None = None,
     ) -> None:
@@ -112,21 +122,25 @@ class Node:
         self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
         self._awake: dict[RaftEngine, None] = {}  # time passes for them
-        self._leading: set[RaftEngine] = set()
+        self._leading: dict[RaftEngine, None] = {}
         self._stopped: WeakSet[RaftEngine] = WeakSet()
         self._life = self._rng.getrandbits(62)
         self._neighbours = Neighbours(config.raft.election_ticks)
+        pause_ticks = round(PAUSE_S * 1000 / config.raft.tick_ms)
+        self._balance = Balance(pause_ticks, random.Random(self._rng.getrandbits(64)))
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_s = config.raft.tick_ms / 1000
         self._clock = SystemClock()
         self._gathered = False
-        others = {n.name: n.address for n in config.nodes.values() if n.name != name}
+        self._description = Description(config, name, path=file, changed=self._described)
+        others = _others(config, name)
         self._peers = Peers(
             addresses=others,
             greeting=self._greeting,
             rng=self._rng,
             no_progress_s=NO_PROGRESS_ELECTIONS * config.raft.election_ticks * self._tick_s,
+            welcomed=self._description.greeted,
         )
         self._server = Server(
             node=name,
@@ -153,6 +167,7 @@ class Node:
             stack.callback(self._store.close)
             self._store.acquaintances.accepted = _accepted(self._config)
             self._server.acquaintances = self._store.acquaintances
+            self._server.revision = self._config.revision
             self._hosting = Hosting(
                 self._config,
                 self.name,
@@ -174,6 +189,7 @@ class Node:
             stack.push_async_callback(self._server.close)
             self._peers.start()
             stack.push_async_callback(self._peers.close)
+            stack.push_async_callback(self._description.close)
             stack.push_async_callback(self._finish_requests)
             self._start_ticking()
             self._verifier.start()
@@ -200,6 +216,16 @@ class Node:
             files=self._store.acquaintances.mine,
             revision=self._config.revision,
         )
+
+    def _described(self, config: ClusterConfig) -> None:
+        """The cluster's description has changed: other nodes may have come, moved or gone."""
+        assert self._store is not None
+        self._config = self._hosting.config = config
+        self._store.acquaintances.accepted = _accepted(config)
+        others = _others(config, self.name)
+        self._server.revision = config.revision
+        self._server.set_peers(others)
+        self._peers.set_addresses(others)
 
     def _client(self, name: str) -> NodeClient | None:
         """A connection as a client to a node of the cluster, this one as well."""
@@ -252,8 +278,38 @@ class Node:
                 else:
                     self._guard(engine, engine.tick)
             self._hosting.tick()
+            if self._config.raft.spread_leaders:
+                self._spread_leaders()
         if is_due:
             self._peers.beat(Beat(self._life, len(self._leading)))
+
+    def _spread_leaders(self) -> None:
+        """Hand a group over to a node that leads fewer, if it is time and there is one."""
+        leads = {node: beat.leads for node, beat in self._neighbours.beats().items()}
+        leads[self.name] = len(self._leading)
+        if not self._balance.tick(leads):
+            return
+        nodes = self._hosting.config.nodes.values()
+        engines = {engine.group: engine for engine in self._leading if engine.leads}
+        handover = choose_handover(
+            self.name,
+            leads,
+            [engine.led() for engine in engines.values()],
+            [node.name for node in nodes if node.drain],
+            self._rng,
+        )
+        if handover is not None:
+            _log.info("hands group %s over to node %s", handover.group, handover.node)
+            self._balance.begun()
+            engine = engines[handover.group]
+            request = MoveLeadership(handover.replica)
+            self._guard(engine, partial(engine.change, request, self._handed_over))
+
+    def _handed_over(self, answer: ResponseBody) -> None:
+        """It may have come to nothing: the counts tell, and the next time will come."""
+        if not isinstance(answer, Changed):
+            _log.info("the handover did not take place: %s", answer)
+        self._balance.ended()
 
     def _wake_groups_of(self, node: str) -> None:
         """That node has died, or another one lives there: see `nodes.neighbours`."""
@@ -310,9 +366,9 @@ class Node:
             self._stopped.add(engine)
             self._life += 1
         if engine.leads:
-            self._leading.add(engine)
+            self._leading[engine] = None
         else:
-            self._leading.discard(engine)
+            self._leading.pop(engine, None)
 
     def _send(self, engine: RaftEngine, message: RaftMessage) -> None:
         if (node := engine.place(message.receiver)) is not None:
@@ -354,6 +410,12 @@ class Node:
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, GetStatus):
             answer(self.status())
+        elif isinstance(body, GetCluster):
+            answer(self._description.text())
+        elif isinstance(body, SetCluster):
+            answer(self._description.take(body.text))
+        elif isinstance(body, RecoverGroup):
+            self._hosting.start_recovery(request.group, body.replica, answer)
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):
@@ -381,6 +443,10 @@ class Node:
             "" if self._store is None else self._store.acquaintances.data_id,
             tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
         )
+
+
+def _others(config: ClusterConfig, name: str) -> dict[str, Address]:
+    return {node.name: node.address for node in config.nodes.values() if node.name != name}
 
 
 def _accepted(config: ClusterConfig) -> dict[str, str]:

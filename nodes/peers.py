@@ -62,7 +62,8 @@ _log = logging.getLogger(__name__)
 class Peers:
     """Connections to all other nodes of the cluster.
 
-    `greeting(node)` begins one with that node. `no_progress_s` is how long sent bytes may stay
+    `greeting(node)` begins one with that node; `welcomed` is told the revision of a node's
+    cluster.toml when it has ended well. `no_progress_s` is how long sent bytes may stay
     unacknowledged, and how long a dial may take: about two election timeouts, after which the
     group has elected around the loss anyway.
     """
@@ -74,8 +75,10 @@ class Peers:
         greeting: Callable[[str], Dialing],
         rng: random.Random,
         no_progress_s: float,
+        welcomed: Callable[[str, int], None] = lambda _node, _revision: None,
     ) -> None:
         self._greeting = greeting
+        self._welcomed = welcomed
         self._rng = rng
         self._no_progress_s = no_progress_s
         self._addresses = dict(addresses)
@@ -106,8 +109,14 @@ class Peers:
                     self._begin(name)
 
     def _begin(self, name: str) -> None:
-        greeting = partial(self._greeting, name)
-        link = _Link(name, self._addresses[name], greeting, self._rng, self._no_progress_s)
+        link = _Link(
+            name,
+            self._addresses[name],
+            partial(self._greeting, name),
+            self._rng,
+            self._no_progress_s,
+            partial(self._welcomed, name),
+        )
         self._links[name] = link
         self._tasks[name] = asyncio.get_running_loop().create_task(link.keep_connected())
 
@@ -175,8 +184,10 @@ class _Link:
         greeting: Callable[[], Dialing],
         rng: random.Random,
         no_progress_s: float,
+        welcomed: Callable[[int], None],
     ) -> None:
         self._name = name
+        self._welcomed = welcomed
         self._address = address
         self._greeting = greeting
         self.refusal = ""
@@ -234,6 +245,7 @@ class _Link:
             if after_outage:
                 _log.warning("node %s is reachable again", self._name)
             self._connection = connection
+            self._welcomed(connection.revision)
             await asyncio.wait({connection.closed})
         except TimeoutError:
             return f"no answer within {self._no_progress_s:g} s"
@@ -262,6 +274,7 @@ class _Connection(asyncio.Protocol):
         self._taken_at = loop.time()
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the peer did not welcome this connection."""
+        self.revision = 0  # of the peer's cluster.toml, when it is welcome
         self.is_refused = False  # by a node that has proved to be of this cluster
         self.closed: asyncio.Future[None] = loop.create_future()
         """To be waited for by asyncio.wait, which leaves it alone when the waiter is cancelled."""
@@ -294,6 +307,7 @@ class _Connection(asyncio.Protocol):
             self.is_refused = self._greeting.is_proven
             self.welcome.set_result(said.reason)
         else:
+            self.revision = said.revision
             self.welcome.set_result("")
 
     def _send(self, message: Hello | Proof) -> None:

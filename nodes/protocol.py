@@ -54,11 +54,16 @@ __all__ = [
     "Fence",
     "ExpireSessions",
     "SwitchFingerprint",
+    "NewIncarnation",
+    "RecoverGroup",
     "Consistency",
     "Read",
     "Checksum",
     "GetChecksum",
     "GetStatus",
+    "GetCluster",
+    "SetCluster",
+    "ClusterText",
     "ChangeReplicas",
     "MoveLeadership",
     "Request",
@@ -282,6 +287,20 @@ class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
     instead_of: str
 
 
+class NewIncarnation(_Message, frozen=True, tag="incarnation"):
+    """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
+
+    incarnation: int
+
+
+class RecoverGroup(_Message, frozen=True, tag="recover"):
+    """Go on with this replica alone, as a new incarnation of its group; what only others have is
+    lost. Asked of the replica's node, not of a leader. Answered by `Changed` with the index at
+    which that stands in its log, also if it was done before, or `Denied`."""
+
+    replica: int
+
+
 Consistency: TypeAlias = Literal["linearizable", "any"]
 """What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
 before it was sent. any: it sees some state that the group has been in, as the replica that is
@@ -320,6 +339,17 @@ class GetStatus(_Message, frozen=True, tag="status"):
     """What this node hosts; `group` of the request is ignored."""
 
 
+class GetCluster(_Message, frozen=True, tag="getcluster"):
+    """The cluster.toml that this node goes by; `group` of the request is ignored."""
+
+
+class SetCluster(_Message, frozen=True, tag="setcluster"):
+    """Go by this cluster.toml from now on, if it has a higher revision. Answered by
+    `ClusterText`, of what is gone by then, or `Denied`."""
+
+    text: str
+
+
 class ChangeReplicas(_Message, frozen=True, tag="change"):
     """One step of a group's membership, asked of its leader (docs/membership.md). Answered by
     `Changed` when it is applied there, `Denied`, `NotLeader`, `Busy` or `UnknownOutcome`.
@@ -348,8 +378,11 @@ RequestBody: TypeAlias = (
     | Read
     | GetChecksum
     | GetStatus
+    | GetCluster
+    | SetCluster
     | ChangeReplicas
     | MoveLeadership
+    | RecoverGroup
 )
 
 
@@ -471,6 +504,13 @@ class Changed(_Message, frozen=True, tag="changed"):
     index: int
 
 
+class ClusterText(_Message, frozen=True, tag="cluster"):
+    """The cluster.toml that a node goes by."""
+
+    revision: int
+    text: str
+
+
 class Denied(_Message, frozen=True, tag="denied"):
     """It was not done and will not be (definite). `reason` is a full sentence that says what to
     do."""
@@ -504,6 +544,7 @@ class ReplicaStatus(_Message, frozen=True):
     members: tuple[MemberStatus, ...] = ()  # as in its log, by id; empty if it knows of none
     last_id: int = 0  # the highest id that the group has ever given, as in its log
     is_changing: bool = False  # that membership is not applied here yet
+    last_term: int = 0  # of the last log entry
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
     diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
@@ -556,6 +597,7 @@ ResponseBody: TypeAlias = (
     | Checksums
     | NoChecksum
     | Changed
+    | ClusterText
     | Denied
     | Status
 )
@@ -568,7 +610,9 @@ class Response(_Message, frozen=True, tag="response"):
 
 # --------------------------------------------------------------------------- log entries
 
-EntryBody: TypeAlias = OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint
+EntryBody: TypeAlias = (
+    OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+)
 
 
 class Entry(_Message, frozen=True):

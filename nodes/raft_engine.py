@@ -30,6 +30,7 @@ import msgspec
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
 from nodes.engine import Barrier, Proposed, Refuse, StateMachine
+from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
 from nodes.protocol import (
@@ -58,6 +59,7 @@ from nodes.raft.messages import (
     Membership,
     Quiesce,
     RaftMessage,
+    Removed,
 )
 from nodes.raft.ready import Ready
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
@@ -73,11 +75,17 @@ PROPOSAL_BYTES_MAX: Final = 32 * 1024 * 1024
 READS_MAX: Final = 8192
 """Read barriers of one group under way; more are answered Busy."""
 
+YIELD_TICKS: Final = 60
+"""Ticks, 3 s, after which a leader that may execute no write hands its office to the next one."""
+
 SESSION_IDLE_S: Final = 900.0
 """A session that no entry used for so long is expired. Its router lost it long before."""
 
 SESSION_SAMPLE_S: Final = 30.0
 """How often the log's position is noted, to tell later how long ago a session was used."""
+
+SUCCESSOR_LAG_ENTRIES: Final = 1000
+"""A successor has to be this close to the end of the log: until it is there, nothing is written."""
 
 SENDERS_MAX: Final = 64
 """Replicas that write to this one and are not in its log, whose nodes are remembered."""
@@ -144,6 +152,7 @@ class RaftEngine:
         self._rng = rng
         self._clock = clock
         self._wake = wake
+        self._send = send
         self._stopped = ""
         self._applier = Applier(
             group,
@@ -167,7 +176,9 @@ class RaftEngine:
         self._placed = core.membership
         self._places = _places_in(self._placed)
         self._senders: dict[int, str] = {}  # nodes of replicas that our log does not know (yet)
+        self._committed = core.committed_membership
         self._is_holding = False
+        self._halted_ticks = 0  # how long this leader has been halted
         self._last_read = 0
         self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
         self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
@@ -226,6 +237,8 @@ class RaftEngine:
     def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
         if refuse is not None and (refusal := refuse()) is not None:
             done(refusal)
+            if self._machine.halted:
+                self._core.wake()  # somebody writes: the office has to go round
             return
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
         entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
@@ -293,6 +306,7 @@ class RaftEngine:
             ),
             last_id=core.membership.last_id,
             is_changing=core.is_changing,
+            last_term=self._log.last_term,
             fingerprint=self._machine.fingerprint,
             halted=self._machine.halted,
         )
@@ -334,6 +348,21 @@ class RaftEngine:
         self._core.step(message)
         self._wake(self)
 
+    @property
+    def log(self) -> RaftLog:
+        """Its log, durable and not yet durable."""
+        return self._log
+
+    @property
+    def term(self) -> int:
+        """The highest that it has met."""
+        return self._core.term
+
+    @property
+    def last_id(self) -> int:
+        """The highest id that its group has ever given, as far as it knows."""
+        return self._core.membership.last_id
+
     def has_lost(self, replica: int, node: str) -> bool:
         """Whether it is certain that no replica of that id belongs to the group at that node,
         now or ever."""
@@ -343,6 +372,22 @@ class RaftEngine:
     @property
     def leads(self) -> bool:
         return not self._stopped and self._core.role is Role.LEADER
+
+    def led(self) -> Led:
+        """This group, which is led here, and who could lead it in this replica's place."""
+        core = self._core
+        progress = core.progress()
+        return Led(
+            self.group,
+            tuple(
+                (member.id, member.place)
+                for member in core.membership.members
+                if member.is_voter
+                and member.id != core.replica
+                and progress.get(member.id, (0, False))[1]
+                and self._log.last - progress[member.id][0] <= SUCCESSOR_LAG_ENTRIES
+            ),
+        )
 
     @property
     def is_quiet(self) -> bool:
@@ -366,7 +411,23 @@ class RaftEngine:
             self._changes.tick()
             self._expire_sessions()
             self._snapshots.tick()
+            self._yield_office()
             self._wake(self)
+
+    def _yield_office(self) -> None:
+        """A leader whose process may not execute the group's writes is in the way of one that
+        may. It cannot tell who that is, so from time to time the office goes to the next."""
+        core = self._core
+        if core.role is not Role.LEADER or not self._machine.halted:
+            self._halted_ticks = 0
+            return
+        self._halted_ticks += 1
+        if self._halted_ticks % YIELD_TICKS:
+            return
+        able = [voter for voter, (_, is_active) in core.progress().items() if is_active]
+        others = sorted(set(able) & set(core.membership.voters) - {core.replica})
+        if others:
+            core.transfer(next((each for each in others if each > core.replica), others[0]))
 
     def collect(self) -> Ready | None:
         """What the node has to make durable and to send now, if anything. Confirmed reads are
@@ -465,7 +526,19 @@ class RaftEngine:
             if (first := self._machine.opening()) is not None:
                 self._propose(self._encoder.encode(first), lambda answer: None, None)
             self._propose_held()
+        self._part_from_removed()
         self._answer_reads()
+
+    def _part_from_removed(self) -> None:
+        """Tell who was removed. A hint for speed, except to one whose group is quiet: it misses
+        nobody, and does not ask."""
+        before, self._committed = self._committed, self._core.committed_membership
+        if self._committed is before:
+            return
+        for member in before.members:
+            if member.id not in self._committed and member.id != self.replica:
+                self._senders[member.id] = member.place
+                self._send(self, Removed(self.replica, member.id, 0))
 
     def _answer_reads(self) -> None:
         confirmed = self._confirmed

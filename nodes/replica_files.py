@@ -26,7 +26,7 @@ from nodes.machine import Machine
 from nodes.raft.messages import MEMBERSHIP_MARK, Membership, membership_in
 from nodes.snapshot_files import hash_file
 
-__all__ = ["close_replica", "open_replica", "remove_files", "stored_memberships"]
+__all__ = ["close_replica", "open_replica", "put_aside", "remove_files", "stored_memberships"]
 
 SEALED_BYTES_MAX: Final = 64 * 1024 * 1024
 """Data files up to this size are sealed: reading one takes a tenth of a second at start and
@@ -85,6 +85,16 @@ def remove_files(directory: Path) -> None:
     if not any(directory.iterdir()):
         directory.rmdir()
         sync_directory(directory.parent)
+
+
+def put_aside(directory: Path, replica: int) -> Path:
+    """Keep the files of a replica that is removed against its will, durably, under a name that
+    no replica has. Raises OSError."""
+    kept = directory.with_name(f"{directory.name}.replica-{replica}")
+    if directory.exists() and not kept.exists():
+        directory.rename(kept)
+        sync_directory(directory.parent)
+    return kept
 
 
 def _check_seal(path: Path, seal: bytes) -> None:

@@ -50,7 +50,7 @@ class Verifier:
         self._hosted = hosted
         self._client = client
         self._due: dict[str, float] = {}
-        self._found: dict[str, str] = {}
+        self._found: dict[str, list[tuple[int, str]]] = {}  # (replica that differs, sentence)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,10 +65,14 @@ class Verifier:
             await asyncio.wait([self._task])
 
     def noted(self, status: ReplicaStatus) -> ReplicaStatus:
-        """`status` with what the last comparison found, if this replica leads its group."""
+        """`status` with what the last comparison found, if this replica leads its group: of
+        those that are still members, for a rebuilt one is another."""
         if status.role != "leader":
             return status
-        return msgspec.structs.replace(status, diverged=self._found.get(status.group, ""))
+        members = {member.replica for member in status.members}
+        found = self._found.get(status.group, [])
+        diverged = " ".join(sentence for replica, sentence in found if replica in members)
+        return msgspec.structs.replace(status, diverged=diverged)
 
     # ------------------------------------------------------------------ the task
 
@@ -95,27 +99,33 @@ class Verifier:
         return due
 
     async def _verify(self, status: ReplicaStatus) -> None:
+        """Compare those that answer their leader: nobody waits for one that is down."""
+        replicas = {
+            member.node: member.replica
+            for member in status.members
+            if member.is_voter and member.is_active is not False
+        }
         async with AsyncExitStack() as stack:
             clients: dict[str, NodeClient] = {}
-            for member in status.members:
-                if (client := self._client(member.node)) is not None:
+            for node in replicas:
+                if (client := self._client(node)) is not None:
                     stack.push_async_callback(client.close)
-                    clients[member.node] = client
+                    clients[node] = client
+            if len(clients) < 2:
+                return
             result = await compare(status.group, clients, timeout_s=COMPARE_TIMEOUT_S)
-        self._note(status.group, result, clients)
+        self._note(status.group, result, replicas)
 
-    def _note(
-        self, group: str, result: Comparison | str, clients: Mapping[str, NodeClient]
-    ) -> None:
+    def _note(self, group: str, result: Comparison | str, replicas: Mapping[str, int]) -> None:
         if isinstance(result, str):
             _log.warning("%s", result)
             return
         for node, reason in result.silent.items():
             _log.warning("group %s: the replica on %s was not compared: %s", group, node, reason)
-        found = " ".join(describe(group, difference) for difference in result.differences)
-        if found:
-            _log.error("%s", found)
-        elif len(result.compared) == len(clients):
+        found = [(replicas[each.node], describe(group, each)) for each in result.differences]
+        for _, sentence in found:
+            _log.error("%s", sentence)
+        if not found and not result.silent:
             _log.info(
                 "group %s: %d replicas are equal at index %d (%d rows)",
                 group,
@@ -123,5 +133,5 @@ class Verifier:
                 result.index,
                 result.rows,
             )
-        if found or len(result.compared) == len(clients):
+        if found or not result.silent:
             self._found[group] = found

@@ -40,7 +40,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -48,12 +48,14 @@ import msgspec
 
 from nodes.client import ConnectionLost, NodeClient, NotSent
 from nodes.client import Outcome as ClientOutcome
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, GroupConfig, NodeConfig, parse_cluster
 from nodes.protocol import (
     Aborted,
     AnswerNotKept,
     Busy,
+    ClusterText,
     Done,
+    GetCluster,
     GetStatus,
     NoSuchGroup,
     NotLeader,
@@ -77,6 +79,10 @@ PAUSE_S_MIN: Final = 0.005
 
 PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
+
+
+DESCRIPTION_TIMEOUT_S: Final = 2.0
+"""How long a node may take to tell its cluster.toml, which is newer than this router's."""
 
 
 @dataclass(frozen=True)
@@ -159,19 +165,18 @@ class Delivery:
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
-        self._contacts = {
-            node.name: Contact(
-                node.name,
-                NodeClient(
-                    node.address, cluster_id=config.cluster_id, secret=config.secret, name=name
-                ),
-            )
-            for node in config.nodes.values()
-        }
+        self._config, self._name = config, name
+        self._hanging_up: set[asyncio.Task[None]] = set()
+        self._contacts = {node.name: self._contact(node) for node in config.nodes.values()}
         self._groups = {
-            group.name: _Group(group.name, [self._contacts[r.node] for r in group.replicas])
+            group.name: _Group(group.name, self._founders(group))
             for group in config.groups.values()
         }
+
+    def _founders(self, group: GroupConfig) -> list[Contact]:
+        """Where a group began; anybody, if no such node is left."""
+        founders = [self._contacts[r.node] for r in group.replicas if r.node in self._contacts]
+        return founders or list(self._contacts.values())
 
     # ------------------------------------------------------------------ public
 
@@ -208,8 +213,9 @@ class Delivery:
                 return None
             return answer if isinstance(answer, Status) else None
 
-        answers = await asyncio.gather(*map(ask, self._contacts.values()))
-        return dict(zip(self._contacts, answers, strict=True))
+        contacts = dict(self._contacts)  # an answer may bring others
+        answers = await asyncio.gather(*map(ask, contacts.values()))
+        return dict(zip(contacts, answers, strict=True))
 
     async def close(self) -> None:
         """End every call with GaveUp and close the connections."""
@@ -221,7 +227,9 @@ class Delivery:
             for call, handle in list(group.pausing.items()):
                 handle.cancel()
                 self._try(call)
-        await asyncio.gather(*(contact.client.close() for contact in self._contacts.values()))
+        await asyncio.gather(
+            *self._hanging_up, *(contact.client.close() for contact in self._contacts.values())
+        )
 
     # ------------------------------------------------------------------ one attempt
 
@@ -305,6 +313,8 @@ class Delivery:
                 named = self._contacts.get(hint or "")
                 if named is not None:
                     group.gains(named)
+                elif hint:  # a node that came after this router read cluster.toml
+                    self._knock(contact)
                 group.trouble = f"{contact.name} does not lead it"
                 if hint:
                     group.trouble += f" and believes that {hint} does"
@@ -400,6 +410,49 @@ class Delivery:
     def _knock(self, contact: Contact) -> None:
         contact.knock(self._told)
 
+    @property
+    def _revision(self) -> int:
+        return self._config.revision
+
+    def _described(self, outcome: ClientOutcome) -> None:
+        """Nodes have come, moved or gone since this router read cluster.toml."""
+        if self._closed or not isinstance(outcome, ClusterText):
+            return
+        new = parse_cluster(outcome.text, "the cluster's cluster.toml")
+        if new.cluster_id != self._config.cluster_id or new.revision <= self._revision:
+            return
+        old, self._config = self._config, replace(new, secret=self._config.secret)
+        for name in old.nodes.keys() | new.nodes.keys():
+            had, has = old.nodes.get(name), new.nodes.get(name)
+            if had is not None and (has is None or had.address != has.address):
+                self._hang_up(self._contacts.pop(name))
+            if has is not None and name not in self._contacts:
+                self._contacts[name] = self._contact(has)
+        for group in self._groups.values():
+            staying = [c.name for c in group.contacts if c.name in new.nodes]
+            group.contacts[:] = [self._contacts[name] for name in staying]
+            if not group.contacts:
+                group.contacts[:] = self._contacts.values()
+            if group.leader is not None and group.leader not in group.contacts:
+                group.leader = None
+
+    def _hang_up(self, contact: Contact) -> None:
+        contact.suspect = True
+        task = self._loop.create_task(contact.client.close())
+        self._hanging_up.add(task)
+        task.add_done_callback(self._hanging_up.discard)
+
+    def _contact(self, node: NodeConfig) -> Contact:
+        return Contact(
+            node.name,
+            NodeClient(
+                node.address,
+                cluster_id=self._config.cluster_id,
+                secret=self._config.secret,
+                name=self._name,
+            ),
+        )
+
     def _lost(self, name: str, gone: Contact | None = None) -> None:
         """A node has no replica of the group (any more), or no replica of it can be reached: ask
         all nodes; whoever has one says so."""
@@ -413,6 +466,10 @@ class Delivery:
         """What a node says that it hosts and leads."""
         if self._closed:
             return
+        if status.revision > self._revision:
+            contact.client.request(
+                "", GetCluster(), timeout_s=DESCRIPTION_TIMEOUT_S, done=self._described
+            )
         for replica in status.replicas:
             group = self._groups.get(replica.group)
             if group is None:

@@ -12,6 +12,7 @@ from shardrouter.cli.init import init
 from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
+from shardrouter.cli.recover import recover
 from shardrouter.cli.replicas import leader, replica
 from shardrouter.cli.shell import sql
 from shardrouter.cli.upgrade import upgrade
@@ -29,5 +30,18 @@ def main() -> None:
     """A sharded SQL database: PostgreSQL wire in front, Raft groups of SQLite behind."""
 
 
-for command in (up, init, node, serve, status, where, verify, replica, leader, upgrade, sql):
+for command in (
+    up,
+    init,
+    node,
+    serve,
+    status,
+    where,
+    verify,
+    replica,
+    leader,
+    upgrade,
+    recover,
+    sql,
+):
     main.add_command(command)

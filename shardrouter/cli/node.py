@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from nodes.config import ConfigError
-from shardrouter.cli.look import cluster_option
-from shardrouter.locate import find_cluster, load_cluster
+from nodes.cluster_file import load_cluster, secret_path
+from nodes.config import ClusterConfig, ConfigError, NodeConfig
+from nodes.protocol import Status
+from shardrouter.cli.changing import changed
+from shardrouter.cli.init import named_address
+from shardrouter.cli.look import cluster_option, located
+from shardrouter.cli.run import run_async
+from shardrouter.departures import require_unused
+from shardrouter.locate import find_cluster
 
 __all__ = ["node"]
 
@@ -40,7 +47,8 @@ def node() -> None:
     """Run node NAME of a cluster, in the foreground.
 
     \b
-      shardrouter node a           run node a; its options: shardrouter node a --help
+      shardrouter node a                   run node a; its options: shardrouter node a --help
+      shardrouter node add d=HOST:6434     make another one known
     """
 
 
@@ -66,3 +74,69 @@ def run(name: str, cluster_file: str | None, data: Path | None) -> None:
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
+
+
+@node.command()
+@click.argument("new", metavar="NAME=HOST:PORT")
+@cluster_option
+def add(new: str, cluster_file: str | None) -> None:
+    """Make node NAME known to the cluster, at HOST:PORT.
+
+    It holds nothing yet: start it with the new cluster.toml and the secret beside it, then move
+    replicas there.
+
+    \b
+      shardrouter node add d=10.0.0.4:6434
+    """
+    try:
+        name, address = named_address(new)
+    except ConfigError as exc:
+        raise click.ClickException(str(exc)) from exc
+
+    def with_node(config: ClusterConfig) -> ClusterConfig:
+        known = config.nodes.get(name)
+        if known is not None and known.address == address:
+            return config
+        if known is not None:
+            raise ConfigError(f"there is a node {name} already, at {known.address}.")
+        for other in config.nodes.values():
+            if other.address == address:
+                raise ConfigError(f"node {other.name} is at {address} already.")
+        return replace(config, nodes={**config.nodes, name: NodeConfig(name, address)})
+
+    path, _ = located(cluster_file)
+    config = changed(cluster_file, with_node)
+    click.echo(f"node {name} is at {address} (revision {config.revision} of {path})")
+    click.echo(f"next: copy {path} and {secret_path(path)} to its host, and there:")
+    click.echo(f"       shardrouter node {name}")
+
+
+@node.command()
+@click.argument("name")
+@cluster_option
+def remove(name: str, cluster_file: str | None) -> None:
+    """Take node NAME, which hosts no replica any more, out of the cluster.
+
+    \b
+      shardrouter node drain d       move its replicas away first
+      shardrouter node remove d      then stop it
+    """
+    path, config = located(cluster_file)
+    statuses = run_async(_statuses(config))
+
+    def without_node(config: ClusterConfig) -> ClusterConfig:
+        if name not in config.nodes:
+            return config
+        require_unused(config, name, statuses)
+        return replace(config, nodes={n: node for n, node in config.nodes.items() if n != name})
+
+    config = changed(cluster_file, without_node)
+    click.echo(
+        f"there is no node {name} (revision {config.revision} of {path}); stop it if it runs"
+    )
+
+
+async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
+    from shardrouter.router import node_statuses
+
+    return await node_statuses(config)

@@ -56,7 +56,8 @@ async def _compare(
             clients[name] = client
 
         async def one(group: str) -> Comparison | str:
-            members = {r.node: clients[r.node] for r in config.groups[group].replicas}
+            founders = (replica.node for replica in config.groups[group].replicas)
+            members = {name: clients[name] for name in founders if name in clients}
             return await compare(group, members, timeout_s=timeout_s)
 
         results = await asyncio.gather(*(one(group) for group in groups))

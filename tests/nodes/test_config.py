@@ -72,6 +72,7 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         lease_reads=engine == "core" and draw(st.booleans()),
         clock_drift=draw(st.floats(0, 0.5)),
         lease_margin_ms=draw(st.integers(1, 100)),
+        spread_leaders=draw(st.booleans()),
     )
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
     router = Address("localhost", draw(ports))

@@ -165,6 +165,22 @@ async def test_a_leader_of_another_release_takes_no_write_until_the_switch(tmp_p
 
 
 @pytest.mark.slow
+async def test_the_office_goes_round_until_somebody_leads_who_may_execute(tmp_path: Path) -> None:
+    config = three()
+    async with running(config, tmp_path, dict.fromkeys(config.nodes, OLD)) as nodes:
+        session = await make_table(nodes, "s1")
+        await until(level(nodes))
+    async with running(config, tmp_path, {"n1": OLD, "n2": NEW, "n3": NEW}) as nodes:
+        assert await nodes.leader("s1") == "n2", "who was placed to lead, and may not execute"
+        async with asyncio.timeout(20):
+            while True:  # as a router repeats it
+                if isinstance(await nodes.call("s1", insert(session, 2, 1)), Done):
+                    break
+                await asyncio.sleep(0.02)
+        assert nodes.replica("n1", "s1").role == "leader"
+
+
+@pytest.mark.slow
 async def test_a_leader_behind_a_write_it_may_not_apply_answers_so(tmp_path: Path) -> None:
     config = three()
     async with running(config, tmp_path, dict.fromkeys(config.nodes, OLD)) as nodes:

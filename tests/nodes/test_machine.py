@@ -459,7 +459,6 @@ async def test_files_of_others_are_refused(tmp_path: Path) -> None:
         ({"cluster_id": "c2"}, r"data-1\.db belongs to cluster c1, not to c2"),
         ({"group": "s2"}, "belongs to group s1, not to s2"),
         ({"replica": 2}, "belongs to replica 1, not to 2"),
-        ({"incarnation": 2}, "belongs to incarnation 1, not to 2"),
     ):
         identity = {"cluster_id": "c1", "group": "s1", "replica": 1} | change
         with pytest.raises(ReplicaFault, match=match):

@@ -270,15 +270,28 @@ async def test_a_new_id_on_the_same_node_takes_the_place_of_the_old_one_at_once(
     async with cluster(tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
         await nodes.call("s1", MoveLeadership(1))
-        hosting = nodes.running["n3"]._hosting
-        hosting.tick = lambda: None  # type: ignore[method-assign]  # it never asks
+        await nodes.down("n3")
         await nodes.must_change("s1", "remove", 3)
+        await nodes.up("n3")
+        nodes.running["n3"]._hosting.tick = lambda: None  # type: ignore[method-assign]  # no question
         assert nodes.replica("n3", "s1").replica == 3
         await nodes.must_change("s1", "learner", 4, "n3")
         await nodes.until(lambda: (r := nodes.find("n3", "s1")) and r.replica == 4)
         await nodes.must_change("s1", "voter", 4)
         last = await write(nodes, opened, 1)
         await nodes.is_applied_by("s1", last, "n3")
+
+
+async def test_a_quiet_replica_is_told_of_its_removal(tmp_path: Path) -> None:
+    """It expects to hear nothing, so it does not ask."""
+    async with cluster(tmp_path) as nodes:
+        opened = await make_table(nodes, "s1")
+        await nodes.add("s1", 4, "n4")
+        hosted = nodes.running["n4"]._hosting.running["s1"]
+        await nodes.until(lambda: hosted.engine.is_quiet)
+        assert isinstance(await nodes.change("s1", "remove", 4), Changed)
+        await nodes.until(lambda: nodes.find("n4", "s1") is None)
+        await write(nodes, opened, 1)
 
 
 # --------------------------------------------------------------------------- what comes too late
@@ -342,8 +355,10 @@ async def test_only_a_leader_makes_a_replica_and_only_of_a_group_of_the_cluster(
             ):
                 node.on_peer_batch("n1", PeerBatch((Envelope(group, message),)))
         for group in ("s9", "../n3"):
-            request = AppendRequest(1, 9, 5, 0, 0, 0, 1)
-            node.on_peer_batch("n1", PeerBatch((Envelope(group, request),)))
+            request = Envelope(group, AppendRequest(1, 9, 5, 0, 0, 0, 1))
+            node.on_peer_batch("n1", PeerBatch((request, request)))
+        lines = [record.getMessage() for record in caplog.records]
+        assert sum("which this node does not know" in line for line in lines) == 2
         assert node.status().replicas == ()
         assert sorted(path.name for path in (tmp_path / "n4").glob("*")) == [
             path.name for path in sorted((tmp_path / "n4").glob("log.db*"))

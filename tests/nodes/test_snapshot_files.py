@@ -23,7 +23,6 @@ def identity(replica: int, generation: int = 2, **change: str) -> Identity:
         cluster_id=change.get("cluster_id", "c1"),
         group=change.get("group", "s1"),
         replica=replica,
-        incarnation=1,
         generation=generation,
     )
 

@@ -9,9 +9,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from nodes.comparison import Difference, describe
+from nodes.comparison import Comparison, Difference, describe
 from nodes.protocol import Done, MemberStatus, ReplicaStatus
 from nodes.verifier import Verifier
 from tests.nodes.test_node import insert, make_table, running, three
@@ -32,6 +33,19 @@ def test_groups_have_their_times_in_the_interval_and_only_leaders_compare() -> N
     assert set(times) == {f"s{number}" for number in range(100)}
     assert all(time >= 200 for time in times.values()), "every interval again"
     assert max(Counter(times.values()).values()) < 10, "not all at once"
+
+
+def test_what_was_found_of_a_replica_goes_with_it() -> None:
+    verifier = Verifier(100.0, hosted=list, client=lambda name: None)
+    difference = Difference("n3", "t", (1,), (9,), 8, 9)
+    comparison = Comparison("s1", 5, 1, 9, ("n1", "n2", "n3"), {}, (difference,))
+    verifier._note("s1", comparison, {"n1": 1, "n2": 2, "n3": 3})
+    assert "the replica on n3 differs" in verifier.noted(led("s1")).diverged
+    assert verifier.noted(led("s1", "follower")).diverged == ""
+    rebuilt = (*MEMBERS[:2], MemberStatus(4, "n3", True))
+    assert verifier.noted(msgspec.structs.replace(led("s1"), members=rebuilt)).diverged == ""
+    verifier._note("s1", replace(comparison, differences=()), {"n1": 1, "n2": 2, "n3": 3})
+    assert verifier.noted(led("s1")).diverged == ""
 
 
 def test_a_replica_is_blamed_only_by_a_majority() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from nodes.client import NodeClient
-from nodes.config import ClusterConfig, format_cluster
+from nodes.config import ClusterConfig, RaftConfig, format_cluster
 from nodes.local_cluster import (
     LocalCluster,
     ManagedProcess,
@@ -57,6 +57,7 @@ def three_nodes() -> ClusterConfig:
         },
         ports=ports[:3],
         router_port=ports[3],
+        raft=RaftConfig(spread_leaders=False),  # leaders move for a test's reason only
     )
 
 

@@ -26,7 +26,10 @@ RUN_ELSEWHERE = {
 }
 """Commands of their own length, and the test that runs them."""
 
-TOLD_ELSEWHERE = {"checking.md": "tests/jepsen_like/test_checking_docs.py"}
+TOLD_ELSEWHERE = {
+    "checking.md": "tests/jepsen_like/test_checking_docs.py",
+    "deploy.md": "tests/process/test_machines.py",
+}
 """Documents that are a story with files of its own, and the test that follows it."""
 
 
