@@ -42,11 +42,12 @@ CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
-nightly: venv  ## checkers against brute force; 20 000 seeds of raft-sim, going on after a stop
-	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
+nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
+	@ORACLE_HISTORIES=4000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
-	  tests/jepsen_like/test_by_version.py
+	  tests/jepsen_like/test_by_version.py tests/jepsen_like/test_online.py \
+	  tests/jepsen_like/test_limits.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 
