@@ -178,7 +178,7 @@ class Node:
                 rng=self._rng,
                 wake=self._wake,
                 send=self._send,
-                tell=lambda node, envelope: self._peers.send(node, [envelope]),
+                tell=self._peers.send,
                 guard=self._guard,
                 broken_store=lambda error: self._stop_all(str(error)),
             )
