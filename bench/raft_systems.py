@@ -65,26 +65,29 @@ class System:
 
 SYSTEMS = (
     System("core", "nodes", "log fsynced by a majority; SQLite, exactly once, SQL checked"),
-    System("pysyncobj", "nodes", "the same around pysyncobj's consensus"),
+    System("core, bare", "nodes", "the same, but of a command only its SQL, as stock does"),
+    System("pysyncobj", "nodes", "as core, around pysyncobj's consensus"),
     System("stock", "stock", "pysyncobj as shipped: log in memory, no fsync; SQLite"),
     System("etcd", "etcd", "log fsynced by a majority; versioned keys in bbolt"),
 )
 
 
 @asynccontextmanager
-async def _nodes(engine: str, directory: Path) -> AsyncIterator[Running]:
+async def _nodes(name: str, directory: Path) -> AsyncIterator[Running]:
     ports = free_ports(len(NODES) + 1)
     config = new_cluster_config(
-        placement={"meta": NODES, GROUP: NODES},
+        placement={"meta": NODES[1:] + NODES[:1], GROUP: NODES},  # each leader has its own node
         ports=ports[:-1],
         router_port=ports[-1],
-        engine=engine,
+        engine="pysyncobj" if name == "pysyncobj" else "core",
     )
-    async with LocalCluster(config, directory) as cluster:
+    program = "bench.bare_node" if name == "core, bare" else "nodes"
+    command = (sys.executable, "-m", program)
+    async with LocalCluster(config, directory, node_command=command) as cluster:
         await cluster.start()
         leader = (await cluster.wait_for_leaders())[GROUP]
-        names = sorted(NODES, key=lambda name: name != leader)
-        pids = tuple(cluster.node(name).pid for name in names)
+        names = sorted(NODES, key=lambda node: node != leader)
+        pids = tuple(cluster.node(node).pid for node in names)
         yield Running(str(config.nodes[leader].address), pids, config.cluster_id)
 
 

@@ -26,7 +26,7 @@ import asyncio
 import logging
 import random
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,10 @@ since nobody votes against a leader that is heard."""
 INQUIRY_ELECTIONS: Final = 4
 """A replica that has heard no leader for so many election timeouts asks whether it is a member."""
 
+QUIET_INQUIRIES: Final = 64
+"""A quiet one asks this many times less often, about every two minutes: it is told of a removal,
+and only if that was lost does it have to ask."""
+
 UNKNOWN_MAX: Final = 64
 """Groups that are not in cluster.toml, each logged once."""
 
@@ -98,7 +102,7 @@ class Hosting:
     `fingerprint`.
 
     `wake` asks for a turn in which a replica takes part, `send` sends a message of a replica
-    between turns, `tell` sends one to a node, `guard` does a replica's work and stops it if
+    between turns, `tell` sends some to a node, `guard` does a replica's work and stops it if
     that fails, `broken_store` is told when the log can be written no more.
     """
 
@@ -113,7 +117,7 @@ class Hosting:
         rng: random.Random,
         wake: Callable[[RaftEngine], None],
         send: Callable[[RaftEngine, RaftMessage], None],
-        tell: Callable[[str, Envelope], None],
+        tell: Callable[[str, Sequence[Envelope]], None],
         guard: Callable[[RaftEngine, Callable[[], None]], object],
         broken_store: Callable[[StoreError], None],
     ) -> None:
@@ -261,7 +265,7 @@ class Hosting:
             hosted = self.running.get(group)
             if hosted is not None and hosted.engine.has_lost(message.sender, node):
                 removed = Removed(hosted.engine.replica, message.sender, 0)
-                self._tell(node, Envelope(group, removed))
+                self._tell(node, [Envelope(group, removed)])
         elif isinstance(message, Removed):
             if group in self._broken and self._broken[group].replica == message.receiver:
                 self.remove(group, message.receiver, by=message.sender)
@@ -281,7 +285,7 @@ class Hosting:
         if incarnation_of(message.sender) < incarnation_of(own) and hosted.engine.has_lost(
             message.sender, node
         ):
-            self._tell(node, Envelope(group, Removed(own, message.sender, 0)))
+            self._tell(node, [Envelope(group, Removed(own, message.sender, 0))])
 
     def _receive_from_leader(
         self, node: str, group: str, message: AppendRequest | InstallSnapshot
@@ -442,26 +446,25 @@ class Hosting:
         """From time to time replicas that hear no leader ask whether they are members, unless
         their own logs say so."""
         self._ticks += 1
-        if self._ticks % (INQUIRY_ELECTIONS * self.config.raft.election_ticks):
+        pause = INQUIRY_ELECTIONS * self.config.raft.election_ticks
+        if self._ticks % pause:
             return
+        asks_quiet = self._ticks // pause % QUIET_INQUIRIES == 0
+        inquiries = [_inquiry(group, status.replica) for group, status in self._broken.items()]
         for group, hosted in list(self.running.items()):
             engine = hosted.engine
             if engine.has_lost(engine.replica, self._node):
                 self.remove(group, engine.replica)
-                continue
-            if engine.is_quiet and not engine.stopped:
-                continue  # all that it could hear is that nothing happens
-            if not engine.has_heard or engine.stopped:
-                self._inquire(group, engine.replica)
-            engine.has_heard = False
-        for group, status in self._broken.items():
-            self._inquire(group, status.replica)
-
-    def _inquire(self, group: str, replica: int) -> None:
-        inquiry = Envelope(group, Inquiry(replica, 0, 0))
-        for node in self.config.nodes:
-            if node != self._node:
-                self._tell(node, inquiry)
+            elif engine.stopped or not engine.is_quiet:
+                if engine.stopped or not engine.has_heard:
+                    inquiries.append(_inquiry(group, engine.replica))
+                engine.has_heard = False
+            elif asks_quiet:
+                inquiries.append(_inquiry(group, engine.replica))
+        if inquiries:
+            for node in self.config.nodes:
+                if node != self._node:
+                    self._tell(node, inquiries)
 
     # ------------------------------------------------------------------ status
 
@@ -474,6 +477,10 @@ class Hosting:
         found = {group: hosted.engine.status() for group, hosted in self.running.items()}
         found |= self._broken | self._leaving
         return tuple(found[group] for group in sorted(found))
+
+
+def _inquiry(group: str, replica: int) -> Envelope:
+    return Envelope(group, Inquiry(replica, 0, 0))
 
 
 def _stopped(group: str, replica: int, reason: str) -> ReplicaStatus:

@@ -75,8 +75,9 @@ from nodes.verifier import Verifier
 __all__ = ["Node"]
 
 GATHER_S: Final = 1.0
-"""A started node lets no time pass for its groups before all nodes are connected both ways, or
-this is over: votes sent into the void would leave the leadership to chance."""
+"""A started node lets no time pass for its groups before all nodes with a member of one of them
+are connected both ways, or this is over: votes sent into the void would leave the leadership to
+chance."""
 
 TIMER_GRAIN_S: Final = 0.0005
 """Half of what uvloop rounds timers to: a tick is better a little late than tried twice."""
@@ -177,7 +178,7 @@ class Node:
                 rng=self._rng,
                 wake=self._wake,
                 send=self._send,
-                tell=lambda node, envelope: self._peers.send(node, [envelope]),
+                tell=self._peers.send,
                 guard=self._guard,
                 broken_store=lambda error: self._stop_all(str(error)),
             )
@@ -314,12 +315,13 @@ class Node:
     def _wake_groups_of(self, node: str) -> None:
         """That node has died, or another one lives there: see `nodes.neighbours`."""
         for hosted in self._hosting.running.values():
-            if hosted.engine.has_member_on(node):
+            if node in hosted.engine.member_nodes():
                 self._guard(hosted.engine, hosted.engine.wake)
 
     def _has_gathered(self, now: float) -> bool:
-        others = self._config.nodes.keys() - {self.name}
-        everyone = self._peers.connected() == others and self._server.heard() == others
+        members = (hosted.engine.member_nodes() for hosted in self._hosting.running.values())
+        others = set[str]().union(*members) - {self.name}
+        everyone = others <= self._peers.connected() & self._server.heard()
         self._gathered = everyone or now - self._started_at > GATHER_S
         return self._gathered
 

@@ -396,8 +396,9 @@ class RaftEngine:
             self._core.is_quiescent and self._snapshots.is_at_rest and not self._changes.is_waiting
         )
 
-    def has_member_on(self, node: str) -> bool:
-        return any(member.place == node for member in self._core.membership.members)
+    def member_nodes(self) -> set[str]:
+        """Names of the nodes with a member of the group."""
+        return {member.place for member in self._core.membership.members}
 
     def wake(self) -> None:
         """End the quiet of the group, if it is quiet."""

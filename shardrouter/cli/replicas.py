@@ -1,4 +1,5 @@
-"""The verbs that move replicas and leaders: `replica add | move | remove`, `leader transfer`.
+"""The verbs that move replicas and leaders: `replica add | move | remove`, `leader transfer |
+leave`.
 
 Each names where something shall be, not what to do: the verb looks at the group, asks its
 leader for the next step and looks again, and keeps nothing itself. So the same command again is
@@ -20,8 +21,9 @@ from nodes.config import ClusterConfig
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
+from shardrouter.draining import leave_goals
 from shardrouter.mover import End, Mover
-from shardrouter.moves import Goal
+from shardrouter.moves import Goal, view_of
 from shardrouter.repair import rebuild_goals
 
 __all__ = ["ends", "follow", "known", "leader", "pursuit_options", "replica", "run_to_the_end"]
@@ -201,7 +203,12 @@ async def _rebuild(
 
 @click.group()
 def leader() -> None:
-    """Say who leads a group."""
+    """Say who leads a group.
+
+    \b
+      shardrouter leader transfer shard-1 n2     n2 leads shard-1
+      shardrouter leader leave n2                n2 leads nothing
+    """
 
 
 @leader.command()
@@ -221,6 +228,35 @@ def transfer(
     """
     config = known(cluster_file, [group], [node])
     follow(config, {group: Goal(leader=node)}, timeout_s, as_json)
+
+
+@leader.command()
+@click.argument("node")
+@pursuit_options
+def leave(node: str, cluster_file: str | None, timeout_s: float, as_json: bool) -> None:
+    """Hand over every group that NODE leads, to the least busy of the other voters.
+
+    Use it right before you stop NODE for a while: then nobody waits for an election. Groups
+    without another voter stay.
+
+    \b
+      shardrouter leader leave n2
+    """
+    config = known(cluster_file, [], [node])
+    with Steps() as steps:
+        found = run_to_the_end(_leave(config, node, timeout_s, steps))
+    ends(found, as_json)
+    if not found and not as_json:
+        click.echo(f"node {node} leads nothing that another node could lead")
+
+
+async def _leave(
+    config: ClusterConfig, node: str, timeout_s: float, steps: Steps
+) -> dict[str, End]:
+    async with Mover(config, report=steps) as mover:
+        statuses = await mover.look()
+    goals = leave_goals((view_of(group, statuses) for group in config.groups), node)
+    return await _pursue(config, goals, timeout_s, steps)
 
 
 # ------------------------------------------------------------------------------ carrying it out

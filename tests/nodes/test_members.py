@@ -43,6 +43,7 @@ from nodes.raft.messages import (
     VoteRequest,
     VoteResponse,
 )
+from nodes.raft_engine import RaftEngine
 from tests.nodes.test_node import Nodes, config_of, insert, make_table, select
 
 pytestmark = pytest.mark.slow  # real elections and files
@@ -282,8 +283,14 @@ async def test_a_new_id_on_the_same_node_takes_the_place_of_the_old_one_at_once(
         await nodes.is_applied_by("s1", last, "n3")
 
 
-async def test_a_quiet_replica_is_told_of_its_removal(tmp_path: Path) -> None:
-    """It expects to hear nothing, so it does not ask."""
+@pytest.mark.parametrize("notice", ["arrives", "is lost"])
+async def test_a_quiet_replica_learns_of_its_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notice: str
+) -> None:
+    """It expects to hear nothing, so it is told; and it asks, but seldom."""
+    if notice == "is lost":
+        monkeypatch.setattr(RaftEngine, "_part_from_removed", lambda engine: None)
+        monkeypatch.setattr(hosting_module, "QUIET_INQUIRIES", 2)
     async with cluster(tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
         await nodes.add("s1", 4, "n4")

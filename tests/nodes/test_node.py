@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes import node as node_module
 from nodes.client import NodeClient
 from nodes.config import ENGINES, ClusterConfig, ConfigError, RaftConfig
 from nodes.local_cluster import free_ports, new_cluster_config
@@ -198,6 +199,21 @@ async def test_an_engine_whose_followers_cannot_ask_names_the_leader(
             read = Read((Statement("SELECT k FROM t"),), at_follower=True)
             answer = await nodes.call("s1", read, node)
             assert isinstance(answer, Done) if node == leader else answer == NotLeader(leader)
+
+
+async def test_a_start_waits_for_nodes_with_members_of_its_groups_and_for_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "GATHER_S", 1e9)
+    config = config_of({"meta": ["n1", "n2"], "s1": ["n1", "n2"], "s2": ["n3"]})
+    nodes = Nodes(config, tmp_path)
+    async with AsyncExitStack() as stack:
+        await nodes.start("n1", stack)
+        alone = nodes.running["n1"]
+        assert not alone._has_gathered(asyncio.get_running_loop().time())
+        await nodes.start("n2", stack)  # n3 is not started
+        await nodes.leader("s1")
+        assert alone._gathered
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -23,7 +23,7 @@ def quickly(script: str, out: Path) -> tuple[str, dict[str, object]]:
         [sys.executable, str(ROOT / "bench" / script), "--quick", "--out", str(out)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     (path,) = out.glob("*.json")
