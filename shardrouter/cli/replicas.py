@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, ConfigError
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
@@ -197,7 +197,13 @@ async def _rebuild(
     async with Mover(config, report=steps) as mover:
         if group is None:
             return await rebuild_node(mover, path, config, node, until)
-        (goal,) = rebuild_goals(config, node, await mover.look(), only=group).values()
+        statuses = await mover.look()
+        if (own := statuses[node]) is not None and own.refusals:
+            raise ConfigError(
+                f"the other nodes do not listen to {node}, so all its replicas are lost: "
+                f"shardrouter replica rebuild --node {node}"
+            )
+        (goal,) = rebuild_goals(config, node, statuses, only=group).values()
         return {group: await mover.reach(group, goal, until)}
 
 
