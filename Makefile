@@ -39,11 +39,12 @@ CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
-nightly: venv  ## the checkers against brute force on more than fifty thousand histories
-	@ORACLE_HISTORIES=4000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
+nightly: venv  ## the checkers: fifty thousand histories by brute force, a million operations in limits
+	@ORACLE_HISTORIES=4000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
-	  tests/jepsen_like/test_by_version.py
+	  tests/jepsen_like/test_by_version.py tests/jepsen_like/test_online.py \
+	  tests/jepsen_like/test_limits.py
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from nodes.cluster_file import load_cluster, secret_path
 from nodes.config import ClusterConfig, ConfigError, NodeConfig
 from nodes.protocol import Status
 from shardrouter.cli.changing import changed
+from shardrouter.cli.drain import drain
 from shardrouter.cli.init import named_address
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
@@ -49,6 +50,8 @@ def node() -> None:
     \b
       shardrouter node a                   run node a; its options: shardrouter node a --help
       shardrouter node add d=HOST:6434     make another one known
+      shardrouter node drain a             move every leader and replica away from node a
+      shardrouter node remove a            take node a out of the cluster
     """
 
 
@@ -140,3 +143,6 @@ async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
     from shardrouter.router import node_statuses
 
     return await node_statuses(config)
+
+
+node.add_command(drain)

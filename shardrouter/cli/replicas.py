@@ -1,4 +1,5 @@
-"""The verbs that move replicas and leaders: `replica add | move | remove`, `leader transfer`.
+"""The verbs that move replicas and leaders: `replica add | move | remove`, `leader transfer |
+leave`.
 
 Each names where something shall be, not what to do: the verb looks at the group, asks its
 leader for the next step and looks again, and keeps nothing itself. So the same command again is
@@ -11,16 +12,18 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, ConfigError
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
+from shardrouter.draining import leave_goals
 from shardrouter.mover import End, Mover
-from shardrouter.moves import Goal
+from shardrouter.moves import Goal, view_of
 from shardrouter.repair import rebuild_goals
 
 __all__ = ["ends", "follow", "known", "leader", "pursuit_options", "replica", "run_to_the_end"]
@@ -154,6 +157,10 @@ def rebuild(
     group serves on, with one voter fewer meanwhile. It needs a majority of the others; without
     one it refuses.
 
+    With --node it is done for all groups that have or had a replica there, and the node's present
+    files are accepted by the others when all old replicas are gone: so it is what a node needs
+    that has lost its disk. Start it with an empty data directory first.
+
     A command that was interrupted is run again. When the old replica is gone already, it goes on
     with the new one; one that votes is rebuilt once more.
 
@@ -168,29 +175,46 @@ def rebuild(
     place = whole_node or node
     assert place is not None
     config = known(cluster_file, [group] if group else [], [place])
+    path, _ = located(cluster_file)
     with Steps() as steps:
-        found = run_to_the_end(_rebuild(config, group, place, timeout_s, steps))
+        found = run_to_the_end(_rebuild(path, config, group, place, timeout_s, steps))
     if not found:
         click.echo(f"node {place} has no replica to rebuild.")
     ends(found, as_json)
 
 
 async def _rebuild(
-    config: ClusterConfig, group: str | None, node: str, timeout_s: float, steps: Steps
+    path: Path,
+    config: ClusterConfig,
+    group: str | None,
+    node: str,
+    timeout_s: float,
+    steps: Steps,
 ) -> dict[str, End]:
+    from shardrouter.rebuilding import rebuild_node
+
     until = asyncio.get_running_loop().time() + timeout_s
     async with Mover(config, report=steps) as mover:
+        if group is None:
+            return await rebuild_node(mover, path, config, node, until)
         statuses = await mover.look()
-        goals = rebuild_goals(config, node, statuses, only=group)
-        found = await asyncio.gather(
-            *(mover.reach(name, goal, until) for name, goal in goals.items())
-        )
-    return dict(zip(goals, found, strict=True))
+        if (own := statuses[node]) is not None and own.refusals:
+            raise ConfigError(
+                f"the other nodes do not listen to {node}, so all its replicas are lost: "
+                f"shardrouter replica rebuild --node {node}"
+            )
+        (goal,) = rebuild_goals(config, node, statuses, only=group).values()
+        return {group: await mover.reach(group, goal, until)}
 
 
 @click.group()
 def leader() -> None:
-    """Say who leads a group."""
+    """Say who leads a group.
+
+    \b
+      shardrouter leader transfer shard-1 n2     n2 leads shard-1
+      shardrouter leader leave n2                n2 leads nothing
+    """
 
 
 @leader.command()
@@ -210,6 +234,35 @@ def transfer(
     """
     config = known(cluster_file, [group], [node])
     follow(config, {group: Goal(leader=node)}, timeout_s, as_json)
+
+
+@leader.command()
+@click.argument("node")
+@pursuit_options
+def leave(node: str, cluster_file: str | None, timeout_s: float, as_json: bool) -> None:
+    """Hand over every group that NODE leads, to the least busy of the other voters.
+
+    Use it right before you stop NODE for a while: then nobody waits for an election. Groups
+    without another voter stay.
+
+    \b
+      shardrouter leader leave n2
+    """
+    config = known(cluster_file, [], [node])
+    with Steps() as steps:
+        found = run_to_the_end(_leave(config, node, timeout_s, steps))
+    ends(found, as_json)
+    if not found and not as_json:
+        click.echo(f"node {node} leads nothing that another node could lead")
+
+
+async def _leave(
+    config: ClusterConfig, node: str, timeout_s: float, steps: Steps
+) -> dict[str, End]:
+    async with Mover(config, report=steps) as mover:
+        statuses = await mover.look()
+    goals = leave_goals((view_of(group, statuses) for group in config.groups), node)
+    return await _pursue(config, goals, timeout_s, steps)
 
 
 # ------------------------------------------------------------------------------ carrying it out

@@ -13,6 +13,7 @@ from nodes.comparison import Comparison, compare, describe
 from nodes.config import ClusterConfig
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
+from shardrouter.moves import view_of
 
 __all__ = ["verify"]
 
@@ -46,6 +47,8 @@ def verify(groups: tuple[str, ...], cluster_file: str | None, timeout_s: float) 
 async def _compare(
     config: ClusterConfig, groups: tuple[str, ...], timeout_s: float
 ) -> dict[str, Comparison | str]:
+    from shardrouter.router import node_statuses
+
     async with AsyncExitStack() as stack:
         clients: dict[str, NodeClient] = {}
         for name, node in config.nodes.items():
@@ -55,9 +58,11 @@ async def _compare(
             stack.push_async_callback(client.close)
             clients[name] = client
 
+        statuses = await node_statuses(config)
+
         async def one(group: str) -> Comparison | str:
-            founders = (replica.node for replica in config.groups[group].replicas)
-            members = {name: clients[name] for name in founders if name in clients}
+            seats = view_of(group, statuses).seats or config.groups[group].replicas
+            members = {seat.node: clients[seat.node] for seat in seats if seat.node in clients}
             return await compare(group, members, timeout_s=timeout_s)
 
         results = await asyncio.gather(*(one(group) for group in groups))

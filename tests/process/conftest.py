@@ -36,14 +36,16 @@ class Up:
     def dsn(self) -> str:
         return f"postgresql://shardrouter@127.0.0.1:{self.port}/shardrouter"
 
-    def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, stdin: str | None = None, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Another verb of the command line, on this cluster."""
         return subprocess.run(
             shardrouter(*arguments),
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=timeout_s,
             env=os.environ | {"SHARDROUTER_CLUSTER": str(self.directory / "cluster.toml")},
         )
 
@@ -95,9 +97,9 @@ def free_base_port() -> int:
     """A port with free ones behind it for the nodes."""
     for _ in range(50):
         base = free_ports(1)[0]
-        if base < 65000 and all(port_is_free(base + i) for i in range(4)):
+        if base < 65000 and all(port_is_free(base + i) for i in range(5)):
             return base
-    raise RuntimeError("no four free ports in a row")
+    raise RuntimeError("no five free ports in a row")
 
 
 def port_is_free(port: int) -> bool:

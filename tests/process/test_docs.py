@@ -29,6 +29,7 @@ RUN_ELSEWHERE = {
 TOLD_ELSEWHERE = {
     "checking.md": "tests/jepsen_like/test_checking_docs.py",
     "deploy.md": "tests/process/test_machines.py",
+    "operations.md": "tests/process/test_operations.py",
 }
 """Documents that are a story with files of its own, and the test that follows it."""
 

@@ -1,4 +1,4 @@
-"""The example test runs as its first line says."""
+"""The examples of tests run as their first lines say."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.slow
-def test_the_partition_example_is_valid_with_verified_faults(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("example", "kinds"),
+    [("partition", ["partition", "pause"]), ("move", ["transfer", "move", "kill"])],
+)
+def test_an_example_is_valid_with_verified_faults(
+    tmp_path: Path, example: str, kinds: list[str]
+) -> None:
+    run = [sys.executable, "-m", "jepsen_like", "run", f"examples/{example}.py"]
     done = subprocess.run(
-        [sys.executable, "-m", "jepsen_like", "run", "examples/partition.py", "--out", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=ROOT,
+        [*run, "--out", tmp_path], capture_output=True, text=True, timeout=120, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "VALID" in done.stdout
     results = json.loads((tmp_path / "results.json").read_text())
-    assert [fault["kind"] for fault in results["faults"]] == ["partition", "pause"]
+    assert [fault["kind"] for fault in results["faults"]] == kinds
     assert all(fault["verified_start"] and fault["verified_end"] for fault in results["faults"])
     assert (tmp_path / "report.html").stat().st_size > 10_000
