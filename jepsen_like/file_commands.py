@@ -24,6 +24,7 @@ from jepsen_like.history import HistoryError, lint, read, write_edn, write_jsonl
 from jepsen_like.history.files import FORMATS, Format, load
 from jepsen_like.load import seconds
 from jepsen_like.models.model import Model
+from jepsen_like.report.junit import Case, junit_xml
 from jepsen_like.result import EXIT_CODES
 
 __all__ = ["check", "lint_file", "convert"]
@@ -106,6 +107,10 @@ class Duration(click.ParamType[int]):
 @_independent
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON, on standard output.")
 @click.option(
+    "--junit", type=click.Path(path_type=Path, dir_okay=False),
+    help="The verdicts as JUnit XML in this file: a test case for each file and checker.",
+)  # fmt: skip
+@click.option(
     "--report", type=click.Path(path_type=Path, dir_okay=False), help="One HTML file, of one FILE."
 )
 @click.option(
@@ -126,6 +131,7 @@ def check(
     format_: str,
     independent: bool,
     as_json: bool,
+    junit: Path | None,
     report: Path | None,
     timeout: float,
     memory: int | None,
@@ -168,7 +174,7 @@ def check(
         if len(files) > 1 or report is not None:
             raise click.UsageError("--follow is of one FILE, and makes no --report.")
         verdicts = [_followed(files[0], question)]
-        return _shown(verdicts, as_json)
+        return _shown(verdicts, as_json, junit)
     work = [
         Job(
             path,
@@ -184,7 +190,7 @@ def check(
     line = _ProgressLine(len(files))
     verdicts = judge_files(work, side_by_side=jobs or os.cpu_count() or 1, progress=line.show)
     line.clear()
-    code = _shown(verdicts, as_json)
+    code = _shown(verdicts, as_json, junit)
     if report is not None and report.exists() and not as_json:
         click.echo(f"report: {report}")
     return code
@@ -197,8 +203,10 @@ def _followed(path: Path, question: Question) -> FileVerdict:
         raise click.UsageError(f"{exc}.") from exc
 
 
-def _shown(verdicts: Sequence[FileVerdict], as_json: bool) -> int:
-    """Print them; the exit code."""
+def _shown(verdicts: Sequence[FileVerdict], as_json: bool, junit: Path | None) -> int:
+    """Print and write them; the exit code."""
+    if junit is not None:
+        junit.write_text(junit_xml([_as_case(verdict) for verdict in verdicts]), encoding="utf-8")
     if as_json:
         shown = [verdict.as_dict() for verdict in verdicts]
         click.echo(json.dumps(shown[0] if len(shown) == 1 else shown, indent=1, default=str))
@@ -207,6 +215,19 @@ def _shown(verdicts: Sequence[FileVerdict], as_json: bool) -> int:
     else:
         _print_table(verdicts)
     return exit_code(verdicts)
+
+
+def _as_case(verdict: FileVerdict) -> Case:
+    shown = [_operation_text(operation) for operation in verdict.offending[:OFFENDING_SHOWN]]
+    shown += verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]
+    return Case(
+        verdict.file,
+        verdict.check,
+        verdict.validity,
+        verdict.reason,
+        verdict.seconds,
+        "\n".join(shown),
+    )
 
 
 def exit_code(verdicts: Sequence[FileVerdict]) -> int:

@@ -15,21 +15,28 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.checks.named import NameUnknown, Question, judge
+from jepsen_like.checks.parallel import memory_in_use
 from jepsen_like.history.files import Format, load
 from jepsen_like.history.operation import HistoryError
 from jepsen_like.result import Validity, Verdict
 
 __all__ = ["Job", "FileVerdict", "judge_files"]
 
-GRACE_S: Final = 0.3  # over the time limit, for a judge to say how far it got
+RESERVE: Final = 0.1  # of the time, at most RESERVE_S_MAX: for a judge to say how far it got
+RESERVE_S_MAX: Final = 0.4
+RESERVE_BYTES: Final = 8 << 20  # of the memory, for it to say that there was no more
 PROGRESS_EVERY_S: Final = 0.5
+
+SCHEMA: Final = "jepsen_like.verdict"
+SCHEMA_VERSION: Final = 1
+"""Raised whenever a field of `--json` goes or changes meaning; new ones may come."""
 
 _FORK: Final = multiprocessing.get_context("fork")
 
@@ -47,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class FileVerdict:
-    """One row of the table; `as_dict` is what `--json` prints."""
+    """One row of the table; `as_dict` is what `--json` prints, as docs/checking.md says."""
 
     file: str
     validity: Validity
@@ -61,7 +68,7 @@ class FileVerdict:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"schema": SCHEMA, "version": SCHEMA_VERSION, **asdict(self)}
 
 
 def judge_files(
@@ -102,9 +109,12 @@ class _Running:
         self.index = index
         self._job = job
         self._start = time.monotonic()
-        self.deadline = self._start + min(job.question.seconds, 1e9) + GRACE_S
+        self.deadline = self._start + min(job.question.seconds, 1e9)
         self.pipe, theirs = _FORK.Pipe(duplex=False)
-        self._process: BaseProcess = _FORK.Process(target=_work, args=(job, self.pipe, theirs))
+        # What this process holds is part of the memory that a file may take
+        ours = memory_in_use()
+        arguments = (job, self.pipe, theirs, ours)
+        self._process: BaseProcess = _FORK.Process(target=_work, args=arguments)
         self._process.start()
         theirs.close()
 
@@ -114,6 +124,7 @@ class _Running:
         try:
             if is_ready:
                 answer = json.loads(self.pipe.recv_bytes())
+                del answer["schema"], answer["version"]
                 answer["offending"] = tuple(answer["offending"])
                 return FileVerdict(**answer)
         except EOFError:
@@ -141,20 +152,21 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _work(job: Job, ours: Connection, answers: Connection) -> None:
+def _work(job: Job, ours: Connection, answers: Connection, taken_bytes: int) -> None:
     """The judge's process."""
     ours.close()
     os.setpgid(0, 0)  # so that its own helpers end with it
-    verdict = _judge_within_limits(job)
+    limit = job.question.memory_bytes
+    most = None if limit is None else max(limit - taken_bytes, RESERVE_BYTES)
+    if most is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (most - RESERVE_BYTES, most))
+    verdict = _judge_within_limits(job, most)
     answers.send_bytes(json.dumps(verdict.as_dict(), default=str).encode())
     answers.close()
 
 
-def _judge_within_limits(job: Job) -> FileVerdict:
+def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
     start = time.monotonic()
-    limit = job.question.memory_bytes
-    if limit is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     name = str(job.path)
     found = ""
     try:
@@ -165,14 +177,20 @@ def _judge_within_limits(job: Job) -> FileVerdict:
                 raise HistoryError(f"{name}:{fault.line}: {fault.text}")
         if not loaded.history:
             raise HistoryError(f"{name}: the history is empty: there is nothing to judge")
-        model, verdict = judge(loaded.history, job.question)
+        limit = job.question.seconds
+        left = limit - min(limit * RESERVE, RESERVE_S_MAX) - (time.monotonic() - start)
+        question = replace(job.question, seconds=max(left, 0.0), memory_bytes=most_bytes)
+        model, verdict = judge(loaded.history, question)
         if job.report is not None:
             _write_report(job, loaded.history[:], verdict)
     except (HistoryError, NameUnknown, OSError) as exc:
         reason = str(exc) if str(exc).startswith(name) else f"{name}: {exc}"
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
     except MemoryError:
-        reason = f"{name}: more memory was needed than the {limit} bytes it may use"
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+        limit_bytes = job.question.memory_bytes
+        reason = f"{name}: more memory was needed than the {limit_bytes} bytes it may use"
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
     except Exception as exc:  # a crash is no verdict, and must not look like one
         reason = f"{name}: the checker crashed: {type(exc).__name__}: {exc}"

@@ -51,5 +51,5 @@ def refusal(node: str, files: Files, met: Files | None, *, accepted: str) -> str
 def _sentence(node: str, what: str) -> str:
     return (
         f"the files of node {node} {what}, so it has forgotten what it promised; start it with an "
-        "empty data directory and run `shardrouter replica rebuild`."
+        f"empty data directory and run `shardrouter replica rebuild --node {node}`."
     )

@@ -101,6 +101,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
     "shardrouter.repair": 0,
+    "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,

@@ -69,7 +69,9 @@ class Question:
     memory_bytes: int | None = None
 
     def budget(self) -> Budget:
-        return Budget(seconds=self.seconds, memory_bytes=self.memory_bytes)
+        """With a limit on memory no helpers: the system bounds one process, and not several."""
+        alone = None if self.memory_bytes is None else 1
+        return Budget(seconds=self.seconds, memory_bytes=self.memory_bytes, processes=alone)
 
 
 _Judge: TypeAlias = Callable[[Sequence[Operation], Question, str], Verdict]

@@ -171,7 +171,7 @@ def settle(objects: Sequence[Object], model: Model, limit: Limit) -> Iterator[tu
                     judged = replace(judged, problem=_how_far(mine, judged, found.bound))
             except Exception as exc:
                 judged = _crashed(exc)
-            del waiting[k]
+            waiting.pop(k, None)  # not there if it could not even be laid out
             yield k, judged
         order = unsettled
         budget = min(budget * 2, limit.configurations)
@@ -198,6 +198,8 @@ def _replayed(mine: Object, model: Model, judged: Judged) -> Judged:
 
 
 def _crashed(exc: Exception) -> Judged:
+    if isinstance(exc, MemoryError):
+        return Judged("unknown", problem="more memory was needed than the system gives")
     problem = f"{type(exc).__name__}: {exc}"
     trace = "".join(traceback.format_exception(exc))
     return Judged("unknown", problem=problem, trace=trace)

@@ -12,11 +12,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, ConfigError
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.run import run_async
@@ -156,6 +157,10 @@ def rebuild(
     group serves on, with one voter fewer meanwhile. It needs a majority of the others; without
     one it refuses.
 
+    With --node it is done for all groups that have or had a replica there, and the node's present
+    files are accepted by the others when all old replicas are gone: so it is what a node needs
+    that has lost its disk. Start it with an empty data directory first.
+
     A command that was interrupted is run again. When the old replica is gone already, it goes on
     with the new one; one that votes is rebuilt once more.
 
@@ -170,24 +175,36 @@ def rebuild(
     place = whole_node or node
     assert place is not None
     config = known(cluster_file, [group] if group else [], [place])
+    path, _ = located(cluster_file)
     with Steps() as steps:
-        found = run_to_the_end(_rebuild(config, group, place, timeout_s, steps))
+        found = run_to_the_end(_rebuild(path, config, group, place, timeout_s, steps))
     if not found:
         click.echo(f"node {place} has no replica to rebuild.")
     ends(found, as_json)
 
 
 async def _rebuild(
-    config: ClusterConfig, group: str | None, node: str, timeout_s: float, steps: Steps
+    path: Path,
+    config: ClusterConfig,
+    group: str | None,
+    node: str,
+    timeout_s: float,
+    steps: Steps,
 ) -> dict[str, End]:
+    from shardrouter.rebuilding import rebuild_node
+
     until = asyncio.get_running_loop().time() + timeout_s
     async with Mover(config, report=steps) as mover:
+        if group is None:
+            return await rebuild_node(mover, path, config, node, until)
         statuses = await mover.look()
-        goals = rebuild_goals(config, node, statuses, only=group)
-        found = await asyncio.gather(
-            *(mover.reach(name, goal, until) for name, goal in goals.items())
-        )
-    return dict(zip(goals, found, strict=True))
+        if (own := statuses[node]) is not None and own.refusals:
+            raise ConfigError(
+                f"the other nodes do not listen to {node}, so all its replicas are lost: "
+                f"shardrouter replica rebuild --node {node}"
+            )
+        (goal,) = rebuild_goals(config, node, statuses, only=group).values()
+        return {group: await mover.reach(group, goal, until)}
 
 
 @click.group()

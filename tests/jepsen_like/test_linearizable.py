@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from jepsen_like.checks.linearizable import Budget, check, replay
 from jepsen_like.history import Operation, read_jsonl
-from jepsen_like.models import Call, CasRegister, Model, State, call_of
-from tests.jepsen_like.histories import cas, explainable, legal_history, read, write
+from jepsen_like.models import Call, CasRegister, Counter, Model, State, call_of
+from tests.jepsen_like.histories import cas, explainable, legal_history, op, read, write
 from tests.jepsen_like.test_history import SAMPLE
 
 MODEL = CasRegister()
@@ -443,3 +443,9 @@ def test_a_history_is_judged_without_any_installed_package() -> None:
     command = [sys.executable, "-I", "-S", "-c", code, str(root), str(SAMPLE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("invalid\n", "")
+
+
+def test_what_cannot_even_be_laid_out_is_unknown_and_says_why() -> None:
+    verdict = check([op("add", {"a": 1}, at=(0, 1))], Counter())
+    assert verdict.validity == "unknown"
+    assert "TypeError: unhashable type" in verdict.reason

@@ -88,7 +88,7 @@ async def test_it_is_refused_with_the_cure_and_its_group_does_not_lose_what_was_
         await until(lambda: "n1" in cluster.refusals("n3"))
         why = cluster.refusals("n3")["n1"]
         assert "the files of node n3 were put back from an older copy" in why
-        assert "`shardrouter replica rebuild`" in why
+        assert "`shardrouter replica rebuild --node n3`" in why
         assert "n3" not in cluster.server("n1").heard()
         term = cluster.nodes.replica("n1", "s1").term
         for name in ("n1", "n3"):  # nobody leads, and nothing was taken back

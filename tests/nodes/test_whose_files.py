@@ -13,7 +13,7 @@ from nodes.log_store import LogStore, StoreError
 from nodes.protocol import Files
 from nodes.whose_files import refusal
 
-REBUILD = "run `shardrouter replica rebuild`"
+REBUILD = "run `shardrouter replica rebuild --node n1`"
 
 
 def open_store(directory: Path, node: str = "n1") -> LogStore:

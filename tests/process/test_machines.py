@@ -238,6 +238,28 @@ def test_a_node_that_is_needed_is_not_removed(machines: Machines) -> None:
     assert "there is a node a already, at 10.0.0.1:6434" in again.stderr
 
 
+def test_a_node_that_lost_its_disk_is_refused_and_then_rebuilt(machines: Machines) -> None:
+    machines.stop("d")
+    shutil.rmtree(machines.at(NODES["d"]) / "d" / "data")
+    machines.start(NODES["d"], "shardrouter", "node", "d")
+
+    def missing() -> str:
+        return str(machines.status()["missing"])
+
+    wait_until(lambda: "does not listen to d: the files of node d" in missing(), 30, "it is told")
+    assert "shardrouter replica rebuild --node d" in missing()
+    one = machines.run(CLIENTS, "shardrouter", "replica", "rebuild", "shard-1", "d")
+    assert one.returncode == 1
+    assert "so all its replicas are lost" in one.stderr
+    rebuilt = machines.run(CLIENTS, "shardrouter", "replica", "rebuild", "--node", "d")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    groups = machines.status()["groups"]
+    assert isinstance(groups, dict)
+    assert {r["node"]: r["voter"] for r in groups["shard-1"]["replicas"]}["d"]
+    assert machines.status()["missing"] == []
+    assert "Ada" in machines.sql("SELECT owner FROM accounts WHERE id = 1")
+
+
 def test_nothing_of_it_is_on_this_machine(machines: Machines) -> None:
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
     assert "switch" not in links.stdout

@@ -4,13 +4,16 @@ while it is written to; and wherever the tool was killed, it is run again and en
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from nodes.cluster_file import load_cluster, write_cluster
 from nodes.comparison import Comparison, compare
 from nodes.protocol import (
     Done,
@@ -22,6 +25,7 @@ from nodes.protocol import (
 )
 from shardrouter.mover import End, Mover
 from shardrouter.moves import Ask, Blocked, Goal, GroupView, Impossible, Move, Seat, next_step
+from shardrouter.rebuilding import rebuild_node
 from shardrouter.repair import rebuild_goals
 from tests.nodes.test_members import Cluster, cluster, members, rows
 from tests.nodes.test_node import config_of, insert, make_table
@@ -91,21 +95,24 @@ class Killed(Exception):
     """The tool dies here."""
 
 
-async def rebuild(
-    nodes: Cluster, node: str, *, group: str | None = "s1", dies_at: int | None = None
-) -> dict[str, End]:
-    """What the verb does. With `dies_at` it is killed right before it asks for that step."""
+def killing(at: int | None) -> Callable[[str, Move], None]:
+    """A report that kills the tool right before it asks for that step."""
     asked = 0
 
     def report(_group: str, move: Move) -> None:
         nonlocal asked
         if isinstance(move, Ask):
             asked += 1
-            if asked == dies_at:
+            if asked == at:
                 raise Killed
 
-    async with Mover(nodes.config, report=report) as mover:
-        goals = rebuild_goals(nodes.config, node, await mover.look(), only=group)
+    return report
+
+
+async def rebuild(nodes: Cluster, node: str, *, dies_at: int | None = None) -> dict[str, End]:
+    """What the verb does."""
+    async with Mover(nodes.config, report=killing(dies_at)) as mover:
+        goals = rebuild_goals(nodes.config, node, await mover.look(), only="s1")
         until = asyncio.get_running_loop().time() + 30
         return {name: await mover.reach(name, goal, until) for name, goal in goals.items()}
 
@@ -129,7 +136,9 @@ class Writer:
 
     async def _run(self) -> None:
         while not self._ends:
-            body = insert(self._opened, 2 + self.written, self.written)
+            seq = 2 + self.written
+            # All answers before it are there: a session has only so many open commands.
+            body = replace(insert(self._opened, seq, self.written), watermark=seq - 1)
             try:
                 answer = await self._nodes.call("s1", body)
             except ConnectionError:
@@ -244,12 +253,70 @@ async def test_killed_before_any_step_and_run_again_it_ends_well(
             await assert_equal(nodes)
 
 
+async def rebuild_all(
+    nodes: Cluster, directory: Path, node: str, *, dies_at: int | None = None
+) -> dict[str, End]:
+    """`replica rebuild --node`, as `rebuild`."""
+    path = directory / "cluster.toml"
+    if not path.exists():
+        write_cluster(path, nodes.config)
+    async with Mover(nodes.config, report=killing(dies_at)) as mover:
+        until = asyncio.get_running_loop().time() + 30
+        return await rebuild_node(mover, path, load_cluster(path), node, until)
+
+
 @pytest.mark.slow
-async def test_all_replicas_of_a_node_are_rebuilt(tmp_path: Path) -> None:
+async def test_a_node_that_has_lost_its_disk_is_rebuilt_while_the_cluster_is_written_to(
+    tmp_path: Path,
+) -> None:
     async with cluster(tmp_path, nodes=3) as nodes:
         opened = await make_table(nodes, "s1")
-        assert isinstance(await nodes.call("s1", insert(opened, 2, 1)), Done)
-        found = await rebuild(nodes, "n2", group=None)
+        writer = Writer(nodes, opened)
+        await nodes.down("n2")
+        shutil.rmtree(tmp_path / "n2")
+        await nodes.up("n2")
+        # It has forgotten what it promised: nobody listens to it, under its old ids least of all.
+        before = nodes.replica("n2", "s1").replica
+        found = await rebuild_all(nodes, tmp_path, "n2")
         assert {group: end.reached for group, end in found.items()} == {"meta": True, "s1": True}
+        assert nodes.replica("n2", "s1").replica > before
+        assert load_cluster(tmp_path / "cluster.toml").nodes["n2"].data_id
+        written = await writer.end()
+        assert rows(nodes, await nodes.leader("s1")) == written
+        for group in ("meta", "s1"):
+            await assert_equal(nodes, group)
+
+
+@pytest.mark.slow
+async def test_a_rebuild_of_a_node_that_was_killed_before_any_step_goes_on(tmp_path: Path) -> None:
+    """The steps: each group removes, then each gets a learner and makes it a voter."""
+    async with cluster(tmp_path, nodes=3) as nodes:
+        opened = await make_table(nodes, "s1")
+        for dies_at in range(1, 7):
+            await nodes.down("n2")
+            shutil.rmtree(tmp_path / "n2")
+            await nodes.up("n2")
+            with pytest.raises(Killed):
+                await rebuild_all(nodes, tmp_path, "n2", dies_at=dies_at)
+            assert isinstance(await nodes.call("s1", insert(opened, 1 + dies_at, dies_at)), Done)
+            found = await rebuild_all(nodes, tmp_path, "n2")
+            assert all(end.reached for end in found.values()), found
+            for group in ("meta", "s1"):
+                await assert_equal(nodes, group)
+
+
+@pytest.mark.slow
+async def test_a_node_that_does_not_answer_is_asked_for_when_its_replicas_are_gone(
+    tmp_path: Path,
+) -> None:
+    async with cluster(tmp_path, nodes=3) as nodes:
+        await make_table(nodes, "s1")
+        await nodes.down("n2")
+        found = await rebuild_all(nodes, tmp_path, "n2")
+        assert {end.reached for end in found.values()} == {False}
+        assert "start it, with an empty data directory" in found["s1"].what
+        shutil.rmtree(tmp_path / "n2")
+        await nodes.up("n2")
+        found = await rebuild_all(nodes, tmp_path, "n2")
+        assert {end.reached for end in found.values()} == {True}
         await assert_equal(nodes)
-        await assert_equal(nodes, "meta")

@@ -1,0 +1,102 @@
+"""Time and memory that `check` was given, on histories that no search gets through.
+
+`make nightly` runs it at full size: a million operations, 5 s, 500 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jepsen_like.history import Operation, Outcome, write_jsonl
+
+OPERATIONS = int(os.environ.get("LIMITS_OPERATIONS", "20000"))
+IS_FULL_SIZE = OPERATIONS >= 1_000_000
+SECONDS = 5.0 if IS_FULL_SIZE else 1.0
+LATE_S = 0.5
+MEMORY_MB = 500 if IS_FULL_SIZE else 120
+CLIENTS = 30
+
+pytestmark = pytest.mark.slow
+
+
+def hard(count: int, keys: int) -> Iterator[Operation]:
+    """Few values, thirty clients at once, one in a hundred operations lost, answers at random."""
+    rng = random.Random(keys)
+    for n in range(count):
+        sent = n // keys * 10
+        f = rng.choice(("cas", "cas", "write", "read"))
+        lost = f != "read" and rng.random() < 0.01
+        value: Any = None if f == "read" else rng.randrange(5)
+        output: Any = rng.randrange(5) if f == "read" else None
+        if f == "cas":
+            value, output = (rng.randrange(5), rng.randrange(5)), rng.random() < 0.3
+        outcome: Outcome = "info" if lost else "ok"
+        end = sent + 10 * CLIENTS
+        output = None if lost else output
+        error = "timeout" if lost else ""
+        yield Operation(n, f, n % keys, value, outcome, output, sent, sent, end, "n1", error)
+
+
+# A small process in between: what a child of pytest takes counts the pages of pytest at its fork
+RUNNER = """
+import json, os, subprocess, sys, time
+start = time.monotonic()
+with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True) as process:
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    took = time.monotonic() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+print(json.dumps([json.loads(out), process.returncode, took, usage.ru_maxrss * 1024]))
+"""
+
+
+def judged(path: Path, *options: str) -> tuple[dict[str, Any], float, int]:
+    """The verdict, how long it took from start to end, and the largest process in bytes."""
+    command = [sys.executable, "-m", "jepsen_like", "check", str(path), "--json", *options]
+    done = subprocess.run(
+        [sys.executable, "-c", RUNNER, *command], stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, Any]
+    found, code, took, largest = json.loads(done.stdout)
+    assert code == {"valid": 0, "invalid": 1, "unknown": 2}[found["validity"]]
+    return found, took, largest
+
+
+@pytest.mark.parametrize("keys", [1, 50])
+def test_the_limits_hold(tmp_path: Path, keys: int) -> None:
+    path = tmp_path / "hard.jsonl"
+    write_jsonl(path, hard(OPERATIONS, keys))
+    few = tmp_path / "few.jsonl"
+    write_jsonl(few, hard(2, 1))
+    startup = judged(few)[1]
+    limits = ("--timeout", f"{SECONDS}", "--memory", f"{MEMORY_MB}MB")
+    found, took, largest = judged(path, *limits)
+    print(
+        f"{OPERATIONS} operations, {keys} keys: {found['validity']} after {found['seconds']} s "
+        f"({took:.2f} s with {startup:.2f} s to start), {largest / 1e6:.0f} MB: {found['reason']}"
+    )
+    assert found["seconds"] <= SECONDS + LATE_S
+    assert largest <= MEMORY_MB * 1_000_000
+    if IS_FULL_SIZE:
+        assert took <= SECONDS + LATE_S + startup
+
+
+def test_memory_that_is_not_enough_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "hard.jsonl"
+    write_jsonl(path, hard(OPERATIONS, 1))
+    memory = MEMORY_MB * 2 // 3
+    found, _, largest = judged(path, "--timeout", "60", "--memory", f"{memory}MB")
+    assert found["validity"] == "unknown"
+    assert (
+        "more memory was needed than the" in found["reason"] or "out of memory" in found["reason"]
+    )
+    assert largest <= memory * 1_000_000
