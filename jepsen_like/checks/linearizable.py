@@ -143,7 +143,7 @@ def _verdict(
         crash = f"the checker crashed on {key_text(mine.key)}: " if first.trace else ""
         return Verdict(CHECK, "unknown", crash + first.problem + rest, count, details=details)
     found = {
-        mine.key: [mine.positions[i] for i in judged.order]
+        mine.key: list(map(mine.positions.__getitem__, judged.order))
         for mine, judged in verdicts.that_are("yes")
     }
     return _valid(found, count, details)
