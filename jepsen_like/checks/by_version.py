@@ -89,7 +89,7 @@ def by_version(history: Sequence[Operation], model: Model) -> Labelled | None:
 def _has_versions(history: Sequence[Operation]) -> bool:
     if isinstance(history, History):
         return len(history) > 0 and max(history.version) != NO_VERSION
-    return any([operation.version is not None for operation in history])  # faster than lazily
+    return any(operation.version is not None for operation in history)
 
 
 def _with(history: Sequence[Operation], changed: dict[int, Operation]) -> Sequence[Operation]:

@@ -253,10 +253,8 @@ class _Fast:
         place = np.empty(self._versions, np.int64)
         place[used] = rank
         within = place[block] * (int(layer.max()) + 1) + layer
-        if (sent[1:] < sent[:-1]).any():
-            order = np.lexsort((sent, within))
-        else:
-            order = _sorting(np, within)
+        unsorted = bool((sent[1:] < sent[:-1]).any())
+        order = np.lexsort((sent, within)) if unsorted else _sorting(np, within)
         if depth is not None:
             self._check_chains(order, block, layer, sent, returned, span)
         return self._position[order]
