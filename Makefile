@@ -26,25 +26,30 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 test: venv  ## the whole test suite
 	@$(BIN)/python -m pytest
 
+NIGHTLY ?= nightly-raft-sim.jsonl
 SEEDS ?= 300
 JOBS  ?= 2
 SEED  ?= 0
-raft-sim: venv  ## simulate Raft groups: SEEDS=N JOBS=J [SEED=first]; exit 1 on a broken promise
-	@$(BIN)/python -m tests.sim.raft_sim --seeds $(SEEDS) --jobs $(JOBS) --seed $(SEED)
+ENGINE ?= core
+raft-sim: venv  ## simulate groups: SEEDS=N JOBS=J [SEED=first] [ENGINE=core|pysyncobj|pysyncobj-stock]
+	@$(BIN)/python -m tests.sim.raft_sim --engine $(ENGINE) --seeds $(SEEDS) --jobs $(JOBS) \
+	  --seed $(SEED)
 
-raft-mutants: venv  ## the table of broken Rafts: after how many seeds each is convicted
-	@$(BIN)/python -m tests.sim.raft_sim --mutants
+raft-mutants: venv  ## docs/raft-mutants.md: after how many seeds each broken Raft is convicted
+	@$(BIN)/python -m tests.sim.raft_mutant_table --jobs $(JOBS) --out docs/raft-mutants.md
 
 CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
-nightly: venv  ## the checkers: fifty thousand histories by brute force, a million operations in limits
+nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
 	@ORACLE_HISTORIES=4000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
 	  tests/jepsen_like/test_by_version.py tests/jepsen_like/test_online.py \
 	  tests/jepsen_like/test_limits.py
+	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
+	  --resume $(NIGHTLY)
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

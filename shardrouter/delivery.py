@@ -397,6 +397,8 @@ class Delivery:
                 for contact in group.contacts:
                     if contact is silent or not contact.suspect:
                         self._knock(contact)
+                    else:  # it may be back, and lead: nobody passes it over while a leader serves
+                        contact.knock_again(now, self._knock)
 
     def _read_elsewhere(self, group: _Group, silent: Contact, now: float) -> None:
         """Ask others for the reads that a silent node owes: a read does no harm twice."""

@@ -63,3 +63,16 @@ def test_the_longest_gap_counts_the_ends_of_what_was_watched() -> None:
     assert longest_gap(moments, 0.5, 3.5) == 1.5
     assert longest_gap(moments, 0.5, 5.0) == 2.0
     assert longest_gap([], 1.0, 4.0) == 3.0
+
+
+def test_a_hundred_idle_groups_cost_a_node_next_to_nothing() -> None:
+    """A promise of the design, and counted in CPU seconds, which other load hardly changes. With
+    heartbeats for each group it is 10 percent and more."""
+    command = [sys.executable, "-m", "bench.idle", "--groups", "100", "--seconds", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    nodes = json.loads(done.stdout)["nodes"]
+    assert len(nodes) == 3
+    for name, cost in nodes.items():
+        assert cost["cpu_percent_of_a_core"] < 5, name
+        assert cost["rss_mb"] < 150, name

@@ -82,12 +82,20 @@ def test_a_leader_of_an_older_term_does_not_say_who_the_members_are() -> None:
     async def scenario() -> None:
         async with scripted(4, founders=1) as (shards, [n1, n2, n3, n4]):
             n1.plays(NoSuchGroup())
-            n2.plays(NotLeader(None))
-            n2.leads, n2.members = {"shard-1": 4}, ("n1", "n2")
-            n3.plays(NotLeader("n4"))
-            n4.plays(DONE)
-            n4.leads, n4.members = {"shard-1": 5}, ("n3", "n4")
-            assert await write(shards) == DONE
-            assert shards.leader("shard-1") == "n4"
+            n2.plays(DONE)
+            n3.plays(DONE)
+            n3.leads, n3.members = {"shard-1": 5}, ("n2", "n3")
+            n4.plays(NotLeader(None))
+            n4.leads, n4.members = {"shard-1": 4}, ("n1", "n4")
+            assert await read(shards, "any") == DONE
+            for node in (n3, n4):
+                if not node.asked_status:
+                    await node.until_asked_status()
+            assert await read(shards, "linearizable") == DONE
+            asked = len(n1.got)
+            for _ in range(6):
+                assert await read(shards, "any") == DONE
+            assert len(n1.got) == asked
+            assert shards.leader("shard-1") == "n3"
 
     run(scenario())

@@ -154,6 +154,29 @@ def test_what_a_silent_leader_owes_is_asked_of_the_new_one(late: Done | NotLeade
     run(scenario())
 
 
+def test_the_new_leader_may_be_one_that_was_unreachable_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A leader that was cut off and is back, say: while another one served, nothing was sent
+    that way, and nobody noticed."""
+    monkeypatch.setattr(client, "SILENT_AFTER_S", 1e9)  # its connection is not given up
+
+    async def scenario() -> None:
+        async with scripted(3) as (shards, [n1, n2, n3]):
+            n1.plays(Hold)
+            n2.plays(DONE)
+            n3.plays(NotLeader("n1"))
+            shards._delivery._contacts["n2"].suspect = True
+            work = asyncio.create_task(write(shards))
+            await n1.until_got(2)
+            n2.leads["shard-1"] = 5
+            advance(OVERDUE_S)
+            assert await work == DONE
+            assert n2.of(Write) == n1.of(Write)
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("late", [NotLeader(None), Busy("full"), Cut])
 def test_what_becomes_of_an_older_copy_sends_no_more_of_them(late: Reply) -> None:
     async def scenario() -> None:

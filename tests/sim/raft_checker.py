@@ -39,7 +39,7 @@ class Checker:
     """
 
     def __init__(self, holds_durably: Callable[[int, int, LogEntry], bool]) -> None:
-        self._holds_durably = holds_durably
+        self.holds_durably = holds_durably
         self.leader_of_term: dict[int, int] = {}
         self.committed: list[LogEntry] = []
         self._committed_in: list[int] = []  # term of the leader that committed each of them
@@ -185,14 +185,18 @@ class Checker:
             raise Violation(f"{core.replica} changed what it had committed")
 
     def _check_durable(self, voters: Sequence[int], index: int, entry: LogEntry) -> None:
-        holders = sum(self._holds_durably(voter, index, entry) for voter in voters)
+        holders = sum(self.holds_durably(voter, index, entry) for voter in voters)
         if holders * 2 <= len(voters):
             raise Violation(f"durability: {index} is committed, {holders} disks hold it")
 
-    def applied(self, replica: int, index: int, entry: LogEntry, effective: bool) -> None:
-        """A state machine takes an entry, which has an effect or is a repetition."""
+    def took(self, replica: int, index: int, entry: LogEntry) -> None:
+        """A state machine takes an entry."""
         if index > len(self.committed) or self.committed[index - 1] != entry:
             raise Violation(f"state machine safety: {replica} applied another entry at {index}")
+
+    def applied(self, replica: int, index: int, entry: LogEntry, effective: bool) -> None:
+        """A state machine takes an entry, which has an effect or is a repetition."""
+        self.took(replica, index, entry)
         if index <= len(self._effective):
             if self._effective[index - 1] != effective:
                 raise Violation(f"exactly once: {replica} differs in the effect of {index}")

@@ -46,18 +46,23 @@ class Options:
     fault_ticks: float = 12  # mean time between two faults
     faults: tuple[str, ...] = ALL_FAULTS
     skip: frozenset[int] = frozenset()  # numbers of faults that are left out of the schedule
+    keep: frozenset[int] | None = None  # if not None, only these happen
     delay: float = 3.0  # longest ordinary delay of a message; a tick is TICK
     late: float = 0.03  # chance that a message is overtaken by whole elections
+    overtakes: bool = True  # else messages from one replica to another stay in order
     hasty: float = 0.0  # chance that a new leader is asked for another membership at once
     strike: float = 0.0  # chance that the network is divided anew just when something is decided
     vote_crash: float = 0.0  # chance that a replica crashes just after it has voted
     tail_entries_max: int = 4096
     compact_ticks: float = 10  # mean time between two compactions of a replica; 0: never
     leases: bool = False
+    progress_ticks: int = PROGRESS_TICKS
+    has_ready_is_exact: bool = True
     drift: float = 0.2  # how much faster one clock may run than another
     quiesce_ticks: int = 0
+    writes: float = 0.5  # chance that a client who asks a leader writes
     idle: float = 0.0  # the part of time in which clients ask for nothing
-    core: type[RaftCore] = RaftCore
+    core: Callable[..., Any] = RaftCore
     log: type[RaftLog] = RaftLog
     compacts_what_is_not_durable: bool = False
     snapshots_lack_sessions: bool = False
@@ -75,11 +80,13 @@ class Simulation:
         self.now = 0.0
         self.is_calm = False
         self.cuts: set[tuple[int, int]] = set()
+        self.slow_ways: dict[tuple[int, int], float] = {}  # how much longer a message takes
         self.loss = 0.0
         self.corruption = 0.0
         self.recent: deque[RaftMessage] = deque(maxlen=200)  # to be repeated much later
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._event_count = 0
+        self._arrivals: dict[tuple[int, int], float] = {}  # of the last message on its way
         self._values = 0
         self._unanswered: list[bytes] = []
         self._busy = True  # clients ask for something
@@ -207,7 +214,7 @@ class Simulation:
                 return
             ready = core.ready()
             does_nothing = ready.is_empty and replica.installs is None
-            if has_ready == does_nothing:
+            if has_ready == does_nothing and self.options.has_ready_is_exact:
                 raise Violation(f"has_ready was {has_ready} before {ready}")
             if ready.messages:
                 self.send(ready.messages)
@@ -381,7 +388,7 @@ class Simulation:
             self._trace.update(self._encode((self.now, message)))
             self.recent.append(message)
             if self.is_calm:
-                self.at(chance() * CALM_DELAY, self.deliver, message)
+                self._deliver_after(chance() * CALM_DELAY, message)
                 continue
             if chance() < self.loss:
                 continue
@@ -389,7 +396,16 @@ class Simulation:
                 delay = chance() * self.options.delay
                 if chance() < self.options.late:
                     delay *= TICK * ELECTION_TICKS
-                self.at(delay, self.deliver, message)
+                if self.slow_ways:
+                    delay += self.slow_ways.get((message.sender, message.receiver), 0.0)
+                self._deliver_after(delay, message)
+
+    def _deliver_after(self, delay: float, message: RaftMessage) -> None:
+        if not self.options.overtakes:  # as a connection does: not before what was sent earlier
+            way = (message.sender, message.receiver)
+            self._arrivals[way] = max(self._arrivals.get(way, 0.0), self.now + delay)
+            delay = self._arrivals[way] - self.now
+        self.at(delay, self.deliver, message)
 
     def deliver(self, message: RaftMessage) -> None:
         receiver = self.replicas.get(message.receiver)
@@ -447,7 +463,7 @@ class Simulation:
                 self.drive(replica)
             return
         has_room = core.log.last - core.commit < UNCOMMITTED_MAX
-        if has_room and self.rng.random() < 0.5:
+        if has_room and self.rng.random() < (0.5 if self.is_calm else self.options.writes):
             for _ in range(self.rng.choice([1, 1, 1, 5])):
                 self._propose(replica, core)
         if self.rng.random() < 0.5:
@@ -505,11 +521,11 @@ class Simulation:
         while self.now < settled:
             self._step()
         reads_before = self.counts["reads"]
-        deadline = self.now + PROGRESS_TICKS * TICK
+        deadline = self.now + self.options.progress_ticks * TICK
         target = len(self.checker.committed) + 1
         while self.counts["reads"] == reads_before or not self._members_have(target):
             if self.now > deadline:
-                raise Violation(f"no progress {PROGRESS_TICKS} ticks after healing")
+                raise Violation(f"no progress {self.options.progress_ticks} ticks after healing")
             self._step()
         for replica in self.replicas.values():
             if replica.core is not None:

@@ -24,7 +24,7 @@ ALL_FAULTS = (
     *("isolate", "isolate leader", "one way", "split", "heal", "heal", "loss", "replay"),
     *("crash", "crash", "crash leader", "crash some", "crash all", "pause", "pause leader"),
     *("clock jump", "duel", "slow disk", "corrupt chunks"),
-    *("estrange", "abandon", "deafen leader"),
+    *("estrange", "abandon", "deafen leader", "mute leader"),
     *("transfer", "add replica", "promote", "promote", "remove replica"),
 )
 
@@ -59,7 +59,9 @@ class Faults:
         self._rng = rng = random.Random(f"fault {self._seed} {self._number}")
         pause = rng.random() * 2 * TICK * simulation.options.fault_ticks
         kind = rng.choice(simulation.options.faults)
-        if self._number not in simulation.options.skip:
+        options = simulation.options
+        is_kept = options.keep is None or self._number in options.keep
+        if is_kept and self._number not in options.skip:
             simulation.counts[kind] += 1
             self.schedule.append(f"tick {simulation.now / TICK:.1f}: {self._number} {kind}")
             getattr(self, "_" + kind.replace(" ", "_"))()
@@ -98,7 +100,8 @@ class Faults:
 
     def _estrange(self) -> None:
         """One replica and the leader do not see each other; everybody else sees both."""
-        leader, other = self._any_leader().number, self._any_replica().number
+        leader = self._any_leader().number
+        other = self._rng.choice([n for n in self._simulation.replicas if n != leader] or [leader])
         self._simulation.cuts |= {(leader, other), (other, leader)}
 
     def _abandon(self) -> None:
@@ -110,13 +113,29 @@ class Faults:
             if replica is leader or replica.core is None:
                 continue
             if replica.core.role is Role.PRECANDIDATE:
-                self._tick_often(replica, self._rng.random() * TICK, 2 * ELECTION_TICKS)
-            elif self._rng.random() < 0.5:
+                self._tick_often(replica, self._rng.random() * 3, 2 * ELECTION_TICKS)
+            elif self._rng.random() < 0.7:
                 self.restart(replica)
 
     def _deafen_leader(self) -> None:
         """The leader is heard, and hears nobody."""
         self._deafen(self._any_leader())
+
+    def _mute_leader(self) -> None:
+        """The leader is heard by nobody; what one of the others has sent still comes to it."""
+        leader = self._any_leader().number
+        heard = self._any_replica().number
+        for number in self._simulation.replicas:
+            self._simulation.cuts.add((leader, number))
+            if number != heard:
+                self._simulation.cuts.add((number, leader))
+
+    def _slow_answers(self) -> None:
+        """What is sent to the leader takes some ticks longer."""
+        leader = self._any_leader().number
+        longer = self._rng.uniform(3, 7) * TICK
+        for number in self._simulation.replicas:
+            self._simulation.slow_ways[number, leader] = longer
 
     def _deafen(self, victim: Replica) -> None:
         for number in self._simulation.replicas:
@@ -135,6 +154,7 @@ class Faults:
 
     def _heal(self) -> None:
         self._simulation.cuts.clear()
+        self._simulation.slow_ways.clear()
         self._simulation.loss = self._simulation.corruption = 0.0
 
     def heal(self) -> None:

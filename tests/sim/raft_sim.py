@@ -1,7 +1,7 @@
 """Run the simulated Raft group over many seeds.
 
-    python -m tests.sim.raft_sim --seeds 3000 --jobs 2 [--seed FIRST] [--ticks 1200] [--mutant NAME]
-    python -m tests.sim.raft_sim --mutants          # the table: who is convicted after how many
+    python -m tests.sim.raft_sim --seeds 3000 --jobs 2 [--seed FIRST] [--engine pysyncobj]
+    python -m tests.sim.raft_sim --seeds 20 --trace     # digests, to compare two Pythons
 
 A seed decides everything, the shape of the group included. A violation prints the seed, the
 shortest schedule of faults that was found to break the same run, and the command that replays
@@ -13,7 +13,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
+import hashlib
+import json
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -21,32 +24,24 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nodes.raft import log, progress, read_queue, snapshots
 from tests.sim.raft_checker import Violation
 from tests.sim.raft_cluster import Options, Simulation
-from tests.sim.raft_faults import ALL_FAULTS, FAULTS_OF_CLOCKS
+from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
 
-__all__ = ["MUST_HAPPEN", "find_violation", "run_seed", "shape", "simulation"]
+__all__ = ["Found", "attempt", "find_violation", "run", "run_seed", "shrink", "simulation"]
 
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
 
-CONVICTION_SEEDS = 3000
 SHRINK_RUNS_MAX = 60
-
-MUST_HAPPEN = (
-    *dict.fromkeys(ALL_FAULTS),
-    *("strikes", "elections", "truncations", "crashes", "compactions", "snapshots made"),
-    *("snapshots installed", "snapshots refused", "chunks corrupted", "membership changes"),
-    *("changes refused", "transfers begun", "writes", "commands repeated", "reads", "lease reads"),
-    *("changes asked for at once", "follower reads", "reads failed", "woken by a node's silence"),
-)
-"""A run over many seeds in which one of these never happened has proven too little."""
 
 _SMALL_LIMITS = (
     (log, "MESSAGE_ENTRIES_MAX", 2),
@@ -74,94 +69,14 @@ def _replaced(are_small: bool, mutant: Mutant) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def shape(rng: random.Random, base: Options) -> Options:
-    """What kind of run a seed is. They hunt different rules: bad weather finds most; an
-    adversary who strikes at elections and commits finds figure 3.7; duels of candidates whose
-    voters crash find votes given twice; a busy administrator, and one who cannot wait, find
-    wrong majorities; clocks of which one runs much faster find leases that last too long;
-    replicas that are away while logs are cut find snapshots that say the wrong thing."""
-    options = dataclasses.replace(
-        base,
-        replicas=rng.choice([3, 3, 4, 5, 7]),
-        fault_ticks=rng.choice([6, 12, 30]),
-        tail_entries_max=rng.choice([4, 4096]),
-        delay=rng.choice([3.0, 3.0, 10.0, 30.0]),
-        compact_ticks=rng.choice([0, 3, 20]),
-        leases=rng.random() < 0.4,
-        quiesce_ticks=rng.choice([0, 0, 2]),
-        late=rng.choice([0.03, 0.03, 0.15]),
-    )
-    options = dataclasses.replace(options, idle=0.6 if options.quiesce_ticks else 0.0)
-    if options.leases:
-        faults = tuple(fault for fault in options.faults if fault not in FAULTS_OF_CLOCKS)
-        options = dataclasses.replace(options, faults=faults)
-    kinds = ["weather", "strikes", "duels", "members", "haste", "leases", "leases", "snapshots"]
-    match rng.choice(kinds):
-        case "strikes":
-            return dataclasses.replace(
-                options, replicas=5, fault_ticks=30, delay=3.0, strike=rng.choice([0.3, 1.0])
-            )
-        case "duels" if not options.leases:
-            return dataclasses.replace(
-                options,
-                fault_ticks=3,
-                delay=rng.choice([3.0, 10.0]),
-                faults=(*options.faults, *["duel"] * len(options.faults)),
-                vote_crash=0.5,
-                late=rng.choice([0.03, 0.2]),
-            )
-        case "members":
-            changes = ("add replica", "promote", "remove replica", "transfer", "isolate leader")
-            return dataclasses.replace(
-                options,
-                replicas=rng.choice([2, 3, 4]),
-                fault_ticks=rng.choice([1.5, 4]),
-                delay=rng.choice([3.0, 10.0]),
-                faults=(*options.faults, *changes * 5, *["heal"] * 6),
-                strike=rng.choice([0.0, 0.3]),
-            )
-        case "leases":
-            often = ("isolate leader", "one way", "transfer", "crash some", "pause leader", "heal")
-            if rng.random() < 0.5:
-                often = ("estrange", "abandon", "transfer", "transfer", "deafen leader", "heal")
-            return dataclasses.replace(
-                options,
-                replicas=3,
-                fault_ticks=rng.choice([1.5, 3, 6, 12]),
-                delay=rng.choice([1.0, 3.0, 10.0, 20.0]),
-                faults=often * 2 + ("heal", "heal", "promote", "remove replica"),
-                leases=True,
-                drift=rng.choice([0.0, 0.2, 1.0, 3.0]),
-                quiesce_ticks=0,
-                idle=0.0,
-                late=rng.choice([0.0, 0.1, 0.3]),
-            )
-        case "snapshots":
-            away = ("isolate", "crash", "crash some", "slow disk", "corrupt chunks", "heal", "heal")
-            return dataclasses.replace(
-                options,
-                replicas=rng.choice([3, 3, 5]),
-                fault_ticks=rng.choice([3, 6]),
-                delay=rng.choice([1.0, 3.0, 10.0]),
-                faults=options.faults + away * 4,
-                compact_ticks=rng.choice([1, 3]),
-            )
-        case "haste":
-            return dataclasses.replace(
-                options,
-                replicas=4,
-                fault_ticks=30,
-                delay=3.0,
-                faults=(*options.faults, *["promote", "add replica"] * 5),
-                hasty=rng.choice([0.5, 1.0]),
-            )
-    return options
-
-
-def simulation(seed: int, base: Options, mutant: Mutant | None = None) -> Simulation:
+def simulation(
+    seed: int, base: Options, mutant: Mutant | None = None, engine: str = "core"
+) -> Simulation:
     """The run that `seed` stands for, not begun."""
-    options = shape(random.Random(f"shape {seed}"), base)
-    return Simulation(seed, dataclasses.replace(options, **(mutant.options if mutant else {})))
+    chosen = ENGINES[engine]
+    options = chosen.shape(random.Random(f"shape {seed}"), base)
+    options = dataclasses.replace(options, **(mutant.options if mutant else {}))
+    return chosen.simulation(seed, options)
 
 
 def run(seed: int, made: Simulation, mutant: Mutant | None = None) -> Counter[str]:
@@ -176,17 +91,19 @@ def run(seed: int, made: Simulation, mutant: Mutant | None = None) -> Counter[st
         gc.enable()
 
 
-def run_seed(seed: int, base: Options, mutant: Mutant | None = None) -> Counter[str]:
-    return run(seed, simulation(seed, base, mutant), mutant)
+def run_seed(
+    seed: int, base: Options, mutant: Mutant | None = None, engine: str = "core"
+) -> Counter[str]:
+    return run(seed, simulation(seed, base, mutant, engine), mutant)
 
 
 def find_violation(
-    seeds: Iterable[int], options: Options, mutant: Mutant | None = None
+    seeds: Iterable[int], options: Options, mutant: Mutant | None = None, engine: str = "core"
 ) -> tuple[int, Violation] | None:
     """The first seed that breaks a promise."""
     for seed in seeds:
         try:
-            run_seed(seed, options, mutant)
+            run_seed(seed, options, mutant, engine)
         except Violation as violation:
             return seed, violation
     return None
@@ -204,26 +121,39 @@ class Found:
     skip: tuple[int, ...]
     what: str
     schedule: tuple[str, ...]
+    mutant: str = ""
+    engine: str = "core"
 
-    def report(self, mutant: str) -> str:
+    @property
+    def numbers(self) -> list[int]:
+        """Of the faults that are left."""
+        return [int(line.split()[2]) for line in self.schedule]
+
+    def report(self) -> str:
         lines = [f"seed {self.seed}: {self.what}", *(f"  {line}" for line in self.schedule)]
         command = f"python -m tests.sim.raft_sim --seeds 1 --seed {self.seed} --ticks {self.ticks}"
+        if self.engine != "core":
+            command += f" --engine {self.engine}"
+        if self.mutant:
+            command += f" --mutant {self.mutant}"
         if self.skip:
-            command += f" --skip {','.join(map(str, self.skip))}"
-        return "\n".join([*lines, f"replay: {command}{mutant and f' --mutant {mutant}'}"])
+            command += f" --keep {','.join(map(str, self.numbers)) or 'none'}"
+        return "\n".join([*lines, f"replay: {command}"])
 
 
-def _try(seed: int, options: Options, mutant: Mutant) -> Found | None:
-    made = simulation(seed, options, mutant)
+def attempt(seed: int, options: Options, mutant: str, engine: str) -> Found | None:
+    broken = MUTANTS[mutant] if mutant else None
+    made = simulation(seed, options, broken, engine)
     try:
-        run(seed, made, mutant)
+        run(seed, made, broken)
     except Violation as exc:
         schedule = tuple(made.faults.schedule)
-        return Found(seed, options.ticks, tuple(sorted(options.skip)), str(exc), schedule)
+        skip = tuple(sorted(options.skip))
+        return Found(seed, options.ticks, skip, str(exc), schedule, mutant, engine)
     return None
 
 
-def shrink(found: Found, options: Options, mutant: Mutant) -> Found:
+def shrink(found: Found, options: Options) -> Found:
     """Leave out faults, many at once and then fewer, as long as a promise is broken. What the
     rest does may change with what is left out; so the result is small, not the smallest."""
     runs = 0
@@ -231,10 +161,11 @@ def shrink(found: Found, options: Options, mutant: Mutant) -> Found:
     while size and runs < SHRINK_RUNS_MAX:
         position = 0
         while position < len(found.schedule) and runs < SHRINK_RUNS_MAX:
-            numbers = [int(line.split()[2]) for line in found.schedule]
+            numbers = found.numbers
             skip = options.skip | {*found.skip, *numbers[position : position + size]}
             runs += 1
-            smaller = _try(found.seed, dataclasses.replace(options, skip=skip), mutant)
+            fewer = dataclasses.replace(options, skip=skip)
+            smaller = attempt(found.seed, fewer, found.mutant, found.engine)
             if smaller is not None and len(smaller.schedule) < len(found.schedule):
                 found = smaller
             else:
@@ -251,44 +182,95 @@ class _Batch:
     seeds: range
     options: Options
     mutant: str
+    engine: str
 
 
 def _run_batch(batch: _Batch) -> tuple[Counter[str], list[Found]]:
     """In a process of its own."""
     totals: Counter[str] = Counter()
     found: list[Found] = []
-    mutant = MUTANTS[batch.mutant] if batch.mutant else Mutant()
+    mutant = MUTANTS[batch.mutant] if batch.mutant else None
     for seed in batch.seeds:
         try:
-            totals.update(run_seed(seed, batch.options, mutant))
+            totals.update(run_seed(seed, batch.options, mutant, batch.engine))
         except Violation:
-            first = _try(seed, batch.options, mutant)
+            first = attempt(seed, batch.options, batch.mutant, batch.engine)
             assert first is not None, f"seed {seed} is not repeatable"
-            found.append(shrink(first, batch.options, mutant))
+            found.append(shrink(first, batch.options))
     return totals, found
 
 
-def _run_all(batches: list[_Batch], jobs: int) -> Iterator[tuple[Counter[str], list[Found]]]:
+def _run_all(
+    batches: list[_Batch], jobs: int
+) -> Iterator[tuple[_Batch, Counter[str], list[Found]]]:
     if jobs == 1:
-        yield from map(_run_batch, batches)
+        for batch in batches:
+            yield batch, *_run_batch(batch)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_run_batch, batches)
+        for batch, (counts, found) in zip(batches, pool.map(_run_batch, batches), strict=True):
+            yield batch, counts, found
 
 
-def _mutant_table(names: list[str], options: Options) -> int:
-    """Who is convicted, by what, after how many seeds of the ordinary search."""
-    escaped = 0
-    for name in names:
-        mutant = MUTANTS[name]
-        mutant.check()
-        found = find_violation(range(CONVICTION_SEEDS), options, mutant)
-        if found is None:
-            escaped += 1
-            print(f"{name:<36} escaped {CONVICTION_SEEDS} seeds", flush=True)
-        else:
-            print(f"{name:<36} {found[0] + 1:>4}  {found[1]}", flush=True)
-    return int(escaped > 0)
+class _Done:
+    """What a run that was broken off has done already: a line of JSON for each batch, of this
+    code, these options and no other."""
+
+    def __init__(self, path: Path | None, arguments: argparse.Namespace) -> None:
+        self._path = path
+        self._key = _digest_of_code() + repr(
+            (arguments.engine, arguments.mutant, arguments.ticks, arguments.keep)
+        )
+        self.totals: Counter[str] = Counter()
+        self.found: list[Found] = []
+        self.seeds: set[int] = set()
+        if path is not None and path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                self._take(json.loads(line))
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if line["key"] == self._key:
+            self.seeds |= set(range(line["first"], line["end"]))
+            self.totals.update(line["totals"])
+            self.found += [
+                Found(
+                    **{**found, "skip": tuple(found["skip"]), "schedule": tuple(found["schedule"])}
+                )
+                for found in line["found"]
+            ]
+
+    def add(self, batch: _Batch, counts: Counter[str], found: list[Found]) -> None:
+        line = {
+            "key": self._key,
+            "first": batch.seeds.start,
+            "end": batch.seeds.stop,
+            "totals": counts,
+            "found": [dataclasses.asdict(one) for one in found],
+        }
+        self._take(line)
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def _digest_of_code() -> str:
+    root = Path(__file__).parent.parent.parent
+    digest = hashlib.sha256()
+    for path in sorted([*root.glob("nodes/**/*.py"), *root.glob("tests/sim/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _print_traces(seeds: range, options: Options, engine: str) -> int:
+    """One line for each seed: the same on every Python and with every PYTHONHASHSEED."""
+    for seed in seeds:
+        made = simulation(seed, options, None, engine)
+        try:
+            run(seed, made)
+        except Violation as violation:
+            print(violation)
+        print(seed, made.trace, flush=True)
+    return 0
 
 
 def main() -> int:
@@ -296,52 +278,60 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--ticks", type=int, default=1200, help="ticks with faults per seed")
-    parser.add_argument("--skip", default="", help="numbers of faults to leave out, 1,2,...")
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="break a rule on purpose")
-    parser.add_argument("--mutants", nargs="*", help="the table of broken rules, all or some")
+    parser.add_argument("--ticks", type=int, default=300, help="ticks with faults per seed")
+    parser.add_argument("--keep", default="", help="the only faults that happen: 1,2,... or none")
+    parser.add_argument("--engine", choices=list(ENGINES), default="core")
+    parser.add_argument("--resume", type=Path, help="a file of what is done, to go on after a stop")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), default="", help="break a rule")
+    parser.add_argument("--trace", action="store_true", help="print a digest of each run instead")
     arguments = parser.parse_args()
-    skip = frozenset(int(number) for number in arguments.skip.split(",") if number)
-    options = Options(ticks=arguments.ticks, skip=skip)
-    if arguments.mutants is not None:
-        names = arguments.mutants or list(MUTANTS)
-        return _mutant_table(names, dataclasses.replace(options, ticks=150))
+    keep = [int(number) for number in arguments.keep.split(",") if number.isdecimal()]
+    options = Options(ticks=arguments.ticks, keep=frozenset(keep) if arguments.keep else None)
+    if arguments.trace:
+        seeds = range(arguments.seed, arguments.seed + arguments.seeds)
+        return _print_traces(seeds, options, arguments.engine)
+    for line in ENGINES[arguments.engine].off:
+        print(f"off: {line}")
+    done = _Done(arguments.resume, arguments)
     last = arguments.seed + arguments.seeds
     size = max(1, min(10, arguments.seeds // arguments.jobs // 4))
     batches = [
-        _Batch(range(first, min(first + size, last)), options, arguments.mutant or "")
+        _Batch(seeds, options, arguments.mutant, arguments.engine)
         for first in range(arguments.seed, last, size)
+        if not done.seeds.issuperset(seeds := range(first, min(first + size, last)))
     ]
-    totals: Counter[str] = Counter()
-    violations: list[Found] = []
-    started = time.monotonic()
+    started, done_before = time.monotonic(), done.totals["ticks"]
     console = Console(stderr=True)
-    columns = (TextColumn("seeds"), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("seeds", total=arguments.seeds)
-        for batch, (counts, found) in zip(batches, _run_all(batches, arguments.jobs), strict=True):
-            totals.update(counts)
-            violations += found
+        task = bar.add_task("seeds", total=arguments.seeds, completed=len(done.seeds))
+        for batch, counts, found in _run_all(batches, arguments.jobs):
+            done.add(batch, counts, found)
             bar.advance(task, len(batch.seeds))
-    return _close(arguments.seeds, violations, totals, time.monotonic() - started, arguments)
+    simulated_s = (done.totals["ticks"] - done_before) * TICK_S
+    return _close(arguments, done, simulated_s / (time.monotonic() - started))
 
 
-def _close(
-    seeds: int,
-    violations: list[Found],
-    totals: Counter[str],
-    elapsed: float,
-    arguments: argparse.Namespace,
-) -> int:
-    for found in violations[:5]:
-        print(found.report(arguments.mutant or ""))
-    print(", ".join(f"{name} {count}" for name, count in sorted(totals.items())))
-    never = [name for name in MUST_HAPPEN if not totals[name]]
-    if never and seeds >= 100:
+def _close(arguments: argparse.Namespace, done: _Done, rate: float) -> int:
+    for found in done.found[:5]:
+        print(found.report())
+    for what, count in Counter(_kind(found.what) for found in done.found).most_common():
+        print(f"{count} seeds: {what}")
+    print(", ".join(f"{name} {count}" for name, count in sorted(done.totals.items())))
+    never = [name for name in ENGINES[arguments.engine].must_happen if not done.totals[name]]
+    has_proven_little = bool(never) and arguments.seeds >= 100
+    if has_proven_little:
         print(f"never happened: {', '.join(never)}")
-    rate = totals["ticks"] * TICK_S / elapsed
-    print(f"{seeds} seeds, {len(violations)} violations, {rate:.0f} simulated seconds per second")
-    return int(bool(violations) or (bool(never) and seeds >= 100))
+    print(
+        f"{arguments.seeds} seeds, {len(done.found)} violations, "
+        f"{rate:.0f} simulated seconds per second"
+    )
+    return int(bool(done.found) or has_proven_little)
+
+
+def _kind(what: str) -> str:
+    """Which promise: what is said without its numbers."""
+    return re.sub(r"\d+", "n", what)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ import pytest
 
 from nodes.raft.core import RaftCore
 from tests.sim.raft_cluster import Options, Simulation
+from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
-from tests.sim.raft_sim import MUST_HAPPEN, Found, find_violation, run_seed, shrink
+from tests.sim.raft_sim import Found, find_violation, run_seed, shrink
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 150
@@ -47,7 +48,7 @@ def test_no_promise_is_broken_and_every_fault_was_met() -> None:
                 f"replay: python -m tests.sim.raft_sim --seeds 1 --seed {seed} --ticks 150"
             )
             raise
-    assert {name for name in MUST_HAPPEN if not totals[name]} == set()
+    assert {name for name in ENGINES["core"].must_happen if not totals[name]} == set()
 
 
 def test_a_single_voter_needs_nobody() -> None:
@@ -57,21 +58,13 @@ def test_a_single_voter_needs_nobody() -> None:
     assert counts["reads"] > 0
 
 
-PRINT_TRACE = """
-from tests.sim.raft_cluster import Options
-from tests.sim.raft_sim import run, simulation
-for seed in (3, 7, 8):
-    made = simulation(seed, Options(ticks=60))
-    run(seed, made)
-    print(made.trace)
-"""
-
-
 @pytest.mark.slow
-def test_a_seed_is_a_run_bit_for_bit_in_every_process() -> None:
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_a_seed_is_a_run_bit_for_bit_in_every_process(engine: str) -> None:
     def traces(hash_seed: str) -> str:
+        command = ("-m", "tests.sim.raft_sim", "--engine", engine, "--trace")
         return subprocess.run(
-            [sys.executable, "-c", PRINT_TRACE],
+            [sys.executable, *command, "--seed", "3", "--seeds", "3", "--ticks", "40"],
             cwd=ROOT,
             env=os.environ | {"PYTHONHASHSEED": hash_seed},
             check=True,
@@ -109,11 +102,11 @@ def test_a_violation_is_shrunk_and_says_how_to_replay_it() -> None:
     mutant, options = MUTANTS["acknowledges-early"], Options()
     found = find_violation(range(10), options, mutant)
     assert found is not None
-    first = Found(found[0], options.ticks, (), str(found[1]), ("tick 0: 1 x", "tick 0: 2 x"))
+    schedule = ("tick 0: 1 x", "tick 0: 2 x")
+    first = Found(found[0], options.ticks, (), str(found[1]), schedule, "acknowledges-early")
 
-    small = shrink(first, options, mutant)
+    small = shrink(first, options)
 
     assert len(small.schedule) < 5
-    report = small.report("acknowledges-early")
-    assert f"--seeds 1 --seed {found[0]} --ticks 150" in report
-    assert report.endswith("--mutant acknowledges-early")
+    report = small.report()
+    assert f"--seeds 1 --seed {found[0]} --ticks 150 --mutant acknowledges-early" in report
