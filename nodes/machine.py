@@ -35,6 +35,7 @@ from nodes.data_file import (
     READ_FINGERPRINT,
     READ_INCARNATION,
     READ_SESSIONS,
+    READ_SWITCHED,
     READ_VERSION,
     READ_VERSIONS,
     RELEASE,
@@ -47,6 +48,7 @@ from nodes.data_file import (
     WRITE_FINGERPRINT,
     WRITE_INCARNATION,
     WRITE_SESSION,
+    WRITE_SWITCHED,
     WRITE_WATERMARK,
     Identity,
     IdentityError,
@@ -58,7 +60,7 @@ from nodes.data_file import (
 )
 from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import sync_directory, sync_file
-from nodes.engine import Committed
+from nodes.engine import HALTED_HINT, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
@@ -218,6 +220,8 @@ class Machine:
             found = execute(READ_FINGERPRINT).fetchone()
             self._fingerprint: str = "" if found is None else found[0]
             self._note_halted()
+            found = execute(READ_SWITCHED).fetchone()
+            self._switched_at = 0 if found is None else int(found[0])
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
             found = execute(READ_INCARNATION).fetchone()
             self._incarnation = 1 if found is None else int(found[0])
@@ -266,6 +270,12 @@ class Machine:
         """What the group's writes are executed with, as of `applied`; empty before the group's
         first leader has said it."""
         return self._fingerprint
+
+    @property
+    def switched_at(self) -> int:
+        """Index up to which the log is of no use to a new replica: writes before it were executed
+        with another release, which nobody may run any more. 0 if there was only one."""
+        return self._switched_at
 
     @property
     def halted(self) -> str:
@@ -455,6 +465,9 @@ class Machine:
     def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
         if self._fingerprint not in (switch.instead_of, switch.fingerprint):
             return SqlFailure("55000", f"the group executes with {self._fingerprint} already")
+        if self._fingerprint not in ("", switch.fingerprint):
+            self._writer.raw.execute(WRITE_SWITCHED, (str(index),))
+            self._switched_at = index
         self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
         self._fingerprint = switch.fingerprint
         self._note_halted()
@@ -519,7 +532,7 @@ class Machine:
         if not isinstance(body, Write):
             return None
         if halted := self.halted:
-            return Busy(halted)
+            return Busy(halted, HALTED_HINT)
         size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
