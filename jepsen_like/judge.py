@@ -20,8 +20,6 @@ from jepsen_like.workloads.workload import Workload
 
 __all__ = ["judge", "stopped_in_words", "write_files"]
 
-BACKEND: Final = "proxy"
-
 RESULTS_FORMAT: Final = 2
 """Raised whenever a field of results.json changes meaning."""
 
@@ -44,7 +42,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     return RunResult(
         name=test.name,
         seed=recording.seed,
-        backend=BACKEND,
+        backend=recording.backend,
         command=command,
         started_at=recording.started_at,
         duration_ns=recording.duration_ns,
@@ -71,7 +69,7 @@ def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
     """What the checks of one workload say of its operations, alone."""
     mine = replace(
         evidence,
-        X
+        operations=tuple(o for o in evidence.operations if o.workload == workload.name),
         unserved=tuple(u for u in evidence.unserved if u.workload == workload.name),
         model=workload.model(),
         initial=workload.initial,

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
+from jepsen_like.backends import AUTO, BACKENDS
 from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.values import BY_NAME, Check, Linearizable, availability, recovery
 from jepsen_like.faults.fault import Fault, draw
@@ -61,6 +62,7 @@ class Test:
     faults: Sequence[Fault] = ()
     checks: Sequence[Check] | None = None
     seed: int = 1
+    backend: str = AUTO
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -83,6 +85,11 @@ class Test:
                     f"the test {self.name}: {check.name} judges none of its workloads; they are "
                     f"judged: {offers}."
                 )
+        if self.backend not in BACKENDS:
+            raise SpecError(
+                f"the test {self.name} has the backend {self.backend!r}; "
+                f"there are {', '.join(BACKENDS)}."
+            )
         self.schedule(self.seed)
 
     @property
