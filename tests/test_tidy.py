@@ -123,6 +123,7 @@ FLOORS: dict[str, int] = {
     # jepsen_like
     "jepsen_like.history": 0,
     "jepsen_like.result": 0,
+    "jepsen_like.generators": 0,
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,
