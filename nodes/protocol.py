@@ -628,7 +628,7 @@ class Entry(_Message, frozen=True):
 
     now_us: int
     seed: int
-    body: msgspec.Raw  # an EntryBody
+    body: EntryBody
 
 
 # --------------------------------------------------------------------------- peers
