@@ -222,7 +222,9 @@ class RaftCore(Leader):
         promoted = set(membership.voters) - set(self._voters)
         for replica in promoted:
             progress = leadership.peers[replica]
-            if self.log.last - progress.match > CATCH_UP_ENTRIES_MAX:
+            lacks = self.log.last - progress.match
+            # However few entries those are, who needs a snapshot has nothing of the data yet.
+            if lacks > CATCH_UP_ENTRIES_MAX or progress.match < self.log.first - 1:
                 raise ChangeRefused(f"Learner {replica} has to catch up first; ask again.")
         self.wake()
         entry = membership_entry(self.term, membership)

@@ -164,6 +164,19 @@ def test_an_id_is_not_given_again_after_its_replica_was_removed() -> None:
     check_step(removed, with_learner(removed, 4, "n3"))
 
 
+def test_a_learner_that_needs_a_snapshot_is_not_promoted_however_short_the_log() -> None:
+    group = Group(3)
+    leader = group.elect(1)
+    leader.propose(b"one")
+    group.settle()
+    group.compact(1, leader.log.commit)
+
+    with_new_replica(group, leader)
+    assert leader.log.last - leader.log.first < 10
+    with pytest.raises(ChangeRefused, match="catch up"):
+        leader.change_membership(with_voter(leader.membership, 4))
+
+
 def test_a_learner_far_behind_is_not_promoted() -> None:
     group = Group(3)
     leader = group.elect(1)
