@@ -8,6 +8,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
 	"runtime"
@@ -67,6 +68,7 @@ var register = porcupine.Model{
 		}
 		return s != o.A, s
 	},
+	Hash: func(state interface{}) uint64 { return uint64(state.(int)) },
 }
 
 var text = porcupine.Model{
@@ -81,6 +83,12 @@ var text = porcupine.Model{
 			return true, o.Text
 		}
 		return true, s + o.Text
+	},
+	// Without it Porcupine compares each state with all that met the same operations
+	Hash: func(state interface{}) uint64 {
+		h := fnv.New64a()
+		h.Write([]byte(state.(string)))
+		return h.Sum64()
 	},
 }
 
