@@ -19,8 +19,6 @@ from jepsen_like.spec import Test
 
 __all__ = ["judge", "stopped_in_words", "write_files"]
 
-BACKEND: Final = "proxy"
-
 RESULTS_FORMAT: Final = 1
 """Raised whenever a field of results.json changes meaning."""
 
@@ -44,7 +42,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     return RunResult(
         name=test.name,
         seed=recording.seed,
-        backend=BACKEND,
+        backend=recording.backend,
         command=command,
         started_at=recording.started_at,
         duration_ns=recording.duration_ns,

@@ -19,6 +19,7 @@ class Recording:
     test: Test
     seed: int
     started_at: str
+    backend: str  # by name
     duration_ns: int
     history: History
     unserved: tuple[Unserved, ...]

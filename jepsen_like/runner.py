@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.backends.backend import Backend, BackendError
+from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.probe import Prober
-from jepsen_like.backends.proxy import Mesh
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.fault import Fault, Site, total_seconds
@@ -132,33 +133,33 @@ async def record(
     directory: Path,
     seed: int | None = None,
     write: Callable[[str], None] = lambda _: None,
-    mesh_type: type[Mesh] = Mesh,
     history_path: Path | None = None,
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if the database does not start or its clients cannot connect.
+    Raises HarnessError if the backend is not to be had here, the database does not start, or
+    its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     progress = Progress(write)
     try:
         async with AsyncExitStack() as stack:
-            mesh = mesh_type(test.db.hosts)
-            stack.push_async_callback(mesh.close)
-            db = await test.db.start(mesh, directory, progress.say)
+            backend = await open_backend(test.backend, test.db.hosts)
+            stack.push_async_callback(backend.close)
+            db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
-            prober = await stack.enter_async_context(Prober(mesh))
+            prober = await stack.enter_async_context(Prober(backend))
             schedule = test.schedule(seed)
             keys = test.workload.keys(
                 round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S))
             )
             progress.say(f"loading {len(keys)} keys")
             await db.prepare(test.workload, keys)
-            run = _Run(test, seed, started_at, db, mesh, prober, progress, history_path)
+            run = _Run(test, seed, started_at, db, backend, prober, progress, history_path)
             stack.callback(run.recorder.close)
             return await run.carry_out(schedule, keys)
-    except (DatabaseError, ClientError) as exc:
+    except (BackendError, DatabaseError, ClientError) as exc:
         raise HarnessError(str(exc)) from exc
 
 
@@ -171,7 +172,7 @@ class _Run:
         seed: int,
         started_at: str,
         db: RunningDatabase,
-        mesh: Mesh,
+        backend: Backend,
         prober: Prober,
         progress: Progress,
         history_path: Path | None,
@@ -189,7 +190,7 @@ class _Run:
         )
         self.history = self.recorder.history
         self.unserved: list[Unserved] = []
-        self.site = Site(db, mesh, prober, self.clock, progress.say)
+        self.site = Site(db, backend, prober, self.clock, progress.say)
 
     async def carry_out(self, schedule: Sequence[Fault], keys: Sequence[int]) -> Recording:
         test = self.test
@@ -220,6 +221,7 @@ class _Run:
             test=test,
             seed=self.seed,
             started_at=self.started_at,
+            backend=self.site.backend.name,
             duration_ns=self.clock.now_ns(),
             history=self.history,
             unserved=tuple(self.unserved),
@@ -368,7 +370,7 @@ async def _until_signal() -> AsyncIterator[None]:
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop if it is installed: the mesh then costs about half."""
+    """Run on uvloop if it is installed: its proxies then cost about half."""
 
     async def guarded() -> T:
         async with _until_signal():

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
+from jepsen_like.backends import AUTO, BACKENDS
 from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.values import Check, Linearizable, availability, linearizable, recovery
 from jepsen_like.faults.fault import Fault, draw
@@ -55,6 +56,7 @@ class Test:
     faults: Sequence[Fault] = ()
     checks: Sequence[Check] = (linearizable(), availability(), recovery())
     seed: int = 1
+    backend: str = AUTO
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -62,6 +64,11 @@ class Test:
         if len(self.workloads) != 1:
             raise SpecError(
                 f"the test {self.name} has {len(self.workloads)} workloads; give exactly one."
+            )
+        if self.backend not in BACKENDS:
+            raise SpecError(
+                f"the test {self.name} has the backend {self.backend!r}; "
+                f"there are {', '.join(BACKENDS)}."
             )
         self.schedule(self.seed)
 

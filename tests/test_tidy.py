@@ -100,6 +100,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
+    "shardrouter.upgrading": 1,
     "shardrouter.repair": 0,
     "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,

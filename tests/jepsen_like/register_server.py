@@ -1,7 +1,7 @@
 """A small register database over TCP, to test the harness with: real processes, real sockets.
 
-    python -m tests.jepsen_like.register_server PORT FILE --follower HOST:PORT ... [--stale]
-    python -m tests.jepsen_like.register_server PORT FILE --leader HOST:PORT [--stale]
+    python -m tests.jepsen_like.register_server ADDRESS FILE --follower HOST:PORT ... [--stale]
+    python -m tests.jepsen_like.register_server ADDRESS FILE --leader HOST:PORT [--stale]
 
 A follower forwards every request to the leader, on one connection per client; the leader
 answers from one dictionary, after appending writes to FILE and fsync, so
@@ -126,7 +126,8 @@ async def dial(address: str | None) -> tuple[asyncio.StreamReader, asyncio.Strea
 
 async def main(options: argparse.Namespace) -> None:
     server = Server(options)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", options.port)
+    host, _, port = options.address.rpartition(":")
+    listener = await asyncio.start_server(server.serve, host, int(port))
     feeds = [asyncio.ensure_future(server.feed(f)) for f in options.follower if options.stale]
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -136,7 +137,7 @@ async def main(options: argparse.Namespace) -> None:
             ended.set()
 
     loop.add_reader(0, stdin_readable)
-    print(f"ready 127.0.0.1:{options.port}", flush=True)
+    print(f"ready {options.address}", flush=True)
     await ended.wait()
     for feed in feeds:
         feed.cancel()
@@ -145,7 +146,7 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("port", type=int)
+    parser.add_argument("address", help="HOST:PORT to listen on")
     parser.add_argument("file")
     parser.add_argument("--leader", help="HOST:PORT; without it, this process leads")
     parser.add_argument("--follower", action="append", default=[], help="HOST:PORT")

@@ -25,6 +25,7 @@ def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> 
     recording = Recording(
         test=test,
         seed=1,
+        backend="proxy",
         started_at="2026-01-01T00:00:00+00:00",
         duration_ns=100,
         history=History(operations),
