@@ -134,15 +134,11 @@ def failover(
     return tuple(found)
 
 
-<<<<<<< HEAD
-def led_groups(role: str) -> list[str]:
-=======
 def _held_by(groups: Mapping[Any, str]) -> Callable[[Operation], str | None]:
     return lambda operation: groups.get(operation.key)
 
 
-def _led_groups(role: str) -> list[str]:
->>>>>>> main
+def led_groups(role: str) -> list[str]:
     """The groups in "leader of meta, shard-1", or in "n1 leader of shard-1; n2 follower"."""
     groups = []
     for part in role.split("; "):
