@@ -143,6 +143,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.runner": 1,
     "jepsen_like": 2,
     "jepsen_like.demo": 2,
+    "jepsen_like.pacelc": 2,
     "jepsen_like.file_commands": 2,
     "jepsen_like.__main__": 2,
 }

@@ -8,9 +8,9 @@ run as their witness.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from jepsen_like.checks.availability import led_groups, serving_side, side_name
 from jepsen_like.checks.pacelc import ClassFigures, Control
@@ -21,7 +21,10 @@ from jepsen_like.figures.slope import Step, latencies, slope
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.result import Estimate, FaultRecord
 
-__all__ = ["OperationClass", "class_figures", "control_of"]
+GroupOf: TypeAlias = Callable[[Operation], str | None]
+"""The group (shard) that holds the key of an operation."""
+
+__all__ = ["GroupOf", "OperationClass", "class_figures", "control_of"]
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,16 @@ def class_figures(
     operations: Sequence[Operation],
     unserved: Sequence[Unserved],
     faults: Sequence[FaultRecord],
-    groups: Mapping[int, str],
+    group_of: GroupOf,
     *,
     initial: Any,
     rng: random.Random,
 ) -> list[ClassFigures]:
     run = _Run(operations, unserved, faults, initial)
-    return [_figures(run, one, groups, rng) for one in classes]
+    return [_figures(run, one, group_of, rng) for one in classes]
 
 
-def _figures(
-    run: _Run, one: OperationClass, groups: Mapping[int, str], rng: random.Random
-) -> ClassFigures:
+def _figures(run: _Run, one: OperationClass, group_of: GroupOf, rng: random.Random) -> ClassFigures:
     witness = one.witness or one.f
 
     def yields(f: str) -> dict[str, Estimate]:
@@ -101,7 +102,7 @@ def _figures(
             for side, windows in run.sides.items()
         }
 
-    serving = _after_failover(run, one.f, groups)
+    serving = _after_failover(run, one.f, group_of)
     of = run.readings(witness)
     rtt_ns = run.rtt_ns
     steps = [Step(rtt, latencies(run.operations, one.f, window)) for rtt, window in run.steps]
@@ -123,31 +124,26 @@ def _figures(
     )
 
 
-def _after_failover(run: _Run, f: str, groups: Mapping[int, str]) -> list[Window] | None:
+def _after_failover(run: _Run, f: str, group_of: GroupOf) -> list[Window] | None:
     """The rest of each cut on its majority, from when every group whose leader was cut off had
     served there once. None: one never did, or a cut has no majority."""
     windows = []
+    by_group: dict[str | None, list[Operation]] = {}
+    for operation in run.operations:
+        by_group.setdefault(group_of(operation), []).append(operation)
     for cut in run.cuts:
         serving = serving_side(cut.sides)
         if not serving:
             return None
         after_ns = 0
-        held = set(groups.values())
         for group in led_groups(cut.role_before):
-            if group in held:
-                mine = _of_group(run.operations, group, groups.get)
-                served = first_ok(mine, cut.start_ns, serving, [f])
+            if group in by_group:
+                served = first_ok(by_group[group], cut.start_ns, serving, [f])
                 if served is None or cut.start_ns + served >= cut.end_ns:
                     return None
                 after_ns = max(after_ns, served)
         windows.append(Window(cut.start_ns + after_ns, cut.end_ns, frozenset(serving)))
     return windows or None
-
-
-def _of_group(
-    operations: Sequence[Operation], group: str, find: Callable[[Any], str | None]
-) -> list[Operation]:
-    return [operation for operation in operations if find(operation.key) == group]
 
 
 def control_of(figures: Sequence[ClassFigures], f: str) -> Control | None:

@@ -102,13 +102,16 @@ def _partition(
         for side, figure in of.yields.items()
         if not figure.low >= AVAILABLE
     ]
+    refused = any(_refused(figure) for figure in of.yields.values())
     if not not_pa:
         is_consistent = all(
             side.reads >= READS_MIN and not side.stale for side in of.in_cuts.values()
         )
         return ("undetermined", [BOTH]) if is_consistent else ("PA", [])
     not_pc = _not_consistent(of, control)
-    return ("undetermined", not_pa + not_pc) if not_pc else ("PC", [])
+    if not not_pc:
+        return "PC", []
+    return "undetermined", not_pc if refused else not_pa + not_pc
 
 
 BOTH: Final = "P: both available and without a violation on every side, which tells nothing apart"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import random
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
 from jepsen_like.checks.corners import OperationClass, class_figures, control_of
 from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
+from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
 from tests.jepsen_like.simulated_store import LOCAL, Store, faults
+
+SCRIPT = Path(__file__).parent.parent.parent / "examples" / "pacelc_labels.py"
 
 CLASSES = (
     OperationClass("read", "strong", ""),
@@ -20,12 +27,15 @@ CLASSES = (
 )
 
 
+def held_by(_operation: Operation) -> str:
+    return "registers"
+
+
 @cache
 def figures(corner: str, *, is_cut_real: bool = True) -> tuple[ClassFigures, ...]:
     history = Store(corner, is_cut_real=is_cut_real).run()
-    groups = dict.fromkeys(range(4), "registers")
     return tuple(
-        class_figures(CLASSES, history, (), faults(), groups, initial=0, rng=random.Random(1))
+        class_figures(CLASSES, history, (), faults(), held_by, initial=0, rng=random.Random(1))
     )
 
 
@@ -149,7 +159,9 @@ def test_a_slow_class_with_stale_reads_is_in_no_corner() -> None:
 def test_without_a_verified_cut_or_a_sweep_nothing_is_known() -> None:
     history = Store("PC/EC", rate=60).run()
     unverified: list[FaultRecord] = [replace(f, verified_end=False) for f in faults()]
-    found = class_figures(CLASSES, history, (), unverified, {}, initial=0, rng=random.Random(1))
+    found = class_figures(
+        CLASSES, history, (), unverified, held_by, initial=0, rng=random.Random(1)
+    )
     one = label(found[0], CONVICTED)
     assert one.measured == "?/?"
     assert one.missing == (
@@ -169,3 +181,26 @@ def test_the_verdict_compares_with_what_was_predicted() -> None:
     assert judge([replace(found, partition="undetermined", missing=("P: x",))]).validity == (
         "unknown"
     )
+
+
+@pytest.mark.parametrize("corner", ["PC/EC", "PA/EL", "PA/EC"])
+def test_another_program_computes_the_same_labels(corner: str, tmp_path: Path) -> None:
+    history = [replace(o, workload="w") for o in Store(corner).run()]
+    write_jsonl(tmp_path / "history.jsonl", history)
+    results = {
+        "faults": [asdict(fault) for fault in faults()],
+        "unserved": [],
+        "topology": {"groups_of_keys": {f"w/{key}": "registers" for key in range(4)}},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    said = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    expected = {one.f: one.measured for one in labels(figures(corner)).values()}
+    assert said.stdout.split("\n")[:-1] == [f"{f} {expected[f]}" for f in sorted(expected)]
+
+
+def test_the_other_program_is_short_and_stands_alone() -> None:
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) <= 60
+    assert "jepsen_like" not in text
