@@ -40,6 +40,9 @@ UNDIALED_BYTES_MAX: Final = 64 * 1024
 here the proxy reads on, because only so does it see that the dialer has given up."""
 
 
+TIMER_S: Final = 0.001
+"""The resolution of timers."""
+
 TRAVELLING_BYTES_MAX: Final = 4 * 1024 * 1024
 """What one direction of a connection may have under way over a slow link; then reading stops."""
 
@@ -281,7 +284,8 @@ class _Stream(asyncio.Protocol):
         self._travelling_bytes += len(data)
         if len(self._travelling) == 1:
             loop.call_at(self._travelling[0][0], self._let_arrive)
-        self._set_reading()
+        elif self._travelling_bytes >= TRAVELLING_BYTES_MAX:
+            self._set_reading()
 
     def _let_arrive(self) -> None:
         loop = asyncio.get_running_loop()
@@ -290,7 +294,9 @@ class _Stream(asyncio.Protocol):
             self._travelling_bytes -= len(data)
             self._arrive(data)
         if self._travelling:
-            loop.call_at(self._travelling[0][0], self._let_arrive)
+            # Timers may fire early, by up to their resolution; asked again at once they would spin
+            wait_s = max(TIMER_S, self._travelling[0][0] - loop.time())
+            loop.call_later(wait_s, self._let_arrive)
         self.follow_rule()
 
     def _arrive(self, data: bytes) -> None:
