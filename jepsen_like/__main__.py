@@ -117,9 +117,10 @@ def pacelc(
 def _print_labels(result: RunResult) -> None:
     from rich.console import Console
 
-    from jepsen_like.pacelc import table
+    from jepsen_like.pacelc import in_words, table
 
     Console(highlight=False).print(table(result.labels))
+    click.echo("\n".join([*in_words(result.labels), ""]))
     for verdict in result.verdicts:
         click.echo(f"{verdict.check}: {verdict.validity}: {verdict.reason}")
 
