@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "nodes.checksums": 1,
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
+    "nodes.row_insert": 1,
     "nodes.write_unit": 1,
     "nodes.recovery": 1,
     "nodes.comparison": 1,
@@ -100,6 +101,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
+    "shardrouter.upgrading": 1,
     "shardrouter.repair": 0,
     "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,
@@ -121,6 +123,7 @@ FLOORS: dict[str, int] = {
     # jepsen_like
     "jepsen_like.history": 0,
     "jepsen_like.result": 0,
+    "jepsen_like.generators": 0,
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,

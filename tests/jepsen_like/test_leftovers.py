@@ -101,8 +101,8 @@ def test_another_directory_at_the_same_path_is_left_alone(
 
 def test_a_claim_from_another_pid_namespace_is_left_alone(home: Path) -> None:
     """Its maker's id means nothing here."""
-    pid, started, _ = leftovers.maker().split("-")
-    foreign, dead = f"{pid}-{started}-1", f"{pid}-1-{leftovers.maker().split('-')[2]}"
+    pid, _, namespace = leftovers.maker().split("-")
+    foreign, dead = f"{pid}-1-1", f"{pid}-1-{namespace}"  # started too early to be this process
     claims = home / f"jepsen-like-{os.getuid()}"
     claims.mkdir(mode=0o700)
     for made_by in (foreign, dead):
