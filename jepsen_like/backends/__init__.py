@@ -5,10 +5,13 @@
 
 from typing import Final
 
-__all__ = ["AUTO", "BACKENDS"]
+__all__ = ["AUTO", "BACKENDS", "PROXY"]
 
 AUTO: Final = "auto"
 """Whichever is nearest to a real network and works here."""
 
-BACKENDS: Final = (AUTO, "proxy", "netns")
+PROXY: Final = "proxy"
+"""What a test that says nothing gets: the same on every machine."""
+
+BACKENDS: Final = (AUTO, PROXY, "netns")
 """What `--backend` and `Test.backend` may say."""

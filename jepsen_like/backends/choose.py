@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jepsen_like.backends import AUTO, BACKENDS
+from jepsen_like.backends import AUTO, BACKENDS, PROXY
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.proxy import Mesh
@@ -15,7 +15,7 @@ __all__ = ["open_backend"]
 async def open_backend(name: str, hosts: Sequence[str]) -> Backend:
     """A network between `hosts`; AUTO is netns where that can be had. Raises BackendError."""
     assert name in BACKENDS
-    if name == "proxy":
+    if name == PROXY:
         return Mesh(hosts)
     try:
         return await Netns.open(hosts)
