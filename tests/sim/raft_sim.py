@@ -36,7 +36,16 @@ from tests.sim.raft_cluster import Options, Simulation
 from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
 
-__all__ = ["Found", "attempt", "find_violation", "run", "run_seed", "shrink", "simulation"]
+__all__ = [
+    "Found",
+    "attempt",
+    "digest_of_code",
+    "find_violation",
+    "run",
+    "run_seed",
+    "shrink",
+    "simulation",
+]
 
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
@@ -218,7 +227,7 @@ class _Done:
 
     def __init__(self, path: Path | None, arguments: argparse.Namespace) -> None:
         self._path = path
-        self._key = _digest_of_code() + repr(
+        self._key = digest_of_code() + repr(
             (arguments.engine, arguments.mutant, arguments.ticks, arguments.keep)
         )
         self.totals: Counter[str] = Counter()
@@ -253,7 +262,7 @@ class _Done:
                 file.write(json.dumps(line) + "\n")
 
 
-def _digest_of_code() -> str:
+def digest_of_code() -> str:
     root = Path(__file__).parent.parent.parent
     digest = hashlib.sha256()
     for path in sorted([*root.glob("nodes/**/*.py"), *root.glob("tests/sim/*.py")]):
