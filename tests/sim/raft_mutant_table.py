@@ -16,7 +16,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ from tests.sim.raft_cluster import Options
 from tests.sim.raft_mutants import MUTANTS
 from tests.sim.raft_sim import digest_of_code, find_violation
 
-__all__ = ["Verdict", "main", "row", "try_all"]
+__all__ = ["main"]
 
 FIRST_SEED: Final = 100_000
 SEEDS: Final = 3000
@@ -154,14 +154,14 @@ def _resume(path: Path | None, verdicts: list[Verdict], key: str) -> None:
             verdict.seeds, verdict.by = line["seeds"], line["by"]
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Convict broken Rafts.")
     parser.add_argument("names", nargs="*", choices=[[], *MUTANTS], help="of mutants; default all")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--minutes", type=float, default=60, help="then stop, and say how far")
     parser.add_argument("--resume", type=Path, help="a file of what is done, to go on after a stop")
     parser.add_argument("--out", type=Path, help="write the table there as well")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     verdicts = [Verdict(name) for name in [*(arguments.names or MUTANTS), UNBROKEN]]
     for mutant in MUTANTS.values():
         mutant.check()
