@@ -52,6 +52,9 @@ TICK_S = 0.05
 
 SHRINK_RUNS_MAX = 60
 
+TICKS_OF_A_BATCH = 3000
+"""Some seconds: what a run that is broken off loses, and how often progress is seen."""
+
 _SMALL_LIMITS = (
     (log, "MESSAGE_ENTRIES_MAX", 2),
     (log, "MESSAGE_BYTES_MAX", 8),
@@ -303,7 +306,7 @@ def main() -> int:
         print(f"off: {line}")
     done = _Done(arguments.resume, arguments)
     last = arguments.seed + arguments.seeds
-    size = max(1, min(10, arguments.seeds // arguments.jobs // 4))
+    size = max(1, min(TICKS_OF_A_BATCH // arguments.ticks, arguments.seeds // arguments.jobs // 4))
     batches = [
         _Batch(seeds, options, arguments.mutant, arguments.engine)
         for first in range(arguments.seed, last, size)
