@@ -202,12 +202,12 @@ async def cut_leaders(count: int, directory: Path) -> tuple[list[dict[str, Any]]
                 leader = await settle(cluster)
                 others = [host for host in (*NODES, CLIENT) if host != leader]
                 cut = loop.time()
-                mesh.cut_pairs([(leader, o) for o in others] + [(o, leader) for o in others])
+                await mesh.cut([(leader, o) for o in others] + [(o, leader) for o in others])
                 async with asyncio.timeout(DEADLINE_S):
                     took = await writers.first_after(cut) - cut
                 await asyncio.sleep(CUT_S)
                 healed = loop.time()
-                mesh.heal_all()
+                await mesh.heal(mesh.pairs)
                 await asyncio.sleep(WATCH_S)
                 gap = longest_gap(writers.acknowledged, healed - SETTLED_S, loop.time())
                 found.append({"seconds": round(took, 3), "gap_at_heal_s": round(gap, 3)})

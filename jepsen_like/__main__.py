@@ -11,11 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from jepsen_like.backends import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Where the history, the results and the report go.  "
             "[default: jepsen-runs/NAME-TIME]",
         ),
+        click.option(
+            "--backend",
+            type=click.Choice(BACKENDS),
+            help="The network between hosts, instead of the test's own.",
+        ),
         click.option("--keep", is_flag=True, help="Keep the database's files, in OUT."),
     ]
     for option in reversed(options):
@@ -63,7 +70,7 @@ def run_options(command: Callable[..., None]) -> Callable[..., None]:
 @cli.command()
 @run_options
 @click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
-def demo(seed: int | None, out: Path | None, keep: bool, quick: bool) -> None:
+def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, quick: bool) -> None:
     """Boot this project's database, cut off a leader, kill a leader, judge what clients saw.
 
     \b
@@ -73,20 +80,20 @@ def demo(seed: int | None, out: Path | None, keep: bool, quick: bool) -> None:
     from jepsen_like.demo import demo_test
 
     words = ["demo", "--quick"] if quick else ["demo"]
-    carry_out(demo_test(1, quick=quick), words, seed, out, keep)
+    carry_out(demo_test(1, quick=quick), words, seed, out, backend, keep)
 
 
 @cli.command()
 @click.argument("where", metavar="FILE[:NAME]")
 @run_options
-def run(where: str, seed: int | None, out: Path | None, keep: bool) -> None:
+def run(where: str, seed: int | None, out: Path | None, backend: str | None, keep: bool) -> None:
     """Run the test that a Python FILE names NAME (default: test).
 
     \b
       jepsen-like run examples/partition.py
       jepsen-like run tests.py:isolate --seed 7
     """
-    carry_out(load_test(where), ["run", where], seed, out, keep)
+    carry_out(load_test(where), ["run", where], seed, out, backend, keep)
 
 
 def load_test(where: str) -> Test:
@@ -117,7 +124,14 @@ def load_test(where: str) -> Test:
     return test
 
 
-def carry_out(test: Test, words: list[str], seed: int | None, out: Path | None, keep: bool) -> None:
+def carry_out(
+    test: Test,
+    words: list[str],
+    seed: int | None,
+    out: Path | None,
+    backend: str | None,
+    keep: bool,
+) -> None:
     """Run, print the card, and end with the exit code of the verdict."""
     from rich.console import Console
 
@@ -127,6 +141,9 @@ def carry_out(test: Test, words: list[str], seed: int | None, out: Path | None, 
     from jepsen_like.runner import run as run_test
 
     seed = test.seed if seed is None else seed
+    if backend is not None:
+        test = replace(test, backend=backend)
+        words = [*words, "--backend", backend]
     out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     try:
         result = run_test(

@@ -34,6 +34,7 @@ __all__ = [
     "READ_ANSWERS",
     "READ_APPLIED",
     "READ_FINGERPRINT",
+    "READ_SWITCHED",
     "READ_INCARNATION",
     "READ_SESSIONS",
     "READ_VERSION",
@@ -46,6 +47,7 @@ __all__ = [
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
     "WRITE_FINGERPRINT",
+    "WRITE_SWITCHED",
     "WRITE_INCARNATION",
     "WRITE_SESSION",
     "WRITE_VERSION",
@@ -106,6 +108,7 @@ READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
 READ_FINGERPRINT: Final = _own("SELECT value FROM _machine WHERE key = 'fingerprint'")
+READ_SWITCHED: Final = _own("SELECT value FROM _machine WHERE key = 'switched'")
 
 READ_INCARNATION: Final = _own("SELECT value FROM _machine WHERE key = 'incarnation'")
 WRITE_INCARNATION: Final = (
@@ -114,6 +117,7 @@ WRITE_INCARNATION: Final = (
     _own("DELETE FROM _answers"),
 )
 WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
+WRITE_SWITCHED: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('switched', ?)")
 WRITE_APPLIED: Final = _own("UPDATE _applied SET idx = ?, term = ?")
 WRITE_SESSION: Final = _own("INSERT INTO _sessions VALUES (?, ?, 0)")
 WRITE_EXPIRED: Final = (

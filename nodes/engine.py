@@ -9,7 +9,7 @@ this replica must stop (DESIGN section 6).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from nodes.protocol import (
     ChangeReplicas,
@@ -20,7 +20,15 @@ from nodes.protocol import (
     ResponseBody,
 )
 
-__all__ = ["Barrier", "Committed", "Engine", "Proposed", "Refuse", "StateMachine"]
+__all__ = [
+    "HALTED_HINT",
+    "Barrier",
+    "Committed",
+    "Engine",
+    "Proposed",
+    "Refuse",
+    "StateMachine",
+]
 
 Committed: TypeAlias = tuple[int, int, bytes]
 """(index, term, data) of one committed entry; data is empty for a leader's no-op."""
@@ -72,6 +80,12 @@ class Engine(Protocol):
 
     def return_file(self) -> None:
         """The state machine's file is free."""
+
+
+HALTED_HINT: Final = (
+    "Nodes of one group have to run the same release. When they do, run `shardrouter upgrade`."
+)
+"""What to do about a group that is `StateMachine.halted` everywhere."""
 
 
 class StateMachine(Protocol):

@@ -302,7 +302,9 @@ class LocalCluster:
 
     Each node has DIRECTORY/<name>/ with its cluster.toml, its data/ and its node.log.
     `views` gives single nodes a cluster.toml of their own, in which the addresses of their
-    peers lead through proxies. Leaving the context stops every node.
+    peers lead through proxies; `command_on` turns a node's name and command line into the one
+    that starts it where it belongs, under the same process id. Leaving the context stops every
+    node.
     """
 
     def __init__(
@@ -312,6 +314,7 @@ class LocalCluster:
         *,
         node_command: Sequence[str] = (sys.executable, "-m", "nodes"),
         views: Mapping[str, ClusterConfig] | None = None,
+        command_on: Callable[[str, Sequence[str]], Sequence[str]] = lambda _, argv: argv,
     ) -> None:
         self.config = config
         self.directory = directory
@@ -319,12 +322,15 @@ class LocalCluster:
         self._processes = {
             name: ManagedProcess(
                 name,
-                (
-                    *node_command,
-                    *("--cluster", str(directory / name / "cluster.toml")),
-                    *("--name", name),
-                    *("--data", str(directory / name / "data")),
-                    "--exit-with-stdin",
+                command_on(
+                    name,
+                    (
+                        *node_command,
+                        *("--cluster", str(directory / name / "cluster.toml")),
+                        *("--name", name),
+                        *("--data", str(directory / name / "data")),
+                        "--exit-with-stdin",
+                    ),
                 ),
                 log_path=directory / name / "node.log",
             )

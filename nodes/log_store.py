@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.acquaintances import Acquaintances
-from nodes.log_file import StoreError, open_log_file
+from nodes.log_file import StoreError, open_log_file, unusable
 from nodes.raft.messages import HardState, LogEntry
 
 __all__ = [
@@ -198,7 +198,7 @@ class LogStore:
             return LogStore(connection, path)
         except sqlite3.Error as exc:
             connection.close()
-            raise StoreError(f"{path} cannot be written: {exc}.") from exc
+            raise unusable(path, exc) from exc
 
     @property
     def path(self) -> Path:
@@ -217,10 +217,7 @@ class LogStore:
                 "FROM replicas ORDER BY name"
             ).fetchall()
         except sqlite3.DatabaseError as exc:
-            raise StoreError(
-                f"{self._path} is damaged or cannot be read ({exc}); "
-                "repair the disk, or rebuild the replicas of this node."
-            ) from exc
+            raise unusable(self._path, exc) from exc
         found: dict[str, HostedId] = {}
         for name, number, replica, term, vote, commit, crc, removed in rows:
             # A damaged row is nobody's removal: `load` finds the damage.

@@ -37,6 +37,7 @@ from nodes.data_file import (
     READ_FINGERPRINT,
     READ_INCARNATION,
     READ_SESSIONS,
+    READ_SWITCHED,
     READ_VERSION,
     READ_VERSIONS,
     RELEASE,
@@ -49,6 +50,7 @@ from nodes.data_file import (
     WRITE_FINGERPRINT,
     WRITE_INCARNATION,
     WRITE_SESSION,
+    WRITE_SWITCHED,
     WRITE_WATERMARK,
     Identity,
     IdentityError,
@@ -60,7 +62,7 @@ from nodes.data_file import (
 )
 from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import sync_directory, sync_file
-from nodes.engine import Committed
+from nodes.engine import HALTED_HINT, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
@@ -216,6 +218,8 @@ class Machine:
             self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
             found = execute(READ_FINGERPRINT).fetchone()
             self._fingerprint: str = "" if found is None else found[0]
+            found = execute(READ_SWITCHED).fetchone()
+            self._switched_at = 0 if found is None else int(found[0])
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
             found = execute(READ_INCARNATION).fetchone()
             self._incarnation = 1 if found is None else int(found[0])
@@ -264,6 +268,12 @@ class Machine:
         """What the group's writes are executed with, as of `applied`; empty before the group's
         first leader has said it."""
         return self._fingerprint
+
+    @property
+    def switched_at(self) -> int:
+        """Index up to which the log is of no use to a new replica: writes before it were executed
+        with another release, which nobody may run any more. 0 if there was only one."""
+        return self._switched_at
 
     @property
     def halted(self) -> str:
@@ -447,6 +457,9 @@ class Machine:
     def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
         if self._fingerprint not in (switch.instead_of, switch.fingerprint):
             return SqlFailure("55000", f"the group executes with {self._fingerprint} already")
+        if self._fingerprint not in ("", switch.fingerprint):
+            self._writer.raw.execute(WRITE_SWITCHED, (str(index),))
+            self._switched_at = index
         self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
         self._fingerprint = switch.fingerprint
         return Done((), index)
@@ -510,7 +523,7 @@ class Machine:
         if not isinstance(body, Write):
             return None
         if halted := self.halted:
-            return Busy(halted)
+            return Busy(halted, HALTED_HINT)
         size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(

@@ -456,6 +456,7 @@ class Busy(_Message, frozen=True, tag="busy"):
     """Not taken, a queue is full or the node is stopping (definite for this copy)."""
 
     reason: str
+    hint: str = ""  # what to do about it, where waiting alone does not help
 
 
 class UnknownSession(_Message, frozen=True, tag="nosession"):

@@ -29,7 +29,7 @@ import msgspec
 
 from nodes.applier import Applied, Applier
 from nodes.consensus import Consensus
-from nodes.engine import Barrier, Proposed, Refuse, StateMachine
+from nodes.engine import HALTED_HINT, Barrier, Proposed, Refuse, StateMachine
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
@@ -194,7 +194,7 @@ class RaftEngine:
             done(self._not_leader())
             return
         if self._applier.is_halted:
-            done(Busy(self._machine.halted))
+            done(Busy(self._machine.halted, HALTED_HINT))
             return
         if len(body) > ENTRY_BYTES_MAX:
             done(
@@ -260,7 +260,7 @@ class RaftEngine:
             self._look_for_leader()
             done(self._not_leader())
         elif self._applier.is_halted:
-            done(Busy(self._machine.halted))
+            done(Busy(self._machine.halted, HALTED_HINT))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
         elif (index := self._core.lease_read(self._clock.lease_now())) is not None:

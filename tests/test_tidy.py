@@ -100,6 +100,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
     "shardrouter.upgrades": 0,
+    "shardrouter.upgrading": 1,
     "shardrouter.repair": 0,
     "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,
@@ -121,6 +122,7 @@ FLOORS: dict[str, int] = {
     # jepsen_like
     "jepsen_like.history": 0,
     "jepsen_like.result": 0,
+    "jepsen_like.generators": 0,
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,

@@ -1,9 +1,10 @@
 """The two sides of a database under test: the value a test names, and the running thing.
 
 A host is what a partition keeps together: one process of the database, the router beside it
-if there are routers, and the clients bound to it. Whatever a process of host a sends to host b
-must go through the mesh's address for (a, b), or a cut is no cut; the faults verify that no
-byte of the database passed.
+if there are routers, and the clients bound to it. A process of host a is started by
+`backend.command(a, ...)`, listens on `backend.address(a)`, and dials host b where
+`backend.expose` says, or a cut is no cut; the faults verify that no byte of the database
+passed. The harness itself, and the clients of a host, dial where `backend.reach` says.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import Client
 from jepsen_like.workloads.workload import Workload
 
@@ -24,20 +25,22 @@ class DatabaseError(Exception):
 
 
 class RunningDatabase(Protocol):
-    """Started and answering. Every question is asked of the processes directly, not through
-    the mesh, so that it is answered during a cut too."""
+    """Started and answering. Every question is asked of the processes directly, past all
+    links, so that it is answered during a cut too."""
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        """Create what the workload needs and load its keys, as a client would."""
+        """Create what the workload needs and load its keys, as a client would. Asked for each
+        workload."""
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> Client:
-        """A client of this host. Raises ClientError."""
+    async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
+        """A client of this host for the calls of all workloads. Raises ClientError."""
 
     async def leaders(self) -> Mapping[str, str]:
         """Host that leads each group, by its own word; groups without a leader are left out."""
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
-        """The group that holds each key. Asked before the load begins; raises DatabaseError."""
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
+        """The group that holds each key of the workload. Asked before the load begins;
+        raises DatabaseError."""
 
     def pid(self, host: str) -> int:
         """Process id of the host's database process, also while it is dead."""
@@ -79,7 +82,7 @@ class Database(Protocol):
     def versions(self) -> dict[str, str]: ...
 
     async def start(
-        self, mesh: Mesh, directory: Path, say: Callable[[str], None]
+        self, backend: Backend, directory: Path, say: Callable[[str], None]
     ) -> RunningDatabase:
-        """Boot all hosts with their data under `directory`, their traffic through `mesh`.
+        """Boot all hosts with their data under `directory`, their traffic over `backend`.
         Returns when every group has a leader; raises DatabaseError with nothing left running."""

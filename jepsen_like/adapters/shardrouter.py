@@ -2,7 +2,7 @@
 
 A host is a node, the router beside it and the clients bound to that router. Each host's
 processes read a cluster.toml of their own: in it the host's own node has its real address and
-every other node the mesh's, so that a cut host's router is cut off with it.
+every other node the backend's, so that a cut host's router is cut off with it.
 
 The only module of the harness that knows this database.
 """
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from jepsen_like.adapters.database import DatabaseError
-from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import SqlClient, connect_sql
 from jepsen_like.load import Call
-from jepsen_like.workloads.workload import SqlCall, Workload
+from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
 from nodes.local_cluster import (
@@ -33,7 +33,7 @@ from nodes.local_cluster import (
     ManagedProcess,
     ProcessFailed,
     free_ports,
-    new_cluster_config,
+    new_cluster,
 )
 from shardrouter.errors import RouterError
 from shardrouter.mover import Mover
@@ -44,6 +44,8 @@ from shardrouter.router import Router
 __all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
 
 NODE_SERVICE: Final = "node"
+
+LOOPBACK: Final = "127.0.0.1"
 
 USER: Final = "shardrouter"
 
@@ -117,25 +119,33 @@ class ShardRouter:
         }
 
     async def start(
-        self, mesh: Mesh, directory: Path, say: Callable[[str], None]
+        self, backend: Backend, directory: Path, say: Callable[[str], None]
     ) -> RunningShardRouter:
         ports = free_ports(self.nodes + 1)
         first = dict.fromkeys(self.hosts[: self.nodes - self.spares], 1)
-        placement = place_replicas(first, self.groups, self.replicas)
-        config = new_cluster_config(
-            placement=placement,
-            nodes=self.hosts,
-            ports=ports[1:],
-            router_port=ports[0],
+        config = new_cluster(
+            nodes={
+                host: Address(backend.address(host), port)
+                for host, port in zip(self.hosts, ports[1:], strict=True)
+            },
+            placement=place_replicas(first, self.groups, self.replicas),
+            router=Address(LOOPBACK, ports[0]),  # of each host's own loopback
             secret=new_secret(),
         )
-        views = await _views(config, mesh)
-        cluster = LocalCluster(config, directory, node_command=self.node_command, views=views)
+        views = await _views(config, backend)
+        config = await _seen_by_the_harness(config, backend)
+        cluster = LocalCluster(
+            config,
+            directory,
+            node_command=self.node_command,
+            views=views,
+            command_on=backend.command,
+        )
         routers = {
-            host: _router_process(host, view, directory / f"router-{host}")
+            host: _router_process(host, view, backend, directory / f"router-{host}")
             for host, view in views.items()
         }
-        running = RunningShardRouter(config, cluster, routers, directory / "cluster.toml")
+        running = RunningShardRouter(config, cluster, routers, backend, directory / "cluster.toml")
         try:
             await running.boot(say)
         except (ProcessFailed, TimeoutError, RouterError) as exc:
@@ -148,24 +158,36 @@ class ShardRouter:
         return running
 
 
-async def _views(config: ClusterConfig, mesh: Mesh) -> dict[str, ClusterConfig]:
-    """What each host's processes believe: their own node is here, the others behind the mesh."""
+async def _views(config: ClusterConfig, backend: Backend) -> dict[str, ClusterConfig]:
+    """What each host's processes believe: their own node is here, the others behind links."""
     nodes: dict[str, dict[str, NodeConfig]] = {host: {} for host in config.nodes}
     for host, node in config.nodes.items():
-        dial = await mesh.expose(host, NODE_SERVICE, (node.address.host, node.address.port))
+        dial = await backend.expose(host, NODE_SERVICE, (node.address.host, node.address.port))
         for source in config.nodes:
             address = node.address if source == host else Address(*dial[source])
             nodes[source][host] = replace(node, address=address)
     return {host: replace(config, nodes=nodes[host]) for host in config.nodes}
 
 
-def _router_process(host: str, view: ClusterConfig, directory: Path) -> ManagedProcess:
+async def _seen_by_the_harness(config: ClusterConfig, backend: Backend) -> ClusterConfig:
+    """The same cluster with addresses that are dialed past all links."""
+    nodes = {}
+    for host, node in config.nodes.items():
+        reached = await backend.reach(host, (node.address.host, node.address.port))
+        nodes[host] = replace(node, address=Address(*reached))
+    return replace(config, nodes=nodes)
+
+
+def _router_process(
+    host: str, view: ClusterConfig, backend: Backend, directory: Path
+) -> ManagedProcess:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "cluster.toml"
     write_cluster(file, view)
     argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
     argv += ["--name", f"router-{host}", "--port", "0", "--exit-with-stdin"]
-    return ManagedProcess(f"router-{host}", argv, log_path=directory / "router.log")
+    command = backend.command(host, argv)
+    return ManagedProcess(f"router-{host}", command, log_path=directory / "router.log")
 
 
 class RunningShardRouter:
@@ -176,15 +198,16 @@ class RunningShardRouter:
         config: ClusterConfig,
         cluster: LocalCluster,
         routers: Mapping[str, ManagedProcess],
+        backend: Backend,
         direct_file: Path,
     ) -> None:
         self._config = config
         self._cluster = cluster
         self._routers = routers
+        self._backend = backend
         self._router_addresses: dict[str, Address] = {}
         self.direct_file = direct_file
-        """A cluster.toml with everybody's real address."""
-        self._table = ""
+        """A cluster.toml with addresses past all links."""
 
     async def boot(self, say: Callable[[str], None]) -> None:
         """Nodes and routers side by side: importing is what takes their time."""
@@ -196,32 +219,33 @@ class RunningShardRouter:
         leaders = await self._cluster.wait_for_leaders(READY_TIMEOUT_S)
         for host, router in self._routers.items():
             ready = await router.wait_ready(READY_TIMEOUT_S)
-            self._router_addresses[host] = Address.parse(ready, f"the router of {host}")
+            address = Address.parse(ready, f"the router of {host}")
+            reached = await self._backend.reach(host, (address.host, address.port))
+            self._router_addresses[host] = Address(*reached)
         led = ", ".join(f"{group} by {host}" for group, host in sorted(leaders.items()))
         say(f"ready; led: {led}")
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        self._table = workload.table
         async with AsyncExitStack() as stack:
             clients = []
             for host in islice(cycle(self._router_addresses), LOADERS):
-                client = await self._connect(host, workload.sql, PREPARE_DEADLINE_S)
+                client = await self._connect(host, sql_of([workload]), PREPARE_DEADLINE_S)
                 stack.callback(client.abort)
                 clients.append(client)
             await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
-            loads = (
-                _load(client, [workload.load_sql(key) for key in keys[number::LOADERS]])
-                for number, client in enumerate(clients)
-            )
+            rows = [row for row in map(workload.load_sql, keys) if row is not None]
+            loads = (_load(client, rows[number::LOADERS]) for number, client in enumerate(clients))
             for result in await asyncio.gather(*loads, return_exceptions=True):
                 if result is not None:
                     raise result
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> SqlClient:
-        return await self._connect(host, workload.sql, deadline_s)
+    async def connect(
+        self, host: str, workloads: Sequence[Workload], deadline_s: float
+    ) -> SqlClient:
+        return await self._connect(host, sql_of(workloads), deadline_s)
 
     async def _connect(
-        self, host: str, to_sql: Callable[[Call], SqlCall], deadline_s: float
+        self, host: str, to_sql: Callable[[Call], Statements], deadline_s: float
     ) -> SqlClient:
         address = self._router_addresses[host]
         return await connect_sql(
@@ -237,10 +261,10 @@ class RunningShardRouter:
     async def leaders(self) -> Mapping[str, str]:
         return await self._cluster.leaders()
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         try:
             async with Router.open(self.direct_file, name="jepsen-like") as router:
-                return {key: (await router.where(self._table, key)).shard for key in keys}
+                return {key: (await router.where(workload.table, key)).shard for key in keys}
         except RouterError as exc:
             raise DatabaseError(f"the cluster does not say where keys are: {exc}") from exc
 

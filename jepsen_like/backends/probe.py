@@ -1,29 +1,37 @@
 """Is a link really open, or really cut? Measured with bytes over the link itself.
 
 On every host stands an endpoint that notes each token it receives; between every two hosts
-stands one established connection per dialing direction, carried by the same mesh, listeners
-and rules as the database's own. A check sends a fresh token over every directed link, on the
+stands one established connection per dialing direction, carried by the same links and
+rules as the database's own. A check sends a fresh token over every directed link, on the
 established connections and on one dialed for this check, and looks at what arrived at the
 receiver. The sender's view is worth nothing here: writing into a cut succeeds.
+
+On a real network a held probe arrives when TCP sends it again, which it tries less and less
+often; where the kernel allows it, the probes' own connections try every second.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
-from contextlib import AsyncExitStack
+import socket
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from jepsen_like.backends.proxy import Endpoint, Mesh, Pair
+from jepsen_like.backends.backend import PROBE_SERVICE, Backend, Endpoint, Pair, connected
 
-__all__ = ["PROBE_SERVICE", "Sent", "Prober"]
-
-PROBE_SERVICE: Final = "probe"
+__all__ = ["Sent", "Prober"]
 
 LINE_BYTES_MAX: Final = 256
 """Probe lines are short; a longer one is not ours."""
+
+TCP_RTO_MAX_MS: Final = 44
+"""Linux 6.15: the longest pause between two attempts to send something again."""
+
+PROBE_RTO_MAX_MS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -38,19 +46,20 @@ class Sent:
 class Prober:
     """The endpoints and the established connections.
 
-    async with Prober(mesh) as prober:
+    async with Prober(backend) as prober:
         sent = await prober.send(pairs)
         arrived = await prober.wait_for(sent, timeout_s=1.0)
     """
 
-    def __init__(self, mesh: Mesh) -> None:
-        self._mesh = mesh
-        self._endpoints: dict[str, dict[str, Endpoint]] = {}  # target -> source -> where to dial
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._endpoints: dict[str, Mapping[str, Endpoint]] = {}  # target -> source -> where to dial
         self._dialed: dict[Pair, asyncio.StreamWriter] = {}  # by (dialer, target)
         self._accepted: dict[Pair, asyncio.StreamWriter] = {}  # the far ends, by (dialer, target)
         self._arrived: set[str] = set()
         self._news = asyncio.Condition()
         self._tokens = 0
+        self._dials: set[asyncio.Task[None]] = set()
         self._readers: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._stack = AsyncExitStack()
@@ -58,12 +67,14 @@ class Prober:
     async def __aenter__(self) -> Prober:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._end)
-            for host in self._mesh.hosts:
-                server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+            for host in self._backend.hosts:
+                listener = self._socket(host)
+                listener.bind((self._backend.address(host), 0))
+                endpoint = listener.getsockname()[:2]
+                server = await asyncio.start_server(self._serve, sock=listener)
                 stack.callback(server.close)
-                address = server.sockets[0].getsockname()[:2]
-                self._endpoints[host] = await self._mesh.expose(host, PROBE_SERVICE, address)
-            for pair in self._mesh.links:
+                self._endpoints[host] = await self._backend.expose(host, PROBE_SERVICE, endpoint)
+            for pair in self._backend.pairs:
                 self._dialed[pair] = await self._dial(pair, "established")
             async with self._news:
                 await self._news.wait_for(lambda: len(self._accepted) == len(self._dialed))
@@ -87,7 +98,9 @@ class Prober:
                 writer.write(f"{token}\n".encode())
                 sent.append(Sent((source, target), is_new_connection=False, token=token))
             token = self._token()
-            await self._dial((source, target), token)
+            dial = asyncio.ensure_future(self._send_once((source, target), token))
+            self._dials.add(dial)
+            dial.add_done_callback(self._dials.discard)
             sent.append(Sent((source, target), is_new_connection=True, token=token))
         return tuple(sent)
 
@@ -105,10 +118,28 @@ class Prober:
         self._tokens += 1
         return f"t{self._tokens}"
 
+    def _socket(self, host: str) -> socket.socket:
+        sock = self._backend.socket(host)
+        if sys.platform == "linux":
+            with suppress(OSError):  # an older kernel: what was held arrives later
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, PROBE_RTO_MAX_MS)
+        return sock
+
+    async def _send_once(self, pair: Pair, token: str) -> None:
+        """A token on a connection of its own, dialed for as long as that takes."""
+        while True:
+            try:
+                await self._dial(pair, token)
+            except TimeoutError:
+                continue  # the kernel gave up knocking, in a long cut
+            except OSError:
+                return  # refused: the token does not arrive, and that shows
+            return
+
     async def _dial(self, pair: Pair, word: str) -> asyncio.StreamWriter:
         source, target = pair
-        endpoint = self._endpoints[target][source]
-        reader, writer = await asyncio.open_connection(*endpoint, limit=LINE_BYTES_MAX)
+        sock = await connected(self._socket(source), self._endpoints[target][source])
+        reader, writer = await asyncio.open_connection(sock=sock, limit=LINE_BYTES_MAX)
         self._writers.add(writer)
         writer.write(f"{source} {target} {word}\n".encode())
         self._keep(asyncio.ensure_future(self._note_lines(reader)))
@@ -149,6 +180,9 @@ class Prober:
         task.add_done_callback(self._readers.discard)
 
     async def _end(self) -> None:
+        for dial in self._dials:
+            dial.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
         for writer in self._writers:
             writer.close()  # its reader sees the end, and its task ends
         await asyncio.gather(*self._readers)

@@ -18,17 +18,18 @@ Runs on the event loop of the harness. At rest a byte costs one read and one wri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import socket
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, cast
+from typing import ClassVar, Final, TypeAlias, cast
 
-__all__ = ["Endpoint", "Pair", "Link", "Mesh"]
+from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
 
-Endpoint: TypeAlias = tuple[str, int]
-"""Host and port as sockets name them."""
+__all__ = ["Link", "Mesh"]
 
-Pair: TypeAlias = tuple[str, str]
-"""(source, target): the direction in which bytes go, whoever dialed."""
+LOOPBACK: Final = "127.0.0.1"
+
+Opener: TypeAlias = Callable[[], socket.socket]
 
 UNDIALED_BYTES_MAX: Final = 64 * 1024
 """What a dialer may send before its connection reaches the target; then reading stops. Up to
@@ -52,65 +53,79 @@ class Mesh:
         mesh = Mesh(["n1", "n2"])
         addresses = await mesh.expose("n2", "node", ("127.0.0.1", 7002))
         ... processes on n1 dial addresses["n1"] ...
-        mesh.cut("n1", "n2")
+        await mesh.cut([("n1", "n2")])
 
     `close` ends every connection and returns when no task of the mesh runs any more.
     """
 
+    name: ClassVar[str] = "proxy"
+
     def __init__(self, hosts: Sequence[str]) -> None:
         self.hosts = tuple(hosts)
-        self.links: dict[Pair, Link] = {
-            (a, b): Link(a, b) for a in self.hosts for b in self.hosts if a != b
-        }
+        self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in pairs_of(self.hosts)}
         self._servers: list[asyncio.Server] = []
         self._streams: set[_Stream] = set()
         self._dials: dict[_Stream, asyncio.Task[None]] = {}
         self._undialed: set[_Stream] = set()  # accepted, waiting for a heal
 
-    async def expose(self, host: str, service: str, address: Endpoint) -> dict[str, Endpoint]:
-        """Make `address` of `host` reachable from every other host; returns where each dials."""
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        return tuple(self.links)
+
+    def address(self, host: str) -> str:
+        return LOOPBACK
+
+    def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
+        return tuple(argv)
+
+    def socket(self, host: str) -> socket.socket:
+        return socket.socket()
+
+    async def expose(
+        self, host: str, service: str, endpoint: Endpoint, *, opener: Opener | None = None
+    ) -> dict[str, Endpoint]:
+        """`opener` makes the sockets that dial `endpoint`, if they must be special ones."""
         loop = asyncio.get_running_loop()
         addresses: dict[str, Endpoint] = {}
         for source in self.hosts:
             if source == host:
                 continue
-            route = _Route(self, source, host, service, address)
-            server = await loop.create_server(route.accept, "127.0.0.1", 0)
+            route = _Route(self, source, host, service, endpoint, opener)
+            server = await loop.create_server(route.accept, LOOPBACK, 0)
             self._servers.append(server)
             addresses[source] = cast("Endpoint", server.sockets[0].getsockname()[:2])
         return addresses
 
+    async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
+        return endpoint
+
     # -------------------------------------------------------------------------- rules
 
-    def cut(self, source: str, target: str) -> None:
-        """Hold everything that goes from source to target."""
-        link = self.links[source, target]
-        link.is_cut = True
-        for stream in link.streams:
-            stream.follow_rule()
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        """Hold everything that goes over these links."""
+        for pair in pairs:
+            self.links[pair].is_cut = True
+        self._follow_rules(pairs)
 
-    def heal(self, source: str, target: str) -> None:
-        link = self.links[source, target]
-        link.is_cut = False
-        for stream in tuple(link.streams):
-            stream.follow_rule()
+    async def heal(self, pairs: Collection[Pair]) -> None:
+        for pair in pairs:
+            self.links[pair].is_cut = False
+        self._follow_rules(pairs)
         for stream in tuple(self._undialed):
             if stream.route.is_open:
                 self._undialed.discard(stream)
                 self._dial(stream)
 
-    def cut_pairs(self, pairs: Iterable[Pair]) -> None:
-        for source, target in pairs:
-            self.cut(source, target)
+    def _follow_rules(self, pairs: Collection[Pair]) -> None:
+        for pair in pairs:
+            for stream in tuple(self.links[pair].streams):
+                stream.follow_rule()
 
-    def heal_all(self) -> None:
-        for source, target in self.links:
-            self.heal(source, target)
-
-    def delivered(self, pair: Pair, *services: str) -> int:
-        """Bytes handed to the target's host so far, of the named services (all, if none)."""
-        counts = self.links[pair].delivered
-        return sum(n for service, n in counts.items() if not services or service in services)
+    async def delivered(self) -> dict[Pair, int]:
+        return {
+            pair: sum(n for service, n in link.delivered.items() if service != PROBE_SERVICE)
+            for pair, link in self.links.items()
+        }
 
     @property
     def held_bytes(self) -> int:
@@ -139,8 +154,13 @@ class Mesh:
     async def _dial_target(self, near: _Stream) -> None:
         route = near.route
         far = _Stream(self, route, route.back)
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().create_connection(lambda: far, *route.address)
+            if route.opener is None:
+                await loop.create_connection(lambda: far, *route.endpoint)
+            else:
+                sock = await connected(route.opener(), route.endpoint)
+                await loop.create_connection(lambda: far, sock=sock)
         except OSError:
             near.abort()  # nobody listens there: the dialer learns it as on a real network
             return
@@ -184,7 +204,8 @@ class _Route:
     source: str
     target: str
     service: str
-    address: Endpoint
+    endpoint: Endpoint
+    opener: Opener | None
 
     @property
     def out(self) -> Link:

@@ -21,6 +21,7 @@ from typing import Any
 from jepsen_like.checks.by_version import Labelled, by_version
 from jepsen_like.checks.columnar import orders_of
 from jepsen_like.checks.counterexample import explain, shrink
+from jepsen_like.checks.dead_ends import as_details, walk
 from jepsen_like.checks.delta import smallest_delta
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.objects import (
@@ -35,12 +36,13 @@ from jepsen_like.checks.objects import (
 from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
 from jepsen_like.checks.prefix import Prefix, shortest_illegal_prefix
 from jepsen_like.history import Operation
-from jepsen_like.models.model import Model
-from jepsen_like.result import Verdict
+from jepsen_like.models.model import Model, call_of
+from jepsen_like.result import Validity, Verdict
 
 __all__ = ["Budget", "check", "replay"]
 
 CHECK = "linearizable"
+VALIDITY: dict[str, Validity] = {"yes": "valid", "no": "invalid", "unknown": "unknown"}
 SHRINK_SECONDS_MIN = 0.25  # even at the deadline: a a verdict nobody can read is worth little
 PREFIXES_MAX = 8  # illegal objects whose first contradiction is looked for; the rest are named
 
@@ -131,6 +133,11 @@ def _verdict(
     settled = [judged for judged in verdicts.judged if judged is not None]
     count = sum(len(mine.operations) for mine in objects)
     details = _details(left_out, len(objects), settled)
+    details["judged"] = {
+        mine.key: [VALIDITY[j.answer], j.algorithm] if j is not None else ["not judged", ""]
+        for mine, j in zip(verdicts.objects, verdicts.judged, strict=True)
+        if j is None or (j.answer, j.algorithm) != ("yes", "blocks")
+    }
     illegal = verdicts.that_are("no")
     if illegal:
         return _invalid(history, illegal, model, budget, limit, count, details)
@@ -240,6 +247,14 @@ def _invalid(
         "operations": sum(o.sent_ns <= prefix.end for o in operations),
         "shortest": prefix.shortest,
     }
+    hidden = [
+        operations[i]
+        for i in sorted(set(prefix.kept) - set(kept))
+        if not model.is_pure(call_of(operations[i]))
+    ]
+    ways = walk(model, offending, details["stuck"], hidden)
+    if ways is not None:
+        details.update(as_details(ways))
     few = Object(mine.key, list(offending))
     delta = smallest_delta(mine, model, limit, guess=smallest_delta(few, model, limit).ns)
     details["staleness_ns"] = delta.ns  # None: more than any, or not found out

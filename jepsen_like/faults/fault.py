@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import RunningDatabase
+from jepsen_like.backends.backend import Backend
 from jepsen_like.backends.probe import Prober
-from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
 from jepsen_like.faults.targets import Target, TargetError, resolve
 from jepsen_like.load import seconds
@@ -29,7 +29,7 @@ class Site:
     """Where faults happen."""
 
     db: RunningDatabase
-    mesh: Mesh
+    backend: Backend
     prober: Prober
     clock: Clock
     say: Callable[[str], None]

@@ -98,7 +98,7 @@ class MoveReplica:
             (await find(site, self.to))[0]
             if self.to is not None
             else _first(
-                site.mesh.hosts, but=before, what=f"host is without a replica of {self.group}"
+                site.backend.hosts, but=before, what=f"host is without a replica of {self.group}"
             )
         )
         start_ns = site.clock.now_ns()

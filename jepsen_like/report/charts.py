@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Final
 
 from jepsen_like.history import Operation
+from jepsen_like.report import timeline as timelines
 from jepsen_like.report import words
-from jepsen_like.report.svg import WIDTH, Band, Plot, nice_step, number, text
+from jepsen_like.report.svg import Plot, nice_step
+from jepsen_like.report.timeline import Band, Bar, Moment, Row, Timeline, story
+from jepsen_like.report.timeline_svg import GAP, draw, label_width
 from jepsen_like.result import RunResult, Verdict
 
 __all__ = [
@@ -30,7 +32,6 @@ TIMELINE_OPERATIONS_MAX: Final = 240
 LANES_MIN: Final = 3  # the height of a node's name
 LANES_MAX: Final = 14  # operations in flight at once, per node
 COUNTEREXAMPLE_MAX: Final = 30
-LANE: Final = 9
 RING: Final = "m-2 0a2 2 0 1 0 4 0a2 2 0 1 0-4 0"
 CROSS: Final = "m-2-2l4 4m0-4l-4 4"
 DOT: Final = "h0"
@@ -185,42 +186,34 @@ def around(
     chosen = sorted((o for o in inside if wanted(o)), key=lambda o: o.sent_ns)
     kept = _spread(chosen, TIMELINE_OPERATIONS_MAX)
     lanes = _lanes(kept)
-    nodes = sorted({node for node, _ in lanes.values()})
-    rows: list[tuple[str, int]] = []
-    for node in nodes:
-        used = max(lane for n, lane in lanes.values() if n == node) + 1
-        rows.append((node, max(min(used, LANES_MAX), LANES_MIN)))
-    height = sum(count * LANE + 12 for _, count in rows) + 62
-    plot = Plot(name, (start, end), height=height, bands=bands_between(result, start, end))
-    plot.x_axis()
-    tops = {}
-    y = plot.top + 6.0
-    for node, count in rows:
-        tops[node] = y
-        middle = y + count * LANE / 2 + 4
-        plot.parts.append(text(plot.left - 8, middle, node, "t strong", "end"))
-        if node == target:
-            plot.parts.append(text(plot.left - 8, middle + 14, "the target", "t", "end"))
-        y += count * LANE + 12
-    drawn = 0
+    names = sorted({node for node, _ in lanes.values()})
+    bars: dict[str, list[Bar]] = {name: [] for name in names}
     for operation in kept:
         node, lane = lanes[id(operation)]
         if lane < LANES_MAX:
-            drawn += 1
-            plot.parts.append(_bar(plot, operation, tops[node] + lane * LANE))
-    for at, label in moments:
-        x = number(plot.at(at))
-        plot.parts.append(
-            f'<line x1="{x}" x2="{x}" y1="{plot.top}" y2="{plot.height - 40}" class="moment">'
-            f"<title>{escape(label)}</title></line>"
-        )
+            at = operation.sent_ns / 1e9, operation.returned_ns / 1e9
+            bars[node].append(Bar(*at, operation.outcome, story(operation), lane=lane))
+    rows = []
+    for node in names:
+        used = max(bar.lane for bar in bars[node]) + 1
+        note = "the target" if node == target else ""
+        rows.append(Row(node, tuple(bars[node]), max(used, LANES_MIN), note))
+    drawn = sum(map(len, bars.values()))
+    timeline = Timeline(
+        name,
+        start,
+        end,
+        tuple(rows),
+        bands=tuple(bands_between(result, start, end)),
+        moments=tuple(Moment(at, label) for at, label in moments),
+    )
     note = f"{drawn} of {len(inside)} operations in this window are drawn"
     if len(inside) > len(chosen):
         note += f"; {len(inside) - len(chosen)} on other keys are left out"
     if len(chosen) > drawn:
         note += f"; {len(chosen) - drawn} more would not fit"
     dashed = "".join(f" Dashed line: {label}." for _, label in moments)
-    return Chart(plot.svg(), _outcome_legend(), f"{note}.{dashed}")
+    return Chart(draw(timeline), _outcome_legend(), f"{note}.{dashed}")
 
 
 def bands_between(result: RunResult, start: float, end: float) -> list[Band]:
@@ -251,62 +244,21 @@ def _lanes(operations: Sequence[Operation]) -> dict[int, tuple[str, int]]:
     return lanes
 
 
-def _bar(plot: Plot, operation: Operation, y: float) -> str:
-    left, right = plot.at(operation.sent_ns / 1e9), plot.at(operation.returned_ns / 1e9)
-    size = f'width="{number(max(right - left, 2))}" height="{LANE - 2}"'
-    title = escape(_story(operation))
-    return (
-        f'<rect x="{number(left)}" y="{number(y)}" {size} rx="1.5" class="bar {operation.outcome}">'
-        f"<title>{title}</title></rect>"
-    )
-
-
-def _story(operation: Operation) -> str:
-    took = words.duration(operation.returned_ns - operation.sent_ns)
-    return (
-        f"{words.operation_text(operation)} on {operation.node}: {words.outcome_text(operation)}, "
-        f"sent {operation.sent_ns / 1e9:.4f} s, {took}"
-    )
-
-
-def counterexample(result: RunResult, verdict: Verdict) -> Chart:
-    """The operations that no order explains, one row each."""
+def counterexample(verdict: Verdict, lines: Sequence[int] = ()) -> Chart:
+    """The operations that no order explains, a row per process."""
     shown = verdict.offending[:COUNTEREXAMPLE_MAX]
-    first = min(o.sent_ns for o in shown) / 1e9
-    last = max(o.returned_ns for o in shown) / 1e9
-    margin = max((last - first) * 0.05, 1e-4)
-    row = 40
-    plot = Plot(
-        "Operations that no order explains",
-        (first - margin, last + margin),
-        height=row * len(shown) + 56,
-        bands=bands_between(result, first - margin, last + margin),
-        left=150,
+    timeline = timelines.counterexample(
+        shown, verdict.details, width_of=label_width, gap=GAP, lines=lines
     )
-    plot.x_axis()
-    stuck = verdict.details.get("stuck")
-    for i, operation in enumerate(shown):
-        y = plot.top + i * row + 6.0
-        left = plot.at(operation.sent_ns / 1e9)
-        open_end = operation.outcome == "info"
-        right = WIDTH - 14.0 if open_end else plot.at(operation.returned_ns / 1e9)
-        css = "bar stuck" if i == stuck else f"bar {operation.outcome}"
-        who = f"{operation.node}, process {operation.process}"
-        plot.parts.append(text(plot.left - 10, y + 24, who, "t", "end"))
-        plot.parts.append(
-            f'<line x1="{plot.left}" x2="{WIDTH - 14}" y1="{number(y + 31)}" '
-            f'y2="{number(y + 31)}" class="grid"/>'
-        )
-        plot.parts.append(
-            f'<rect x="{number(left)}" y="{number(y + 15)}" width="{number(max(right - left, 4))}" '
-            f'height="12" rx="2" class="{css}"><title>{escape(_story(operation))}</title></rect>'
-        )
-        words_ = words.operation_text(operation)
-        anchor = "end" if left > WIDTH * 0.6 else "start"
-        at = right if anchor == "end" and not open_end else left
-        plot.parts.append(text(at, y + 10, words_, "t strong", anchor))
     rest = len(verdict.offending) - len(shown)
-    note = f"{rest} more are in results.json. " if rest else ""
+    note = "Time is not to scale: an operation may take effect anywhere within its bar. "
+    if timeline.states:
+        note += "The numbers are the order that gets furthest, and under them what it leaves. "
     if any(o.outcome == "info" for o in shown):
-        note += "A bar that reaches the right edge never got an answer."
-    return Chart(plot.svg(), (("stuck", "the answer that no order gets past"), ("ok", "ok")), note)
+        note += "A bar that reaches the right edge never got an answer. "
+    if rest:
+        note += f"{rest} more operations are not drawn."
+    legend = (("stuck", "the answer that no order gets past"), *_outcome_legend()[:1])
+    if any(o.outcome == "info" for o in shown):
+        legend += (_outcome_legend()[1],)
+    return Chart(draw(timeline), legend, note.strip())

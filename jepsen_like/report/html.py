@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
 from jepsen_like.report import charts, words
+from jepsen_like.report.document import render
 from jepsen_like.result import FaultRecord, RunResult, SideAvailability
 
 __all__ = ["write", "page"]
@@ -38,20 +38,13 @@ def write(result: RunResult, path: Path) -> None:
 
 
 def page(result: RunResult) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = words.offending(result)
-    text = environment.get_template(TEMPLATE).render(
+    return render(
+        TEMPLATE,
         result=result,
-        words=words,
         headline=words.headline(result),
         figures=_figures(result),
-        counterexample=_drawn(charts.counterexample(result, found)) if found else None,
+        counterexample=_drawn(charts.counterexample(found)) if found else None,
         found=found,
         offending=_offending_rows(found.offending) if found else [],
         offending_hidden=max(0, len(found.offending) - OFFENDING_ROWS_MAX) if found else 0,
@@ -69,7 +62,6 @@ def page(result: RunResult) -> str:
         not_measured=_not_measured(result),
         topology=_topology(result.topology),
     )
-    return words.printable(text)
 
 
 @dataclass(frozen=True)
@@ -172,7 +164,7 @@ def _on_groups(result: RunResult, groups: Sequence[str]) -> Callable[[Operation]
     if not groups or not isinstance(held, dict):
         return None
     keys = {key for key, group in held.items() if group in groups}
-    return (lambda operation: str(operation.key) in keys) if keys else None
+    return (lambda operation: words.key_in_full(operation) in keys) if keys else None
 
 
 def _latencies(operations: Sequence[Operation]) -> list[tuple[str, list[str]]]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Final
 
-__all__ = ["WIDTH", "Band", "Plot", "nice_step", "text"]
+from jepsen_like.report.timeline import Band
+
+__all__ = ["RIGHT", "WIDTH", "Plot", "fine", "nice_step", "number", "text"]
 
 WIDTH: Final = 960
 LEFT: Final = 78
@@ -21,15 +23,6 @@ BOTTOM: Final = 40
 LABEL_ROW: Final = 16
 LABEL_CHARACTER: Final = 6.6  # pixels, of the labels' font
 LABEL_ROWS_MAX: Final = 4
-
-
-@dataclass(frozen=True)
-class Band:
-    """A window of time to shade, and what to call it."""
-
-    start: float
-    end: float
-    label: str
 
 
 def nice_step(span: float, parts: int) -> float:
@@ -41,6 +34,11 @@ def nice_step(span: float, parts: int) -> float:
 
 def number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
+
+
+def fine(value: float) -> str:
+    """Of a drawing that can be zoomed."""
+    return f"{value:.3f}".rstrip("0").removesuffix(".")
 
 
 def text(x: float, y: float, words: str, css: str = "t", anchor: str = "start") -> str:
@@ -71,7 +69,7 @@ class Plot:
             left, right = self.at(band.start), self.at(band.end)
             size = f'width="{number(max(right - left, 1))}" height="{self._bottom - self.top}"'
             self.parts.append(
-                f'<rect x="{number(left)}" y="{self.top}" {size} class="band">'
+                f'<rect x="{fine(left)}" y="{self.top}" {size} class="band">'
                 f"<title>{escape(band.label)}</title></rect>"
             )
         self.parts += labels
@@ -146,6 +144,8 @@ class Plot:
             self.parts.append(f'<path d="{path}" class="{css}"/>')
         return len(cells)
 
-    def svg(self) -> str:
-        box = f'viewBox="0 0 {WIDTH} {self.height}"'
-        return f'<svg {box} role="img" aria-label="{escape(self.name)}">{"".join(self.parts)}</svg>'
+    def svg(self, more: str = "") -> str:
+        """`more`: attributes, for a page with a script."""
+        box = f'viewBox="0 0 {WIDTH} {number(self.height)}"'
+        name = f'role="img" aria-label="{escape(self.name)}"'
+        return f"<svg {box} {name}{more}>{''.join(self.parts)}</svg>"

@@ -23,6 +23,7 @@ __all__ = [
     "seconds",
     "duration",
     "count",
+    "cut",
     "operation_text",
     "outcome_text",
     "totals",
@@ -35,6 +36,7 @@ __all__ = [
     "offending",
 ]
 
+OPERATION_CHARACTERS = 160
 OUTCOMES = {"ok": "ok", "fail": "failed", "info": "unknown outcome"}
 
 
@@ -76,18 +78,23 @@ def headline(result: RunResult) -> str:
     if result.validity == "unknown":
         open_question = next((v for v in result.verdicts if v.validity == "unknown"), None)
         if open_question is not None:
-            return f"{open_question.check}: {open_question.reason}"
+            return f"{open_question.title}: {open_question.reason}"
         unverified = [fault.name for fault in result.faults if not fault.verified]
         if unverified:
             return f"not verified to have happened as asked: {', '.join(unverified)}"
         return "no check was made"
     verdict = next(v for v in result.verdicts if v.validity == result.validity)
-    return f"{verdict.check}: {verdict.reason}"
+    return f"{verdict.title}: {verdict.reason}"
 
 
 def offending(result: RunResult) -> Verdict | None:
     """The verdict whose operations are to be shown, if any check found some."""
     return next((v for v in result.verdicts if v.validity == "invalid" and v.offending), None)
+
+
+def key_in_full(operation: Operation) -> str:
+    """The key, with the workload that it belongs to if that is known."""
+    return f"{operation.workload}/{operation.key}" if operation.workload else str(operation.key)
 
 
 def left_out(verdict: Verdict) -> str:
@@ -135,13 +142,38 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}" if number >= 10_000 else "")
 
 
-def operation_text(operation: Operation) -> str:
+def cut(text: str, most: int) -> str:
+    """At most `most` characters and, if it was longer, how long it was."""
+    return text if len(text) <= most else f"{text[:most]}... ({count(len(text))} characters)"
+
+
+def operation_text(operation: Operation, most: int = OPERATION_CHARACTERS) -> str:
     """ "read x -> 5", "cas x 1 -> 2 (no match)"; another workload's operation as it stands."""
     if operation.f in ("read", "write", "cas"):
         verb, _, rest = CasRegister().describe(call_of(operation)).partition(" ")
-        return f"{verb} {operation.key} {rest}".strip()
-    text = f"{operation.f} {operation.key} {operation.value}"
-    return text if operation.output is None else f"{text} -> {operation.output}"
+        return cut(f"{verb} {operation.key} {rest}".strip(), most)
+    if operation.f == "txn":
+        return cut(_steps_text(operation), most)
+    parts = [operation.f, str(operation.key)]
+    if operation.value is not None:
+        parts.append(str(operation.value))
+    text = " ".join(part for part in parts if part)
+    return cut(text if operation.output is None else f"{text} -> {operation.output}", most)
+
+
+def _steps_text(operation: Operation) -> str:
+    steps = operation.output if operation.outcome == "ok" else operation.value
+    if not isinstance(steps, (list, tuple)):
+        return f"txn {steps}"
+    told = []
+    for step in steps:
+        if not isinstance(step, (list, tuple)) or len(step) != 3:
+            told.append(str(step))
+            continue
+        what, key, value = step
+        shown = list(value) if isinstance(value, tuple) else value
+        told.append(f"read {key} -> {shown}" if what == "r" else f"{what} {key} {shown}")
+    return ", ".join(told)
 
 
 def outcome_text(operation: Operation) -> str:

@@ -80,6 +80,7 @@ class Ledger:
 
     halted = ""
     fingerprint = ""
+    switched_at = 0
 
     def opening(self) -> EntryBody | None:
         return None

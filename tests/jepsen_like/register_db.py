@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jepsen_like.adapters.database import DatabaseError
-from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.load import Call
 from jepsen_like.workloads.register import INITIAL
@@ -37,17 +37,21 @@ class RegisterDb:
         return {"registers": "1"}
 
     async def start(
-        self, mesh: Mesh, directory: Path, say: Callable[[str], None]
+        self, backend: Backend, directory: Path, say: Callable[[str], None]
     ) -> RunningRegisters:
         ports = dict(zip(self.hosts, free_ports(len(self.hosts)), strict=True))
         dial = {
-            host: await mesh.expose(host, "registers", ("127.0.0.1", port))
+            host: await backend.expose(host, "registers", (backend.address(host), port))
             for host, port in ports.items()
         }
         processes = {}
         for host, port in ports.items():
             argv = [sys.executable, "-m", "tests.jepsen_like.register_server"]
-            argv += [str(port), str(directory / f"{host}.jsonl"), *self.options]
+            argv += [
+                f"{backend.address(host)}:{port}",
+                str(directory / f"{host}.jsonl"),
+                *self.options,
+            ]
             if host == LEADER:
                 for other in self.hosts[1:]:
                     argv += ["--follower", "{}:{}".format(*dial[other][LEADER])]
@@ -55,8 +59,14 @@ class RegisterDb:
                 argv += ["--leader", "{}:{}".format(*dial[LEADER][host])]
             if self.stale:
                 argv.append("--stale")
-            processes[host] = ManagedProcess(host, argv, log_path=directory / f"{host}.log")
-        running = RunningRegisters(processes, ports)
+            processes[host] = ManagedProcess(
+                host, backend.command(host, argv), log_path=directory / f"{host}.log"
+            )
+        reached = {
+            host: await backend.reach(host, (backend.address(host), port))
+            for host, port in ports.items()
+        }
+        running = RunningRegisters(processes, reached)
         try:
             for process in processes.values():
                 await process.start()
@@ -69,20 +79,24 @@ class RegisterDb:
 
 
 class RunningRegisters:
-    def __init__(self, processes: Mapping[str, ManagedProcess], ports: Mapping[str, int]) -> None:
+    def __init__(
+        self, processes: Mapping[str, ManagedProcess], reached: Mapping[str, Endpoint]
+    ) -> None:
         self.processes = processes
-        self._ports = ports
+        self._reached = reached
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        client = await self.connect(LEADER, workload, 10.0)
+        client = await self.connect(LEADER, [workload], 10.0)
         for key in keys:
-            answer = await client.invoke(Call("write", key, INITIAL))
+            answer = await client.invoke(Call("write", key, INITIAL, workload=workload.name))
             assert answer.outcome == "ok", answer
         client.abort()
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> RegisterClient:
+    async def connect(
+        self, host: str, workloads: Sequence[Workload], deadline_s: float
+    ) -> RegisterClient:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._ports[host])
+            reader, writer = await asyncio.open_connection(*self._reached[host])
         except OSError as exc:
             raise ClientError(str(exc)) from exc
         return RegisterClient(reader, writer, deadline_s)
@@ -90,7 +104,7 @@ class RunningRegisters:
     async def leaders(self) -> Mapping[str, str]:
         return {GROUP: LEADER}
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         return dict.fromkeys(keys, GROUP)
 
     def pid(self, host: str) -> int:
@@ -98,7 +112,7 @@ class RunningRegisters:
 
     async def answering_pid(self, host: str) -> int | None:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self._ports[host])
+            reader, writer = await asyncio.open_connection(*self._reached[host])
         except OSError:
             return None
         try:
@@ -136,7 +150,7 @@ class RegisterClient:
     async def invoke(self, call: Call) -> Answer:
         try:
             async with asyncio.timeout(self._deadline_s):
-                request = {"f": call.f, "key": call.key, "value": call.value}
+                request = {"f": call.f, "key": f"{call.workload}/{call.key}", "value": call.value}
                 self._writer.write(json.dumps(request).encode() + b"\n")
                 line = await self._reader.readline()
             if line:

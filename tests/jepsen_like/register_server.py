@@ -1,7 +1,7 @@
 """A small register database over TCP, to test the harness with: real processes, real sockets.
 
-    python -m tests.jepsen_like.register_server PORT FILE --follower HOST:PORT ... [--stale]
-    python -m tests.jepsen_like.register_server PORT FILE --leader HOST:PORT [--stale]
+    python -m tests.jepsen_like.register_server ADDRESS FILE --follower HOST:PORT ... [--stale]
+    python -m tests.jepsen_like.register_server ADDRESS FILE --leader HOST:PORT [--stale]
 
 A follower forwards every request to the leader, on one connection per client; the leader
 answers from one dictionary, after appending writes to FILE and fsync, so
@@ -9,7 +9,7 @@ the whole is linearizable and survives SIGKILL. With `--stale` every process kee
 by the leader as fast as links allow, and answers reads from it: fine while all is well, stale
 on a host that is cut off. Exits when its standard input closes.
 
-One request and one answer per line, as JSON: {"f": "read", "key": 1, "value": null} and
+One request and one answer per line, as JSON: {"f": "read", "key": "register/1", "value": null} and
 {"output": 7}; {"f": "pid"} is answered by the process itself.
 """
 
@@ -30,14 +30,14 @@ class Store:
     """The registers; every write is on disk before it is answered."""
 
     def __init__(self, path: Path) -> None:
-        self.values: dict[int, int] = {}
+        self.values: dict[str, int] = {}
         if path.exists():
             for line in path.read_text().splitlines():
                 key, value = json.loads(line)
                 self.values[key] = value
         self._log: TextIO = path.open("a")
 
-    def put(self, key: int, value: int) -> None:
+    def put(self, key: str, value: int) -> None:
         self._log.write(json.dumps([key, value]) + "\n")
         self._log.flush()
         os.fsync(self._log.fileno())
@@ -67,7 +67,7 @@ class Server:
         self.store = Store(Path(options.file))
         self.leader: str | None = options.leader
         self.followers: list[str] = options.follower
-        self.feeds: list[asyncio.Queue[tuple[int, int]]] = []
+        self.feeds: list[asyncio.Queue[tuple[str, int]]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -100,7 +100,7 @@ class Server:
                 upstream[1].close()
 
     async def feed(self, follower: str) -> None:
-        queue: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self.feeds.append(queue)
         while True:
             try:
@@ -114,7 +114,7 @@ class Server:
                 await asyncio.sleep(REDIAL_S)
 
 
-def copy_of(key: int, value: int) -> bytes:
+def copy_of(key: str, value: int) -> bytes:
     return json.dumps({"f": "copy", "key": key, "value": value}).encode() + b"\n"
 
 
@@ -126,7 +126,8 @@ async def dial(address: str | None) -> tuple[asyncio.StreamReader, asyncio.Strea
 
 async def main(options: argparse.Namespace) -> None:
     server = Server(options)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", options.port)
+    host, _, port = options.address.rpartition(":")
+    listener = await asyncio.start_server(server.serve, host, int(port))
     feeds = [asyncio.ensure_future(server.feed(f)) for f in options.follower if options.stale]
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -136,7 +137,7 @@ async def main(options: argparse.Namespace) -> None:
             ended.set()
 
     loop.add_reader(0, stdin_readable)
-    print(f"ready 127.0.0.1:{options.port}", flush=True)
+    print(f"ready {options.address}", flush=True)
     await ended.wait()
     for feed in feeds:
         feed.cancel()
@@ -145,7 +146,7 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("port", type=int)
+    parser.add_argument("address", help="HOST:PORT to listen on")
     parser.add_argument("file")
     parser.add_argument("--leader", help="HOST:PORT; without it, this process leads")
     parser.add_argument("--follower", action="append", default=[], help="HOST:PORT")

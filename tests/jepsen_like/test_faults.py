@@ -15,8 +15,9 @@ import pytest
 
 from jepsen_like import faults
 from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Prober
-from jepsen_like.backends.proxy import Mesh, Pair
+from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
 from jepsen_like.faults.partitions import cut_pairs
 from jepsen_like.faults.processes import process_state
@@ -116,9 +117,8 @@ class LeakyMesh(Mesh):
 
     leaks: Collection[Pair] = ()
 
-    def cut(self, source: str, target: str) -> None:
-        if (source, target) not in self.leaks:
-            super().cut(source, target)
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        await super().cut([pair for pair in pairs if pair not in self.leaks])
 
 
 @pytest.mark.slow
@@ -141,8 +141,8 @@ async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
 class ClosingMesh(Mesh):
     """Cuts everything, also what should stay open: the silence inside the sides is noticed."""
 
-    def cut_pairs(self, pairs: object) -> None:
-        super().cut_pairs(self.links)
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        await super().cut(self.pairs)
 
 
 @pytest.mark.slow
@@ -157,9 +157,8 @@ async def test_a_cut_of_more_than_was_asked_is_not_verified(
 class ForgetfulMesh(Mesh):
     """Never heals one link."""
 
-    def heal(self, source: str, target: str) -> None:
-        if (source, target) != ("n2", "n1"):
-            super().heal(source, target)
+    async def heal(self, pairs: Collection[Pair]) -> None:
+        await super().heal([pair for pair in pairs if pair != ("n2", "n1")])
 
 
 @pytest.mark.slow
@@ -173,9 +172,9 @@ async def test_a_heal_that_does_not_heal_is_not_verified(monkeypatch: pytest.Mon
 class TalkativeMesh(Mesh):
     """Counts more bytes at every look, as a link would that is cut for the probes only."""
 
-    def delivered(self, pair: Pair, *services: str) -> int:
+    async def delivered(self) -> dict[Pair, int]:
         self.asked = getattr(self, "asked", 0) + 1
-        return super().delivered(pair, *services) + (0 if services else self.asked)
+        return {pair: count + self.asked for pair, count in (await super().delivered()).items()}
 
 
 @pytest.mark.slow
@@ -261,7 +260,7 @@ async def test_a_paused_process_is_woken_when_the_run_is_cancelled(
             await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    client: RegisterClient = await running.connect("n2", register(), 5.0)
+    client: RegisterClient = await running.connect("n2", [register()], 5.0)
     assert (await client.invoke(Call("write", 1, 1))).outcome == "ok"
     client.abort()
 

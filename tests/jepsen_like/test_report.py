@@ -16,7 +16,8 @@ from jepsen_like.history import Operation, Unserved
 from jepsen_like.report import charts, words
 from jepsen_like.report.card import EVIDENCE_MAX, render, render_text
 from jepsen_like.report.html import page, write
-from jepsen_like.report.svg import Band, Plot, nice_step
+from jepsen_like.report.svg import Plot, nice_step
+from jepsen_like.report.timeline import Band
 from jepsen_like.result import Failover, FaultRecord, RunResult, Verdict
 from tests.jepsen_like.histories import cas, read
 from tests.jepsen_like.histories import write as wrote

@@ -130,6 +130,7 @@ class Journal:
 
     halted = ""
     fingerprint = ""
+    switched_at = 0
 
     def opening(self) -> EntryBody | None:
         return None

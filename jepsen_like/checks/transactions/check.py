@@ -32,6 +32,7 @@ from jepsen_like.checks.cycles import (
 from jepsen_like.checks.transactions import list_append, rw_register
 from jepsen_like.checks.transactions.transaction import (
     Anomaly,
+    CycleEdge,
     Transaction,
     add_order_in_time,
     transactions,
@@ -132,6 +133,7 @@ def check(
         for a in [b for b in broken if b.name == name][:SHOWN_PER_NAME]
     ]
     details["anomalies_in_words"] = [_in_words(anomaly, found) for anomaly in shown]
+    details["cycles"] = [_as_cycle(anomaly, found) for anomaly in shown if anomaly.edges]
     offending = tuple(found[i].operation for i in shown[0].shown)
     if {a.name for a in broken} <= _IS_BAD_WORKLOAD:
         reason = f"the versions cannot be told apart: {shown[0].sentence}"
@@ -210,19 +212,21 @@ def _as_anomaly(
     order = tuple(dict.fromkeys(edge.source for edge in cycle))
     names = {i: f"T{n}" for n, i in enumerate(order, 1)}
     drawn = names[order[0]]
-    sentences = []
+    edges = []
     for edge in cycle:
         label = KIND_NAMES[edge.kind] + ("" if edge.key is None else f" {edge.key}")
         drawn += f" -({label})-> {names[edge.target]}"
         a, b = names[edge.source], names[edge.target]
         if edge.kind == REALTIME:
-            sentences.append(f"{a} was over before {b} was sent")
+            sentence = f"{a} was over before {b} was sent"
         elif edge.kind == PROCESS:
             process = found[edge.source].operation.process
-            sentences.append(f"process {process} asked for {a} and then for {b}")
+            sentence = f"process {process} asked for {a} and then for {b}"
         else:
-            sentences.append(judge.tell(edge, names, found))
-    return Anomaly(name, "; ".join(sentences), order, drawn)
+            sentence = judge.tell(edge, names, found)
+        edges.append(CycleEdge(order.index(edge.source), order.index(edge.target), label, sentence))
+    told = "; ".join(edge.sentence for edge in edges)
+    return Anomaly(name, told, order, drawn, tuple(edges))
 
 
 def _in_words(anomaly: Anomaly, found: Sequence[Transaction]) -> str:
@@ -231,6 +235,15 @@ def _in_words(anomaly: Anomaly, found: Sequence[Transaction]) -> str:
     lines += [f"  T{n} is {_told(found[i])}" for n, i in enumerate(anomaly.shown, 1)]
     lines += [f"  - {sentence}" for sentence in anomaly.sentence.split("; ")]
     return "\n".join(lines)
+
+
+def _as_cycle(anomaly: Anomaly, found: Sequence[Transaction]) -> dict[str, Any]:
+    """For `Verdict.details`: what JSON can hold."""
+    return {
+        "name": anomaly.name,
+        "transactions": [_told(found[i]) for i in anomaly.shown],
+        "edges": [edge._asdict() for edge in anomaly.edges],
+    }
 
 
 def _told(transaction: Transaction) -> str:

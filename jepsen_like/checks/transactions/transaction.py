@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from jepsen_like.checks.cycles import PROCESS, REALTIME, Graph
 from jepsen_like.history import Operation
 
-__all__ = ["Step", "Transaction", "Anomaly", "transactions", "add_order_in_time"]
+__all__ = [
+    "Step",
+    "Transaction",
+    "CycleEdge",
+    "Anomaly",
+    "transactions",
+    "add_order_in_time",
+]
 
 Step: TypeAlias = tuple[str, Any, Any]
 
@@ -25,6 +32,15 @@ class Transaction:
     outcome: str  # "ok", "fail", "info"
 
 
+class CycleEdge(NamedTuple):
+    """`source` must have come before `target`: positions among the transactions shown."""
+
+    source: int
+    target: int
+    label: str  # "rw x"
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Anomaly:
     """Something that went wrong, in a sentence, with the transactions that show it."""
@@ -33,6 +49,7 @@ class Anomaly:
     sentence: str
     shown: tuple[int, ...]
     drawn: str = ""  # a cycle: "T1 -(rw x)-> T2 -(wr y)-> T1"
+    edges: tuple[CycleEdge, ...] = ()  # the same, for whoever draws it
 
 
 def transactions(history: Iterable[Operation], writes: str) -> list[Transaction]:

@@ -1,0 +1,90 @@
+"""What the harness asks of the network between hosts, whichever way it is made.
+
+A host is what a partition keeps together: the processes started on it and the clients bound to
+it. A backend gives hosts addresses, says how a process is started on one, and owns the links
+between them, one for each direction of each pair. Nothing but the backend knows how a link is
+made: the runner, the probes, the faults and the databases are written against this interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
+
+__all__ = ["Endpoint", "Pair", "Backend", "BackendError", "PROBE_SERVICE", "connected", "pairs_of"]
+
+Endpoint: TypeAlias = tuple[str, int]
+"""Host and port as sockets name them."""
+
+Pair: TypeAlias = tuple[str, str]
+"""(source, target): the direction in which bytes go, whoever dialed."""
+
+PROBE_SERVICE: Final = "probe"
+"""The harness's own service on every host; its bytes are not the database's."""
+
+
+class BackendError(Exception):
+    """The network cannot be made or changed here; a sentence that says what to do."""
+
+
+class Backend(Protocol):
+    """All links between `hosts`.
+
+    `close` ends what was made; processes on the hosts are ended before it.
+    """
+
+    @property
+    def name(self) -> str:
+        """As in `--backend`, for the report."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every link."""
+
+    def address(self, host: str) -> str:
+        """The IP address on which processes of `host` listen."""
+
+    def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
+        """The command line that runs `argv` on `host`, under the process id it is started with."""
+
+    def socket(self, host: str) -> socket.socket:
+        """A new TCP socket of `host`, neither bound nor connected."""
+
+    async def expose(self, host: str, service: str, endpoint: Endpoint) -> Mapping[str, Endpoint]:
+        """Make `endpoint` of `host` reachable from every other host; returns where each dials."""
+
+    async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
+        """Where the harness dials `endpoint` of `host`: as a neighbour on that host would, past
+        no link, so that it is answered during a cut too."""
+
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        """From now on nothing passes these links. All at once."""
+
+    async def heal(self, pairs: Collection[Pair]) -> None:
+        """These links carry again. All at once."""
+
+    async def delivered(self) -> Mapping[Pair, int]:
+        """Bytes of the database that each link has handed to its target so far, counted there;
+        those of PROBE_SERVICE are left out."""
+
+    async def close(self) -> None: ...
+
+
+def pairs_of(hosts: Sequence[str]) -> tuple[Pair, ...]:
+    return tuple((a, b) for a in hosts for b in hosts if a != b)
+
+
+async def connected(sock: socket.socket, endpoint: Endpoint) -> socket.socket:
+    """The socket, once it is connected; closed if it cannot be. Raises OSError."""
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, endpoint)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
