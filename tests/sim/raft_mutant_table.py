@@ -30,7 +30,7 @@ from tests.sim.raft_cluster import Options
 from tests.sim.raft_mutants import MUTANTS
 from tests.sim.raft_sim import digest_of_code, find_violation
 
-__all__ = ["main"]
+__all__ = ["FIRST_SEED", "TICKS", "main"]
 
 FIRST_SEED: Final = 100_000
 SEEDS: Final = 3000

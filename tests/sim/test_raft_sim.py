@@ -13,12 +13,13 @@ import pytest
 from nodes.raft.core import RaftCore
 from tests.sim.raft_cluster import Options, Simulation
 from tests.sim.raft_engines import ENGINES
+from tests.sim.raft_mutant_table import FIRST_SEED, TICKS
 from tests.sim.raft_mutants import MUTANTS, Mutant
 from tests.sim.raft_sim import Found, find_violation, run, run_seed, shrink, simulation
 
 ROOT = Path(__file__).parent.parent.parent
 SEEDS = 150
-QUICKLY_CONVICTED = 100
+QUICKLY_CONVICTED = 40
 """Seeds within which most mutants are convicted; the table of all is `make raft-mutants`."""
 
 SLOWLY_CONVICTED = {
@@ -95,7 +96,8 @@ def test_a_seed_is_the_same_run_on_every_python(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - SLOWLY_CONVICTED))
 def test_a_broken_rule_is_convicted(name: str) -> None:
-    found = find_violation(range(QUICKLY_CONVICTED), Options(), MUTANTS[name])
+    seeds = range(FIRST_SEED, FIRST_SEED + QUICKLY_CONVICTED)
+    found = find_violation(seeds, Options(ticks=TICKS), MUTANTS[name])
 
     assert found is not None, f"{name} got away with it"
 
