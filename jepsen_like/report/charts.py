@@ -271,6 +271,8 @@ def counterexample(verdict: Verdict, lines: Sequence[int] = (), clock: Clock = R
     note = "Time is not to scale: an operation may take effect anywhere within its bar. "
     if timeline.states:
         note += "The numbers are the order that gets furthest, and under them what it leaves. "
+    if any(bar.css == "hidden" for row in timeline.rows for bar in row.bars):
+        note += "What is not shown may have happened at any time: it is where one needs it. "
     if any(o.outcome == "info" for o in shown):
         note += "A bar that reaches the right edge never got an answer. "
     if rest:
