@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from jepsen_like.checks.furthest import orders_of
-from jepsen_like.checks.linearizable import check
+from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.named import Question, judge
 from jepsen_like.history import Operation
 from jepsen_like.history.columns import History
@@ -197,7 +197,7 @@ def test_a_million_operations_make_a_page_of_less_than_five_megabytes() -> None:
         history.append(write(n, at, at + 900, key=key, process=n % 500), 2 * n + 2)
         seen = n - 20_000 if n == 250_000 else n
         history.append(read(seen, at + 901, at + 990, key=key, process=500 + n % 500), 2 * n + 3)
-    verdict = check(history, MODEL)
+    verdict = check(history, MODEL, budget=Budget(seconds=600))
     assert verdict.validity == "invalid"
     order = orders_of(history, verdict, MODEL, seconds=5)
     story = judged_history("h", "register", history, verdict, order)
