@@ -16,7 +16,7 @@ import asyncpg
 
 from jepsen_like.history import Outcome
 from jepsen_like.load import Call
-from jepsen_like.workloads.workload import SqlCall
+from jepsen_like.workloads.workload import SqlCall, Statements
 
 __all__ = ["Answer", "Client", "ClientError", "SqlClient", "outcome_of_error", "connect_sql"]
 
@@ -56,14 +56,21 @@ class Client(Protocol):
 
 
 def outcome_of_error(
-    error: Exception, *, is_read: bool, definite_codes: Collection[str]
+    error: Exception,
+    *,
+    is_read: bool,
+    definite_codes: Collection[str],
+    is_begun: bool = False,
 ) -> Outcome:
     """`fail` if nothing of the call has happened or ever will; else `info`.
 
+    `is_begun`: an earlier statement of the same call was carried out.
     A definite code is a whole SQLSTATE or its class (the first two characters).
     """
     if is_read:
         return "fail"
+    if is_begun:
+        return "info"
     code = getattr(error, "sqlstate", None)
     if not isinstance(error, asyncpg.PostgresError) or code is None or code == TRANSACTION_ABORTED:
         return "info"
@@ -76,7 +83,7 @@ class SqlClient:
     def __init__(
         self,
         connection: asyncpg.Connection[asyncpg.Record],
-        to_sql: Callable[[Call], SqlCall],
+        to_sql: Callable[[Call], Statements],
         *,
         deadline_s: float,
         definite_codes: Collection[str],
@@ -91,24 +98,39 @@ class SqlClient:
         return not self._connection.is_closed()
 
     async def invoke(self, call: Call) -> Answer:
-        sql = self._to_sql(call)
+        found = self._to_sql(call)
+        statements = found if isinstance(found, tuple) else (found,)
+        answers: list[Any] = []
         # Not asyncio.timeout: cancelling makes asyncpg dial again to send a CancelRequest, and
         # wait for its answer. Aborting the connection ends the call where it waits.
         alarm = asyncio.get_running_loop().call_later(self._timeout_s, self.abort)
         try:
-            return Answer("ok", await self._run(sql))
+            for statement in statements:
+                answers.append(await self._run(statement))  # noqa: PERF401 - kept if one fails
+            return Answer("ok", tuple(answers) if isinstance(found, tuple) else answers[0])
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
             outcome = outcome_of_error(
-                exc, is_read=call.f == "read", definite_codes=self._definite_codes
+                exc,
+                is_read=call.f == "read",
+                definite_codes=self._definite_codes,
+                is_begun=bool(answers),
             )
             return Answer(outcome, error=words_of(exc))
         finally:
             alarm.cancel()
 
     async def _run(self, sql: SqlCall) -> Any:
-        if sql.answer == "value":
-            return await self._connection.fetchval(sql.text, *sql.arguments)
-        tag = await self._connection.execute(sql.text, *sql.arguments)
+        try:
+            if sql.answer == "value":
+                return await self._connection.fetchval(sql.text, *sql.arguments)
+            if sql.answer == "column":
+                rows = await self._connection.fetch(sql.text, *sql.arguments)
+                return tuple(row[0] for row in rows)
+            tag = await self._connection.execute(sql.text, *sql.arguments)
+        except asyncpg.PostgresError as exc:
+            if exc.sqlstate in sql.refusals:
+                return sql.refusals[exc.sqlstate]
+            raise
         return int(tag.split()[-1]) > 0 if sql.answer == "changed" else None
 
     async def load(self, sql: SqlCall) -> None:
@@ -133,7 +155,7 @@ def words_of(error: Exception) -> str:
 async def connect_sql(
     host: str,
     port: int,
-    to_sql: Callable[[Call], SqlCall],
+    to_sql: Callable[[Call], Statements],
     *,
     user: str,
     database: str,

@@ -112,7 +112,9 @@ class _Lane:
 
     def _drop(self, due: _Due) -> None:
         call = due.arrival.call
-        self._unserved.append(Unserved(due.scheduled_ns, self.host, call.f, call.key))
+        self._unserved.append(
+            Unserved(due.scheduled_ns, self.host, call.f, call.key, call.workload)
+        )
 
 
 class Dispatcher:
@@ -234,6 +236,7 @@ class Dispatcher:
             client=slot,
             node=host,
             scheduled_ns=due.scheduled_ns,
+            workload=call.workload,
         ) as recorded:
             answer = await client.invoke(call)
             recorded.output = answer.output

@@ -6,7 +6,7 @@ Judging reads a finished recording only; it can be repeated, and takes no part i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +16,11 @@ from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
 from jepsen_like.result import RunResult, Verdict
 from jepsen_like.spec import Test
+from jepsen_like.workloads.workload import Workload
 
 __all__ = ["judge", "stopped_in_words", "write_files"]
 
-RESULTS_FORMAT: Final = 1
+RESULTS_FORMAT: Final = 2
 """Raised whenever a field of results.json changes meaning."""
 
 
@@ -30,15 +31,14 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         unserved=recording.unserved,
         faults=recording.faults,
         groups=recording.groups,
-        model=test.workload.model(),
     )
-    findings = [check.judge(evidence) for check in test.checks]
+    findings = [_judged(test, workload, evidence) for workload in test.workloads]
+    findings += [check.judge(evidence) for check in test.checks_of_the_run()]
     findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
     notes = [_load_in_words(test)]
-    if recording.online is not None:
-        findings.append(Findings(verdicts=(recording.online,)))
-        if recording.online.validity == "invalid":
-            notes.append(stopped_in_words(recording.online))
+    findings.append(Findings(verdicts=recording.online))
+    if recording.violation is not None:
+        notes.append(stopped_in_words(recording.violation))
     return RunResult(
         name=test.name,
         seed=recording.seed,
@@ -51,7 +51,9 @@ def judge(recording: Recording, *, command: str) -> RunResult:
             **test.db.describe(),
             "hosts": list(test.db.hosts),
             "leaders": dict(recording.leaders),
-            "groups_of_keys": {str(key): group for key, group in recording.groups.items()},
+            "groups_of_keys": {
+                f"{workload}/{key}": group for (workload, key), group in recording.groups.items()
+            },
         },
         operations=evidence.operations,
         faults=evidence.faults,
@@ -63,10 +65,32 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     )
 
 
+def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
+    """What the checks of one workload say of its operations, alone."""
+    mine = replace(
+        evidence,
+        operations=tuple(o for o in evidence.operations if o.workload == workload.name),
+        unserved=tuple(u for u in evidence.unserved if u.workload == workload.name),
+        model=workload.model(),
+        initial=workload.initial,
+    )
+    found = [check.judge(mine) for check in test.checks_of(workload)]
+    return Findings(
+        verdicts=tuple(
+            replace(verdict, workload=workload.name)
+            for findings in found
+            for verdict in findings.verdicts
+        )
+    )
+
+
 def _load_in_words(test: Test) -> str:
     load = test.load
+    total = sum(workload.weight for workload in test.workloads)
+    shares = ", ".join(f"{w.weight / total:.0%} {w.name}" for w in test.workloads)
+    shared = f" ({shares})" if len(test.workloads) > 1 else ""
     return (
-        f"{load.rate:g} calls/s over {len(test.db.hosts)} hosts, "
+        f"{load.rate:g} calls/s{shared} over {len(test.db.hosts)} hosts, "
         f"deadline {load.deadline_s * 1000:g} ms, {load.clients} clients per host"
     )
 
@@ -89,17 +113,18 @@ def _well_formed(evidence: Evidence) -> Verdict:
 def _progress(recording: Recording) -> Verdict:
     """After the heal every key must be readable on every host: a database that stays silent
     for ever keeps every promise of a safety check."""
-    if recording.online is not None and recording.online.validity == "invalid":
-        reason = f"nothing was read at the end: {stopped_in_words(recording.online)}"
+    if recording.violation is not None:
+        reason = f"nothing was read at the end: {stopped_in_words(recording.violation)}"
         return Verdict("final reads", "unknown", reason)
     unread = recording.unread
     pairs = len(recording.groups) * len(recording.test.db.hosts)
     if not unread:
         reason = f"all {len(recording.groups)} keys were read on every host after the heal"
         return Verdict("final reads", "valid", reason, pairs)
-    key, host = unread[0]
+    call, host = unread[0]
     reason = (
-        f"{len(unread)} of {pairs} final reads never came back, the first of key {key} on {host}"
+        f"{len(unread)} of {pairs} final reads never came back, the first of key {call.key} of "
+        f"{call.workload} on {host}"
     )
     return Verdict("final reads", "unknown", reason, pairs - len(unread))
 

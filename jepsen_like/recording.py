@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jepsen_like.history import History, Unserved
+from jepsen_like.load import Call
 from jepsen_like.result import FaultRecord, Verdict
 from jepsen_like.spec import Test
 
@@ -25,6 +26,11 @@ class Recording:
     unserved: tuple[Unserved, ...]
     faults: tuple[FaultRecord, ...]
     leaders: Mapping[str, str]  # when the load began
-    groups: Mapping[int, str]  # of the keys that were used
-    unread: tuple[tuple[int, str], ...]  # (key, host) that could not be read at the end
-    online: Verdict | None = None  # of what was judged while it ran; invalid: it stopped the run
+    groups: Mapping[tuple[str, int | str], str]  # of the (workload, key)s that were used
+    unread: tuple[tuple[Call, str], ...]  # (read, host) that had no answer at the end
+    online: tuple[Verdict, ...] = ()  # of what was judged while it ran; invalid: it stopped the run
+
+    @property
+    def violation(self) -> Verdict | None:
+        """What stopped the run, if something did."""
+        return next((v for v in self.online if v.validity == "invalid"), None)

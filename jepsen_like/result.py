@@ -36,6 +36,11 @@ class Verdict:
     operations: int = 0  # operations judged
     offending: tuple[Operation, ...] = ()  # for invalid: a small set that cannot be explained
     details: dict[str, Any] = field(default_factory=dict)
+    workload: str = ""  # whose operations were judged; "": those of the whole run
+
+    @property
+    def title(self) -> str:
+        return f"{self.check} ({self.workload})" if self.workload else self.check
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ before the run (the calls, the faults) is data drawn from the seed; what is deci
 is only who leads when a fault names a leader.
 
 Whatever ends a run (its plan, an error, Ctrl-C), every process is ended and waited for, every
-port is closed, and the data is removed unless it is to be kept.
+port is closed, and the data is removed unless it is to be kept. After SIGKILL the next run
+does that, or `jepsen-like doctor --clean`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ import datetime
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from jepsen_like.adapters.database import DatabaseError, RunningDatabase
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
+from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
@@ -31,7 +33,7 @@ from jepsen_like.faults.fault import Fault, Site, total_seconds
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.history import Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
-from jepsen_like.load import arrivals, final_reads
+from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
 from jepsen_like.result import FaultRecord, RunResult, Verdict
 from jepsen_like.spec import Test
@@ -93,24 +95,28 @@ def run(
     Interrupted, with nothing left running.
     """
     try:
+        left = clean()
+        if left:
+            write(f"removed what a killed run had left: {left}")
         out.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
-    try:
-        recording = run_async(
-            record(
-                test,
-                directory=directory,
-                seed=seed,
-                write=write,
-                history_path=out / "history.jsonl",
+    with nullcontext() if keep else claimed(directory):
+        try:
+            recording = run_async(
+                record(
+                    test,
+                    directory=directory,
+                    seed=seed,
+                    write=write,
+                    history_path=out / "history.jsonl",
+                )
             )
-        )
-    finally:
-        _keep_logs(directory, out / "logs")
-        if not keep:
-            shutil.rmtree(directory)
+        finally:
+            _keep_logs(directory, out / "logs")
+            if not keep:
+                shutil.rmtree(directory)
     write("judging")
     result = judge(recording, command=command)
     try:
@@ -147,15 +153,16 @@ async def record(
         async with AsyncExitStack() as stack:
             backend = await open_backend(test.backend, test.db.hosts)
             stack.push_async_callback(backend.close)
+            progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
             schedule = test.schedule(seed)
-            keys = test.workload.keys(
-                round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S))
-            )
-            progress.say(f"loading {len(keys)} keys")
-            await db.prepare(test.workload, keys)
+            keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
+            for workload in test.workloads:
+                mine = keys[workload.name]
+                progress.say(f"loading {len(mine)} keys of {workload.name}")
+                await db.prepare(workload, mine)
             run = _Run(test, seed, started_at, db, backend, prober, progress, history_path)
             stack.callback(run.recorder.close)
             return await run.carry_out(schedule, keys)
@@ -192,10 +199,15 @@ class _Run:
         self.unserved: list[Unserved] = []
         self.site = Site(db, backend, prober, self.clock, progress.say)
 
-    async def carry_out(self, schedule: Sequence[Fault], keys: Sequence[int]) -> Recording:
+    async def carry_out(
+        self, schedule: Sequence[Fault], keys: Mapping[str, Sequence[int]]
+    ) -> Recording:
         test = self.test
         leaders = dict(await self.db.leaders())
-        groups = await self.db.groups_of(keys)  # now, while everything answers
+        groups: dict[tuple[str, int | str], str] = {}
+        for workload in test.workloads:  # now, while everything answers
+            found = await self.db.groups_of(workload, keys[workload.name])
+            groups |= {(workload.name, key): group for key, group in found.items()}
         async with Dispatcher(
             self._connect,
             hosts=test.db.hosts,
@@ -211,11 +223,11 @@ class _Run:
                 f"deadline {test.load.deadline_s * 1000:g} ms"
             )
             faults = await self._load_and_faults(dispatcher, schedule, keys)
-            asked = set(self.history.key)
-            used = [key for key in keys if key in asked]
-            unread: tuple[tuple[int, str], ...] = ()
+            asked = set(zip(self.history.workload, self.history.key, strict=True))
+            used = [place for place in groups if place in asked]
+            unread: tuple[tuple[Call, str], ...] = ()
             if self._violation is None:
-                unread = await self._final_reads(dispatcher, used)
+                unread = await self._final_reads(dispatcher, asked, keys)
         self.recorder.close()
         return Recording(
             test=test,
@@ -227,37 +239,46 @@ class _Run:
             unserved=tuple(self.unserved),
             faults=faults,
             leaders=leaders,
-            groups={key: groups[key] for key in used},
+            groups={place: groups[place] for place in used},
             unread=unread,
-            online=None if self.online is None else self.online.finish(),
+            online=tuple(
+                replace(checker.finish(), workload=name) for name, checker in self.online.items()
+            ),
         )
 
     @property
     def _violation(self) -> Verdict | None:
-        return None if self.online is None else self.online.violation
+        found = (checker.violation for checker in self.online.values())
+        return next((violation for violation in found if violation is not None), None)
 
     def _watch(self, operation: Operation, is_open: bool) -> None:
-        if self.online is None or self.online.violation is not None:
+        online = self.online.get(operation.workload)
+        if online is None or online.violation is not None:
             return
-        violation = self.online.feed(operation, is_open)
+        violation = online.feed(operation, is_open)
         if violation is not None:
             self.progress.say(stopped_in_words(violation))
             self.stop.set()
 
     async def _connect(self, host: str) -> Client:
-        return await self.db.connect(host, self.test.workload, self.test.load.deadline_s)
+        return await self.db.connect(host, self.test.workloads, self.test.load.deadline_s)
 
     async def _load_and_faults(
-        self, dispatcher: Dispatcher, schedule: Sequence[Fault], keys: Sequence[int]
+        self,
+        dispatcher: Dispatcher,
+        schedule: Sequence[Fault],
+        keys: Mapping[str, Sequence[int]],
     ) -> tuple[FaultRecord, ...]:
         """The load runs for as long as the faults take, or until a check on the run says invalid:
 
         then the fault at work is healed, and is no record, for nobody verified its end.
         """
         test = self.test
-        rng = test.rng("load", self.seed)
         plan = arrivals(
-            test.workload.calls(rng, keys), hosts=test.db.hosts, rate=test.load.rate, rng=rng
+            test.calls(keys, self.seed),
+            hosts=test.db.hosts,
+            rate=test.load.rate,
+            rng=test.rng("arrivals", self.seed),
         )
         stop = self.stop
         records: list[FaultRecord] = []
@@ -318,20 +339,34 @@ class _Run:
             self.progress.say(f"ok of asked: {'   '.join(parts)}")
 
     async def _final_reads(
-        self, dispatcher: Dispatcher, keys: list[int]
-    ) -> tuple[tuple[int, str], ...]:
-        """Read every key on every host. After the faults have healed this must succeed."""
-        missing = [(key, host) for key in keys for host in self.test.db.hosts]
-        self.progress.say(f"final reads: {len(keys)} keys on every host")
+        self,
+        dispatcher: Dispatcher,
+        asked: Collection[tuple[str, int | str]],
+        keys: Mapping[str, Sequence[int]],
+    ) -> tuple[tuple[Call, str], ...]:
+        """Read every key that was used on every host. After the faults have healed this must
+        succeed."""
+        reads = [
+            replace(workload.final(key), workload=workload.name)
+            for workload in self.test.workloads
+            for key in keys[workload.name]
+            if (workload.name, key) in asked
+        ]
+        missing = [(call, host) for call in reads for host in self.test.db.hosts]
+        self.progress.say(f"final reads: {len(reads)} keys on every host")
         for _ in range(FINAL_ROUNDS_MAX):
             done = len(self.history)
             await dispatcher.run(final_reads(missing, rate=FINAL_READS_PER_S))
             read = {
-                (operation.key, operation.node)
+                (operation.workload, operation.key, operation.node)
                 for operation in self.history[done:]
                 if operation.outcome == "ok"
             }
-            missing = [pair for pair in missing if pair not in read]
+            missing = [
+                (call, host)
+                for call, host in missing
+                if (call.workload, call.key, host) not in read
+            ]
             if not missing:
                 break
             await asyncio.sleep(FINAL_ROUND_PAUSE_S)

@@ -23,18 +23,19 @@ is measured.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
-from jepsen_like.backends import AUTO, BACKENDS
+from jepsen_like.backends import BACKENDS, PROXY
 from jepsen_like.checks.incremental import OnlineChecker
-from jepsen_like.checks.values import Check, Linearizable, availability, linearizable, recovery
+from jepsen_like.checks.values import BY_NAME, Check, Linearizable, availability, recovery
 from jepsen_like.faults.fault import Fault, draw
 from jepsen_like.faults.targets import TargetError
-from jepsen_like.load import OpenLoop
-from jepsen_like.workloads.workload import Workload
+from jepsen_like.generators import mix
+from jepsen_like.load import Call, OpenLoop
+from jepsen_like.workloads.workload import Workload, with_name
 
 __all__ = ["Test", "SpecError"]
 
@@ -45,7 +46,12 @@ class SpecError(Exception):
 
 @dataclass(frozen=True)
 class Test:
-    """What to run. Raises SpecError if the parts do not fit together."""
+    """What to run. Raises SpecError if the parts do not fit together.
+
+    The workloads share the load by their weights. Each is judged by those of `checks` that fit
+    it, or, if none does, by the first of its own; without `checks` that is what is done for all
+    of them, and availability and recovery are measured.
+    """
 
     __test__: ClassVar[bool] = False  # pytest: the name begins like a test class, it is none
 
@@ -54,17 +60,31 @@ class Test:
     workloads: Sequence[Workload]
     load: OpenLoop
     faults: Sequence[Fault] = ()
-    checks: Sequence[Check] = (linearizable(), availability(), recovery())
+    checks: Sequence[Check] | None = None
     seed: int = 1
-    backend: str = AUTO
+    backend: str = PROXY
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
             raise SpecError(f"{self.name!r} is not a name for a test; it names a directory.")
-        if len(self.workloads) != 1:
-            raise SpecError(
-                f"the test {self.name} has {len(self.workloads)} workloads; give exactly one."
-            )
+        if not self.workloads:
+            raise SpecError(f"the test {self.name} has no workloads; give at least one.")
+        for what, values in (("name", self._names), ("table", [w.table for w in self.workloads])):
+            twice = next((value for value in values if values.count(value) > 1), None)
+            if twice is not None:
+                raise SpecError(
+                    f"the test {self.name} has two workloads with the {what} {twice}; give one "
+                    "of them another name=."
+                )
+        for check in self.checks or ():
+            if check.scope == "workload" and not any(
+                _fits(check, workload) for workload in self.workloads
+            ):
+                offers = "; ".join(f"{w.name} by {', '.join(w.judged_by)}" for w in self.workloads)
+                raise SpecError(
+                    f"the test {self.name}: {check.name} judges none of its workloads; they are "
+                    f"judged: {offers}."
+                )
         if self.backend not in BACKENDS:
             raise SpecError(
                 f"the test {self.name} has the backend {self.backend!r}; "
@@ -73,18 +93,48 @@ class Test:
         self.schedule(self.seed)
 
     @property
-    def workload(self) -> Workload:
-        return self.workloads[0]
+    def _names(self) -> list[str]:
+        return [workload.name for workload in self.workloads]
+
+    def checks_of(self, workload: Workload) -> tuple[Check, ...]:
+        """What judges its operations."""
+        fitting = tuple(check for check in self.checks or () if _fits(check, workload))
+        return fitting or (BY_NAME[workload.judged_by[0]],)
+
+    def checks_of_the_run(self) -> tuple[Check, ...]:
+        if self.checks is None:
+            return (availability(), recovery())
+        return tuple(check for check in self.checks if check.scope == "run")
 
     def rng(self, purpose: str, seed: int) -> random.Random:
         """A generator of its own for each purpose: drawing one fault more must not change the
         load."""
         return random.Random(f"{seed}/{purpose}")
 
-    def online(self) -> OnlineChecker | None:
-        """What judges the run while it runs, if a check asks for it."""
-        wanted = any(isinstance(check, Linearizable) and check.online for check in self.checks)
-        return OnlineChecker(self.workload.model()) if wanted else None
+    def online(self) -> dict[str, OnlineChecker]:
+        """What judges the run while it runs, by workload, if a check asks for it."""
+        found = {}
+        for workload in self.workloads:
+            model = workload.model()
+            checks = self.checks_of(workload)
+            wanted = any(isinstance(check, Linearizable) and check.online for check in checks)
+            if wanted and model is not None:
+                found[workload.name] = OnlineChecker(model)
+        return found
+
+    def keys(self, calls: int) -> dict[str, Sequence[int]]:
+        """The keys of each workload, for a load of about `calls` calls altogether."""
+        total = sum(workload.weight for workload in self.workloads)
+        return {w.name: w.keys(round(calls * w.weight / total)) for w in self.workloads}
+
+    def calls(self, keys: Mapping[str, Sequence[int]], seed: int) -> Iterator[Call]:
+        """The load. Each workload draws from a generator of its own: one workload more changes
+        nothing about the calls of the others, only when they come."""
+        streams = [
+            (w.weight, with_name(w.name, w.calls(self.rng(f"load/{w.name}", seed), keys[w.name])))
+            for w in self.workloads
+        ]
+        return mix(self.rng("load", seed), streams)
 
     def schedule(self, seed: int) -> tuple[Fault, ...]:
         """The faults with every lot drawn: data, before anything runs."""
@@ -92,3 +142,7 @@ class Test:
             return draw(self.faults, self.db.hosts, self.rng("faults", seed))
         except TargetError as exc:
             raise SpecError(f"the test {self.name}: {exc}") from exc
+
+
+def _fits(check: Check, workload: Workload) -> bool:
+    return check.scope == "workload" and check.name in workload.judged_by

@@ -21,6 +21,7 @@ from typing import Final
 
 from nodes.authorizer import OWN
 from nodes.durability import sync_directory
+from nodes.row_insert import RowInsert
 from nodes.sql_connection import SqlConnection
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "READ_ANSWERS",
     "READ_APPLIED",
     "READ_FINGERPRINT",
+    "READ_SWITCHED",
     "READ_INCARNATION",
     "READ_SESSIONS",
     "READ_VERSION",
@@ -42,10 +44,11 @@ __all__ = [
     "ROLLBACK",
     "ROLLBACK_TO",
     "SAVEPOINT",
-    "WRITE_ANSWER",
+    "WRITE_ANSWERS",
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
     "WRITE_FINGERPRINT",
+    "WRITE_SWITCHED",
     "WRITE_INCARNATION",
     "WRITE_SESSION",
     "WRITE_VERSION",
@@ -106,6 +109,7 @@ READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
 READ_FINGERPRINT: Final = _own("SELECT value FROM _machine WHERE key = 'fingerprint'")
+READ_SWITCHED: Final = _own("SELECT value FROM _machine WHERE key = 'switched'")
 
 READ_INCARNATION: Final = _own("SELECT value FROM _machine WHERE key = 'incarnation'")
 WRITE_INCARNATION: Final = (
@@ -114,6 +118,7 @@ WRITE_INCARNATION: Final = (
     _own("DELETE FROM _answers"),
 )
 WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
+WRITE_SWITCHED: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('switched', ?)")
 WRITE_APPLIED: Final = _own("UPDATE _applied SET idx = ?, term = ?")
 WRITE_SESSION: Final = _own("INSERT INTO _sessions VALUES (?, ?, 0)")
 WRITE_EXPIRED: Final = (
@@ -124,7 +129,7 @@ WRITE_WATERMARK: Final = (
     _own("UPDATE _sessions SET watermark = ?1 WHERE session = ?2"),
     _own("DELETE FROM _answers WHERE session = ?2 AND seq <= ?1"),
 )
-WRITE_ANSWER: Final = _own("INSERT INTO _answers VALUES (?, ?, ?)")
+WRITE_ANSWERS: Final = RowInsert(_own("INSERT INTO _answers VALUES (?,?,?)"))
 WRITE_VERSION: Final = _own(
     "INSERT INTO _versions VALUES (?, ?) "
     "ON CONFLICT (object) DO UPDATE SET version = excluded.version"

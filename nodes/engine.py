@@ -9,21 +9,30 @@ this replica must stop (DESIGN section 6).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from nodes.protocol import (
     ChangeReplicas,
     Consistency,
+    Entry,
     EntryBody,
     MoveLeadership,
     ReplicaStatus,
     ResponseBody,
 )
 
-__all__ = ["Barrier", "Committed", "Engine", "Proposed", "Refuse", "StateMachine"]
+__all__ = [
+    "HALTED_HINT",
+    "Barrier",
+    "Committed",
+    "Engine",
+    "Proposed",
+    "Refuse",
+    "StateMachine",
+]
 
-Committed: TypeAlias = tuple[int, int, bytes]
-"""(index, term, data) of one committed entry; data is empty for a leader's no-op."""
+Committed: TypeAlias = tuple[int, int, Entry | None]
+"""(index, term, entry) of one committed entry; None for what is a no-op to the state machine."""
 
 Proposed: TypeAlias = Callable[[ResponseBody], None]
 """Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or
@@ -72,6 +81,12 @@ class Engine(Protocol):
 
     def return_file(self) -> None:
         """The state machine's file is free."""
+
+
+HALTED_HINT: Final = (
+    "Nodes of one group have to run the same release. When they do, run `shardrouter upgrade`."
+)
+"""What to do about a group that is `StateMachine.halted` everywhere."""
 
 
 class StateMachine(Protocol):

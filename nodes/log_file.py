@@ -13,7 +13,7 @@ from typing import Final
 from nodes.acquaintances import SCHEMA, new_data_id
 from nodes.durability import sync_directory
 
-__all__ = ["StoreError", "open_log_file"]
+__all__ = ["StoreError", "open_log_file", "unusable"]
 
 FORMAT: Final = 3
 """Raised when the file's layout changes; another one is refused."""
@@ -63,6 +63,14 @@ class StoreError(Exception):
     """The file cannot be used by this node; the message is a sentence that says what to do."""
 
 
+def unusable(path: Path, error: sqlite3.Error) -> StoreError:
+    """What a start ends with when SQLite can do nothing with the file."""
+    return StoreError(
+        f"{path} is damaged, or cannot be read or written ({error}); free space or repair the "
+        "disk and start the node again, or rebuild the replicas of this node."
+    )
+
+
 def open_log_file(path: Path, *, cluster_id: str, node: str) -> sqlite3.Connection:
     """Open the file, or create it. Raises StoreError if it is not this node's."""
     try:
@@ -81,10 +89,7 @@ def open_log_file(path: Path, *, cluster_id: str, node: str) -> sqlite3.Connecti
             raise StoreError(f"{path} is in use by another process; stop that node first.") from exc
         if code == sqlite3.SQLITE_NOTADB:
             raise StoreError(f"{path} is not a log file of this database: {exc}.") from exc
-        raise StoreError(
-            f"{path} is damaged or cannot be read ({exc}); "
-            "repair the disk, or rebuild the replicas of this node."
-        ) from exc
+        raise unusable(path, exc) from exc
     except BaseException:
         connection.close()
         raise

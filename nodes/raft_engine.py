@@ -27,9 +27,9 @@ from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
 
-from nodes.applier import Applied, Applier
+from nodes.applier import Applier
 from nodes.consensus import Consensus
-from nodes.engine import Barrier, Proposed, Refuse, StateMachine
+from nodes.engine import HALTED_HINT, Barrier, Committed, Proposed, Refuse, StateMachine
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
@@ -194,7 +194,7 @@ class RaftEngine:
             done(self._not_leader())
             return
         if self._applier.is_halted:
-            done(Busy(self._machine.halted))
+            done(Busy(self._machine.halted, HALTED_HINT))
             return
         if len(body) > ENTRY_BYTES_MAX:
             done(
@@ -241,7 +241,9 @@ class RaftEngine:
                 self._core.wake()  # somebody writes: the office has to go round
             return
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
-        entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
+        # The encoder copies Raw where the type says a body: the bytes of the request, as they came.
+        spliced = cast("EntryBody", msgspec.Raw(body))
+        entry = Entry(self._last_now_us, self._rng.getrandbits(63), spliced)
         index = self._core.propose(self._encoder.encode(entry))
         if index is None:  # the office is being handed over
             done(self._not_leader())
@@ -260,7 +262,7 @@ class RaftEngine:
             self._look_for_leader()
             done(self._not_leader())
         elif self._applier.is_halted:
-            done(Busy(self._machine.halted))
+            done(Busy(self._machine.halted, HALTED_HINT))
         elif len(self._reads) >= READS_MAX:
             done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
         elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
@@ -279,6 +281,9 @@ class RaftEngine:
         if self._stopped or self._core.role is not Role.LEADER:
             done(self._not_leader())
             return
+        if isinstance(request, MoveLeadership) and request.replica == self.replica:
+            self._notice_office()
+            self._office.is_kept = True
         self._changes.ask(request, done)
         self._wake(self)
 
@@ -309,6 +314,7 @@ class RaftEngine:
             last_term=self._log.last_term,
             fingerprint=self._machine.fingerprint,
             halted=self._machine.halted,
+            is_kept=self._office.is_kept,
         )
 
     def _look_for_leader(self) -> None:
@@ -387,6 +393,7 @@ class RaftEngine:
                 and progress.get(member.id, (0, False))[1]
                 and self._log.last - progress[member.id][0] <= SUCCESSOR_LAG_ENTRIES
             ),
+            self._office.is_kept,
         )
 
     @property
@@ -516,13 +523,17 @@ class RaftEngine:
             _log.info("leads group %s in term %d", self.group, core.term)
             self._office = _Office(core.term)
 
-    def _on_applied(self, batch: Sequence[Applied]) -> None:
+    def _on_applied(
+        self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]
+    ) -> None:
         self._notice_office()
         office = self._office
-        for item in batch:
-            self._last_now_us = max(self._last_now_us, item.now_us)
-            office.applied(item)
-        if office.term and not office.is_open and batch[-1].term == office.term:
+        for _, _, entry in batch:
+            if entry is not None and entry.now_us > self._last_now_us:
+                self._last_now_us = entry.now_us
+        if office.term:
+            office.applied(batch, answers)
+        if office.term and not office.is_open and batch[-1][1] == office.term:
             office.is_open = True
             if (first := self._machine.opening()) is not None:
                 self._propose(self._encoder.encode(first), lambda answer: None, None)
@@ -585,6 +596,8 @@ class _Office:
         self.term = term
         self.is_open = False
         """Its no-op is applied: the leader knows everything that is committed."""
+        self.is_kept = False
+        """It was asked to stay, and is not handed over only to spread leaders."""
         self.bytes = 0
         self._held: list[_Held] = []
         self._waiting: dict[int, tuple[int, Proposed]] = {}  # index -> (bytes, done)
@@ -607,21 +620,23 @@ class _Office:
         self.bytes += size
         self._waiting[index] = (size, done)
 
-    def applied(self, item: Applied) -> None:
-        waiting = self._waiting.pop(item.index, None)
-        if waiting is not None:
-            # While it is in office a leader overwrites none of its entries (section 3.5).
-            assert item.term == self.term, f"entry {item.index} was replaced during the office"
-            assert item.answer is not None, f"entry {item.index} was applied without an answer"
-            size, done = waiting
-            self.bytes -= size
-            done(item.answer)
+    def applied(self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]) -> None:
+        """Answer those that wait for an entry of the batch."""
+        for (index, term, _), answer in zip(batch, answers, strict=True):
+            waiting = self._waiting.pop(index, None)  # `done` may have ended the office
+            if waiting is not None:
+                # While it is in office a leader overwrites none of its entries (section 3.5).
+                assert term == self.term, f"entry {index} was replaced during the office"
+                assert answer is not None, f"entry {index} was applied without an answer"
+                size, done = waiting
+                self.bytes -= size
+                done(answer)
 
     def lose(self, never_proposed: ResponseBody, reason: str) -> None:
         """Answer everything; the office is over."""
         held, self._held = self._held, []
         waiting, self._waiting = self._waiting, {}
-        self.term, self.is_open, self.bytes = 0, False, 0
+        self.term, self.is_open, self.is_kept, self.bytes = 0, False, False, 0
         for _, done, _ in held:
             done(never_proposed)
         for _, done in waiting.values():

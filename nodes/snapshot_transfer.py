@@ -114,6 +114,11 @@ class SnapshotMachine(Protocol):
     def generation(self) -> int:
         """Of the file in use."""
 
+    @property
+    def switched_at(self) -> int:
+        """Entries up to this one have to leave the log: who has not applied them needs the state
+        instead. 0 is none."""
+
 
 class SnapshotTransfer:
     """Snapshots and compaction of one replica.
@@ -199,8 +204,15 @@ class SnapshotTransfer:
             return
         applied = self._machine.applied
         first = self._core.log.first
-        if self._length.is_cut_due(first, applied) and self._cut_limit(applied) >= first:
+        is_due = self._is_outdated or self._length.is_cut_due(first, applied)
+        if is_due and self._cut_limit(applied) >= first:
             self._start(self._compact())
+
+    @property
+    def _is_outdated(self) -> bool:
+        """The log begins with entries that must not be given to a new replica, and may go."""
+        limit = min(self._machine.switched_at, self._core.compaction_limit)
+        return self._core.log.first <= limit
 
     @property
     def is_at_rest(self) -> bool:
@@ -210,6 +222,7 @@ class SnapshotTransfer:
             or self._tasks
             or self._received is not None
             or self._cut is not None
+            or self._is_outdated
             or self._length.is_cut_due(self._core.log.first, self._machine.applied)
         )
 
@@ -242,7 +255,7 @@ class SnapshotTransfer:
         """The last entry to give up, if everything up to `durable` is so in the data file."""
         return min(
             durable,
-            self._length.keep_after(self._machine.applied),
+            max(self._length.keep_after(self._machine.applied), self._machine.switched_at),
             self._core.compaction_limit,
             self._core.log.first - 1 + 2 * CUT_ENTRIES,  # a long log is cut in several turns
         )

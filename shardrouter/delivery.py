@@ -90,6 +90,7 @@ class GaveUp:
     """The time was over, or the router was closed, before anybody answered."""
 
     reason: str  # what the last attempt met
+    hint: str = ""  # what to do about it, if a node has said so
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -134,6 +135,7 @@ class _Call:
         "doubt",
         "ended",
         "group",
+        "hint",
         "rounds",
         "sent_at",
         "until",
@@ -149,6 +151,7 @@ class _Call:
         self.copies = 0
         self.asked: list[Contact] = []  # in this round
         self.rounds = 0
+        self.hint = ""  # the last that a node gave for not taking it
         self.doubt = False  # an earlier copy may still take effect
         self.ended = False
 
@@ -241,7 +244,7 @@ class Delivery:
         if self._closed:
             self._end(call, GaveUp("the router was closed"))
         elif now >= call.until:
-            self._end(call, GaveUp(group.trouble or "the time was over"))
+            self._end(call, GaveUp(group.trouble or "the time was over", call.hint))
         elif (contact := self._pick(call)) is not None:
             self._send_copy(call, contact, now)
         else:
@@ -321,7 +324,8 @@ class Delivery:
             case NoSuchGroup():
                 group.trouble = f"{contact.name} has no replica of it"
                 self._lost(group.name, contact)
-            case Busy(reason=reason):
+            case Busy(reason=reason, hint=advice):
+                call.hint = advice or call.hint
                 group.trouble = f"{contact.name} is busy: {reason}"
             case UnknownOutcome(reason=reason):
                 call.doubt = True

@@ -94,7 +94,8 @@ class Schema:
                     raise Unavailable(
                         "the cluster does not answer",
                         detail=reason,
-                        hint="A majority of the replicas of each group has to run; "
+                        hint=(exc.hint if isinstance(exc, DeadlineExceeded) else "")
+                        or "A majority of the replicas of each group has to run; "
                         "`shardrouter status` shows which do.",
                     ) from exc
                 progress(f"waiting for the cluster: {reason}")

@@ -307,13 +307,13 @@ class Shards:
                     self._renew(write)
             case AnswerNotKept():
                 self._settle(write, answer_lost(group))
-            case GaveUp(reason=reason):
+            case GaveUp(reason=reason, hint=hint):
                 if doubt:
                     self._fence(write, answer)
                 else:
                     self._settle(
                         write,
-                        self._too_late(group) if self._closed else time_over(group, reason),
+                        self._too_late(group) if self._closed else time_over(group, reason, hint),
                     )
             case Aborted():  # only a fence of this very seq can have said so
                 self._settle(write, time_over(group, "the write was fenced off"))
@@ -356,7 +356,8 @@ class Shards:
                 self._settle(write, sql_error(answer))
             case Aborted():  # nothing of it ever applies: what its last copy met is the outcome
                 if isinstance(refusal, GaveUp):
-                    self._settle(write, time_over(group, f"{refusal.reason}; nothing was applied"))
+                    reason = f"{refusal.reason.rstrip('.')}; nothing was applied"
+                    self._settle(write, time_over(group, reason, refusal.hint))
                 else:
                     self._settle(write, refused(refusal))
             case AnswerNotKept():
@@ -457,8 +458,8 @@ def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> N
             done(answer)
         case SqlFailure():
             done(sql_error(answer))
-        case GaveUp(reason=reason):
-            done(time_over(group, reason))
+        case GaveUp(reason=reason, hint=hint):
+            done(time_over(group, reason, hint))
         case _:
             done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
 

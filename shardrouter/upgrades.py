@@ -3,8 +3,9 @@
 Pure: from what the nodes say of a group to one of three answers. Which release executes is a
 value in the group's log; it may be switched only when every replica could go on after it.
 
-    Same(what)         the group executes with what all its nodes run
-    Switch(...)        ask the leader for that entry; `after` names replicas to rebuild then
+    Same(what)         the group executes with what all its nodes run; `behind` names replicas
+                       that a former switch has left behind
+    Switch(...)        ask the leader for that entry; `behind` names replicas to rebuild then
     Refused(why)       somebody does not support the new one, or cannot be asked
 """
 
@@ -22,9 +23,12 @@ __all__ = ["Refused", "Same", "Switch", "Upgrade", "upgrade_of"]
 
 @dataclass(frozen=True)
 class Same:
-    """Nothing is to be done; the sentence says why."""
+    """Nothing is to be switched; the sentence says why."""
 
     what: str
+    behind: tuple[str, ...] = ()
+    """Nodes whose replica has not applied the switch. One that stays so has to be rebuilt: it is
+    behind a write that nobody on it may apply any more."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,9 @@ class Switch:
 
     leader: str
     body: SwitchFingerprint
-    after: tuple[str, ...]
-    """Nodes whose replica is behind a write that nobody on it may apply any more: they have to
-    be rebuilt after the switch."""
+    behind: tuple[str, ...]
+    """Nodes whose replica has applied less than the leader's. One that stays so after the switch
+    has to be rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,17 @@ def upgrade_of(group: str, statuses: Mapping[str, Status | None]) -> Upgrade:
         else:
             hosted[seat.node] = found
             running[seat.node] = status.fingerprint
-    if silent:
+    if view.leader not in hosted:
+        return Refused(f"{group} is changing its leader; look again.")
+    leading = hosted[view.leader]
+    present, target = leading.fingerprint, running[view.leader]
+    if not present:
+        return Refused(f"{group} has executed nothing yet; look again.")
+    if silent and present != target:
         return Refused(
             f"{group}: the replica on {named(silent)} does not answer or is stopped, and nobody "
             "knows what it supports; start it, or rebuild or remove it, first."
         )
-    leading = hosted[view.leader]
-    present, target = leading.fingerprint, running[view.leader]
     others = [node for node, own in running.items() if own != target]
     if others:
         return Refused(
@@ -78,7 +86,9 @@ def upgrade_of(group: str, statuses: Mapping[str, Status | None]) -> Upgrade:
             "start all nodes with the same release."
         )
     if present == target:
-        return Same(f"{group} executes with {present}, as all its nodes do")
+        late = tuple(node for node, own in hosted.items() if own.fingerprint != present)
+        but = f" but {named(silent)}, which cannot be asked" if silent else ""
+        return Same(f"{group} executes with {present}, as all its nodes do{but}", late)
     if leading.applied < leading.commit:
         ahead = max(hosted, key=lambda node: hosted[node].applied)
         return Refused(

@@ -44,11 +44,13 @@ def sql_error(failure: SqlFailure) -> RouterError:
     return error
 
 
-def time_over(group: str, trouble: str) -> DeadlineExceeded:
-    """The deadline has passed and nothing has happened. `trouble`: what the last try met."""
+def time_over(group: str, trouble: str, hint: str = "") -> DeadlineExceeded:
+    """The deadline has passed and nothing has happened. `trouble`: what the last try met;
+    `hint`: what to do about it, if a node has said so."""
     return DeadlineExceeded(
         "canceling statement due to statement timeout",
-        detail=f"{group} did not answer in time: {trouble}." if trouble else "",
+        detail=f"{group} did not answer in time: {trouble.rstrip('.')}." if trouble else "",
+        hint=hint,
     )
 
 

@@ -29,16 +29,18 @@ class RunningDatabase(Protocol):
     links, so that it is answered during a cut too."""
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        """Create what the workload needs and load its keys, as a client would."""
+        """Create what the workload needs and load its keys, as a client would. Asked for each
+        workload."""
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> Client:
-        """A client of this host. Raises ClientError."""
+    async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
+        """A client of this host for the calls of all workloads. Raises ClientError."""
 
     async def leaders(self) -> Mapping[str, str]:
         """Host that leads each group, by its own word; groups without a leader are left out."""
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
-        """The group that holds each key. Asked before the load begins; raises DatabaseError."""
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
+        """The group that holds each key of the workload. Asked before the load begins;
+        raises DatabaseError."""
 
     def pid(self, host: str) -> int:
         """Process id of the host's database process, also while it is dead."""

@@ -25,7 +25,7 @@ from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import SqlClient, connect_sql
 from jepsen_like.load import Call
-from jepsen_like.workloads.workload import SqlCall, Workload
+from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
 from nodes.local_cluster import (
@@ -208,7 +208,6 @@ class RunningShardRouter:
         self._router_addresses: dict[str, Address] = {}
         self.direct_file = direct_file
         """A cluster.toml with addresses past all links."""
-        self._table = ""
 
     async def boot(self, say: Callable[[str], None]) -> None:
         """Nodes and routers side by side: importing is what takes their time."""
@@ -227,27 +226,26 @@ class RunningShardRouter:
         say(f"ready; led: {led}")
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        self._table = workload.table
         async with AsyncExitStack() as stack:
             clients = []
             for host in islice(cycle(self._router_addresses), LOADERS):
-                client = await self._connect(host, workload.sql, PREPARE_DEADLINE_S)
+                client = await self._connect(host, sql_of([workload]), PREPARE_DEADLINE_S)
                 stack.callback(client.abort)
                 clients.append(client)
             await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
-            loads = (
-                _load(client, [workload.load_sql(key) for key in keys[number::LOADERS]])
-                for number, client in enumerate(clients)
-            )
+            rows = [row for row in map(workload.load_sql, keys) if row is not None]
+            loads = (_load(client, rows[number::LOADERS]) for number, client in enumerate(clients))
             for result in await asyncio.gather(*loads, return_exceptions=True):
                 if result is not None:
                     raise result
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> SqlClient:
-        return await self._connect(host, workload.sql, deadline_s)
+    async def connect(
+        self, host: str, workloads: Sequence[Workload], deadline_s: float
+    ) -> SqlClient:
+        return await self._connect(host, sql_of(workloads), deadline_s)
 
     async def _connect(
-        self, host: str, to_sql: Callable[[Call], SqlCall], deadline_s: float
+        self, host: str, to_sql: Callable[[Call], Statements], deadline_s: float
     ) -> SqlClient:
         address = self._router_addresses[host]
         return await connect_sql(
@@ -263,10 +261,10 @@ class RunningShardRouter:
     async def leaders(self) -> Mapping[str, str]:
         return await self._cluster.leaders()
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         try:
             async with Router.open(self.direct_file, name="jepsen-like") as router:
-                return {key: (await router.where(self._table, key)).shard for key in keys}
+                return {key: (await router.where(workload.table, key)).shard for key in keys}
         except RouterError as exc:
             raise DatabaseError(f"the cluster does not say where keys are: {exc}") from exc
 

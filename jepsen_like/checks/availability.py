@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.result import Failover, FaultRecord, SideAvailability
@@ -31,8 +31,8 @@ ALL: Final = "all"  # the class of all operations together
 
 _ORDER: Final = {"read": 0, "write": 1, "cas": 2}  # any other class follows by name
 
-GroupOf: TypeAlias = Mapping[int, str] | Mapping[str, str] | Callable[[int | str], str | None]
-"""The group (shard) that holds a key."""
+GroupOf: TypeAlias = Mapping[int, str] | Mapping[str, str] | Callable[[Operation], str | None]
+"""The group (shard) that holds a key, or the key of an operation."""
 
 
 def availability(
@@ -108,11 +108,11 @@ def failover(
     That is the earliest answer ok to an operation on one of its keys that was sent after the
     fault by a client on a side that can serve. It may come after the heal.
     """
-    find = group_of if callable(group_of) else group_of.get
+    find = group_of if callable(group_of) else _held_by(group_of)
     by_group: dict[str, list[Operation]] = {}
     groups: set[str] = set()
     for operation in operations:
-        group = find(operation.key)  # type: ignore[arg-type]  # a mapping is asked for its own keys
+        group = find(operation)
         if group is not None:
             groups.add(group)
             if operation.outcome == "ok":
@@ -131,6 +131,10 @@ def failover(
                 ]
                 found.append(Failover(fault.name, group, min(answers, default=None), side))
     return tuple(found)
+
+
+def _held_by(groups: Mapping[Any, str]) -> Callable[[Operation], str | None]:
+    return lambda operation: groups.get(operation.key)
 
 
 def _led_groups(role: str) -> list[str]:

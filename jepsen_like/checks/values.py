@@ -3,14 +3,15 @@
     checks=[checks.linearizable(), checks.availability(), checks.recovery()]
 
 Each looks at the same evidence and adds its findings; the code that finds is in the modules of
-the same names.
+the same names. A check of a *workload* judges the operations of each workload by themselves; a
+check of the *run* judges them all together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
 
 from jepsen_like.checks.availability import availability as availability_of
 from jepsen_like.checks.availability import failover
@@ -24,25 +25,33 @@ __all__ = [
     "Evidence",
     "Findings",
     "Check",
+    "Scope",
     "Linearizable",
     "Availability",
     "Recovery",
+    "BY_NAME",
     "linearizable",
     "availability",
     "recovery",
     "online",
 ]
 
+Scope: TypeAlias = Literal["workload", "run"]
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """A finished run, as checks see it."""
+    """A finished run, as checks see it: all of it, or what belongs to one workload."""
 
     operations: tuple[Operation, ...]
     unserved: tuple[Unserved, ...]
     faults: tuple[FaultRecord, ...]
-    groups: Mapping[int, str]  # of each key
-    model: Model
+    groups: Mapping[tuple[str, int | str], str]  # of each key: (workload, key)
+    model: Model | None = None  # of the workload
+    initial: Any = None  # what a read of a fresh key of the workload returns
+
+    def group_of(self, operation: Operation) -> str | None:
+        return self.groups.get((operation.workload, operation.key))
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,13 @@ class Findings:
 
 
 class Check(Protocol):
+    @property
+    def name(self) -> str:
+        """As workloads say by which checks they can be judged."""
+
+    @property
+    def scope(self) -> Scope: ...
+
     def judge(self, evidence: Evidence) -> Findings:
         """Never raises for what the evidence holds: a check that cannot tell says `unknown`."""
 
@@ -62,12 +78,20 @@ class Linearizable:
     budget: Budget
     online: bool = False  # also while the test runs; the first violation ends it
 
+    name: ClassVar[str] = "linearizable"
+    scope: ClassVar[Scope] = "workload"
+
     def judge(self, evidence: Evidence) -> Findings:
+        if evidence.model is None:
+            return Findings((Verdict(self.name, "unknown", "the workload has no model"),))
         return Findings(verdicts=(check(evidence.operations, evidence.model, budget=self.budget),))
 
 
 @dataclass(frozen=True)
 class Availability:
+    name: ClassVar[str] = "availability"
+    scope: ClassVar[Scope] = "run"
+
     def judge(self, evidence: Evidence) -> Findings:
         return Findings(
             availability=availability_of(evidence.operations, evidence.faults, evidence.unserved)
@@ -76,8 +100,11 @@ class Availability:
 
 @dataclass(frozen=True)
 class Recovery:
+    name: ClassVar[str] = "recovery"
+    scope: ClassVar[Scope] = "run"
+
     def judge(self, evidence: Evidence) -> Findings:
-        return Findings(failovers=failover(evidence.operations, evidence.faults, evidence.groups))
+        return Findings(failovers=failover(evidence.operations, evidence.faults, evidence.group_of))
 
 
 def linearizable(budget: Budget | None = None, *, online: bool = False) -> Linearizable:
@@ -101,3 +128,7 @@ def availability() -> Availability:
 def recovery() -> Recovery:
     """How long each group whose leader was hit did not serve."""
     return Recovery()
+
+
+BY_NAME: Final[Mapping[str, Check]] = {check.name: check for check in (linearizable(),)}
+"""What judges a workload when the test asks for nothing in particular."""

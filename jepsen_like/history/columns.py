@@ -41,6 +41,7 @@ class History(Sequence[Operation]):
         self.node: list[str] = []
         self.error: list[str] = []
         self.version = array("q")  # NO_VERSION: none
+        self.workload: list[str] = []
         self.lines = array("q")
         self._interned: dict[Any, Any] = {}
         for operation in operations:
@@ -74,6 +75,7 @@ class History(Sequence[Operation]):
         error = operation.error[:ERROR_CHARACTERS_MAX]
         self.error.append(intern(error, error))
         self.version.append(NO_VERSION if operation.version is None else operation.version)
+        self.workload.append(intern(operation.workload, operation.workload))
         self.lines.append(line)
 
     def extend_columns(self, columns: Sequence[Sequence[Any]], lines: Iterable[int]) -> None:
@@ -82,9 +84,8 @@ class History(Sequence[Operation]):
         They must have been checked. Raises OverflowError, with nothing appended, for a number
         that 64 bits do not hold.
         """
-        process, f, key, value, outcome, output, scheduled, sent, returned, node, error, version = (
-            columns
-        )
+        process, f, key, value, outcome, output, scheduled, sent, returned, *others = columns
+        node, error, version, workload = others
         numbers = [array("q", column) for column in (process, scheduled, sent, returned)]
         versions = array("q", [NO_VERSION if v is None else v for v in version])
         intern = self._interned.setdefault
@@ -102,6 +103,7 @@ class History(Sequence[Operation]):
             [intern(e[:ERROR_CHARACTERS_MAX], e[:ERROR_CHARACTERS_MAX]) if e else "" for e in error]
         )
         self.version.extend(versions)
+        self.workload.extend(map(intern, workload, workload))
         self.lines.extend(lines)
 
     def replaced(self, changed: Mapping[int, Operation]) -> History:
@@ -154,4 +156,5 @@ class History(Sequence[Operation]):
             self.node[i],
             self.error[i],
             None if version == NO_VERSION else version,
+            self.workload[i],
         )

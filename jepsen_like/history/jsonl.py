@@ -1,8 +1,8 @@
-"""Histories as JSON lines: our own format, version 2.
+"""Histories as JSON lines: our own format, version 3.
 
-    {"format":"jepsen_like.history","version":2,"columns":["process","f","key","value","outcome",
-     "output","scheduled_ns","sent_ns","returned_ns","node","error","version"]}      (one line)
-    [3,"cas","x",[1,2],"ok",true,10,12,30,"n1","",null]
+    {"format":"jepsen_like.history","version":3,"columns":["process","f","key","value","outcome",
+     "output","scheduled_ns","sent_ns","returned_ns","node","error","version","workload"]}
+    [3,"cas","x",[1,2],"ok",true,10,12,30,"n1","",null,"register"]            (each one line)
 
 The first line is the header; every other line is one operation: the fields of `Operation` in
 the order of `columns`. Operations may stand in any order. JSON arrays stand for tuples. The
@@ -10,7 +10,8 @@ outcome `open` says that the operation was sent and had not ended when the line 
 later line of the same process replaces it, and one that is never replaced is `info`. So a file
 can be read while it grows, and after its writer was killed.
 
-Version 1 is read too. Its lines are objects, easy to write from any language:
+Version 2 is read too: it has no column `workload`. So is version 1, whose lines are objects,
+easy to write from any language:
 
     {"format":"jepsen_like.history","version":1}
     {"process":3,"f":"cas","key":"x","value":[1,2],"outcome":"ok","output":true,
@@ -35,7 +36,7 @@ from jepsen_like.history.operation import HistoryError, Operation, hashable
 __all__ = ["FORMAT", "VERSION", "Writer", "Follower", "write_jsonl", "read_jsonl", "parse_jsonl"]
 
 FORMAT: Final = "jepsen_like.history"
-VERSION: Final = 2
+VERSION: Final = 3
 CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
 LINE_CHARACTERS_SHOWN: Final = 60
 
@@ -54,8 +55,10 @@ _FIELDS: Final[dict[str, set[type] | None]] = {
     "node": {str},
     "error": {str},
     "version": {int, _NONE},
+    "workload": {str},
 }
-_FIELDS_1: Final = tuple(name for name in _FIELDS if name != "version")
+_FIELDS_2: Final = tuple(name for name in _FIELDS if name != "workload")
+_FIELDS_1: Final = tuple(name for name in _FIELDS_2 if name != "version")
 _OUTCOMES: Final = {"ok", "fail", "info", "open"}
 _OUTCOME: Final = list(_FIELDS).index("outcome")
 _ERROR: Final = list(_FIELDS).index("error")
@@ -181,29 +184,32 @@ def _header_of(name: str, line: str) -> _Rows:
     version = header.get("version")
     if version == 1:
         return _rows_of_objects
-    if version != VERSION:
+    if version not in (2, VERSION):
         raise HistoryError(
-            f"{name}:1: history of version {version!r}; this reader knows 1 and {VERSION}"
+            f"{name}:1: history of version {version!r}; this reader knows 1, 2 and {VERSION}"
         )
+    fields = list(_FIELDS_2 if version == 2 else _FIELDS)
     columns = header.get("columns")
     if columns == list(_FIELDS):
         return _rows_in_order
-    if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(_FIELDS):
-        raise HistoryError(f"{name}:1: columns must be {', '.join(_FIELDS)}, not {columns!r}")
-    order = [columns.index(field) for field in _FIELDS]
+    if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(fields):
+        raise HistoryError(f"{name}:1: columns must be {', '.join(fields)}, not {columns!r}")
+    order = [columns.index(field) for field in fields]
+    missing = [""] * (len(_FIELDS) - len(fields))
 
     def reordered(values: list[Any]) -> list[list[Any]]:
-        return [[row[i] for i in order] for row in _rows_in_order(values)]
+        rows = _rows_in_order(values, len(fields))
+        return [[row[i] for i in order] + missing for row in rows]
 
     return reordered
 
 
-def _rows_in_order(values: list[Any]) -> list[list[Any]]:
+def _rows_in_order(values: list[Any], width: int = len(_FIELDS)) -> list[list[Any]]:
     if set(map(type, values)) - {list}:
         raise HistoryError("not a JSON array")
-    odd = set(map(len, values)) - {len(_FIELDS)}
+    odd = set(map(len, values)) - {width}
     if odd:
-        raise HistoryError(f"{min(odd)} fields, where the header names {len(_FIELDS)}")
+        raise HistoryError(f"{min(odd)} fields, where the header names {width}")
     return values
 
 
@@ -215,7 +221,7 @@ def _rows_of_objects(values: list[Any]) -> list[list[Any]]:
         if fields.keys() != set(_FIELDS_1):
             odd = ", ".join(sorted(fields.keys() ^ set(_FIELDS_1)))
             raise HistoryError(f"missing or unknown fields: {odd}")
-        rows.append([*(fields[field] for field in _FIELDS_1), None])
+        rows.append([*(fields[field] for field in _FIELDS_1), None, ""])
     return rows
 
 

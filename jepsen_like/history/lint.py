@@ -132,19 +132,20 @@ def _processes(operations: Sequence[Operation]) -> Iterator[tuple[int, str]]:
 
 def _values(operations: Sequence[Operation], *, distinct: bool) -> Iterator[tuple[int, str]]:
     """A value that was read although its only write failed; values written twice."""
-    written: dict[tuple[Any, Any], int] = {}
-    failed: dict[tuple[Any, Any], int] = {}
+    written: dict[tuple[Any, ...], int] = {}
+    failed: dict[tuple[Any, ...], int] = {}
     for i, operation in enumerate(operations):
         value = _written(operation)
         if value is None:
             continue
+        place: tuple[Any, ...] = (operation.workload, operation.key, value)
         try:
             if operation.outcome == "fail":
-                failed.setdefault((operation.key, value), i)
-            elif (operation.key, value) not in written:
-                written[operation.key, value] = i
+                failed.setdefault(place, i)
+            elif place not in written:
+                written[place] = i
             elif distinct:
-                first = operations[written[operation.key, value]]
+                first = operations[written[place]]
                 yield i, f"{_shown(operation)}: its value was written before, by {_shown(first)}"
         except TypeError:
             continue  # a value that cannot be compared quickly, such as a map
@@ -154,7 +155,7 @@ def _values(operations: Sequence[Operation], *, distinct: bool) -> Iterator[tupl
         if operation.f not in _READS or operation.outcome != "ok":
             continue
         try:
-            place = (operation.key, operation.output)
+            place = (operation.workload, operation.key, operation.output)
             if place in failed and place not in written:
                 write = operations[failed[place]]
                 yield i, f"{_shown(operation)}: the only write of its value failed: {_shown(write)}"

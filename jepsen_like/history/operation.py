@@ -54,6 +54,7 @@ class Operation:
     node: str  # the node (side) whose router the client was bound to
     error: str = ""  # why it is `fail` or `info`
     version: int | None = None  # where the database put it, if it says: a log index, a revision
+    workload: str = ""  # which of the workloads of a test asked; keys are each workload's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Unserved:
     node: str
     f: str
     key: int | str
+    workload: str = ""
 
 
 def hashable(value: Any) -> Any:

@@ -72,9 +72,10 @@ class Recorder:
         client: Hashable | None = None,
         node: str = "",
         scheduled_ns: int | None = None,
+        workload: str = "",
     ) -> RecordedOp:
         """A context manager around one call; set its `output` to what came back."""
-        return RecordedOp(self, f, key, hashable(value), client, node, scheduled_ns)
+        return RecordedOp(self, f, key, hashable(value), client, node, scheduled_ns, workload)
 
     def now_ns(self) -> int:
         """Nanoseconds since the start: what `scheduled_ns` counts in."""
@@ -163,6 +164,7 @@ class RecordedOp:
         client: Hashable | None,
         node: str,
         scheduled_ns: int | None,
+        workload: str,
     ) -> None:
         self.output: Any = None
         self.version: int | None = None
@@ -172,6 +174,7 @@ class RecordedOp:
         self._recorder = recorder
         self._f, self._key, self._value, self._node = f, key, value, node
         self._scheduled_ns = scheduled_ns
+        self._workload = workload
         self._said: tuple[Outcome, str] | None = None
 
     def fail(self, reason: str) -> None:
@@ -215,4 +218,5 @@ class RecordedOp:
             self._node,
             error,
             self.version if outcome == "ok" else None,
+            self._workload,
         )

@@ -111,8 +111,8 @@ def _checks(result: RunResult) -> RenderableType:
     for verdict in result.verdicts:
         state = Text(verdict.validity, style=COLORS[verdict.validity])
         judged = f"{words.count(verdict.operations)} operations judged"
-        above = words.headline(result) == f"{verdict.check}: {verdict.reason}"
-        _add_row(table, verdict.check, state, judged if above else verdict.reason)
+        above = words.headline(result) == f"{verdict.title}: {verdict.reason}"
+        _add_row(table, verdict.title, state, judged if above else verdict.reason)
     return table
 
 

@@ -149,7 +149,7 @@ def _on_groups(result: RunResult, groups: Sequence[str]) -> Callable[[Operation]
     if not groups or not isinstance(held, dict):
         return None
     keys = {key for key, group in held.items() if group in groups}
-    return (lambda operation: str(operation.key) in keys) if keys else None
+    return (lambda operation: words.key_in_full(operation) in keys) if keys else None
 
 
 def _latencies(operations: Sequence[Operation]) -> list[tuple[str, list[str]]]:

@@ -78,18 +78,23 @@ def headline(result: RunResult) -> str:
     if result.validity == "unknown":
         open_question = next((v for v in result.verdicts if v.validity == "unknown"), None)
         if open_question is not None:
-            return f"{open_question.check}: {open_question.reason}"
+            return f"{open_question.title}: {open_question.reason}"
         unverified = [fault.name for fault in result.faults if not fault.verified]
         if unverified:
             return f"not verified to have happened as asked: {', '.join(unverified)}"
         return "no check was made"
     verdict = next(v for v in result.verdicts if v.validity == result.validity)
-    return f"{verdict.check}: {verdict.reason}"
+    return f"{verdict.title}: {verdict.reason}"
 
 
 def offending(result: RunResult) -> Verdict | None:
     """The verdict whose operations are to be shown, if any check found some."""
     return next((v for v in result.verdicts if v.validity == "invalid" and v.offending), None)
+
+
+def key_in_full(operation: Operation) -> str:
+    """The key, with the workload that it belongs to if that is known."""
+    return f"{operation.workload}/{operation.key}" if operation.workload else str(operation.key)
 
 
 def left_out(verdict: Verdict) -> str:

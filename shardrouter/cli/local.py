@@ -207,19 +207,40 @@ async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
     )
     async with until_stopped(), LocalCluster(config, directory) as cluster:
         await cluster.start(progress=lambda text: say(f"  {text}"))
+        await follow_new_release(directory)
         async with running_router(config, directory / CLUSTER_FILE, name="up") as address:
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
             click.echo(f"ready: postgresql://shardrouter@{address}/shardrouter")
             sys.stdout.flush()
             try:
-                await keep_running(cluster)
+                await keep_running(cluster, directory)
             finally:
                 say("stopping")
     say("stopped; the same command starts this cluster again")
 
 
-async def keep_running(cluster: LocalCluster) -> None:
-    """Start nodes again that die, until cancelled."""
+async def follow_new_release(directory: Path) -> None:
+    """All nodes are ours: what they run now, their groups may execute with."""
+    from shardrouter.mover import Mover
+    from shardrouter.upgrading import follow_release
+
+    config = load_cluster(directory / CLUSTER_FILE)  # nodes may have come since it was started
+    async with Mover(config, report=lambda group, move: None) as mover:
+        await follow_release(mover, config, say)
+
+
+async def keep_running(cluster: LocalCluster, directory: Path) -> None:
+    """Start nodes again that die, until cancelled. They may come back with a new release."""
+    is_back = asyncio.Event()
+
+    async def follow() -> None:
+        while True:
+            await is_back.wait()
+            is_back.clear()
+            try:
+                await follow_new_release(directory)
+            except ConfigError as exc:
+                say(str(exc))
 
     async def watch(name: str) -> None:
         while True:
@@ -236,8 +257,10 @@ async def keep_running(cluster: LocalCluster) -> None:
                 say(f"node {name} does not start: {exc}")
                 return
             say(f"node {name} is back (pid {cluster.node(name).pid})")
+            is_back.set()
 
     async with asyncio.TaskGroup() as watchers:
+        watchers.create_task(follow())
         for name in cluster.config.nodes:
             watchers.create_task(watch(name))
         await asyncio.Event().wait()

@@ -7,16 +7,13 @@ import sys
 import click
 
 from nodes.config import ClusterConfig
-from nodes.protocol import Done, SqlFailure
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
 from shardrouter.mover import Mover
 from shardrouter.upgrades import Refused, Same, Switch, upgrade_of
+from shardrouter.upgrading import switch
 
 __all__ = ["upgrade"]
-
-SWITCH_TIMEOUT_S = 10.0
-"""How long a leader may take to commit the switch of one group."""
 
 
 @click.command()
@@ -29,6 +26,8 @@ def upgrade(cluster_file: str | None, check: bool) -> None:
     release. After a node was started with another one, its replicas vote and store their log but
     apply no write. When all nodes run the new one, this switches each group by one entry of its
     log. It refuses, and names the node, while one does not support the new one.
+
+    `shardrouter up` does this by itself when it starts.
 
     To upgrade without a replica to rebuild: stop writing, wait until `shardrouter status` shows
     the same applied index everywhere, restart all nodes with the new release, run this.
@@ -46,39 +45,32 @@ async def _upgrade(config: ClusterConfig, *, check: bool) -> bool:
         statuses = await mover.look()
         for group in config.groups:
             match upgrade_of(group, statuses):
-                case Same(what=what):
-                    click.echo(f"{what}.")
+                case Same(what=what) as same:
+                    click.echo(f"{what}.{_rebuild(group, same)}")
                 case Refused(why=why):
                     click.echo(f"Error: {why}", err=True)
                     is_well = False
-                case Switch() as switch if check:
+                case Switch() as step if check:
                     click.echo(
-                        f"{group} would be switched from {switch.body.instead_of} to "
-                        f"{switch.body.fingerprint}.{_rebuild(group, switch)}"
+                        f"{group} would be switched from {step.body.instead_of} to "
+                        f"{step.body.fingerprint}.{_rebuild(group, step)}"
                     )
                     is_well = False
-                case Switch() as switch:
-                    is_well = await _switch(mover, group, switch) and is_well
+                case Switch() as step:
+                    outcome = await switch(mover, group, step)
+                    if isinstance(outcome, str):
+                        click.echo(
+                            f"Error: {group}: {outcome}; run the same command again.", err=True
+                        )
+                        is_well = False
+                    else:
+                        click.echo(
+                            f"{group} executes with {step.body.fingerprint} from index {outcome} "
+                            f"on.{_rebuild(group, step)}"
+                        )
     return is_well
 
 
-async def _switch(mover: Mover, group: str, switch: Switch) -> bool:
-    try:
-        answer = await mover.call(switch.leader, group, switch.body, SWITCH_TIMEOUT_S)
-    except ConnectionError as exc:
-        click.echo(f"Error: {group}: {exc}; run the same command again.", err=True)
-        return False
-    if isinstance(answer, Done):
-        click.echo(
-            f"{group} executes with {switch.body.fingerprint} from index {answer.index} on."
-            f"{_rebuild(group, switch)}"
-        )
-        return True
-    reason = answer.message if isinstance(answer, SqlFailure) else type(answer).__name__
-    click.echo(f"Error: {group}: {reason}; run the same command again.", err=True)
-    return False
-
-
-def _rebuild(group: str, switch: Switch) -> str:
-    commands = "; ".join(f"shardrouter replica rebuild {group} {node}" for node in switch.after)
+def _rebuild(group: str, found: Same | Switch) -> str:
+    commands = "; ".join(f"shardrouter replica rebuild {group} {node}" for node in found.behind)
     return f" Then rebuild what has fallen behind: {commands}." if commands else ""

@@ -86,13 +86,15 @@ class RunningRegisters:
         self._reached = reached
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
-        client = await self.connect(LEADER, workload, 10.0)
+        client = await self.connect(LEADER, [workload], 10.0)
         for key in keys:
-            answer = await client.invoke(Call("write", key, INITIAL))
+            answer = await client.invoke(Call("write", key, INITIAL, workload=workload.name))
             assert answer.outcome == "ok", answer
         client.abort()
 
-    async def connect(self, host: str, workload: Workload, deadline_s: float) -> RegisterClient:
+    async def connect(
+        self, host: str, workloads: Sequence[Workload], deadline_s: float
+    ) -> RegisterClient:
         try:
             reader, writer = await asyncio.open_connection(*self._reached[host])
         except OSError as exc:
@@ -102,7 +104,7 @@ class RunningRegisters:
     async def leaders(self) -> Mapping[str, str]:
         return {GROUP: LEADER}
 
-    async def groups_of(self, keys: Collection[int]) -> Mapping[int, str]:
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         return dict.fromkeys(keys, GROUP)
 
     def pid(self, host: str) -> int:
@@ -148,7 +150,7 @@ class RegisterClient:
     async def invoke(self, call: Call) -> Answer:
         try:
             async with asyncio.timeout(self._deadline_s):
-                request = {"f": call.f, "key": call.key, "value": call.value}
+                request = {"f": call.f, "key": f"{call.workload}/{call.key}", "value": call.value}
                 self._writer.write(json.dumps(request).encode() + b"\n")
                 line = await self._reader.readline()
             if line:

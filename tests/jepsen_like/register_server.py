@@ -9,7 +9,7 @@ the whole is linearizable and survives SIGKILL. With `--stale` every process kee
 by the leader as fast as links allow, and answers reads from it: fine while all is well, stale
 on a host that is cut off. Exits when its standard input closes.
 
-One request and one answer per line, as JSON: {"f": "read", "key": 1, "value": null} and
+One request and one answer per line, as JSON: {"f": "read", "key": "register/1", "value": null} and
 {"output": 7}; {"f": "pid"} is answered by the process itself.
 """
 
@@ -30,14 +30,14 @@ class Store:
     """The registers; every write is on disk before it is answered."""
 
     def __init__(self, path: Path) -> None:
-        self.values: dict[int, int] = {}
+        self.values: dict[str, int] = {}
         if path.exists():
             for line in path.read_text().splitlines():
                 key, value = json.loads(line)
                 self.values[key] = value
         self._log: TextIO = path.open("a")
 
-    def put(self, key: int, value: int) -> None:
+    def put(self, key: str, value: int) -> None:
         self._log.write(json.dumps([key, value]) + "\n")
         self._log.flush()
         os.fsync(self._log.fileno())
@@ -67,7 +67,7 @@ class Server:
         self.store = Store(Path(options.file))
         self.leader: str | None = options.leader
         self.followers: list[str] = options.follower
-        self.feeds: list[asyncio.Queue[tuple[int, int]]] = []
+        self.feeds: list[asyncio.Queue[tuple[str, int]]] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -100,7 +100,7 @@ class Server:
                 upstream[1].close()
 
     async def feed(self, follower: str) -> None:
-        queue: asyncio.Queue[tuple[int, int]] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
         self.feeds.append(queue)
         while True:
             try:
@@ -114,7 +114,7 @@ class Server:
                 await asyncio.sleep(REDIAL_S)
 
 
-def copy_of(key: int, value: int) -> bytes:
+def copy_of(key: str, value: int) -> bytes:
     return json.dumps({"f": "copy", "key": key, "value": value}).encode() + b"\n"
 
 

@@ -195,7 +195,7 @@ def synthetic_result(
         operations=tuple(history),
         faults=faults,
         availability=availability(history, faults, unserved),
-        failovers=failover(history, faults, group_of),
+        failovers=failover(history, faults, lambda operation: group_of(operation.key)),
         verdicts=(
             check(history, CasRegister()),
             Verdict("final reads", "valid", f"all {keys} keys were read on every host", keys * 3),

@@ -119,7 +119,7 @@ def test_failover_ends_with_the_first_answer_a_side_that_can_serve_gave_after_th
 
 def test_after_a_kill_every_client_counts() -> None:
     history = [read(1, 1_010, 1_060, node="n2")]
-    (found,) = failover(history, [KILL], lambda key: GROUPS.get(str(key)))
+    (found,) = failover(history, [KILL], lambda operation: GROUPS.get(str(operation.key)))
     assert (found.first_ok_ns, found.side) == (60, "any")
 
 

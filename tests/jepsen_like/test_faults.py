@@ -260,7 +260,7 @@ async def test_a_paused_process_is_woken_when_the_run_is_cancelled(
             await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    client: RegisterClient = await running.connect("n2", register(), 5.0)
+    client: RegisterClient = await running.connect("n2", [register()], 5.0)
     assert (await client.invoke(Call("write", 1, 1))).outcome == "ok"
     client.abort()
 

@@ -7,15 +7,16 @@ import dataclasses
 from jepsen_like import load, workloads
 from jepsen_like.history import History, Operation
 from jepsen_like.judge import judge
+from jepsen_like.load import Call
 from jepsen_like.recording import Recording
 from jepsen_like.result import RunResult
 from jepsen_like.spec import Test
 from tests.jepsen_like.register_db import GROUP, RegisterDb
 
-READ = Operation(0, "read", 1, None, "ok", 0, 0, 10, 20, "n1")
+READ = Operation(0, "read", 1, None, "ok", 0, 0, 10, 20, "n1", workload="register")
 
 
-def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> RunResult:
+def judged(*operations: Operation, unread: tuple[tuple[Call, str], ...] = ()) -> RunResult:
     test = Test(
         name="registers",
         db=RegisterDb(),
@@ -32,7 +33,7 @@ def judged(*operations: Operation, unread: tuple[tuple[int, str], ...] = ()) -> 
         unserved=(),
         faults=(),
         leaders={GROUP: "n1"},
-        groups={1: GROUP},
+        groups={("register", 1): GROUP},
         unread=unread,
     )
     return judge(recording, command="jepsen-like run")
@@ -60,4 +61,6 @@ def test_a_stale_read_is_invalid_even_where_the_history_is_malformed() -> None:
 
 
 def test_a_key_that_was_never_read_again_makes_the_run_unknown() -> None:
-    assert judged(READ, unread=((1, "n2"),)).validity == "unknown"
+    assert (
+        judged(READ, unread=((Call("read", 1, workload="register"), "n2"),)).validity == "unknown"
+    )

@@ -15,36 +15,25 @@ from jepsen_like.load import (
     arrivals,
     final_reads,
     open_loop,
-    register_calls,
-    register_keys,
     seconds,
 )
+from jepsen_like.workloads import register
+
+WORKLOAD = register(keys=8, calls_per_key=20)
 
 
-def some_calls(seed: int, count: int, keys: int = 8, calls_per_key: int = 20) -> list[Call]:
-    total = register_keys(keys=keys, calls=count, calls_per_key=calls_per_key)
-    stream = register_calls(
-        random.Random(seed), keys=keys, calls_per_key=calls_per_key, keys_total=total
-    )
-    return list(islice(stream, count))
+def some_calls(seed: int, count: int) -> list[Call]:
+    return list(islice(WORKLOAD.calls(random.Random(seed), WORKLOAD.keys(count)), count))
 
 
 def test_the_same_seed_gives_the_same_plan() -> None:
     def plan(seed: int) -> list[object]:
         rng = random.Random(seed)
-        calls = register_calls(rng, keys=5, calls_per_key=10, keys_total=50)
+        calls = WORKLOAD.calls(rng, range(50))
         return list(islice(arrivals(calls, hosts=("a", "b"), rate=10, rng=rng), 200))
 
     assert plan(1) == plan(1)
     assert plan(1) != plan(2)
-
-
-@given(seed=st.integers(0, 1000), keys=st.integers(1, 12), per_key=st.integers(1, 30))
-def test_no_key_has_more_calls_than_its_budget(seed: int, keys: int, per_key: int) -> None:
-    used = Counter(call.key for call in some_calls(seed, 300, keys, per_key))
-    assert max(used.values()) <= per_key
-    assert min(used) == 0 or keys > 1
-    assert max(used) < register_keys(keys=keys, calls=300, calls_per_key=per_key)
 
 
 @given(seed=st.integers(0, 1000))
@@ -80,47 +69,28 @@ def test_a_compare_and_set_expects_a_value_planned_before_for_its_key() -> None:
     assert 0.45 < kinds["read"] / len(calls) < 0.55
 
 
-def test_keys_retire_at_different_times() -> None:
-    """Some key must live across any moment at which a cut may begin."""
-    calls = some_calls(3, 400, keys=8, calls_per_key=40)
-    spans = {
-        key: (
-            next(i for i, c in enumerate(calls) if c.key == key),
-            max(i for i, c in enumerate(calls) if c.key == key),
-        )
-        for key in {c.key for c in calls}
-    }
-    for moment in range(20, 380, 10):
-        assert sum(first < moment < last for first, last in spans.values()) >= 3
-
-
-def test_the_first_keys_have_budgets_of_all_sizes() -> None:
-    used = Counter(call.key for call in some_calls(3, 2000, keys=8, calls_per_key=40))
-    assert [used[key] for key in range(8)] == [5, 10, 15, 20, 25, 30, 35, 40]
-    assert used[8] == 40
-
-
-def test_used_up_keys_come_again_but_never_beside_themselves() -> None:
-    stream = register_calls(random.Random(1), keys=4, calls_per_key=3, keys_total=5)
-    assert {call.key for call in islice(stream, 200)} == {0, 1, 2, 3, 4}
-
-
 def test_arrivals_come_at_the_rate_and_on_every_host() -> None:
     rng = random.Random(1)
-    calls = register_calls(rng, keys=4, calls_per_key=50, keys_total=100)
+    calls = WORKLOAD.calls(rng, range(100))
     plan = list(islice(arrivals(calls, hosts=("a", "b", "c"), rate=100, rng=rng), 3000))
     assert 27 < plan[-1].at_ns / 1e9 < 33
     assert all(a.at_ns <= b.at_ns for a, b in pairwise(plan))
     assert all(count > 900 for count in Counter(a.host for a in plan).values())
 
 
+def test_calls_with_a_home_come_from_one_host() -> None:
+    rng = random.Random(1)
+    calls = (Call("write", number % 5, number, home=number % 5) for number in range(100))
+    hosts: dict[int, set[str]] = defaultdict(set)
+    for arrival in arrivals(calls, hosts=("a", "b", "c"), rate=100, rng=rng):
+        hosts[arrival.call.key].add(arrival.host)
+    assert hosts == {0: {"a"}, 1: {"b"}, 2: {"c"}, 3: {"a"}, 4: {"b"}}
+
+
 def test_final_reads_are_evenly_spaced() -> None:
-    plan = list(final_reads([(3, "a"), (3, "b"), (5, "a")], rate=100))
-    assert [(a.call, a.host) for a in plan] == [
-        (Call("read", 3), "a"),
-        (Call("read", 3), "b"),
-        (Call("read", 5), "a"),
-    ]
+    reads = [(Call("read", 3), "a"), (Call("read", 3), "b"), (Call("read", 5), "a")]
+    plan = list(final_reads(reads, rate=100))
+    assert [(a.call, a.host) for a in plan] == reads
     assert [a.at_ns for a in plan] == [0, 10_000_000, 20_000_000]
 
 

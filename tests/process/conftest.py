@@ -70,7 +70,8 @@ class Up:
         return line.strip()
 
 
-def start_up(directory: Path, *options: str) -> Up:
+def start_up(directory: Path, *options: str, code: Path | None = None) -> Up:
+    """`code`: the directory whose packages run, instead of this one's."""
     port = free_base_port()
     known = directory / "cluster.toml"
     if known.exists():
@@ -87,6 +88,8 @@ def start_up(directory: Path, *options: str) -> Up:
             stderr=stderr,
             text=True,
             start_new_session=True,
+            env=None if code is None else os.environ | {"PYTHONPATH": str(code)},
+            cwd=code,
         )
     up = Up(directory, port, process, progress)
     assert up.ready_line() == f"ready: {up.dsn}"

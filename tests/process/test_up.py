@@ -256,6 +256,34 @@ def test_up_stops_cleanly_and_finds_its_data_again(tmp_path: Path) -> None:
             second.stop()
 
 
+def test_up_goes_on_with_a_new_release(tmp_path: Path) -> None:
+    """A copy of the code with one more line in a module that decides what statements do."""
+    code = tmp_path / "code"
+    for package in ("nodes", "shardrouter"):
+        source = Path(__file__).parents[2] / package
+        shutil.copytree(source, code / package, ignore=shutil.ignore_patterns("__pycache__"))
+    deciding = code / "nodes" / "values.py"
+    deciding.write_text(deciding.read_text() + "# another release\n")
+    shape = ("--nodes", "3", "--shards", "2")
+    first = start_up(tmp_path / "data", *shape)
+    made = first.run("sql", "-c", "CREATE TABLE kept (id integer PRIMARY KEY)")
+    assert made.returncode == 0, made.stderr
+    assert first.run("sql", "-c", "INSERT INTO kept VALUES (1)").returncode == 0
+    assert first.stop() == 0
+    assert "new release" not in first.progress.read_text()
+
+    second = start_up(tmp_path / "data", code=code)
+    try:
+        written = second.run("sql", "-c", "INSERT INTO kept VALUES (2)")
+        assert written.returncode == 0, written.stderr
+        (line,) = (t for t in second.progress.read_text().splitlines() if "new release:" in t)
+        assert "meta, shard-1, shard-2 execute with sqlite-" in line
+        shown = second.run("status")
+        assert shown.returncode == 0, shown.stdout
+    finally:
+        assert second.stop() == 0
+
+
 def test_a_data_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     one = start_up(directory, "--nodes", "1", "--replicas", "1", "--shards", "1")

@@ -1,0 +1,70 @@
+"""A test as a value: several workloads share one load, and what does not fit is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from jepsen_like import checks, load, workloads
+from jepsen_like.spec import SpecError, Test
+from tests.jepsen_like.register_db import RegisterDb
+
+
+def made(*of: Any, **others: Any) -> Test:
+    return Test(
+        name="shared",
+        db=RegisterDb(),
+        workloads=of,
+        load=load.open_loop(rate=10, deadline="100ms"),
+        **others,
+    )
+
+
+def test_workloads_share_the_load_by_weight() -> None:
+    test = made(workloads.register(weight=3), workloads.cas_register())
+    keys = test.keys(4000)
+    calls = list(islice(test.calls(keys, seed=1), 4000))
+    counts = Counter(call.workload for call in calls)
+    assert 2850 < counts["register"] < 3150
+    assert len(keys["register"]) > 2 * (len(keys["cas-register"]) - 48)
+    assert calls == list(islice(test.calls(keys, seed=1), 4000))
+
+
+def test_a_workload_more_changes_no_call_of_the_others() -> None:
+    alone, shared = made(workloads.register()), made(workloads.register(), workloads.cas_register())
+    keys = {"register": range(100), "cas-register": range(100)}
+    mine = (call for call in shared.calls(keys, seed=7) if call.workload == "register")
+    assert list(islice(mine, 500)) == list(islice(alone.calls(keys, seed=7), 500))
+
+
+def test_two_workloads_of_one_kind_need_names() -> None:
+    with pytest.raises(SpecError, match=r"two workloads with the name register; .*name="):
+        made(workloads.register(), workloads.register())
+    second = workloads.register(name="second")
+    assert {w.table for w in made(workloads.register(), second).workloads} == {
+        "of_register",
+        "of_second",
+    }
+
+
+def test_what_does_not_fit_is_named() -> None:
+    with pytest.raises(SpecError, match="has no workloads; give at least one"):
+        made()
+    with pytest.raises(ValueError, match="'two words' names no workload"):
+        workloads.register(name="two words")
+    with pytest.raises(ValueError, match="weight of the register workload must be above 0"):
+        workloads.register(weight=0)
+    with pytest.raises(ValueError, match=r"0\.8 reads and 0.4 writes is impossible"):
+        workloads.RegisterMix(0.8, 0.4)
+
+
+def test_each_workload_is_judged_by_what_fits_it() -> None:
+    test = made(workloads.register(), checks=[checks.availability()])
+    (register,) = test.workloads
+    assert [check.name for check in test.checks_of(register)] == ["linearizable"]
+    assert [check.name for check in test.checks_of_the_run()] == ["availability"]
+    without = made(workloads.register())
+    assert [check.name for check in without.checks_of_the_run()] == ["availability", "recovery"]
