@@ -6,12 +6,13 @@ Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage,
 from __future__ import annotations
 
 import importlib.util
+import json
 import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,6 +95,40 @@ def run(where: str, seed: int | None, out: Path | None, backend: str | None, kee
       jepsen-like run tests.py:isolate --seed 7
     """
     carry_out(load_test(where), ["run", where], seed, out, backend, keep)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--clean", is_flag=True, help="Remove what runs that were killed have left.")
+def doctor(as_json: bool, clean: bool) -> None:
+    """Try which backends and faults work on this machine, and say why others do not.
+
+    Exit code 3 if no backend works.
+
+    \b
+      jepsen-like doctor
+      jepsen-like doctor --clean
+    """
+    from jepsen_like.backends import leftovers
+    from jepsen_like.doctor import examine
+    from jepsen_like.runner import run_async
+
+    if clean:
+        click.echo(f"removed: {leftovers.clean()}")
+        return
+    findings = run_async(examine())
+    left = leftovers.find()
+    if as_json:
+        fields = {"format": 1, "findings": [asdict(f) for f in findings]}
+        click.echo(json.dumps(fields, indent=1))
+    else:
+        for finding in findings:
+            mark = "works" if finding.works else "no"
+            click.echo(f"{finding.kind:8} {finding.name:8} {mark:6} {finding.why}")
+        if left:
+            click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
+    if not any(finding.works for finding in findings if finding.kind == "backend"):
+        sys.exit(EXIT_HARNESS)
 
 
 def load_test(where: str) -> Test:

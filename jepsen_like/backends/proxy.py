@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeAlias, cast
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
+from jepsen_like.backends.leftovers import marked
 
 __all__ = ["Link", "Mesh"]
 
@@ -76,7 +77,7 @@ class Mesh:
         return LOOPBACK
 
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
-        return tuple(argv)
+        return marked(argv)
 
     def socket(self, host: str) -> socket.socket:
         return socket.socket()
