@@ -253,7 +253,8 @@ def _invalid(
         for i in sorted(set(prefix.kept) - set(kept))
         if not model.is_pure(call_of(operations[i]))
     ]
-    ways = walk(model, offending, details["stuck"], hidden)
+    verdict_only = budget.shrink_seconds < 0
+    ways = None if verdict_only else walk(model, offending, details["stuck"], hidden)
     if ways is not None:
         details.update(as_details(ways))
     few = Object(mine.key, list(offending))
