@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.adapters.database import ComparableDatabase, DatabaseError, RunningDatabase
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.probe import Prober
@@ -33,7 +33,7 @@ from jepsen_like.history import Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
-from jepsen_like.result import FaultRecord, RunResult, Verdict
+from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
@@ -221,6 +221,7 @@ class _Run:
             unread: tuple[tuple[Call, str], ...] = ()
             if self._violation is None:
                 unread = await self._final_reads(dispatcher, asked, keys)
+        comparison = await self._compare_replicas()
         self.recorder.close()
         return Recording(
             test=test,
@@ -234,10 +235,17 @@ class _Run:
             leaders=leaders,
             groups={place: groups[place] for place in used},
             unread=unread,
+            comparison=comparison,
             online=tuple(
                 replace(checker.finish(), workload=name) for name, checker in self.online.items()
             ),
         )
+
+    async def _compare_replicas(self) -> ReplicaComparison | None:
+        if not self.test.compares_replicas or not isinstance(self.db, ComparableDatabase):
+            return None
+        self.progress.say("comparing the replicas of every group")
+        return await self.db.compare_replicas()
 
     @property
     def _violation(self) -> Verdict | None:

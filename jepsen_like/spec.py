@@ -30,7 +30,8 @@ from typing import ClassVar
 from jepsen_like.adapters.database import Database
 from jepsen_like.backends import AUTO, BACKENDS
 from jepsen_like.checks.incremental import OnlineChecker
-from jepsen_like.checks.values import BY_NAME, Check, Linearizable, availability, recovery
+from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
+from jepsen_like.checks.values import Check, Linearizable, availability, recovery
 from jepsen_like.faults.fault import Fault, draw
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.generators import mix
@@ -49,8 +50,8 @@ class Test:
     """What to run. Raises SpecError if the parts do not fit together.
 
     The workloads share the load by their weights. Each is judged by those of `checks` that fit
-    it, or, if none does, by the first of its own; without `checks` that is what is done for all
-    of them, and availability and recovery are measured.
+    it, or, if none does, by its own default; without `checks` that is what is done for all of
+    them, and availability and recovery are measured.
     """
 
     __test__: ClassVar[bool] = False  # pytest: the name begins like a test class, it is none
@@ -99,7 +100,12 @@ class Test:
     def checks_of(self, workload: Workload) -> tuple[Check, ...]:
         """What judges its operations."""
         fitting = tuple(check for check in self.checks or () if _fits(check, workload))
-        return fitting or (BY_NAME[workload.judged_by[0]],)
+        return fitting or tuple(BY_NAME[name] for name in workload.default_checks)
+
+    @property
+    def compares_replicas(self) -> bool:
+        checks = (check for w in self.workloads for check in self.checks_of(w))
+        return any(check.name == SAME_CONTENT for check in checks)
 
     def checks_of_the_run(self) -> tuple[Check, ...]:
         if self.checks is None:

@@ -5,6 +5,18 @@ in the modules, which are imported by their full names, as in
 `from jepsen_like.checks.linearizable import check`: here the same names are the values.
 """
 
+from jepsen_like.checks.of_workloads import (
+    in_order,
+    lost_writes,
+    monotonic,
+    nothing_lost,
+    same_content,
+    sequential,
+    sessions,
+    staleness,
+    unique,
+    within_bounds,
+)
 from jepsen_like.checks.values import (
     Check,
     Evidence,
@@ -15,4 +27,22 @@ from jepsen_like.checks.values import (
     recovery,
 )
 
-__all__ = ["Check", "Evidence", "Findings", "linearizable", "availability", "recovery", "online"]
+__all__ = [
+    "Check",
+    "Evidence",
+    "Findings",
+    "availability",
+    "in_order",
+    "linearizable",
+    "lost_writes",
+    "monotonic",
+    "nothing_lost",
+    "online",
+    "recovery",
+    "same_content",
+    "sequential",
+    "sessions",
+    "staleness",
+    "unique",
+    "within_bounds",
+]

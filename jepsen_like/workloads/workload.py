@@ -17,9 +17,9 @@ __all__ = ["AnswerShape", "SqlCall", "Statements", "Workload", "Rotating", "sql_
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 NAME_CHARACTERS_MAX: Final = 40
 
-AnswerShape: TypeAlias = Literal["value", "column", "done", "changed"]
+AnswerShape: TypeAlias = Literal["value", "column", "done", "changed", "claimed"]
 """What the answer of a statement means: the one value of its row; the first values of all rows;
-nothing; whether it changed a row."""
+nothing; whether it changed a row; its last argument if it changed a row, else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,11 @@ class Workload(Protocol):
 
     @property
     def judged_by(self) -> tuple[str, ...]:
-        """The names of the checks that can judge it; the first does so by default."""
+        """The names of the checks that can judge it."""
+
+    @property
+    def default_checks(self) -> tuple[str, ...]:
+        """Those of them that do so if the test asks for nothing else."""
 
     @property
     def initial(self) -> Any:
@@ -77,7 +81,7 @@ class Workload(Protocol):
     def create_sql(self) -> str:
         """Makes the table."""
 
-    def load_sql(self, key: int) -> SqlCall | None:
+    def load_sql(self, key: int) -> Statements | None:
         """Puts one key in its initial state, which None says it is in."""
 
     def sql(self, call: Call) -> Statements: ...
@@ -113,6 +117,10 @@ class Rotating:
                 f"{self.name!r} names no workload: write small letters, digits and hyphens, "
                 f"{NAME_CHARACTERS_MAX} at most."
             )
+
+    @property
+    def default_checks(self) -> tuple[str, ...]:
+        return self.judged_by[:1]
 
     @property
     def table(self) -> str:
