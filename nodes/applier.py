@@ -23,42 +23,17 @@ from typing import Final
 import msgspec
 
 from nodes.engine import Committed, StateMachine
-from nodes.protocol import (
-    Checksum,
-    Entry,
-    EntryBody,
-    ResponseBody,
-    SwitchFingerprint,
-    Write,
-)
+from nodes.protocol import Checksum, Entry, ResponseBody, SwitchFingerprint, Write
 from nodes.raft.log import RaftLog
-from nodes.raft.messages import membership_in
+from nodes.raft.messages import MEMBERSHIP_MARK
 
-__all__ = ["Applied", "Applier"]
+__all__ = ["Applier"]
 
 INLINE_ENTRIES_MAX: Final = 256
 """Quick entries applied before the loop looks at its sockets again: about a millisecond."""
 
-
-class Applied(msgspec.Struct, frozen=True, gc=False):
-    """One applied entry; `body` and `answer` are None for a leader's no-op."""
-
-    index: int
-    term: int
-    now_us: int
-    body: EntryBody | None
-    answer: ResponseBody | None
-
-
-class _Due:
-    """A decoded batch."""
-
-    __slots__ = ("committed", "decoded", "quick")
-
-    def __init__(self, quick: bool) -> None:
-        self.quick = quick
-        self.committed: list[Committed] = []
-        self.decoded: list[tuple[int, EntryBody | None]] = []  # (now_us, body)
+_ENDING: Final = (Checksum, SwitchFingerprint)
+"""About the state right after them: a batch ends with one."""
 
 
 class _Loan:
@@ -77,8 +52,9 @@ class _Loan:
 class Applier:
     """Applies to `machine` what `log` holds, up to where `commit_to` says.
 
-    `applied` is told of every batch, on the loop; `more` is called when a batch on the thread
-    has ended and `step` should be called again; `failed` gets the exception that ended it all.
+    `applied` is told of every batch and its answers, on the loop; `more` is called when a batch
+    on the thread has ended and `step` should be called again; `failed` gets the exception that
+    ended it all.
     """
 
     def __init__(
@@ -87,7 +63,7 @@ class Applier:
         machine: StateMachine,
         log: RaftLog,
         *,
-        applied: Callable[[Sequence[Applied]], None],
+        applied: Callable[[Sequence[Committed], Sequence[ResponseBody | None]], None],
         more: Callable[[], None],
         failed: Callable[[Exception], None],
     ) -> None:
@@ -105,8 +81,7 @@ class Applier:
         self._loan: _Loan | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[ResponseBody | None]] | None = None
-        self._entries = msgspec.msgpack.Decoder(Entry)
-        self._bodies = msgspec.msgpack.Decoder(EntryBody)
+        self._decode = msgspec.msgpack.Decoder(Entry).decode
 
     def commit_to(self, index: int) -> None:
         """Entries up to `index` are committed and durable here."""
@@ -149,11 +124,11 @@ class Applier:
 
     def _step(self) -> None:
         try:
-            batch = self._next_batch()
-            if batch is None:
+            batch, is_quick = self._next_batch()
+            if not batch:
                 return
-            if batch.quick:
-                self._finish(batch, self._machine.apply(batch.committed))
+            if is_quick:
+                self._finish(batch, self._machine.apply(batch))
                 return
         except Exception as exc:
             self._fail(exc)
@@ -161,7 +136,7 @@ class Applier:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"apply-{self._name}")
         loop = asyncio.get_running_loop()
-        self._running = loop.run_in_executor(self._thread, self._machine.apply, batch.committed)
+        self._running = loop.run_in_executor(self._thread, self._machine.apply, batch)
         self._running.add_done_callback(lambda future: self._thread_done(batch, future))
 
     # ------------------------------------------------------------------ lending the file
@@ -213,50 +188,42 @@ class Applier:
         self._next = self._machine.applied + 1
         self._lend()
 
-    def _next_batch(self) -> _Due | None:
+    def _next_batch(self) -> tuple[list[Committed], bool]:
         """The longest run of entries, from the next one on, that all go the same way: a quick
-        entry behind a slow one must wait for it, but not make the loop do so. None if the next
-        one is a write that may not be applied here."""
-        entries, _ = self._log.entries_for_message(self._next)
-        batch: _Due | None = None
-        index = self._next
-        for entry in entries[: min(self._commit - self._next + 1, INLINE_ENTRIES_MAX)]:
+        entry behind a slow one must wait for it, but not make the loop do so; and whether they
+        are quick. None at all if the next one is a write that may not be applied here."""
+        first = self._next
+        due = min(self._commit - first + 1, INLINE_ENTRIES_MAX)
+        entries, _ = self._log.entries_for_message(first, due)
+        batch: list[Committed] = []
+        is_quick = True
+        decode, quick_of = self._decode, self._machine.is_quick
+        is_halted = bool(self._machine.halted)  # changes with the last entry of a batch only
+        for index, stored in enumerate(entries, first):
+            data = stored.data
             # To the state machine a change of membership is a no-op.
-            data = entry.data if membership_in(entry) is None else b""
-            now_us, body = self._decode(data)
-            if isinstance(body, Write) and self._machine.halted:
-                self._is_halted = batch is None
+            entry = None if not data or data[:1] == MEMBERSHIP_MARK else decode(data)
+            body = None if entry is None else entry.body
+            if is_halted and isinstance(body, Write):
+                self._is_halted = not batch
                 break
-            quick = body is None or self._machine.is_quick(body)
-            if batch is None:
-                batch = _Due(quick)
-            elif batch.quick != quick:
+            quick = body is None or quick_of(body)
+            if quick is not is_quick:
+                if batch:
+                    break
+                is_quick = quick
+            batch.append((index, stored.term, entry))
+            if isinstance(body, _ENDING):
                 break
-            batch.committed.append((index, entry.term, data))
-            batch.decoded.append((now_us, body))
-            index += 1
-            if isinstance(body, Checksum | SwitchFingerprint):
-                break  # about the state right after it: the batch ends with it
-        return batch
+        return batch, is_quick
 
-    def _decode(self, data: bytes) -> tuple[int, EntryBody | None]:
-        if not data:
-            return 0, None
-        entry = self._entries.decode(data)
-        return entry.now_us, self._bodies.decode(entry.body)
+    def _finish(self, batch: list[Committed], answers: list[ResponseBody | None]) -> None:
+        self._next += len(batch)
+        self._applied(batch, answers)
 
-    def _finish(self, batch: _Due, answers: list[ResponseBody | None]) -> None:
-        self._next += len(batch.committed)
-        self._applied(
-            [
-                Applied(index, term, now_us, body, answer)
-                for (index, term, _), (now_us, body), answer in zip(
-                    batch.committed, batch.decoded, answers, strict=True
-                )
-            ]
-        )
-
-    def _thread_done(self, batch: _Due, future: asyncio.Future[list[ResponseBody | None]]) -> None:
+    def _thread_done(
+        self, batch: list[Committed], future: asyncio.Future[list[ResponseBody | None]]
+    ) -> None:
         self._running = None
         error = future.exception()
         if error is None:

@@ -21,6 +21,7 @@ from typing import Final
 
 from nodes.authorizer import OWN
 from nodes.durability import sync_directory
+from nodes.row_insert import RowInsert
 from nodes.sql_connection import SqlConnection
 
 __all__ = [
@@ -43,7 +44,7 @@ __all__ = [
     "ROLLBACK",
     "ROLLBACK_TO",
     "SAVEPOINT",
-    "WRITE_ANSWER",
+    "WRITE_ANSWERS",
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
     "WRITE_FINGERPRINT",
@@ -128,7 +129,7 @@ WRITE_WATERMARK: Final = (
     _own("UPDATE _sessions SET watermark = ?1 WHERE session = ?2"),
     _own("DELETE FROM _answers WHERE session = ?2 AND seq <= ?1"),
 )
-WRITE_ANSWER: Final = _own("INSERT INTO _answers VALUES (?, ?, ?)")
+WRITE_ANSWERS: Final = RowInsert(_own("INSERT INTO _answers VALUES (?,?,?)"))
 WRITE_VERSION: Final = _own(
     "INSERT INTO _versions VALUES (?, ?) "
     "ON CONFLICT (object) DO UPDATE SET version = excluded.version"

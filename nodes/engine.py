@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 from nodes.protocol import (
     ChangeReplicas,
     Consistency,
+    Entry,
     EntryBody,
     MoveLeadership,
     ReplicaStatus,
@@ -30,8 +31,8 @@ __all__ = [
     "StateMachine",
 ]
 
-Committed: TypeAlias = tuple[int, int, bytes]
-"""(index, term, data) of one committed entry; data is empty for a leader's no-op."""
+Committed: TypeAlias = tuple[int, int, Entry | None]
+"""(index, term, entry) of one committed entry; None for what is a no-op to the state machine."""
 
 Proposed: TypeAlias = Callable[[ResponseBody], None]
 """Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or

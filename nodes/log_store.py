@@ -33,6 +33,7 @@ from typing import Final
 from nodes.acquaintances import Acquaintances
 from nodes.log_file import StoreError, open_log_file, unusable
 from nodes.raft.messages import HardState, LogEntry
+from nodes.row_insert import RowInsert
 
 __all__ = [
     "GroupWrite",
@@ -56,6 +57,8 @@ the rows of a group together and appends cheap, and blobs on their leaf page (a 
 table moves everything over 1002 bytes to overflow pages)."""
 
 _LAST_KEY: Final = (1 << _INDEX_BITS) - 1
+
+_ENTRIES: Final = RowInsert("INSERT INTO entries VALUES (?,?,?,?)")
 
 _CRC_HEAD: Final = struct.Struct(">qq")
 _CRC_STATE: Final = struct.Struct(">qqqqq")
@@ -512,11 +515,11 @@ class LogStore:
         )
         if first <= last:
             self._delete(log, first, last)
-        crc = log.crc
-        self._connection.executemany(
-            "INSERT INTO entries VALUES (?,?,?,?)",
+        base, crc = log.base, log.crc
+        _ENTRIES.run(
+            self._connection,
             [
-                (log.base + index, entry.term, crc(index, entry.term, entry.data), entry.data)
+                (base + index, term := entry.term, crc(index, term, data := entry.data), data)
                 for index, entry in enumerate(write.entries, first)
             ],
         )

@@ -21,9 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
-
-import msgspec
+from typing import Final, TypeAlias
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.checksums import Checksums
@@ -44,7 +42,7 @@ from nodes.data_file import (
     ROLLBACK,
     ROLLBACK_TO,
     SAVEPOINT,
-    WRITE_ANSWER,
+    WRITE_ANSWERS,
     WRITE_APPLIED,
     WRITE_EXPIRED,
     WRITE_FINGERPRINT,
@@ -106,8 +104,11 @@ may be created by an entry of the log that is not applied yet."""
 
 _SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
-_decode_entry = msgspec.msgpack.Decoder(Entry).decode
-_decode_body = msgspec.msgpack.Decoder(EntryBody).decode
+
+_Other: TypeAlias = (
+    OpenSession | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+)
+"""What an entry may be but a write."""
 
 
 class ReplicaFault(Exception):
@@ -122,7 +123,7 @@ class Machine:
     """One replica's state machine (`nodes.engine.StateMachine`).
 
     machine = Machine.open(directory, group=..., replica=..., cluster_id=...)
-    answers = machine.apply([(index, term, data), ...])     from machine.applied + 1 on
+    answers = machine.apply([(index, term, entry), ...])    from machine.applied + 1 on
     answer = machine.read(read)                             on the event loop
     await machine.close()
     """
@@ -218,6 +219,7 @@ class Machine:
             self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
             found = execute(READ_FINGERPRINT).fetchone()
             self._fingerprint: str = "" if found is None else found[0]
+            self._note_halted()
             found = execute(READ_SWITCHED).fetchone()
             self._switched_at = 0 if found is None else int(found[0])
             self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
@@ -278,9 +280,14 @@ class Machine:
     @property
     def halted(self) -> str:
         """Why no write may be applied here, a sentence that says what to do; empty if one may."""
+        return self._halted
+
+    def _note_halted(self) -> None:
+        """The fingerprint of the state is known, or has changed."""
+        self._halted = ""
         if self._fingerprint in ("", self._own_fingerprint):
-            return ""
-        return (
+            return
+        self._halted = (
             f"{self._name} applies no writes: the group executes them with {self._fingerprint}, "
             f"this node with {self._own_fingerprint}. It votes and stores the log. Start the node "
             "with the release that the others run; or, once all nodes run the new one, run "
@@ -389,14 +396,19 @@ class Machine:
             execute(BEGIN_WRITE)
             index = self._applied
             answers: list[ResponseBody | None] = []
-            for entry_index, _, data in batch:
+            for entry_index, _, entry in batch:
                 if entry_index <= index:
                     answers.append(None)
                     continue
                 index += 1
                 if entry_index != index:
                     raise ReplicaFault(f"entry {index} is missing before {entry_index}")
-                answers.append(self._apply_entry(index, data) if data else None)
+                if entry is None:
+                    answers.append(None)
+                elif isinstance(entry.body, Write):
+                    answers.append(self._apply_write(index, entry, entry.body))
+                else:
+                    answers.append(self._apply_other(index, entry.body))
             self._save_sessions()
             execute(WRITE_APPLIED, (index, batch[-1][1]))
             execute(COMMIT)
@@ -418,12 +430,8 @@ class Machine:
             self._is_applying = False
         return answers
 
-    def _apply_entry(self, index: int, data: bytes) -> ResponseBody:
-        entry = _decode_entry(data)
-        body: EntryBody = _decode_body(entry.body)
+    def _apply_other(self, index: int, body: _Other) -> ResponseBody:
         match body:
-            case Write():
-                return self._apply_write(index, entry, body)
             case Fence():
                 answer = self._sessions.recall(body.session, body.seq, body.watermark)
                 if answer is None:
@@ -462,11 +470,12 @@ class Machine:
             self._switched_at = index
         self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
         self._fingerprint = switch.fingerprint
+        self._note_halted()
         return Done((), index)
 
     def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:
-        if self.halted:
-            raise ReplicaFault(self.halted)
+        if self._halted:
+            raise ReplicaFault(self._halted)
         answer = self._sessions.recall(write.session, write.seq, write.watermark)
         if answer is not None:
             return answer
@@ -510,7 +519,7 @@ class Machine:
             for sql in WRITE_WATERMARK:
                 many(sql, changes.watermarks)
         if changes.answers:
-            many(WRITE_ANSWER, changes.answers)
+            WRITE_ANSWERS.run(self._writer.raw, changes.answers)
 
     # ----------------------------------------------------------------------- before proposing
 

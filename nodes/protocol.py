@@ -626,7 +626,7 @@ class Entry(_Message, frozen=True):
 
     now_us: int
     seed: int
-    body: msgspec.Raw  # an EntryBody
+    body: EntryBody
 
 
 # --------------------------------------------------------------------------- peers

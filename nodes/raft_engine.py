@@ -27,9 +27,9 @@ from typing import Final, Protocol, TypeAlias, cast
 
 import msgspec
 
-from nodes.applier import Applied, Applier
+from nodes.applier import Applier
 from nodes.consensus import Consensus
-from nodes.engine import HALTED_HINT, Barrier, Proposed, Refuse, StateMachine
+from nodes.engine import HALTED_HINT, Barrier, Committed, Proposed, Refuse, StateMachine
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
@@ -241,7 +241,9 @@ class RaftEngine:
                 self._core.wake()  # somebody writes: the office has to go round
             return
         self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
-        entry = Entry(self._last_now_us, self._rng.getrandbits(63), msgspec.Raw(body))
+        # The encoder copies Raw where the type says a body: the bytes of the request, as they came.
+        spliced = cast("EntryBody", msgspec.Raw(body))
+        entry = Entry(self._last_now_us, self._rng.getrandbits(63), spliced)
         index = self._core.propose(self._encoder.encode(entry))
         if index is None:  # the office is being handed over
             done(self._not_leader())
@@ -516,13 +518,17 @@ class RaftEngine:
             _log.info("leads group %s in term %d", self.group, core.term)
             self._office = _Office(core.term)
 
-    def _on_applied(self, batch: Sequence[Applied]) -> None:
+    def _on_applied(
+        self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]
+    ) -> None:
         self._notice_office()
         office = self._office
-        for item in batch:
-            self._last_now_us = max(self._last_now_us, item.now_us)
-            office.applied(item)
-        if office.term and not office.is_open and batch[-1].term == office.term:
+        for _, _, entry in batch:
+            if entry is not None and entry.now_us > self._last_now_us:
+                self._last_now_us = entry.now_us
+        if office.term:
+            office.applied(batch, answers)
+        if office.term and not office.is_open and batch[-1][1] == office.term:
             office.is_open = True
             if (first := self._machine.opening()) is not None:
                 self._propose(self._encoder.encode(first), lambda answer: None, None)
@@ -607,15 +613,17 @@ class _Office:
         self.bytes += size
         self._waiting[index] = (size, done)
 
-    def applied(self, item: Applied) -> None:
-        waiting = self._waiting.pop(item.index, None)
-        if waiting is not None:
-            # While it is in office a leader overwrites none of its entries (section 3.5).
-            assert item.term == self.term, f"entry {item.index} was replaced during the office"
-            assert item.answer is not None, f"entry {item.index} was applied without an answer"
-            size, done = waiting
-            self.bytes -= size
-            done(item.answer)
+    def applied(self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]) -> None:
+        """Answer those that wait for an entry of the batch."""
+        for (index, term, _), answer in zip(batch, answers, strict=True):
+            waiting = self._waiting.pop(index, None)  # `done` may have ended the office
+            if waiting is not None:
+                # While it is in office a leader overwrites none of its entries (section 3.5).
+                assert term == self.term, f"entry {index} was replaced during the office"
+                assert answer is not None, f"entry {index} was applied without an answer"
+                size, done = waiting
+                self.bytes -= size
+                done(answer)
 
     def lose(self, never_proposed: ResponseBody, reason: str) -> None:
         """Answer everything; the office is over."""

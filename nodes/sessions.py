@@ -12,6 +12,7 @@ fenced, so its answer is "unknown", and it is not applied (DESIGN section 8).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -90,7 +91,7 @@ class Sessions:
         self._opened: dict[int, str] = {}
         self._expired: set[int] = set()
         self._moved: set[int] = set()  # sessions whose watermark changed
-        self._recorded: list[tuple[int, int]] = []  # (session, seq)
+        self._recorded: defaultdict[int, list[int]] = defaultdict(list)  # seqs of a session
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -139,9 +140,9 @@ class Sessions:
         state.last_used = index
         encoded = _encode(answer)
         state.answers[seq] = encoded if len(encoded) <= STORED_ANSWER_BYTES_MAX else None
-        self._recorded.append((number, seq))
-        # A watermark that takes in this very command contradicts itself: keep its answer.
-        watermark = min(watermark, seq - 1)
+        self._recorded[number].append(seq)
+        if watermark >= seq:  # it contradicts itself: keep the answer of this very command
+            watermark = seq - 1
         if watermark > state.watermark:
             state.forget_up_to(watermark)
             self._moved.add(number)
@@ -171,13 +172,12 @@ class Sessions:
         changes.watermarks = [
             (sessions[index].watermark, index) for index in sorted(self._moved) if index in sessions
         ]
-        changes.answers = [
-            (index, seq, sessions[index].answers[seq])
-            for index, seq in self._recorded
-            if index in sessions and seq in sessions[index].answers
-        ]
+        for index, seqs in self._recorded.items():
+            if (state := sessions.get(index)) is not None:
+                kept = state.answers
+                changes.answers += [(index, seq, kept[seq]) for seq in seqs if seq in kept]
         self._opened = {}
         self._expired = set()
         self._moved = set()
-        self._recorded = []
+        self._recorded.clear()
         return changes

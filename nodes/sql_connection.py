@@ -80,9 +80,6 @@ class Answer:
     def __init__(self) -> None:
         self.results: list[StatementResult] = []
         self._left = ANSWER_BYTES_MAX
-        self._start()
-
-    def _start(self) -> None:
         self._count = 0
         self._encoded: list[bytes] = []
         self._values: list[tuple[Value, ...]] = []
@@ -112,7 +109,7 @@ class Answer:
         self.results.append(
             StatementResult(self._count, b"".join(self._encoded), tuple(self._values))
         )
-        self._start()
+        self._count, self._encoded, self._values = 0, [], []
 
     def add_count(self, count: int) -> None:
         """The current statement has ended; it returned no rows and changed `count`."""
@@ -133,6 +130,7 @@ class SqlConnection:
             check_same_thread=False,
             cached_statements=CACHED_STATEMENTS,
         )
+        self._cursor = self.raw.cursor()  # of the statements that return no rows
         self._authorizer = Authorizer()
         self._environment = Environment()
         try:
@@ -204,15 +202,17 @@ class SqlConnection:
         """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
         ordinal = len(answer.results)
         sql = self.begin(statement, ordinal, now_us, seed, mode)
+        cursor = self._cursor
         try:
             changes = self.raw.total_changes
-            cursor = self.raw.execute(sql, statement.parameters)
+            cursor.execute(sql, statement.parameters)
             if cursor.description is None:
                 count = cursor.rowcount
                 if count < 0:  # sqlite3 does not recognise WITH ... INSERT; DDL changes no rows
                     count = self.raw.total_changes - changes if mode is Mode.WRITE else 0
                 answer.add_count(count)
                 return
+            self._cursor = self.raw.cursor()
             try:
                 more = True
                 while more:

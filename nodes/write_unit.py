@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from nodes.authorizer import mode_of_write
+from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.protocol import SqlFailure, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
@@ -24,11 +24,14 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
     to roll back what was done."""
     answer = Answer()
+    if not write.sets:
+        for statement in write.statements:
+            connection.run(statement, answer, now_us, seed, Mode.WRITE)
+        return answer
     for statement in write.statements:
-        mode = mode_of_write(statement.sql, sets_versions=bool(write.sets))
+        mode = mode_of_write(statement.sql, sets_versions=True)
         connection.run(statement, answer, now_us, seed, mode)
-    if write.sets:
-        _set_versions(connection, write)
+    _set_versions(connection, write)
     return answer
 
 

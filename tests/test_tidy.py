@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "nodes.checksums": 1,
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
+    "nodes.row_insert": 1,
     "nodes.write_unit": 1,
     "nodes.recovery": 1,
     "nodes.comparison": 1,

@@ -119,9 +119,12 @@ class RaftLog:
             older += self._tail[: last - self._offset]
         return older
 
-    def entries_for_message(self, first: int) -> tuple[tuple[LogEntry, ...], int]:
-        """Entries from `first` on that fit into one message, at least one; and their bytes."""
-        last = min(self.last, first + MESSAGE_ENTRIES_MAX - 1)
+    def entries_for_message(
+        self, first: int, most: int = MESSAGE_ENTRIES_MAX
+    ) -> tuple[tuple[LogEntry, ...], int]:
+        """Entries from `first` on that fit into one message, at least one and `most` at most; and
+        their bytes."""
+        last = min(self.last, first + min(most, MESSAGE_ENTRIES_MAX) - 1)
         if first > self._offset:
             return _fitting(self.entries(first, last))
         found: list[LogEntry] = []
@@ -288,6 +291,9 @@ class RaftLog:
 
 def _fitting(entries: list[LogEntry]) -> tuple[tuple[LogEntry, ...], int]:
     """The longest beginning of `entries` within MESSAGE_BYTES_MAX, at least one entry."""
+    size = sum([len(entry.data) for entry in entries])
+    if size <= MESSAGE_BYTES_MAX:
+        return tuple(entries), size
     sizes = list(accumulate(len(entry.data) for entry in entries))
     count = max(1, bisect_right(sizes, MESSAGE_BYTES_MAX))
     return tuple(entries[:count]), sizes[min(count, len(sizes)) - 1]

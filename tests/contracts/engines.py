@@ -23,7 +23,6 @@ from nodes.log_store import LogStore
 from nodes.protocol import (
     Consistency,
     Done,
-    Entry,
     EntryBody,
     Envelope,
     Fence,
@@ -63,18 +62,15 @@ class Ledger:
 
     def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
         answers: list[ResponseBody | None] = []
-        for index, term, data in batch:
+        for index, term, entry in batch:
             assert index == self.applied + 1, "each entry once, in order"
             self.applied = index
             self.terms.append(term)
-            if not data:
+            if entry is None:
                 answers.append(None)
                 continue
-            body = msgspec.msgpack.decode(
-                msgspec.msgpack.decode(data, type=Entry).body, type=EntryBody
-            )
-            assert isinstance(body, Fence)
-            self.seqs.append(body.seq)
+            assert isinstance(entry.body, Fence)
+            self.seqs.append(entry.body.seq)
             answers.append(Done((), index))
         return answers
 

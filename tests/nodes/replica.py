@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from nodes.engine import Committed
 from nodes.machine import Machine
 from nodes.protocol import (
     Busy,
@@ -40,8 +41,12 @@ INSERT = "INSERT INTO t (id, name) VALUES (?1, ?2)"
 
 
 def encode(body: EntryBody, now_us: int = 1_000_000, seed: int = 7) -> bytes:
-    pack = msgspec.msgpack.encode
-    return pack(Entry(now_us, seed, msgspec.Raw(pack(body))))
+    return msgspec.msgpack.encode(Entry(now_us, seed, body))
+
+
+def committed(index: int, data: bytes, term: int = 1) -> Committed:
+    """What a machine is given of an entry of the log."""
+    return index, term, msgspec.msgpack.decode(data, type=Entry) if data else None
 
 
 def statement(sql: str, *parameters: Value) -> Statement:
@@ -70,7 +75,7 @@ class Replica:
         self.machine = self.open()
 
     def apply(self, body: EntryBody, **stamp: int) -> ResponseBody:
-        answer = self.machine.apply([(self.machine.applied + 1, 1, encode(body, **stamp))])[0]
+        answer = self.machine.apply([committed(self.machine.applied + 1, encode(body, **stamp))])[0]
         assert answer is not None
         return answer
 
@@ -139,8 +144,8 @@ def crashed_copy(directory: Path, target: Path, wal_bytes: int | None = None) ->
     (target / "data-1.db-wal").write_bytes(wal[:wal_bytes])
 
 
-def batches(log: Sequence[bytes], cuts: Sequence[int]) -> list[list[tuple[int, int, bytes]]]:
-    """The log as (index, term, data), cut before the given positions."""
-    entries = [(index, 1, data) for index, data in enumerate(log, 1)]
+def batches(log: Sequence[bytes], cuts: Sequence[int]) -> list[list[Committed]]:
+    """The log as a machine is given it, cut before the given positions."""
+    entries = [committed(index, data) for index, data in enumerate(log, 1)]
     edges = sorted({0, len(entries), *(cut for cut in cuts if cut < len(entries))})
     return [entries[a:b] for a, b in pairwise(edges)]

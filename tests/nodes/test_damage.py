@@ -18,7 +18,7 @@ from nodes.machine import Machine, ReplicaFault
 from nodes.protocol import Done, EntryBody, OpenSession, Read, SessionId, SetVersion, Value, Write
 from nodes.raft.messages import HardState, LogEntry
 from nodes.replica_files import close_replica, open_replica
-from tests.nodes.replica import INSERT, TABLE, encode, statement
+from tests.nodes.replica import INSERT, TABLE, committed, encode, statement
 
 GROUP, OTHER = "s1", "s2"
 ENTRIES = 40
@@ -70,7 +70,7 @@ class Files:
             if first <= upto:
                 entries = [LogEntry(1, data) for data in log[first - 1 : upto]]
                 store.write([GroupWrite(group, HardState(1, 1, upto), first, entries)])
-                machine.apply([(i, 1, log[i - 1]) for i in range(first, upto + 1)])
+                machine.apply([committed(i, log[i - 1]) for i in range(first, upto + 1)])
             if cut:
                 machine.make_durable()
                 store.write([GroupWrite(group, None, upto + 1, [], SnapshotPointer(1, cut, 1))])
@@ -87,7 +87,7 @@ class Files:
             first, last = machine.applied + 1, log_end(store, group)
             machine.apply(
                 [
-                    (index, entry.term, entry.data)
+                    committed(index, entry.data, entry.term)
                     for index, entry in enumerate(store.reader(group).entries(first, last), first)
                 ]
             )
@@ -307,7 +307,7 @@ async def test_a_wal_of_another_generation_is_found(files: Files, seal: bool) ->
     await files.write(seal=seal)
     other = files.directory / "other"
     machine = Machine.open(other, group=GROUP, replica=1, cluster_id="c1", generation=2)
-    machine.apply([(index, 1, data) for index, data in enumerate(log_of(GROUP)[:30], 1)])
+    machine.apply([committed(index, data) for index, data in enumerate(log_of(GROUP)[:30], 1)])
     shutil.copy(other / "data-2.db-wal", f"{files.data}-wal")
     await machine.close()
     before = files.data.read_bytes()
@@ -324,7 +324,7 @@ async def test_a_wal_torn_by_a_crash_is_no_damage(files: Files) -> None:
     log = log_of(GROUP)
     store.write([GroupWrite(GROUP, HardState(1, 1, 40), 1, [LogEntry(1, data) for data in log])])
     for index, data in enumerate(log, 1):
-        machine.apply([(index, 1, data)])
+        machine.apply([committed(index, data)])
     crashed = files.directory / "crashed"
     (crashed / GROUP).mkdir(parents=True)
     for path in (files.log, Path(f"{files.log}-wal"), files.data, Path(f"{files.data}-wal")):

@@ -17,7 +17,7 @@ from nodes.protocol import (
     SqlFailure,
     SwitchFingerprint,
 )
-from tests.nodes.replica import INSERT, Replica, encode, statement
+from tests.nodes.replica import INSERT, Replica, committed, encode, statement
 from tests.nodes.test_node import Nodes, insert, make_table, running, select, three
 
 OLD, NEW = "sqlite-1-py1-old", "sqlite-2-py2-new"
@@ -74,7 +74,7 @@ async def test_a_machine_of_another_one_applies_no_write_and_proposes_none(tmp_p
     await replica.machine.close()
     machine = opened(replica, NEW)
     assert machine.check(write, 100) is None
-    (answer,) = machine.apply([(machine.applied + 1, 1, encode(write))])
+    (answer,) = machine.apply([committed(machine.applied + 1, encode(write))])
     assert isinstance(answer, Done)
     await machine.close()
 

@@ -32,7 +32,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.sessions import SESSIONS_MAX, Sessions
-from tests.nodes.replica import INSERT, Replica, statement
+from tests.nodes.replica import INSERT, Replica, committed, statement
 
 
 @pytest.fixture
@@ -169,7 +169,9 @@ def test_a_session_opened_and_expired_in_one_batch_leaves_nothing(replica: Repli
         ExpireSessions((session,)),
         Write(session, 2, 0, (statement(INSERT, 2, "a"),)),
     ]
-    answers = replica.machine.apply([(index + n, 1, encode(body)) for n, body in enumerate(bodies)])
+    answers = replica.machine.apply(
+        [committed(index + n, encode(body)) for n, body in enumerate(bodies)]
+    )
     assert [type(answer) for answer in answers] == [Opened, Done, Done, UnknownSession]
     assert [row[0] for row in replica.rows()] == [1]
 
@@ -188,7 +190,7 @@ def test_idle_sessions_are_those_no_later_entry_used(replica: Replica) -> None:
 async def test_a_restart_counts_as_a_use(replica: Replica) -> None:
     """What is proposed from it may be late, never early."""
     mark = replica.machine.applied
-    replica.machine.apply([(mark + 1, 1, b"")])
+    replica.machine.apply([committed(mark + 1, b"")])
     await replica.reopen()
     assert replica.machine.idle_sessions(mark) == ()
 

@@ -26,7 +26,7 @@ from nodes.protocol import (
     StatementResult,
 )
 from nodes.values import INT4, TEXT, encode_data_rows
-from tests.nodes.replica import INSERT, Replica, encode, statement
+from tests.nodes.replica import INSERT, Replica, committed, encode, statement
 
 ROWS = 700
 ENDLESS = statement("SELECT count(*) FROM t a, t b, t c, t d, t e")
@@ -152,7 +152,7 @@ async def test_reads_see_the_last_commit_while_a_thread_applies(replica: Replica
         sets=(SetVersion("table:t", 2),),
     )
     loop = asyncio.get_running_loop()
-    batch = [(applied + 1, 1, encode(update))]
+    batch = [committed(applied + 1, encode(update))]
     applying = loop.run_in_executor(None, machine.apply, batch)
     await loop.run_in_executor(None, inside.wait)
     try:

@@ -112,15 +112,14 @@ class Journal:
 
     def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
         answers: list[ResponseBody | None] = []
-        for index, _, data in batch:
+        for index, _, entry in batch:
             assert index == self.applied + len(answers) + 1
-            answers.append(self._apply(index, data) if data else None)
+            answers.append(None if entry is None else self._apply(index, entry))
         self.applied = batch[-1][0]
         return answers
 
-    def _apply(self, index: int, data: bytes) -> ResponseBody:
-        entry = msgspec.msgpack.decode(data, type=Entry)
-        body = msgspec.msgpack.decode(entry.body, type=EntryBody)
+    def _apply(self, index: int, entry: Entry) -> ResponseBody:
+        body = entry.body
         if isinstance(body, OpenSession):
             self.gate.wait(10)
             if body.router == "bad":
@@ -658,6 +657,16 @@ async def test_a_replica_that_breaks_stops_and_the_group_goes_on(group: Group) -
     await group[1].close()
 
 
+def test_an_entry_that_cannot_be_read_stops_the_replica(group: Group) -> None:
+    answers: list[ResponseBody] = []
+    group[1].propose(b"\xc1", answers.append)
+    group.settle()
+    group.ticks(1)
+    assert [type(answer) for answer in answers] == [UnknownOutcome]
+    assert group[1].stopped
+    assert group.members[1].machine.entries == []
+
+
 async def test_closing_answers_everything(group: Group) -> None:
     group.cut = {1}
     proposal, read = group.propose(1, command(1)), group.read(1)
@@ -686,5 +695,4 @@ def test_idle_sessions_are_expired_by_the_leader_on_its_own_clock(group: Group) 
     assert member.machine.idle_since[0] <= position
     assert member.clock.time >= raft_engine.SESSION_IDLE_S
     assert other.machine.idle_since == []  # a follower proposes nothing
-    body = msgspec.msgpack.decode(member.machine.entries[-1].body, type=EntryBody)
-    assert body == ExpireSessions((SessionId(1, 1),))
+    assert member.machine.entries[-1].body == ExpireSessions((SessionId(1, 1),))

@@ -13,7 +13,16 @@ from nodes.data_file import Identity
 from nodes.machine import Machine, ReplicaFault
 from nodes.protocol import Busy, Done, Read, SetVersion, SqlFailure
 from nodes.snapshot_files import ReceivedFile, SentFile, SnapshotRefused
-from tests.nodes.replica import INSERT, TABLE, Replica, content, crashed_copy, encode, statement
+from tests.nodes.replica import (
+    INSERT,
+    TABLE,
+    Replica,
+    committed,
+    content,
+    crashed_copy,
+    encode,
+    statement,
+)
 
 PIECE = 1000
 
@@ -58,7 +67,7 @@ async def test_a_snapshot_carries_data_sessions_and_versions(tmp_path: Path) -> 
     # A copy of a command that was applied before the snapshot is answered, not applied again.
     repeated = origin.command(statement(INSERT, 7, "again"))
     repeated = type(repeated)(repeated.session, 5, 0, repeated.statements)
-    entry = [(machine.applied + 1, 1, encode(repeated))]
+    entry = [committed(machine.applied + 1, encode(repeated))]
     assert machine.apply(entry) == origin.machine.apply(entry)
     assert isinstance(origin.write(statement("UPDATE t SET n = 1")), Done)
     await machine.close()
