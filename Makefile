@@ -35,8 +35,10 @@ raft-sim: venv  ## simulate groups: SEEDS=N JOBS=J [SEED=first] [ENGINE=core|pys
 	@$(BIN)/python -m tests.sim.raft_sim --engine $(ENGINE) --seeds $(SEEDS) --jobs $(JOBS) \
 	  --seed $(SEED)
 
-raft-mutants: venv  ## docs/raft-mutants.md: after how many seeds each broken Raft is convicted
-	@$(BIN)/python -m tests.sim.raft_mutant_table --jobs $(JOBS) --out docs/raft-mutants.md
+MINUTES ?= 60
+raft-mutants: venv  ## docs/raft-mutants.md: which broken Rafts are convicted; resumed after a stop: MINUTES=M
+	@$(BIN)/python -m tests.sim.raft_mutant_table --jobs $(JOBS) --minutes $(MINUTES) \
+	  --resume raft-mutants.jsonl --out docs/raft-mutants.md
 
 CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost

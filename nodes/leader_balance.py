@@ -9,6 +9,9 @@ Nothing swings. A difference of one is left alone, for turning it around would g
 acts only when the counts, its own and the others', have stood still for a pause that is jittered:
 of several that have too much one acts first, and the others see it and start their pauses anew.
 
+A group that was given to this node by hand (`shardrouter leader transfer`) stays, until the node
+loses it in another way or is drained.
+
 Pure: the driver brings ticks, counts and chance.
 """
 
@@ -33,6 +36,8 @@ class Led:
     group: str
     successors: tuple[tuple[int, str], ...]
     """(replica, node) of the other voters that are up and caught up."""
+    is_kept: bool = False
+    """Somebody wants this node to lead it: only a node that is being emptied gives it away."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def choose_handover(
         for replica, successor in group.successors
         if successor in leads
         and successor not in draining
-        and (not wanted or leads[node] - leads[successor] >= wanted)
+        and (not wanted or (not group.is_kept and leads[node] - leads[successor] >= wanted))
     ]
     if not options:
         return None

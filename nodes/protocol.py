@@ -363,8 +363,9 @@ class ChangeReplicas(_Message, frozen=True, tag="change"):
 
 
 class MoveLeadership(_Message, frozen=True, tag="lead"):
-    """Hand the group's leadership to a voter. Answered by `Changed` once it leads (or did),
-    `Denied` if it did not come to that, `NotLeader`, `Busy` or `UnknownOutcome`."""
+    """Hand the group's leadership to a voter; to the leader itself: keep it, until it is lost or
+    its node is drained, wherever leaders would be spread to. Answered by `Changed` once it leads
+    (or did), `Denied` if it did not come to that, `NotLeader`, `Busy` or `UnknownOutcome`."""
 
     replica: int
 
@@ -549,6 +550,7 @@ class ReplicaStatus(_Message, frozen=True):
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
     diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
+    is_kept: bool = False  # of a leader: it was asked to stay where it is
 
 
 class Refusal(_Message, frozen=True):

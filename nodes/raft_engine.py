@@ -281,6 +281,9 @@ class RaftEngine:
         if self._stopped or self._core.role is not Role.LEADER:
             done(self._not_leader())
             return
+        if isinstance(request, MoveLeadership) and request.replica == self.replica:
+            self._notice_office()
+            self._office.is_kept = True
         self._changes.ask(request, done)
         self._wake(self)
 
@@ -311,6 +314,7 @@ class RaftEngine:
             last_term=self._log.last_term,
             fingerprint=self._machine.fingerprint,
             halted=self._machine.halted,
+            is_kept=self._office.is_kept,
         )
 
     def _look_for_leader(self) -> None:
@@ -389,6 +393,7 @@ class RaftEngine:
                 and progress.get(member.id, (0, False))[1]
                 and self._log.last - progress[member.id][0] <= SUCCESSOR_LAG_ENTRIES
             ),
+            self._office.is_kept,
         )
 
     @property
@@ -591,6 +596,8 @@ class _Office:
         self.term = term
         self.is_open = False
         """Its no-op is applied: the leader knows everything that is committed."""
+        self.is_kept = False
+        """It was asked to stay, and is not handed over only to spread leaders."""
         self.bytes = 0
         self._held: list[_Held] = []
         self._waiting: dict[int, tuple[int, Proposed]] = {}  # index -> (bytes, done)
@@ -629,7 +636,7 @@ class _Office:
         """Answer everything; the office is over."""
         held, self._held = self._held, []
         waiting, self._waiting = self._waiting, {}
-        self.term, self.is_open, self.bytes = 0, False, 0
+        self.term, self.is_open, self.is_kept, self.bytes = 0, False, False, 0
         for _, done, _ in held:
             done(never_proposed)
         for _, done in waiting.values():

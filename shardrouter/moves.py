@@ -84,6 +84,8 @@ class GroupView:
     """Nodes that answer."""
     led: Mapping[str, int] = field(default_factory=dict)
     """How many groups each node leads."""
+    is_kept: bool = False
+    """The leader was asked to stay where it is."""
     is_changing: bool = False
     """The members are in the leader's log and not committed yet."""
 
@@ -201,6 +203,7 @@ def view_of(group: str, statuses: Mapping[str, Status | None]) -> GroupView:
         last_id=source.last_id,
         up=up,
         led=_led(statuses.values()),
+        is_kept=leader is not None and source.is_kept,
         is_changing=source.is_changing,
     )
 
@@ -349,7 +352,7 @@ def _hand_over(view: GroupView, goal: Goal) -> Move | None:
     if goal.leader is None and view.leader not in excluded:
         return None
     if goal.leader == view.leader:
-        return None
+        return None if view.is_kept else _keep(view)
     able = [
         seat
         for seat in view.voters
@@ -366,6 +369,14 @@ def _hand_over(view: GroupView, goal: Goal) -> Move | None:
         MoveLeadership(chosen.replica),
         f"{view.group}: hand the leadership from {view.leader} to {chosen.node}",
     )
+
+
+def _keep(view: GroupView) -> Ask:
+    """Who names a leader wants it to stay, also when leaders are spread."""
+    assert view.leader is not None
+    seat = view.on(view.leader)
+    assert seat is not None, "a leader is a member, or hands over at once"
+    return Ask(MoveLeadership(seat.replica), f"{view.group}: {view.leader} keeps the leadership")
 
 
 def _nobody_to_lead(view: GroupView, goal: Goal, excluded: Collection[str]) -> Move:

@@ -227,7 +227,8 @@ def transfer(
     """Hand the leadership of GROUP to NODE, which has a replica of it that votes.
 
     Use it before you stop a node: nobody waits for an election, only for one exchange of
-    messages. Writes wait meanwhile, none fails.
+    messages. Writes wait meanwhile, none fails. NODE then keeps GROUP, also where leaders would
+    be spread another way, until it is stopped or drained, or another one is elected.
 
     \b
       shardrouter leader transfer shard-1 n2

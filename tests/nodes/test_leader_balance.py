@@ -168,6 +168,17 @@ def test_a_difference_of_one_is_left_alone() -> None:
     assert choose_handover("n1", {"n1": 2, "n2": 0}, led, ("n2",), rng) is None
 
 
+def test_what_was_given_by_hand_stays_unless_the_node_is_emptied() -> None:
+    led = [Led("g1", ((2, "n2"),), is_kept=True), Led("g2", ((3, "n2"),))]
+    leads = {"n1": 2, "n2": 0}
+    for seed in range(20):
+        handover = choose_handover("n1", leads, led, (), random.Random(seed))
+        assert handover == Handover("g2", 3, "n2")
+    assert choose_handover("n1", leads, led[:1], (), random.Random(1)) is None
+    drained = choose_handover("n1", leads, led[:1], ("n1",), random.Random(1))
+    assert drained == Handover("g1", 2, "n2")
+
+
 def test_it_is_time_only_after_a_pause_without_news() -> None:
     balance = Balance(PAUSE_TICKS, random.Random(1))
     leads = {"n1": 2, "n2": 0}

@@ -28,6 +28,8 @@ class GroupModel:
     replicas: dict[int, Replica]
     up: set[str]
     leader: int | None = None
+    kept: int | None = None
+    """The leader that was asked to stay; an election forgets it."""
     last: int = 0
     last_id: int = 0
     given: set[int] = field(default_factory=set)
@@ -38,7 +40,7 @@ class GroupModel:
     @staticmethod
     def of(nodes: tuple[str, ...], members: tuple[str, ...], last: int) -> GroupModel:
         replicas = {i: Replica(node, True, last) for i, node in enumerate(members, 1)}
-        return GroupModel(nodes, replicas, set(nodes), 1, last, len(members), set(replicas))
+        return GroupModel(nodes, replicas, set(nodes), 1, None, last, len(members), set(replicas))
 
     # ------------------------------------------------------------------ what it is
 
@@ -63,6 +65,7 @@ class GroupModel:
             self.last_id,
             frozenset(self.up),
             {leading.node: 1} if leading is not None else {},
+            leading is not None and self.leader == self.kept,
         )
 
     # ------------------------------------------------------------------ what happens to it
@@ -80,7 +83,7 @@ class GroupModel:
         """Some up voter with the whole log leads, if a majority is up."""
         able = [id for id, r in self.voters.items() if r.node in self.up and self._may_lead(r.last)]
         if self.has_majority() and able:
-            self.leader = able[choice % len(able)]
+            self.leader, self.kept = able[choice % len(able)], None
             self.replicas[self.leader].last = self.last
 
     def _may_lead(self, last: int) -> bool:
@@ -108,9 +111,11 @@ class GroupModel:
             return
         if isinstance(body, MoveLeadership):
             heir = self.replicas.get(body.replica)
-            if heir is not None and heir.is_voter and heir.node in self.up:
+            if body.replica == self.leader:
+                self.kept = body.replica
+            elif heir is not None and heir.is_voter and heir.node in self.up:
                 heir.last = self.last
-                self.leader = body.replica
+                self.leader, self.kept = body.replica, None
         elif body.step == "learner":
             self._add(body.replica, body.node)
         elif body.step == "voter":

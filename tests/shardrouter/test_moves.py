@@ -150,6 +150,14 @@ def test_the_leadership_goes_to_a_voter_only() -> None:
     assert move.body == MoveLeadership(3)
 
 
+def test_who_was_named_leader_is_asked_to_stay() -> None:
+    move = next_step(view(*ABC), Goal(leader="a"))
+    assert isinstance(move, Ask)
+    assert move.body == MoveLeadership(1)
+    assert isinstance(next_step(replace(view(*ABC), is_kept=True), Goal(leader="a")), Reached)
+    assert isinstance(next_step(view(*ABC), Goal(on=frozenset("a"))), Reached)
+
+
 def test_a_leadership_given_away_goes_to_the_least_busy() -> None:
     seen = GroupView("shard-1", ABC, "a", 5000, 3, frozenset("abc"), led={"a": 1, "b": 2, "c": 0})
     move = next_step(seen, Goal(not_led_by=frozenset("a")))
@@ -261,7 +269,7 @@ def reached(model: GroupModel, goal: Goal) -> bool:
         and not goal.off & nodes
         and leader is not None
         and leader not in goal.off | goal.not_led_by
-        and goal.leader in (None, leader)
+        and (goal.leader is None or (goal.leader == leader and model.kept == model.leader))
     )
 
 

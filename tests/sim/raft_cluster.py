@@ -62,6 +62,7 @@ class Options:
     quiesce_ticks: int = 0
     writes: float = 0.5  # chance that a client who asks a leader writes
     idle: float = 0.0  # the part of time in which clients ask for nothing
+    pent_up: bool = False  # clients that waited for a leader all write when there is one
     core: Callable[..., Any] = RaftCore
     log: type[RaftLog] = RaftLog
     compacts_what_is_not_durable: bool = False
@@ -90,6 +91,7 @@ class Simulation:
         self._values = 0
         self._unanswered: list[bytes] = []
         self._busy = True  # clients ask for something
+        self._awaited_term = 0  # of the newest leader that clients have met
         self._files: dict[bytes, tuple[bytes, State]] = {}  # by hash
         self._trace = hashlib.sha256()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -463,7 +465,10 @@ class Simulation:
                 self.drive(replica)
             return
         has_room = core.log.last - core.commit < UNCOMMITTED_MAX
-        if has_room and self.rng.random() < (0.5 if self.is_calm else self.options.writes):
+        is_awaited = self.options.pent_up and core.term > self._awaited_term
+        self._awaited_term = max(self._awaited_term, core.term)
+        chance = 0.5 if self.is_calm else 1.0 if is_awaited else self.options.writes
+        if has_room and self.rng.random() < chance:
             for _ in range(self.rng.choice([1, 1, 1, 5])):
                 self._propose(replica, core)
         if self.rng.random() < 0.5:

@@ -37,6 +37,7 @@ def shape(rng: random.Random, base: Options) -> Options:
         faults = tuple(fault for fault in options.faults if fault not in FAULTS_OF_CLOCKS)
         options = dataclasses.replace(options, faults=faults)
     kinds = ["weather", "strikes", "duels", "members", "haste", "leases", "leases", "snapshots"]
+    kinds += ["impatience", "restarts"]
     match rng.choice(kinds):
         case "strikes":
             return dataclasses.replace(
@@ -98,6 +99,31 @@ def shape(rng: random.Random, base: Options) -> Options:
                 delay=3.0,
                 faults=(*options.faults, *["promote", "add replica"] * 5),
                 hasty=rng.choice([0.5, 1.0]),
+            )
+        case "impatience":
+            return dataclasses.replace(
+                options,
+                replicas=rng.choice([4, 5]),
+                fault_ticks=rng.choice([3, 6]),
+                delay=3.0,
+                faults=("many changes", "heal", "heal", "split", "isolate leader", "crash"),
+            )
+        case "restarts":
+            # Whoever lost the leader has the whole log if nobody wrote meanwhile, and what is
+            # read of the old one is stale as soon as the new one has served who waited for it.
+            return dataclasses.replace(
+                options,
+                replicas=3,
+                fault_ticks=rng.choice([3, 6]),
+                delay=rng.choice([1.0, 3.0]),
+                faults=("estrange", "abandon", "heal"),
+                leases=True,
+                drift=rng.choice([0.0, 0.2]),
+                quiesce_ticks=0,
+                idle=0.0,
+                late=0.0,
+                writes=0.02,
+                pent_up=True,
             )
     return options
 
@@ -167,7 +193,7 @@ ENGINES: dict[str, Engine] = {
         shape,
         (
             *dict.fromkeys(ALL_FAULTS),
-            "slow answers",
+            *("slow answers", "many changes"),
             *("strikes", "elections", "truncations", "crashes", "compactions", "snapshots made"),
             *("snapshots installed", "snapshots refused", "chunks corrupted"),
             *("membership changes", "changes refused", "changes asked for at once"),

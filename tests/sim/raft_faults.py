@@ -307,6 +307,19 @@ class Faults:
     def _remove_replica(self) -> None:
         self._change("remove")
 
+    def _many_changes(self) -> None:
+        """An administrator who waits for nothing: a group of four or more is asked to give up two
+        voters at once, a smaller one to grow, and the network is divided anew before the
+        leader has told anybody."""
+        leader = self._any_leader()
+        if leader.core is None:
+            return
+        is_large = len(leader.core.membership.voters) >= 4
+        self._heal()
+        self._split()
+        for kind in ("remove", "remove") if is_large else ("promote", "promote", "add", "add"):
+            self._change(kind, leader)
+
     # ---------------------------------------------------------------- an adversary who watches
 
     def _ask_for_changes(self, replica: Replica) -> None:

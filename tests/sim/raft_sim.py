@@ -36,12 +36,24 @@ from tests.sim.raft_cluster import Options, Simulation
 from tests.sim.raft_engines import ENGINES
 from tests.sim.raft_mutants import MUTANTS, Mutant
 
-__all__ = ["Found", "attempt", "find_violation", "run", "run_seed", "shrink", "simulation"]
+__all__ = [
+    "Found",
+    "attempt",
+    "digest_of_code",
+    "find_violation",
+    "run",
+    "run_seed",
+    "shrink",
+    "simulation",
+]
 
 TICK_S = 0.05
 """A tick in the nodes' default configuration."""
 
 SHRINK_RUNS_MAX = 60
+
+TICKS_OF_A_BATCH = 3000
+"""Some seconds: what a run that is broken off loses, and how often progress is seen."""
 
 _SMALL_LIMITS = (
     (log, "MESSAGE_ENTRIES_MAX", 2),
@@ -218,7 +230,7 @@ class _Done:
 
     def __init__(self, path: Path | None, arguments: argparse.Namespace) -> None:
         self._path = path
-        self._key = _digest_of_code() + repr(
+        self._key = digest_of_code() + repr(
             (arguments.engine, arguments.mutant, arguments.ticks, arguments.keep)
         )
         self.totals: Counter[str] = Counter()
@@ -253,7 +265,7 @@ class _Done:
                 file.write(json.dumps(line) + "\n")
 
 
-def _digest_of_code() -> str:
+def digest_of_code() -> str:
     root = Path(__file__).parent.parent.parent
     digest = hashlib.sha256()
     for path in sorted([*root.glob("nodes/**/*.py"), *root.glob("tests/sim/*.py")]):
@@ -294,7 +306,7 @@ def main() -> int:
         print(f"off: {line}")
     done = _Done(arguments.resume, arguments)
     last = arguments.seed + arguments.seeds
-    size = max(1, min(10, arguments.seeds // arguments.jobs // 4))
+    size = max(1, min(TICKS_OF_A_BATCH // arguments.ticks, arguments.seeds // arguments.jobs // 4))
     batches = [
         _Batch(seeds, options, arguments.mutant, arguments.engine)
         for first in range(arguments.seed, last, size)
