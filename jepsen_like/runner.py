@@ -209,6 +209,11 @@ class _Run:
             clock=self.clock,
             recorder=self.recorder,
             unserved=self.unserved,
+            unsure_max={
+                workload.name: workload.unsure_max
+                for workload in test.workloads
+                if workload.unsure_max is not None
+            },
         ) as dispatcher:
             await dispatcher.connect()
             self.progress.say(
@@ -348,7 +353,7 @@ class _Run:
         """Read every key that was used on every host. After the faults have healed this must
         succeed."""
         reads = [
-            replace(workload.final(key), workload=workload.name)
+            Call("read", key, workload=workload.name)
             for workload in self.test.workloads
             for key in keys[workload.name]
             if (workload.name, key) in asked

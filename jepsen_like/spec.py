@@ -68,6 +68,8 @@ class Test:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
             raise SpecError(f"{self.name!r} is not a name for a test; it names a directory.")
+        self._refuse_others("workload", self.workloads, Workload, "register()")
+        self._refuse_others("check", self.checks or (), Check, "linearizable()")
         if not self.workloads:
             raise SpecError(f"the test {self.name} has no workloads; give at least one.")
         for what, values in (("name", self._names), ("table", [w.table for w in self.workloads])):
@@ -92,6 +94,21 @@ class Test:
                 f"there are {', '.join(BACKENDS)}."
             )
         self.schedule(self.seed)
+
+    def _refuse_others(self, what: str, values: object, kind: type, example: str) -> None:
+        """A name, a function that was not called or a thing that is in no list."""
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise SpecError(
+                f"the test {self.name}: {what}s={values!r} is no list; write "
+                f"{what}s=[{what}s.{example}]."
+            )
+        for value in values:
+            if isinstance(value, type) or not isinstance(value, kind):
+                shown = getattr(value, "__name__", repr(value))
+                raise SpecError(
+                    f"the test {self.name}: {shown} is no {what}; write {what}s.{example} or "
+                    "another one, with its brackets."
+                )
 
     @property
     def _names(self) -> list[str]:

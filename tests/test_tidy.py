@@ -178,7 +178,12 @@ ROUTER_MAY_IMPORT = {
     "nodes.local_cluster",
 }
 
-STANDARD_LIBRARY_ONLY = ("jepsen_like.history", "jepsen_like.models", "jepsen_like.checks")
+STANDARD_LIBRARY_ONLY = (
+    "jepsen_like.history",
+    "jepsen_like.models",
+    "jepsen_like.load",
+    "jepsen_like.checks",
+)
 
 # What makes a checker faster where it is installed (the extra `fast`), imported inside a function
 # of one module: verdicts are the same without it, and importing the checkers never needs it.

@@ -5,6 +5,8 @@ in the modules, which are imported by their full names, as in
 `from jepsen_like.checks.linearizable import check`: here the same names are the values.
 """
 
+from typing import Any
+
 from jepsen_like.checks.of_workloads import (
     in_order,
     lost_writes,
@@ -46,3 +48,8 @@ __all__ = [
     "unique",
     "within_bounds",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    made = [known for known in __all__ if known[0].islower()]
+    raise AttributeError(f"there is no check {name}; there are {', '.join(made)}")

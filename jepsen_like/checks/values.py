@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from jepsen_like.checks.availability import availability as availability_of
 from jepsen_like.checks.availability import failover
@@ -67,6 +67,7 @@ class Findings:
     failovers: tuple[Failover, ...] = ()
 
 
+@runtime_checkable
 class Check(Protocol):
     @property
     def name(self) -> str:

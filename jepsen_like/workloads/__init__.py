@@ -1,5 +1,7 @@
 """What clients do, and the checks that say what they may see: docs/workloads.md lists them."""
 
+from typing import Any
+
 from jepsen_like.workloads.chains import sequential
 from jepsen_like.workloads.counter import counter
 from jepsen_like.workloads.crash_replay import crash_replay
@@ -35,3 +37,8 @@ __all__ = [
     "single_writer",
     "unique_ids",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    made = [known for known in __all__ if known[0].islower()]
+    raise AttributeError(f"there is no workload {name}; there are {', '.join(made)}")

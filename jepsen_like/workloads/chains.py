@@ -30,6 +30,7 @@ READS: Final = 0.5
 class Chains(Rotating):
     initial: ClassVar[tuple[int, ...]] = (0,) * LINKS
     judged_by: ClassVar[tuple[str, ...]] = ("in order",)
+    unsure_max: ClassVar[int | None] = None
 
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:
         value = 0

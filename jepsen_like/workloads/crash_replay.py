@@ -19,6 +19,7 @@ __all__ = ["CrashReplay", "crash_replay"]
 @dataclass(frozen=True)
 class CrashReplay(Sets):
     judged_by: ClassVar[tuple[str, ...]] = ("same content", "nothing lost")
+    unsure_max: ClassVar[int | None] = None
 
     @property
     def default_checks(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Numbers(Rotating):
 
     initial: ClassVar[int] = 0
     judged_by: ClassVar[tuple[str, ...]] = ("monotonic",)
+    unsure_max: ClassVar[int | None] = None
 
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:
         value = 0

@@ -120,6 +120,7 @@ class Sessions(Register):
     not read its own writes, or reads that go back."""
 
     judged_by: ClassVar[tuple[str, ...]] = ("sessions", "sequential", "lost writes")
+    unsure_max: ClassVar[int | None] = None
 
 
 def register(

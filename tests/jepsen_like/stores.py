@@ -124,7 +124,7 @@ def recorded(
             store.load(key)
         plan = list(islice(workload.calls(random.Random(seed), keys), calls))
         used = sorted({call.key for call in plan})
-        for number, call in enumerate([*plan, *map(workload.final, used)]):
+        for number, call in enumerate([*plan, *(Call("read", key) for key in used)]):
             sent = (number + 1) * STEP_NS
             slot = rng.randrange(PROCESSES)
             is_unknown = call.f != "read" and rng.random() < 0.05
