@@ -57,7 +57,7 @@ class _Unsure:
     def begin(self, call: Call) -> Call:
         """The call to send."""
         limit = self._limits.get(call.workload)
-        if limit is None or call.f == "read":
+        if limit is None or call.f.startswith("read"):
             return call
         place = (call.workload, call.key)
         count = self._counts.get(place, 0)
@@ -67,7 +67,7 @@ class _Unsure:
         return call
 
     def end(self, call: Call, outcome: Outcome) -> None:
-        if call.f != "read" and outcome != "info" and call.workload in self._limits:
+        if not call.f.startswith("read") and outcome != "info" and call.workload in self._limits:
             self._counts[call.workload, call.key] -= 1
 
 

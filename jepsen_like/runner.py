@@ -5,7 +5,8 @@ before the run (the calls, the faults) is data drawn from the seed; what is deci
 is only who leads when a fault names a leader.
 
 Whatever ends a run (its plan, an error, Ctrl-C), every process is ended and waited for, every
-port is closed, and the data is removed unless it is to be kept.
+port is closed, and the data is removed unless it is to be kept. After SIGKILL the next run
+does that, or `jepsen-like doctor --clean`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,6 +25,7 @@ from typing import Any, Final, TypeVar
 from jepsen_like.adapters.database import ComparableDatabase, DatabaseError, RunningDatabase
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
+from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
@@ -93,24 +95,28 @@ def run(
     Interrupted, with nothing left running.
     """
     try:
+        left = clean()
+        if left:
+            write(f"removed what a killed run had left: {left}")
         out.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
-    try:
-        recording = run_async(
-            record(
-                test,
-                directory=directory,
-                seed=seed,
-                write=write,
-                history_path=out / "history.jsonl",
+    with nullcontext() if keep else claimed(directory):
+        try:
+            recording = run_async(
+                record(
+                    test,
+                    directory=directory,
+                    seed=seed,
+                    write=write,
+                    history_path=out / "history.jsonl",
+                )
             )
-        )
-    finally:
-        _keep_logs(directory, out / "logs")
-        if not keep:
-            shutil.rmtree(directory)
+        finally:
+            _keep_logs(directory, out / "logs")
+            if not keep:
+                shutil.rmtree(directory)
     write("judging")
     result = judge(recording, command=command)
     try:
@@ -147,6 +153,7 @@ async def record(
         async with AsyncExitStack() as stack:
             backend = await open_backend(test.backend, test.db.hosts)
             stack.push_async_callback(backend.close)
+            progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))

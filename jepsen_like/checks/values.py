@@ -20,6 +20,7 @@ from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.models.model import Model
 from jepsen_like.result import (
+    ClassLabel,
     Failover,
     FaultRecord,
     ReplicaComparison,
@@ -65,6 +66,7 @@ class Findings:
     verdicts: tuple[Verdict, ...] = ()
     availability: tuple[SideAvailability, ...] = ()
     failovers: tuple[Failover, ...] = ()
+    labels: tuple[ClassLabel, ...] = ()
 
 
 @runtime_checkable
