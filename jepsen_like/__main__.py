@@ -22,6 +22,7 @@ from jepsen_like.backends import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
 
 if TYPE_CHECKING:
+    from jepsen_like.result import RunResult
     from jepsen_like.spec import Test
 
 __all__ = ["main"]
@@ -82,6 +83,53 @@ def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, qu
 
     words = ["demo", "--quick"] if quick else ["demo"]
     carry_out(demo_test(1, quick=quick), words, seed, out, backend, keep)
+
+
+@cli.command()
+@run_options
+@click.option("--db", type=click.Choice(["shardrouter"]), default="shardrouter")
+@click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
+@click.option("--json", "is_json", is_flag=True, help="The labels for machines.")
+def pacelc(
+    seed: int | None,
+    out: Path | None,
+    backend: str | None,
+    keep: bool,
+    db: str,
+    quick: bool,
+    is_json: bool,
+) -> None:
+    """Find where each class of operations stands in PACELC, and compare with what is promised.
+
+    \b
+      jepsen-like pacelc --quick
+      jepsen-like pacelc --seed 7 --json
+    """
+    from jepsen_like import pacelc as experiment
+
+    words = ["pacelc", *(["--quick"] if quick else [])]
+    test = experiment.pacelc_test(1, quick=quick)
+    if is_json:
+        carry_out(test, words, seed, out, backend, keep, show=_print_labels_json)
+    else:
+        carry_out(test, words, seed, out, backend, keep, show=_print_labels)
+
+
+def _print_labels(result: RunResult) -> None:
+    from rich.console import Console
+
+    from jepsen_like.pacelc import in_words, table
+
+    Console(highlight=False).print(table(result.labels))
+    click.echo("\n".join([*in_words(result.labels), ""]))
+    for verdict in result.verdicts:
+        click.echo(f"{verdict.check}: {verdict.validity}: {verdict.reason}")
+
+
+def _print_labels_json(result: RunResult) -> None:
+    from jepsen_like.pacelc import as_json
+
+    click.echo(as_json(result))
 
 
 @cli.command()
@@ -166,8 +214,9 @@ def carry_out(
     out: Path | None,
     backend: str | None,
     keep: bool,
+    show: Callable[[RunResult], None] | None = None,
 ) -> None:
-    """Run, print the card, and end with the exit code of the verdict."""
+    """Run, print the card (or what `show` prints), and end with the exit code of the verdict."""
     from rich.console import Console
 
     from jepsen_like.report.card import render
@@ -195,6 +244,10 @@ def carry_out(
     except HarnessError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
+    if show is not None:
+        show(result)
+        click.echo(f"report {out / 'report.html'}", err=True)
+        sys.exit(EXIT_CODES[result.validity])
     render(
         result,
         Console(highlight=False),

@@ -127,6 +127,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,
+    "jepsen_like.figures": 0,
     "jepsen_like.clients": 1,
     "jepsen_like.dispatch": 1,
     "jepsen_like.doctor": 1,
@@ -148,6 +149,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.runner": 1,
     "jepsen_like": 2,
     "jepsen_like.demo": 2,
+    "jepsen_like.pacelc": 2,
     "jepsen_like.file_commands": 2,
     "jepsen_like.__main__": 2,
 }
@@ -184,7 +186,12 @@ ROUTER_MAY_IMPORT = {
     "nodes.local_cluster",
 }
 
-STANDARD_LIBRARY_ONLY = ("jepsen_like.history", "jepsen_like.models", "jepsen_like.checks")
+STANDARD_LIBRARY_ONLY = (
+    "jepsen_like.history",
+    "jepsen_like.models",
+    "jepsen_like.checks",
+    "jepsen_like.figures",
+)
 
 # What makes a checker faster where it is installed (the extra `fast`), imported inside a function
 # of one module: verdicts are the same without it, and importing the checkers never needs it.

@@ -23,8 +23,9 @@ from typing import Any, Final
 
 from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.backends.backend import Backend
-from jepsen_like.clients import SqlClient, connect_sql
+from jepsen_like.clients import Client, LevelClient, SqlClient, connect_sql
 from jepsen_like.load import Call
+from jepsen_like.workloads.levels import Levels
 from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
@@ -41,11 +42,18 @@ from shardrouter.moves import Goal, view_of
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
-__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
+__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES", "LEVELS", "WRITES"]
 
 NODE_SERVICE: Final = "node"
 
 LOOPBACK: Final = "127.0.0.1"
+
+LEVEL_SETTING: Final = "shardrouter.consistency"
+
+LEVELS: Final = {"linearizable": "PC/EC", "any": "PA/EL"}
+"""Where reads of each level should stand (docs/consistency.md), the default first."""
+
+WRITES: Final = "PC/EC"
 
 USER: Final = "shardrouter"
 
@@ -239,13 +247,34 @@ class RunningShardRouter:
                 if result is not None:
                     raise result
 
-    async def connect(
-        self, host: str, workloads: Sequence[Workload], deadline_s: float
-    ) -> SqlClient:
-        return await self._connect(host, sql_of(workloads), deadline_s)
+    async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
+        to_sql = sql_of(workloads)
+        default = await self._connect(host, to_sql, deadline_s)
+        asking = {w.name: w for w in workloads if isinstance(w, Levels)}
+        if not asking:
+            return default
+        sessions: dict[str, Client] = {"": default}
+        try:
+            for level in {level: None for w in asking.values() for level in w.levels}:
+                settings = {LEVEL_SETTING: level}
+                sessions[level] = await self._connect(host, to_sql, deadline_s, settings)
+        except BaseException:
+            for session in sessions.values():
+                session.abort()
+            raise
+
+        def level_of(call: Call) -> str:
+            workload = asking.get(call.workload)
+            return "" if workload is None else workload.level_of(call)
+
+        return LevelClient(sessions, level_of)
 
     async def _connect(
-        self, host: str, to_sql: Callable[[Call], Statements], deadline_s: float
+        self,
+        host: str,
+        to_sql: Callable[[Call], Statements],
+        deadline_s: float,
+        settings: Mapping[str, str] | None = None,
     ) -> SqlClient:
         address = self._router_addresses[host]
         return await connect_sql(
@@ -256,6 +285,7 @@ class RunningShardRouter:
             database=USER,
             deadline_s=deadline_s,
             definite_codes=DEFINITE_CODES,
+            settings=settings,
         )
 
     async def leaders(self) -> Mapping[str, str]:

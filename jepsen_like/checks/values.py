@@ -19,7 +19,7 @@ from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.models.model import Model
-from jepsen_like.result import Failover, FaultRecord, SideAvailability, Verdict
+from jepsen_like.result import ClassLabel, Failover, FaultRecord, SideAvailability, Verdict
 
 __all__ = [
     "Evidence",
@@ -59,6 +59,7 @@ class Findings:
     verdicts: tuple[Verdict, ...] = ()
     availability: tuple[SideAvailability, ...] = ()
     failovers: tuple[Failover, ...] = ()
+    labels: tuple[ClassLabel, ...] = ()
 
 
 class Check(Protocol):
