@@ -18,6 +18,7 @@ FLOORS: dict[str, int] = {
     # nodes
     "nodes": 0,
     "nodes.protocol": 0,
+    "nodes.frames": 0,
     "nodes.values": 0,
     "nodes.functions": 0,
     "nodes.engine": 0,
