@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 
 from jepsen_like.history import Operation
 
-__all__ = ["Load", "register_history", "with_a_stale_read"]
+__all__ = ["Load", "append_history", "register_history", "with_a_stale_read"]
 
 REST_NS = 1_000  # between an answer and the client's next request
+STEPS_MAX = 4  # of a transaction
+LIST_MAX = 100
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Load:
     seed: int = 1
 
 
-def register_history(load: Load) -> list[Operation]:
-    rng = random.Random(load.seed)
+def _drawn(load: Load, rng: random.Random) -> list[tuple[int, int, int, int, bool]]:
+    """(instant of the effect, sent, returned, process, lost) of each operation, by effect."""
     ready = [(rng.randrange(100_000), client) for client in range(load.clients)]
     heapq.heapify(ready)
     process = list(range(load.clients))
@@ -42,9 +44,14 @@ def register_history(load: Load) -> list[Operation]:
         if lost:
             process[client] += load.clients
         heapq.heappush(ready, (sent + took + REST_NS, client))
+    return sorted(drawn)
+
+
+def register_history(load: Load) -> list[Operation]:
+    rng = random.Random(load.seed)
     state: dict[int, int] = {}
     history = []
-    for number, (_, sent, returned, client, lost) in enumerate(sorted(drawn)):
+    for number, (_, sent, returned, client, lost) in enumerate(_drawn(load, rng)):
         key = rng.randrange(load.keys)
         new = number if load.values is None else rng.randrange(load.values)
         now = state.get(key)
@@ -70,6 +77,41 @@ def register_history(load: Load) -> list[Operation]:
             )
         )  # fmt: skip
     history.sort(key=lambda operation: operation.sent_ns)
+    return history
+
+
+def append_history(load: Load) -> list[Operation]:
+    """Transactions of reads and appends to `keys` lists; one that is full gives way to another."""
+    rng = random.Random(load.seed)
+    lists: dict[int, list[int]] = {}
+    in_use = list(range(load.keys))
+    history = []
+    for _, sent, returned, client, lost in _drawn(load, rng):
+        asked: list[tuple[str, int, int | None]] = []
+        done: list[tuple[str, int, object]] = []
+        happens = not lost or rng.random() < 0.5
+        for _ in range(rng.randint(1, STEPS_MAX)):
+            place = rng.randrange(load.keys)
+            key = in_use[place]
+            values = lists.setdefault(key, [])
+            if rng.random() < 0.5:
+                asked.append(("r", key, None))
+                done.append(("r", key, tuple(values)))
+                continue
+            new = returned * STEPS_MAX + len(asked)  # of this transaction alone
+            asked.append(("append", key, new))
+            done.append(("append", key, new))
+            if happens:
+                values.append(new)
+            if len(values) >= LIST_MAX:
+                in_use[place] = max(in_use) + 1
+        history.append(
+            Operation(
+                client, "txn", "", tuple(asked), "info" if lost else "ok",
+                None if lost else tuple(done), sent, sent, returned, "n1",
+                "timeout" if lost else "",
+            )
+        )  # fmt: skip
     return history
 
 

@@ -1,11 +1,17 @@
 // Judges histories with Porcupine, for bench/checkers.py: one JSON file in, milliseconds out.
+//
+// As ours is, it is timed in a process that is warm: the best of some runs with the garbage of the
+// one before collected, all its keys side by side. Operations are passed by pointer, so that a step
+// of the model copies none.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -28,7 +34,7 @@ func partition(history []porcupine.Operation) [][]porcupine.Operation {
 	index := map[string]int{}
 	var parts [][]porcupine.Operation
 	for _, o := range history {
-		key := o.Input.(op).Key
+		key := o.Input.(*op).Key
 		i, known := index[key]
 		if !known {
 			i = len(parts)
@@ -44,7 +50,7 @@ var register = porcupine.Model{
 	Partition: partition,
 	Init:      func() interface{} { return -1 },
 	Step: func(state, input, output interface{}) (bool, interface{}) {
-		s, o := state.(int), input.(op)
+		s, o := state.(int), input.(*op)
 		switch o.F {
 		case "read":
 			return o.Out == s, s
@@ -62,13 +68,14 @@ var register = porcupine.Model{
 		}
 		return s != o.A, s
 	},
+	Hash: func(state interface{}) uint64 { return uint64(state.(int)) },
 }
 
 var text = porcupine.Model{
 	Partition: partition,
 	Init:      func() interface{} { return "" },
 	Step: func(state, input, output interface{}) (bool, interface{}) {
-		s, o := state.(string), input.(op)
+		s, o := state.(string), input.(*op)
 		switch o.F {
 		case "get":
 			return o.Text == s, s
@@ -76,6 +83,12 @@ var text = porcupine.Model{
 			return true, o.Text
 		}
 		return true, s + o.Text
+	},
+	// Without it Porcupine compares each state with all that met the same operations
+	Hash: func(state interface{}) uint64 {
+		h := fnv.New64a()
+		h.Write([]byte(state.(string)))
+		return h.Sum64()
 	},
 }
 
@@ -85,9 +98,10 @@ func main() {
 		panic(err)
 	}
 	var input struct {
-		Model     string `json:"model"`
-		Seconds   int    `json:"seconds"`
-		Histories [][]op `json:"histories"`
+		Model     string  `json:"model"`
+		Seconds   int     `json:"seconds"`
+		Repeat    float64 `json:"repeat"` // seconds of running all histories again
+		Histories [][]op  `json:"histories"`
 	}
 	if err := json.Unmarshal(content, &input); err != nil {
 		panic(err)
@@ -98,7 +112,8 @@ func main() {
 	}
 	histories := make([][]porcupine.Operation, len(input.Histories))
 	for i, history := range input.Histories {
-		for _, o := range history {
+		for j := range history {
+			o := &history[j]
 			end := o.Returned
 			if end < 0 {
 				end = math.MaxInt64
@@ -110,13 +125,22 @@ func main() {
 	}
 	limit := time.Duration(input.Seconds) * time.Second
 	answers := make([]porcupine.CheckResult, len(histories))
-	start := time.Now()
-	for i, history := range histories {
-		answers[i] = porcupine.CheckOperationsTimeout(model, history, limit)
+	best := time.Duration(math.MaxInt64)
+	for began := time.Now(); ; {
+		runtime.GC()
+		start := time.Now()
+		for i, history := range histories {
+			answers[i] = porcupine.CheckOperationsTimeout(model, history, limit)
+		}
+		if took := time.Since(start); took < best {
+			best = took
+		}
+		if time.Since(began).Seconds() >= input.Repeat {
+			break
+		}
 	}
-	took := time.Since(start)
 	result, err := json.Marshal(map[string]interface{}{
-		"ms": float64(took.Nanoseconds()) / 1e6, "answers": answers,
+		"ms": float64(best.Nanoseconds()) / 1e6, "answers": answers,
 	})
 	if err != nil {
 		panic(err)

@@ -24,6 +24,7 @@ __all__ = ["Porcupine"]
 
 SOURCE = Path(__file__).with_name("porcupine.go")
 SECONDS = 6  # a history that takes it longer is "unknown"
+REPEAT_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Porcupine:
         content = {
             "model": "text" if isinstance(model, Text) else "register",
             "seconds": SECONDS,
+            "repeat": REPEAT_SECONDS,
             "histories": [_operations(history, model) for history in histories],
         }
         path.write_text(json.dumps(content), encoding="utf-8")

@@ -6,12 +6,13 @@ Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage,
 from __future__ import annotations
 
 import importlib.util
+import json
 import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from jepsen_like.backends import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
 
 if TYPE_CHECKING:
+    from jepsen_like.result import RunResult
     from jepsen_like.spec import Test
 
 __all__ = ["main"]
@@ -84,6 +86,53 @@ def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, qu
 
 
 @cli.command()
+@run_options
+@click.option("--db", type=click.Choice(["shardrouter"]), default="shardrouter")
+@click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
+@click.option("--json", "is_json", is_flag=True, help="The labels for machines.")
+def pacelc(
+    seed: int | None,
+    out: Path | None,
+    backend: str | None,
+    keep: bool,
+    db: str,
+    quick: bool,
+    is_json: bool,
+) -> None:
+    """Find where each class of operations stands in PACELC, and compare with what is promised.
+
+    \b
+      jepsen-like pacelc --quick
+      jepsen-like pacelc --seed 7 --json
+    """
+    from jepsen_like import pacelc as experiment
+
+    words = ["pacelc", *(["--quick"] if quick else [])]
+    test = experiment.pacelc_test(1, quick=quick)
+    if is_json:
+        carry_out(test, words, seed, out, backend, keep, show=_print_labels_json)
+    else:
+        carry_out(test, words, seed, out, backend, keep, show=_print_labels)
+
+
+def _print_labels(result: RunResult) -> None:
+    from rich.console import Console
+
+    from jepsen_like.pacelc import in_words, table
+
+    Console(highlight=False).print(table(result.labels))
+    click.echo("\n".join([*in_words(result.labels), ""]))
+    for verdict in result.verdicts:
+        click.echo(f"{verdict.check}: {verdict.validity}: {verdict.reason}")
+
+
+def _print_labels_json(result: RunResult) -> None:
+    from jepsen_like.pacelc import as_json
+
+    click.echo(as_json(result))
+
+
+@cli.command()
 @click.argument("where", metavar="FILE[:NAME]")
 @run_options
 def run(where: str, seed: int | None, out: Path | None, backend: str | None, keep: bool) -> None:
@@ -94,6 +143,40 @@ def run(where: str, seed: int | None, out: Path | None, backend: str | None, kee
       jepsen-like run tests.py:isolate --seed 7
     """
     carry_out(load_test(where), ["run", where], seed, out, backend, keep)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--clean", is_flag=True, help="Remove what runs that were killed have left.")
+def doctor(as_json: bool, clean: bool) -> None:
+    """Try which backends and faults work on this machine, and say why others do not.
+
+    Exit code 3 if no backend works.
+
+    \b
+      jepsen-like doctor
+      jepsen-like doctor --clean
+    """
+    from jepsen_like.backends import leftovers
+    from jepsen_like.doctor import examine
+    from jepsen_like.runner import run_async
+
+    if clean:
+        click.echo(f"removed: {leftovers.clean()}")
+        return
+    findings = run_async(examine())
+    left = leftovers.find()
+    if as_json:
+        fields = {"format": 1, "findings": [asdict(f) for f in findings]}
+        click.echo(json.dumps(fields, indent=1))
+    else:
+        for finding in findings:
+            mark = "works" if finding.works else "no"
+            click.echo(f"{finding.kind:8} {finding.name:8} {mark:6} {finding.why}")
+        if left:
+            click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
+    if not any(finding.works for finding in findings if finding.kind == "backend"):
+        sys.exit(EXIT_HARNESS)
 
 
 def load_test(where: str) -> Test:
@@ -131,8 +214,9 @@ def carry_out(
     out: Path | None,
     backend: str | None,
     keep: bool,
+    show: Callable[[RunResult], None] | None = None,
 ) -> None:
-    """Run, print the card, and end with the exit code of the verdict."""
+    """Run, print the card (or what `show` prints), and end with the exit code of the verdict."""
     from rich.console import Console
 
     from jepsen_like.report.card import render
@@ -160,6 +244,10 @@ def carry_out(
     except HarnessError as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
+    if show is not None:
+        show(result)
+        click.echo(f"report {out / 'report.html'}", err=True)
+        sys.exit(EXIT_CODES[result.validity])
     render(
         result,
         Console(highlight=False),

@@ -8,7 +8,7 @@ A client never raises for what the database does: its answer is an outcome. The 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -18,7 +18,15 @@ from jepsen_like.history import Outcome
 from jepsen_like.load import Call
 from jepsen_like.workloads.workload import SqlCall, Statements
 
-__all__ = ["Answer", "Client", "ClientError", "SqlClient", "outcome_of_error", "connect_sql"]
+__all__ = [
+    "Answer",
+    "Client",
+    "ClientError",
+    "SqlClient",
+    "LevelClient",
+    "outcome_of_error",
+    "connect_sql",
+]
 
 HARNESS_GRACE_S: Final = 0.25
 """How long after the database's own deadline the harness waits before it aborts: long enough
@@ -108,10 +116,12 @@ class SqlClient:
             for statement in statements:
                 answers.append(await self._run(statement))  # noqa: PERF401 - kept if one fails
             return Answer("ok", tuple(answers) if isinstance(found, tuple) else answers[0])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError) as exc:
+            if isinstance(exc, AttributeError) and not self._connection.is_closed():
+                raise  # else it was aborted while asyncpg went from preparing to executing
             outcome = outcome_of_error(
                 exc,
-                is_read=call.f == "read",
+                is_read=call.f.startswith("read"),
                 definite_codes=self._definite_codes,
                 is_begun=bool(answers),
             )
@@ -131,10 +141,15 @@ class SqlClient:
             if exc.sqlstate in sql.refusals:
                 return sql.refusals[exc.sqlstate]
             raise
-        return int(tag.split()[-1]) > 0 if sql.answer == "changed" else None
+        if sql.answer == "done":
+            return None
+        is_changed = int(tag.split()[-1]) > 0
+        if sql.answer == "claimed":
+            return sql.arguments[-1] if is_changed else None
+        return is_changed
 
     async def load(self, sql: SqlCall) -> None:
-        """Run one statement before the test starts. Raises ClientError."""
+        """Run a statement before the test starts. Raises ClientError."""
         try:
             await self._run(sql)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
@@ -143,6 +158,25 @@ class SqlClient:
     def abort(self) -> None:
         if not self._connection.is_closed():
             self._connection.terminate()
+
+
+class LevelClient:
+    """A client with a session for each level of consistency; one call in flight over all."""
+
+    def __init__(self, sessions: Mapping[str, Client], level_of: Callable[[Call], str]) -> None:
+        self._sessions = sessions
+        self._level_of = level_of
+
+    @property
+    def is_usable(self) -> bool:
+        return all(session.is_usable for session in self._sessions.values())
+
+    async def invoke(self, call: Call) -> Answer:
+        return await self._sessions[self._level_of(call)].invoke(call)
+
+    def abort(self) -> None:
+        for session in self._sessions.values():
+            session.abort()
 
 
 def words_of(error: Exception) -> str:
@@ -161,8 +195,12 @@ async def connect_sql(
     database: str,
     deadline_s: float,
     definite_codes: Collection[str],
+    settings: Mapping[str, str] | None = None,
 ) -> SqlClient:
-    """A new connection whose statements have `deadline_s`. Raises ClientError."""
+    """A new connection whose statements have `deadline_s`; `settings` are those of its session.
+
+    Raises ClientError.
+    """
     try:
         connection = await asyncpg.connect(
             host=host,
@@ -171,7 +209,10 @@ async def connect_sql(
             database=database,
             ssl=False,
             timeout=CONNECT_TIMEOUT_S,
-            server_settings={"statement_timeout": f"{round(deadline_s * 1000)}ms"},
+            server_settings={
+                "statement_timeout": f"{round(deadline_s * 1000)}ms",
+                **(settings or {}),
+            },
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
         raise ClientError(f"no connection to {host}:{port}: {words_of(exc)}") from exc

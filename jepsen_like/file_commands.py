@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -20,10 +21,11 @@ from jepsen_like.checks.counterexample import duration_text
 from jepsen_like.checks.named import KINDS, FailedCas, NameUnknown, Question
 from jepsen_like.file_follow import follow as follow_file
 from jepsen_like.file_judge import FileVerdict, Job, judge_files
-from jepsen_like.history import HistoryError, lint, read, write_edn, write_jsonl
+from jepsen_like.history import HistoryError, Operation, lint, read, write_edn, write_jsonl
 from jepsen_like.history.files import FORMATS, Format, load
 from jepsen_like.load import seconds
 from jepsen_like.models.model import Model
+from jepsen_like.report import timeline_text, words
 from jepsen_like.report.junit import Case, junit_xml
 from jepsen_like.result import EXIT_CODES
 
@@ -32,6 +34,8 @@ __all__ = ["check", "lint_file", "convert"]
 OFFENDING_SHOWN: Final = 20
 STALENESS_SHOWN_MIN_NS: Final = 1_000  # under that, the clock counts lines
 REASON_CHARACTERS: Final = 100  # in the table
+VALUE_CHARACTERS: Final = 400
+WIDTH_MAX: Final = 120
 SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 CONSISTENCIES: Final = tuple(
     dict.fromkeys(name for kind in KINDS.values() for name in kind.consistencies)
@@ -358,12 +362,17 @@ class _ProgressLine:
 
 
 def _print_one(verdict: FileVerdict) -> None:
-    click.echo(f"{verdict.validity}: {verdict.reason}")
+    click.echo(f"{verdict.validity}: {_cut(verdict.reason)}")
     for operation in verdict.offending[:OFFENDING_SHOWN]:
         click.echo(f"  {_operation_text(operation)}")
     hidden = len(verdict.offending) - OFFENDING_SHOWN
     if hidden > 0:
         click.echo(f"  and {hidden} more")
+    for line in _drawing(verdict):
+        click.echo(f"  {line}")
+    dead_ends = verdict.details.get("dead_ends", ())
+    for sentence in dead_ends[0]["refused"].values() if dead_ends else ():
+        click.echo(f"In that order, {_cut(words.printable(sentence))}.")
     stale_ns = verdict.details.get("staleness_ns") or 0
     if verdict.validity == "invalid" and stale_ns >= STALENESS_SHOWN_MIN_NS:
         click.echo(f"It would be legal if reads might be {duration_text(stale_ns)} stale.")
@@ -375,6 +384,18 @@ def _print_one(verdict: FileVerdict) -> None:
     about = ", ".join(part for part in parts if part)
     if about:
         click.echo(f"({about}, {verdict.operations} operations, {verdict.seconds:.2f} s)")
+
+
+def _drawing(verdict: FileVerdict) -> list[str]:
+    """The counterexample over time, if its orders were walked."""
+    if "dead_ends" not in verdict.details:
+        return []
+    offending = [
+        Operation(**{name: value for name, value in operation.items() if name != "line"})
+        for operation in verdict.offending
+    ]
+    width = min(shutil.get_terminal_size().columns, WIDTH_MAX) - 2
+    return timeline_text.render(offending, verdict.details, width=width)
 
 
 def _operation_text(operation: dict[str, Any]) -> str:
@@ -393,7 +414,13 @@ def _operation_text(operation: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return "nil" if value is None else json.dumps(value, default=str)
+    return "nil" if value is None else _cut(json.dumps(value, default=str))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= VALUE_CHARACTERS:
+        return text
+    return f"{text[:VALUE_CHARACTERS]}... ({len(text)} characters)"
 
 
 def _print_table(verdicts: Sequence[FileVerdict]) -> None:

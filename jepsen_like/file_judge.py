@@ -21,8 +21,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
-from jepsen_like.checks.named import NameUnknown, Question, judge
+from jepsen_like.checks.furthest import orders_of
+from jepsen_like.checks.named import NameUnknown, Question, as_failed_cas, judge, model_of
 from jepsen_like.checks.parallel import memory_in_use
+from jepsen_like.history.columns import History
 from jepsen_like.history.files import Format, load
 from jepsen_like.history.operation import HistoryError
 from jepsen_like.result import Validity, Verdict
@@ -33,6 +35,8 @@ RESERVE: Final = 0.1  # of the time, at most RESERVE_S_MAX: for a judge to say h
 RESERVE_S_MAX: Final = 0.4
 RESERVE_BYTES: Final = 8 << 20  # of the memory, for it to say that there was no more
 PROGRESS_EVERY_S: Final = 0.5
+
+ORDER_S_MAX: Final = 5.0  # for a report: to find out where operations took effect
 
 SCHEMA: Final = "jepsen_like.verdict"
 SCHEMA_VERSION: Final = 1
@@ -182,7 +186,7 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
         question = replace(job.question, seconds=max(left, 0.0), memory_bytes=most_bytes)
         model, verdict = judge(loaded.history, question)
         if job.report is not None:
-            _write_report(job, loaded.history[:], verdict)
+            _write_report(job, loaded.history, model, verdict, start)
     except (HistoryError, NameUnknown, OSError) as exc:
         reason = str(exc) if str(exc).startswith(name) else f"{name}: {exc}"
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
@@ -201,7 +205,7 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
     details = {
         key: value
         for key, value in verdict.details.items()
-        if job.in_full or key != "linearization"
+        if job.in_full or key not in ("linearization", "judged")
     }
     return FileVerdict(
         file=name,
@@ -233,29 +237,20 @@ def _offending(history: Any, verdict: Verdict) -> Iterator[dict[str, Any]]:
         yield {**asdict(operation), "line": history.lines[places[0]] if places else 0}
 
 
-def _write_report(job: Job, history: list[Any], verdict: Verdict) -> None:
-    from time import gmtime, strftime
-
-    from jepsen_like.report import html  # here: it needs jinja2, and nothing else does
-    from jepsen_like.result import RunResult
+def _write_report(job: Job, history: History, model: str, verdict: Verdict, start: float) -> None:
+    # here: it needs jinja2, and nothing else does
+    from jepsen_like.report import check_page
+    from jepsen_like.report.judged_history import judged_history
 
     assert job.report is not None
-    # Histories of other tools begin anywhere on their clock; a report begins at 0
-    start = min(operation.sent_ns for operation in history)
-    end = max(operation.returned_ns for operation in history)
-    result = RunResult(
-        name=job.path.name,
-        seed=0,
-        backend="a recorded history",
-        command=job.command,
-        started_at=strftime("%Y-%m-%dT%H:%M:%S+00:00", gmtime()),
-        duration_ns=max(1, end - min(start, 0)),
-        versions={},
-        topology={},
-        operations=tuple(history),
-        faults=(),
-        availability=(),
-        failovers=(),
-        verdicts=(verdict,),
-    )
-    html.write(result, job.report)
+    left = start + job.question.seconds - time.monotonic()
+    try:
+        judged_by = model_of(replace(job.question, model=job.question.model or model), model)
+        seconds = min(left / 2, ORDER_S_MAX)
+        meaning = job.question.failed_cas
+        judged = history if meaning is None else as_failed_cas(history, meaning)
+        order = orders_of(judged, verdict, judged_by, seconds=seconds)
+    except NameUnknown:  # not a question of linearizability
+        order = None
+    story = judged_history(job.path.name, model, history, verdict, order)
+    check_page.write(story, job.report, command=job.command, seconds=_since(start))

@@ -31,6 +31,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         unserved=recording.unserved,
         faults=recording.faults,
         groups=recording.groups,
+        comparison=recording.comparison,
     )
     findings = [_judged(test, workload, evidence) for workload in test.workloads]
     findings += [check.judge(evidence) for check in test.checks_of_the_run()]
@@ -60,6 +61,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         availability=tuple(row for finding in findings for row in finding.availability),
         failovers=tuple(row for finding in findings for row in finding.failovers),
         verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
+        labels=tuple(label for finding in findings for label in finding.labels),
         notes=tuple(notes),
         unserved=evidence.unserved,
     )
@@ -80,7 +82,8 @@ def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
             replace(verdict, workload=workload.name)
             for findings in found
             for verdict in findings.verdicts
-        )
+        ),
+        labels=tuple(label for findings in found for label in findings.labels),
     )
 
 

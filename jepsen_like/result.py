@@ -17,6 +17,9 @@ __all__ = [
     "FaultRecord",
     "SideAvailability",
     "Failover",
+    "ReplicaComparison",
+    "Estimate",
+    "ClassLabel",
     "RunResult",
     "EXIT_CODES",
 ]
@@ -55,6 +58,7 @@ class FaultRecord:
     start_ns: int
     end_ns: int
     sides: tuple[tuple[str, ...], ...] = ()  # for a partition: the nodes on each side
+    rtt_ns: int | None = None  # for slow links: the round-trip time that was asked for
     verified_start: bool = False
     verified_end: bool = False
     evidence: tuple[str, ...] = ()  # sentences: what was looked at and what it showed
@@ -92,6 +96,50 @@ class Failover:
 
 
 @dataclass(frozen=True)
+class ReplicaComparison:
+    """What the database says of its own replicas, compared row by row."""
+
+    replicas: int  # that were compared with others of their group
+    differences: tuple[str, ...] = ()  # sentences
+    silent: tuple[str, ...] = ()  # of those that could not be compared: why
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure of `count` operations, and its 95% interval."""
+
+    value: float  # nan: nothing was measured
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """Where one class of operations stands in a partition and else (PACELC; Abadi 2012)."""
+
+    f: str  # "read", "read any", "write"
+    level: str  # of consistency: "linearizable", "any"
+    partition: Literal["PA", "PC", "undetermined"]
+    otherwise: Literal["EL", "EC", "undetermined"]
+    predicted: str = ""  # "PC/EC"; empty: nobody said
+    missing: tuple[str, ...] = ()  # for what is undetermined: sentences that say why
+    figures: dict[str, Any] = field(default_factory=dict)  # what the rule looked at
+
+    @property
+    def measured(self) -> str:
+        letters = (self.partition, self.otherwise)
+        return "/".join("?" if letter == "undetermined" else letter for letter in letters)
+
+    @property
+    def agrees(self) -> bool | None:
+        """None: nothing was predicted, or not everything was measured."""
+        if not self.predicted or "?" in self.measured:
+            return None
+        return self.measured == self.predicted
+
+
+@dataclass(frozen=True)
 class RunResult:
     name: str
     seed: int
@@ -107,6 +155,7 @@ class RunResult:
     failovers: tuple[Failover, ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
+    labels: tuple[ClassLabel, ...] = ()
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 
     @property

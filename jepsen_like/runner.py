@@ -5,7 +5,8 @@ before the run (the calls, the faults) is data drawn from the seed; what is deci
 is only who leads when a fault names a leader.
 
 Whatever ends a run (its plan, an error, Ctrl-C), every process is ended and waited for, every
-port is closed, and the data is removed unless it is to be kept.
+port is closed, and the data is removed unless it is to be kept. After SIGKILL the next run
+does that, or `jepsen-like doctor --clean`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.adapters.database import ComparableDatabase, DatabaseError, RunningDatabase
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
+from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
@@ -33,7 +35,7 @@ from jepsen_like.history import Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
-from jepsen_like.result import FaultRecord, RunResult, Verdict
+from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
@@ -93,24 +95,28 @@ def run(
     Interrupted, with nothing left running.
     """
     try:
+        left = clean()
+        if left:
+            write(f"removed what a killed run had left: {left}")
         out.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
-    try:
-        recording = run_async(
-            record(
-                test,
-                directory=directory,
-                seed=seed,
-                write=write,
-                history_path=out / "history.jsonl",
+    with nullcontext() if keep else claimed(directory):
+        try:
+            recording = run_async(
+                record(
+                    test,
+                    directory=directory,
+                    seed=seed,
+                    write=write,
+                    history_path=out / "history.jsonl",
+                )
             )
-        )
-    finally:
-        _keep_logs(directory, out / "logs")
-        if not keep:
-            shutil.rmtree(directory)
+        finally:
+            _keep_logs(directory, out / "logs")
+            if not keep:
+                shutil.rmtree(directory)
     write("judging")
     result = judge(recording, command=command)
     try:
@@ -147,6 +153,7 @@ async def record(
         async with AsyncExitStack() as stack:
             backend = await open_backend(test.backend, test.db.hosts)
             stack.push_async_callback(backend.close)
+            progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
@@ -209,6 +216,11 @@ class _Run:
             clock=self.clock,
             recorder=self.recorder,
             unserved=self.unserved,
+            unsure_max={
+                workload.name: workload.unsure_max
+                for workload in test.workloads
+                if workload.unsure_max is not None
+            },
         ) as dispatcher:
             await dispatcher.connect()
             self.progress.say(
@@ -221,6 +233,7 @@ class _Run:
             unread: tuple[tuple[Call, str], ...] = ()
             if self._violation is None:
                 unread = await self._final_reads(dispatcher, asked, keys)
+        comparison = await self._compare_replicas()
         self.recorder.close()
         return Recording(
             test=test,
@@ -234,10 +247,17 @@ class _Run:
             leaders=leaders,
             groups={place: groups[place] for place in used},
             unread=unread,
+            comparison=comparison,
             online=tuple(
                 replace(checker.finish(), workload=name) for name, checker in self.online.items()
             ),
         )
+
+    async def _compare_replicas(self) -> ReplicaComparison | None:
+        if not self.test.compares_replicas or not isinstance(self.db, ComparableDatabase):
+            return None
+        self.progress.say("comparing the replicas of every group")
+        return await self.db.compare_replicas()
 
     @property
     def _violation(self) -> Verdict | None:
@@ -340,7 +360,7 @@ class _Run:
         """Read every key that was used on every host. After the faults have healed this must
         succeed."""
         reads = [
-            replace(workload.final(key), workload=workload.name)
+            Call("read", key, workload=workload.name)
             for workload in self.test.workloads
             for key in keys[workload.name]
             if (workload.name, key) in asked

@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
-from nodes.authorizer import Mode, mode_of_write
+from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
 from nodes.data_file import (
@@ -543,7 +543,7 @@ class Machine:
             )
         for ordinal, statement in enumerate(body.statements):
             mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
-            key = f"{mode.name} {statement.sql}"
+            key = DDL + statement.sql if mode is Mode.DDL else statement.sql
             if key in self._compiled:
                 continue
             try:

@@ -64,6 +64,7 @@ from nodes.protocol import (
     ResponseBody,
     SetCluster,
     Status,
+    Write,
 )
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
@@ -410,7 +411,9 @@ class Node:
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         body = decode_body(request)
         hosted = self._hosting.running.get(request.group)
-        if isinstance(body, GetStatus):
+        if isinstance(body, Write) and hosted is not None:  # nearly all there is
+            hosted.service.on_command(request, body, answer)
+        elif isinstance(body, GetStatus):
             answer(self.status())
         elif isinstance(body, GetCluster):
             answer(self._description.text())

@@ -205,7 +205,8 @@ class RaftEngine:
                 )
             )
             return
-        self._notice_office()
+        if self._office.term != self._core.term:
+            self._notice_office()
         office = self._office
         if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))

@@ -25,6 +25,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -32,7 +33,6 @@ from nodes.protocol import (
     Busy,
     Challenge,
     Files,
-    FrameDecoder,
     PeerBatch,
     ProtocolError,
     Refused,
@@ -41,7 +41,6 @@ from nodes.protocol import (
     ResponseBody,
     SqlFailure,
     Welcome,
-    encode_frame,
 )
 
 __all__ = ["Acquaintances", "Handler", "ListenError", "Server"]
@@ -264,7 +263,7 @@ class _Connection(asyncio.Protocol):
         self._host = ""
         self._outstanding = 0
         self._answers: list[bytes] = []
-        self._answer_bytes = 0
+        self._unread_bytes = 0  # of answers, those in `_answers` included
         self._write_paused = False
         self._read_paused = False
         self._greeting_timer: asyncio.TimerHandle | None = None
@@ -395,9 +394,10 @@ class _Connection(asyncio.Protocol):
             frame = encode_frame(self._encoder.encode(Response(number, failure)))
         if not self._answers:  # all answers of this turn of the loop leave in one write
             self._loop.call_soon(self._flush)
+            self._unread_bytes = self._transport.get_write_buffer_size()
         self._answers.append(frame)
-        self._answer_bytes += len(frame)
-        if self._answer_bytes + self._transport.get_write_buffer_size() > WRITE_BYTES_MAX:
+        self._unread_bytes += len(frame)
+        if self._unread_bytes > WRITE_BYTES_MAX:
             self._server.complain(self._host, "it does not read its answers")
             self.abort()
         if self._outstanding == 0 and not self.answered.done():
@@ -406,7 +406,7 @@ class _Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if not self._answers or self._transport.is_closing():
             return
-        answers, self._answers, self._answer_bytes = self._answers, [], 0
+        answers, self._answers = self._answers, []
         self._transport.write(b"".join(answers))
 
     def _balance(self) -> None:

@@ -74,11 +74,12 @@ class GroupService:
         self._machine = machine
         self._failed = failed
         self._dry_runs = DryRuns(engine, machine, limits)
+        self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
 
     def on_read(self, request: Request, read: Read, answer: Answer) -> None:
-        deadline = _deadline(request)
+        deadline = self._now() + request.timeout_ms / 1000
         self._engine.read_barrier(
             read.consistency,
             lambda refusal: self._read(read, deadline, answer, refusal),
@@ -86,11 +87,12 @@ class GroupService:
         )
 
     def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:
-        deadline = _deadline(request)
+        now = self._now
+        deadline = now() + request.timeout_ms / 1000
         body = bytes(request.body)
 
         def refuse() -> ResponseBody | None:
-            if _now() > deadline:
+            if now() > deadline:
                 return Busy("its time was over before it could be proposed")
             return self._machine.check(command, len(body))
 
@@ -125,7 +127,7 @@ class GroupService:
         if refusal is not None:
             answer(refusal)
             return
-        time_left_s = deadline - _now()
+        time_left_s = deadline - self._now()
         if time_left_s <= 0:
             answer(Busy("its time was over before it could be read"))
         elif read.quick:
@@ -173,11 +175,3 @@ def decode_body(request: Request) -> RequestBody:
     except msgspec.DecodeError as exc:
         raise ProtocolError(f"request {request.id} has no valid body: {exc}") from exc
     return body
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _deadline(request: Request) -> float:
-    return _now() + request.timeout_ms / 1000

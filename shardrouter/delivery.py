@@ -81,6 +81,10 @@ PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
 
 
+MEMBERS_EVERY_S: Final = 5.0
+"""How often a group that serves reads of consistency `any` is asked who belongs to it: a replica
+that has come is no cause for an error that would tell."""
+
 DESCRIPTION_TIMEOUT_S: Final = 2.0
 """How long a node may take to tell its cluster.toml, which is newer than this router's."""
 
@@ -103,12 +107,22 @@ _FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Sta
 class _Group:
     """Who is believed to replicate a group and to lead it, and which calls pause for a leader."""
 
-    __slots__ = ("awaited", "contacts", "leader", "name", "pausing", "term", "trouble")
+    __slots__ = (
+        "awaited",
+        "contacts",
+        "leader",
+        "looked_at",
+        "name",
+        "pausing",
+        "term",
+        "trouble",
+    )
 
     def __init__(self, name: str, contacts: list[Contact]) -> None:
         self.name = name
         self.contacts = contacts  # never empty; changed in place
         self.leader: Contact | None = contacts[0]
+        self.looked_at = float("-inf")  # when its nodes were last asked who belongs to it
         self.term = 0  # the newest in which some node said that it leads
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
@@ -186,6 +200,7 @@ class Delivery:
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> None:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
         if isinstance(body, Read) and body.consistency == "any":
+            self._look_for_members(self._groups[group])
             contacts = self._groups[group].contacts
             self._any_replica.send(group, contacts, body, until, partial(_read_ended, done))
             return
@@ -458,6 +473,15 @@ class Delivery:
                 name=self._name,
             ),
         )
+
+    def _look_for_members(self, group: _Group) -> None:
+        """Ask the replicas of a group for their status, if that was long ago; the leader's says
+        who belongs to it."""
+        now = self._loop.time()
+        if now - group.looked_at >= MEMBERS_EVERY_S and not self._closed:
+            group.looked_at = now
+            for contact in group.contacts:
+                contact.knock_again(now, self._knock)
 
     def _lost(self, name: str, gone: Contact | None = None) -> None:
         """A node has no replica of the group (any more), or no replica of it can be reached: ask

@@ -18,6 +18,7 @@ FLOORS: dict[str, int] = {
     # nodes
     "nodes": 0,
     "nodes.protocol": 0,
+    "nodes.frames": 0,
     "nodes.values": 0,
     "nodes.functions": 0,
     "nodes.engine": 0,
@@ -127,8 +128,10 @@ FLOORS: dict[str, int] = {
     "jepsen_like.load": 0,
     "jepsen_like.models": 0,
     "jepsen_like.checks": 0,
+    "jepsen_like.figures": 0,
     "jepsen_like.clients": 1,
     "jepsen_like.dispatch": 1,
+    "jepsen_like.doctor": 1,
     "jepsen_like.file_follow": 1,
     "jepsen_like.file_judge": 1,
     "jepsen_like.judge": 1,
@@ -139,9 +142,15 @@ FLOORS: dict[str, int] = {
     "jepsen_like.faults": 1,
     "jepsen_like.backends": 1,
     "jepsen_like.report": 1,
+    "jepsen_like.report.clock": 0,
+    "jepsen_like.report.judged_history": 0,
+    "jepsen_like.report.timeline": 0,
+    "jepsen_like.report.timeline_text": 0,
+    "jepsen_like.report.words": 0,
     "jepsen_like.runner": 1,
     "jepsen_like": 2,
     "jepsen_like.demo": 2,
+    "jepsen_like.pacelc": 2,
     "jepsen_like.file_commands": 2,
     "jepsen_like.__main__": 2,
 }
@@ -178,7 +187,13 @@ ROUTER_MAY_IMPORT = {
     "nodes.local_cluster",
 }
 
-STANDARD_LIBRARY_ONLY = ("jepsen_like.history", "jepsen_like.models", "jepsen_like.checks")
+STANDARD_LIBRARY_ONLY = (
+    "jepsen_like.history",
+    "jepsen_like.models",
+    "jepsen_like.load",
+    "jepsen_like.checks",
+    "jepsen_like.figures",
+)
 
 # What makes a checker faster where it is installed (the extra `fast`), imported inside a function
 # of one module: verdicts are the same without it, and importing the checkers never needs it.

@@ -11,9 +11,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-__all__ = ["Endpoint", "Pair", "Backend", "BackendError", "PROBE_SERVICE", "connected", "pairs_of"]
+__all__ = [
+    "Endpoint",
+    "Pair",
+    "Backend",
+    "BackendError",
+    "Slowing",
+    "PROBE_SERVICE",
+    "connected",
+    "pairs_of",
+]
 
 Endpoint: TypeAlias = tuple[str, int]
 """Host and port as sockets name them."""
@@ -73,6 +82,14 @@ class Backend(Protocol):
         those of PROBE_SERVICE are left out."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Slowing(Protocol):
+    """A backend whose links can be slow."""
+
+    async def delay(self, pairs: Collection[Pair], delay_s: float) -> None:
+        """What is sent over these links from now on arrives `delay_s` later; 0: at once."""
 
 
 def pairs_of(hosts: Sequence[str]) -> tuple[Pair, ...]:

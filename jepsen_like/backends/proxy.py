@@ -12,6 +12,9 @@ accepted by the kernel but reaches nobody (a handshake needs both directions), a
 dialer gives up meanwhile the far side never sees it. Healing lets everything through, in
 order.
 
+A slow link delivers later, in order; the delay counts from when the proxy has read. Connecting is
+not slowed down, only what is said afterwards.
+
 Runs on the event loop of the harness. At rest a byte costs one read and one write.
 """
 
@@ -19,11 +22,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, TypeAlias, cast
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
+from jepsen_like.backends.leftovers import marked
 
 __all__ = ["Link", "Mesh"]
 
@@ -36,6 +41,13 @@ UNDIALED_BYTES_MAX: Final = 64 * 1024
 here the proxy reads on, because only so does it see that the dialer has given up."""
 
 
+TIMER_S: Final = 0.001
+"""The resolution of timers."""
+
+TRAVELLING_BYTES_MAX: Final = 4 * 1024 * 1024
+"""What one direction of a connection may have under way over a slow link; then reading stops."""
+
+
 @dataclass(eq=False)
 class Link:
     """One direction between two hosts: its rule, its counters, the streams that follow it."""
@@ -43,6 +55,7 @@ class Link:
     source: str
     target: str
     is_cut: bool = False
+    delay_s: float = 0.0  # from when bytes are read to when they are handed over
     delivered: dict[str, int] = field(default_factory=dict)  # bytes handed to target, by service
     streams: set[_Stream] = field(default_factory=set)  # whose incoming bytes go over this link
 
@@ -76,7 +89,7 @@ class Mesh:
         return LOOPBACK
 
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
-        return tuple(argv)
+        return marked(argv)
 
     def socket(self, host: str) -> socket.socket:
         return socket.socket()
@@ -115,6 +128,11 @@ class Mesh:
             if stream.route.is_open:
                 self._undialed.discard(stream)
                 self._dial(stream)
+
+    async def delay(self, pairs: Collection[Pair], delay_s: float) -> None:
+        """What is sent over these links from now on arrives `delay_s` later, in order."""
+        for pair in pairs:
+            self.links[pair].delay_s = delay_s
 
     def _follow_rules(self, pairs: Collection[Pair]) -> None:
         for pair in pairs:
@@ -241,6 +259,8 @@ class _Stream(asyncio.Protocol):
         self._is_accepted = accepted
         self._peer: _Stream | None = None
         self._held = bytearray()
+        self._travelling: deque[tuple[float, bytes]] = deque()  # (when it arrives, what)
+        self._travelling_bytes = 0
         self._is_reading = True
         self._at_end = False  # the sender finished, or the connection is lost
         self._error: Exception | None = None  # how it was lost
@@ -254,6 +274,33 @@ class _Stream(asyncio.Protocol):
             self._mesh.accepted(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.link.delay_s or self._travelling:
+            self._travel(data)
+        else:
+            self._arrive(data)
+
+    def _travel(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._travelling.append((loop.time() + self.link.delay_s, data))
+        self._travelling_bytes += len(data)
+        if len(self._travelling) == 1:
+            loop.call_at(self._travelling[0][0], self._let_arrive)
+        elif self._travelling_bytes >= TRAVELLING_BYTES_MAX:
+            self._set_reading()
+
+    def _let_arrive(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._travelling and self._travelling[0][0] <= loop.time():
+            data = self._travelling.popleft()[1]
+            self._travelling_bytes -= len(data)
+            self._arrive(data)
+        if self._travelling:
+            # Timers may fire early, by up to their resolution; asked again at once they would spin
+            wait_s = max(TIMER_S, self._travelling[0][0] - loop.time())
+            loop.call_later(wait_s, self._let_arrive)
+        self.follow_rule()
+
+    def _arrive(self, data: bytes) -> None:
         if self._flows and not self._held:
             self._deliver(data)
         else:
@@ -286,7 +333,7 @@ class _Stream(asyncio.Protocol):
 
     @property
     def held_bytes(self) -> int:
-        return len(self._held)
+        return len(self._held) + self._travelling_bytes
 
     @property
     def _flows(self) -> bool:
@@ -302,11 +349,11 @@ class _Stream(asyncio.Protocol):
             if self._held:
                 data, self._held = bytes(self._held), bytearray()
                 self._deliver(data)
-            if self._at_end:
+            if self._at_end and not self._travelling:
                 self._deliver_end()
         elif self._at_end and self._mesh.is_waiting(self):
             self.abort()  # the dialer gave up before it reached anybody
-        if self.transport is None and (self._flows or self._peer is None):
+        if self.transport is None and not self._travelling and (self._flows or self._peer is None):
             self._mesh.forget(self)
         self._set_reading()
 
@@ -317,7 +364,8 @@ class _Stream(asyncio.Protocol):
         if self._peer is None:
             wanted = len(self._held) < UNDIALED_BYTES_MAX
         else:
-            wanted = self._flows and not self._peer.is_full
+            is_room = self._travelling_bytes < TRAVELLING_BYTES_MAX
+            wanted = self._flows and is_room and not self._peer.is_full
         if wanted and not self._is_reading:
             transport.resume_reading()
         elif self._is_reading and not wanted:

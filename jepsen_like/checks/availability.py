@@ -24,6 +24,7 @@ __all__ = [
     "class_order",
     "side_name",
     "serving_side",
+    "led_groups",
 ]
 
 MEASURED_MIN: Final = 100
@@ -88,8 +89,11 @@ def _count(
 
 
 def side_name(sides: Sequence[Sequence[str]], side: Sequence[str]) -> str:
-    """ "majority (n1, n3)", "minority (n2)", or "half (n1, n2)" where nobody has a majority."""
+    """ "majority (n1, n3)", "minority (n2)", or "half (n1, n2)" where nobody has a majority;
+    "all (n1, n2, n3)" where sides were not told apart."""
     total = sum(len(s) for s in sides)
+    if len(sides) == 1:
+        return f"all ({', '.join(side)})"
     kind = "majority" if 2 * len(side) > total else "half" if 2 * len(side) == total else "minority"
     return f"{kind} ({', '.join(side)})"
 
@@ -121,7 +125,7 @@ def failover(
     for fault in faults:
         serving = serving_side(fault.sides)
         side = side_name(fault.sides, serving) if serving else "none" if fault.sides else "any"
-        for group in _led_groups(fault.role_before):
+        for group in led_groups(fault.role_before):
             if group in groups:
                 answers = [
                     operation.returned_ns - fault.start_ns
@@ -137,7 +141,7 @@ def _held_by(groups: Mapping[Any, str]) -> Callable[[Operation], str | None]:
     return lambda operation: groups.get(operation.key)
 
 
-def _led_groups(role: str) -> list[str]:
+def led_groups(role: str) -> list[str]:
     """The groups in "leader of meta, shard-1", or in "n1 leader of shard-1; n2 follower"."""
     groups = []
     for part in role.split("; "):

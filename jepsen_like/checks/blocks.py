@@ -26,7 +26,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from operator import itemgetter
+from typing import Any, Literal, TypeAlias
 
 from jepsen_like.checks.search import NEVER
 from jepsen_like.models.model import LINK, MISMATCH, READ, WRITE, Versions
@@ -73,13 +74,10 @@ def decide(
         return found.answer
 
 
-@dataclass(slots=True)
-class _Zone:
-    first: int  # first answer
-    last: int  # last request
-    root: Any  # the version the block begins with
-    first_op: int
-    last_op: int
+# First answer, last request, the version the block begins with, and whose answer and request
+# these are. A plain tuple: there is one per write.
+_Zone: TypeAlias = tuple[int, int, Any, int, int]
+_by_first, _by_last = itemgetter(0), itemgetter(1)
 
 
 class _Blocks:
@@ -139,12 +137,12 @@ class _Blocks:
             self._recover(lost, ambiguous)
         if self._rivals:
             raise _Contradiction("two operations replaced the same value", *self._rivals)
-        for value, of_value in reads.items():
-            if value not in writer:
-                raise _Contradiction("read a value that nobody wrote", of_value[0])
-        for value, i in self._next.items():
-            if value not in writer:
-                raise _Contradiction("followed a value that nobody wrote", i)
+        if not reads.keys() <= writer.keys():
+            unwritten = next(value for value in reads if value not in writer)
+            raise _Contradiction("read a value that nobody wrote", reads[unwritten][0])
+        if not self._next.keys() <= writer.keys():
+            unwritten = next(value for value in self._next if value not in writer)
+            raise _Contradiction("followed a value that nobody wrote", self._next[unwritten])
 
     def _link(self, before: Any, i: int) -> None:
         if before in self._next:
@@ -173,13 +171,13 @@ class _Blocks:
 
     def _zones(self) -> tuple[list[_Zone], list[_Zone]]:
         sent, returned, afters = self._sent, self._returned, self._versions.after
-        reads, following = self._reads, self._next
+        reads, following, writer = self._reads, self._next, self._writer
         forward: list[_Zone] = []
         backward: list[_Zone] = []
         visited = 0
         for root in self._roots:
             version = root
-            i = self._writer[root]
+            i = writer[root]
             first = last = BEFORE
             if i != INITIAL:
                 first, last = returned[i], sent[i]
@@ -208,9 +206,9 @@ class _Blocks:
                 if sent[i] > last:
                     last, last_op = sent[i], i
                 version = afters[i]
-            zone = _Zone(first, last, root, first_op, last_op)
+            zone = (first, last, root, first_op, last_op)
             (forward if first < last else backward).append(zone)
-        if visited != len(self._writer):
+        if visited != len(writer):
             raise _Contradiction("each of these follows another of them", *self._cycle())
         return forward, backward
 
@@ -235,20 +233,28 @@ class _Blocks:
                 return cycle
 
     def _compare(self, forward: list[_Zone], backward: list[_Zone]) -> None:
-        forward.sort(key=lambda zone: zone.first)
-        before: _Zone | None = None
-        for zone in forward:
-            if before is not None and zone.first < before.last:
-                raise self._clash(before, zone)
-            before = zone
-        starts = [zone.first for zone in forward]
+        """Both are sorted on the way, for `_in_order`."""
+        forward.sort(key=_by_first)
+        backward.sort(key=_by_last)
+        end = BEFORE
+        for j, zone in enumerate(forward):
+            if zone[0] < end:
+                raise self._clash(forward[j - 1], zone)
+            end = zone[1]
+        starts = [zone[0] for zone in forward]
+        starts.append(NEVER)
+        j = -1  # the last forward one that begins before
+        end = BEFORE
         for zone in backward:
-            j = bisect_left(starts, zone.last) - 1
-            if j >= 0 and forward[j].last > zone.first:
+            first, last, *_ = zone
+            while starts[j + 1] < last:
+                j += 1
+                end = forward[j][1]
+            if end > first:
                 raise self._clash(forward[j], zone)
 
     def _clash(self, one: _Zone, other: _Zone) -> _Contradiction:
-        ends = dict.fromkeys((one.first_op, one.last_op, other.first_op, other.last_op))
+        ends = dict.fromkeys((*one[3:], *other[3:]))
         return _Contradiction("each of two values was there before the other", *ends)
 
     def _in_order(self, forward: list[_Zone], backward: list[_Zone]) -> tuple[list[int], list[Any]]:
@@ -257,28 +263,33 @@ class _Blocks:
         Two backward blocks between the same forward ones go by last request: the later one's
         answers all come after it, so none was over before the earlier one's requests.
         """
-        starts = [zone.first for zone in forward]
-        places = [(j, 0, 0, zone.root) for j, zone in enumerate(forward)]
-        places += [
-            (bisect_left(starts, zone.last) - 1, 1, zone.last, zone.root) for zone in backward
-        ]
-        places.sort(key=lambda place: place[:3])
+        roots: list[Any] = []
+        placed = 0
+        for first, _, root, _, _ in forward:
+            while placed < len(backward) and backward[placed][1] <= first:
+                roots.append(backward[placed][2])
+                placed += 1
+            roots.append(root)
+        roots += [zone[2] for zone in backward[placed:]]
         sent_of, afters = self._sent.__getitem__, self._versions.after
+        writer, reads, following = self._writer, self._reads, self._next
         order: list[int] = []
         standing: list[Any] = []
-        for _, _, _, version in places:
-            i = self._writer[version]
+        for version in roots:
+            i = writer[version]
             while True:
                 if i != INITIAL:
                     order.append(i)
-                reads = self._reads.get(version)
-                if reads is not None:
-                    order.extend(sorted(reads, key=sent_of) if len(reads) > 1 else reads)
+                if version in reads:
+                    of_version = reads[version]
+                    if len(of_version) > 1:
+                        of_version = sorted(of_version, key=sent_of)
+                    order += of_version
                 if self._mismatches:
                     standing.extend([version] * (len(order) - len(standing)))
-                if version not in self._next:
+                if version not in following:
                     break
-                i = self._next[version]
+                i = following[version]
                 version = afters[i]
         return order, standing
 

@@ -62,6 +62,13 @@ class Graph:
             self.kind.append(kind)
             self.key.append(key)
 
+    def add_all(self, pairs: Sequence[tuple[int, int]], kind: int, key: Any = None) -> None:
+        """As `add` of each (source, target); no node may lead to itself."""
+        self.source += [source for source, _ in pairs]
+        self.target += [target for _, target in pairs]
+        self.kind += [kind] * len(pairs)
+        self.key += [key] * len(pairs)
+
     def edges(self, inside: Collection[int], kinds: Collection[int]) -> dict[int, list[Edge]]:
         """By source: the edges of these kinds between these nodes."""
         out: dict[int, list[Edge]] = {}
@@ -73,10 +80,27 @@ class Graph:
 
 
 def components(nodes: int, source: Sequence[int], target: Sequence[int]) -> list[list[int]]:
-    """The strongly connected components of more than one node (Tarjan 1972, without recursion)."""
+    """The strongly connected components of more than one node (Tarjan 1972, without recursion).
+
+    Most graphs have none, and putting their nodes in order (Kahn 1962) is how that is found out
+    fastest; what has no place in an order is in a cycle, or after one.
+    """
     after: list[list[int]] = [[] for _ in range(nodes)]
+    before = [0] * nodes  # edges from nodes that are not in order yet
     for a, b in zip(source, target, strict=True):
         after[a].append(b)
+        before[b] += 1
+    in_order = [node for node in range(nodes) if not before[node]]
+    for node in in_order:
+        for other in after[node]:
+            left = before[other] - 1
+            before[other] = left
+            if not left:
+                in_order.append(other)
+    if len(in_order) == nodes:
+        return []
+    for node in in_order:
+        after[node] = []
     index = [0] * nodes  # 0: not seen
     low = [0] * nodes
     done = nodes + 1  # the index of a node whose component is known: above all others

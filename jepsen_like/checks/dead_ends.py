@@ -197,9 +197,9 @@ class _Walker:
         told = f"{self._model.describe(call)} is not possible at {state_text(state)}"
         fitting = [s for s in self._states if self._is_legal(s, call)]
         if not fitting:
-            return f"{told}, nor at anything that any of the operations leaves"
+            return f"{told}: none of the operations leaves what it needs"
         names = " or ".join(state_text(s) for s in fitting[:STATES_SHOWN])
-        return f"{told}, only at {names}{' or others' if len(fitting) > STATES_SHOWN else ''}"
+        return f"{told}: it needs {names}{' or others' if len(fitting) > STATES_SHOWN else ''}"
 
     def _is_legal(self, state: State, call: Call) -> bool:
         return self._model.step(state, call) is not ILLEGAL

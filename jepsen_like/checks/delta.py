@@ -3,9 +3,12 @@
 The smallest d such that the history is linearizable once every operation that only looks may
 take effect up to d before it was sent. That is the Delta of Golab, Li and Shah (PODC 2011,
 "Analyzing consistency properties for fun and profit"): a history is Delta-atomic if moving the
-start of each read Delta earlier makes it atomic. 0: it is linearizable. More delay allows more
-orders, so d is found by bisection. None: no delay explains it, as when a value was never
-written, or two operations replaced the same one.
+start of each read Delta earlier makes it atomic. 0: it is linearizable. None: no delay explains
+it, as when a value was never written, or two operations replaced the same one.
+
+More delay allows more orders, so d is found by trying. Where the blocks decide, the few operations
+that contradict each other at a delay that is too little say how much they need at least, and that
+is tried next; bisection bounds the number of tries.
 
 A number says more than "invalid": 3 ms is a lease that overlaps, 20 s is a replica cut off.
 """
@@ -18,10 +21,14 @@ from dataclasses import dataclass
 from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.objects import Object, intervals
+from jepsen_like.checks.prefix import what_they_follow_from
 from jepsen_like.checks.search import search
-from jepsen_like.models.model import Model, call_of
+from jepsen_like.models.model import Model, Versions, call_of
 
 __all__ = ["Delta", "smallest_delta"]
+
+
+CLIMBS_MAX = 8  # tries that only what contradicts has asked for; bisection needs some thirty
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ def smallest_delta(mine: Object, model: Model, limit: Limit, *, guess: int | Non
     low = -1  # not enough
     high = max(o.sent_ns for o in operations) - min(o.sent_ns for o in operations)
     is_enough = False  # `high` was tried
-    likely = [] if guess is None else [guess - 1, guess]
+    likely = [0] if guess is None else [guess, guess - 1]
+    climbs = 0
     while high - low > 1 or not is_enough:
         if likely:
             tried = likely.pop()
@@ -57,10 +65,16 @@ def smallest_delta(mine: Object, model: Model, limit: Limit, *, guess: int | Non
             return Delta(None, known=False)
         if legal:
             high, is_enough = tried, True
-        elif tried == high:
+            continue
+        if tried == high:
             return Delta(None)
-        else:
-            low = tried
+        least = trial.least(tried, high)
+        low = tried if least is None else least - 1
+        if least is not None and least > high:
+            return Delta(None)
+        if least is not None and climbs < CLIMBS_MAX:
+            climbs += 1
+            likely = [least]
     return Delta(high)
 
 
@@ -74,22 +88,55 @@ class _Trial:
         self._versions = model.versions(operations)
         self._sent = [o.sent_ns for o in operations]
         self._returned = [mine.returned(i) for i in range(len(operations))]
+        self._culprits: tuple[int, ...] = ()  # that contradict each other at what was tried last
 
     def legal_with(self, delta_ns: int) -> bool | None:
         """None: not found out within the limit."""
         if self._limit.clock() > self._limit.deadline:
             return None
-        sent = [
-            t - delta_ns if looks else t for t, looks in zip(self._sent, self._looks, strict=True)
-        ]
+        self._culprits = ()
+        sent = _moved(self._sent, self._looks, delta_ns)
         return self._blocks(sent) if self._versions is not None else self._search(sent)
 
     def _blocks(self, sent: Sequence[int]) -> bool | None:
         assert self._versions is not None
-        answer = blocks.decide(self._versions, sent, self._returned, want_order=False).answer
-        return self._search(sent) if answer == "unclear" else answer == "yes"
+        found = blocks.decide(self._versions, sent, self._returned, want_order=False)
+        self._culprits = found.culprits
+        return self._search(sent) if found.answer == "unclear" else found.answer == "yes"
+
+    def least(self, above: int, at_most: int) -> int | None:
+        """What those need that contradicted each other at `above`, which is no more than all need.
+
+        More than `at_most`: that is not enough for them. None: it cannot be told.
+        """
+        if self._versions is None or not self._culprits:
+            return None
+        few = what_they_follow_from(self._versions, self._culprits)
+        initial, *columns = self._versions
+        versions = Versions(initial, *[[column[i] for i in few] for column in columns])
+        sent, returned = [self._sent[i] for i in few], [self._returned[i] for i in few]
+        looks = [self._looks[i] for i in few]
+
+        def answer(delta_ns: int) -> str:
+            moved = _moved(sent, looks, delta_ns)
+            return blocks.decide(versions, moved, returned, want_order=False).answer
+
+        if answer(above) != "no":
+            return None
+        low, high = above, at_most + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if answer(middle) == "no":
+                low = middle
+            else:
+                high = middle
+        return high
 
     def _search(self, sent: Sequence[int]) -> bool | None:
         moved = [i._replace(sent=t) for i, t in zip(self._intervals, sent, strict=True)]
         answer = search(self._model, moved, self._limit).answer
         return None if answer == "unknown" else answer == "yes"
+
+
+def _moved(sent: Sequence[int], looks: Sequence[bool], delta_ns: int) -> list[int]:
+    return [t - delta_ns if look else t for t, look in zip(sent, looks, strict=True)]

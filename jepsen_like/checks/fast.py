@@ -25,6 +25,8 @@ Flags: TypeAlias = Any
 
 INITIAL = -1  # the version an object begins with; all others are not negative
 SPAN_MAX = 1 << 61  # times times objects must fit in 63 bits; else Python's integers do it
+AFTER_MAX = 1 << 58
+KIND_BITS = 3  # what a step does to the versions, beside a version in one integer
 JUMPS_MAX = 40  # chains of up to 2 ** 40 links; what is not at its root by then goes in a circle
 
 
@@ -96,12 +98,11 @@ class _Fast:
         first = int(self._sent.min())
         last = max(int(self._sent.max()), int(self._returned[live].max()) if live.any() else 0)
         span = last - first + 3
-        if span > SPAN_MAX // (self._objects + 1) or int(self._after.max()) >= NEVER // 2:
+        if span > SPAN_MAX // (self._objects + 1) or int(self._after.max()) >= AFTER_MAX:
             return None
         odd = (self._kind == MISMATCH) | ((self._kind == NOTHING) & live)
         self._unclear[self._key[odd]] = True
-        kind = self._kind
-        self._keep(((kind == READ) & live) | (kind == WRITE) | (kind == LINK))
+        self._leave_out(odd, live)
         if len(self._sent):
             self._name_versions()
             self._drop_unobserved()
@@ -111,7 +112,8 @@ class _Fast:
         order = self._order(first, span) if len(self._sent) else self._position
         # What did not match may only make a linearizable object's order harder to find.
         yes = ~self._illegal & ~self._unclear
-        order = order[yes[self._given.key[order]]]
+        if not yes.all():
+            order = order[yes[self._given.key[order]]]
         wrong = self._replay(order, span, first)
         assert not len(wrong), "an order found by numpy does not replay"
         illegal, unclear = np.flatnonzero(self._illegal), np.flatnonzero(self._unclear)
@@ -119,12 +121,23 @@ class _Fast:
             illegal.tolist(), [k for k in unclear.tolist() if not self._illegal[k]], order
         )
 
+    def _leave_out(self, odd: Flags, live: Flags) -> None:
+        """What says nothing is a read that never came back; `_drop_unobserved` drops it."""
+        np, kind = self._np, self._kind
+        silent = (kind == NOTHING) | ((kind == READ) & ~live)
+        if odd.any():
+            self._keep(~(silent | odd))
+        elif silent.any():
+            self._kind = np.where(silent, READ, kind)
+            self._after = np.where(silent, INITIAL, self._after)
+
     def _keep(self, chosen: Flags) -> None:
         if chosen.all():
             return
+        places = self._np.flatnonzero(chosen)
         names = ("_sent", "_returned", "_key", "_kind", "_before", "_after", "_position")
         for name in names:
-            setattr(self, name, getattr(self, name)[chosen])
+            setattr(self, name, getattr(self, name).take(places))
 
     def _keep_undecided(self) -> None:
         settled = self._illegal | self._unclear
@@ -157,7 +170,9 @@ class _Fast:
 
             self._versions = nobody + 1
             self._after = named(self._after, self._key)
-            self._before = np.where(links, named(np.where(links, self._before, -1), self._key), 0)
+            if links.any():
+                before = named(np.where(links, self._before, -1), self._key)
+                self._before = np.where(links, before, 0)
             return
         if values >= NEVER // (objects + 1):
             self._unclear[:] = True
@@ -183,12 +198,12 @@ class _Fast:
         if not lost.any():
             return
         reads, links = self._kind == READ, self._kind == LINK
-        kept = ~lost
+        kept, changes = ~lost, lost & ~reads
         observed = np.zeros(self._versions, bool)
         observed[self._after[reads]] = True
         while True:
             observed[self._before[links & kept]] = True
-            more = kept | (lost & observed[self._after])
+            more = kept | (changes & observed[self._after])
             if (more == kept).all():
                 break
             kept = more
@@ -199,13 +214,15 @@ class _Fast:
         writes, links = self._kind != READ, self._kind == LINK
         times = np.bincount(self._after[writes], minlength=self._versions)
         times[: self._objects] += 1
-        repeated = writes & (times[self._after] > 1)
+        of_mine = times[self._after]
+        repeated = writes & (of_mine > 1)
         self._unclear[self._key[repeated]] = True
-        nowhere = (times[self._after] == 0) | (links & (times[self._before] == 0))
-        follow = np.bincount(self._before[links], minlength=self._versions)
-        rivals = links & (follow[self._before] > 1)
         bad = np.zeros(self._objects, bool)
-        bad[self._key[nowhere | rivals]] = True
+        bad[self._key[of_mine == 0]] = True
+        if links.any():
+            nowhere = links & (times[self._before] == 0)
+            follow = np.bincount(self._before[links], minlength=self._versions)
+            bad[self._key[nowhere | (links & (follow[self._before] > 1))]] = True
         doubtful = np.zeros(self._objects, bool)
         doubtful[self._key[repeated]] = True
         self._illegal |= bad & ~doubtful
@@ -218,9 +235,10 @@ class _Fast:
         reads, links = self._kind == READ, self._kind == LINK
         block, depth = self._roots(links)
         layer = 2 * depth + reads if depth is not None else reads.astype(np.int64)
-        written = np.full(self._versions, -1, np.int64)
-        written[self._after[~reads]] = sent[~reads]
         if depth is None:
+            written = np.full(self._versions, -1, np.int64)
+            writes = np.flatnonzero(~reads)
+            written[self._after[writes]] = sent[writes]
             bad = returned < written[self._after]
             self._illegal[key[bad]] = True
         soonest = np.full(self._versions, span, np.int64)
@@ -235,10 +253,8 @@ class _Fast:
         place = np.empty(self._versions, np.int64)
         place[used] = rank
         within = place[block] * (int(layer.max()) + 1) + layer
-        if (sent[1:] < sent[:-1]).any():
-            order = np.lexsort((sent, within))
-        else:
-            order = np.argsort(within, kind="stable")
+        unsorted = bool((sent[1:] < sent[:-1]).any())
+        order = np.lexsort((sent, within)) if unsorted else _sorting(np, within)
         if depth is not None:
             self._check_chains(order, block, layer, sent, returned, span)
         return self._position[order]
@@ -300,7 +316,7 @@ class _Fast:
         np = self._np
         forward = soonest < latest
         at = np.where(forward, soonest, latest) + 1 + owner * span
-        by = np.argsort(2 * at + forward, kind="stable")
+        by = _sorting(np, 2 * at + forward)
         forward, soonest, latest, owner = forward[by], soonest[by], latest[by], owner[by]
         index = np.arange(len(by))
         ahead = np.maximum.accumulate(np.where(forward, index, -1))
@@ -320,27 +336,48 @@ class _Fast:
         """Positions in `order` at which the columns given are not explained."""
         np = self._np
         given = self._given
-        sent, returned, key = given.sent[order], given.returned[order], given.key[order]
-        kind, before, after = given.kind[order], given.before[order], given.after[order]
         count = len(order)
         if not count:
             return order
+        # One object's times do not reach the next one's, so the latest request up to here is
+        # the object's own.
+        offset = given.key * span - first
+        answered = given.returned != NEVER
+        begun = np.maximum.accumulate((given.sent + offset)[order])
+        late = np.where(answered, given.returned + offset, NEVER)[order] < begun
+        # Fewer and smaller columns to reorder: memory is what this waits for
+        key = given.key.astype(np.int32)[order]
+        after = ((given.after << KIND_BITS) | given.kind)[order]
+        kind, after = after & ((1 << KIND_BITS) - 1), after >> KIND_BITS
         index = np.arange(count)
         starts = np.ones(count, bool)
         starts[1:] = key[1:] != key[:-1]
-        begun = np.maximum.accumulate(sent - first + key * span)
-        late = (returned != NEVER) & (returned - first + key * span < begun)
         changes = kind != READ
         changed = np.maximum.accumulate(np.where(changes, index, -1))
         start = np.maximum.accumulate(np.where(starts, index, 0))
         last = np.concatenate([[-1], changed[:-1]])  # the change before each operation
         met = np.where(last >= start, after[np.maximum(last, 0)], INITIAL)
-        wrong = ((kind == READ) & (after != met)) | ((kind == LINK) & (before != met))
+        wrong = (kind == READ) & (after != met)
+        links = np.flatnonzero(kind == LINK)
+        wrong[links] = given.before[order[links]] != met[links]
         keys = key[starts]
         sorted_keys = bool((keys[1:] > keys[:-1]).all())
         settled = self._illegal | self._unclear
-        due = np.count_nonzero((given.returned != NEVER) & ~settled[given.key])
-        complete = np.count_nonzero(returned != NEVER) == due
+        due = np.count_nonzero(answered & ~settled[given.key])
+        complete = np.count_nonzero(answered[order]) == due
         if not (sorted_keys and complete):
             return index
         return np.flatnonzero(late | wrong)
+
+
+def _sorting(np: Any, values: Ints) -> Ints:
+    """Positions by value, and equal values in their order: as a stable argsort, and faster.
+
+    Value and position in one integer are sorted as they are, which needs no order to be kept.
+    """
+    bits = max(len(values) - 1, 1).bit_length()
+    if int(values.min()) < 0 or int(values.max()).bit_length() + bits > 62:
+        return np.argsort(values, kind="stable")
+    packed = (values << bits) | np.arange(len(values))
+    packed.sort()
+    return packed & ((1 << bits) - 1)

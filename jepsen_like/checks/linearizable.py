@@ -150,7 +150,7 @@ def _verdict(
         crash = f"the checker crashed on {key_text(mine.key)}: " if first.trace else ""
         return Verdict(CHECK, "unknown", crash + first.problem + rest, count, details=details)
     found = {
-        mine.key: [mine.positions[i] for i in judged.order]
+        mine.key: list(map(mine.positions.__getitem__, judged.order))
         for mine, judged in verdicts.that_are("yes")
     }
     return _valid(found, count, details)
@@ -171,6 +171,7 @@ def _details(left_out: LeftOut, keys: int, judged: Sequence[Judged] = ()) -> dic
 
 def _valid(orders: dict[int | str, list[int]], count: int, details: dict[str, Any]) -> Verdict:
     details["linearization"] = orders
+    details.setdefault("judged", {})  # as columns: all by the blocks
     where = _keys_text(len(orders))
     reason = f"{count} operations on {where} have an order that explains them all"
     return Verdict(CHECK, "valid", reason, count, details=details)

@@ -10,7 +10,7 @@ clock, by code that shares nothing with what found it.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -72,22 +72,24 @@ class Judged:
 
 def split(history: Sequence[Operation], model: Model) -> tuple[list[Object], LeftOut]:
     objects: dict[int | str, Object] = {}
+    adding: dict[int | str, tuple[Callable[[Operation], None], Callable[[int], None]]] = {}
     failed = unanswered = 0
     by_key = type(model).partition is Model.partition
     for position, operation in enumerate(history):
-        outcome = operation.outcome
-        if outcome == "fail":
-            failed += 1
-            continue
-        if outcome == "info" and model.is_pure(call_of(operation)):
-            unanswered += 1
-            continue
+        if operation.outcome != "ok":
+            if operation.outcome == "fail":
+                failed += 1
+                continue
+            if model.is_pure(call_of(operation)):
+                unanswered += 1
+                continue
         key = operation.key if by_key else model.partition(operation)
-        mine = objects.get(key)
-        if mine is None:
+        add = adding.get(key)
+        if add is None:
             mine = objects[key] = Object(key)
-        mine.operations.append(operation)
-        mine.positions.append(position)
+            add = adding[key] = (mine.operations.append, mine.positions.append)
+        add[0](operation)
+        add[1](position)
     return list(objects.values()), LeftOut(failed, unanswered)
 
 

@@ -9,17 +9,19 @@ searches find it anyway, it is the one that no order gets past.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import NEVER, Interval, Limit
-from jepsen_like.checks.objects import Judged, Object, decide, intervals
+from jepsen_like.checks.objects import Judged, Object, intervals
 from jepsen_like.checks.search import search
 from jepsen_like.history import Operation
-from jepsen_like.models.model import LINK, READ, WRITE, Model, call_of
+from jepsen_like.models.model import LINK, READ, WRITE, Model, Versions, call_of
 
-__all__ = ["Prefix", "shortest_illegal_prefix"]
+__all__ = ["Prefix", "shortest_illegal_prefix", "what_they_follow_from"]
 
 
 @dataclass(frozen=True)
@@ -56,35 +58,51 @@ def _until(mine: Object, model: Model, stuck: int, of: Iterable[int], *, shortes
 
 
 def _bisect(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:
-    """Prefixes by answers; then only the operations that contradict, and what they follow from."""
+    """Prefixes by answers; then only the operations that contradict, and what they follow from.
+
+    A contradiction mostly shows when the last of its operations is answered, so that answer is
+    tried first and then those just before it; bisection does what is left.
+    """
     operations = mine.operations
     answers = sorted(o.returned_ns for o in operations if o.outcome != "info")
+    versions = model.versions(operations)
+    assert versions is not None
+    cuts = _Cuts(mine, versions)
     low, high = 0, len(answers) - 1  # the answer looked for is one of these
     culprits = judged.culprits
+    likely = bisect_left(answers, cuts.answered(culprits), 0, high)
+    step = 1  # 0: what is left is between a legal prefix and an illegal one
     shortest = True
     while low < high:
         if limit.clock() > limit.deadline:
             shortest = False
             break
-        middle = (low + high) // 2
-        kept, cut = _cut(operations, answers[middle], model)
-        found = decide(cut, model, want_order=False)
-        if found is not None and found.answer == "unclear":
+        if likely < high:
+            middle = max(low, likely)
+        elif step:
+            middle = max(low, high - step)
+            step *= 2
+        else:
+            middle = (low + high) // 2
+        found = cuts.decide(answers[middle])
+        if found.answer == "unclear":
+            kept, cut = _cut(operations, answers[middle], model)
             searched = search(model, intervals(cut), limit)
             if searched.answer == "no" and searched.stuck is not None:
                 everything = range(len(operations))
                 return _until(mine, model, kept[searched.stuck], everything, shortest=True)
             shortest = shortest and searched.answer == "yes"
-        if found is not None and found.answer == "no":
+        if found.answer == "no":
             high = middle
-            culprits = tuple(kept[i] for i in found.culprits)
+            culprits = found.culprits
+            likely = bisect_left(answers, cuts.answered(culprits), 0, high)
         else:
-            low = middle + 1
+            low, likely, step = middle + 1, high, 0
     end = answers[high]
     stuck = next(
         i for i, o in enumerate(operations) if o.returned_ns == end and o.outcome != "info"
     )
-    relevant = _what_they_follow_from(mine, model, {*culprits, stuck})
+    relevant = what_they_follow_from(versions, {*culprits, stuck})
     reduced = _until(mine, model, stuck, relevant, shortest=shortest)
     # The contradiction is in these few, and the search names the answer that shows it.
     found_again = search(model, reduced.intervals(mine), limit)
@@ -111,13 +129,44 @@ def _cut(operations: list[Operation], end: int, model: Model) -> tuple[list[int]
     return kept, cut
 
 
-def _what_they_follow_from(mine: Object, model: Model, culprits: set[int]) -> list[int]:
-    """With the writers of what they read, and the links these stand on.
+class _Cuts:
+    """What the blocks say of a history that ends earlier, without looking at operations again.
+
+    A read or a compare-and-set that did not match says nothing to them once it has no answer, so
+    only what was sent later is left away.
+    """
+
+    def __init__(self, mine: Object, versions: Versions) -> None:
+        sent = [o.sent_ns for o in mine.operations]
+        self._by_sent = sorted(range(len(sent)), key=sent.__getitem__)
+        self._sent = [sent[i] for i in self._by_sent]
+        self._returned = [mine.returned(i) for i in self._by_sent]
+        columns = [[column[i] for i in self._by_sent] for column in versions[1:]]
+        self._versions = Versions(versions.initial, *columns)
+        self._ends = [mine.returned(i) for i in range(len(sent))]
+
+    def decide(self, end: int) -> blocks.Answer:
+        count = bisect_right(self._sent, end)
+        initial, *columns = self._versions
+        found = blocks.decide(
+            Versions(initial, *[column[:count] for column in columns]),
+            self._sent[:count],
+            [t if t <= end else NEVER for t in self._returned[:count]],
+            want_order=False,
+        )
+        return replace(found, culprits=tuple(self._by_sent[i] for i in found.culprits))
+
+    def answered(self, positions: Iterable[int]) -> int:
+        """When the last of these was that ever was."""
+        ends = (self._ends[i] for i in positions)
+        return max((end for end in ends if end != NEVER), default=NEVER)
+
+
+def what_they_follow_from(versions: Versions, culprits: Iterable[int]) -> list[int]:
+    """`culprits`, the writers of what they read, and the links these stand on.
 
     The rest writes other values: as each is written once, whatever it did cannot help.
     """
-    versions = model.versions(mine.operations)
-    assert versions is not None
     writers: dict[object, list[int]] = {}
     for i, kind in enumerate(versions.kind):
         if kind in (WRITE, LINK):

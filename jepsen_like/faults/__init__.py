@@ -1,5 +1,5 @@
-"""What goes wrong, as values: `partition`, `kill`, `pause`, and `healthy` in between; and what an
-operator does: `transfer`, `move_replica`.
+"""What goes wrong, as values: `partition`, `kill`, `pause`, `slow`, and `healthy` in between; and
+what an operator does: `transfer`, `move_replica`.
 
 faults=[
     faults.healthy("4s"),
@@ -12,6 +12,7 @@ from jepsen_like.faults.fault import Fault, Healthy, Site, draw, healthy, total_
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Partition, isolate, partition, split
 from jepsen_like.faults.processes import Kill, Pause, kill, pause
+from jepsen_like.faults.slow import Slow, slow
 from jepsen_like.faults.targets import Target, host, leader_of, one
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "kill",
     "Pause",
     "pause",
+    "Slow",
+    "slow",
     "Transfer",
     "transfer",
     "MoveReplica",

@@ -26,6 +26,17 @@ from jepsen_like.models.model import (
 __all__ = ["Register", "CasRegister"]
 
 
+UNSEEN = -1  # the kind is not in this table: a cas, or no operation of a register
+_KINDS = {
+    ("read", "ok"): READ,
+    ("read", "info"): NOTHING,
+    ("read", "fail"): NOTHING,
+    ("write", "ok"): WRITE,
+    ("write", "info"): WRITE,
+    ("write", "fail"): NOTHING,
+}
+
+
 @dataclass(frozen=True)
 class CasRegister(Model):
     """read -> value; write value; cas (expected, new) -> True if the value was expected.
@@ -91,25 +102,20 @@ class CasRegister(Model):
         outcome: Sequence[str],
         output: Sequence[Any],
     ) -> Versions:
-        kinds: list[int] = []
-        before: list[Any] = []
-        after: list[Any] = []
-        for name, argument, end, answer in zip(f, value, outcome, output, strict=True):
-            if name == "read":
-                kinds.append(READ if end == "ok" else NOTHING)
-                before.append(None)
-                after.append(answer)
-            elif name == "write":
-                kinds.append(WRITE if end != "fail" else NOTHING)
-                before.append(None)
-                after.append(argument)
-            elif name == "cas":
-                expected, new = argument
-                kinds.append(self._kind_of_cas(end, answer))
-                before.append(expected)
-                after.append(new)
-            else:
-                raise ValueError(f"a register has read, write and cas, not {name!r}")
+        kinds = [_KINDS.get(pair, UNSEEN) for pair in zip(f, outcome, strict=True)]
+        before: list[Any] = [None] * len(kinds)
+        after = [
+            answer if name == "read" else argument
+            for name, argument, answer in zip(f, value, output, strict=True)
+        ]
+        if UNSEEN in kinds:
+            for i, kind in enumerate(kinds):
+                if kind != UNSEEN:
+                    continue
+                if f[i] != "cas":
+                    raise ValueError(f"a register has read, write and cas, not {f[i]!r}")
+                before[i], after[i] = value[i]
+                kinds[i] = self._kind_of_cas(outcome[i], output[i])
         return Versions(self.initial, kinds, before, after)
 
     def _kind_of_cas(self, outcome: str, output: Any) -> int:

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from markupsafe import Markup
+
 from jepsen_like.history import Operation
 from jepsen_like.report import timeline as timelines
 from jepsen_like.report import words
+from jepsen_like.report.clock import RUN, Clock
 from jepsen_like.report.svg import Plot, nice_step
 from jepsen_like.report.timeline import Band, Bar, Moment, Row, Timeline, story
 from jepsen_like.report.timeline_svg import GAP, draw, label_width
@@ -18,6 +21,8 @@ from jepsen_like.result import RunResult, Verdict
 
 __all__ = [
     "Chart",
+    "Drawn",
+    "drawn",
     "bands",
     "node_groups",
     "yield_over_time",
@@ -42,6 +47,18 @@ class Chart:
     svg: str
     legend: tuple[tuple[str, str], ...]  # (css class, words)
     note: str = ""  # what is drawn, what is left out
+
+
+@dataclass(frozen=True)
+class Drawn:
+    svg: Markup
+    legend: tuple[tuple[str, str], ...]
+    note: str
+
+
+def drawn(chart: Chart) -> Drawn:
+    # `svg` escapes every text it is given; nothing else may be marked safe
+    return Drawn(Markup(chart.svg), chart.legend, chart.note)  # noqa: S704
 
 
 def bands(result: RunResult) -> list[Band]:
@@ -244,16 +261,18 @@ def _lanes(operations: Sequence[Operation]) -> dict[int, tuple[str, int]]:
     return lanes
 
 
-def counterexample(verdict: Verdict, lines: Sequence[int] = ()) -> Chart:
+def counterexample(verdict: Verdict, lines: Sequence[int] = (), clock: Clock = RUN) -> Chart:
     """The operations that no order explains, a row per process."""
     shown = verdict.offending[:COUNTEREXAMPLE_MAX]
     timeline = timelines.counterexample(
-        shown, verdict.details, width_of=label_width, gap=GAP, lines=lines
+        shown, verdict.details, width_of=label_width, gap=GAP, lines=lines, clock=clock
     )
     rest = len(verdict.offending) - len(shown)
     note = "Time is not to scale: an operation may take effect anywhere within its bar. "
     if timeline.states:
         note += "The numbers are the order that gets furthest, and under them what it leaves. "
+    if any(bar.css == "hidden" for row in timeline.rows for bar in row.bars):
+        note += "What is not shown may have happened at any time: it is where one needs it. "
     if any(o.outcome == "info" for o in shown):
         note += "A bar that reaches the right edge never got an answer. "
     if rest:

@@ -9,11 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-from markupsafe import Markup
 
 from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
@@ -44,12 +41,12 @@ def page(result: RunResult) -> str:
         result=result,
         headline=words.headline(result),
         figures=_figures(result),
-        counterexample=_drawn(charts.counterexample(found)) if found else None,
+        counterexample=charts.drawn(charts.counterexample(found)) if found else None,
         found=found,
         offending=_offending_rows(found.offending) if found else [],
         offending_hidden=max(0, len(found.offending) - OFFENDING_ROWS_MAX) if found else 0,
-        yield_chart=_drawn(charts.yield_over_time(result)),
-        latency_chart=_drawn(charts.latency(result)),
+        yield_chart=charts.drawn(charts.yield_over_time(result)),
+        latency_chart=charts.drawn(charts.latency(result)),
         latencies=_latencies(result.operations),
         sides=[
             (fault, side, [_side_row(row) for row in rows])
@@ -62,18 +59,6 @@ def page(result: RunResult) -> str:
         not_measured=_not_measured(result),
         topology=_topology(result.topology),
     )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    svg: Markup
-    legend: tuple[tuple[str, str], ...]
-    note: str
-
-
-def _drawn(chart: charts.Chart) -> Drawn:
-    # `svg` escapes every text it is given; nothing else may be marked safe
-    return Drawn(Markup(chart.svg), chart.legend, chart.note)  # noqa: S704
 
 
 def _figures(result: RunResult) -> list[tuple[str, str, str]]:
@@ -149,7 +134,7 @@ def _fault(result: RunResult, fault: FaultRecord, index: int) -> dict[str, Any]:
                 target=fault.target,
                 moments=moments,
             )
-            timelines.append((name, _drawn(chart)))
+            timelines.append((name, charts.drawn(chart)))
     return {
         "record": fault,
         "state": words.fault_state(fault),

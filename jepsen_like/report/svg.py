@@ -124,8 +124,9 @@ class Plot:
         for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
             x = self.at(i * step)
             place = f'x1="{number(x)}" x2="{number(x)}"'
-            self.parts.append(f'<line {place} y1="{base}" y2="{base + 4}" class="base"/>')
-            self.parts.append(text(x, base + 16, f"{i * step:.{digits}f}", anchor="middle"))
+            self.parts.append(f'<line {place} y1="{base}" y2="{base + 4}" class="base tick"/>')
+            label = f"{i * step:.{digits}f}"
+            self.parts.append(text(x, base + 16, label, "t tick", "middle"))
         middle = (self.left + WIDTH - RIGHT) / 2
         self.parts.append(text(middle, self.height - 6, self.x_title, "t axis", "middle"))
 

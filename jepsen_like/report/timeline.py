@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from jepsen_like.history import Operation
 from jepsen_like.report import words
+from jepsen_like.report.clock import RUN, Clock
 
 __all__ = [
     "Band",
@@ -32,6 +33,8 @@ __all__ = [
 LABEL_CHARACTERS: Final = 36
 STATE_CHARACTERS: Final = 18
 STORY_CHARACTERS: Final = 400
+NODE_CHARACTERS: Final = 80
+NOTE_CHARACTERS: Final = 12
 ROWS_MAX: Final = 32
 
 
@@ -91,21 +94,23 @@ class Timeline:
     bands: tuple[Band, ...] = ()
     moments: tuple[Moment, ...] = ()
     states: tuple[State, ...] = ()
-    to_scale: bool = True  # seconds; else only the order means anything
+    to_scale: bool = True  # else only the order means anything
+    axis: str = RUN.title
 
 
-def story(operation: Operation, *, line: int = 0, more: str = "") -> str:
+def story(operation: Operation, *, clock: Clock = RUN, line: int = 0, more: str = "") -> str:
     """Everything about one operation, in lines: for a tooltip and the panel of details."""
     where = f"process {operation.process}"
-    where += f" on {operation.node}" if operation.node else ""
-    took = words.duration(operation.returned_ns - operation.sent_ns)
-    ended = {"ok": f"back after {took}", "fail": f"failed after {took}"}.get(
-        operation.outcome, f"never answered; given up after {took}"
-    )
+    where += f" on {words.cut(operation.node, NODE_CHARACTERS)}" if operation.node else ""
+    took = ""
+    if clock.unit:
+        took = f" after {words.duration(operation.returned_ns - operation.sent_ns)}"
+    back = {"ok": "back", "fail": "failed"}.get(operation.outcome, "never answered; given up")
     lines = [
         words.operation_text(operation, STORY_CHARACTERS),
         f"{where}: {words.cut(words.outcome_text(operation), STORY_CHARACTERS)}",
-        f"sent at {operation.sent_ns / 1e9:.6f} s, {ended}",
+        f"sent at {clock.text(operation.sent_ns)}",
+        f"{back}{took} at {clock.text(operation.returned_ns)}",
     ]
     if operation.version is not None:
         lines.append(f"the database's version: {operation.version}")
@@ -148,6 +153,7 @@ def counterexample(
     width_of: Callable[[str], float],
     gap: float,
     lines: Sequence[int] = (),
+    clock: Clock = RUN,
     labels: Sequence[str] = (),
 ) -> Timeline:
     """The operations that no order explains, in folded time, with the order that goes furthest.
@@ -173,7 +179,7 @@ def counterexample(
             Bar(
                 *spans[i],
                 css="stuck" if i == stuck else operation.outcome,
-                title=story(operation, line=lines[i] if lines else 0, more=more),
+                title=story(operation, clock=clock, line=lines[i] if lines else 0, more=more),
                 label=labels[i],
                 point=point,
                 number=number,
@@ -184,7 +190,13 @@ def counterexample(
     rows = []
     for process in processes:
         mine = [(o, bar) for o, bar in zip(offending, bars, strict=True) if o.process == process]
-        rows.append(Row(f"process {process}", tuple(bar for _, bar in mine), note=mine[0][0].node))
+        rows.append(
+            Row(
+                f"process {process}",
+                tuple(bar for _, bar in mine),
+                note=words.cut(mine[0][0].node, NOTE_CHARACTERS),
+            )
+        )
     hidden = [(place_of[i], i) for i in order if isinstance(i, str)]
     if hidden:
         rows.append(Row("not shown", tuple(_hidden(*h, width_of) for h in hidden)))

@@ -13,11 +13,12 @@ from typing import Final
 from jepsen_like.report.svg import RIGHT, WIDTH, Plot, fine, number, text
 from jepsen_like.report.timeline import Bar, Row, Timeline
 
-__all__ = ["CHARACTER", "GAP", "draw", "label_width"]
+__all__ = ["CHARACTER", "GAP", "draw", "label_width", "zoomable"]
 
 LANE: Final = 9
+ONLY_LANE: Final = 16  # of a row that has no other
 LABELLED_LANE: Final = 38
-ROW_GAP: Final = 12
+ROW_GAP: Final = 10
 LANES_MIN: Final = 3  # the height of a name and its note
 LEFT: Final = 96
 CHARACTER: Final = 7.3  # pixels, of the labels' font
@@ -32,9 +33,11 @@ def label_width(label: str) -> float:
     return len(label) * CHARACTER + LABEL_PADDING
 
 
-def draw(timeline: Timeline, *, zoomable: bool = False) -> str:
+def draw(timeline: Timeline, *, focus: tuple[float, float] | None = None) -> str:
+    """`focus`: what a script shows first; None: the time of this drawing is not stretchable."""
     labelled = any(bar.label for row in timeline.rows for bar in row.bars)
-    lane = LABELLED_LANE if labelled else LANE
+    is_single = all(row.lanes == 1 for row in timeline.rows)
+    lane = LABELLED_LANE if labelled else ONLY_LANE if is_single else LANE
     lanes_min = 1 if labelled or all(not row.note for row in timeline.rows) else LANES_MIN
     heights = [max(row.lanes, lanes_min) * lane + ROW_GAP for row in timeline.rows]
     plot = Plot(
@@ -43,6 +46,7 @@ def draw(timeline: Timeline, *, zoomable: bool = False) -> str:
         height=sum(heights) + (AXIS + 16 if timeline.to_scale else 18),
         bands=timeline.bands,
         left=LEFT,
+        x_title=timeline.axis,
     )
     if timeline.to_scale:
         plot.x_axis()
@@ -58,7 +62,7 @@ def draw(timeline: Timeline, *, zoomable: bool = False) -> str:
     plot.parts.append('<g class="moving">')
     for row, top in zip(timeline.rows, tops, strict=True):
         for bar in row.bars:
-            plot.parts.append(_bar(plot, bar, top + bar.lane * lane, labelled))
+            plot.parts.append(_bar(plot, bar, top + bar.lane * lane, lane))
     for moment in timeline.moments:
         x = fine(plot.at(moment.at))
         plot.parts.append(
@@ -66,9 +70,16 @@ def draw(timeline: Timeline, *, zoomable: bool = False) -> str:
             f"<title>{escape(moment.label)}</title></line>"
         )
     plot.parts.append("</g>")
-    more = f' class="zoomable" data-left="{LEFT}" data-right="{WIDTH - RIGHT}"'
-    more += f' data-start="{timeline.start!r}" data-end="{timeline.end!r}"'
-    return plot.svg(more if zoomable else ' class="timeline"')
+    return plot.svg(zoomable(plot, focus) if focus else ' class="timeline"')
+
+
+def zoomable(plot: Plot, focus: tuple[float, float]) -> str:
+    """The attributes by which the script knows what to stretch."""
+    (start, end), (low, high) = plot.x, focus
+    return (
+        f' class="zoomable" data-left="{plot.left}" data-right="{WIDTH - RIGHT}" '
+        f'data-start="{start!r}" data-end="{end!r}" data-low="{low!r}" data-high="{high!r}"'
+    )
 
 
 def _row(plot: Plot, row: Row, y: float, height: float) -> list[str]:
@@ -83,10 +94,11 @@ def _row(plot: Plot, row: Row, y: float, height: float) -> list[str]:
     return parts
 
 
-def _bar(plot: Plot, bar: Bar, y: float, labelled: bool) -> str:
+def _bar(plot: Plot, bar: Bar, y: float, lane: int) -> str:
+    labelled = lane == LABELLED_LANE
     left = plot.at(bar.start)
     right = WIDTH - RIGHT if bar.is_open else plot.at(bar.end)
-    top, height = (y + 18, 14) if labelled else (y, LANE - 2)
+    top, height = (y + 18, 14) if labelled else (y, lane - (4 if lane == ONLY_LANE else 2))
     parts = [f"<title>{escape(bar.title)}</title>"]
     if bar.css == "hidden":
         right = left

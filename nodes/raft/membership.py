@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodes.raft.messages import LogEntry, Member, Membership, membership_in
+from nodes.raft.messages import MEMBERSHIP_MARK, LogEntry, Member, Membership, membership_in
 
 __all__ = [
     "ChangeRefused",
@@ -106,6 +106,8 @@ class Memberships:
         while self._known[-1][0] >= first:
             self._known.pop()
         for index, entry in enumerate(entries, first):
+            if entry.data[:1] != MEMBERSHIP_MARK:
+                continue  # nearly all of them
             if (membership := membership_in(entry)) is not None:
                 self._known.append((index, membership))
         return self._known[-1] is not before

@@ -25,7 +25,7 @@ def test_the_order_and_what_stops_it() -> None:
     found = walked(write(1, 0, 1), write(2, 2, 3), read(1, 4, 5))
     (end,) = found.dead_ends
     assert [tuple(step) for step in end.steps] == [(0, "1"), (1, "2")]
-    assert [tuple(r) for r in end.refusals] == [(2, "read -> 1 is not possible at 2, only at 1")]
+    assert [tuple(r) for r in end.refusals] == [(2, "read -> 1 is not possible at 2: it needs 1")]
     assert (found.count, found.in_full) == (1, True)
 
 
@@ -33,7 +33,7 @@ def test_each_order_of_concurrent_operations_has_its_own_dead_end() -> None:
     found = walked(write(1, 0, 9), write(2, 0, 9), read(3, 10, 11))
     assert [[s.operation for s in end.steps] for end in found.dead_ends] == [[1, 0], [0, 1]]
     assert [end.refusals[0].sentence for end in found.dead_ends] == [
-        f"read -> 3 is not possible at {left}, nor at anything that any of the operations leaves"
+        f"read -> 3 is not possible at {left}: none of the operations leaves what it needs"
         for left in (1, 2)
     ]
 
@@ -42,7 +42,7 @@ def test_an_operation_that_is_not_shown_is_placed_where_one_needs_it() -> None:
     found = walked(write(3, 0, 1), read(2, 2, 3), read(3, 4, 5), hidden=(write(2, 7, 8),))
     (end,) = found.dead_ends
     assert [s.operation for s in end.steps] == [0, "write 2", 1]
-    assert end.refusals[0].sentence == "read -> 3 is not possible at 2, only at 3"
+    assert end.refusals[0].sentence == "read -> 3 is not possible at 2: it needs 3"
 
 
 def test_each_hidden_operation_is_used_once() -> None:

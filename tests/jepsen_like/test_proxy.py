@@ -282,3 +282,59 @@ async def test_probes_arrive_on_open_links_and_not_on_cut_ones() -> None:
         assert mesh.links["a", "b"].delivered[PROBE_SERVICE] > 0
         assert not any((await mesh.delivered()).values())  # none of it the database's
     await mesh.close()
+
+
+async def test_a_slow_link_delivers_later_and_in_order(world: World) -> None:
+    loop = asyncio.get_running_loop()
+    reader, writer = await world.connect()
+    writer.write(b"fast ")
+    await world.service.until(lambda: world.service.received == b"fast ")
+
+    await world.mesh.delay([("a", "b")], 0.05)
+    began = loop.time()
+    writer.write(b"slow ")
+    await world.service.until(lambda: b"slow" in world.service.received)
+    assert loop.time() - began >= 0.05
+    assert world.mesh.held_bytes == 0
+
+    writer.write(b"first ")
+    await asyncio.sleep(0)
+    await world.mesh.delay([("a", "b")], 0.0)
+    writer.write(b"second")
+    writer.write_eof()
+    await world.service.until(lambda: world.service.ended == 1)
+    assert world.service.received == b"fast slow first second"
+
+    began = loop.time()
+    await world.mesh.delay([("b", "a")], 0.05)
+    world.service.connections[0].write(b"back")
+    assert await reader.read(4) == b"back"  # the other direction has a delay of its own
+    assert loop.time() - began >= 0.05
+    writer.close()
+
+
+async def test_the_end_of_a_connection_is_as_slow_as_what_was_said(world: World) -> None:
+    _, writer = await world.connect()
+    writer.write(b"x")
+    await world.service.until(lambda: world.service.received == b"x")
+    await world.mesh.delay([("a", "b")], 0.05)
+    writer.write(b"last words")
+    writer.close()
+    await world.service.until(lambda: world.service.ended == 1)
+    assert world.service.received == b"xlast words"
+    await world.mesh.delay([("a", "b")], 0.0)
+
+
+async def test_a_cut_holds_what_travels_on_a_slow_link(world: World) -> None:
+    _, writer = await world.connect()
+    writer.write(b"a")
+    await world.service.until(lambda: world.service.received == b"a")
+    await world.mesh.delay([("a", "b")], 0.01)
+    writer.write(b"b")
+    await asyncio.sleep(0)
+    await world.mesh.cut([("a", "b")])
+    await asyncio.sleep(SILENCE_S)
+    assert world.service.received == b"a"
+    await world.mesh.heal([("a", "b")])
+    await world.service.until(lambda: world.service.received == b"ab")
+    writer.close()

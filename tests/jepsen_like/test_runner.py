@@ -20,13 +20,16 @@ from jepsen_like.runner import HarnessError, record
 from jepsen_like.spec import Test
 from jepsen_like.workloads.register import INITIAL
 from tests.jepsen_like.register_db import GROUP, RegisterDb
+from tests.jepsen_like.test_netns import require_namespaces
 
 pytestmark = pytest.mark.slow
 
 PARTITION = faults.partition(faults.isolate(leader_of(GROUP)), hold="1.5s", rest="0.3s")
 
 
-def register_test(*schedule: faults.Fault, db: RegisterDb | None = None) -> Test:
+def register_test(
+    *schedule: faults.Fault, db: RegisterDb | None = None, backend: str = "proxy"
+) -> Test:
     return Test(
         name="registers",
         db=db or RegisterDb(),
@@ -34,7 +37,15 @@ def register_test(*schedule: faults.Fault, db: RegisterDb | None = None) -> Test
         load=load.open_loop(rate=150, deadline="250ms", clients=20),
         faults=[faults.healthy("0.3s"), *schedule],
         seed=3,
+        backend=backend,
     )
+
+
+@pytest.fixture(params=["proxy", "netns"])
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "netns":
+        require_namespaces()
+    return str(request.param)
 
 
 def verdict(recording: Recording) -> str:
@@ -50,8 +61,11 @@ def during(recording: Recording, kind: str) -> list[Operation]:
     ]
 
 
-async def test_a_verified_partition_of_a_linearizable_database_is_valid(tmp_path: Path) -> None:
-    recording = await record(register_test(PARTITION), directory=tmp_path)
+async def test_a_verified_partition_of_a_linearizable_database_is_valid(
+    tmp_path: Path, backend: str
+) -> None:
+    recording = await record(register_test(PARTITION, backend=backend), directory=tmp_path)
+    assert recording.backend == backend
     (cut,) = recording.faults
     assert cut.verified, cut.evidence
     assert cut.target == "n1"
@@ -101,9 +115,9 @@ async def test_a_process_has_one_operation_in_flight(tmp_path: Path) -> None:
         busy_until[operation.process] = operation.returned_ns
 
 
-async def test_stale_reads_on_the_cut_off_side_are_convicted(tmp_path: Path) -> None:
+async def test_stale_reads_on_the_cut_off_side_are_convicted(tmp_path: Path, backend: str) -> None:
     recording = await record(
-        register_test(PARTITION, db=RegisterDb(stale=True)), directory=tmp_path
+        register_test(PARTITION, db=RegisterDb(stale=True), backend=backend), directory=tmp_path
     )
     assert recording.faults[0].verified, recording.faults[0].evidence
     assert verdict(recording) == "invalid"

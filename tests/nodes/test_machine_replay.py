@@ -11,15 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.protocol import (
+    Checksum,
+    Done,
     EntryBody,
     ExpireSessions,
     Fence,
     Guard,
+    Opened,
     OpenSession,
     ResponseBody,
     SessionId,
     SetVersion,
+    SqlFailure,
+    Stale,
     Statement,
+    UnknownOutcome,
     Write,
 )
 from tests.nodes.replica import (
@@ -32,6 +38,7 @@ from tests.nodes.replica import (
     encode,
     statement,
 )
+from tests.nodes.test_checksums import roots
 
 CHANCE = (
     "INSERT INTO r (id, a, b, at, day) VALUES "
@@ -193,3 +200,56 @@ async def test_reads_change_nothing(tmp_path: Path, where: str) -> None:
         await replica.machine.read_long(read, 5.0)
     assert content(tmp_path) == before
     await replica.machine.close()
+
+
+def busy_log(rng: random.Random, length: int) -> list[bytes]:
+    """What routers with hundreds of commands in flight send: point writes out of order, copies of
+    some of them, watermarks that follow."""
+    sessions = [SessionId(1, 1), SessionId(1, 2)]
+    bodies: list[EntryBody] = [OpenSession("r1"), OpenSession("r2")]
+    table = (statement(TABLE),)
+    bodies.append(Write(sessions[0], 1, 0, table, (), (SetVersion("table:t", 1),)))
+    sent: list[Write] = []
+    while len(bodies) < length:
+        number = len(sent) + 2
+        if sent and rng.random() < 0.1:
+            bodies.append(rng.choice(sent[-60:]))
+            continue
+        watermark = max(1, number - rng.randint(1, 50)) if rng.random() < 0.8 else 1
+        guards = (Guard("table:t", 1 if rng.random() < 0.95 else 2),)
+        write = Write(
+            rng.choice(sessions),
+            number + rng.randint(0, 3) * 1000,
+            watermark,
+            (statement(INSERT, rng.randint(1, 400), "v"),),
+            guards,
+            quick=True,
+        )
+        sent.append(write)
+        bodies.append(write)
+    return [encode(body, 1000 * n, rng.getrandbits(63)) for n, body in enumerate(bodies)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_splits_into_batches_leave_the_same_tables_and_checksums(
+    tmp_path: Path, seed: int
+) -> None:
+    rng = random.Random(seed)
+    log = busy_log(rng, 400)
+    splits = [list(range(len(log))), [], sorted(rng.sample(range(len(log)), 5)), [1, 2, 17, 18]]
+    found = []
+    for number, cuts in enumerate(splits):
+        replica = Replica(tmp_path / str(number), setup=False)
+        answers = apply_all(replica, log, cuts)
+        assert isinstance(replica.apply(Checksum()), Done)
+        sums = await roots(replica, len(log) + 1)
+        found.append((answers, content(tmp_path / str(number)), sums))
+        await replica.reopen()
+        assert apply_all(replica, log, cuts) == [None] * len(log)
+        await replica.machine.close()
+    answers, tables, _ = found[0]
+    kinds = {type(answer) for answer in answers}
+    assert kinds >= {Done, Opened, SqlFailure, Stale, UnknownOutcome}, "the log tries them all"
+    assert len(tables["_answers"]) > 16
+    for other in found[1:]:
+        assert other == found[0]

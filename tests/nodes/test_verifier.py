@@ -44,8 +44,29 @@ def test_what_was_found_of_a_replica_goes_with_it() -> None:
     assert verifier.noted(led("s1", "follower")).diverged == ""
     rebuilt = (*MEMBERS[:2], MemberStatus(4, "n3", True))
     assert verifier.noted(msgspec.structs.replace(led("s1"), members=rebuilt)).diverged == ""
-    verifier._note("s1", replace(comparison, differences=()), {"n1": 1, "n2": 2, "n3": 3})
+    verifier._note("s1", comparison, {"n1": 1, "n2": 2, "n3": 3})
+    equal = replace(comparison, differences=())
+    verifier._note("s1", replace(equal, silent={"n3": "no answer"}), {"n1": 1, "n2": 2, "n3": 3})
+    assert verifier.noted(led("s1")).diverged, "who was not compared is not cleared"
+    verifier._note("s1", equal, {"n1": 1, "n2": 2, "n3": 3})
     assert verifier.noted(led("s1")).diverged == ""
+
+
+async def test_a_comparison_that_fails_ends_no_other() -> None:
+    asked: list[str] = []
+    twice = asyncio.Event()
+
+    def client(name: str) -> None:
+        asked.append(name)
+        if len(asked) == 2:
+            twice.set()
+        raise OSError("no file descriptor is left")
+
+    verifier = Verifier(0.01, hosted=lambda: [led("s1")], client=client)
+    verifier.start()
+    async with asyncio.timeout(20):
+        await twice.wait()
+    await verifier.close()
 
 
 def test_a_replica_is_blamed_only_by_a_majority() -> None:

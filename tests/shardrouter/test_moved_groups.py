@@ -17,8 +17,9 @@ from nodes.protocol import (
     StatementResult,
     Write,
 )
+from shardrouter.delivery import MEMBERS_EVERY_S
 from shardrouter.shards import Shards
-from tests.shardrouter.scripted import run, scripted
+from tests.shardrouter.scripted import advance, run, scripted
 
 DONE = Done((StatementResult(1),), 7)
 SQL = (Statement("UPDATE t SET n = n + 1 WHERE id = ?1", (1,)),)
@@ -72,6 +73,26 @@ def test_a_group_of_which_no_founder_is_left_is_found(
             assert len(n1.got) + len(n2.got) == asked  # they are not asked any more
             if consistency == "any":
                 assert min(len(n3.of(Read)), len(n4.of(Read))) >= 3
+
+    run(scenario())
+
+
+def test_a_replica_that_has_come_serves_any_reads_though_nothing_fails() -> None:
+    async def scenario() -> None:
+        async with scripted(3, founders=2) as (shards, [n1, n2, n3]):
+            for node in (n1, n2, n3):
+                node.plays(DONE)
+            n1.leads, n1.members = {"shard-1": 1}, ("n1", "n2")
+            assert await read(shards, "any") == DONE
+            while not n1.asked_status:
+                await n1.until_asked_status()
+            for _ in range(6):
+                assert await read(shards, "any") == DONE
+            assert not n3.got
+            n1.members = ("n1", "n2", "n3")
+            advance(MEMBERS_EVERY_S)
+            while not n3.got:
+                assert await read(shards, "any") == DONE
 
     run(scenario())
 

@@ -11,6 +11,7 @@ found, as far as the versions' order could be inferred from what clients read.
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
@@ -98,6 +99,16 @@ def check(
     `details`: `anomalies` counts all by name, whether forbidden or not; `holds` is the strictest
     isolation that nothing contradicts; `anomalies_in_words` tells the forbidden ones.
     """
+    collecting = gc.isenabled()
+    gc.disable()  # a check makes millions of tuples and no cycle: collecting finds nothing in them
+    try:
+        return _check(history, workload, consistency)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _check(history: Iterable[Operation], workload: str, consistency: str) -> Verdict:
     judge: ModuleType = {"list-append": list_append, "rw-register": rw_register}[workload]
     try:
         found = transactions(history, judge.WRITES)

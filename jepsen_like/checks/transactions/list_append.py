@@ -8,6 +8,7 @@ was read and does not hold it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from jepsen_like.checks.cycles import RW, WR, WW, Edge, Graph
@@ -28,19 +29,20 @@ class _Versions:
         self.twice: list[tuple[Any, Any, int, int]] = []
         self.longest: dict[Any, tuple[Any, ...]] = {}
         self.reader: dict[Any, int] = {}  # of the longest
-        for i, transaction in enumerate(found):
-            outcome = transaction.outcome
-            for what, key, value in transaction.steps:
+        longest, writer = self.longest, self.writer
+        for i, (_, steps, outcome) in enumerate(found):
+            for what, key, value in steps:
                 if what == "r":
-                    if outcome == "ok" and value and len(value) > len(self.longest.get(key, ())):
-                        self.longest[key] = value
+                    if outcome == "ok" and value and len(value) > len(longest.get(key, ())):
+                        longest[key] = value
                         self.reader[key] = i
                 elif outcome == "fail":
                     self.failed[key, value] = i
                 else:
-                    if (key, value) in self.writer:
-                        self.twice.append((key, value, self.writer[key, value], i))
-                    self.writer[key, value] = i
+                    version = (key, value)
+                    if version in writer:
+                        self.twice.append((key, value, writer[version], i))
+                    writer[version] = i
         self.order = {
             key: [self.writer.get((key, value), -1) for value in values]
             for key, values in self.longest.items()
@@ -55,15 +57,12 @@ def infer(found: Sequence[Transaction], graph: Graph) -> list[Anomaly]:
     versions = _Versions(found)
     anomalies = list(_of_orders(versions))
     for key, order in versions.order.items():
-        before = -1
-        for writer in order:
-            if before >= 0 and writer >= 0:
-                graph.add(before, writer, WW, key)
-            before = writer
+        pairs = [(a, b) for a, b in pairwise(order) if a != b and a >= 0 <= b]
+        graph.add_all(pairs, WW, key)
     updaters: dict[tuple[Any, int], list[int]] = {}
     for i, transaction in enumerate(found):
         if transaction.outcome == "ok":
-            anomalies += _add_reads(i, transaction, versions, graph, updaters)
+            _add_reads(i, transaction, versions, graph, updaters, anomalies)
     for (key, length), updating in updaters.items():
         if len(updating) > 1:
             names = " and ".join(f"T{n + 1}" for n in range(min(len(updating), 4)))
@@ -90,7 +89,8 @@ def _add_reads(
     versions: _Versions,
     graph: Graph,
     updaters: dict[tuple[Any, int], list[int]],
-) -> Iterator[Anomaly]:
+    anomalies: list[Anomaly],
+) -> None:
     own: dict[Any, list[Any]] = {}  # appended by this transaction so far
     known: dict[Any, tuple[Any, ...]] = {}  # what it read, before its own
     for what, key, value in transaction.steps:
@@ -106,21 +106,25 @@ def _add_reads(
         seen = value or ()
         if mine:
             if list(seen[-len(mine) :]) != mine:
-                yield Anomaly(
-                    "internal", f"T1 appended {mine} to {key} and then read {list(seen)}", (i,)
-                )
+                sentence = f"T1 appended {mine} to {key} and then read {list(seen)}"
+                anomalies.append(Anomaly("internal", sentence, (i,)))
                 continue
             seen = seen[: -len(mine)]
         if key in known and known[key] != seen:
             sentence = f"T1 read {key} as {list(known[key])} and then as {list(seen)}"
-            yield Anomaly("internal", sentence, (i,))
+            anomalies.append(Anomaly("internal", sentence, (i,)))
         known[key] = seen
-        yield from _add_read(i, key, seen, versions, graph)
+        _add_read(i, key, seen, versions, graph, anomalies)
 
 
 def _add_read(
-    i: int, key: Any, seen: tuple[Any, ...], versions: _Versions, graph: Graph
-) -> Iterator[Anomaly]:
+    i: int,
+    key: Any,
+    seen: tuple[Any, ...],
+    versions: _Versions,
+    graph: Graph,
+    anomalies: list[Anomaly],
+) -> None:
     longest = versions.longest.get(key, ())
     length = len(seen)
     if longest[:length] != seen:
@@ -128,24 +132,25 @@ def _add_read(
         sentence = (
             f"T1 read {key} as {list(seen)} and T2 as {list(longest)}: neither begins the other"
         )
-        yield Anomaly("incompatible-order", sentence, (i, other))
+        anomalies.append(Anomaly("incompatible-order", sentence, (i, other)))
         return
     order = versions.order.get(key, [])
     if length:
         value, writer = seen[-1], order[length - 1]
-        if versions.bad.get(key, length) < length:
+        if versions.bad and versions.bad.get(key, length) < length:
             element = seen[versions.bad[key]]
             if (key, element) in versions.failed:
                 sentence = f"T1 read {element!r} in {key}, which T2 appended and took back"
-                yield Anomaly("G1a", sentence, (i, versions.failed[key, element]))
+                shown = (i, versions.failed[key, element])
+                anomalies.append(Anomaly("G1a", sentence, shown))
             else:
                 sentence = f"T1 read {element!r} in {key}, which nobody appended"
-                yield Anomaly("garbage-read", sentence, (i,))
+                anomalies.append(Anomaly("garbage-read", sentence, (i,)))
         if writer >= 0:
             graph.add(writer, i, WR, key)
             if writer != i and length < len(order) and order[length] == writer:
                 sentence = f"T1 read {key} up to {value!r}, in the middle of what T2 appended"
-                yield Anomaly("G1b", sentence, (i, writer))
+                anomalies.append(Anomaly("G1b", sentence, (i, writer)))
     if length < len(order) and order[length] >= 0:
         graph.add(i, order[length], RW, key)
 

@@ -25,8 +25,7 @@ __all__ = [
 Step: TypeAlias = tuple[str, Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     operation: Operation
     steps: tuple[Step, ...]
     outcome: str  # "ok", "fail", "info"
@@ -55,12 +54,13 @@ class Anomaly:
 def transactions(history: Iterable[Operation], writes: str) -> list[Transaction]:
     """Raises ValueError for an operation that is no transaction of reads and `writes`."""
     found = []
+    known = ("r", writes)
     for operation in history:
         steps = operation.output if operation.outcome == "ok" else operation.value
         if operation.f != "txn" or not isinstance(steps, tuple):
             raise ValueError(f"{operation.f} is no transaction: its value is no list of steps")
         for step in steps:
-            if not isinstance(step, tuple) or len(step) != 3 or step[0] not in ("r", writes):
+            if not isinstance(step, tuple) or len(step) != 3 or step[0] not in known:
                 raise ValueError(f"{step!r} is no step: it is [r, key, value] or [{writes}, ...]")
         found.append(Transaction(operation, steps, operation.outcome))
     return found
@@ -77,20 +77,27 @@ def add_order_in_time(graph: Graph, found: Sequence[Transaction]) -> None:
     ended.sort()
     begun = [(t.operation.sent_ns, i) for i, t in enumerate(found) if t.outcome != "fail"]
     begun.sort()
+    ended.append((begun[-1][0] if begun else 0, -1))  # over before nothing
     at = 0
     moment = -1
+    over = ended[0][0]  # when the next one was
+    of_clock: list[tuple[int, int]] = []
+    of_processes: list[tuple[int, int]] = []
     last: dict[int, int] = {}
     for sent, i in begun:
-        while at < len(ended) and ended[at][0] < sent:
+        while over < sent:
             new = graph.point()
             if moment >= 0:
-                graph.add(moment, new, REALTIME)
-            graph.add(ended[at][1], new, REALTIME)
+                of_clock.append((moment, new))
+            of_clock.append((ended[at][1], new))
             moment = new
             at += 1
+            over = ended[at][0]
         if moment >= 0:
-            graph.add(moment, i, REALTIME)
+            of_clock.append((moment, i))
         process = found[i].operation.process
         if process in last:
-            graph.add(last[process], i, PROCESS)
+            of_processes.append((last[process], i))
         last[process] = i
+    graph.add_all(of_clock, REALTIME)
+    graph.add_all(of_processes, PROCESS)

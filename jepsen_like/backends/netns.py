@@ -1,0 +1,163 @@
+"""The network between hosts as Linux makes it: a network namespace per host on one switch.
+
+Nothing stands between two processes but the kernel: they dial each other's addresses, with
+TCP's own retransmissions, timeouts and windows. A cut is a set of (source, destination)
+addresses in the switch's forwarding rules whose packets are dropped, changed in one transaction
+of the kernel, so all links of a cut end at the same moment. What was on its way is sent again
+after the heal, when TCP gets to it: its pauses double, so that takes up to as long as the cut.
+
+What is delivered is counted by another rule where packets leave the switch for their target,
+behind whatever the forwarding rules let pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Collection, Iterable, Sequence
+from typing import ClassVar, Final, Self
+
+from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, Pair, pairs_of
+from jepsen_like.backends.leftovers import marked
+from jepsen_like.backends.namespaces import SWITCH, Namespaces
+from jepsen_like.backends.proxy import Mesh
+
+__all__ = ["Netns"]
+
+NETWORK: Final = "10.78.0"
+"""Seen by nobody outside the namespaces, so it can be the same in every run."""
+
+HOSTS_MAX: Final = 200
+
+HARNESS: Final = "the harness"
+
+RULES: Final = """
+table bridge jepsen_like {
+  set cut { type ipv4_addr . ipv4_addr; }
+  set probes { type ipv4_addr . inet_service; }
+  set database { type ipv4_addr . ipv4_addr; counter; }
+  chain links {
+    type filter hook forward priority 0; policy accept;
+    ip saddr . ip daddr @cut drop
+  }
+  chain deliveries {
+    type filter hook postrouting priority 0; policy accept;
+    ip daddr . tcp dport @probes accept
+    ip saddr . tcp sport @probes accept
+    ip saddr . ip daddr @database
+  }
+}
+"""
+
+
+class Netns:
+    """All links between `hosts`; `open` makes them.
+
+    network = await Netns.open(["n1", "n2"])
+    ... network.command("n1", argv) starts a process on n1 ...
+    await network.cut([("n1", "n2")])
+    await network.close()
+    """
+
+    name: ClassVar[str] = "netns"
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = tuple(hosts)
+        self.pairs = pairs_of(self.hosts)
+        self._addresses = {host: f"{NETWORK}.{number}" for number, host in enumerate(self.hosts, 1)}
+        self._namespaces = Namespaces(self._addresses)
+        self._cut: set[Pair] = set()
+        self._changing = asyncio.Lock()
+        self._changes: set[asyncio.Task[None]] = set()
+        self._doors: dict[tuple[str, Endpoint], Endpoint] = {}
+        self._meshes: list[Mesh] = []
+
+    @classmethod
+    async def open(cls, hosts: Sequence[str]) -> Self:
+        """Raises BackendError, with nothing left, if it cannot be had here."""
+        if len(hosts) > HOSTS_MAX:
+            raise BackendError(f"{len(hosts)} hosts are more than {HOSTS_MAX}; ask for fewer.")
+        network = cls(hosts)
+        await network._namespaces.open()
+        try:
+            await network._nft(RULES + network._add("database", map(network._link, network.pairs)))
+        except BaseException:
+            await network.close()
+            raise
+        return network
+
+    def address(self, host: str) -> str:
+        return self._addresses[host]
+
+    def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
+        return marked(self._namespaces.command(host, argv))
+
+    def socket(self, host: str) -> socket.socket:
+        return self._namespaces.socket(host)
+
+    async def expose(self, host: str, service: str, endpoint: Endpoint) -> dict[str, Endpoint]:
+        if service == PROBE_SERVICE:
+            await self._nft(self._add("probes", [f"{endpoint[0]} . {endpoint[1]}"]))
+        return {source: endpoint for source in self.hosts if source != host}
+
+    async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
+        """A port of this machine's loopback, carried on by sockets of the host itself."""
+        if (host, endpoint) not in self._doors:
+            mesh = Mesh((HARNESS, host))
+            self._meshes.append(mesh)
+            doors = await mesh.expose(
+                host, "direct", endpoint, opener=lambda: self._namespaces.socket(host)
+            )
+            self._doors[host, endpoint] = doors[HARNESS]
+        return self._doors[host, endpoint]
+
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        await self._set_cut(self._cut | set(pairs))
+
+    async def heal(self, pairs: Collection[Pair]) -> None:
+        await self._set_cut(self._cut - set(pairs))
+
+    async def _set_cut(self, cut: set[Pair]) -> None:
+        """The whole set anew, in one transaction: right whatever was there."""
+        self._cut = cut
+        change = asyncio.ensure_future(self._apply_cut())
+        self._changes.add(change)
+        change.add_done_callback(self._changes.discard)
+        await asyncio.shield(change)  # if this is cancelled, the next change still comes after it
+
+    async def _apply_cut(self) -> None:
+        async with self._changing:
+            links = map(self._link, sorted(self._cut))
+            await self._nft("flush set bridge jepsen_like cut\n" + self._add("cut", links))
+
+    async def delivered(self) -> dict[Pair, int]:
+        listing = json.loads(
+            await self._at_switch("nft", "-j", "list", "set", "bridge", "jepsen_like", "database")
+        )
+        (found,) = [item["set"] for item in listing["nftables"] if "set" in item]
+        counts = {
+            tuple(entry["elem"]["val"]["concat"]): entry["elem"]["counter"]["bytes"]
+            for entry in found["elem"]
+        }
+        return {(a, b): counts[self.address(a), self.address(b)] for a, b in self.pairs}
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._changes, return_exceptions=True)
+        for mesh in self._meshes:
+            await mesh.close()
+        await asyncio.to_thread(self._namespaces.close)
+
+    def _link(self, pair: Pair) -> str:
+        return f"{self.address(pair[0])} . {self.address(pair[1])}"
+
+    @staticmethod
+    def _add(name: str, elements: Iterable[str]) -> str:
+        listed = ", ".join(elements)
+        return f"add element bridge jepsen_like {name} {{ {listed} }}\n" if listed else ""
+
+    async def _nft(self, text: str) -> None:
+        await self._at_switch("nft", "-f", "-", text=text)
+
+    async def _at_switch(self, *argv: str, text: str = "") -> str:
+        return await asyncio.to_thread(self._namespaces.run, SWITCH, argv, text)

@@ -1,0 +1,155 @@
+"""From a run to the figures that the PACELC rule looks at, for each class of operations.
+
+Which side a host was on is taken from the verified cuts of the fault ledger, sweep steps from its
+verified slow links. A class of reads testifies for itself; writes have the strongest reads of the
+run as their witness.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from jepsen_like.checks.availability import led_groups, serving_side, side_name
+from jepsen_like.checks.pacelc import ClassFigures, Control
+from jepsen_like.figures.freshness import Readings, in_cuts, readings, within
+from jepsen_like.figures.outages import first_ok
+from jepsen_like.figures.served import Window, yield_of
+from jepsen_like.figures.slope import Step, latencies, slope
+from jepsen_like.history import Operation, Unserved
+from jepsen_like.result import Estimate, FaultRecord
+
+GroupOf: TypeAlias = Callable[[Operation], str | None]
+"""The group (shard) that holds the key of an operation."""
+
+__all__ = ["GroupOf", "OperationClass", "class_figures", "control_of"]
+
+
+@dataclass(frozen=True)
+class OperationClass:
+    f: str  # in the history
+    level: str  # of consistency that was asked for
+    predicted: str  # "PC/EC"; empty: nothing
+    witness: str = ""  # the class of reads that testifies; empty: itself
+
+
+class _Run:
+    """What all classes share."""
+
+    def __init__(
+        self,
+        operations: Sequence[Operation],
+        unserved: Sequence[Unserved],
+        faults: Sequence[FaultRecord],
+        initial: Any,
+    ) -> None:
+        self.operations = operations
+        self.unserved = unserved
+        self.cuts = [fault for fault in faults if fault.sides and fault.verified]
+        self.hosts = frozenset(operation.node for operation in operations)
+        self.steps = [
+            (fault.rtt_ns, Window(fault.start_ns, fault.end_ns, self.hosts))
+            for fault in faults
+            if fault.rtt_ns is not None and fault.verified
+        ]
+        first = min((fault.start_ns for fault in faults), default=0)
+        self.healthy = Window(0, first, self.hosts)
+        self.sides: dict[str, list[Window]] = {}
+        for cut in self.cuts:
+            for side in cut.sides:
+                name = side_name(cut.sides, side)
+                kind = name if name.startswith("half") else name.split(" ")[0]
+                window = Window(cut.start_ns, cut.end_ns, frozenset(side))
+                self.sides.setdefault(kind, []).append(window)
+        self._initial = initial
+        self._readings: dict[str, Readings] = {}
+
+    @property
+    def rtt_ns(self) -> int | None:
+        return max((rtt for rtt, _ in self.steps), default=None)
+
+    def largest(self) -> list[Window]:
+        return [window for rtt, window in self.steps if rtt == self.rtt_ns]
+
+    def readings(self, f: str) -> Readings:
+        if f not in self._readings:
+            self._readings[f] = readings(self.operations, f, self._initial)
+        return self._readings[f]
+
+
+def class_figures(
+    classes: Sequence[OperationClass],
+    operations: Sequence[Operation],
+    unserved: Sequence[Unserved],
+    faults: Sequence[FaultRecord],
+    group_of: GroupOf,
+    *,
+    initial: Any,
+    rng: random.Random,
+) -> list[ClassFigures]:
+    run = _Run(operations, unserved, faults, initial)
+    return [_figures(run, one, group_of, rng) for one in classes]
+
+
+def _figures(run: _Run, one: OperationClass, group_of: GroupOf, rng: random.Random) -> ClassFigures:
+    witness = one.witness or one.f
+
+    def yields(f: str) -> dict[str, Estimate]:
+        return {
+            side: yield_of(run.operations, run.unserved, windows, [f], rng)
+            for side, windows in run.sides.items()
+        }
+
+    serving = _after_failover(run, one.f, group_of)
+    of = run.readings(witness)
+    rtt_ns = run.rtt_ns
+    steps = [Step(rtt, latencies(run.operations, one.f, window)) for rtt, window in run.steps]
+    return ClassFigures(
+        f=one.f,
+        level=one.level,
+        predicted=one.predicted,
+        cuts=len(run.cuts),
+        yields=yields(one.f),
+        after_failover=None
+        if serving is None
+        else yield_of(run.operations, run.unserved, serving, [one.f], rng),
+        in_cuts={side: in_cuts(of, windows) for side, windows in run.sides.items()},
+        reads_yields=yields(witness),
+        within_rtt=None if rtt_ns is None else within(of, run.largest(), rtt_ns),
+        rtt_ns=rtt_ns,
+        slope=slope(steps, rng),
+        elsewhere=within(of, [run.healthy], run.healthy.end_ns),
+    )
+
+
+def _after_failover(run: _Run, f: str, group_of: GroupOf) -> list[Window] | None:
+    """The rest of each cut on its majority, from when every group whose leader was cut off had
+    served there once. None: one never did, or a cut has no majority."""
+    windows = []
+    by_group: dict[str | None, list[Operation]] = {}
+    for operation in run.operations:
+        by_group.setdefault(group_of(operation), []).append(operation)
+    for cut in run.cuts:
+        serving = serving_side(cut.sides)
+        if not serving:
+            return None
+        after_ns = 0
+        for group in led_groups(cut.role_before):
+            if group in by_group:
+                served = first_ok(by_group[group], cut.start_ns, serving, [f])
+                if served is None or cut.start_ns + served >= cut.end_ns:
+                    return None
+                after_ns = max(after_ns, served)
+        windows.append(Window(cut.start_ns + after_ns, cut.end_ns, frozenset(serving)))
+    return windows or None
+
+
+def control_of(figures: Sequence[ClassFigures], f: str) -> Control | None:
+    """The class `f` as the positive control; None: it is not there."""
+    for one in figures:
+        if one.f == f:
+            stale = sum(side.stale for side in one.in_cuts.values())
+            return Control(f, stale, 0 if one.within_rtt is None else one.within_rtt.stale)
+    return None

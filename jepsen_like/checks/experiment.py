@@ -1,0 +1,131 @@
+"""The check of the PACELC experiment: labels, the verdicts behind them, and the other figures.
+
+    checks=[pacelc(classes, control="read any")]
+
+Linearizability is asked of the default level alone, the reads of weaker levels left out.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Final
+
+from jepsen_like.checks.corners import OperationClass, class_figures, control_of
+from jepsen_like.checks.linearizable import Budget, check
+from jepsen_like.checks.pacelc import judge, label
+from jepsen_like.checks.values import Evidence, Findings, Scope
+from jepsen_like.figures.outages import post_heal_outage, recovery
+from jepsen_like.figures.registers import lost_writes, session_violations
+from jepsen_like.figures.served import Window, client_time
+from jepsen_like.history import Operation
+from jepsen_like.result import Verdict
+
+__all__ = ["Pacelc", "pacelc"]
+
+STRONG: Final = ("read", "write", "cas")
+HEAL_NS: Final = 3_000_000_000
+"""How long after a heal an outage counts as its own, at most until the next fault."""
+
+
+@dataclass(frozen=True)
+class Pacelc:
+    classes: tuple[OperationClass, ...]
+    control: str
+    budget: Budget
+    seed: int
+
+    name: ClassVar[str] = "pacelc"
+    scope: ClassVar[Scope] = "workload"
+
+    def judge(self, evidence: Evidence) -> Findings:
+        operations = evidence.operations
+        figures = class_figures(
+            self.classes,
+            operations,
+            evidence.unserved,
+            evidence.faults,
+            evidence.group_of,
+            initial=evidence.initial,
+            rng=random.Random(self.seed),
+        )
+        control = control_of(figures, self.control)
+        labels = tuple(label(one, control) for one in figures)
+        strong = [operation for operation in operations if operation.f in STRONG]
+        verdict = judge(labels)
+        details = {**verdict.details, **self._others(evidence, strong)}
+        details["control"] = None if control is None else asdict(control)
+        return Findings(
+            verdicts=(
+                _linearizable(strong, evidence, self.budget),
+                replace(verdict, details=details),
+                self._lost(evidence, strong),
+            ),
+            labels=labels,
+        )
+
+    def _others(self, evidence: Evidence, strong: list[Operation]) -> dict[str, Any]:
+        """Figures that no letter hangs on."""
+        cuts = [fault for fault in evidence.faults if fault.sides and fault.verified]
+        starts = sorted(fault.start_ns for fault in evidence.faults)
+        hosts = {operation.node for operation in strong}
+        rng = random.Random(self.seed)
+        return {
+            "client_time_in_cuts": {
+                side: asdict(client_time(strong, evidence.unserved, windows, rng))
+                for side, windows in {
+                    "majority": _windows(cuts, max),
+                    "minority": _windows(cuts, min),
+                }.items()
+            },
+            "recovery_ns": [
+                recovery(
+                    strong,
+                    evidence.unserved,
+                    since_ns=cut.start_ns,
+                    until_ns=cut.end_ns,
+                    hosts=max(cut.sides, key=len),
+                )
+                for cut in cuts
+            ],
+            "post_heal_outage_ns": [
+                post_heal_outage(
+                    strong,
+                    evidence.unserved,
+                    heal_ns=cut.end_ns,
+                    until_ns=min([cut.end_ns + HEAL_NS, *(s for s in starts if s >= cut.end_ns)]),
+                    hosts=hosts,
+                )
+                for cut in cuts
+            ],
+            "sessions": {
+                one.f: asdict(session_violations(evidence.operations, one.f))
+                for one in self.classes
+                if not one.witness
+            },
+        }
+
+    def _lost(self, evidence: Evidence, strong: list[Operation]) -> Verdict:
+        quiet = max((o.returned_ns for o in strong if o.f in ("write", "cas")), default=0)
+        lost = lost_writes(strong, quiet_ns=quiet)
+        written = sum(o.f in ("write", "cas") and o.outcome == "ok" for o in strong)
+        if lost:
+            reason = f"{len(lost)} of {written} acknowledged writes are in no final read"
+            return Verdict("lost writes", "invalid", reason, written, lost[:8])
+        reason = f"none of {written} acknowledged writes is missing from the final reads"
+        return Verdict("lost writes", "valid", reason, written)
+
+
+def _linearizable(strong: list[Operation], evidence: Evidence, budget: Budget) -> Verdict:
+    if evidence.model is None:
+        return Verdict("linearizable", "unknown", "the workload has no model")
+    return check(strong, evidence.model, budget=budget)
+
+
+def _windows(cuts: Any, choose: Any) -> list[Window]:
+    return [Window(cut.start_ns, cut.end_ns, frozenset(choose(cut.sides, key=len))) for cut in cuts]
+
+
+def pacelc(classes: tuple[OperationClass, ...], *, control: str, seed: int = 1) -> Pacelc:
+    """Label each of `classes`; `control` is the one whose reads may be stale by contract."""
+    return Pacelc(classes, control, Budget(), seed)

@@ -1,0 +1,6 @@
+"""Figures: pure functions from history, fault ledger and samples to numbers with intervals.
+
+Each module is one family and says its definitions and where they come from. Times are
+nanoseconds of the history's clock; chance comes from a `random.Random` that is passed in, so a
+figure can be computed again. Standard library only.
+"""

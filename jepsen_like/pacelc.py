@@ -1,0 +1,140 @@
+"""The standard PACELC experiment: every level of consistency in one run, under the same faults.
+
+A healthy phase; cuts that isolate the leader of a shard, with leaders of other shards on the other
+side; then, healed, a sweep of round-trip times. Reads of every level and writes of the default
+one go to the same few keys from clients on every host. The table compares the corner that each
+class of operations was found in with the one that the database promises.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.table import Table
+
+from jepsen_like import faults, load
+from jepsen_like.adapters.shardrouter import LEVELS, WRITES, ShardRouter
+from jepsen_like.checks.corners import OperationClass
+from jepsen_like.checks.experiment import pacelc
+from jepsen_like.checks.values import availability, recovery
+from jepsen_like.faults import leader_of
+from jepsen_like.result import ClassLabel, RunResult
+from jepsen_like.spec import Test
+from jepsen_like.workloads.levels import levelled_register, read_at
+
+__all__ = ["as_json", "in_words", "pacelc_test", "table"]
+
+RATE: Final = 240.0
+CLIENTS: Final = 70
+"""Per host: of 80 calls a second about half wait for their whole deadline on a cut-off host."""
+
+DEADLINE: Final = "1s"
+"""A router notices in 0.4 s that a node fell silent, and may ask two such nodes in turn."""
+
+SWEEP: Final = ("5ms", "20ms", "50ms")
+
+
+def pacelc_test(seed: int, *, quick: bool = False, db: ShardRouter | None = None) -> Test:
+    """`quick`: two cuts for three, and shorter steps; enough evidence if the machine is idle."""
+    default, *weaker = LEVELS
+    classes = (
+        OperationClass("read", default, LEVELS[default]),
+        OperationClass("write", default, WRITES, witness="read"),
+        *(OperationClass(read_at(level), level, LEVELS[level]) for level in weaker),
+    )
+    hold, rest, cuts = ("16s", "3s", 2) if quick else ("15s", "4s", 3)
+    short, long = ("3s", "28s") if quick else ("5s", "30s")
+    return Test(
+        name="pacelc",
+        db=db or ShardRouter(nodes=3, shards=3, replicas=3),
+        workloads=[levelled_register(weaker)],
+        load=load.open_loop(rate=RATE, deadline=DEADLINE, clients=CLIENTS),
+        faults=[
+            faults.healthy("4s"),
+            *(
+                faults.partition(faults.isolate(leader_of("shard-1")), hold=hold, rest=rest)
+                for _ in range(cuts)
+            ),
+            *(faults.slow(rtt, hold=short, rest="500ms") for rtt in SWEEP[:-1]),
+            faults.slow(SWEEP[-1], hold=long, rest="1s"),
+        ],
+        checks=[
+            pacelc(classes, control=read_at(weaker[-1])),
+            availability(),
+            recovery(),
+        ],
+        seed=seed,
+        backend="proxy",
+    )
+
+
+def table(labels: Sequence[ClassLabel]) -> Table:
+    """Level, class, predicted and measured corner; what differs is marked."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("level", "class", "predicted", "measured", ""):
+        drawn.add_column(heading, overflow="fold")
+    for one in labels:
+        mark = {True: "", False: "DIFFERS", None: "?"}[one.agrees]
+        drawn.add_row(one.level, one.f, one.predicted, one.measured, mark)
+    return drawn
+
+
+def in_words(labels: Sequence[ClassLabel]) -> list[str]:
+    """For each class its figures with their intervals, and what is missing."""
+    lines = []
+    for one in labels:
+        lines += ["", f"{one.f}: {one.measured}"]
+        lines += [f"  {line}" for line in figures_in_words(one.figures)]
+        lines += [f"  missing for {why}" for why in one.missing]
+    return lines
+
+
+def figures_in_words(figures: dict[str, Any]) -> list[str]:
+    lines = [
+        f"yield, {side}: {_estimate(figure)} of {figure['count']}"
+        for side, figure in figures["yields"].items()
+    ]
+    if figures["after_failover"]:
+        lines.append(f"yield, majority after failover: {_estimate(figures['after_failover'])}")
+    lines += [
+        f"stale in cuts, {side}: {reads['stale']} of {reads['reads']}{_worst(reads)}"
+        for side, reads in figures["in_cuts"].items()
+    ]
+    reads = figures["within_rtt"]
+    if reads:
+        lines.append(
+            f"stale within {figures['rtt_ns'] / 1e6:g} ms of a write: "
+            f"{reads['stale']} of {reads['reads']}{_worst(reads)}"
+        )
+    if figures["slope"]:
+        lines.append(f"round trips per operation: {_estimate(figures['slope'])}")
+    return lines
+
+
+def _estimate(figure: dict[str, Any]) -> str:
+    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+def _worst(reads: dict[str, Any]) -> str:
+    if not reads["stale"]:
+        return ""
+    return f", up to {reads['versions_max']} versions and {reads['stale_ns_max'] / 1e9:.2f} s"
+
+
+def as_json(result: RunResult) -> str:
+    """The labels for machines; everything else is in results.json."""
+    rows = [
+        {
+            "level": one.level,
+            "class": one.f,
+            "predicted": one.predicted,
+            "measured": one.measured,
+            "agrees": one.agrees,
+            "missing": list(one.missing),
+            "figures": one.figures,
+        }
+        for one in result.labels
+    ]
+    return json.dumps({"format": 1, "validity": result.validity, "labels": rows}, indent=1)

@@ -1,0 +1,206 @@
+"""The label's rule, on simulated stores of every corner and on what no database can be."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from jepsen_like.checks.corners import OperationClass, class_figures, control_of
+from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
+from jepsen_like.history import Operation, write_jsonl
+from jepsen_like.result import ClassLabel, FaultRecord
+from tests.jepsen_like.simulated_store import LOCAL, Store, faults
+
+SCRIPT = Path(__file__).parent.parent.parent / "examples" / "pacelc_labels.py"
+
+CLASSES = (
+    OperationClass("read", "strong", ""),
+    OperationClass(LOCAL, "any", ""),
+    OperationClass("write", "strong", "", witness="read"),
+)
+
+
+def held_by(_operation: Operation) -> str:
+    return "registers"
+
+
+@cache
+def figures(corner: str, *, is_cut_real: bool = True) -> tuple[ClassFigures, ...]:
+    history = Store(corner, is_cut_real=is_cut_real).run()
+    return tuple(
+        class_figures(CLASSES, history, (), faults(), held_by, initial=0, rng=random.Random(1))
+    )
+
+
+def labels(found: tuple[ClassFigures, ...]) -> dict[str, ClassLabel]:
+    control = control_of(found, LOCAL)
+    return {one.f: label(one, control) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("corner", "reads", "writes"),
+    [
+        ("PC/EC", "PC/EC", "PC/EC"),
+        ("PC/EL", "PA/EL", "?/?"),  # reads that may be stale are no witness for writes
+        ("PA/EL", "PA/EL", "PA/EL"),
+        ("PA/EC", "PA/EC", "PA/EC"),
+    ],
+)
+def test_each_corner_is_found(corner: str, reads: str, writes: str) -> None:
+    found = labels(figures(corner))
+    assert found["read"].measured == reads, found["read"]
+    assert found["write"].measured == writes, found["write"]
+    for one in found.values():
+        assert bool(one.missing) == ("?" in one.measured)
+
+
+@pytest.mark.parametrize("corner", ["PC/EC", "PC/EL"])
+def test_local_reads_of_a_store_with_a_leader_are_pa_el(corner: str) -> None:
+    assert labels(figures(corner))[LOCAL].measured == "PA/EL"
+
+
+@pytest.mark.parametrize(
+    ("corner", "f", "round_trips"),
+    [
+        ("PC/EC", "read", 5 / 3),  # two of three clients first go to the leader
+        ("PC/EC", "write", 5 / 3),
+        ("PC/EL", "read", 0),
+        ("PA/EL", "write", 0),
+        ("PA/EC", "write", 1),
+        ("PA/EC", "read", 2),
+    ],
+)
+def test_the_slope_is_the_number_of_round_trips(corner: str, f: str, round_trips: float) -> None:
+    found = next(one for one in figures(corner) if one.f == f)
+    assert found.slope is not None
+    # The median of {1, 2, 2} round trips is 2
+    wanted = 2 if round_trips == 5 / 3 else round_trips
+    assert found.slope.value == pytest.approx(wanted, abs=0.01)
+    assert found.slope.low <= wanted + 0.01
+    assert found.slope.high >= wanted - 0.01
+
+
+def test_yields_are_those_of_the_sides() -> None:
+    read, _, write = figures("PC/EC")
+    for one in (read, write):
+        assert one.yields["minority"].value < 0.01
+        assert 0.9 < one.yields["majority"].value < 0.99
+        assert one.after_failover is not None
+        assert one.after_failover.value == 1
+    for one in figures("PA/EL"):
+        assert {figure.value for figure in one.yields.values()} == {1.0}
+
+
+def test_a_cut_that_was_none_makes_the_run_unknown() -> None:
+    found = labels(figures("PC/EC", is_cut_real=False))
+    verdict = judge(list(found.values()))
+    assert verdict.validity == "unknown"
+    assert "impossible" in verdict.reason
+
+
+def strong(corner: str = "PC/EC") -> ClassFigures:
+    return figures(corner)[0]
+
+
+CONVICTED = Control(LOCAL, 10, 10)
+
+
+def test_without_a_convicted_control_nothing_is_consistent() -> None:
+    for control in (None, Control(LOCAL, 0, 0)):
+        found = label(strong(), control)
+        assert found.measured == "?/?"
+        assert sum("positive control" in why for why in found.missing) == 2
+
+
+def test_too_few_reads_are_no_evidence() -> None:
+    of = strong()
+    assert of.within_rtt is not None
+    few = replace(of.within_rtt, reads=READS_MIN - 1)
+    found = label(replace(of, within_rtt=few), CONVICTED)
+    assert (found.measured, len(found.missing)) == ("PC/?", 1)
+    assert f"{READS_MIN - 1} reads within 40 ms" in found.missing[0]
+    majority = replace(of.in_cuts["majority"], reads=READS_MIN - 1)
+    found = label(replace(of, in_cuts={**of.in_cuts, "majority": majority}), CONVICTED)
+    assert found.measured == "?/EC"
+
+
+def test_one_stale_read_in_a_cut_takes_both_letters_of_consistency() -> None:
+    of = strong()
+    minority = replace(of.in_cuts["minority"], reads=5, stale=1)
+    found = label(replace(of, in_cuts={**of.in_cuts, "minority": minority}), CONVICTED)
+    assert found.measured == "?/?"
+    assert any("1 of 5 reads on the minority were stale" in why for why in found.missing)
+    assert any(why.startswith("EC:") for why in found.missing)
+
+
+def test_one_stale_read_close_behind_a_write_takes_ec() -> None:
+    of = strong()
+    assert of.within_rtt is not None
+    stale = replace(of.within_rtt, stale=1)
+    found = label(replace(of, within_rtt=stale), CONVICTED)
+    assert found.measured == "PC/?"  # and it is too slow for EL
+    assert "latency slope" in found.missing[0]
+
+
+def test_a_slow_class_with_stale_reads_is_in_no_corner() -> None:
+    of = strong("PA/EL")
+    assert of.slope is not None
+    found = label(replace(of, slope=replace(of.slope, high=0.21)), CONVICTED)
+    assert found.measured == "PA/?"
+
+
+def test_without_a_verified_cut_or_a_sweep_nothing_is_known() -> None:
+    history = Store("PC/EC", rate=60).run()
+    unverified: list[FaultRecord] = [replace(f, verified_end=False) for f in faults()]
+    found = class_figures(
+        CLASSES, history, (), unverified, held_by, initial=0, rng=random.Random(1)
+    )
+    one = label(found[0], CONVICTED)
+    assert one.measured == "?/?"
+    assert one.missing == (
+        "P: there was no verified cut",
+        "E: there was no sweep of round-trip times",
+    )
+
+
+def test_the_verdict_compares_with_what_was_predicted() -> None:
+    found = labels(figures("PC/EC"))["read"]
+    assert judge([replace(found, predicted="PC/EC")]).validity == "valid"
+    wrong = judge([replace(found, predicted="PA/EL")])
+    assert (wrong.validity, wrong.reason) == (
+        "invalid",
+        "read is PC/EC, and was predicted to be PA/EL",
+    )
+    assert judge([replace(found, partition="undetermined", missing=("P: x",))]).validity == (
+        "unknown"
+    )
+
+
+@pytest.mark.parametrize("corner", ["PC/EC", "PA/EL", "PA/EC"])
+def test_another_program_computes_the_same_labels(corner: str, tmp_path: Path) -> None:
+    history = [replace(o, workload="w") for o in Store(corner).run()]
+    write_jsonl(tmp_path / "history.jsonl", history)
+    results = {
+        "faults": [asdict(fault) for fault in faults()],
+        "unserved": [],
+        "topology": {"groups_of_keys": {f"w/{key}": "registers" for key in range(4)}},
+    }
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    said = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    expected = {one.f: one.measured for one in labels(figures(corner)).values()}
+    assert said.stdout.split("\n")[:-1] == [f"{f} {expected[f]}" for f in sorted(expected)]
+
+
+def test_the_other_program_is_short_and_stands_alone() -> None:
+    text = SCRIPT.read_text()
+    assert len(text.splitlines()) <= 60
+    assert "jepsen_like" not in text

@@ -1,0 +1,60 @@
+"""`jepsen-like pacelc` as a user runs it, and on a mutant. How much of the evidence comes together
+depends on what else the machine does, so only that is asserted which no machine may change: no
+letter that the database does not deserve, and the same labels by another program."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jepsen_like.adapters.shardrouter import ShardRouter
+from jepsen_like.pacelc import pacelc_test
+from jepsen_like.runner import run
+from tests.process.negative_control import STALE_NODE
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_no_class_gets_a_letter_that_it_does_not_deserve(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jepsen_like", "pacelc", "--quick", "--json"]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode in (0, 2), done.stdout + done.stderr
+    answer = json.loads(done.stdout)
+    found = {row["class"]: row for row in answer["labels"]}
+    assert list(found) == ["read", "write", "read any"]
+    for f in ("read", "write"):
+        assert set(found[f]["measured"]) <= set("PC/E?"), found[f]
+    assert found["read any"]["measured"].split("/")[0] in ("PA", "?")
+    assert found["read any"]["figures"]["in_cuts"]["minority"]["stale"] > 0
+    assert found["read"]["figures"]["yields"]["minority"]["value"] < 0.01
+    results = json.loads((tmp_path / "results.json").read_text())
+    checks = {verdict["check"]: verdict["validity"] for verdict in results["verdicts"]}
+    assert checks["linearizable"] == "valid"
+    assert checks["lost writes"] == "valid"
+
+    script = [sys.executable, str(ROOT / "examples" / "pacelc_labels.py"), str(tmp_path)]
+    again = subprocess.run(script, capture_output=True, text=True, check=True)
+    for line in again.stdout.splitlines():
+        f, _, label = line.rpartition(" ")
+        for one, other in zip(label.split("/"), found[f]["measured"].split("/"), strict=True):
+            assert one == other or "?" in (one, other), (line, found[f])
+
+
+def test_reads_without_a_quorum_lose_ec(tmp_path: Path) -> None:
+    mutant = ShardRouter(nodes=3, shards=3, replicas=3, node_command=STALE_NODE)
+    result = run(pacelc_test(1, quick=True, db=mutant), out=tmp_path, seed=1)
+    assert result.validity == "invalid"
+    read = next(one for one in result.labels if one.f == "read")
+    assert read.measured == "?/?"
+    assert read.figures["in_cuts"]["minority"]["stale"] > 0
+    assert any(why.startswith("PC:") and "were stale" in why for why in read.missing)
+    verdict = next(v for v in result.verdicts if v.check == "linearizable")
+    assert verdict.validity == "invalid"
