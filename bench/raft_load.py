@@ -21,16 +21,15 @@ import msgspec
 from bench.grpc_put import EtcdPuts
 from nodes.client import NodeClient, Outcome
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.protocol import (
     Done,
-    FrameDecoder,
     Opened,
     OpenSession,
     SetVersion,
     SqlFailure,
     Statement,
     Write,
-    encode_frame,
 )
 
 WARM_UP_S = 1.0

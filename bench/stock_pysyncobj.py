@@ -21,7 +21,7 @@ import msgspec
 from pysyncobj import SyncObj, SyncObjConf, replicated
 from pysyncobj.poller import POLL_EVENT_TYPE
 
-from nodes.protocol import FrameDecoder, encode_frame
+from nodes.frames import FrameDecoder, encode_frame
 
 PERIOD_S = 0.002
 

@@ -141,10 +141,15 @@ class SqlClient:
             if exc.sqlstate in sql.refusals:
                 return sql.refusals[exc.sqlstate]
             raise
-        return int(tag.split()[-1]) > 0 if sql.answer == "changed" else None
+        if sql.answer == "done":
+            return None
+        is_changed = int(tag.split()[-1]) > 0
+        if sql.answer == "claimed":
+            return sql.arguments[-1] if is_changed else None
+        return is_changed
 
     async def load(self, sql: SqlCall) -> None:
-        """Run one statement before the test starts. Raises ClientError."""
+        """Run a statement before the test starts. Raises ClientError."""
         try:
             await self._run(sql)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:

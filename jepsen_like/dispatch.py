@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from jepsen_like.clients import Client, ClientError
-from jepsen_like.history import Recorder, Unserved
-from jepsen_like.load import Arrival
+from jepsen_like.history import Outcome, Recorder, Unserved
+from jepsen_like.load import Arrival, Call
 
 __all__ = ["Clock", "Dispatcher"]
 
@@ -41,6 +41,34 @@ class Clock:
         and a call must not be sent before it was scheduled."""
         while (delay_s := (at_ns - self.now_ns()) / 1e9) > 0:  # noqa: ASYNC110 - it is about time
             await asyncio.sleep(delay_s)
+
+
+class _Unsure:
+    """Calls of each key that are under way, or ended with nobody knowing whether they happened.
+
+    Checking is exponential in them. A key that has its fill is only read from then on: every
+    workload has `read`, and what it does to a history no checker has to guess.
+    """
+
+    def __init__(self, limits: Mapping[str, int]) -> None:
+        self._limits = limits  # by workload
+        self._counts: dict[tuple[str, int], int] = {}
+
+    def begin(self, call: Call) -> Call:
+        """The call to send."""
+        limit = self._limits.get(call.workload)
+        if limit is None or call.f.startswith("read"):
+            return call
+        place = (call.workload, call.key)
+        count = self._counts.get(place, 0)
+        if count >= limit:
+            return replace(call, f="read", value=None)
+        self._counts[place] = count + 1
+        return call
+
+    def end(self, call: Call, outcome: Outcome) -> None:
+        if not call.f.startswith("read") and outcome != "info" and call.workload in self._limits:
+            self._counts[call.workload, call.key] -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +154,9 @@ class Dispatcher:
 
     `run` may be called again: the slots keep their connections and process numbers. What is
     answered goes to `recorder`, whose clock is `clock`; what is not served, to `unserved`.
+
+    `unsure_max`: of each workload, how many calls of one key may have an unknown outcome; a key
+    with so many is only read.
     """
 
     def __init__(
@@ -138,8 +169,10 @@ class Dispatcher:
         clock: Clock,
         recorder: Recorder,
         unserved: list[Unserved],
+        unsure_max: Mapping[str, int] | None = None,
     ) -> None:
         self._connect = connect
+        self._unsure = _Unsure(unsure_max or {})
         self._deadline_ns = round(deadline_s * 1e9)
         self._clock = clock
         self._recorder = recorder
@@ -228,7 +261,7 @@ class Dispatcher:
         return slot.client
 
     async def _perform(self, host: str, slot: _Slot, client: Client, due: _Due) -> None:
-        call = due.arrival.call
+        call = self._unsure.begin(due.arrival.call)
         with self._recorder.op(
             call.f,
             key=call.key,
@@ -244,6 +277,7 @@ class Dispatcher:
                 recorded.info(answer.error)
             elif answer.outcome == "fail":
                 recorded.fail(answer.error)
+        self._unsure.end(call, answer.outcome)
         if answer.outcome == "info":
             client.abort()
             slot.client = None

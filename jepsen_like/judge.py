@@ -31,6 +31,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         unserved=recording.unserved,
         faults=recording.faults,
         groups=recording.groups,
+        comparison=recording.comparison,
     )
     findings = [_judged(test, workload, evidence) for workload in test.workloads]
     findings += [check.judge(evidence) for check in test.checks_of_the_run()]

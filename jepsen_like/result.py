@@ -17,6 +17,7 @@ __all__ = [
     "FaultRecord",
     "SideAvailability",
     "Failover",
+    "ReplicaComparison",
     "Estimate",
     "ClassLabel",
     "RunResult",
@@ -92,6 +93,15 @@ class Failover:
     first_ok_ns: int | None  # time from the fault to the first operation of this shard that was
     # sent after it and came back ok on a side that can serve; None: never
     side: str
+
+
+@dataclass(frozen=True)
+class ReplicaComparison:
+    """What the database says of its own replicas, compared row by row."""
+
+    replicas: int  # that were compared with others of their group
+    differences: tuple[str, ...] = ()  # sentences
+    silent: tuple[str, ...] = ()  # of those that could not be compared: why
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from jepsen_like.adapters.database import DatabaseError, RunningDatabase
+from jepsen_like.adapters.database import ComparableDatabase, DatabaseError, RunningDatabase
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.leftovers import claimed, clean
@@ -35,7 +35,7 @@ from jepsen_like.history import Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
-from jepsen_like.result import FaultRecord, RunResult, Verdict
+from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
@@ -216,6 +216,11 @@ class _Run:
             clock=self.clock,
             recorder=self.recorder,
             unserved=self.unserved,
+            unsure_max={
+                workload.name: workload.unsure_max
+                for workload in test.workloads
+                if workload.unsure_max is not None
+            },
         ) as dispatcher:
             await dispatcher.connect()
             self.progress.say(
@@ -228,6 +233,7 @@ class _Run:
             unread: tuple[tuple[Call, str], ...] = ()
             if self._violation is None:
                 unread = await self._final_reads(dispatcher, asked, keys)
+        comparison = await self._compare_replicas()
         self.recorder.close()
         return Recording(
             test=test,
@@ -241,10 +247,17 @@ class _Run:
             leaders=leaders,
             groups={place: groups[place] for place in used},
             unread=unread,
+            comparison=comparison,
             online=tuple(
                 replace(checker.finish(), workload=name) for name, checker in self.online.items()
             ),
         )
+
+    async def _compare_replicas(self) -> ReplicaComparison | None:
+        if not self.test.compares_replicas or not isinstance(self.db, ComparableDatabase):
+            return None
+        self.progress.say("comparing the replicas of every group")
+        return await self.db.compare_replicas()
 
     @property
     def _violation(self) -> Verdict | None:
@@ -347,7 +360,7 @@ class _Run:
         """Read every key that was used on every host. After the faults have healed this must
         succeed."""
         reads = [
-            replace(workload.final(key), workload=workload.name)
+            Call("read", key, workload=workload.name)
             for workload in self.test.workloads
             for key in keys[workload.name]
             if (workload.name, key) in asked

@@ -30,7 +30,8 @@ from typing import ClassVar
 from jepsen_like.adapters.database import Database
 from jepsen_like.backends import BACKENDS, PROXY
 from jepsen_like.checks.incremental import OnlineChecker
-from jepsen_like.checks.values import BY_NAME, Check, Linearizable, availability, recovery
+from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
+from jepsen_like.checks.values import Check, Linearizable, availability, recovery
 from jepsen_like.faults.fault import Fault, draw
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.generators import mix
@@ -49,8 +50,8 @@ class Test:
     """What to run. Raises SpecError if the parts do not fit together.
 
     The workloads share the load by their weights. Each is judged by those of `checks` that fit
-    it, or, if none does, by the first of its own; without `checks` that is what is done for all
-    of them, and availability and recovery are measured.
+    it, or, if none does, by its own default; without `checks` that is what is done for all of
+    them, and availability and recovery are measured.
     """
 
     __test__: ClassVar[bool] = False  # pytest: the name begins like a test class, it is none
@@ -67,6 +68,8 @@ class Test:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
             raise SpecError(f"{self.name!r} is not a name for a test; it names a directory.")
+        self._refuse_others("workload", self.workloads, Workload, "register()")
+        self._refuse_others("check", self.checks or (), Check, "linearizable()")
         if not self.workloads:
             raise SpecError(f"the test {self.name} has no workloads; give at least one.")
         for what, values in (("name", self._names), ("table", [w.table for w in self.workloads])):
@@ -92,6 +95,21 @@ class Test:
             )
         self.schedule(self.seed)
 
+    def _refuse_others(self, what: str, values: object, kind: type, example: str) -> None:
+        """A name, a function that was not called or a thing that is in no list."""
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise SpecError(
+                f"the test {self.name}: {what}s={values!r} is no list; write "
+                f"{what}s=[{what}s.{example}]."
+            )
+        for value in values:
+            if isinstance(value, type) or not isinstance(value, kind):
+                shown = getattr(value, "__name__", repr(value))
+                raise SpecError(
+                    f"the test {self.name}: {shown} is no {what}; write {what}s.{example} or "
+                    "another one, with its brackets."
+                )
+
     @property
     def _names(self) -> list[str]:
         return [workload.name for workload in self.workloads]
@@ -99,7 +117,12 @@ class Test:
     def checks_of(self, workload: Workload) -> tuple[Check, ...]:
         """What judges its operations."""
         fitting = tuple(check for check in self.checks or () if _fits(check, workload))
-        return fitting or (BY_NAME[workload.judged_by[0]],)
+        return fitting or tuple(BY_NAME[name] for name in workload.default_checks)
+
+    @property
+    def compares_replicas(self) -> bool:
+        checks = (check for w in self.workloads for check in self.checks_of(w))
+        return any(check.name == SAME_CONTENT for check in checks)
 
     def checks_of_the_run(self) -> tuple[Check, ...]:
         if self.checks is None:

@@ -27,11 +27,11 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
-    FrameDecoder,
     GetStatus,
     Hello,
     Proof,
@@ -42,7 +42,6 @@ from nodes.protocol import (
     Response,
     ResponseBody,
     Welcome,
-    encode_frame,
 )
 
 __all__ = ["NotSent", "ConnectionLost", "Outcome", "CallFailed", "NodeClient"]

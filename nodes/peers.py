@@ -25,20 +25,19 @@ from typing import Final, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.handshake import Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
     Beat,
     Envelope,
-    FrameDecoder,
     Hello,
     PeerBatch,
     Proof,
     ProtocolError,
     Refused,
     Welcome,
-    encode_frame,
 )
 
 __all__ = ["Peers"]

@@ -18,8 +18,7 @@ router, and decoded once on each replica.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -35,8 +34,6 @@ __all__ = [
     "STORED_ANSWER_BYTES_MAX",
     "OPEN_SEQS_MAX",
     "ProtocolError",
-    "FrameDecoder",
-    "encode_frame",
     "Hello",
     "Challenge",
     "Files",
@@ -120,8 +117,6 @@ remembered as committed, without the answer (`AnswerNotKept`)."""
 
 OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
-
-_LENGTH: Final = struct.Struct(">I")
 
 
 class ProtocolError(Exception):
@@ -653,54 +648,3 @@ class PeerBatch(_Message, frozen=True, tag="peers"):
 
     envelopes: tuple[Envelope, ...]
     beat: Beat | None = None
-
-
-# --------------------------------------------------------------------------- frames
-
-
-def encode_frame(payload: bytes) -> bytes:
-    """`payload` with its length in front.
-
-    Raises ProtocolError if it is larger than `FRAME_BYTES_MAX`: the caller has to bound what
-    it builds, the receiver would close the connection.
-    """
-    if len(payload) > FRAME_BYTES_MAX:
-        raise ProtocolError(f"a frame of {len(payload)} bytes is over {FRAME_BYTES_MAX}")
-    return _LENGTH.pack(len(payload)) + payload
-
-
-class FrameDecoder:
-    """Cuts a byte stream into frames.
-
-    for payload in decoder.feed(data): ...
-
-    Raises ProtocolError as soon as a length over the limit is seen. Memory is bounded by one
-    frame and one read of the socket. `limit` may be set between two payloads.
-    """
-
-    __slots__ = ("_buffer", "limit")
-
-    def __init__(self, limit: int = FRAME_BYTES_MAX) -> None:
-        self._buffer = b""
-        self.limit = limit
-
-    def feed(self, data: bytes) -> Iterator[memoryview]:
-        """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
-        buffer = self._buffer + data if self._buffer else bytes(data)
-        self._buffer = b""
-        view = memoryview(buffer)
-        start, size = 0, len(buffer)
-        try:
-            while size - start >= 4:
-                (length,) = _LENGTH.unpack_from(buffer, start)
-                if length > self.limit:
-                    raise ProtocolError(
-                        f"a frame of {length} bytes was announced, the limit is {self.limit}"
-                    )
-                end = start + 4 + length
-                if end > size:
-                    break
-                yield view[start + 4 : end]
-                start = end
-        finally:
-            self._buffer = buffer[start:]

@@ -25,6 +25,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -32,7 +33,6 @@ from nodes.protocol import (
     Busy,
     Challenge,
     Files,
-    FrameDecoder,
     PeerBatch,
     ProtocolError,
     Refused,
@@ -41,7 +41,6 @@ from nodes.protocol import (
     ResponseBody,
     SqlFailure,
     Welcome,
-    encode_frame,
 )
 
 __all__ = ["Acquaintances", "Handler", "ListenError", "Server"]

@@ -18,6 +18,7 @@ FLOORS: dict[str, int] = {
     # nodes
     "nodes": 0,
     "nodes.protocol": 0,
+    "nodes.frames": 0,
     "nodes.values": 0,
     "nodes.functions": 0,
     "nodes.engine": 0,
@@ -189,6 +190,7 @@ ROUTER_MAY_IMPORT = {
 STANDARD_LIBRARY_ONLY = (
     "jepsen_like.history",
     "jepsen_like.models",
+    "jepsen_like.load",
     "jepsen_like.checks",
     "jepsen_like.figures",
 )

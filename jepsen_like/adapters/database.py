@@ -15,9 +15,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import Client
+from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.workload import Workload
 
-__all__ = ["DatabaseError", "RunningDatabase", "OperableDatabase", "Database"]
+__all__ = ["DatabaseError", "RunningDatabase", "OperableDatabase", "ComparableDatabase", "Database"]
 
 
 class DatabaseError(Exception):
@@ -68,6 +69,14 @@ class OperableDatabase(Protocol):
 
     async def move_replica(self, group: str, source: str, to: str) -> None:
         """Return when `to` has a voter of the group and `source` no replica."""
+
+
+@runtime_checkable
+class ComparableDatabase(Protocol):
+    """A running database that can compare its replicas."""
+
+    async def compare_replicas(self) -> ReplicaComparison:
+        """All groups, row by row. Asked when all faults have healed."""
 
 
 class Database(Protocol):

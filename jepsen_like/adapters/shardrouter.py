@@ -25,9 +25,12 @@ from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import Client, LevelClient, SqlClient, connect_sql
 from jepsen_like.load import Call
+from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.levels import Levels
 from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
+from nodes.client import NodeClient
 from nodes.cluster_file import new_secret, write_cluster
+from nodes.comparison import compare, describe
 from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
 from nodes.local_cluster import (
     LocalCluster,
@@ -63,6 +66,9 @@ READY_TIMEOUT_S: Final = 30.0
 
 OPERATE_TIMEOUT_S: Final = 60.0
 """How long a leadership or a replica may take to move."""
+
+COMPARE_TIMEOUT_S: Final = 30.0
+"""How long the replicas of one group may take to compare themselves."""
 
 LOADERS: Final = 8
 """Connections that load rows side by side, so that one fsync serves several."""
@@ -241,7 +247,10 @@ class RunningShardRouter:
                 stack.callback(client.abort)
                 clients.append(client)
             await clients[0].load(SqlCall(workload.create_sql(), (), "done"))
-            rows = [row for row in map(workload.load_sql, keys) if row is not None]
+            rows: list[SqlCall] = []
+            for found in map(workload.load_sql, keys):
+                if found is not None:
+                    rows += found if isinstance(found, tuple) else (found,)
             loads = (_load(client, rows[number::LOADERS]) for number, client in enumerate(clients))
             for result in await asyncio.gather(*loads, return_exceptions=True):
                 if result is not None:
@@ -314,6 +323,34 @@ class RunningShardRouter:
             end = await mover.reach(group, goal, until)
         if not end.reached:
             raise DatabaseError(end.what)
+
+    async def compare_replicas(self) -> ReplicaComparison:
+        """By a CHECKSUM entry in the log of each group."""
+        differences: list[str] = []
+        silent: list[str] = []
+        replicas = 0
+        async with AsyncExitStack() as stack:
+            clients = {}
+            for name, node in self._config.nodes.items():
+                client = NodeClient(
+                    node.address,
+                    cluster_id=self._config.cluster_id,
+                    secret=self._config.secret,
+                    name="jepsen-like",
+                )
+                stack.push_async_callback(client.close)
+                clients[name] = client
+            for group in self._config.groups:
+                voters = await self.voters(group)
+                mine = {host: clients[host] for host in voters}
+                found = await compare(group, mine, timeout_s=COMPARE_TIMEOUT_S)
+                if isinstance(found, str):
+                    silent.append(found)
+                    continue
+                replicas += len(found.compared)
+                differences += [describe(group, difference) for difference in found.differences]
+                silent += [f"{group} on {host}: {why}" for host, why in found.silent.items()]
+        return ReplicaComparison(replicas, tuple(differences), tuple(silent))
 
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid

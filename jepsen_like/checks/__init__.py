@@ -5,6 +5,20 @@ in the modules, which are imported by their full names, as in
 `from jepsen_like.checks.linearizable import check`: here the same names are the values.
 """
 
+from typing import Any
+
+from jepsen_like.checks.of_workloads import (
+    in_order,
+    lost_writes,
+    monotonic,
+    nothing_lost,
+    same_content,
+    sequential,
+    sessions,
+    staleness,
+    unique,
+    within_bounds,
+)
 from jepsen_like.checks.values import (
     Check,
     Evidence,
@@ -15,4 +29,27 @@ from jepsen_like.checks.values import (
     recovery,
 )
 
-__all__ = ["Check", "Evidence", "Findings", "linearizable", "availability", "recovery", "online"]
+__all__ = [
+    "Check",
+    "Evidence",
+    "Findings",
+    "availability",
+    "in_order",
+    "linearizable",
+    "lost_writes",
+    "monotonic",
+    "nothing_lost",
+    "online",
+    "recovery",
+    "same_content",
+    "sequential",
+    "sessions",
+    "staleness",
+    "unique",
+    "within_bounds",
+]
+
+
+def __getattr__(name: str) -> Any:
+    made = [known for known in __all__ if known[0].islower()]
+    raise AttributeError(f"there is no check {name}; there are {', '.join(made)}")

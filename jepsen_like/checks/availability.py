@@ -89,8 +89,11 @@ def _count(
 
 
 def side_name(sides: Sequence[Sequence[str]], side: Sequence[str]) -> str:
-    """ "majority (n1, n3)", "minority (n2)", or "half (n1, n2)" where nobody has a majority."""
+    """ "majority (n1, n3)", "minority (n2)", or "half (n1, n2)" where nobody has a majority;
+    "all (n1, n2, n3)" where sides were not told apart."""
     total = sum(len(s) for s in sides)
+    if len(sides) == 1:
+        return f"all ({', '.join(side)})"
     kind = "majority" if 2 * len(side) > total else "half" if 2 * len(side) == total else "minority"
     return f"{kind} ({', '.join(side)})"
 

@@ -10,8 +10,8 @@ check of the *run* judges them all together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from jepsen_like.checks.availability import availability as availability_of
 from jepsen_like.checks.availability import failover
@@ -19,7 +19,14 @@ from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.models.model import Model
-from jepsen_like.result import ClassLabel, Failover, FaultRecord, SideAvailability, Verdict
+from jepsen_like.result import (
+    ClassLabel,
+    Failover,
+    FaultRecord,
+    ReplicaComparison,
+    SideAvailability,
+    Verdict,
+)
 
 __all__ = [
     "Evidence",
@@ -29,7 +36,6 @@ __all__ = [
     "Linearizable",
     "Availability",
     "Recovery",
-    "BY_NAME",
     "linearizable",
     "availability",
     "recovery",
@@ -49,6 +55,7 @@ class Evidence:
     groups: Mapping[tuple[str, int | str], str]  # of each key: (workload, key)
     model: Model | None = None  # of the workload
     initial: Any = None  # what a read of a fresh key of the workload returns
+    comparison: ReplicaComparison | None = None  # of the replicas, when all was over
 
     def group_of(self, operation: Operation) -> str | None:
         return self.groups.get((operation.workload, operation.key))
@@ -62,6 +69,7 @@ class Findings:
     labels: tuple[ClassLabel, ...] = ()
 
 
+@runtime_checkable
 class Check(Protocol):
     @property
     def name(self) -> str:
@@ -90,13 +98,20 @@ class Linearizable:
 
 @dataclass(frozen=True)
 class Availability:
+    per_side: bool = True
+
     name: ClassVar[str] = "availability"
     scope: ClassVar[Scope] = "run"
 
     def judge(self, evidence: Evidence) -> Findings:
+        faults = evidence.faults if self.per_side else tuple(map(_as_one_side, evidence.faults))
         return Findings(
-            availability=availability_of(evidence.operations, evidence.faults, evidence.unserved)
+            availability=availability_of(evidence.operations, faults, evidence.unserved)
         )
+
+
+def _as_one_side(fault: FaultRecord) -> FaultRecord:
+    return replace(fault, sides=(sum(fault.sides, ()),) if fault.sides else ())
 
 
 @dataclass(frozen=True)
@@ -121,15 +136,11 @@ def online(model: Model) -> OnlineChecker:
     return OnlineChecker(model)
 
 
-def availability() -> Availability:
-    """The share of calls answered ok, on each side of each partition."""
-    return Availability()
+def availability(*, per_side: bool = True) -> Availability:
+    """The share of calls answered ok during each partition: on each side of it, or on all hosts."""
+    return Availability(per_side)
 
 
 def recovery() -> Recovery:
     """How long each group whose leader was hit did not serve."""
     return Recovery()
-
-
-BY_NAME: Final[Mapping[str, Check]] = {check.name: check for check in (linearizable(),)}
-"""What judges a workload when the test asks for nothing in particular."""

@@ -147,7 +147,8 @@ def _values(operations: Sequence[Operation], *, distinct: bool) -> Iterator[tupl
         place: tuple[Any, ...] = (operation.workload, operation.key, value)
         try:
             if operation.outcome == "fail":
-                failed.setdefault(place, i)
+                if operation.f != "add":  # a read shows a sum or a set, and never just this
+                    failed.setdefault(place, i)
             elif place not in written:
                 written[place] = i
             elif distinct:

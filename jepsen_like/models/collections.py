@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from jepsen_like.models.model import ILLEGAL, Call, Illegal, Model, State
 
-__all__ = ["Counter", "FifoQueue", "GrowSet"]
+__all__ = ["Counter", "FifoQueue", "GrowSet", "NO_TABLE", "TableOfRows"]
+
+NO_TABLE: Final = "no table"
+"""What anything but a `create` answers where there is no table."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,40 @@ class FifoQueue(Model):
 
     def is_pure(self, call: Call) -> bool:
         return call.f == "dequeue" and call.returned and call.output is None
+
+
+@dataclass(frozen=True)
+class TableOfRows(Model):
+    """create -> nothing, or False: it is there; drop; add x; read -> all rows, in any order.
+
+    There is no table at first, and a new one is empty. Without a table drop, add and read answer
+    NO_TABLE.
+    """
+
+    def init(self) -> State:
+        return None
+
+    def step(self, state: State, call: Call) -> State | Illegal:
+        assert state is None or isinstance(state, frozenset)
+        if call.f not in ("create", "drop", "add", "read"):
+            raise ValueError(f"a table has create, drop, add and read, not {call.f!r}")
+        if call.f == "create":
+            told = not call.returned or (call.output is False) == (state is not None)
+            return (frozenset() if state is None else state) if told else ILLEGAL
+        if call.returned and (call.output == NO_TABLE) != (state is None):
+            return ILLEGAL
+        if state is None or call.f == "drop":
+            return None
+        if call.f == "add":
+            return state | {call.value}
+        return state if not call.returned or frozenset(call.output) == state else ILLEGAL
+
+    def is_pure(self, call: Call) -> bool:
+        refused = call.returned and (call.output is False or call.output == NO_TABLE)
+        return call.f == "read" or refused
+
+    def describe(self, call: Call) -> str:
+        value = "" if call.value is None else f" {call.value}"
+        if not call.returned:
+            return f"{call.f}{value} (no answer)"
+        return f"{call.f}{value}" + ("" if call.output is None else f" -> {call.output}")

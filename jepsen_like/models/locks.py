@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jepsen_like.models.model import ILLEGAL, Call, Illegal, Model, State
 
-__all__ = ["Mutex", "FencedLease"]
+__all__ = ["Mutex", "FencedLease", "ContendedLease"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +81,41 @@ class FencedLease(Model):
         if call.f == "acquire":
             return f"acquire -> token {call.output}"
         return f"use token {call.value} {'accepted' if call.output else 'refused'}"
+
+
+@dataclass(frozen=True)
+class ContendedLease(Model):
+    """acquire (token, holder) -> whether it was granted: only above every token given before;
+    use (token, holder) -> whether it was accepted: only from who has the highest token;
+    read -> that token.
+
+    Unlike with `FencedLease` the one who asks names the token, so that two may ask for the same.
+    """
+
+    initial: int = 0
+
+    def init(self) -> State:
+        return self.initial, None
+
+    def step(self, state: State, call: Call) -> State | Illegal:
+        assert isinstance(state, tuple)
+        if call.f == "read":
+            return state if not call.returned or call.output == state[0] else ILLEGAL
+        if call.f not in ("acquire", "use"):
+            raise ValueError(f"a lease has acquire, use and read, not {call.f!r}")
+        token, _ = call.value
+        right = token > state[0] if call.f == "acquire" else tuple(call.value) == state
+        if call.returned and call.output != right:
+            return ILLEGAL
+        return tuple(call.value) if right and call.f == "acquire" else state
+
+    def is_pure(self, call: Call) -> bool:
+        return call.f != "acquire" or (call.returned and not call.output)
+
+    def describe(self, call: Call) -> str:
+        if call.f == "read":
+            return f"read -> token {call.output}" if call.returned else "read (no answer)"
+        token, holder = call.value
+        said = ("granted" if call.f == "acquire" else "accepted") if call.output else "refused"
+        ending = said if call.returned else "(no answer)"
+        return f"{call.f} token {token} as {holder}: {ending}"

@@ -1,6 +1,44 @@
 """What clients do, and the checks that say what they may see: docs/workloads.md lists them."""
 
-from jepsen_like.workloads.register import Register, RegisterMix, cas_register, register
+from typing import Any
+
+from jepsen_like.workloads.chains import sequential
+from jepsen_like.workloads.counter import counter
+from jepsen_like.workloads.crash_replay import crash_replay
+from jepsen_like.workloads.lease import lease
+from jepsen_like.workloads.numbers import monotonic, single_writer
+from jepsen_like.workloads.register import (
+    Register,
+    RegisterMix,
+    cas_register,
+    register,
+    sessions,
+)
+from jepsen_like.workloads.schema_change import schema_change
+from jepsen_like.workloads.sets import sets
+from jepsen_like.workloads.unique_ids import unique_ids
 from jepsen_like.workloads.workload import SqlCall, Workload
 
-__all__ = ["SqlCall", "Workload", "Register", "RegisterMix", "register", "cas_register"]
+__all__ = [
+    "Register",
+    "RegisterMix",
+    "SqlCall",
+    "Workload",
+    "cas_register",
+    "counter",
+    "crash_replay",
+    "lease",
+    "monotonic",
+    "register",
+    "schema_change",
+    "sequential",
+    "sessions",
+    "sets",
+    "single_writer",
+    "unique_ids",
+]
+
+
+def __getattr__(name: str) -> Any:
+    made = [known for known in __all__ if known[0].islower()]
+    raise AttributeError(f"there is no workload {name}; there are {', '.join(made)}")

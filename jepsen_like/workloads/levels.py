@@ -46,6 +46,7 @@ class LevelledRegister(Register):
     weaker: float = 0.6
 
     judged_by: ClassVar[tuple[str, ...]] = ("pacelc",)
+    unsure_max: ClassVar[int | None] = None
 
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:
         for call in super().calls(rng, keys):

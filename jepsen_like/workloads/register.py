@@ -18,7 +18,7 @@ from jepsen_like.models.model import Model
 from jepsen_like.models.register import CasRegister
 from jepsen_like.workloads.workload import Rotating, SqlCall
 
-__all__ = ["Register", "RegisterMix", "register", "cas_register"]
+__all__ = ["Register", "RegisterMix", "Sessions", "register", "cas_register", "sessions"]
 
 INITIAL: Final = 0
 """What every register holds at first. Not NULL: a row that got lost reads as None, and that
@@ -113,6 +113,16 @@ class Register(Rotating):
                 raise ValueError(f"a register has read, write and cas, not {call.f!r}")
 
 
+@dataclass(frozen=True)
+class Sessions(Register):
+    """Registers that live for long, so that each process meets each of them many times: what is
+    promised of its own operations shows. Judged by `checks.sessions`: finds a process that does
+    not read its own writes, or reads that go back."""
+
+    judged_by: ClassVar[tuple[str, ...]] = ("sessions", "sequential", "lost writes")
+    unsure_max: ClassVar[int | None] = None
+
+
 def register(
     keys: int = 24,
     calls_per_key: int = 60,
@@ -130,3 +140,10 @@ def cas_register(
 ) -> Register:
     """Registers which are mostly compared and set: lost updates show."""
     return register(keys, calls_per_key, RegisterMix(0.4, 0.1), weight=weight, name=name)
+
+
+def sessions(
+    keys: int = 4, calls_per_key: int = 1000, *, weight: float = 1.0, name: str = "sessions"
+) -> Sessions:
+    """`keys` registers in use at a time, read and written."""
+    return Sessions(keys, calls_per_key, RegisterMix(0.6, 0.4), weight=weight, name=name)

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from jepsen_like.generators import keys_needed
 from jepsen_like.load import Call
@@ -17,9 +17,9 @@ __all__ = ["AnswerShape", "SqlCall", "Statements", "Workload", "Rotating", "sql_
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 NAME_CHARACTERS_MAX: Final = 40
 
-AnswerShape: TypeAlias = Literal["value", "column", "done", "changed"]
+AnswerShape: TypeAlias = Literal["value", "column", "done", "changed", "claimed"]
 """What the answer of a statement means: the one value of its row; the first values of all rows;
-nothing; whether it changed a row."""
+nothing; whether it changed a row; its last argument if it changed a row, else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,12 @@ Statements: TypeAlias = SqlCall | tuple[SqlCall, ...]
 the answer is the tuple of their answers."""
 
 
+@runtime_checkable
 class Workload(Protocol):
-    """A value: everything about it is a function of its fields and of the seed."""
+    """A value: everything about it is a function of its fields and of the seed.
+
+    Any key can be read: a call with f = "read" and no value, which has no effect.
+    """
 
     @property
     def name(self) -> str: ...
@@ -56,7 +60,15 @@ class Workload(Protocol):
 
     @property
     def judged_by(self) -> tuple[str, ...]:
-        """The names of the checks that can judge it; the first does so by default."""
+        """The names of the checks that can judge it."""
+
+    @property
+    def default_checks(self) -> tuple[str, ...]:
+        """Those of them that do so if the test asks for nothing else."""
+
+    @property
+    def unsure_max(self) -> int | None:
+        """Calls of one key whose outcome may be unknown; a key that has its fill is only read."""
 
     @property
     def initial(self) -> Any:
@@ -68,16 +80,13 @@ class Workload(Protocol):
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:
         """Calls on these keys, without end."""
 
-    def final(self, key: int) -> Call:
-        """The read by which the end of a key is known."""
-
     def model(self) -> Model | None:
         """What is linearizable; None: it is not judged so."""
 
     def create_sql(self) -> str:
         """Makes the table."""
 
-    def load_sql(self, key: int) -> SqlCall | None:
+    def load_sql(self, key: int) -> Statements | None:
         """Puts one key in its initial state, which None says it is in."""
 
     def sql(self, call: Call) -> Statements: ...
@@ -86,10 +95,11 @@ class Workload(Protocol):
 @dataclass(frozen=True)
 class Rotating:
     """What workloads have in common: `keys_at_once` keys in use at a time, each for
-    `calls_per_key` calls, so that no key collects more than about ten calls of unknown outcome.
+    `calls_per_key` calls.
 
     During a cut the share of the calls whose outcome stays unknown is (share of hosts cut off) x
-    (share of writes), about 1/6 where half of the calls write: 60 calls per key.
+    (share of writes), about 1/6 where half of the calls write: ten of 60. Under worse faults
+    `unsure_max` bounds them, where a check needs that.
     """
 
     keys_at_once: int = 24
@@ -100,6 +110,7 @@ class Rotating:
 
     initial: ClassVar[Any] = None
     judged_by: ClassVar[tuple[str, ...]] = ()
+    unsure_max: ClassVar[int | None] = 10
 
     def __post_init__(self) -> None:
         if self.keys_at_once < 1 or self.calls_per_key < 1:
@@ -115,6 +126,10 @@ class Rotating:
             )
 
     @property
+    def default_checks(self) -> tuple[str, ...]:
+        return self.judged_by[:1]
+
+    @property
     def table(self) -> str:
         return f"of_{self.name.replace('-', '_')}"
 
@@ -122,9 +137,6 @@ class Rotating:
         return range(
             keys_needed(keys=self.keys_at_once, calls=calls, calls_per_key=self.calls_per_key)
         )
-
-    def final(self, key: int) -> Call:
-        return Call("read", key)
 
     def model(self) -> Model | None:
         return None

@@ -173,7 +173,7 @@ def test_a_cycle_of_transactions_is_drawn_and_told_edge_by_edge(
     browser.complaints.clear()
     browser.open(page_of(tmp_path, skewed()))
     assert browser.evaluate("document.querySelectorAll('.edge').length") == 2
-    assert "T1 read y as [], without 1, which T2 appended" in browser.text(".edges")
+    assert "T1 read x as [], without 1, which T2 appended" in browser.text(".edges")
     browser.hover(".node")
     assert browser.text(".details p").startswith("T1 is process ")
     assert browser.complaints == []

@@ -78,6 +78,7 @@ class World:
             clock=self.clock,
             recorder=self.recorder,
             unserved=self.unserved,
+            unsure_max={"register": 2},
         )
 
 
@@ -222,3 +223,20 @@ def test_unsure_is_info(error: Exception, is_read: bool, outcome: str) -> None:
 def test_an_unknown_outcome_is_never_definite_whatever_the_list_says() -> None:
     error = asyncpg.TransactionResolutionUnknownError("08007")
     assert outcome_of_error(error, is_read=False, definite_codes={"08", "08007"}) == "info"
+
+
+async def test_a_key_with_its_fill_of_unknown_outcomes_is_only_read() -> None:
+    world = World(lambda call: Answer("ok" if call.value == 1 else "info", error="why"))
+    values = (1, 1, 2, 2, 2, 1)
+    plan = [
+        Arrival(at * 10_000_000, "n1", Call("write", 7, value, workload="register"))
+        for at, value in enumerate(values)
+    ]
+    others = [
+        Arrival(at * 10_000_000, "n1", Call("write", 7, 2, workload="other")) for at in range(6, 10)
+    ]
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run([*plan, *others])
+    mine = [o for o in world.history if o.workload == "register"]
+    assert [o.f for o in mine] == ["write"] * 4 + ["read"] * 2
+    assert [o.f for o in world.history if o.workload == "other"] == ["write"] * 4

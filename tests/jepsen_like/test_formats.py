@@ -287,3 +287,10 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(data: st.DataObject) ->
         except HistoryError as exc:
             refusal = str(exc)
         assert re.match(r"(h:)?\d+: ", refusal)
+
+
+def test_a_counter_may_show_what_a_failed_add_would_have_added() -> None:
+    failed = Operation(0, "add", 1, 2, "fail", None, 0, 0, 9, "n1", "57014 too late")
+    shown = Operation(1, "read", 1, None, "ok", 2, 10, 10, 19, "n1")
+    assert lint([failed, shown]) == []
+    assert lint([replace(failed, f="write"), shown]) != []

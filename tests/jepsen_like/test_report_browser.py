@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jepsen_like.report import html
+from tests.jepsen_like.browser import Browser
 from tests.jepsen_like.synthetic import synthetic_result
 
 pytestmark = [
@@ -45,18 +46,12 @@ def test_the_browser_shows_the_verdict_and_complains_of_nothing(tmp_path: Path) 
     assert "CONSOLE" not in shown.stderr
 
 
-@pytest.mark.parametrize(("scheme", "is_dark"), [("1", False), ("0", True)])
-def test_it_is_light_or_dark_as_the_reader_prefers(
-    tmp_path: Path, scheme: str, is_dark: bool
-) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_light_or_dark_as_the_reader_prefers(tmp_path: Path, dark: bool) -> None:
     page = tmp_path / "report.html"
     html.write(synthetic_result(seed=1), page)
-    with page.open("a", encoding="utf-8") as file:
-        file.write(
-            "<script>document.title = 'seen ' + "
-            "getComputedStyle(document.body).backgroundColor</script>"
-        )
-    shown = chromium(page, f"--blink-settings=preferredColorScheme={scheme}", "--dump-dom")
-    colour = re.search(r"<title>seen rgb\((\d+), (\d+), (\d+)\)", shown.stdout)
-    assert colour is not None
-    assert (sum(map(int, colour.groups())) < 3 * 64) is is_dark
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(page, dark=dark)
+        colour = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", colour))) < 3 * 64) is dark
+        assert browser.complaints == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import islice
 from typing import Any
@@ -68,3 +69,37 @@ def test_each_workload_is_judged_by_what_fits_it() -> None:
     assert [check.name for check in test.checks_of_the_run()] == ["availability"]
     without = made(workloads.register())
     assert [check.name for check in without.checks_of_the_run()] == ["availability", "recovery"]
+
+
+def test_a_check_that_fits_no_workload_is_named_with_those_that_do() -> None:
+    with pytest.raises(SpecError, match=r"sessions judges none .* unique-ids by unique\."):
+        made(workloads.unique_ids(), checks=[checks.sessions()])
+    mixed = made(workloads.register(), workloads.unique_ids(), checks=[checks.sessions()])
+    judges = [[check.name for check in mixed.checks_of(w)] for w in mixed.workloads]
+    assert judges == [["sessions"], ["unique"]]
+
+
+@pytest.mark.parametrize(
+    ("of", "others", "complaint"),
+    [
+        ([workloads.register], {}, "register is no workload; write workloads.register() or"),
+        (["register"], {}, "'register' is no workload"),
+        ([workloads.register()], {"checks": ["linearizable"]}, "'linearizable' is no check"),
+        ([workloads.register()], {"checks": [checks.recovery]}, "recovery is no check"),
+        ([workloads.register()], {"checks": "recovery"}, "checks='recovery' is no list; write"),
+    ],
+)
+def test_what_is_no_value_is_named(of: list[Any], others: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(complaint)):
+        made(*of, **others)
+
+
+@pytest.mark.parametrize("module", [checks, workloads])
+def test_a_misspelt_name_is_answered_with_those_there_are(module: Any) -> None:
+    with pytest.raises(AttributeError, match=r"there is no (check|workload) regster; there are"):
+        _ = module.regster
+
+
+def test_the_replicas_are_compared_when_a_check_asks_for_it() -> None:
+    assert made(workloads.crash_replay()).compares_replicas
+    assert not made(workloads.sets()).compares_replicas

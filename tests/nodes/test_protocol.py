@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     ChangeReplicas,
     Done,
     Envelope,
-    FrameDecoder,
     Guard,
     MemberStatus,
     PeerBatch,
@@ -28,7 +28,6 @@ from nodes.protocol import (
     StatementResult,
     Status,
     Write,
-    encode_frame,
 )
 from nodes.raft.messages import AppendRequest, LogEntry
 

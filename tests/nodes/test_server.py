@@ -20,6 +20,7 @@ import pytest
 from nodes import server as server_module
 from nodes.client import CallFailed, ConnectionLost, NodeClient, NotSent, Outcome
 from nodes.config import Address
+from nodes.frames import FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
 from nodes.local_cluster import free_ports
 from nodes.peers import Peers
@@ -30,7 +31,6 @@ from nodes.protocol import (
     Done,
     Envelope,
     Files,
-    FrameDecoder,
     GetStatus,
     Hello,
     NoSuchGroup,
@@ -43,7 +43,6 @@ from nodes.protocol import (
     SqlFailure,
     StatementResult,
     Welcome,
-    encode_frame,
 )
 from nodes.raft.messages import AppendRequest, LogEntry
 from nodes.server import ListenError, Server

@@ -15,7 +15,11 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("example", "kinds"),
-    [("partition", ["partition", "pause"]), ("move", ["transfer", "move", "kill"])],
+    [
+        ("partition", ["partition", "pause"]),
+        ("move", ["transfer", "move", "kill"]),
+        ("workloads", ["partition", "kill"]),
+    ],
 )
 def test_an_example_is_valid_with_verified_faults(
     tmp_path: Path, example: str, kinds: list[str]

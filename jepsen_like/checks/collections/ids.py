@@ -1,4 +1,4 @@
-"""Unique ids: no two calls of `generate` return the same one."""
+"""Unique ids: no two calls of `generate` return the same one; None says that none was given."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def unique(history: Iterable[Operation]) -> Verdict:
     count = 0
     for operation in sorted(history, key=lambda o: o.returned_ns):
         if operation.f != "generate" or operation.outcome != "ok":
+            continue
+        if operation.output is None:
             continue
         count += 1
         try:

@@ -1,0 +1,168 @@
+"""Checks of one workload as values, by the names with which workloads ask for them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from jepsen_like.checks.collections import set_loses_nothing
+from jepsen_like.checks.collections import unique as unique_of
+from jepsen_like.checks.collections import within_bounds as within_bounds_of
+from jepsen_like.checks.in_order import in_order as in_order_of
+from jepsen_like.checks.lost_writes import lost_writes as lost_writes_of
+from jepsen_like.checks.monotonic import monotonic as monotonic_of
+from jepsen_like.checks.sessions import sequential as sequential_of
+from jepsen_like.checks.sessions import sessions as sessions_of
+from jepsen_like.checks.staleness import staleness as staleness_of
+from jepsen_like.checks.values import Check, Evidence, Findings, Scope, linearizable
+from jepsen_like.history import Operation
+from jepsen_like.load import seconds
+from jepsen_like.result import Verdict
+
+__all__ = [
+    "BY_NAME",
+    "SAME_CONTENT",
+    "OfWorkload",
+    "in_order",
+    "lost_writes",
+    "monotonic",
+    "nothing_lost",
+    "same_content",
+    "sequential",
+    "sessions",
+    "staleness",
+    "unique",
+    "within_bounds",
+]
+
+
+@dataclass(frozen=True)
+class OfWorkload:
+    """`verdict_of` judges the operations of one workload."""
+
+    name: str
+    verdict_of: Callable[[Evidence], Verdict]
+
+    scope: ClassVar[Scope] = "workload"
+
+    def judge(self, evidence: Evidence) -> Findings:
+        try:
+            return Findings(verdicts=(self.verdict_of(evidence),))
+        except Exception as exc:  # a broken operation must not look like a verdict
+            reason = f"the checker crashed: {type(exc).__name__}: {exc}"
+            details = {"trace": traceback.format_exc()}
+            return Findings(verdicts=(Verdict(self.name, "unknown", reason, details=details),))
+
+
+def lost_writes() -> Check:
+    """No acknowledged write of a register is gone when all is over."""
+    return OfWorkload("lost writes", lambda evidence: lost_writes_of(evidence.operations))
+
+
+def sessions() -> Check:
+    """Each process sees its own operations as promised: the four session guarantees."""
+    return OfWorkload(
+        "sessions",
+        lambda evidence: sessions_of(evidence.operations, None, evidence.initial),
+    )
+
+
+def sequential() -> Check:
+    """One order of the operations on each key explains them, and keeps that of processes."""
+    return OfWorkload(
+        "sequential",
+        lambda evidence: sequential_of(evidence.operations, evidence.initial),
+    )
+
+
+def staleness(max_staleness: str | float | None = None) -> Check:
+    """How far reads were behind, in versions and in time; at most `max_staleness`, if given."""
+    limit = None if max_staleness is None else round(seconds(max_staleness) * 1e9)
+    return OfWorkload(
+        "staleness",
+        lambda evidence: staleness_of(
+            _that_took_effect(evidence.operations), evidence.initial, max_ns=limit
+        ),
+    )
+
+
+def _that_took_effect(operations: Sequence[Operation]) -> list[Operation]:
+    """Without the writes that answered that they changed nothing."""
+    return [o for o in operations if o.f != "write" or o.output is not False]
+
+
+def monotonic() -> Check:
+    """No read of a number that only grows goes back."""
+    return OfWorkload(
+        "monotonic", lambda evidence: monotonic_of(evidence.operations, evidence.initial)
+    )
+
+
+def in_order() -> Check:
+    """Of rows that are written one after the other, no later one is seen without the earlier."""
+    return OfWorkload("in order", lambda evidence: in_order_of(evidence.operations))
+
+
+def nothing_lost(*, stale_is_wrong: bool = False) -> Check:
+    """No element of a set is lost, made up, duplicated or resurrected."""
+    return OfWorkload(
+        "nothing lost",
+        lambda evidence: set_loses_nothing(evidence.operations, stale_is_wrong=stale_is_wrong),
+    )
+
+
+def within_bounds() -> Check:
+    """What is read of a counter lies between what surely had and what may have been added."""
+    return OfWorkload(
+        "within bounds", lambda evidence: within_bounds_of(evidence.operations, evidence.initial)
+    )
+
+
+def unique() -> Check:
+    """No id was given twice."""
+    return OfWorkload("unique", lambda evidence: unique_of(evidence.operations))
+
+
+SAME_CONTENT: Final = "same content"
+
+
+def same_content() -> Check:
+    """When all is over, the database's own comparison finds its replicas equal, row by row."""
+    return OfWorkload(SAME_CONTENT, _same_content)
+
+
+def _same_content(evidence: Evidence) -> Verdict:
+    compared = evidence.comparison
+    if compared is None:
+        return Verdict(SAME_CONTENT, "unknown", "the replicas were not compared at the end")
+    details = {"differences": list(compared.differences), "silent": list(compared.silent)}
+    if compared.differences:
+        more = len(compared.differences) - 1
+        reason = compared.differences[0] + (f", and {more} more differences" if more else "")
+        return Verdict(SAME_CONTENT, "invalid", reason, compared.replicas, details=details)
+    if compared.silent or not compared.replicas:
+        reason = compared.silent[0] if compared.silent else "there was no replica to compare"
+        return Verdict(SAME_CONTENT, "unknown", reason, compared.replicas, details=details)
+    reason = f"{compared.replicas} replicas hold what the others of their groups hold"
+    return Verdict(SAME_CONTENT, "valid", reason, compared.replicas, details=details)
+
+
+BY_NAME: Final[Mapping[str, Check]] = {
+    check.name: check
+    for check in (
+        linearizable(),
+        lost_writes(),
+        sessions(),
+        sequential(),
+        staleness(),
+        monotonic(),
+        in_order(),
+        nothing_lost(),
+        within_bounds(),
+        unique(),
+        same_content(),
+    )
+}
+"""What judges a workload that no check of the test fits."""

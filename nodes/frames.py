@@ -1,0 +1,61 @@
+"""Frames: how messages are cut out of a byte stream (see `nodes.protocol`)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from nodes.protocol import FRAME_BYTES_MAX, ProtocolError
+
+__all__ = ["FrameDecoder", "encode_frame"]
+
+_LENGTH: Final = struct.Struct(">I")
+
+
+def encode_frame(payload: bytes) -> bytes:
+    """`payload` with its length in front.
+
+    Raises ProtocolError if it is larger than `FRAME_BYTES_MAX`: the caller has to bound what
+    it builds, the receiver would close the connection.
+    """
+    if len(payload) > FRAME_BYTES_MAX:
+        raise ProtocolError(f"a frame of {len(payload)} bytes is over {FRAME_BYTES_MAX}")
+    return _LENGTH.pack(len(payload)) + payload
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames.
+
+    for payload in decoder.feed(data): ...
+
+    Raises ProtocolError as soon as a length over the limit is seen. Memory is bounded by one
+    frame and one read of the socket. `limit` may be set between two payloads.
+    """
+
+    __slots__ = ("_buffer", "limit")
+
+    def __init__(self, limit: int = FRAME_BYTES_MAX) -> None:
+        self._buffer = b""
+        self.limit = limit
+
+    def feed(self, data: bytes) -> Iterator[memoryview]:
+        """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
+        buffer = self._buffer + data if self._buffer else bytes(data)
+        self._buffer = b""
+        view = memoryview(buffer)
+        start, size = 0, len(buffer)
+        try:
+            while size - start >= 4:
+                (length,) = _LENGTH.unpack_from(buffer, start)
+                if length > self.limit:
+                    raise ProtocolError(
+                        f"a frame of {length} bytes was announced, the limit is {self.limit}"
+                    )
+                end = start + 4 + length
+                if end > size:
+                    break
+                yield view[start + 4 : end]
+                start = end
+        finally:
+            self._buffer = buffer[start:]
