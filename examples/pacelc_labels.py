@@ -29,7 +29,7 @@ def served(f, windows, after_failover=False):  # lower bound of the yield, yield
     took = [o["returned_ns"] - o["scheduled_ns"] for o in every if o["outcome"] == "ok"]
     good, n, z = len(took), max(1, len(every)), 2.5  # Wilson, widened: failures come together
     low = (good + z * z / 2 - z * (good * (n - good) / n + z * z / 4) ** 0.5) / (n + z * z)
-    return low, good / n, sorted(took or [0])[good // 2]
+    return (1 - 3 / n if good == n else low), good / n, sorted(took or [0])[good // 2]
 
 
 def stale(f, windows, age=0):  # was it stale? of the reads that could have been
@@ -41,10 +41,10 @@ def stale(f, windows, age=0):  # was it stale? of the reads that could have been
         for o in reads:
             known[o["output"]] = min(known.get(o["output"], never), o["returned_ns"])
         for at, o in ((o["sent_ns"], o) for o in reads):
-            new = [w for w in writes if known.get(w["value"], never) < at]
             since = [x["start_ns"] for x, h in windows if o["node"] in h and at < x["end_ns"]]
             since = [at - age if age else start for start in since if start <= at]
-            if since and any(known[w["value"]] >= since[0] for w in new):
+            new = [w for w in writes if known.get(w["value"], never) < at] if since else []
+            if any(known[w["value"]] >= since[0] for w in new):
                 found.append(any(w["sent_ns"] > known[o["output"]] for w in new))
     return found
 
