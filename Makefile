@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test raft-sim raft-mutants soak-power nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power nightly check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,10 +23,13 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-test: venv  ## the whole test suite
+test: venv  ## the test suite, but for what takes minutes
 	@$(BIN)/python -m pytest
 
 NIGHTLY ?= nightly-raft-sim.jsonl
+test-long: venv  ## the tests that take minutes: clusters of processes that move and restart under load
+	@$(BIN)/python -m pytest -m long tests/process
+
 SEEDS ?= 300
 JOBS  ?= 2
 SEED  ?= 0
@@ -60,7 +63,7 @@ lint: venv  ## ruff: lint rules and formatting
 types: venv  ## mypy, strict
 	@$(BIN)/mypy
 
-check: lint types test  ## what CI runs: lint, types, tests
+check: lint types test test-long  ## what CI runs: lint, types, all tests
 
 bench: venv  ## measure this machine: JSON and a table under bench/results
 	@$(BIN)/python -m bench

@@ -12,7 +12,7 @@ import pytest
 
 from bench.failover import longest_gap
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parents[2]
 

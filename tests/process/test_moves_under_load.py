@@ -33,7 +33,7 @@ from nodes.config import RaftConfig
 from nodes.local_cluster import ManagedProcess, free_ports
 from shardrouter.router import Router
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 GROUP = "shard-1"
 SPARE = "n4"

@@ -16,7 +16,7 @@ from jepsen_like.pacelc import pacelc_test
 from jepsen_like.runner import run
 from tests.process.negative_control import STALE_NODE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent.parent
 

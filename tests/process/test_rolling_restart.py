@@ -15,7 +15,7 @@ from jepsen_like.runner import record
 from jepsen_like.spec import Test
 from tests.process.test_moves_under_load import Script, Tool, is_well
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 DEADLINE_S = 5
 """Of each operation: one that is late has failed."""
