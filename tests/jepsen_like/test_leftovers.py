@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,8 +55,16 @@ def maker(home: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     )
     assert process.stdout is not None
     child = int(process.stdout.readline())
+    wait_for_mark(child)
     with process:
         yield process, child
+
+
+def wait_for_mark(pid: int) -> None:
+    """`env` has set the mark and become the program."""
+    give_up = time.monotonic() + 10
+    while leftovers.MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes():
+        assert time.monotonic() < give_up, f"process {pid} got no mark"
 
 
 def test_what_a_living_maker_has_made_is_left_alone(
