@@ -28,7 +28,7 @@ test: venv  ## the test suite, but for what takes minutes
 
 NIGHTLY ?= nightly-raft-sim.jsonl
 test-long: venv  ## the tests that take minutes: clusters of processes that move and restart under load
-	@$(BIN)/python -m pytest -m long tests/process
+	@$(BIN)/python -m pytest -m long
 
 SEEDS ?= 300
 JOBS  ?= 2

@@ -85,7 +85,8 @@ async def follow_release(
         await asyncio.sleep(POLL_S if pending else 0)
     if switched:
         fingerprints = sorted({step.body.fingerprint for step in switched.values()})
-        say(f"new release: {named(switched)} execute with {named(fingerprints)} from now on")
+        groups = [group for group in config.groups if group in switched]
+        say(f"new release: {named(groups)} execute with {named(fingerprints)} from now on")
 
 
 async def _rebuild(

@@ -188,6 +188,7 @@ def test_what_others_wrote_is_text_and_short() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_million_operations_make_a_page_of_less_than_five_megabytes() -> None:
     """Of one key among many, of long values, with a failure in the middle: nothing grows."""
     history = History()

@@ -183,6 +183,7 @@ def test_the_verdict_compares_with_what_was_predicted() -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("corner", ["PC/EC", "PA/EL", "PA/EC"])
 def test_another_program_computes_the_same_labels(corner: str, tmp_path: Path) -> None:
     history = [replace(o, workload="w") for o in Store(corner).run()]
