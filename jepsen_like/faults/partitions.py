@@ -17,7 +17,7 @@ from typing import ClassVar, Final, TypeAlias
 from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Sent
 from jepsen_like.faults.fault import Site, find
-from jepsen_like.faults.targets import Host, Target, TargetError, draw_target, role
+from jepsen_like.faults.targets import Host, Target, TargetError, draw_target, roles
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -108,7 +108,7 @@ class Partition:
             sides, leaders = self.grouping.sides, await site.db.leaders()
             smallest: tuple[str, ...] = min(sides, key=len)
             target = " ".join(smallest)
-        role_before = _roles(target.split(), leaders)
+        role_before = roles(target.split(), leaders)
         window = _Window(site, sides)
         works_before = await window.carries_everything("before the cut")
 
@@ -132,7 +132,7 @@ class Partition:
             kind=self.kind,
             target=target,
             role_before=role_before,
-            role_after=_roles(target.split(), leaders),
+            role_after=roles(target.split(), leaders),
             start_ns=start_ns,
             end_ns=end_ns,
             sides=sides,
@@ -144,12 +144,6 @@ class Partition:
 
 def partition(grouping: Grouping, hold: str | float = "10s", rest: str | float = "5s") -> Partition:
     return Partition(grouping, seconds(hold), seconds(rest))
-
-
-def _roles(hosts: Sequence[str], leaders: Mapping[str, str]) -> str:
-    if len(hosts) == 1:
-        return role(hosts[0], leaders)
-    return "; ".join(f"{name} {role(name, leaders)}" for name in hosts)
 
 
 class _Window:
