@@ -31,7 +31,7 @@ from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
 from jepsen_like.faults.fault import Planned, Site, total_seconds
-from jepsen_like.history import Operation, Recorder, Unserved
+from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
@@ -294,12 +294,12 @@ class _Run:
             rng=test.rng("arrivals", self.seed),
         )
         stop = self.stop
-        records: list[FaultRecord] = []
+        ledger = _Ledger(self.recorder)
 
         async def inject() -> None:
             try:
                 for fault in schedule:
-                    await strike(fault, self.site, records.append)
+                    await strike(fault, self.site, ledger)
                     await asyncio.sleep(fault.rest_s)
             finally:
                 stop.set()
@@ -314,7 +314,7 @@ class _Run:
             injecting.cancel()
             ticking.cancel()
             await asyncio.gather(injecting, ticking, return_exceptions=True)
-        return tuple(records)
+        return tuple(ledger.records)
 
     async def _tick(self) -> None:
         """One line a second: what came back since the last."""
@@ -363,6 +363,21 @@ class _Run:
                 break
             await asyncio.sleep(FINAL_ROUND_PAUSE_S)
         return tuple(missing)
+
+
+class _Ledger:
+    """The records of the faults, and their windows in the history."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.records: list[FaultRecord] = []
+        self._recorder = recorder
+
+    def ended(self, record: FaultRecord) -> None:
+        self.records.append(record)
+        self._recorder.fault(record.window)
+
+    def cut_short(self, name: str, start_ns: int) -> None:
+        self._recorder.fault(FaultWindow(name, start_ns, None))
 
 
 # ------------------------------------------------------------------------------ running it

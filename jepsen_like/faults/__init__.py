@@ -1,6 +1,6 @@
-"""What goes wrong, as values: `partition`, `kill`, `pause`, `slow`, and `healthy` in between; what
-an operator does: `restart`, `rolling_restart`, `transfer`, `move_replica`; and how faults are put
-together: `any_of`, `package`, `together`.
+"""What goes wrong, as values: `partition`, `flapping`, `kill`, `pause`, `slow`, and `healthy` in
+between; what an operator does: `restart`, `rolling_restart`, `transfer`, `move_replica`; and how
+faults are put together: `any_of`, `package`, `together`.
 
 faults=[
     faults.healthy("4s"),
@@ -19,6 +19,15 @@ from jepsen_like.faults.compose import (
     strike,
     together,
 )
+from jepsen_like.faults.cuts import (
+    Cut,
+    bridge,
+    halves,
+    isolate,
+    majority_ring,
+    one_way,
+    split,
+)
 from jepsen_like.faults.fault import (
     Fault,
     Healthy,
@@ -29,7 +38,7 @@ from jepsen_like.faults.fault import (
     total_seconds,
 )
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
-from jepsen_like.faults.partitions import Partition, isolate, partition, split
+from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
 from jepsen_like.faults.slow import Slow, slow
@@ -59,7 +68,14 @@ __all__ = [
     "together",
     "Partition",
     "partition",
+    "Flapping",
+    "flapping",
+    "Cut",
+    "bridge",
+    "halves",
     "isolate",
+    "majority_ring",
+    "one_way",
     "split",
     "ProcessFault",
     "kill",

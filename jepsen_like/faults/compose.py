@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
-from jepsen_like.faults.fault import Fault, Planned, Site, total_seconds
+from jepsen_like.faults.fault import Fault, Healthy, Planned, Site, total_seconds
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.result import FaultRecord
 
-__all__ = ["AnyOf", "Package", "Together", "any_of", "package", "together", "strike"]
+__all__ = ["AnyOf", "Package", "Together", "any_of", "package", "together", "Ledger", "strike"]
 
 
 @dataclass(frozen=True)
@@ -115,33 +115,44 @@ def _some(what: str, parts: tuple[Planned, ...]) -> tuple[Planned, ...]:
     return parts
 
 
-async def strike(planned: Planned, site: Site, keep: Callable[[FaultRecord], None]) -> None:
-    """Carry out one item of a drawn schedule; `keep` gets the record of each fault in it.
+class Ledger(Protocol):
+    """What is told of the faults while they happen."""
+
+    def ended(self, record: FaultRecord) -> None: ...
+
+    def cut_short(self, name: str, start_ns: int) -> None:
+        """The run ended before the fault did; it was healed, and nobody verified its end."""
+
+
+async def strike(planned: Planned, site: Site, ledger: Ledger) -> None:
+    """Carry out one item of a drawn schedule.
 
     A fault that finds no target leaves an unverified record: what it would have shown was not
     seen, and the run is `unknown`.
     """
     if isinstance(planned, Package):
         for part in planned.parts:
-            await strike(part, site, keep)
+            await strike(part, site, ledger)
             await asyncio.sleep(part.rest_s)
     elif isinstance(planned, Together):
         async with asyncio.TaskGroup() as tasks:
             for part in planned.parts:
-                tasks.create_task(strike(Package((part,)), site, keep))
+                tasks.create_task(strike(Package((part,)), site, ledger))
     else:
-        record = await _carry_out(cast("Fault", planned), site)
-        if record is not None:
-            keep(record)
+        await _carry_out(cast("Fault", planned), site, ledger)
 
 
-async def _carry_out(fault: Fault, site: Site) -> FaultRecord | None:
+async def _carry_out(fault: Fault, site: Site, ledger: Ledger) -> None:
     start_ns = site.clock.now_ns()
     try:
-        return await fault.run(site)
+        record = await fault.run(site)
+    except asyncio.CancelledError:
+        if not isinstance(fault, Healthy):
+            ledger.cut_short(fault.name, start_ns)
+        raise
     except TargetError as exc:
         site.say(f"{fault.name}: {exc}")
-        return FaultRecord(
+        record = FaultRecord(
             name=fault.name,
             kind=fault.kind,
             target="",
@@ -151,3 +162,5 @@ async def _carry_out(fault: Fault, site: Site) -> FaultRecord | None:
             end_ns=site.clock.now_ns(),
             evidence=(f"NOT VERIFIED: {exc}",),
         )
+    if record is not None:
+        ledger.ended(record)

@@ -128,15 +128,27 @@ class Noted:
         return FaultRecord(self.name, self.kind, "", "", "", 0, 0)
 
 
+class Ledger:
+    def __init__(self) -> None:
+        self.records: list[FaultRecord] = []
+        self.unfinished: list[str] = []
+
+    def ended(self, record: FaultRecord) -> None:
+        self.records.append(record)
+
+    def cut_short(self, name: str, start_ns: int) -> None:
+        self.unfinished.append(name)
+
+
 async def struck(planned: faults.Planned) -> list[FaultRecord]:
-    records: list[FaultRecord] = []
+    ledger = Ledger()
     mesh = Mesh(("n1",))
     nobody = cast("RunningDatabase", object())
     async with Prober(mesh) as prober:
         site = faults.Site(nobody, mesh, prober, Clock(), lambda _: None)
-        await faults.strike(planned, site, records.append)
+        await faults.strike(planned, site, ledger)
     await mesh.close()
-    return records
+    return ledger.records
 
 
 async def test_every_fault_of_a_composition_leaves_its_own_record() -> None:
