@@ -10,6 +10,7 @@ faults=[
 ]
 """
 
+from jepsen_like.faults.clocks import clock
 from jepsen_like.faults.compose import (
     AnyOf,
     Package,
@@ -28,6 +29,7 @@ from jepsen_like.faults.cuts import (
     one_way,
     split,
 )
+from jepsen_like.faults.disks import disk_full, fsync_error, slow_fsync, write_error
 from jepsen_like.faults.fault import (
     Fault,
     Healthy,
@@ -82,6 +84,11 @@ __all__ = [
     "pause",
     "restart",
     "rolling_restart",
+    "clock",
+    "slow_fsync",
+    "fsync_error",
+    "write_error",
+    "disk_full",
     "Slow",
     "slow",
     "Transfer",

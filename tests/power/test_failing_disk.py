@@ -8,7 +8,6 @@ lost what Linux could not write.
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,11 +17,11 @@ from random import Random
 
 import pytest
 
+from jepsen_like.interpose import Survival
 from nodes.config import ClusterConfig
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
 from nodes.machine import Machine
 from nodes.protocol import Done, ReplicaStatus, SessionId
-from tests.power.disk import Survival
 from tests.power.host import Host
 from tests.process.test_cluster_nodes import Clients, insert, new_table, rows
 
@@ -61,7 +60,7 @@ os._exit(0)
 
 @asynccontextmanager
 async def booted(
-    directory: Path, recorder: Path
+    directory: Path, library: Path
 ) -> AsyncIterator[tuple[LocalCluster, Host, ClusterConfig]]:
     """One node with the groups meta, s1 and s2, in a directory without symbolic links."""
     ports = free_ports(2)
@@ -70,10 +69,14 @@ async def booted(
         ports=ports[:1],
         router_port=ports[1],
     )
-    host = Host(directory / "n1")
-    host.switch_on()
-    command = (sys.executable, NODE, str(recorder), str(KEEP_ENTRIES), "full")
-    async with LocalCluster(config, directory, node_command=command) as cluster:
+    host = Host(directory / "n1", library)
+    command = (sys.executable, NODE, str(KEEP_ENTRIES), "full")
+    async with LocalCluster(
+        config,
+        directory,
+        node_command=command,
+        command_on=lambda _, argv: host.command(argv),
+    ) as cluster:
         await cluster.start()
         await cluster.wait_for_leaders()
         yield cluster, host, config
@@ -101,7 +104,6 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     cluster.kill_node("n1")
     await cluster.node("n1").wait()
     host.lose_power(Random(1), Survival.NOTHING)
-    host.switch_on()
     await cluster.start_node("n1")
     await cluster.wait_for_leaders()
 
@@ -110,9 +112,9 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     ("kind", "error"), [("S", errno.EIO), ("W", errno.EIO), ("W", errno.ENOSPC)]
 )
 async def test_a_log_that_fails_once_is_written_no_more(
-    tmp_path: Path, recorder: Path, kind: str, error: int
+    tmp_path: Path, library: Path, kind: str, error: int
 ) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         await write_rows(clients, "s1", session, range(20))
@@ -135,8 +137,8 @@ async def test_a_log_that_fails_once_is_written_no_more(
         await clients.close()
 
 
-async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, recorder: Path) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, library: Path) -> None:
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         other = await new_table(clients, "s2")
@@ -165,24 +167,16 @@ async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, reco
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_log_is_not_cut_after_a_failed_checkpoint(
-    tmp_path: Path, recorder: Path, fails: bool
+    tmp_path: Path, library: Path, fails: bool
 ) -> None:
     """SQLite tells nobody that a checkpoint of its own has failed, and the same sync succeeds
     when it is asked for again."""
-    host = Host(tmp_path.resolve() / "host")
-    host.switch_on()
-    environment = os.environ | {
-        "LD_PRELOAD": str(recorder),
-        "POWER_ROOT": str(host.data),
-        "POWER_JOURNAL": str(host.data.with_name("power.journal")),
-        "POWER_CONTROL": str(host.data.with_name("power.control")),
-    }
+    host = Host(tmp_path.resolve() / "host", library)
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(host.data / "s1")],
+        host.command([sys.executable, "-c", PROGRAM, str(host.data / "s1")]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
     )
     with program:
         assert program.stdout is not None
@@ -196,7 +190,6 @@ def test_a_log_is_not_cut_after_a_failed_checkpoint(
         return
     promised = int(said.removeprefix("durable "))
     host.lose_power(Random(1), Survival.NOTHING)
-    host.image.write_to(host.data)
     machine = Machine.open(
         host.data / "s1", group="s1", replica=1, cluster_id="c", fingerprint="f", must_exist=True
     )
