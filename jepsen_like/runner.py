@@ -29,7 +29,7 @@ from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
-from jepsen_like.faults.fault import Fault, Healthy, Site, total_seconds
+from jepsen_like.faults.fault import Fault, Healthy, Site, needs_of, total_seconds
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
@@ -143,21 +143,23 @@ async def record(
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if the backend is not to be had here, the database does not start, or
-    its clients cannot connect.
+    Raises HarnessError if the backend is not to be had here or cannot do what the faults need, the
+    database does not start, or its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     progress = Progress(write)
     try:
         async with AsyncExitStack() as stack:
-            backend = await open_backend(test.backend, test.db.hosts)
+            schedule = test.schedule(seed)
+            backend = await open_backend(
+                test.backend, test.db.hosts, needs_of(schedule), progress.say
+            )
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
-            schedule = test.schedule(seed)
             keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
             for workload in test.workloads:
                 mine = keys[workload.name]

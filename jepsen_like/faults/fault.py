@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 from jepsen_like.adapters.database import RunningDatabase
 from jepsen_like.backends.backend import Backend
@@ -16,7 +16,17 @@ from jepsen_like.faults.targets import Target, TargetError, resolve
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Site", "Fault", "Healthy", "healthy", "draw", "total_seconds", "find"]
+__all__ = [
+    "Site",
+    "Fault",
+    "Healthy",
+    "healthy",
+    "OfLinks",
+    "draw",
+    "needs_of",
+    "total_seconds",
+    "find",
+]
 
 LEADER_WAIT_S: Final = 5.0
 """How long a group may be without a leader when a fault asks who it is: an election, twice."""
@@ -73,6 +83,15 @@ class Fault(Protocol):
         nothing to record. Raises TargetError if the target has no host now."""
 
 
+@runtime_checkable
+class OfLinks(Protocol):
+    """A fault that asks something of the network."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What links must allow: names of `backends.CAN`."""
+
+
 @dataclass(frozen=True)
 class Healthy:
     """Nothing goes wrong for a while: the measure of what is normal."""
@@ -96,6 +115,11 @@ def healthy(hold: str | float) -> Healthy:
 def draw(faults: Sequence[Fault], hosts: Sequence[str], rng: random.Random) -> tuple[Fault, ...]:
     """The schedule: data, drawn once from the seed before anything runs."""
     return tuple(fault.drawn(hosts, rng) for fault in faults)
+
+
+def needs_of(faults: Sequence[Fault]) -> frozenset[str]:
+    """What the network must be able to do for all of them."""
+    return frozenset().union(*(fault.needs for fault in faults if isinstance(fault, OfLinks)))
 
 
 def total_seconds(faults: Sequence[Fault]) -> float:
