@@ -11,7 +11,6 @@ time, of memory or of budget says `unknown` and how far it got.
 
 from __future__ import annotations
 
-import gc
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -36,6 +35,7 @@ from jepsen_like.checks.objects import (
 from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
 from jepsen_like.checks.prefix import Prefix, shortest_illegal_prefix
 from jepsen_like.history import Operation
+from jepsen_like.history.collector import paused_collector
 from jepsen_like.models.model import Model, call_of
 from jepsen_like.result import Validity, Verdict
 
@@ -80,13 +80,8 @@ def check(
     `details` of a valid verdict holds `linearization`: for each key the order, as positions in
     `operations`.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # a check makes millions of tuples and no cycle: collecting finds nothing in them
-    try:
+    with paused_collector():  # a check makes millions of tuples and no cycle
         return _check(operations, model, budget or Budget(), clock)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _check(
