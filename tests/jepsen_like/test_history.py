@@ -22,7 +22,8 @@ from jepsen_like.history import (
 )
 from jepsen_like.history import read as read_any
 from jepsen_like.history.collector import paused_collector
-from jepsen_like.history.columns import TIME_MAX
+from jepsen_like.history.columns import TIME_MAX, History
+from jepsen_like.history.fault_window import FaultWindow
 from tests.jepsen_like.histories import cas, legal_history, read, write
 
 SAMPLE = Path(__file__).parent.parent / "testdata" / "histories" / "stale_read.jsonl"
@@ -61,7 +62,7 @@ def test_the_documented_example_is_what_is_written(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "h", [cas(1, 2, True, 12, 30, process=3)])
     header, line = (tmp_path / "h").read_text(encoding="utf-8").splitlines()
     assert header == (
-        '{"format":"jepsen_like.history","version":3,"columns":["process","f","key","value",'
+        '{"format":"jepsen_like.history","version":4,"columns":["process","f","key","value",'
         '"outcome","output","scheduled_ns","sent_ns","returned_ns","node","error","version",'
         '"workload"]}'
     )
@@ -161,6 +162,25 @@ def test_among_a_thousand_lines_the_bad_one_is_named(
     assert complaint in str(caught.value)
 
 
+def test_operations_between_faults_keep_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "h"
+    history = History(write(n, n, n + 5, process=n) for n in range(1_000))
+    history.faults += [FaultWindow("pause", n, n + 1) for n in range(0, 1_000, 10)]
+    write_jsonl(path, history)
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    operations, faults = lines[:1_000], lines[1_000:]
+    mixed = [line for n, fault in enumerate(faults) for line in (fault, *operations[n * 10 :][:10])]
+    path.write_text("\n".join([header, *mixed]) + "\n", encoding="utf-8")
+    found = read_jsonl(path)
+    assert found == history
+    assert found.faults == history.faults
+    assert list(found.lines[:11]) == [*range(3, 13), 14]
+    mixed[700] = mixed[700].replace('"ok"', '"okay"')
+    path.write_text("\n".join([header, *mixed]) + "\n", encoding="utf-8")
+    with pytest.raises(HistoryError, match="h:702: outcome is"):
+        read_jsonl(path)
+
+
 def test_numbers_up_to_the_limit_and_equal_texts_as_one_object(tmp_path: Path) -> None:
     edge = [TIME_MAX, TIME_MAX - (1 << 55), -TIME_MAX, -TIME_MAX + (1 << 55), 0]
     history = [replace(write(t, t, t, process=n), version=t) for n, t in enumerate(edge)]
@@ -195,7 +215,7 @@ def test_the_collector_is_as_it_was_after_a_pass(tmp_path: Path) -> None:
     [
         ("", "h:1: not JSON"),
         ('{"format":"other","version":1}\n', "h:1: no history"),
-        ('{"format":"jepsen_like.history","version":4}\n', "h:1: history of version 4"),
+        ('{"format":"jepsen_like.history","version":5}\n', "h:1: history of version 5"),
     ],
 )
 def test_another_format_or_version_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
