@@ -58,6 +58,7 @@ class FaultRecord:
     start_ns: int
     end_ns: int
     sides: tuple[tuple[str, ...], ...] = ()  # for a partition: the nodes on each side
+    cut: tuple[tuple[str, str], ...] = ()  # for a partition: the (source, target) that were cut
     rtt_ns: int | None = None  # for slow links: the round-trip time that was asked for
     verified_start: bool = False
     verified_end: bool = False

@@ -21,8 +21,8 @@ from jepsen_like.recording import Recording
 from jepsen_like.runner import HarnessError, record
 from jepsen_like.spec import Test
 from jepsen_like.workloads.register import INITIAL
+from tests.jepsen_like.networks import require_namespaces
 from tests.jepsen_like.register_db import GROUP, RegisterDb
-from tests.jepsen_like.test_netns import require_namespaces
 
 pytestmark = pytest.mark.slow
 
