@@ -376,7 +376,7 @@ def _print_one(verdict: FileVerdict) -> None:
     dead_ends = verdict.details.get("dead_ends", ())
     for sentence in dead_ends[0]["refused"].values() if dead_ends else ():
         click.echo(f"In that order, {_cut(words.printable(sentence))}.")
-    for sentence in _staleness(verdict.details):
+    for sentence in _staleness(verdict.details) if verdict.validity == "invalid" else ():
         click.echo(sentence)
     for sentence in verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]:
         click.echo(sentence)
