@@ -12,7 +12,7 @@ from jepsen_like.backends import CUT, DELAY
 from jepsen_like.backends.backend import BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.netns import Netns
-from jepsen_like.faults.fault import needs_of
+from jepsen_like.faults.demands import needs_of
 
 HOSTS = ("a", "b")
 
@@ -61,7 +61,8 @@ async def test_what_no_backend_can_do_is_refused(
 
 
 def test_faults_say_what_they_need() -> None:
-    schedule: list[faults.Fault] = [faults.healthy("1s"), faults.kill(faults.host("a"))]
+    schedule: list[faults.Planned] = [faults.healthy("1s"), faults.kill(faults.host("a"))]
     assert needs_of(schedule) == frozenset()
     schedule += [faults.partition(faults.halves()), faults.slow("1ms")]
     assert needs_of(schedule) == {CUT, DELAY}
+    assert needs_of([faults.package(faults.healthy("1s"), faults.slow("1ms"))]) == {DELAY}
