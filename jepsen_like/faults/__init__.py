@@ -46,6 +46,7 @@ from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
 from jepsen_like.faults.slow import Slow, slow
 from jepsen_like.faults.targets import (
     Target,
+    TargetError,
     follower_of,
     host,
     leader_of,
@@ -96,6 +97,7 @@ __all__ = [
     "MoveReplica",
     "move_replica",
     "Target",
+    "TargetError",
     "leader_of",
     "follower_of",
     "router",

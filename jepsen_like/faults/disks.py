@@ -112,7 +112,8 @@ class _Failing(Lasting):
 
     async def still(self) -> Sequence[Look]:
         done = self._count() - self._done
-        return [(not done, f"at the end: {self._words()}, and {done} succeeded since")]
+        failed = self._control.get("FAILED") > 0
+        return [(failed and not done, f"at the end: {self._words()}, and {done} succeeded since")]
 
     def _words(self) -> str:
         calls = "writes" if self._deed.calls == "W" else "syncs"

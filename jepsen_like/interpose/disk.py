@@ -322,7 +322,10 @@ class Disk:
     def replay(self, records: Iterator[Record]) -> None:
         """Raises NotModelled."""
         for record in records:
-            self._replay(record)
+            try:
+                self._replay(record)
+            except KeyError as exc:
+                raise NotModelled(f"something was done to what is not known: {exc}") from exc
 
     def _replay(self, record: Record) -> None:
         kind, handle, number = record.kind, record.handle, record.number
