@@ -107,6 +107,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.repair": 0,
     "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,
+    "shardrouter.nearest": 0,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
     "shardrouter.contacts": 1,
