@@ -270,7 +270,7 @@ class Ledger:
         (lambda: faults.clock("one", jump="1s", drift="5%"), "one of jump=, drift= and strobe="),
         (lambda: faults.clock("one", jump="soon"), "'soon' is not a duration"),
         (lambda: faults.clock("one", drift="fast"), "'fast' is no drift"),
-        (lambda: faults.clock("one", drift="-100%"), "stands still"),
+        (lambda: faults.clock("one", drift="-100%"), "stand still"),
         (lambda: faults.clock("one", jump="-1s", monotonic=True), "never goes back"),
         (lambda: faults.clock("one", strobe="1s", every=0), "takes some time"),
         (lambda: faults.slow_fsync("one", 0), "takes some time"),
