@@ -30,6 +30,7 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
+from jepsen_like.faults.demands import needs_of
 from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
@@ -143,8 +144,8 @@ async def record(
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if a fault is impossible, the backend is not to be had here, the database
-    does not start, or its clients cannot connect.
+    Raises HarnessError if a fault is impossible, the backend is not to be had here or cannot do
+    what the faults need, the database does not start, or its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -152,7 +153,9 @@ async def record(
     try:
         schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
-            backend = await open_backend(test.backend, test.db.hosts)
+            backend = await open_backend(
+                test.backend, test.db.hosts, needs_of(schedule), progress.say
+            )
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)
@@ -249,7 +252,9 @@ class _Run:
             unread=unread,
             comparison=comparison,
             online=tuple(
-                replace(checker.finish(), workload=name) for name, checker in self.online.items()
+                replace(checker.finish(), workload=name)
+                for name, checkers in self.online.items()
+                for checker in checkers
             ),
         )
 
@@ -261,17 +266,16 @@ class _Run:
 
     @property
     def _violation(self) -> Verdict | None:
-        found = (checker.violation for checker in self.online.values())
+        found = (c.violation for checkers in self.online.values() for c in checkers)
         return next((violation for violation in found if violation is not None), None)
 
     def _watch(self, operation: Operation, is_open: bool) -> None:
-        online = self.online.get(operation.workload)
-        if online is None or online.violation is not None:
-            return
-        violation = online.feed(operation, is_open)
-        if violation is not None:
-            self.progress.say(stopped_in_words(violation))
-            self.stop.set()
+        for checker in self.online.get(operation.workload, ()):
+            is_known = checker.violation is not None
+            violation = checker.feed(operation, is_open)
+            if violation is not None and not is_known:
+                self.progress.say(stopped_in_words(violation))
+                self.stop.set()
 
     async def _connect(self, host: str) -> Client:
         return await self.db.connect(host, self.test.workloads, self.test.load.deadline_s)

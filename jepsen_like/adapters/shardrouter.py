@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
@@ -32,7 +32,7 @@ from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.client import NodeClient
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.comparison import compare, describe
-from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
+from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig, RaftConfig
 from nodes.local_cluster import (
     LocalCluster,
     ManagedProcess,
@@ -100,14 +100,15 @@ class ShardRouter:
     """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`. The last
     `spares` hosts begin without replicas.
 
-    `node_command` starts a node; another program in its place (a mutant) must take the same
-    options.
+    `raft` is what [raft] of its cluster.toml says. `node_command` starts a node; another program
+    in its place (a mutant) must take the same options.
     """
 
     nodes: int = 3
     shards: int = 3
     replicas: int = 3
     spares: int = 0
+    raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
 
     @property
@@ -129,6 +130,7 @@ class ShardRouter:
             "shards": self.shards,
             "replicas": self.replicas,
             "spares": self.spares,
+            "raft": asdict(self.raft),
             "node_command": " ".join(Path(word).name for word in self.node_command),
         }
 
@@ -152,6 +154,7 @@ class ShardRouter:
             },
             placement=place_replicas(first, self.groups, self.replicas),
             router=Address(LOOPBACK, ports[0]),  # of each host's own loopback
+            raft=self.raft,
             secret=new_secret(),
         )
         views = await _views(config, backend)
