@@ -37,10 +37,10 @@ from nodes.machine import Machine
 from nodes.protocol import Entry, OpenSession, SessionId, SetVersion, Statement, Write
 machine = Machine.open(Path(sys.argv[1]), group="s1", replica=1, cluster_id="c", fingerprint="f")
 table = Statement("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB) STRICT, WITHOUT ROWID")
-machine.apply([(1, 1, Entry(1, 1, OpenSession("r")))])
+machine.apply([(1, 1, Entry(1, 1, (OpenSession("r"),)))])
 session = SessionId(1, 1)
 create = Write(session, 1, 0, (table,), sets=(SetVersion("table:t", 1),))
-machine.apply([(2, 1, Entry(2, 1, create))])
+machine.apply([(2, 1, Entry(2, 1, (create,)))])
 reader = sqlite3.connect(machine.path)  # keeps checkpoints from copying what comes now
 reader.execute("BEGIN")
 reader.execute("SELECT count(*) FROM t").fetchall()
@@ -48,7 +48,7 @@ print("opened", flush=True)
 input()
 for key in range(100):
     row = Statement("INSERT INTO t VALUES (?1, ?2)", (key, bytes(80_000)))
-    machine.apply([(key + 3, 1, Entry(key + 3, 1, Write(session, key + 2, 0, (row,))))])
+    machine.apply([(key + 3, 1, Entry(key + 3, 1, (Write(session, key + 2, 0, (row,)),)))])
 try:
     print("durable", machine.make_durable())
 except OSError as exc:
