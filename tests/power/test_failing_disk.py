@@ -13,15 +13,16 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from nodes.config import ClusterConfig
+from nodes.config import ClusterConfig, WriteLimits
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
 from nodes.machine import Machine
-from nodes.protocol import Done, ReplicaStatus, SessionId
+from nodes.protocol import Done, ReplicaStatus, SessionId, SqlFailure, Statement, Write
 from tests.power.disk import Survival
 from tests.power.host import Host
 from tests.process.test_cluster_nodes import Clients, insert, new_table, rows
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 NODE = str(Path(__file__).with_name("node.py"))
 KEEP_ENTRIES = 10_000  # as shipped
+LIMITS = WriteLimits()
 
 PROGRAM = """
 import os, sqlite3, sys
@@ -61,7 +63,7 @@ os._exit(0)
 
 @asynccontextmanager
 async def booted(
-    directory: Path, recorder: Path
+    directory: Path, recorder: Path, limits: WriteLimits = LIMITS
 ) -> AsyncIterator[tuple[LocalCluster, Host, ClusterConfig]]:
     """One node with the groups meta, s1 and s2, in a directory without symbolic links."""
     ports = free_ports(2)
@@ -70,6 +72,7 @@ async def booted(
         ports=ports[:1],
         router_port=ports[1],
     )
+    config = replace(config, limits=limits)
     host = Host(directory / "n1")
     host.switch_on()
     command = (sys.executable, NODE, str(recorder), str(KEEP_ENTRIES), "full")
@@ -160,6 +163,32 @@ async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, reco
         assert await rows(clients, "s1") == [(key, 10 * key) for key in range(21)]
         assert await rows(clients, "s2") == [(key, 10 * key) for key in range(20)]
         await write_rows(clients, "s1", session, range(20, 40))
+        await clients.close()
+
+
+async def test_a_full_disk_refuses_what_is_only_tried(tmp_path: Path, recorder: Path) -> None:
+    """A dry run that finds no room is an answer; one that cannot write says something of the
+    disk, and its replica stops."""
+    fill = "INSERT INTO t SELECT 1000 * (a.k + 1) + b.k, 0 FROM t a, t b"  # more than a cache
+    async with booted(tmp_path, recorder, WriteLimits(write_bytes=1 << 42)) as (cluster, host, cfg):
+        clients = Clients(cfg)
+        session = await new_table(clients, "s1")
+        await write_rows(clients, "s1", session, range(300))
+
+        def tried(seq: int) -> Write:
+            return Write(session, seq, 0, (Statement(fill),))
+
+        host.fail("W", "s1/data-1.db-wal", errno.ENOSPC)
+        answer = await clients.call("s1", tried(1000))
+        assert isinstance(answer, SqlFailure), answer
+        assert (answer.sqlstate, "no room" in answer.message) == ("53100", True)
+        assert host.failed == 1
+        assert not (await replicas(cluster))["s1"].stopped
+        await write_rows(clients, "s1", session, range(300, 310))
+
+        host.fail("W", "s1/data-1.db-wal", errno.EIO)
+        assert not isinstance(await clients.on("n1", "s1", tried(1001)), Done)
+        assert "disk I/O error" in (await replicas(cluster))["s1"].stopped
         await clients.close()
 
 
