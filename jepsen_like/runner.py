@@ -30,6 +30,7 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
+from jepsen_like.faults.demands import needs_of
 from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
@@ -143,8 +144,8 @@ async def record(
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if a fault is impossible, the backend is not to be had here, the database
-    does not start, or its clients cannot connect.
+    Raises HarnessError if a fault is impossible, the backend is not to be had here or cannot do
+    what the faults need, the database does not start, or its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -152,7 +153,9 @@ async def record(
     try:
         schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
-            backend = await open_backend(test.backend, test.db.hosts)
+            backend = await open_backend(
+                test.backend, test.db.hosts, needs_of(schedule), progress.say
+            )
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
             db = await test.db.start(backend, directory, progress.say)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
-from jepsen_like.backends import BACKENDS, PROXY
+from jepsen_like.backends import AUTO
 from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
 from jepsen_like.checks.values import Check, Linearizable, availability, recovery
@@ -64,7 +64,7 @@ class Test:
     faults: Sequence[Planned] = ()
     checks: Sequence[Check] | None = None
     seed: int = 1
-    backend: str = PROXY
+    backend: str = AUTO
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -89,11 +89,6 @@ class Test:
                     f"the test {self.name}: {check.name} judges none of its workloads; they are "
                     f"judged: {offers}."
                 )
-        if self.backend not in BACKENDS:
-            raise SpecError(
-                f"the test {self.name} has the backend {self.backend!r}; "
-                f"there are {', '.join(BACKENDS)}."
-            )
         self.schedule(self.seed)
 
     def _refuse_others(self, what: str, values: object, kind: type, example: str) -> None:

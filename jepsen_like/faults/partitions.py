@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
+from jepsen_like.backends import CUT
 from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Sent
 from jepsen_like.faults.cuts import Cut, Severed
@@ -42,6 +43,7 @@ class Partition:
     hold_s: float
     rest_s: float
     kind: ClassVar[str] = "partition"
+    needs: ClassVar[frozenset[str]] = frozenset({CUT})
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ class Flapping:
     hold_s: float
     rest_s: float
     kind: ClassVar[str] = "flapping"
+    needs: ClassVar[frozenset[str]] = frozenset({CUT})
 
     @property
     def name(self) -> str:
