@@ -86,7 +86,7 @@ class Duration(click.ParamType[int]):
 @click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
 @click.option(
     "--follow", is_flag=True,
-    help="Judge one file of JSON lines while it is written, until no order explains an answer, "
+    help="Judge one file of JSON lines while it is written, until the first violation, "
     "or until it has not grown for --timeout seconds.",
 )  # fmt: skip
 @click.option("--models", is_flag=True, help="List the models and what each can be judged by.")

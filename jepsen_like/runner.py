@@ -252,7 +252,9 @@ class _Run:
             unread=unread,
             comparison=comparison,
             online=tuple(
-                replace(checker.finish(), workload=name) for name, checker in self.online.items()
+                replace(checker.finish(), workload=name)
+                for name, checkers in self.online.items()
+                for checker in checkers
             ),
         )
 
@@ -264,17 +266,16 @@ class _Run:
 
     @property
     def _violation(self) -> Verdict | None:
-        found = (checker.violation for checker in self.online.values())
+        found = (c.violation for checkers in self.online.values() for c in checkers)
         return next((violation for violation in found if violation is not None), None)
 
     def _watch(self, operation: Operation, is_open: bool) -> None:
-        online = self.online.get(operation.workload)
-        if online is None or online.violation is not None:
-            return
-        violation = online.feed(operation, is_open)
-        if violation is not None:
-            self.progress.say(stopped_in_words(violation))
-            self.stop.set()
+        for checker in self.online.get(operation.workload, ()):
+            is_known = checker.violation is not None
+            violation = checker.feed(operation, is_open)
+            if violation is not None and not is_known:
+                self.progress.say(stopped_in_words(violation))
+                self.stop.set()
 
     async def _connect(self, host: str) -> Client:
         return await self.db.connect(host, self.test.workloads, self.test.load.deadline_s)

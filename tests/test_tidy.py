@@ -66,6 +66,7 @@ FLOORS: dict[str, int] = {
     "nodes.pysyncobj_link": 1,
     "nodes.pysyncobj_messages": 0,
     "nodes.engines": 1,
+    "nodes.office": 0,
     "nodes.raft_engine": 1,
     "nodes.service": 1,
     "nodes.peers": 1,

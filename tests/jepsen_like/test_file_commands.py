@@ -269,6 +269,28 @@ def test_limits_hold_whatever_a_model_does(tmp_path: Path, shell: Shell) -> None
     assert "the checker died (exit code 9)" in found["reason"]
 
 
+def test_a_file_is_followed_for_any_promise(tmp_path: Path, shell: Shell) -> None:
+    clock = iter(range(1, 1000))
+    steps = [("add", 1, None), ("read", None, 1), ("add", 1, None), ("read", None, 3)]
+    with Recorder(tmp_path / "sum", clock=lambda: next(clock), start_ns=0) as recorder:
+        for f, value, output in [*steps, steps[-1]]:
+            with recorder.op(f, key="x", value=value) as operation:
+                operation.output = output
+    model = ("--model", "counter", "--consistency", "within-bounds")
+    follow_it = ("check", "--follow", tmp_path / "sum", "--timeout", "0.01")
+    code, out, _ = shell(*follow_it, *model)
+    told = "invalid: stopped at operation 4: a read returned 3, where 2 to 2 were possible\n"
+    assert (code, out.startswith(told)) == (1, True), out
+    # Without a line for the sending, a read may be of what a later line is yet to tell
+    ended = put(tmp_path / "ended", [a_read(1, 2, 3), write(1, 0, 9, process=1)])
+    code, out, _ = shell(
+        "check", "--follow", ended, "--timeout", "0.01", "--consistency", "sessions"
+    )
+    assert (code, out.startswith("valid")) == (0, True), out
+    code, out, _ = shell(*follow_it, "--model", "bank")
+    assert (code, "shows no balances" in out) == (1, True), out
+
+
 def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) -> None:
     path = tmp_path / "growing.jsonl"
     clock = iter(range(1, 1000))
@@ -299,7 +321,7 @@ def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) ->
     assert (code, "1 operations were explained as they came" in out) == (0, True)
     (tmp_path / "bad").write_text("nothing\n")
     assert shell("check", "--follow", tmp_path / "bad", "--timeout", "0.01")[0] == 2
-    for wrong in (["--model", "bank"], [str(good)], ["--consistency", "causal"]):
+    for wrong in (["--model", "bank", "--consistency", "causal"], [str(good)]):
         code, _, err = shell("check", "--follow", good, "--timeout", "0.01", *wrong)
         assert code == 64, err
 
