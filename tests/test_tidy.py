@@ -146,6 +146,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.faults": 1,
     "jepsen_like.backends": 1,
     "jepsen_like.interpose": 1,
+    "jepsen_like.backends.abilities": 0,
+    "jepsen_like.backends.shape": 0,
     "jepsen_like.report": 1,
     "jepsen_like.report.clock": 0,
     "jepsen_like.report.judged_history": 0,

@@ -42,8 +42,17 @@ from jepsen_like.faults.fault import (
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.faults.shaping import (
+    Shaped,
+    duplicate,
+    loss,
+    rate,
+    reorder,
+    shape,
+    slow,
+    slow_link,
+)
 from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
-from jepsen_like.faults.slow import Slow, slow
 from jepsen_like.faults.targets import (
     Target,
     TargetError,
@@ -90,8 +99,14 @@ __all__ = [
     "fsync_error",
     "write_error",
     "disk_full",
-    "Slow",
+    "Shaped",
+    "duplicate",
+    "loss",
+    "rate",
+    "reorder",
+    "shape",
     "slow",
+    "slow_link",
     "Transfer",
     "transfer",
     "MoveReplica",

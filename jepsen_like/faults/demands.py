@@ -30,7 +30,7 @@ def demands(schedule: Sequence[Planned]) -> set[Offer]:
 
 
 def needs_of(schedule: Sequence[Planned]) -> frozenset[str]:
-    """What the links between hosts must allow: names of `backends.CAN`."""
+    """What the links between hosts must allow: names of `backends.abilities.CAN`."""
     found = (getattr(part, "needs", frozenset[str]()) for part in _parts(tuple(schedule)))
     return frozenset[str]().union(*found)
 
