@@ -10,6 +10,7 @@ faults=[
 ]
 """
 
+from jepsen_like.faults.clocks import clock
 from jepsen_like.faults.compose import (
     AnyOf,
     Package,
@@ -28,6 +29,7 @@ from jepsen_like.faults.cuts import (
     one_way,
     split,
 )
+from jepsen_like.faults.disks import disk_full, fsync_error, slow_fsync, write_error
 from jepsen_like.faults.fault import (
     Fault,
     Healthy,
@@ -53,6 +55,7 @@ from jepsen_like.faults.shaping import (
 from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
 from jepsen_like.faults.targets import (
     Target,
+    TargetError,
     follower_of,
     host,
     leader_of,
@@ -91,6 +94,11 @@ __all__ = [
     "pause",
     "restart",
     "rolling_restart",
+    "clock",
+    "slow_fsync",
+    "fsync_error",
+    "write_error",
+    "disk_full",
     "Shaped",
     "duplicate",
     "loss",
@@ -104,6 +112,7 @@ __all__ = [
     "MoveReplica",
     "move_replica",
     "Target",
+    "TargetError",
     "leader_of",
     "follower_of",
     "router",
