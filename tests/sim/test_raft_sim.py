@@ -77,7 +77,7 @@ def test_a_seed_is_a_run_bit_for_bit_in_every_process(engine: str) -> None:
 
 
 TRACES = {
-    15: "90b9971ab1dbefb8ad96240a8af2b78f0a5ffb419ac0822a336b769a7fd0ec4e",
+    15: "cf2d47602946baa3e45f4449ee3a26dd358b1a70a445d0e180caa7b19fc24610",
     33: "d3030847d63cedcd2b32c82937dcd89751420b42ee35f716025314e275b66e87",
 }
 """Of 40 ticks of the core. Whoever changes what the core sends, or the simulation, writes the new
