@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
 import os
 import re
 import shlex
@@ -32,6 +33,8 @@ from jepsen_like.result import EXIT_CODES
 __all__ = ["check", "lint_file", "convert"]
 
 OFFENDING_SHOWN: Final = 20
+FAULTS_SHOWN: Final = 5
+STALENESS_KEYS_SHOWN: Final = 10
 STALENESS_SHOWN_MIN_NS: Final = 1_000  # under that, the clock counts lines
 REASON_CHARACTERS: Final = 100  # in the table
 VALUE_CHARACTERS: Final = 400
@@ -83,7 +86,7 @@ class Duration(click.ParamType[int]):
 @click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
 @click.option(
     "--follow", is_flag=True,
-    help="Judge one file of JSON lines while it is written, until no order explains an answer, "
+    help="Judge one file of JSON lines while it is written, until the first violation, "
     "or until it has not grown for --timeout seconds.",
 )  # fmt: skip
 @click.option("--models", is_flag=True, help="List the models and what each can be judged by.")
@@ -255,9 +258,7 @@ def lint_file(files: tuple[Path, ...], format_: str, independent: bool, distinct
     for path in files:
         try:
             loaded = load(path, _format_named(format_), independent=independent)
-            sentences = lint(
-                loaded.history, name=str(path), faults=loaded.faults, distinct=distinct
-            )
+            sentences = lint(loaded.history, name=str(path), flaws=loaded.flaws, distinct=distinct)
         except HistoryError as exc:
             sentences = [str(exc)]
         for sentence in sentences:
@@ -368,14 +369,15 @@ def _print_one(verdict: FileVerdict) -> None:
     hidden = len(verdict.offending) - OFFENDING_SHOWN
     if hidden > 0:
         click.echo(f"  and {hidden} more")
+    for fault in _meanwhile(verdict)[:FAULTS_SHOWN]:
+        click.echo(f"  meanwhile: {_fault_text(fault)}")
     for line in _drawing(verdict):
         click.echo(f"  {line}")
     dead_ends = verdict.details.get("dead_ends", ())
     for sentence in dead_ends[0]["refused"].values() if dead_ends else ():
         click.echo(f"In that order, {_cut(words.printable(sentence))}.")
-    stale_ns = verdict.details.get("staleness_ns") or 0
-    if verdict.validity == "invalid" and stale_ns >= STALENESS_SHOWN_MIN_NS:
-        click.echo(f"It would be legal if reads might be {duration_text(stale_ns)} stale.")
+    for sentence in _staleness(verdict.details) if verdict.validity == "invalid" else ():
+        click.echo(sentence)
     for sentence in verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]:
         click.echo(sentence)
     for sentence in verdict.details.get("in_words", ()):
@@ -384,6 +386,51 @@ def _print_one(verdict: FileVerdict) -> None:
     about = ", ".join(part for part in parts if part)
     if about:
         click.echo(f"({about}, {verdict.operations} operations, {verdict.seconds:.2f} s)")
+
+
+def _staleness(details: dict[str, Any]) -> list[str]:
+    """How stale reads would have to be allowed to be: all of them, and those of each bad key."""
+    told = []
+    needed = details.get("staleness_ns") or 0
+    if needed >= STALENESS_SHOWN_MIN_NS:
+        told.append(f"It would be legal if reads might be {duration_text(needed)} stale.")
+    keys = details.get("staleness", {})
+    if len(keys) < 2 or all((d["ns"] or 0) < STALENESS_SHOWN_MIN_NS for d in keys.values()):
+        return told
+    stalest = sorted(keys.items(), key=lambda item: _stale_ns(item[1]), reverse=True)
+    shown = [f"{_cut(key)} {_needs(delta)}" for key, delta in stalest[:STALENESS_KEYS_SHOWN]]
+    more = f", and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
+    told.append(f"Key by key: {words.printable(', '.join(shown))}{more}.")
+    return told
+
+
+def _stale_ns(delta: dict[str, Any]) -> float:
+    return math.inf if delta["ns"] is None else delta["ns"]
+
+
+def _needs(delta: dict[str, Any]) -> str:
+    if delta["ns"] is not None:
+        return duration_text(delta["ns"])
+    return "no staleness is enough" if delta["known"] else "not known"
+
+
+def _meanwhile(verdict: FileVerdict) -> list[dict[str, Any]]:
+    """The faults that may have been at work between the first offending operation and the last."""
+    if verdict.validity != "invalid" or not verdict.offending:
+        return []
+    start = min(operation["sent_ns"] for operation in verdict.offending)
+    end = max(operation["sent_ns"] for operation in verdict.offending)
+    return [
+        fault
+        for fault in verdict.faults
+        if fault["start_ns"] <= end and (fault["end_ns"] is None or fault["end_ns"] >= start)
+    ]
+
+
+def _fault_text(fault: dict[str, Any]) -> str:
+    doubt = " (NOT VERIFIED)" if fault["verified"] is False else ""
+    end = "" if fault["end_ns"] is None else fault["end_ns"]
+    return f"{_cut(words.printable(fault['fault']))}{doubt} [{fault['start_ns']}, {end}]"
 
 
 def _drawing(verdict: FileVerdict) -> list[str]:

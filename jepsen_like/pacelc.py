@@ -66,7 +66,6 @@ def pacelc_test(seed: int, *, quick: bool = False, db: ShardRouter | None = None
             recovery(),
         ],
         seed=seed,
-        backend="proxy",
     )
 
 

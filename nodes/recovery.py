@@ -82,7 +82,7 @@ def renew_log(
     replica has met. Durable when it returns. Raises StoreError."""
     pointer = store.pointer(group)
     next_term = max(term, log.last_term) + 1
-    incarnation = Entry(now_us, 0, NewIncarnation(incarnation_of(replica)))
+    incarnation = Entry(now_us, 0, (NewIncarnation(incarnation_of(replica)),))
     alone = Membership((Member(replica, node),), replica)
     entries = [membership_entry(next_term, alone), LogEntry(next_term, _encode(incarnation))]
     moved = SnapshotPointer(pointer.generation + 1, pointer.index, pointer.term, pointer.membership)

@@ -1,11 +1,12 @@
 """Delivers reads that any replica may answer (consistency `any`, DESIGN section 9).
 
 Nobody has to lead and nobody is asked for leave, so this works on both sides of a partition.
-Replicas take turns; one that is suspect (`shardrouter.contacts`) is passed over while another
-is there, and knocked at so that it comes back. What a replica cannot answer is asked of the
-next: it is stopped, busy or gone, or its state is *behind*, older than what the caller's plan
-was made for. After a round in which nobody could, a small pause; then the next one, until the
-caller's time is over. A state that is ahead of the plan is an answer: the plan is out of date.
+The nearest replica is asked (`shardrouter.nearest`); one that is suspect (`shardrouter.contacts`)
+is passed over while another is there, and knocked at so that it comes back. What a replica cannot
+answer is asked of the nearest that is left: it is stopped, busy or gone, or its state is *behind*,
+older than what the caller's plan was made for. After a round in which nobody could, a small pause;
+then the next one, until the caller's time is over. A state that is ahead of the plan is an answer:
+the plan is out of date.
 
 A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
 silent (cut off, or its process stopped) is not waited for.
@@ -23,6 +24,7 @@ from typing import Final
 from nodes.client import ConnectionLost, NotSent, Outcome
 from nodes.protocol import Busy, Done, NoSuchGroup, NotLeader, Read, SqlFailure, Stale
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact, Knock
+from shardrouter.nearest import choose
 
 __all__ = ["AnyReplica"]
 
@@ -40,7 +42,6 @@ ReadDone = Callable[[Done | SqlFailure | Stale | None, str], None]
 class _Call:
     group: str
     contacts: Sequence[Contact]
-    first: int  # of them, whose turn it is
     read: Read
     until: float
     done: ReadDone
@@ -68,7 +69,6 @@ class AnyReplica:
         self._rng = rng
         self._knock = knock
         self._lost = lost
-        self._turns: dict[str, int] = {}  # reads of each group so far
         self._awaited: dict[_Call, None] = {}  # with a copy under way, oldest copy first
         self._pausing: dict[_Call, asyncio.Handle] = {}
         self._watch: asyncio.TimerHandle | None = None
@@ -79,8 +79,7 @@ class AnyReplica:
     ) -> None:
         """Deliver `read` to one of `contacts`, which may change while it is under way; `done` is
         called exactly once, never from within this call."""
-        turn = self._turns[group] = self._turns.get(group, -1) + 1
-        call = _Call(group, contacts, turn, read, until, done)
+        call = _Call(group, contacts, read, until, done)
         now = self._loop.time()
         contact = self._pick(call, now)
         if contact is not None and now < until and not self._is_closed:
@@ -118,15 +117,16 @@ class AnyReplica:
             self._pausing[call] = self._loop.call_later(pause, self._try, call)
 
     def _pick(self, call: _Call, now: float) -> Contact | None:
-        """The next replica that was not asked in this round."""
-        picked: Contact | None = None
-        first = call.first % len(call.contacts)
-        for contact in (*call.contacts[first:], *call.contacts[:first]):
+        """The nearest replica that was not asked in this round."""
+        ready: list[Contact] = []
+        for contact in call.contacts:
             if contact.suspect:
                 contact.knock_again(now, self._knock)
-            elif picked is None and contact not in call.asked:
-                picked = contact
-        return picked
+            elif contact not in call.asked:
+                ready.append(contact)
+        if not ready:
+            return None
+        return ready[choose([contact.distance.seconds for contact in ready], self._rng)]
 
     def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
         call.contact = contact

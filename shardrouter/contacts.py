@@ -2,17 +2,20 @@
 
 A contact is *suspect* when the last attempt to reach it failed, or when it owes answers and has
 fallen silent. Requests do not wait for a suspect; a *knock*, a status request of its own, tries
-it in the background, since dialing a node that is cut off takes a second.
+it in the background, since dialing a node that is cut off takes a second. What a knock over a
+standing connection takes is the way to the node.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
 from nodes.client import NodeClient, Outcome
 from nodes.protocol import GetStatus, Status
+from shardrouter.nearest import Distance
 
 __all__ = ["KNOCK_EVERY_S", "OVERDUE_S", "WATCH_S", "Contact", "Knock"]
 
@@ -37,12 +40,13 @@ Knock: TypeAlias = "Callable[[Contact], None]"
 class Contact:
     """One node; shared by all groups that have a replica there."""
 
-    __slots__ = ("_is_knocking", "_knocked_at", "client", "name", "suspect")
+    __slots__ = ("_is_knocking", "_knocked_at", "client", "distance", "name", "suspect")
 
     def __init__(self, name: str, client: NodeClient) -> None:
         self.name = name
         self.client = client
         self.suspect = False
+        self.distance = Distance()
         self._is_knocking = False
         self._knocked_at = float("-inf")
 
@@ -50,8 +54,12 @@ class Contact:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
         if not self._is_knocking:
             self._is_knocking = True
+            sent_at = asyncio.get_running_loop().time() if self.client.connected else None
             self.client.request(
-                "", GetStatus(), timeout_s=KNOCK_TIMEOUT_S, done=partial(self._knocked, told)
+                "",
+                GetStatus(),
+                timeout_s=KNOCK_TIMEOUT_S,
+                done=partial(self._knocked, told, sent_at),
             )
 
     def knock_again(self, now: float, knock: Knock) -> None:
@@ -60,10 +68,17 @@ class Contact:
             self._knocked_at = now
             knock(self)
 
-    def _knocked(self, told: Callable[[Contact, Status], None], outcome: Outcome) -> None:
+    def _knocked(
+        self,
+        told: Callable[[Contact, Status], None],
+        sent_at: float | None,  # None: it had to be dialed first
+        outcome: Outcome,
+    ) -> None:
         self._is_knocking = False
         self.suspect = not isinstance(outcome, Status)
         if isinstance(outcome, Status):
+            if sent_at is not None:
+                self.distance.add(asyncio.get_running_loop().time() - sent_at)
             told(self, outcome)
 
     def lost_patience(self) -> bool:

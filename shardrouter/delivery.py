@@ -81,9 +81,10 @@ PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
 
 
-MEMBERS_EVERY_S: Final = 5.0
-"""How often a group that serves reads of consistency `any` is asked who belongs to it: a replica
-that has come is no cause for an error that would tell."""
+MEMBERS_EVERY_S: Final = 1.0
+"""How often the replicas of a group that serves reads of consistency `any` are asked who belongs
+to it, and thereby how far each is: a replica that has come, or is nearer than it was, is no cause
+for an error that would tell."""
 
 DESCRIPTION_TIMEOUT_S: Final = 2.0
 """How long a node may take to tell its cluster.toml, which is newer than this router's."""

@@ -57,6 +57,8 @@ class GroupHealth:
 class NodeHealth:
     address: str
     answers: bool
+    silent: str
+    """Why it does not answer, if it does not."""
     draining: bool
     replicas: int
     """Members of groups that live there, learners included."""
@@ -80,13 +82,17 @@ class ClusterHealth:
         return asdict(self)
 
 
-def health_of(config: ClusterConfig, statuses: Mapping[str, Status | None]) -> ClusterHealth:
+def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> ClusterHealth:
+    """From what each node says, or why it says nothing."""
+    silent = {node: said for node, said in answers.items() if isinstance(said, str)}
+    statuses = {node: said if isinstance(said, Status) else None for node, said in answers.items()}
     views = {name: _members(config, view_of(name, statuses)) for name in config.groups}
     groups = {name: _group(config, view, statuses) for name, view in views.items()}
     nodes = {
         name: NodeHealth(
             str(node.address),
             statuses.get(name) is not None,
+            silent.get(name, ""),
             node.drain,
             sum(view.on(name) is not None for view in views.values()),
             sum(view.leader == name for view in views.values()),
@@ -169,7 +175,7 @@ def _is_amiss(node: NodeHealth) -> bool:
 
 def _missing_of_node(name: str, node: NodeHealth) -> str:
     if not node.draining:
-        return f"node {name} ({node.address}) does not answer"
+        return f"node {name} does not answer: {node.silent}"
     if node.replicas:
         return (
             f"node {name} is draining and still hosts {node.replicas} replicas: "

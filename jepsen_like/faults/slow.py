@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from jepsen_like.backends import DELAY
 from jepsen_like.backends.backend import Slowing
 from jepsen_like.faults.fault import Site
-from jepsen_like.faults.targets import TargetError
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -32,6 +32,7 @@ class Slow:
     hold_s: float
     rest_s: float
     kind: ClassVar[str] = "slow"
+    needs: ClassVar[frozenset[str]] = frozenset({DELAY})
 
     @property
     def name(self) -> str:
@@ -42,8 +43,7 @@ class Slow:
 
     async def run(self, site: Site) -> FaultRecord:
         backend = site.backend
-        if not isinstance(backend, Slowing):
-            raise TargetError(f"the backend {backend.name} cannot make links slow.")
+        assert isinstance(backend, Slowing), "it is asked before the run starts"
         evidence: list[str] = []
         await backend.delay(backend.pairs, self.rtt_s / 2)
         try:

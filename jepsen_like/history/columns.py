@@ -8,17 +8,29 @@ kept to ERROR_CHARACTERS_MAX, so that an operation costs some hundred bytes what
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, Final, overload
 
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.operation import NO_VERSION, HistoryError, Operation, Outcome
 
-__all__ = ["ERROR_CHARACTERS_MAX", "TIME_MAX", "History"]
+__all__ = ["ERROR_CHARACTERS_MAX", "TIME_MAX", "History", "faults_of", "fit"]
 
 ERROR_CHARACTERS_MAX: Final = 200
 TIME_MAX: Final = (1 << 62) - 1  # of numbers kept in 64 bits: 146 years of nanoseconds
+_HIGHEST: Final = 7 if sys.byteorder == "little" else 0  # of the eight bytes of a number
+_HIGHEST_OF_FITTING: Final = bytes([*range(0x40), *range(0xC1, 0x100)])
+
+
+def fit(numbers: array[int]) -> bool:
+    """Whether none is beyond TIME_MAX, by a look at one byte of each instead of at each."""
+    highest = numbers.tobytes()[_HIGHEST::8]
+    if not highest.translate(None, _HIGHEST_OF_FITTING):
+        return True
+    return min(numbers) >= -TIME_MAX and max(numbers) <= TIME_MAX
 
 
 class History(Sequence[Operation]):
@@ -26,6 +38,7 @@ class History(Sequence[Operation]):
 
     The columns are public, to be read: `sent_ns` and its like are arrays of 64-bit integers,
     the others lists. `lines[i]` is the line of the file that operation i came from, or 0.
+    `faults` is what was done to the database meanwhile, as far as somebody wrote it down.
     """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
@@ -43,6 +56,7 @@ class History(Sequence[Operation]):
         self.version = array("q")  # NO_VERSION: none
         self.workload: list[str] = []
         self.lines = array("q")
+        self.faults: list[FaultWindow] = list(faults_of(operations))
         self._interned: dict[Any, Any] = {}
         for operation in operations:
             self.append(operation)
@@ -81,30 +95,35 @@ class History(Sequence[Operation]):
     def extend_columns(self, columns: Sequence[Sequence[Any]], lines: Iterable[int]) -> None:
         """Append many operations at once: `columns` in the order of the fields of `Operation`.
 
-        They must have been checked. Raises OverflowError, with nothing appended, for a number
-        that 64 bits do not hold.
+        They must have been checked, and equal texts be one object. Raises OverflowError, with
+        nothing appended, for a number that 64 bits do not hold.
         """
         process, f, key, value, outcome, output, scheduled, sent, returned, *others = columns
         node, error, version, workload = others
+        count = len(f)
         numbers = [array("q", column) for column in (process, scheduled, sent, returned)]
-        versions = array("q", [NO_VERSION if v is None else v for v in version])
+        if version.count(None) == count:
+            versions = array("q", [NO_VERSION]) * count
+        else:
+            versions = array("q", [NO_VERSION if v is None else v for v in version])
         intern = self._interned.setdefault
         self.process.extend(numbers[0])
-        self.f.extend(map(intern, f, f))
+        self.f.extend(f)
         self.key.extend(map(intern, key, key))
         self.value.extend(value)
-        self.outcome.extend(map(intern, outcome, outcome))
+        self.outcome.extend(outcome)
         self.output.extend(output)
         self.scheduled_ns.extend(numbers[1])
         self.sent_ns.extend(numbers[2])
         self.returned_ns.extend(numbers[3])
-        self.node.extend(map(intern, node, node))
-        self.error.extend(
-            [intern(e[:ERROR_CHARACTERS_MAX], e[:ERROR_CHARACTERS_MAX]) if e else "" for e in error]
-        )
+        self.node.extend(node)
+        if error.count("") < count:
+            short = [e and e[:ERROR_CHARACTERS_MAX] for e in error]
+            error = list(map(intern, short, short))
+        self.error.extend(error)
         self.version.extend(versions)
-        self.workload.extend(map(intern, workload, workload))
-        self.lines.extend(lines)
+        self.workload.extend(workload)
+        self.lines.extend(array("q", lines))
 
     def replaced(self, changed: Mapping[int, Operation]) -> History:
         """A copy in which the operations at these positions ask and answer something else.
@@ -158,3 +177,8 @@ class History(Sequence[Operation]):
             None if version == NO_VERSION else version,
             self.workload[i],
         )
+
+
+def faults_of(operations: Iterable[Operation]) -> Sequence[FaultWindow]:
+    """What the history says was done meanwhile; nothing of operations that are no `History`."""
+    return operations.faults if isinstance(operations, History) else ()

@@ -1,17 +1,19 @@
-"""Histories as JSON lines: our own format, version 3.
+"""Histories as JSON lines: our own format, version 4.
 
-    {"format":"jepsen_like.history","version":3,"columns":["process","f","key","value","outcome",
+    {"format":"jepsen_like.history","version":4,"columns":["process","f","key","value","outcome",
      "output","scheduled_ns","sent_ns","returned_ns","node","error","version","workload"]}
     [3,"cas","x",[1,2],"ok",true,10,12,30,"n1","",null,"register"]            (each one line)
+    {"fault":"partition n2","start_ns":5,"end_ns":40,"verified":true}
 
-The first line is the header; every other line is one operation: the fields of `Operation` in
-the order of `columns`. Operations may stand in any order. JSON arrays stand for tuples. The
-outcome `open` says that the operation was sent and had not ended when the line was written; a
+The first line is the header; every other line that is an array is one operation: the fields of
+`Operation` in the order of `columns`; one that is an object is something that was done to the
+database meanwhile (`fault_window.py`). Both may stand in any order. JSON arrays stand for tuples.
+The outcome `open` says that the operation was sent and had not ended when the line was written; a
 later line of the same process replaces it, and one that is never replaced is `info`. So a file
 can be read while it grows, and after its writer was killed.
 
-Version 2 is read too: it has no column `workload`. So is version 1, whose lines are objects,
-easy to write from any language:
+Versions 3 and 2 are read too: they have no faults, and 2 no column `workload`. So is version 1,
+whose lines are objects, easy to write from any language:
 
     {"format":"jepsen_like.history","version":1}
     {"process":3,"f":"cas","key":"x","value":[1,2],"outcome":"ok","output":true,
@@ -24,45 +26,42 @@ column by column; only when that fails is the line looked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from jepsen_like.history.columns import TIME_MAX, History
+from jepsen_like.history.collector import paused_collector
+from jepsen_like.history.columns import TIME_MAX, History, faults_of, fit
+from jepsen_like.history.fault_window import FaultWindow, as_row, from_row
 from jepsen_like.history.operation import HistoryError, Operation, hashable
 
 __all__ = ["FORMAT", "VERSION", "Writer", "Follower", "write_jsonl", "read_jsonl", "parse_jsonl"]
 
 FORMAT: Final = "jepsen_like.history"
-VERSION: Final = 3
+VERSION: Final = 4
 CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
 LINE_CHARACTERS_SHOWN: Final = 60
 
-_NONE: Final = type(None)
-_FIELDS: Final[dict[str, set[type] | None]] = {
-    # a field's types, to the letter: `"process":true` is no process number
-    "process": {int},
-    "f": {str},
-    "key": {int, str},
-    "value": None,
-    "outcome": {str},
-    "output": None,
-    "scheduled_ns": {int},
-    "sent_ns": {int},
-    "returned_ns": {int},
-    "node": {str},
-    "error": {str},
-    "version": {int, _NONE},
-    "workload": {str},
-}
+_FIELDS: Final = (
+    "process", "f", "key", "value", "outcome", "output", "scheduled_ns", "sent_ns", "returned_ns",
+    "node", "error", "version", "workload",
+)  # fmt: skip
 _FIELDS_2: Final = tuple(name for name in _FIELDS if name != "workload")
 _FIELDS_1: Final = tuple(name for name in _FIELDS_2 if name != "version")
+_NUMBERS: Final = ("process", "scheduled_ns", "sent_ns", "returned_ns")
+_TEXTS: Final = ("f", "outcome", "node", "error", "workload")
+_ANYTHING: Final = ("value", "output")
+_AT: Final = {name: place for place, name in enumerate(_FIELDS)}
 _OUTCOMES: Final = {"ok", "fail", "info", "open"}
-_OUTCOME: Final = list(_FIELDS).index("outcome")
-_ERROR: Final = list(_FIELDS).index("error")
-_PROCESS: Final = 0
+_OUTCOME: Final = _AT["outcome"]
+_ERROR: Final = _AT["error"]
+_PROCESS: Final = _AT["process"]
+_KEY: Final = _AT["key"]
+_VERSION: Final = _AT["version"]
 _fields_of = attrgetter(*_FIELDS)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -79,6 +78,9 @@ class Writer:
         """Raises HistoryError for a value that JSON cannot hold; nothing is written then."""
         self._file.write(_line(self._path, operation, is_open=is_open))
 
+    def write_fault(self, fault: FaultWindow) -> None:
+        self._file.write(_encode(as_row(fault)) + "\n")
+
     def close(self) -> None:
         self._file.close()
 
@@ -89,6 +91,8 @@ def write_jsonl(path: Path, operations: Iterable[Operation]) -> None:
         file.write(_header())
         for operation in operations:
             file.write(_line(path, operation, is_open=False))
+        for fault in faults_of(operations):
+            file.write(_encode(as_row(fault)) + "\n")
 
 
 def _header() -> str:
@@ -119,18 +123,22 @@ def read_jsonl(path: Path, *, growing: bool = False) -> History:
 
 def parse_jsonl(name: str, lines: Iterable[str], *, growing: bool = False) -> History:
     """`read_jsonl` of lines from anywhere, which are called `name`."""
-    source = iter(lines)
-    to_rows = _header_of(name, next(source, ""))
+    with paused_collector():  # a row is a list, and there is no cycle of them
+        return _parsed(name, iter(lines), growing=growing)
+
+
+def _parsed(name: str, source: Iterator[str], *, growing: bool) -> History:
+    to_rows, has_faults = _header_of(name, next(source, ""))
     history = History()
+    faults = history.faults if has_faults else None
     waiting: dict[int, tuple[list[Any], int]] = {}  # open operations with their lines, by process
     first = 2
     while chunk := list(islice(source, CHUNK_LINES)):
         if growing and not chunk[-1].endswith("\n"):
             chunk.pop()
-        columns = _decode(name, first, chunk, to_rows)
-        numbers: Iterable[int] = range(first, first + len(chunk))
+        columns, numbers = _decode(name, first, chunk, to_rows, faults)
         if columns and (waiting or "open" in columns[_OUTCOME]):
-            columns, numbers = _set_aside_open(columns, first, waiting)
+            columns, numbers = _set_aside_open(columns, numbers, waiting)
         if columns:
             history.extend_columns(columns, numbers)
         first += len(chunk)
@@ -148,6 +156,7 @@ class Follower:
         self.line = 0  # the last that was read
         self._name = name
         self._to_rows: _Rows | None = None
+        self._has_faults = False
         self._rest = ""  # of a line that has no end yet
 
     def feed(self, text: str) -> list[tuple[Operation, bool]]:
@@ -155,12 +164,13 @@ class Follower:
         *lines, self._rest = (self._rest + text).split("\n")
         found: list[tuple[Operation, bool]] = []
         if lines and self._to_rows is None:
-            self._to_rows = _header_of(self._name, lines.pop(0))
+            self._to_rows, self._has_faults = _header_of(self._name, lines.pop(0))
             self.line = 1
         for start in range(0, len(lines), CHUNK_LINES):
             assert self._to_rows is not None
             chunk = [line + "\n" for line in lines[start : start + CHUNK_LINES]]
-            columns = _decode(self._name, self.line + 1, chunk, self._to_rows)
+            faults: list[FaultWindow] | None = [] if self._has_faults else None
+            columns, _ = _decode(self._name, self.line + 1, chunk, self._to_rows, faults)
             self.line += len(chunk)
             for row in zip(*columns, strict=True):
                 is_open = row[_OUTCOME] == "open"
@@ -173,8 +183,8 @@ _Rows: TypeAlias = Callable[[list[Any]], list[list[Any]]]
 _Columns: TypeAlias = list[Sequence[Any]]
 
 
-def _header_of(name: str, line: str) -> _Rows:
-    """How lines become rows in the order of `_FIELDS`, as the header says."""
+def _header_of(name: str, line: str) -> tuple[_Rows, bool]:
+    """How lines become rows in the order of `_FIELDS`, as the header says; may there be faults?"""
     try:
         header = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -183,15 +193,16 @@ def _header_of(name: str, line: str) -> _Rows:
         raise HistoryError(f'{name}:1: no history: it must begin with {{"format":"{FORMAT}",...')
     version = header.get("version")
     if version == 1:
-        return _rows_of_objects
-    if version not in (2, VERSION):
+        return _rows_of_objects, False
+    if version not in (2, 3, VERSION):
         raise HistoryError(
-            f"{name}:1: history of version {version!r}; this reader knows 1, 2 and {VERSION}"
+            f"{name}:1: history of version {version!r}; this reader knows 1, 2, 3 and {VERSION}"
         )
+    has_faults = version == VERSION
     fields = list(_FIELDS_2 if version == 2 else _FIELDS)
     columns = header.get("columns")
     if columns == list(_FIELDS):
-        return _rows_in_order
+        return _rows_in_order, has_faults
     if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(fields):
         raise HistoryError(f"{name}:1: columns must be {', '.join(fields)}, not {columns!r}")
     order = [columns.index(field) for field in fields]
@@ -201,7 +212,7 @@ def _header_of(name: str, line: str) -> _Rows:
         rows = _rows_in_order(values, len(fields))
         return [[row[i] for i in order] + missing for row in rows]
 
-    return reordered
+    return reordered, has_faults
 
 
 def _rows_in_order(values: list[Any], width: int = len(_FIELDS)) -> list[list[Any]]:
@@ -225,55 +236,104 @@ def _rows_of_objects(values: list[Any]) -> list[list[Any]]:
     return rows
 
 
-def _decode(name: str, first: int, lines: list[str], to_rows: _Rows) -> _Columns:
+def _decode(
+    name: str, first: int, lines: list[str], to_rows: _Rows, faults: list[FaultWindow] | None
+) -> tuple[_Columns, Sequence[int]]:
+    """The operations of the lines, and theirs; faults are appended to the list, if there may be."""
     try:
         values = json.loads(f"[{','.join(lines)}]")
         if len(values) == len(lines):
-            return _checked(to_rows(values))
+            numbered: Sequence[int] = range(first, first + len(lines))
+            if faults is None or dict not in map(type, values):
+                return _checked(to_rows(values)), numbered
+            pairs = list(zip(values, numbered, strict=True))
+            windows = [from_row(v, n, TIME_MAX) for v, n in pairs if type(v) is dict]
+            operations = [(v, n) for v, n in pairs if type(v) is not dict]
+            columns = _checked(to_rows([v for v, _ in operations])) if operations else []
+            faults += windows
+            return columns, [n for _, n in operations]
     except (ValueError, RecursionError):
         pass  # one line of many: it is looked for below, and named
     rows: list[Sequence[Any]] = []
+    numbers = []
     for number, line in enumerate(lines, first):
         try:
-            rows += zip(*_checked(to_rows([json.loads(line)])), strict=True)
+            value = json.loads(line)
+            if faults is not None and type(value) is dict:
+                faults.append(from_row(value, number, TIME_MAX))
+                continue
+            rows += zip(*_checked(to_rows([value])), strict=True)
+            numbers.append(number)
         except HistoryError as exc:
             raise HistoryError(f"{name}:{number}: {exc}") from exc
         except (ValueError, RecursionError) as exc:
             shown = line.strip()[:LINE_CHARACTERS_SHOWN]
             cut = "" if line.endswith("\n") else "; the file ends in the middle of it"
             raise HistoryError(f"{name}:{number}: not JSON: {exc}: {shown!r}{cut}") from exc
-    return list(zip(*rows, strict=True))
+    return list(zip(*rows, strict=True)), numbers
 
 
 def _checked(rows: list[list[Any]]) -> _Columns:
-    """The rows as columns, tuples for lists; raises HistoryError if any is no operation."""
+    """The rows as columns, tuples for lists; raises HistoryError if any is no operation.
+
+    Types are looked at to the letter: `"process":true` is no process number.
+    """
     columns: _Columns = list(zip(*rows, strict=True))
-    for i, ((field, types), column) in enumerate(zip(_FIELDS.items(), columns, strict=False)):
-        found = set(map(type, column))
-        if types is None:
-            if list in found:
-                columns[i] = [hashable(v) if type(v) is list else v for v in column]
-            continue
-        if not found <= types:
-            odd = next(value for value in column if type(value) not in types)
-            raise HistoryError(f"{field} cannot be {odd!r}")
-        if int in found and field != "key":
-            numbers = [v for v in column if v is not None] if _NONE in found else column
-            big = max(numbers, key=abs) if min(numbers) < -TIME_MAX else max(numbers)
-            if abs(big) > TIME_MAX:
-                raise HistoryError(f"{field} is too large: it has {big.bit_length()} bits")
-        if field == "outcome" and not _OUTCOMES.issuperset(column):
-            odd = min(set(column) - _OUTCOMES)
-            raise HistoryError(f"outcome is ok, fail, info or open, not {odd!r}")
+    for field in _NUMBERS:
+        columns[_AT[field]] = _numbers(field, columns[_AT[field]])
+    for field in _TEXTS:
+        columns[_AT[field]] = _texts(field, columns[_AT[field]])
+    for field in _ANYTHING:
+        column = columns[_AT[field]]
+        if list in set(map(type, column)):
+            columns[_AT[field]] = [hashable(v) if type(v) is list else v for v in column]
+    if not set(map(type, columns[_KEY])) <= {int, str}:
+        raise _wrong("key", columns[_KEY], int, str)
+    if not _OUTCOMES.issuperset(columns[_OUTCOME]):
+        odd = min(set(columns[_OUTCOME]) - _OUTCOMES)
+        raise HistoryError(f"outcome is ok, fail, info or open, not {odd!r}")
+    versions = columns[_VERSION]
+    if versions.count(None) < len(versions):
+        _numbers("version", [v for v in versions if v is not None])
     return columns
 
 
+def _numbers(field: str, column: Sequence[Any]) -> Sequence[int]:
+    """The column as 64-bit integers."""
+    if set(map(type, column)) != {int}:
+        raise _wrong(field, column, int)
+    try:
+        numbers = array("q", column)
+    except OverflowError:
+        pass
+    else:
+        if fit(numbers):
+            return numbers
+    big = max(column, key=abs)
+    raise HistoryError(f"{field} is too large: it has {big.bit_length()} bits")
+
+
+def _texts(field: str, column: Sequence[Any]) -> Sequence[str]:
+    """The column with one object for all equal texts: a history has few of them, many times."""
+    if column.count("") == len(column):
+        return column
+    try:
+        return list(map(sys.intern, column))
+    except TypeError:
+        raise _wrong(field, column, str) from None
+
+
+def _wrong(field: str, column: Sequence[Any], *types: type) -> HistoryError:
+    odd = next(value for value in column if type(value) not in types)
+    return HistoryError(f"{field} cannot be {odd!r}")
+
+
 def _set_aside_open(
-    columns: _Columns, first: int, waiting: dict[int, tuple[list[Any], int]]
+    columns: _Columns, lines: Sequence[int], waiting: dict[int, tuple[list[Any], int]]
 ) -> tuple[_Columns, list[int]]:
     """The operations that ended, with their lines; what is open is put into `waiting`."""
     kept, numbers = [], []
-    for number, row in enumerate(zip(*columns, strict=True), first):
+    for number, row in zip(lines, zip(*columns, strict=True), strict=True):
         if row[_OUTCOME] == "open":
             waiting[row[_PROCESS]] = (list(row), number)
         else:

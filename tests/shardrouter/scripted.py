@@ -100,6 +100,8 @@ class ScriptedNode:
         self.arrived = asyncio.Event()
         self.sessions = 0
         self.asked_status = 0
+        self.answers_after_s = 0.0  # as a node that is far away
+        self._owed = 0  # answers that are on their way
         self.is_silent = False  # answers nothing at all, not even status requests
         self.leads: dict[str, int] = {}  # group -> term, as its status says
         self.members: tuple[str, ...] = ()  # nodes of the groups that it leads, in the same way
@@ -124,6 +126,8 @@ class ScriptedNode:
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
         body = _bodies.decode(request.body)
+        if self.answers_after_s:
+            answer = self._far(answer)
         if self.is_silent:
             self.got.append(body)
             self.arrived.set()
@@ -150,6 +154,24 @@ class ScriptedNode:
             assert not isinstance(reply, type)
             answer(reply)
         self.arrived.set()
+
+    def _far(self, answer: Callable[[ResponseBody], None]) -> Callable[[ResponseBody], None]:
+        def arrive(body: ResponseBody) -> None:
+            self._owed -= 1
+            answer(body)
+            self.arrived.set()
+
+        def later(body: ResponseBody) -> None:
+            self._owed += 1
+            asyncio.get_running_loop().call_later(self.answers_after_s, arrive, body)
+
+        return later
+
+    async def until_answered(self) -> None:
+        """Wait until nothing that it answered is on its way."""
+        while self._owed:
+            self.arrived.clear()
+            await self.arrived.wait()
 
     async def until_got(self, count: int) -> None:
         """Wait until that many requests have arrived."""
