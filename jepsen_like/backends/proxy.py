@@ -12,8 +12,9 @@ accepted by the kernel but reaches nobody (a handshake needs both directions), a
 dialer gives up meanwhile the far side never sees it. Healing lets everything through, in
 order.
 
-A slow link delivers later, in order; the delay counts from when the proxy has read. Connecting is
-not slowed down, only what is said afterwards.
+A shaped link delivers later, in order, no faster than its rate; a delay counts from when the proxy
+has read. Connecting is not slowed down, only what is said afterwards. Nothing is lost, doubled
+or overtaken here: a stream has no packets.
 
 Runs on the event loop of the harness. At rest a byte costs one read and one write.
 """
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ from typing import ClassVar, Final, TypeAlias, cast
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
 from jepsen_like.backends.leftovers import marked
+from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
 
 __all__ = ["Link", "Mesh"]
 
@@ -44,6 +47,12 @@ here the proxy reads on, because only so does it see that the dialer has given u
 TIMER_S: Final = 0.001
 """The resolution of timers."""
 
+SEGMENT_BYTES: Final = 1448
+"""What a packet of Ethernet carries of a stream."""
+
+AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: closing resets the connection."""
+
 TRAVELLING_BYTES_MAX: Final = 4 * 1024 * 1024
 """What one direction of a connection may have under way over a slow link; then reading stops."""
 
@@ -55,7 +64,7 @@ class Link:
     source: str
     target: str
     is_cut: bool = False
-    delay_s: float = 0.0  # from when bytes are read to when they are handed over
+    shape: Departures | None = None  # when bytes that are read are handed over; None: at once
     delivered: dict[str, int] = field(default_factory=dict)  # bytes handed to target, by service
     streams: set[_Stream] = field(default_factory=set)  # whose incoming bytes go over this link
 
@@ -91,8 +100,8 @@ class Mesh:
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
         return marked(argv)
 
-    def socket(self, host: str) -> socket.socket:
-        return socket.socket()
+    def socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        return socket.socket(type=kind)
 
     async def expose(
         self, host: str, service: str, endpoint: Endpoint, *, opener: Opener | None = None
@@ -129,10 +138,17 @@ class Mesh:
                 self._undialed.discard(stream)
                 self._dial(stream)
 
-    async def delay(self, pairs: Collection[Pair], delay_s: float) -> None:
-        """What is sent over these links from now on arrives `delay_s` later, in order."""
+    async def shape(self, pairs: Collection[Pair], shape: Shape, seed: int) -> None:
         for pair in pairs:
-            self.links[pair].delay_s = delay_s
+            self.links[pair].shape = (
+                None if shape == PLAIN else Departures(shape, link_rng(seed, *pair))
+            )
+
+    async def reset(self, pairs: Collection[Pair]) -> None:
+        for source, target in pairs:
+            for link in (self.links[source, target], self.links[target, source]):
+                for stream in tuple(link.streams):
+                    stream.reset()
 
     def _follow_rules(self, pairs: Collection[Pair]) -> None:
         for pair in pairs:
@@ -274,18 +290,24 @@ class _Stream(asyncio.Protocol):
             self._mesh.accepted(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.link.delay_s or self._travelling:
+        if self.link.shape or self._travelling:
             self._travel(data)
         else:
             self._arrive(data)
 
     def _travel(self, data: bytes) -> None:
+        """In pieces as packets have them, so that a rate is one."""
         loop = asyncio.get_running_loop()
-        self._travelling.append((loop.time() + self.link.delay_s, data))
+        is_first = not self._travelling
+        for start in range(0, len(data), SEGMENT_BYTES):
+            piece, when_s = data[start : start + SEGMENT_BYTES], loop.time()
+            if self.link.shape is not None:
+                (when_s,) = self.link.shape.of(when_s, len(piece))
+            self._travelling.append((when_s, piece))
         self._travelling_bytes += len(data)
-        if len(self._travelling) == 1:
+        if is_first:
             loop.call_at(self._travelling[0][0], self._let_arrive)
-        elif self._travelling_bytes >= TRAVELLING_BYTES_MAX:
+        if not self._has_room:
             self._set_reading()
 
     def _let_arrive(self) -> None:
@@ -364,13 +386,20 @@ class _Stream(asyncio.Protocol):
         if self._peer is None:
             wanted = len(self._held) < UNDIALED_BYTES_MAX
         else:
-            is_room = self._travelling_bytes < TRAVELLING_BYTES_MAX
-            wanted = self._flows and is_room and not self._peer.is_full
+            wanted = self._flows and self._has_room and not self._peer.is_full
         if wanted and not self._is_reading:
             transport.resume_reading()
         elif self._is_reading and not wanted:
             transport.pause_reading()
         self._is_reading = wanted
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether more may be under way over the link; a sender waits before a narrow one."""
+        shape = self.link.shape
+        if shape is None or shape.shape.rate_bytes_s is None:
+            return self._travelling_bytes < TRAVELLING_BYTES_MAX
+        return self._travelling_bytes < shape.shape.queue_bytes
 
     @property
     def _target(self) -> asyncio.Transport | None:
@@ -402,6 +431,16 @@ class _Stream(asyncio.Protocol):
             self.transport.close()
         else:
             target.write_eof()
+
+    def reset(self) -> None:
+        """End this socket as a network does that has forgotten the connection."""
+        if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self._travelling.clear()
+        self._travelling_bytes = 0
+        self._held.clear()
+        self.abort()
 
     def abort(self) -> None:
         if self.transport is not None:
