@@ -194,6 +194,10 @@ def _judge_within_limits(job: Job, deadline: float, most_bytes: int | None) -> F
             raise HistoryError(f"{name}: the history is empty: there is nothing to judge")
         reserve = min(job.question.seconds * RESERVE, RESERVE_S_MAX)
         left = deadline - reserve - time.monotonic()
+        if left < -reserve:
+            raise HistoryError(
+                f"{name}: the time limit of {job.question.seconds:g} s was over when it was read"
+            )
         question = replace(job.question, seconds=max(left, 0.0), memory_bytes=most_bytes)
         model, verdict = judge(loaded.history, question)
         if job.report is not None:
