@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jepsen_like.backends import BACKENDS
+from jepsen_like.backends.abilities import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ lost what Linux could not write.
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -19,11 +18,11 @@ from random import Random
 
 import pytest
 
+from jepsen_like.interpose import Survival
 from nodes.config import ClusterConfig, WriteLimits
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
 from nodes.protocol import Done, ReplicaStatus, SessionId, SqlFailure, Statement, Write
 from tests.nodes.replica import Replica
-from tests.power.disk import Survival
 from tests.power.host import Host
 from tests.process.test_cluster_nodes import Clients, insert, new_table, rows
 
@@ -59,7 +58,7 @@ os._exit(0)
 
 @asynccontextmanager
 async def booted(
-    directory: Path, recorder: Path, limits: WriteLimits = LIMITS
+    directory: Path, library: Path, limits: WriteLimits = LIMITS
 ) -> AsyncIterator[tuple[LocalCluster, Host, ClusterConfig]]:
     """One node with the groups meta, s1 and s2, in a directory without symbolic links."""
     ports = free_ports(2)
@@ -69,10 +68,14 @@ async def booted(
         router_port=ports[1],
     )
     config = replace(config, limits=limits)
-    host = Host(directory / "n1")
-    host.switch_on()
-    command = (sys.executable, NODE, str(recorder), str(KEEP_ENTRIES), "full")
-    async with LocalCluster(config, directory, node_command=command) as cluster:
+    host = Host(directory / "n1", library)
+    command = (sys.executable, NODE, str(KEEP_ENTRIES), "full")
+    async with LocalCluster(
+        config,
+        directory,
+        node_command=command,
+        command_on=lambda _, argv: host.command(argv),
+    ) as cluster:
         await cluster.start()
         await cluster.wait_for_leaders()
         yield cluster, host, config
@@ -100,7 +103,6 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     cluster.kill_node("n1")
     await cluster.node("n1").wait()
     host.lose_power(Random(1), Survival.NOTHING)
-    host.switch_on()
     await cluster.start_node("n1")
     await cluster.wait_for_leaders()
 
@@ -109,9 +111,9 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     ("kind", "error"), [("S", errno.EIO), ("W", errno.EIO), ("W", errno.ENOSPC)]
 )
 async def test_a_log_that_fails_once_is_written_no_more(
-    tmp_path: Path, recorder: Path, kind: str, error: int
+    tmp_path: Path, library: Path, kind: str, error: int
 ) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         await write_rows(clients, "s1", session, range(20))
@@ -134,8 +136,8 @@ async def test_a_log_that_fails_once_is_written_no_more(
         await clients.close()
 
 
-async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, recorder: Path) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, library: Path) -> None:
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         other = await new_table(clients, "s2")
@@ -162,11 +164,11 @@ async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, reco
         await clients.close()
 
 
-async def test_a_full_disk_refuses_what_is_only_tried(tmp_path: Path, recorder: Path) -> None:
+async def test_a_full_disk_refuses_what_is_only_tried(tmp_path: Path, library: Path) -> None:
     """A dry run that finds no room is an answer; one that cannot write says something of the
     disk, and its replica stops."""
     fill = "INSERT INTO t SELECT 1000 * (a.k + 1) + b.k, 0 FROM t a, t b"  # more than a cache
-    async with booted(tmp_path, recorder, WriteLimits(write_bytes=1 << 42)) as (cluster, host, cfg):
+    async with booted(tmp_path, library, WriteLimits(write_bytes=1 << 42)) as (cluster, host, cfg):
         clients = Clients(cfg)
         session = await new_table(clients, "s1")
         await write_rows(clients, "s1", session, range(300))
@@ -190,24 +192,16 @@ async def test_a_full_disk_refuses_what_is_only_tried(tmp_path: Path, recorder: 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_log_is_not_cut_after_a_failed_checkpoint(
-    tmp_path: Path, recorder: Path, fails: bool
+    tmp_path: Path, library: Path, fails: bool
 ) -> None:
     """SQLite tells nobody that a checkpoint of its own has failed, and the same sync succeeds
     when it is asked for again."""
-    host = Host(tmp_path.resolve() / "host")
-    host.switch_on()
-    environment = os.environ | {
-        "LD_PRELOAD": str(recorder),
-        "POWER_ROOT": str(host.data),
-        "POWER_JOURNAL": str(host.data.with_name("power.journal")),
-        "POWER_CONTROL": str(host.data.with_name("power.control")),
-    }
+    host = Host(tmp_path.resolve() / "host", library)
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(host.data / "s1")],
+        host.command([sys.executable, "-c", PROGRAM, str(host.data / "s1")]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
     )
     with program:
         assert program.stdout is not None
@@ -221,7 +215,6 @@ def test_a_log_is_not_cut_after_a_failed_checkpoint(
         return
     promised = int(said.removeprefix("durable "))
     host.lose_power(Random(1), Survival.NOTHING)
-    host.image.write_to(host.data)
     replica = Replica(host.data / "s1", setup=False)
     assert replica.machine.applied == promised > 100
     replica.machine.close_files()
