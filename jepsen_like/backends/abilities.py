@@ -10,6 +10,7 @@ __all__ = [
     "CUT",
     "DELAY",
     "DUPLICATION",
+    "INSTANT",
     "JITTER",
     "LOSS",
     "NETNS",
@@ -26,6 +27,8 @@ AUTO: Final = "auto"
 
 NETNS: Final = "netns"
 PROXY: Final = "proxy"
+INSTANT: Final = "proxy-instant"
+"""The proxy without TCP's pauses after a heal: quicker than any network is."""
 
 CUT: Final = "cuts"
 DELAY: Final = "delay"
@@ -44,6 +47,7 @@ SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 CAN: Final[Mapping[str, frozenset[str]]] = {
     NETNS: SHAPING | {CUT, RESET},
     PROXY: (SHAPING - PACKETS) | {CUT, RESET},
+    INSTANT: (SHAPING - PACKETS) | {CUT, RESET},
 }
 """What can be done to the links of each, the strongest first: the nearest to a real network."""
 

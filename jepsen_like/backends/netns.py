@@ -108,7 +108,7 @@ class Netns:
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         """A port of this machine's loopback, carried on by sockets of the host itself."""
         if (host, endpoint) not in self._doors:
-            mesh = Mesh((HARNESS, host))
+            mesh = Mesh((HARNESS, host), instant=True)
             self._meshes.append(mesh)
             doors = await mesh.expose(host, "direct", endpoint, opener=lambda: self.socket(host))
             self._doors[host, endpoint] = doors[HARNESS]
