@@ -10,6 +10,8 @@ __all__ = [
     "CUT",
     "DELAY",
     "DUPLICATION",
+    "HALF_OPEN",
+    "INSTANT",
     "JITTER",
     "LOSS",
     "NETNS",
@@ -26,6 +28,8 @@ AUTO: Final = "auto"
 
 NETNS: Final = "netns"
 PROXY: Final = "proxy"
+INSTANT: Final = "proxy-instant"
+"""The proxy without TCP's pauses after a heal: quicker than any network is."""
 
 CUT: Final = "cuts"
 DELAY: Final = "delay"
@@ -35,6 +39,7 @@ LOSS: Final = "loss"
 DUPLICATION: Final = "duplication"
 REORDERING: Final = "reordering"
 RESET: Final = "resets"
+HALF_OPEN: Final = "half-open connections"
 
 PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 """TCP hides them from whoever is not the network: a proxy sees bytes, in order, once."""
@@ -42,8 +47,9 @@ PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 
 CAN: Final[Mapping[str, frozenset[str]]] = {
-    NETNS: SHAPING | {CUT, RESET},
+    NETNS: SHAPING | {CUT, RESET, HALF_OPEN},
     PROXY: (SHAPING - PACKETS) | {CUT, RESET},
+    INSTANT: (SHAPING - PACKETS) | {CUT, RESET},
 }
 """What can be done to the links of each, the strongest first: the nearest to a real network."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from jepsen_like.backends.abilities import AUTO, BACKENDS, CAN, PROXY, SHAPING
+from jepsen_like.backends.abilities import AUTO, BACKENDS, CAN, INSTANT, PROXY, SHAPING
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.proxy import Mesh
@@ -44,8 +44,8 @@ async def open_backend(
 
 
 async def _open(name: str, hosts: Sequence[str], needed: frozenset[str]) -> Backend:
-    if name == PROXY:
-        return Mesh(hosts)
+    if name in (PROXY, INSTANT):
+        return Mesh(hosts, instant=name == INSTANT)
     return await Netns.open(hosts, shaped=bool(needed & SHAPING))
 
 

@@ -6,11 +6,12 @@ carried to b's real address. Its two directions are ruled apart: bytes from a to
 a -> b, bytes from b to a by the link b -> a, so one-way cuts are real.
 
 A cut holds, as a partition does: nothing is refused or reset. Bytes on their way stay, the
-proxy stops reading, and TCP's own back-pressure stops the sender; the end of a connection is
+proxy soon stops reading, and TCP's own back-pressure stops the sender; the end of a connection is
 held as well, so nobody learns that the far side died. A connection dialed during a cut is
 accepted by the kernel but reaches nobody (a handshake needs both directions), and if the
 dialer gives up meanwhile the far side never sees it. Healing lets everything through, in
-order.
+order: each connection at the moment when TCP would have tried again (see `backoff`), or all at
+once for a mesh that is `instant`. The probes' connections always go on at once.
 
 A shaped link delivers later, in order, no faster than its rate; a delay counts from when the proxy
 has read. Connecting is not slowed down, only what is said afterwards. Nothing is lost, doubled
@@ -27,9 +28,11 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
+from jepsen_like.backends.abilities import INSTANT, PROXY
 from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
+from jepsen_like.backends.backoff import next_attempt, next_knock
 from jepsen_like.backends.leftovers import marked
 from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
 
@@ -39,9 +42,10 @@ LOOPBACK: Final = "127.0.0.1"
 
 Opener: TypeAlias = Callable[[], socket.socket]
 
-UNDIALED_BYTES_MAX: Final = 64 * 1024
-"""What a dialer may send before its connection reaches the target; then reading stops. Up to
-here the proxy reads on, because only so does it see that the dialer has given up."""
+HELD_BYTES_MAX: Final = 64 * 1024
+"""What may be said into a cut, or before a connection reaches the target; then reading stops. Up
+to here the proxy reads on, because only so does it see when something was said first, and that a
+dialer has given up."""
 
 
 TIMER_S: Final = 0.001
@@ -80,9 +84,9 @@ class Mesh:
     `close` ends every connection and returns when no task of the mesh runs any more.
     """
 
-    name: ClassVar[str] = "proxy"
-
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], *, instant: bool = False) -> None:
+        self.name = INSTANT if instant else PROXY
+        self.is_instant = instant
         self.hosts = tuple(hosts)
         self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in pairs_of(self.hosts)}
         self._servers: list[asyncio.Server] = []
@@ -132,11 +136,25 @@ class Mesh:
     async def heal(self, pairs: Collection[Pair]) -> None:
         for pair in pairs:
             self.links[pair].is_cut = False
+            for stream in tuple(self.links[pair].streams):
+                stream.wait_for_attempt()
         self._follow_rules(pairs)
         for stream in tuple(self._undialed):
             if stream.route.is_open:
-                self._undialed.discard(stream)
-                self._dial(stream)
+                self._knock_again(stream)
+
+    def _knock_again(self, stream: _Stream) -> None:
+        """Dial when the dialer's own kernel would have knocked again."""
+        loop = asyncio.get_running_loop()
+        when_s = loop.time()
+        if stream.backs_off:
+            when_s = next_knock(stream.made_s, when_s)
+        loop.call_at(when_s, self._knock, stream)
+
+    def _knock(self, stream: _Stream) -> None:
+        if stream in self._undialed and stream.route.is_open:
+            self._undialed.discard(stream)
+            self._dial(stream)
 
     async def shape(self, pairs: Collection[Pair], shape: Shape, seed: int) -> None:
         for pair in pairs:
@@ -279,12 +297,16 @@ class _Stream(asyncio.Protocol):
         self._travelling_bytes = 0
         self._is_reading = True
         self._at_end = False  # the sender finished, or the connection is lost
+        self.made_s = 0.0
+        self._held_since_s: float | None = None  # when the first bytes met the cut
+        self._attempt: asyncio.TimerHandle | None = None  # when they are sent again
         self._error: Exception | None = None  # how it was lost
 
     # -- callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.made_s = asyncio.get_running_loop().time()
         self._mesh.track(self)
         if self._is_accepted:
             self._mesh.accepted(self)
@@ -327,10 +349,12 @@ class _Stream(asyncio.Protocol):
             self._deliver(data)
         else:
             self._held += data
+            self._note_held()
             self.follow_rule()
 
     def eof_received(self) -> bool:
         self._at_end = True
+        self._note_held()
         self.follow_rule()
         return True  # the other direction may go on
 
@@ -338,6 +362,7 @@ class _Stream(asyncio.Protocol):
         self.transport = None
         self._at_end = True
         self._error = exc
+        self._note_held()
         self.closed.set_result(None)
         self.follow_rule()
 
@@ -359,7 +384,31 @@ class _Stream(asyncio.Protocol):
 
     @property
     def _flows(self) -> bool:
-        return self._peer is not None and not self.link.is_cut
+        is_open = not self.link.is_cut and self._attempt is None
+        return self._peer is not None and is_open
+
+    @property
+    def backs_off(self) -> bool:
+        return not self._mesh.is_instant and self.route.service != PROBE_SERVICE
+
+    def _note_held(self) -> None:
+        if self.link.is_cut and self._held_since_s is None:
+            self._held_since_s = asyncio.get_running_loop().time()
+
+    def wait_for_attempt(self) -> None:
+        """The link has healed: what it held goes on when TCP tries again."""
+        since_s, self._held_since_s = self._held_since_s, None
+        if since_s is None or self._attempt is not None or not self.backs_off:
+            return
+        loop = asyncio.get_running_loop()
+        when_s = next_attempt(since_s, loop.time())
+        self._attempt = loop.call_at(when_s, self._try_again, since_s)
+
+    def _try_again(self, since_s: float) -> None:
+        self._attempt = None
+        if self.link.is_cut:  # again: the pauses go on doubling
+            self._held_since_s = since_s
+        self.follow_rule()
 
     def join(self, peer: _Stream) -> None:
         self._peer = peer
@@ -383,10 +432,10 @@ class _Stream(asyncio.Protocol):
         transport = self.transport
         if transport is None or self._at_end or transport.is_closing():
             return
-        if self._peer is None:
-            wanted = len(self._held) < UNDIALED_BYTES_MAX
+        if self._peer is None or not self._flows:
+            wanted = len(self._held) < HELD_BYTES_MAX
         else:
-            wanted = self._flows and self._has_room and not self._peer.is_full
+            wanted = self._has_room and not self._peer.is_full
         if wanted and not self._is_reading:
             transport.resume_reading()
         elif self._is_reading and not wanted:
@@ -430,7 +479,10 @@ class _Stream(asyncio.Protocol):
             target.close()
             self.transport.close()
         else:
-            target.write_eof()
+            try:
+                target.write_eof()
+            except OSError:
+                target.abort()  # the far side has reset it, which nobody has read yet
 
     def reset(self) -> None:
         """End this socket as a network does that has forgotten the connection."""

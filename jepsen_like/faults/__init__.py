@@ -43,6 +43,7 @@ from jepsen_like.faults.fault import (
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
 from jepsen_like.faults.resources import exhaust_files, starve_cpu
 from jepsen_like.faults.shaping import (
     Shaped,
@@ -105,6 +106,10 @@ __all__ = [
     "torn_write",
     "starve_cpu",
     "exhaust_files",
+    "HalfOpen",
+    "half_open",
+    "Reset",
+    "reset",
     "Shaped",
     "duplicate",
     "loss",

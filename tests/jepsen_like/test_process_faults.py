@@ -12,7 +12,10 @@ from random import Random
 import pytest
 
 from jepsen_like import faults
+from jepsen_like.adapters.database import Offer
 from jepsen_like.dummy import HOST, dummy_site
+from jepsen_like.dummy_faults import FAULTS, try_faults
+from jepsen_like.faults.demands import demands
 from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.interpose import Clock, ClockSetting, Instrument, InterposeError, build
 from jepsen_like.interpose.control import monotonic_ns
@@ -338,6 +341,17 @@ def test_nonsense_is_a_sentence(make: object, sentence: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+async def test_the_doctor_says_what_is_missing_and_tries_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.interpose.library.shutil.which", lambda _: None)
+    found = {name: (works, why) for name, works, why in await try_faults()}
+    for name, fault in FAULTS.items():
+        works, why = found[name]
+        assert works == (Offer.PRELOAD not in demands([fault])), (name, why)
+        assert works or why == "there is no C compiler: apt-get install gcc libc6-dev"
 
 
 def test_no_compiler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    mesh, service = Mesh(["a", "b"]), Service()
+    mesh, service = Mesh(["a", "b"], instant=True), Service()
     address = await service.start()
     addresses = await mesh.expose("b", "node", address)
     assert set(addresses) == {"a"}
