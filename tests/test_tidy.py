@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "nodes.config": 0,
     "nodes.handshake": 0,
     "nodes.whose_files": 0,
+    "nodes.incarnations": 0,
     "nodes.acquaintances": 1,
     "nodes.description": 1,
     "nodes.cluster_file": 1,
@@ -192,6 +193,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.client",
     "nodes.cluster_file",
     "nodes.comparison",
+    "nodes.incarnations",
     "nodes.local_cluster",
 }
 
