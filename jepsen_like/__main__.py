@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jepsen_like.backends import BACKENDS
+from jepsen_like.backends.abilities import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
+from jepsen_like.process_clock import process_start
 from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
@@ -260,8 +261,12 @@ def carry_out(
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: click, with this program's exit codes."""
+    # Limits on time are those of whoever waits for the program, so they count from its start
+    since = process_start() if arguments is None else time.monotonic()
     try:
-        outcome: Any = cli.main(args=arguments, prog_name="jepsen-like", standalone_mode=False)
+        outcome: Any = cli.main(
+            args=arguments, prog_name="jepsen-like", standalone_mode=False, obj=since
+        )
     except click.UsageError as exc:
         exc.show()
         sys.exit(EXIT_USAGE)

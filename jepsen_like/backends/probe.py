@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Backend, Endpoint, Pair, connected
+from jepsen_like.backends.datagrams import Datagrams, Sighting
 
 __all__ = ["Sent", "Prober"]
 
@@ -35,6 +36,11 @@ TCP_RTO_MAX_MS: Final = 44
 """Linux 6.15: the longest pause between two attempts to send something again."""
 
 PROBE_RTO_MAX_MS: Final = 1000
+
+TIMES_GAP_S: Final = 0.005
+TIMES_WAIT_S: Final = 2.0
+
+BULK_LINE_BYTES: Final = 250
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,9 @@ class Prober:
         self._endpoints: dict[str, Mapping[str, Endpoint]] = {}  # target -> source -> where to dial
         self._lines: dict[Pair, list[_Line]] = {}  # by (dialer, target); the first one stays
         self._accepted: dict[str, asyncio.StreamWriter] = {}  # far ends nobody has asked for yet
-        self._arrived: set[str] = set()
+        self._arrived: dict[str, float] = {}  # when, by the clock of the loop
+        self._lost: set[asyncio.StreamWriter] = set()  # whose connection ended with a reset
+        self._datagrams: Datagrams | None = None
         self._news = asyncio.Condition()
         self._tokens = 0
         self._laid = 0
@@ -133,12 +141,85 @@ class Prober:
     async def wait_for(self, sent: Collection[Sent], timeout_s: float) -> frozenset[str]:
         """Which of the tokens have arrived, as soon as all have or after timeout_s."""
         wanted = {s.token for s in sent}
+        await self._until_arrived(wanted, timeout_s)
+        return frozenset(wanted & self._arrived.keys())
+
+    async def times(
+        self, pairs: Collection[Pair], count: int, settle_s: float = 0.0
+    ) -> dict[Pair, list[float]]:
+        """How long each of `count` tokens over each link was on its way to the receiver; those
+        that did not arrive within `settle_s` and a while are left out."""
+        loop = asyncio.get_running_loop()
+        sent: list[tuple[Pair, str, float]] = []
+        for _ in range(count):
+            for pair in pairs:
+                token = self._token()
+                sent.append((pair, token, loop.time()))
+                self._lines[pair][0].near.write(f"{token}\n".encode())
+            await asyncio.sleep(TIMES_GAP_S)
+        await self._until_arrived([token for _, token, _ in sent], settle_s + TIMES_WAIT_S)
+        found: dict[Pair, list[float]] = {pair: [] for pair in pairs}
+        for pair, token, at in sent:
+            if token in self._arrived:
+                found[pair].append(self._arrived[token] - at)
+        return found
+
+    async def throughput(
+        self, pairs: Collection[Pair], size: int, expected_s: float
+    ) -> dict[Pair, float]:
+        """Bytes per second that arrive over each link of `size` bytes given to it at once."""
+        sent: dict[Pair, list[str]] = {}
+        for pair in pairs:
+            tokens = sent[pair] = [self._token() for _ in range(size // BULK_LINE_BYTES)]
+            lines = (f"{token} ".ljust(BULK_LINE_BYTES - 1, ".") + "\n" for token in tokens)
+            self._lines[pair][0].near.write("".join(lines).encode())
+        every = [token for tokens in sent.values() for token in tokens]
+        await self._until_arrived(every, 3 * expected_s + TIMES_WAIT_S)
+        found = {}
+        for pair, tokens in sent.items():
+            when = sorted(self._arrived[token] for token in tokens if token in self._arrived)
+            counted = sum(at > when[0] for at in when) if when else 0
+            took_s = when[-1] - when[0] if when else 0.0
+            found[pair] = counted * BULK_LINE_BYTES / took_s if took_s else 0.0
+        for token in every:
+            self._arrived.pop(token, None)
+        return found
+
+    async def datagrams(
+        self, pairs: Collection[Pair], count: int, gap_s: float, settle_s: float
+    ) -> dict[Pair, Sighting]:
+        """`count` datagrams over each link, `gap_s` apart at least (see `datagrams`)."""
+        if self._datagrams is None:
+            self._datagrams = Datagrams(self._backend)
+            await self._datagrams.open()
+        return await self._datagrams.send(pairs, count, gap_s, settle_s)
+
+    async def _until_arrived(self, tokens: Collection[str], timeout_s: float) -> None:
+        """Wait for all of them, or until timeout_s is over."""
+        wanted = set(tokens)
         try:
             async with asyncio.timeout(timeout_s), self._news:
-                await self._news.wait_for(lambda: wanted <= self._arrived)
+                await self._news.wait_for(lambda: wanted <= self._arrived.keys())
         except TimeoutError:
-            pass  # the answer says which ones are missing
-        return frozenset(wanted & self._arrived)
+            return  # the caller sees which ones are missing
+
+    async def lost_to_resets(self, pairs: Collection[Pair], timeout_s: float) -> tuple[int, int]:
+        """Of the ends of the standing connections between these hosts: how many have been reset
+        by now or within timeout_s, and how many there are. Lays new connections."""
+        lines = [self._lines[pair][0] for a, b in pairs for pair in ((a, b), (b, a))]
+        ends = {end for line in lines for end in (line.near, line.far)}
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(lambda: ends <= self._lost)
+        except TimeoutError:
+            pass  # the answer says how many
+        lost = len(ends & self._lost)
+        for a, b in pairs:
+            for pair in ((a, b), (b, a)):
+                self._lines[pair][0].near.close()
+                self._lines[pair][0] = await self._line(pair)
+        self._lost -= ends
+        return lost, len(ends)
 
     def _line_for(self, pair: Pair, look: int) -> _Line:
         lines = self._lines[pair]
@@ -181,7 +262,7 @@ class Prober:
         reader, writer = await asyncio.open_connection(sock=sock, limit=LINE_BYTES_MAX)
         self._writers.add(writer)
         writer.write(f"{source} {target} {word}\n".encode())
-        self._keep(asyncio.ensure_future(self._note_lines(reader)))
+        self._keep(asyncio.ensure_future(self._note_lines(reader, writer)))
         return writer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,19 +280,24 @@ class Prober:
                 if word.startswith(LINE_WORD):
                     self._accepted[word] = writer
                 else:
-                    self._arrived.add(word)
+                    self._arrived[word] = asyncio.get_running_loop().time()
                 self._news.notify_all()
-            await self._note_lines(reader)
+            await self._note_lines(reader, writer)
         finally:
             writer.close()
 
-    async def _note_lines(self, reader: asyncio.StreamReader) -> None:
+    async def _note_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while line := await reader.readline():
                 async with self._news:
-                    self._arrived.add(line.decode().strip())
+                    self._arrived[line.decode().split(maxsplit=1)[0]] = loop.time()
                     self._news.notify_all()
-        except (OSError, ValueError):
+        except ConnectionError:
+            async with self._news:
+                self._lost.add(writer)
+                self._news.notify_all()
+        except (OSError, ValueError, IndexError):
             return  # the connection is lost or not ours: its tokens do not arrive, and that shows
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -225,3 +311,5 @@ class Prober:
         for writer in self._writers:
             writer.close()  # its reader sees the end, and its task ends
         await asyncio.gather(*self._readers)
+        if self._datagrams is not None:
+            self._datagrams.close()
