@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, Literal, TypeAlias
 
-from jepsen_like.figures.intervals import wilson
-
 __all__ = ["Difference", "differences", "in_words"]
 
 State: TypeAlias = Literal["same", "differs", "within the intervals", "too little to say", "alone"]
@@ -147,16 +145,18 @@ def _labels(run: Run) -> dict[str, str]:
 
 
 def _figures(run: Run) -> dict[str, _Figure]:
-    served: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    found: dict[str, _Figure] = {}
+    served: defaultdict[str, list[Any]] = defaultdict(list)
     for row in run["availability"]:
         # "minority (n2)": which nodes it was is another draw, the side is what is compared
-        tally = served[f"yield, {row['f']}, {row['side'].partition(' (')[0]}, {row['fault']}"]
-        tally[0] += row["ok"]
-        tally[1] += row["invoked"]
-    found: dict[str, _Figure] = {}
-    for what, (ok, invoked) in served.items():
-        share = wilson(ok, invoked)
-        found[what] = _Figure(share.value, share.low, share.high, invoked, "%")
+        side = row["side"].partition(" (")[0]
+        served[f"yield, {row['f']}, {side}, {row['fault']}"].append(row)
+    for what, rows in served.items():
+        for number, row in enumerate(rows, 1):
+            name = what if len(rows) == 1 else f"{what}, time {number}"
+            count, ends = row["invoked"], (row["low"], row["high"])
+            value = row["ok"] / count if count else 0.0
+            found[name] = _Figure(value, *ends, count, "%", row["measured"])
 
     outages: defaultdict[str, list[float]] = defaultdict(list)
     for failover in run["failovers"]:

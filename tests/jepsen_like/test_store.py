@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from jepsen_like.__main__ import cli
+from jepsen_like.figures.intervals import wilson
 from jepsen_like.judge import as_json, write_files
 from jepsen_like.store.differences import Difference, differences, in_words
 from jepsen_like.store.runs import StoreError, read_run, runs_in
@@ -40,13 +41,16 @@ def label(partition: str, low: float, high: float, count: int = 1000) -> dict[st
 
 
 def row(side: str, ok: int, invoked: int) -> dict[str, Any]:
+    of = wilson(ok, invoked)
     return {
         "fault": "cut",
         "side": side,
         "f": "all",
         "invoked": invoked,
         "ok": ok,
-        "measured": True,
+        "measured": invoked >= 100,
+        "low": of.low,
+        "high": of.high,
     }
 
 
