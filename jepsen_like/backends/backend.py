@@ -83,7 +83,8 @@ class Backend(Protocol):
         as before. Asked only of what the backend can do."""
 
     async def reset(self, pairs: Collection[Pair]) -> None:
-        """Every connection between these hosts ends, at both ends, with a reset. All at once."""
+        """Every connection between these hosts is ended by the host that its pair names first, and
+        the other end learns it by a reset."""
 
     async def delivered(self) -> Mapping[Pair, int]:
         """Bytes of the database that each link has handed to its target so far, counted there;

@@ -139,8 +139,7 @@ class Netns:
         await asyncio.to_thread(self._namespaces.shape, command)
 
     async def reset(self, pairs: Collection[Pair]) -> None:
-        """The kernel of one end aborts the connection, which tells the other end."""
-        for host, other in sorted({(a, b) if a < b else (b, a) for a, b in pairs}):
+        for host, other in pairs:
             argv = ("ss", "--kill", "--tcp", "--no-header", "dst", self.address(other))
             await asyncio.to_thread(self._namespaces.run, host, argv, "")
 

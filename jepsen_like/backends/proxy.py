@@ -479,7 +479,10 @@ class _Stream(asyncio.Protocol):
             target.close()
             self.transport.close()
         else:
-            target.write_eof()
+            try:
+                target.write_eof()
+            except OSError:
+                target.abort()  # the far side has reset it, which nobody has read yet
 
     def reset(self) -> None:
         """End this socket as a network does that has forgotten the connection."""

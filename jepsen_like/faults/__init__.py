@@ -42,6 +42,7 @@ from jepsen_like.faults.fault import (
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
 from jepsen_like.faults.shaping import (
     Shaped,
     duplicate,
@@ -99,6 +100,10 @@ __all__ = [
     "fsync_error",
     "write_error",
     "disk_full",
+    "HalfOpen",
+    "half_open",
+    "Reset",
+    "reset",
     "Shaped",
     "duplicate",
     "loss",
