@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "nodes.config": 0,
     "nodes.handshake": 0,
     "nodes.whose_files": 0,
+    "nodes.incarnations": 0,
     "nodes.acquaintances": 1,
     "nodes.description": 1,
     "nodes.cluster_file": 1,
@@ -158,6 +159,9 @@ FLOORS: dict[str, int] = {
     "jepsen_like.report.timeline_text": 0,
     "jepsen_like.report.words": 0,
     "jepsen_like.runner": 1,
+    "jepsen_like.store": 1,
+    "jepsen_like.store.differences": 0,
+    "jepsen_like.store.commands": 2,
     "jepsen_like": 2,
     "jepsen_like.demo": 2,
     "jepsen_like.pacelc": 2,
@@ -194,6 +198,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.client",
     "nodes.cluster_file",
     "nodes.comparison",
+    "nodes.incarnations",
     "nodes.local_cluster",
 }
 
