@@ -21,6 +21,7 @@ import click
 from jepsen_like.backends.abilities import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
 from jepsen_like.process_clock import process_start
+from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
     from jepsen_like.result import RunResult
@@ -30,7 +31,6 @@ __all__ = ["main"]
 
 EXIT_HARNESS: Final = 3
 EXIT_USAGE: Final = 64
-RUNS: Final = Path("jepsen-runs")
 
 
 @click.group(
@@ -45,7 +45,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, lint_file, convert):
+for _command in (check, lint_file, convert, diff, serve):
     cli.add_command(_command)
 
 
