@@ -25,7 +25,8 @@ def depth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
     """Yields (configurations, answers passed) every so often, and at last what was found."""
     table = layout.table
     slot_of, operation_of, fresh_of = layout.slot, layout.operation, layout.fresh
-    pure_of, changing_of, has_crashed = layout.pure, layout.changing, layout.has_crashed
+    pure_of, changing_of, available_of = layout.pure, layout.changing, layout.available
+    has_free = bool(layout.free)
     transitions, compute = table.next, table.after
     end = len(slot_of)
     seen: set[tuple[int, int, int]] = set()
@@ -57,8 +58,12 @@ def depth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
             yield Found("yes", configurations, tuple(path), algorithm="depth-first")
             return
         key = (answers, placed, state)
+        has_crashed = has_free or available_of[answers]
         if has_crashed:
-            new = is_new(used_at.setdefault(key, []), used)
+            known = used_at.get(key)
+            if known is None:
+                used_at[key] = [used]
+            new = known is None or is_new(known, used)
         else:
             new = key not in seen
             seen.add(key)

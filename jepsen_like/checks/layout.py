@@ -184,15 +184,15 @@ class Layout:
         self.table = Table(model, intervals.call)
         self.intervals = intervals
         self.call = self.table.ids
-        self.slot: list[int] = []
-        self.operation: list[int] = []
-        self.pure: list[list[tuple[int, int, int]]] = []
-        self.changing: list[list[Move]] = []
-        self.fresh: list[list[tuple[int, int, int]]] = []  # pure, and new since the answer before
-        self.available: list[int] = []  # bits of the crashed operations sent before the answer
-        self._free = sorted(intervals.free)
+        self.slot: Sequence[int] = ()
+        self.operation: Sequence[int] = ()
+        self.pure: Sequence[list[tuple[int, int, int]]] = ()
+        self.changing: Sequence[list[Move]] = ()
+        self.fresh: Sequence[list[tuple[int, int, int]]] = ()  # pure, and new since the last answer
+        self.available: Sequence[int] = ()  # bits of the crashed operations sent until the answer
+        self.free = sorted(intervals.free)
         self._crashed = self._crashed_classes()
-        self.has_crashed = bool(self._crashed or self._free)
+        self.has_crashed = bool(self._crashed or self.free)
         self._onward: dict[tuple[int, int], list[int]] = {}
         self._lay_out()
 
@@ -231,14 +231,15 @@ class Layout:
         times = [sent_at[i] for i in requests]
         times.append(NEVER + 1)  # after every answer
         is_pure, call = self.table.pure, self.call
-        pure: list[tuple[int, int, int]] = []  # in flight, by rank; shared until it changes
+        nothing: list[tuple[int, int, int]] = []
+        pure = nothing  # in flight, by rank; such a list is shared, and so another if it changes
         changing: list[Move] = []
         pure_ranks: list[int] = []
         changing_ranks: list[int] = []
-        nothing: list[tuple[int, int, int]] = []
         unused: list[int] = []
         fresh = nothing
         available = slots = at = 0
+        rows = []
         for answer in answers:
             returned = returned_at[answer]
             while times[at] <= returned:  # closed intervals: those of the same instant come first
@@ -254,31 +255,32 @@ class Layout:
                     slots += 1
                 c = call[i]
                 if is_pure[c]:
+                    entry = (slot, i, c)
+                    fresh = [*fresh, entry]
                     place = bisect_left(pure_ranks, rank[i])
                     pure_ranks.insert(place, rank[i])
-                    entry = (slot, i, c)
-                    pure = [*pure[:place], entry, *pure[place:]]
-                    fresh = [*fresh, entry]
+                    pure = [*pure[:place], entry, *pure[place:]] if pure else [entry]
                 else:
+                    move = (0, slot, i, c)
                     place = bisect_left(changing_ranks, rank[i])
                     changing_ranks.insert(place, rank[i])
-                    changing = [*changing[:place], (0, slot, i, c), *changing[place:]]
-            self.pure.append(pure)
-            self.changing.append(changing)
-            self.fresh.append(fresh)
-            self.operation.append(answer)
-            self.available.append(available)
-            fresh = nothing
+                    changing = [*changing[:place], move, *changing[place:]] if changing else [move]
             if is_pure[call[answer]]:
                 slot = pure[0][0]
+                rows.append((slot, answer, pure, changing, fresh, available))
                 pure = pure[1:]
                 del pure_ranks[0]
             else:
                 slot = changing[0][1]
+                rows.append((slot, answer, pure, changing, fresh, available))
                 changing = changing[1:]
                 del changing_ranks[0]
-            self.slot.append(slot)
             unused.append(slot)
+            fresh = nothing
+        if rows:
+            columns = zip(*rows, strict=True)
+            self.slot, self.operation, self.pure, self.changing, *others = columns
+            self.fresh, self.available = others
         self.slots = slots
 
     def crashed_moves(self, answers: int, placed: int, state: int, used: int) -> Iterator[Move]:
@@ -289,7 +291,7 @@ class Layout:
             bit = group.next_bit(used)
             if bit & available:
                 unused.append((bit, group.operations[(bit // group.low).bit_length() - 1]))
-        unused += [(0, i) for i in reversed(self._free)]
+        unused += [(0, i) for i in reversed(self.free)]
         if not unused:
             return
         waiting = {c for _, bit, _, c in self.changing[answers] if not placed & bit}
@@ -319,7 +321,7 @@ class Layout:
         """Where any crashed operation leads from `after` that does nothing like it at `before`."""
         known = self._onward.get((before, after))
         if known is None:
-            calls = {self.call[i] for i in self._free} | {group.call for group in self._crashed}
+            calls = {self.call[i] for i in self.free} | {group.call for group in self._crashed}
             onward = set(self.table.gains(before, after, calls))
             known = self._onward[before, after] = sorted(onward - {after})
         return known
