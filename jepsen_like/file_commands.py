@@ -195,7 +195,12 @@ def check(
         for path in files
     ]
     line = _ProgressLine(len(files))
-    verdicts = judge_files(work, side_by_side=jobs or os.cpu_count() or 1, progress=line.show)
+    verdicts = judge_files(
+        work,
+        side_by_side=jobs or os.cpu_count() or 1,
+        since=click.get_current_context().find_root().obj,
+        progress=line.show,
+    )
     line.clear()
     code = _shown(verdicts, as_json, junit)
     if report is not None and report.exists() and not as_json:

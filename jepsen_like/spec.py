@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
-from jepsen_like.backends import AUTO
+from jepsen_like.backends.abilities import AUTO
 from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
 from jepsen_like.checks.online import Online
 from jepsen_like.checks.values import Check, OnlineCheck, availability, recovery

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +17,9 @@ import pytest
 from jepsen_like.__main__ import main
 from jepsen_like.checks.named import Question
 from jepsen_like.file_follow import follow
-from jepsen_like.file_judge import FileVerdict
+from jepsen_like.file_judge import FileVerdict, Job, judge_files
 from jepsen_like.history import FaultWindow, History, Operation, Recorder, read, write_jsonl
+from jepsen_like.process_clock import process_start
 from tests.jepsen_like.histories import RECORDED as HISTORIES
 from tests.jepsen_like.histories import legal_history, op, recorded, write
 from tests.jepsen_like.histories import read as a_read
@@ -324,6 +328,28 @@ def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) ->
     for wrong in (["--model", "bank", "--consistency", "causal"], [str(good)]):
         code, _, err = shell("check", "--follow", good, "--timeout", "0.01", *wrong)
         assert code == 64, err
+
+
+def test_time_is_counted_from_the_start_of_the_program(tmp_path: Path) -> None:
+    path = put(tmp_path / "h", legal_history(1, count=10))
+    jobs = [Job(path, Question(seconds=60.0)), Job(path, Question(seconds=60.0))]
+    began = time.monotonic() - 100.0
+    first, second = judge_files(jobs, side_by_side=1, since=began)
+    assert first.validity == "unknown"
+    assert "time limit" in first.reason  # whoever sees it first, the judge or who waits for it
+    assert second.validity == "valid"  # its time began when its turn came
+
+
+def test_a_process_knows_when_it_began() -> None:
+    before = time.monotonic()
+    code = "from jepsen_like.process_clock import process_start; print(process_start())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    tick = 0.02
+    assert before - tick <= float(done.stdout) <= time.monotonic()
+    # Before the interpreter was up: what comes first is what takes the time
+    assert process_start() <= time.monotonic()
 
 
 def test_limits_that_are_wide_enough_change_nothing(tmp_path: Path, shell: Shell) -> None:

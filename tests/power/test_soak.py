@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.power.disk import Survival
+from jepsen_like.interpose import InterposeError, Survival
 from tests.power.soak import Cut, Moment, Outcome, plan, soak
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ ONE_OF_EACH = [
 async def run(cuts: list[Cut], directory: Path, *, synchronous: str = "full") -> Outcome:
     try:
         return await soak(cuts, directory, seed=1, synchronous=synchronous)
-    except FileNotFoundError as exc:
+    except InterposeError as exc:
         pytest.skip(str(exc))
 
 
