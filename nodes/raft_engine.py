@@ -477,6 +477,8 @@ class RaftEngine:
             self._halted_ticks = 0
             return
         self._halted_ticks += 1
+        if self._applier.is_halted:
+            core.wake()  # a group that falls asleep behind such a write would keep this leader
         if self._halted_ticks % YIELD_TICKS:
             return
         able = [voter for voter, (_, is_active) in core.progress().items() if is_active]

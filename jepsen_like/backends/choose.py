@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from jepsen_like.backends import AUTO, BACKENDS, CAN, PROXY
+from jepsen_like.backends.abilities import AUTO, BACKENDS, CAN, INSTANT, PROXY, SHAPING
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.proxy import Mesh
@@ -30,11 +30,11 @@ async def open_backend(
     if name != AUTO:
         if name not in able:
             raise BackendError(_cannot(name, needed, able))
-        return await _open(name, hosts)
+        return await _open(name, hosts, needed)
     refused = []
     for one in able:
         try:
-            return await _open(one, hosts)
+            return await _open(one, hosts, needed)
         except BackendError as exc:
             say(f"not {one}: {exc}")
             refused.append(f"{one}: {exc}")
@@ -43,8 +43,10 @@ async def open_backend(
     raise BackendError(f"no backend that can do {_listed(needed)} works here: {'; '.join(refused)}")
 
 
-async def _open(name: str, hosts: Sequence[str]) -> Backend:
-    return Mesh(hosts) if name == PROXY else await Netns.open(hosts)
+async def _open(name: str, hosts: Sequence[str], needed: frozenset[str]) -> Backend:
+    if name in (PROXY, INSTANT):
+        return Mesh(hosts, instant=name == INSTANT)
+    return await Netns.open(hosts, shaped=bool(needed & SHAPING))
 
 
 def _cannot(name: str, needed: frozenset[str], able: Sequence[str]) -> str:

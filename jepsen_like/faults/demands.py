@@ -19,6 +19,9 @@ __all__ = ["Offer", "demands", "needs_of", "refusal"]
 MISSING: Final = {
     Offer.MOVES: "its leaders and replicas cannot be told to move",
     Offer.ROUTERS: "it has no routers",
+    Offer.FILES: "it does not say where its files are",
+    Offer.PRELOAD: "no library can be loaded into its processes, as into no static binary",
+    Offer.JOURNAL: "what its processes write cannot be followed, as in no static binary",
 }
 
 
@@ -28,7 +31,7 @@ def demands(schedule: Sequence[Planned]) -> set[Offer]:
 
 
 def needs_of(schedule: Sequence[Planned]) -> frozenset[str]:
-    """What the links between hosts must allow: names of `backends.CAN`."""
+    """What the links between hosts must allow: names of `backends.abilities.CAN`."""
     found = (getattr(part, "needs", frozenset[str]()) for part in _parts(tuple(schedule)))
     return frozenset[str]().union(*found)
 

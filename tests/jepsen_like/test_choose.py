@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jepsen_like import faults
-from jepsen_like.backends import CUT, DELAY
+from jepsen_like.backends.abilities import CUT, DELAY
 from jepsen_like.backends.backend import BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.netns import Netns

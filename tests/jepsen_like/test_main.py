@@ -87,7 +87,10 @@ def test_a_test_that_cannot_be_run_is_a_sentence_before_anything_starts(
 @pytest.mark.parametrize(
     ("backend", "sentence"),
     [
-        ("pigeons", "Error: there is no backend 'pigeons'; there are auto, netns, proxy."),
+        (
+            "pigeons",
+            "Error: there is no backend 'pigeons'; there are auto, netns, proxy, proxy-instant.",
+        ),
         ("proxy", "Error: the backend proxy cannot do magic, and no other can"),
     ],
 )

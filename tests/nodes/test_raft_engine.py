@@ -32,7 +32,9 @@ from nodes.protocol import (
     ResponseBody,
     SessionId,
     SqlFailure,
+    Statement,
     UnknownOutcome,
+    Write,
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.lease import LeaseRule
@@ -292,6 +294,20 @@ def group() -> Group:
     group.ticks(3)
     assert [group.role(r) for r in NODES] == ["leader", "follower", "follower"]
     return group
+
+
+def test_a_leader_behind_a_write_that_it_may_not_apply_is_not_left_in_peace() -> None:
+    """Nobody needs anything: the group would go quiet, and the others could not be switched."""
+    group = Group(quiesce_ticks=ELECTION_TICKS)
+    group.ticks(3)
+    assert group.role(1) == "leader"
+    group.members[1].machine.halted = "It runs another release."
+    group.propose(1, Write(SessionId(1, 1), 1, 0, (Statement("UPDATE t"),)))
+    group.ticks(ELECTION_TICKS + 2)
+    assert group.role(1) == "leader"
+    assert not group[1].is_quiet
+    group.ticks(raft_engine.YIELD_TICKS)
+    assert "leader" in (group.role(2), group.role(3))
 
 
 def isolate_leader(group: Group) -> None:
