@@ -286,7 +286,7 @@ class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
 class NewIncarnation(_Message, frozen=True, tag="incarnation"):
     """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
 
-    incarnation: int
+    incarnation: int  # `nodes.incarnations` has how it is made
 
 
 class RecoverGroup(_Message, frozen=True, tag="recover"):
@@ -295,6 +295,7 @@ class RecoverGroup(_Message, frozen=True, tag="recover"):
     which that stands in its log, also if it was done before, or `Denied`."""
 
     replica: int
+    mark: int  # random, below `nodes.incarnations.MARKS`
 
 
 Consistency: TypeAlias = Literal["linearizable", "any"]

@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "nodes.config": 0,
     "nodes.handshake": 0,
     "nodes.whose_files": 0,
+    "nodes.incarnations": 0,
     "nodes.acquaintances": 1,
     "nodes.description": 1,
     "nodes.cluster_file": 1,
@@ -135,6 +136,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.dispatch": 1,
     "jepsen_like.doctor": 1,
     "jepsen_like.dummy": 1,
+    "jepsen_like.dummy_faults": 1,
     "jepsen_like.dummy_program": 1,
     "jepsen_like.file_follow": 1,
     "jepsen_like.file_judge": 1,
@@ -197,6 +199,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.client",
     "nodes.cluster_file",
     "nodes.comparison",
+    "nodes.incarnations",
     "nodes.local_cluster",
 }
 
