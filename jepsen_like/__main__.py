@@ -171,9 +171,10 @@ def doctor(as_json: bool, clean: bool) -> None:
         fields = {"format": 1, "findings": [asdict(f) for f in findings]}
         click.echo(json.dumps(fields, indent=1))
     else:
+        width = max(len(finding.name) for finding in findings)
         for finding in findings:
             mark = "works" if finding.works else "no"
-            click.echo(f"{finding.kind:8} {finding.name:8} {mark:6} {finding.why}")
+            click.echo(f"{finding.kind:8} {finding.name:{width}} {mark:6} {finding.why}")
         if left:
             click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
     if not any(finding.works for finding in findings if finding.kind == "backend"):

@@ -136,6 +136,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.dispatch": 1,
     "jepsen_like.doctor": 1,
     "jepsen_like.dummy": 1,
+    "jepsen_like.dummy_faults": 1,
     "jepsen_like.dummy_program": 1,
     "jepsen_like.file_follow": 1,
     "jepsen_like.file_judge": 1,

@@ -27,6 +27,7 @@ __all__ = [
     "OperableDatabase",
     "ComparableDatabase",
     "RoutedDatabase",
+    "FiledDatabase",
     "Database",
     "Offer",
     "OfferingDatabase",
@@ -106,12 +107,21 @@ class RoutedDatabase(Protocol):
     def routers(self) -> Processes: ...
 
 
+@runtime_checkable
+class FiledDatabase(Protocol):
+    """A running database whose files can be damaged while it is stopped."""
+
+    def data_directory(self, host: str) -> Path:
+        """All that the host's database process keeps is below."""
+
+
 class Offer(Enum):
     """What some faults ask of a database, and not every one can be asked for."""
 
     MOVES = "moves"  # leaders and replicas, as an OperableDatabase
     ROUTERS = "routers"  # as a RoutedDatabase
     PRELOAD = "preload"  # a library of the harness in its processes, as a PreloadableDatabase
+    FILES = "files"  # as a FiledDatabase
     JOURNAL = "journal"  # the same, and it keeps its data with calls that the library follows
 
 

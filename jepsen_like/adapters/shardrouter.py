@@ -357,6 +357,9 @@ class RunningShardRouter:
                 silent += [f"{group} on {host}: {why}" for host, why in found.silent.items()]
         return ReplicaComparison(replicas, tuple(differences), tuple(silent))
 
+    def data_directory(self, host: str) -> Path:
+        return self._cluster.directory / host / "data"
+
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid
 

@@ -12,7 +12,10 @@ from random import Random
 import pytest
 
 from jepsen_like import faults
+from jepsen_like.adapters.database import Offer
 from jepsen_like.dummy import HOST, dummy_site
+from jepsen_like.dummy_faults import FAULTS, try_faults
+from jepsen_like.faults.demands import demands
 from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.interpose import Clock, ClockSetting, Instrument, InterposeError, build
 from jepsen_like.interpose.control import monotonic_ns
@@ -40,6 +43,10 @@ PLAIN = [
     faults.kill("one", hold="50ms"),
     faults.restart("one", hold="50ms"),
     faults.pause("one", hold="50ms"),
+    faults.bit_flip("one", hold="50ms"),
+    faults.torn_write("one", hold="50ms"),
+    faults.starve_cpu("one", "20%", hold="600ms"),
+    faults.exhaust_files("one", hold="50ms"),
 ]
 PRELOADED = [
     faults.kill("one", hold="50ms", lose_unsynced=True),
@@ -166,6 +173,57 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
     assert "notes" in " ".join(record.evidence)
 
 
+async def test_a_process_that_starves_does_less(tmp_path: Path) -> None:
+    async with dummy_site(tmp_path) as (site, dummy):
+        task = asyncio.ensure_future(faults.starve_cpu(HOST, "20%", hold="60s").run(site))
+        began = time.monotonic()
+        assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
+        assert time.monotonic() - began > 0.25, "a fifth of the time, and the machine is busy"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
+
+
+async def test_nothing_can_be_opened_until_the_heal(tmp_path: Path) -> None:
+    async with dummy_site(tmp_path) as (site, dummy):
+        assert await dummy.ask("open") == "ok"
+        task = asyncio.ensure_future(faults.exhaust_files(HOST, hold="60s").run(site))
+        async with asyncio.timeout(10):
+            while await dummy.ask("open") != "EMFILE":  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await dummy.ask("open") == "ok"
+
+
+async def test_damage_is_in_the_ledger_and_taken_back(
+    tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that the program does not write to; a power cut after it goes by the files as they
+    are then."""
+    untouched = tmp_path / "data" / "a-file"
+    untouched.parent.mkdir()
+    untouched.write_bytes(b"x" * 100_000)
+    monkeypatch.setattr("jepsen_like.faults.damage._files", lambda _: [untouched])
+    async with dummy_site(tmp_path, library) as (site, _):
+        fault = faults.bit_flip(HOST, hold="60s").drawn([HOST], Random(3))
+        task = asyncio.ensure_future(fault.run(site))
+        async with asyncio.timeout(10):
+            while untouched.read_bytes() == b"x" * 100_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (offset,) = (i for i, byte in enumerate(untouched.read_bytes()) if byte != ord("x"))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        untouched.write_bytes(b"x" * 100_000)
+        record = await faults.bit_flip(HOST, hold=0).drawn([HOST], Random(3)).run(site)
+        assert record.verified, record.evidence
+        assert f"offset {offset} of {untouched}: 0x78 became 0x" in " ".join(record.evidence)
+        assert "the bytes were put back" in record.evidence
+        assert untouched.read_bytes() == b"x" * 100_000
+        record = await faults.kill(HOST, hold=0, lose_unsynced=True).run(site)
+        assert not any("another content" in line for line in record.evidence), record.evidence
+
+
 # ------------------------------------------------------------------------------ faked
 
 
@@ -274,6 +332,8 @@ class Ledger:
         (lambda: faults.clock("one", jump="-1s", monotonic=True), "never goes back"),
         (lambda: faults.clock("one", strobe="1s", every=0), "takes some time"),
         (lambda: faults.slow_fsync("one", 0), "takes some time"),
+        (lambda: faults.starve_cpu("one", "100%"), "'100%' is no share of a CPU"),
+        (lambda: faults.bit_flip(faults.router("one")), "a router keeps no data"),
         (lambda: faults.kill("one", lose_unsynced="some"), "'torn', 'pieces', 'any'"),
     ],
 )
@@ -281,6 +341,17 @@ def test_nonsense_is_a_sentence(make: object, sentence: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+async def test_the_doctor_says_what_is_missing_and_tries_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.interpose.library.shutil.which", lambda _: None)
+    found = {name: (works, why) for name, works, why in await try_faults()}
+    for name, fault in FAULTS.items():
+        works, why = found[name]
+        assert works == (Offer.PRELOAD not in demands([fault])), (name, why)
+        assert works or why == "there is no C compiler: apt-get install gcc libc6-dev"
 
 
 def test_no_compiler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
