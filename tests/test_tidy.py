@@ -26,6 +26,7 @@ FLOORS: dict[str, int] = {
     "nodes.handshake": 0,
     "nodes.whose_files": 0,
     "nodes.incarnations": 0,
+    "nodes.belonging": 0,
     "nodes.acquaintances": 1,
     "nodes.description": 1,
     "nodes.cluster_file": 1,
