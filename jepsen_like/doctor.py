@@ -22,8 +22,9 @@ from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
+from jepsen_like.faults.cuts import split
 from jepsen_like.faults.fault import Site
-from jepsen_like.faults.partitions import partition, split
+from jepsen_like.faults.partitions import partition
 from jepsen_like.faults.processes import process_state
 
 __all__ = ["Finding", "examine"]

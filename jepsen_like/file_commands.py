@@ -32,6 +32,7 @@ from jepsen_like.result import EXIT_CODES
 __all__ = ["check", "lint_file", "convert"]
 
 OFFENDING_SHOWN: Final = 20
+FAULTS_SHOWN: Final = 5
 STALENESS_SHOWN_MIN_NS: Final = 1_000  # under that, the clock counts lines
 REASON_CHARACTERS: Final = 100  # in the table
 VALUE_CHARACTERS: Final = 400
@@ -255,9 +256,7 @@ def lint_file(files: tuple[Path, ...], format_: str, independent: bool, distinct
     for path in files:
         try:
             loaded = load(path, _format_named(format_), independent=independent)
-            sentences = lint(
-                loaded.history, name=str(path), faults=loaded.faults, distinct=distinct
-            )
+            sentences = lint(loaded.history, name=str(path), flaws=loaded.flaws, distinct=distinct)
         except HistoryError as exc:
             sentences = [str(exc)]
         for sentence in sentences:
@@ -368,6 +367,8 @@ def _print_one(verdict: FileVerdict) -> None:
     hidden = len(verdict.offending) - OFFENDING_SHOWN
     if hidden > 0:
         click.echo(f"  and {hidden} more")
+    for fault in _meanwhile(verdict)[:FAULTS_SHOWN]:
+        click.echo(f"  meanwhile: {_fault_text(fault)}")
     for line in _drawing(verdict):
         click.echo(f"  {line}")
     dead_ends = verdict.details.get("dead_ends", ())
@@ -384,6 +385,25 @@ def _print_one(verdict: FileVerdict) -> None:
     about = ", ".join(part for part in parts if part)
     if about:
         click.echo(f"({about}, {verdict.operations} operations, {verdict.seconds:.2f} s)")
+
+
+def _meanwhile(verdict: FileVerdict) -> list[dict[str, Any]]:
+    """The faults that may have been at work between the first offending operation and the last."""
+    if verdict.validity != "invalid" or not verdict.offending:
+        return []
+    start = min(operation["sent_ns"] for operation in verdict.offending)
+    end = max(operation["sent_ns"] for operation in verdict.offending)
+    return [
+        fault
+        for fault in verdict.faults
+        if fault["start_ns"] <= end and (fault["end_ns"] is None or fault["end_ns"] >= start)
+    ]
+
+
+def _fault_text(fault: dict[str, Any]) -> str:
+    doubt = " (NOT VERIFIED)" if fault["verified"] is False else ""
+    end = "" if fault["end_ns"] is None else fault["end_ns"]
+    return f"{_cut(words.printable(fault['fault']))}{doubt} [{fault['start_ns']}, {end}]"
 
 
 def _drawing(verdict: FileVerdict) -> list[str]:

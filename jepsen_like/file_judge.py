@@ -25,6 +25,7 @@ from jepsen_like.checks.furthest import orders_of
 from jepsen_like.checks.named import NameUnknown, Question, as_failed_cas, judge, model_of
 from jepsen_like.checks.parallel import memory_in_use
 from jepsen_like.history.columns import History
+from jepsen_like.history.fault_window import as_row
 from jepsen_like.history.files import Format, load
 from jepsen_like.history.operation import HistoryError
 from jepsen_like.result import Validity, Verdict
@@ -36,6 +37,7 @@ RESERVE_S_MAX: Final = 0.4
 RESERVE_BYTES: Final = 8 << 20  # of the memory, for it to say that there was no more
 PROGRESS_EVERY_S: Final = 0.5
 
+FAULTS_MAX: Final = 1_000  # told of one history
 ORDER_S_MAX: Final = 5.0  # for a report: to find out where operations took effect
 
 SCHEMA: Final = "jepsen_like.verdict"
@@ -70,6 +72,7 @@ class FileVerdict:
     seconds: float = 0.0
     offending: tuple[dict[str, Any], ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    faults: tuple[dict[str, Any], ...] = ()  # what was done meanwhile, as a history's lines have it
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "version": SCHEMA_VERSION, **asdict(self)}
@@ -130,6 +133,7 @@ class _Running:
                 answer = json.loads(self.pipe.recv_bytes())
                 del answer["schema"], answer["version"]
                 answer["offending"] = tuple(answer["offending"])
+                answer["faults"] = tuple(answer["faults"])
                 return FileVerdict(**answer)
         except EOFError:
             self._process.join()
@@ -176,9 +180,9 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
     try:
         loaded = load(job.path, job.format, independent=job.independent)
         found = loaded.format
-        for fault in loaded.faults:
-            if fault.fatal:
-                raise HistoryError(f"{name}:{fault.line}: {fault.text}")
+        for flaw in loaded.flaws:
+            if flaw.fatal:
+                raise HistoryError(f"{name}:{flaw.line}: {flaw.text}")
         if not loaded.history:
             raise HistoryError(f"{name}: the history is empty: there is nothing to judge")
         limit = job.question.seconds
@@ -218,6 +222,7 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
         seconds=_since(start),
         offending=tuple(_offending(loaded.history, verdict)),
         details=json.loads(json.dumps(details, default=str)),
+        faults=tuple(as_row(fault) for fault in loaded.history.faults[:FAULTS_MAX]),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from jepsen_like.history import Operation, Unserved
+from jepsen_like.history import FaultWindow, Operation, Unserved
 
 __all__ = [
     "Validity",
@@ -58,6 +58,7 @@ class FaultRecord:
     start_ns: int
     end_ns: int
     sides: tuple[tuple[str, ...], ...] = ()  # for a partition: the nodes on each side
+    cut: tuple[tuple[str, str], ...] = ()  # for a partition: the (source, target) that were cut
     rtt_ns: int | None = None  # for slow links: the round-trip time that was asked for
     verified_start: bool = False
     verified_end: bool = False
@@ -66,6 +67,12 @@ class FaultRecord:
     @property
     def verified(self) -> bool:
         return self.verified_start and self.verified_end
+
+    @property
+    def window(self) -> FaultWindow:
+        """As the history has it."""
+        name = f"{self.kind} {self.target}"
+        return FaultWindow(name, self.start_ns, self.end_ns, self.verified)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
-from jepsen_like.faults.fault import Fault, Site, total_seconds
+from jepsen_like.faults.fault import Fault, Healthy, Site, total_seconds
 from jepsen_like.faults.targets import TargetError
-from jepsen_like.history import Operation, Recorder, Unserved
+from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
@@ -302,6 +302,7 @@ class _Run:
                     fault_record = await self._inject(fault)
                     if fault_record is not None:
                         records.append(fault_record)
+                        self.recorder.fault(fault_record.window)
                     await asyncio.sleep(fault.rest_s)
             finally:
                 stop.set()
@@ -324,6 +325,10 @@ class _Run:
         start_ns = self.clock.now_ns()
         try:
             return await fault.run(self.site)
+        except asyncio.CancelledError:  # the run ended before the fault did
+            if not isinstance(fault, Healthy):
+                self.recorder.fault(FaultWindow(fault.name, start_ns, None))
+            raise
         except TargetError as exc:
             self.progress.say(f"{fault.name}: {exc}")
             return FaultRecord(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["sync_directory", "sync_file"]
+__all__ = ["WatchedFile", "sync_directory", "sync_file"]
 
 
 def sync_file(path: Path) -> None:
@@ -30,3 +30,23 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class WatchedFile:
+    """A file that others write and sync, open from now on, so that no failed sync escapes us.
+
+    After one the kernel forgets what it could not write, and the next sync succeeds. It tells
+    each descriptor that was open at that time, once; one that is opened later hears nothing
+    (fsync(2); SQLite ignores what a checkpoint of its own was told).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb", buffering=0)
+
+    def sync(self) -> None:
+        """What is in the file now survives a power loss when this returns. Raises OSError, also
+        for what was written, and lost, since the last one."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()

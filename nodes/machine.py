@@ -59,7 +59,7 @@ from nodes.data_file import (
     remove_other_generations,
 )
 from nodes.dry_run import DryRun, Stop, Stopped
-from nodes.durability import sync_directory, sync_file
+from nodes.durability import WatchedFile, sync_directory
 from nodes.engine import HALTED_HINT, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
@@ -230,6 +230,7 @@ class Machine:
                 execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
             )
             self._reader = SqlConnection(path, is_writer=False)
+            self._wal = WatchedFile(path.with_name(path.name + "-wal"))
         except BaseException:
             writer.close()
             raise
@@ -306,13 +307,12 @@ class Machine:
         The data file lags behind by design (synchronous=NORMAL), and the log may give up only
         what cannot be lost any more. Every frame is in the -wal, synced here, or was copied
         into the file by a checkpoint, which syncs it before the -wal starts over. For any
-        thread, also while `apply` runs: the index is read before. Raises OSError.
+        thread, also while `apply` runs: the index is read before. Raises OSError, also if a
+        checkpoint could not sync the -wal.
         """
         applied: int = self._applied
-        wal = self._path.with_name(self._path.name + "-wal")
-        if wal.exists():
-            sync_file(wal)
-            sync_directory(self._directory)
+        self._wal.sync()
+        sync_directory(self._directory)
         return applied
 
     def make_snapshot(self) -> SentFile:
@@ -371,6 +371,7 @@ class Machine:
         self._dry_run.close()
         self._reader.close()
         self._writer.close()
+        self._wal.close()
 
     def _failed(self, exc: BaseException) -> str:
         """Remember that this replica has to stop; returns the sentence."""

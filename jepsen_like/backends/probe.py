@@ -1,7 +1,7 @@
 """Is a link really open, or really cut? Measured with bytes over the link itself.
 
 On every host stands an endpoint that notes each token it receives; between every two hosts
-stands one established connection per dialing direction, carried by the same links and
+stands an established connection per dialing direction, carried by the same links and
 rules as the database's own. A check sends a fresh token over every directed link, on the
 established connections and on one dialed for this check, and looks at what arrived at the
 receiver. The sender's view is worth nothing here: writing into a cut succeeds.
@@ -28,6 +28,9 @@ __all__ = ["Sent", "Prober"]
 LINE_BYTES_MAX: Final = 256
 """Probe lines are short; a longer one is not ours."""
 
+LINE_WORD: Final = "line"
+"""How the first line of a connection begins that is to stay."""
+
 TCP_RTO_MAX_MS: Final = 44
 """Linux 6.15: the longest pause between two attempts to send something again."""
 
@@ -43,6 +46,14 @@ class Sent:
     token: str
 
 
+@dataclass(frozen=True)
+class _Line:
+    """An established connection; either end can say something."""
+
+    near: asyncio.StreamWriter  # of the host that dialed
+    far: asyncio.StreamWriter
+
+
 class Prober:
     """The endpoints and the established connections.
 
@@ -54,11 +65,12 @@ class Prober:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._endpoints: dict[str, Mapping[str, Endpoint]] = {}  # target -> source -> where to dial
-        self._dialed: dict[Pair, asyncio.StreamWriter] = {}  # by (dialer, target)
-        self._accepted: dict[Pair, asyncio.StreamWriter] = {}  # the far ends, by (dialer, target)
+        self._lines: dict[Pair, list[_Line]] = {}  # by (dialer, target); the first one stays
+        self._accepted: dict[str, asyncio.StreamWriter] = {}  # far ends nobody has asked for yet
         self._arrived: set[str] = set()
         self._news = asyncio.Condition()
         self._tokens = 0
+        self._laid = 0
         self._dials: set[asyncio.Task[None]] = set()
         self._readers: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -75,9 +87,7 @@ class Prober:
                 stack.callback(server.close)
                 self._endpoints[host] = await self._backend.expose(host, PROBE_SERVICE, endpoint)
             for pair in self._backend.pairs:
-                self._dialed[pair] = await self._dial(pair, "established")
-            async with self._news:
-                await self._news.wait_for(lambda: len(self._accepted) == len(self._dialed))
+                self._lines[pair] = [await self._line(pair)]
             self._stack = stack.pop_all()
         return self
 
@@ -89,11 +99,27 @@ class Prober:
     ) -> None:
         await self._stack.aclose()
 
-    async def send(self, pairs: Iterable[Pair]) -> tuple[Sent, ...]:
-        """One token per established connection of each pair, and one on a new connection."""
+    async def lay(self, pairs: Iterable[Pair], looks: int) -> None:
+        """Establish fresh connections between these hosts for the looks 1 to `looks`; those of
+        the last time are closed."""
+        for a, b in pairs:
+            for pair in ((a, b), (b, a)):
+                for line in self._lines[pair][1:]:
+                    line.near.close()
+                fresh = [await self._line(pair) for _ in range(looks)]
+                self._lines[pair][1:] = fresh
+
+    async def send(self, pairs: Iterable[Pair], look: int = 0) -> tuple[Sent, ...]:
+        """One token per established connection of each pair, and one on a new connection.
+
+        A look of its own has connections of its own, where they were laid.
+        """
         sent = []
         for source, target in pairs:
-            for writer in (self._dialed[source, target], self._accepted[target, source]):
+            for writer in (
+                self._line_for((source, target), look).near,
+                self._line_for((target, source), look).far,
+            ):
                 token = self._token()
                 writer.write(f"{token}\n".encode())
                 sent.append(Sent((source, target), is_new_connection=False, token=token))
@@ -113,6 +139,19 @@ class Prober:
         except TimeoutError:
             pass  # the answer says which ones are missing
         return frozenset(wanted & self._arrived)
+
+    def _line_for(self, pair: Pair, look: int) -> _Line:
+        lines = self._lines[pair]
+        return lines[look] if look < len(lines) else lines[0]
+
+    async def _line(self, pair: Pair) -> _Line:
+        """A new established connection."""
+        self._laid += 1
+        word = f"{LINE_WORD}{self._laid}"
+        near = await self._dial(pair, word)
+        async with self._news:
+            await self._news.wait_for(lambda: word in self._accepted)
+        return _Line(near, self._accepted.pop(word))
 
     def _token(self) -> str:
         self._tokens += 1
@@ -155,10 +194,10 @@ class Prober:
             words = (await reader.readline()).decode().split()
             if len(words) != 3:
                 return
-            source, target, word = words
+            word = words[2]
             async with self._news:
-                if word == "established":
-                    self._accepted[source, target] = writer
+                if word.startswith(LINE_WORD):
+                    self._accepted[word] = writer
                 else:
                     self._arrived.add(word)
                 self._news.notify_all()

@@ -1,5 +1,5 @@
-"""What goes wrong, as values: `partition`, `kill`, `pause`, `slow`, and `healthy` in between; and
-what an operator does: `transfer`, `move_replica`.
+"""What goes wrong, as values: `partition`, `flapping`, `kill`, `pause`, `slow`, and `healthy` in
+between; and what an operator does: `transfer`, `move_replica`.
 
 faults=[
     faults.healthy("4s"),
@@ -8,9 +8,18 @@ faults=[
 ]
 """
 
+from jepsen_like.faults.cuts import (
+    Cut,
+    bridge,
+    halves,
+    isolate,
+    majority_ring,
+    one_way,
+    split,
+)
 from jepsen_like.faults.fault import Fault, Healthy, Site, draw, healthy, total_seconds
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
-from jepsen_like.faults.partitions import Partition, isolate, partition, split
+from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import Kill, Pause, kill, pause
 from jepsen_like.faults.slow import Slow, slow
 from jepsen_like.faults.targets import Target, host, leader_of, one
@@ -24,7 +33,14 @@ __all__ = [
     "healthy",
     "Partition",
     "partition",
+    "Flapping",
+    "flapping",
+    "Cut",
+    "bridge",
+    "halves",
     "isolate",
+    "majority_ring",
+    "one_way",
     "split",
     "Kill",
     "kill",

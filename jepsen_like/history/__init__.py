@@ -7,6 +7,7 @@
 """
 
 from jepsen_like.history.columns import History
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.files import FORMATS, read
 from jepsen_like.history.jepsen import write_edn
 from jepsen_like.history.jsonl import FORMAT, VERSION, read_jsonl, write_jsonl
@@ -18,6 +19,7 @@ __all__ = [
     "Outcome",
     "Operation",
     "Unserved",
+    "FaultWindow",
     "History",
     "HistoryError",
     "Recorder",

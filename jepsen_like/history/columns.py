@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any, Final, overload
 
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.operation import NO_VERSION, HistoryError, Operation, Outcome
 
-__all__ = ["ERROR_CHARACTERS_MAX", "TIME_MAX", "History"]
+__all__ = ["ERROR_CHARACTERS_MAX", "TIME_MAX", "History", "faults_of"]
 
 ERROR_CHARACTERS_MAX: Final = 200
 TIME_MAX: Final = (1 << 62) - 1  # of numbers kept in 64 bits: 146 years of nanoseconds
@@ -26,6 +27,7 @@ class History(Sequence[Operation]):
 
     The columns are public, to be read: `sent_ns` and its like are arrays of 64-bit integers,
     the others lists. `lines[i]` is the line of the file that operation i came from, or 0.
+    `faults` is what was done to the database meanwhile, as far as somebody wrote it down.
     """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:
@@ -43,6 +45,7 @@ class History(Sequence[Operation]):
         self.version = array("q")  # NO_VERSION: none
         self.workload: list[str] = []
         self.lines = array("q")
+        self.faults: list[FaultWindow] = list(faults_of(operations))
         self._interned: dict[Any, Any] = {}
         for operation in operations:
             self.append(operation)
@@ -158,3 +161,8 @@ class History(Sequence[Operation]):
             None if version == NO_VERSION else version,
             self.workload[i],
         )
+
+
+def faults_of(operations: Iterable[Operation]) -> Sequence[FaultWindow]:
+    """What the history says was done meanwhile; nothing of operations that are no `History`."""
+    return operations.faults if isinstance(operations, History) else ()

@@ -4,7 +4,7 @@ What most tools write is events, and the order of the lines is the clock: an ope
 over on an earlier line than another one began really came first. Where events carry times, the
 times are kept, moved forward by as little as keeps the order of the lines strict.
 
-Faults of the log are collected with their lines, so that `lint` can name them all; a checker
+Flaws of the log are collected with their lines, so that `lint` can name them all; a checker
 must not be given a history that has a fatal one, for it would judge what nobody observed.
 """
 
@@ -16,11 +16,11 @@ from typing import Any
 from jepsen_like.history.columns import TIME_MAX, History
 from jepsen_like.history.operation import Operation, Outcome
 
-__all__ = ["Fault", "Pairing"]
+__all__ = ["Flaw", "Pairing"]
 
 
 @dataclass(frozen=True)
-class Fault:
+class Flaw:
     line: int
     text: str
     fatal: bool  # the operations themselves cannot be told from the log
@@ -40,11 +40,18 @@ class Pairing:
     """Fed with events in the order of the log; `finish` gives the operations."""
 
     def __init__(self) -> None:
-        self.faults: list[Fault] = []
+        self.flaws: list[Flaw] = []
         self._open: dict[int, _Open] = {}
         self._done: list[tuple[int, Operation]] = []
         self._now = -1  # of the strict clock
         self._shown: int | None = None  # the last time that the log itself gave
+
+    def moment(self, line: int, at_ns: int | None) -> int:
+        """When something happened that is no client's, on the clock of the operations."""
+        if at_ns is not None and abs(at_ns) > TIME_MAX // 2:
+            self._fatal_time(line, at_ns)
+            at_ns = None
+        return max(self._now, at_ns or 0)
 
     def opened(self, process: int) -> tuple[str, Any] | None:
         """(f, value) of what the process has in flight."""
@@ -140,13 +147,16 @@ class Pairing:
         if at_ns is not None:
             if self._shown is not None and at_ns < self._shown:
                 text = f"the clock goes back by {self._shown - at_ns} ns"
-                self.faults.append(Fault(line, text, fatal=False))
+                self.flaws.append(Flaw(line, text, fatal=False))
             if abs(at_ns) > TIME_MAX // 2:
-                self._fatal(line, f"a time of {len(hex(abs(at_ns))) * 4} bits is too large")
+                self._fatal_time(line, at_ns)
             else:
                 self._now = max(self._now, at_ns)
             self._shown = at_ns
         return self._now
 
+    def _fatal_time(self, line: int, at_ns: int) -> None:
+        self._fatal(line, f"a time of {len(hex(abs(at_ns))) * 4} bits is too large")
+
     def _fatal(self, line: int, text: str) -> None:
-        self.faults.append(Fault(line, text, fatal=True))
+        self.flaws.append(Flaw(line, text, fatal=True))

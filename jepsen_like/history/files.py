@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
 from jepsen_like.history.columns import History
-from jepsen_like.history.events import Fault
+from jepsen_like.history.events import Flaw
 from jepsen_like.history.jepsen import parse_edn
 from jepsen_like.history.jsonl import parse_jsonl
 from jepsen_like.history.operation import HistoryError
@@ -29,7 +29,7 @@ class Loaded:
     name: str
     format: Format
     history: History
-    faults: tuple[Fault, ...]  # of the file; those of the operations are `lint`'s
+    flaws: tuple[Flaw, ...]  # of the file; those of the operations are `lint`'s
 
 
 def read(path: str | Path, format: Format | None = None, *, independent: bool = False) -> History:
@@ -39,14 +39,14 @@ def read(path: str | Path, format: Format | None = None, *, independent: bool = 
     OSError for one that cannot be opened. `independent`: see `history.jepsen`.
     """
     loaded = load(path, format, independent=independent)
-    for fault in loaded.faults:
-        if fault.fatal:
-            raise HistoryError(f"{loaded.name}:{fault.line}: {fault.text}")
+    for flaw in loaded.flaws:
+        if flaw.fatal:
+            raise HistoryError(f"{loaded.name}:{flaw.line}: {flaw.text}")
     return loaded.history
 
 
 def load(path: str | Path, format: Format | None = None, *, independent: bool = False) -> Loaded:
-    """Like `read`, with the faults of the log as a list instead of an exception."""
+    """Like `read`, with the flaws of the log as a list instead of an exception."""
     name = str(path)
     try:
         # not universal newlines in the middle: a lone \r is part of a value
@@ -56,16 +56,14 @@ def load(path: str | Path, format: Format | None = None, *, independent: bool = 
         raise HistoryError(f"{name}:{line}: not UTF-8 text") from exc
     format = format or _format_of(name, text)
     try:
-        history, faults = parse(name, text, format, independent=independent)
+        history, flaws = parse(name, text, format, independent=independent)
     except HistoryError as exc:
         sentence = str(exc)
         raise HistoryError(sentence if sentence.startswith(name) else f"{name}:{sentence}") from exc
-    return Loaded(name, format, history, tuple(faults))
+    return Loaded(name, format, history, tuple(flaws))
 
 
-def parse(
-    name: str, text: str, format: Format, *, independent: bool
-) -> tuple[History, list[Fault]]:
+def parse(name: str, text: str, format: Format, *, independent: bool) -> tuple[History, list[Flaw]]:
     """Raises HistoryError, whose sentence begins with the line, or with name and line."""
     if format == "jsonl":
         return parse_jsonl(name, text.splitlines(keepends=True)), []

@@ -6,7 +6,7 @@ What Jepsen means by them, and we must not guess otherwise:
 - A read that came back as nil has a value that was not recorded: Knossos' models accept it at
   any state. It is kept as `fail`, which no checker looks at. `:absent true`, which we write,
   says that nil is what was read.
-- Processes that are keywords (:nemesis) are no clients.
+- Processes that are keywords (:nemesis) are no clients; what they broke is `faults`.
 - With `independent`, values are [key value], as jepsen.independent wraps them; else an event may
   carry :key.
 """
@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, cast
 
-from jepsen_like.history.columns import History
+from jepsen_like.history.columns import History, faults_of
 from jepsen_like.history.edn import Keyword, forms, text_of
-from jepsen_like.history.events import Fault, Pairing
+from jepsen_like.history.events import Flaw, Pairing
+from jepsen_like.history.nemesis import Nemesis, events_of
 from jepsen_like.history.operation import HistoryError, Operation, Outcome, hashable
 
 __all__ = ["NO_MATCH", "parse_edn", "write_edn"]
@@ -27,26 +28,27 @@ __all__ = ["NO_MATCH", "parse_edn", "write_edn"]
 NO_MATCH: Final = "did-not-match"
 """The :error of a compare-and-set that answered: the value was another one."""
 
+_OF_NEMESIS: Final = 2  # of events at one moment these come last
 NOT_RECORDED: Final = "its value was not recorded"
 ANSWERS: Final = frozenset({"read", "get", "txn", "dequeue", "generate", "drain", "pop"})
 """What is asked for a value: the :value of the completion is the answer."""
 
 
-def parse_edn(text: str, *, independent: bool = False) -> tuple[History, list[Fault]]:
+def parse_edn(text: str, *, independent: bool = False) -> tuple[History, list[Flaw]]:
     """Raises HistoryError, whose sentence begins with the line, for text that is no history."""
     pairing = Pairing()
+    nemeses: dict[str, Nemesis] = {}
     for line, event in forms(text, inside=True):
         if not isinstance(event, dict):
             raise HistoryError(f"{line}: an event is a map, not {str(event)[:40]!r}")
         process, kind, f = event.get("process"), event.get("type"), event.get("f")
-        if isinstance(process, str):
-            continue  # :nemesis and its like
+        if isinstance(process, str) and isinstance(f, str):
+            _broken(nemeses.setdefault(process, Nemesis()), pairing, line, event)
+            continue
         if type(process) is not int or not isinstance(f, str):
             raise HistoryError(f"{line}: an event needs :process and :f")
         key, value = _key_and_value(line, event, independent=independent)
-        at = event.get("time")
-        if at is not None and type(at) is not int:
-            raise HistoryError(f"{line}: :time is a whole number of nanoseconds, not {at!r}")
+        at = _time(line, event)
         f = str(f)
         if kind == "invoke":
             node = str(event.get("node") or "")
@@ -58,7 +60,24 @@ def parse_edn(text: str, *, independent: bool = False) -> tuple[History, list[Fa
             pairing.end(line, process, f, outcome, output, at_ns=at, error=error)
         else:
             raise HistoryError(f"{line}: :type is :invoke, :ok, :fail or :info, not {kind!r}")
-    return pairing.finish(), pairing.faults
+    history = pairing.finish()
+    history.faults = [fault for nemesis in nemeses.values() for fault in nemesis.faults()]
+    return history, pairing.flaws
+
+
+def _time(line: int, event: dict[Any, Any]) -> int | None:
+    at = event.get("time")
+    if at is not None and type(at) is not int:
+        raise HistoryError(f"{line}: :time is a whole number of nanoseconds, not {at!r}")
+    return at
+
+
+def _broken(nemesis: Nemesis, pairing: Pairing, line: int, event: dict[Any, Any]) -> None:
+    value, verified = event.get("value"), event.get("verified")
+    about = "" if value is None else value if isinstance(value, str) else text_of(hashable(value))
+    at = pairing.moment(line, _time(line, event))
+    verified = verified if isinstance(verified, bool) else None
+    nemesis.event(line, str(event["f"]), str(about), at, verified=verified)
 
 
 def _key_and_value(line: int, event: dict[Any, Any], *, independent: bool) -> tuple[int | str, Any]:
@@ -103,16 +122,21 @@ def _answer(
 
 
 def write_edn(path: Path, operations: Iterable[Operation]) -> None:
-    """Write the events in the order of their times, a map to a line.
+    """Write the events in the order of their times, a map to a line; faults as a nemesis would.
 
     Raises HistoryError for a value that EDN cannot hold.
     """
     history = list(operations)
+    broken = [event for fault in faults_of(operations) for event in events_of(fault)]
     moments = [(o.sent_ns, 0, i) for i, o in enumerate(history)]
     moments += [(o.returned_ns, 1, i) for i, o in enumerate(history)]
+    moments += [(at, _OF_NEMESIS, i) for i, (at, _) in enumerate(broken)]
     moments.sort()
     with path.open("w", encoding="utf-8") as file:
         for at, completes, i in moments:
+            if completes == _OF_NEMESIS:
+                file.write(text_of(dict(broken[i][1])) + "\n")
+                continue
             try:
                 file.write(text_of(dict(_event(history[i], at, bool(completes)))) + "\n")
             except TypeError as exc:

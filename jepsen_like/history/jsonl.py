@@ -1,17 +1,19 @@
-"""Histories as JSON lines: our own format, version 3.
+"""Histories as JSON lines: our own format, version 4.
 
-    {"format":"jepsen_like.history","version":3,"columns":["process","f","key","value","outcome",
+    {"format":"jepsen_like.history","version":4,"columns":["process","f","key","value","outcome",
      "output","scheduled_ns","sent_ns","returned_ns","node","error","version","workload"]}
     [3,"cas","x",[1,2],"ok",true,10,12,30,"n1","",null,"register"]            (each one line)
+    {"fault":"partition n2","start_ns":5,"end_ns":40,"verified":true}
 
-The first line is the header; every other line is one operation: the fields of `Operation` in
-the order of `columns`. Operations may stand in any order. JSON arrays stand for tuples. The
-outcome `open` says that the operation was sent and had not ended when the line was written; a
+The first line is the header; every other line that is an array is one operation: the fields of
+`Operation` in the order of `columns`; one that is an object is something that was done to the
+database meanwhile (`fault_window.py`). Both may stand in any order. JSON arrays stand for tuples.
+The outcome `open` says that the operation was sent and had not ended when the line was written; a
 later line of the same process replaces it, and one that is never replaced is `info`. So a file
 can be read while it grows, and after its writer was killed.
 
-Version 2 is read too: it has no column `workload`. So is version 1, whose lines are objects,
-easy to write from any language:
+Versions 3 and 2 are read too: they have no faults, and 2 no column `workload`. So is version 1,
+whose lines are objects, easy to write from any language:
 
     {"format":"jepsen_like.history","version":1}
     {"process":3,"f":"cas","key":"x","value":[1,2],"outcome":"ok","output":true,
@@ -30,13 +32,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from jepsen_like.history.columns import TIME_MAX, History
+from jepsen_like.history.columns import TIME_MAX, History, faults_of
+from jepsen_like.history.fault_window import FaultWindow, as_row, from_row
 from jepsen_like.history.operation import HistoryError, Operation, hashable
 
 __all__ = ["FORMAT", "VERSION", "Writer", "Follower", "write_jsonl", "read_jsonl", "parse_jsonl"]
 
 FORMAT: Final = "jepsen_like.history"
-VERSION: Final = 3
+VERSION: Final = 4
 CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
 LINE_CHARACTERS_SHOWN: Final = 60
 
@@ -79,6 +82,9 @@ class Writer:
         """Raises HistoryError for a value that JSON cannot hold; nothing is written then."""
         self._file.write(_line(self._path, operation, is_open=is_open))
 
+    def write_fault(self, fault: FaultWindow) -> None:
+        self._file.write(_encode(as_row(fault)) + "\n")
+
     def close(self) -> None:
         self._file.close()
 
@@ -89,6 +95,8 @@ def write_jsonl(path: Path, operations: Iterable[Operation]) -> None:
         file.write(_header())
         for operation in operations:
             file.write(_line(path, operation, is_open=False))
+        for fault in faults_of(operations):
+            file.write(_encode(as_row(fault)) + "\n")
 
 
 def _header() -> str:
@@ -120,17 +128,17 @@ def read_jsonl(path: Path, *, growing: bool = False) -> History:
 def parse_jsonl(name: str, lines: Iterable[str], *, growing: bool = False) -> History:
     """`read_jsonl` of lines from anywhere, which are called `name`."""
     source = iter(lines)
-    to_rows = _header_of(name, next(source, ""))
+    to_rows, has_faults = _header_of(name, next(source, ""))
     history = History()
+    faults = history.faults if has_faults else None
     waiting: dict[int, tuple[list[Any], int]] = {}  # open operations with their lines, by process
     first = 2
     while chunk := list(islice(source, CHUNK_LINES)):
         if growing and not chunk[-1].endswith("\n"):
             chunk.pop()
-        columns = _decode(name, first, chunk, to_rows)
-        numbers: Iterable[int] = range(first, first + len(chunk))
+        columns, numbers = _decode(name, first, chunk, to_rows, faults)
         if columns and (waiting or "open" in columns[_OUTCOME]):
-            columns, numbers = _set_aside_open(columns, first, waiting)
+            columns, numbers = _set_aside_open(columns, numbers, waiting)
         if columns:
             history.extend_columns(columns, numbers)
         first += len(chunk)
@@ -148,6 +156,7 @@ class Follower:
         self.line = 0  # the last that was read
         self._name = name
         self._to_rows: _Rows | None = None
+        self._has_faults = False
         self._rest = ""  # of a line that has no end yet
 
     def feed(self, text: str) -> list[tuple[Operation, bool]]:
@@ -155,12 +164,13 @@ class Follower:
         *lines, self._rest = (self._rest + text).split("\n")
         found: list[tuple[Operation, bool]] = []
         if lines and self._to_rows is None:
-            self._to_rows = _header_of(self._name, lines.pop(0))
+            self._to_rows, self._has_faults = _header_of(self._name, lines.pop(0))
             self.line = 1
         for start in range(0, len(lines), CHUNK_LINES):
             assert self._to_rows is not None
             chunk = [line + "\n" for line in lines[start : start + CHUNK_LINES]]
-            columns = _decode(self._name, self.line + 1, chunk, self._to_rows)
+            faults: list[FaultWindow] | None = [] if self._has_faults else None
+            columns, _ = _decode(self._name, self.line + 1, chunk, self._to_rows, faults)
             self.line += len(chunk)
             for row in zip(*columns, strict=True):
                 is_open = row[_OUTCOME] == "open"
@@ -173,8 +183,8 @@ _Rows: TypeAlias = Callable[[list[Any]], list[list[Any]]]
 _Columns: TypeAlias = list[Sequence[Any]]
 
 
-def _header_of(name: str, line: str) -> _Rows:
-    """How lines become rows in the order of `_FIELDS`, as the header says."""
+def _header_of(name: str, line: str) -> tuple[_Rows, bool]:
+    """How lines become rows in the order of `_FIELDS`, as the header says; may there be faults?"""
     try:
         header = json.loads(line)
     except (ValueError, RecursionError) as exc:
@@ -183,15 +193,16 @@ def _header_of(name: str, line: str) -> _Rows:
         raise HistoryError(f'{name}:1: no history: it must begin with {{"format":"{FORMAT}",...')
     version = header.get("version")
     if version == 1:
-        return _rows_of_objects
-    if version not in (2, VERSION):
+        return _rows_of_objects, False
+    if version not in (2, 3, VERSION):
         raise HistoryError(
-            f"{name}:1: history of version {version!r}; this reader knows 1, 2 and {VERSION}"
+            f"{name}:1: history of version {version!r}; this reader knows 1, 2, 3 and {VERSION}"
         )
+    has_faults = version == VERSION
     fields = list(_FIELDS_2 if version == 2 else _FIELDS)
     columns = header.get("columns")
     if columns == list(_FIELDS):
-        return _rows_in_order
+        return _rows_in_order, has_faults
     if not isinstance(columns, list) or sorted(map(str, columns)) != sorted(fields):
         raise HistoryError(f"{name}:1: columns must be {', '.join(fields)}, not {columns!r}")
     order = [columns.index(field) for field in fields]
@@ -201,7 +212,7 @@ def _header_of(name: str, line: str) -> _Rows:
         rows = _rows_in_order(values, len(fields))
         return [[row[i] for i in order] + missing for row in rows]
 
-    return reordered
+    return reordered, has_faults
 
 
 def _rows_in_order(values: list[Any], width: int = len(_FIELDS)) -> list[list[Any]]:
@@ -225,24 +236,33 @@ def _rows_of_objects(values: list[Any]) -> list[list[Any]]:
     return rows
 
 
-def _decode(name: str, first: int, lines: list[str], to_rows: _Rows) -> _Columns:
+def _decode(
+    name: str, first: int, lines: list[str], to_rows: _Rows, faults: list[FaultWindow] | None
+) -> tuple[_Columns, Sequence[int]]:
+    """The operations of the lines, and theirs; faults are appended to the list, if there may be."""
     try:
         values = json.loads(f"[{','.join(lines)}]")
         if len(values) == len(lines):
-            return _checked(to_rows(values))
+            return _checked(to_rows(values)), range(first, first + len(lines))
     except (ValueError, RecursionError):
         pass  # one line of many: it is looked for below, and named
     rows: list[Sequence[Any]] = []
+    numbers = []
     for number, line in enumerate(lines, first):
         try:
-            rows += zip(*_checked(to_rows([json.loads(line)])), strict=True)
+            value = json.loads(line)
+            if faults is not None and type(value) is dict:
+                faults.append(from_row(value, number, TIME_MAX))
+                continue
+            rows += zip(*_checked(to_rows([value])), strict=True)
+            numbers.append(number)
         except HistoryError as exc:
             raise HistoryError(f"{name}:{number}: {exc}") from exc
         except (ValueError, RecursionError) as exc:
             shown = line.strip()[:LINE_CHARACTERS_SHOWN]
             cut = "" if line.endswith("\n") else "; the file ends in the middle of it"
             raise HistoryError(f"{name}:{number}: not JSON: {exc}: {shown!r}{cut}") from exc
-    return list(zip(*rows, strict=True))
+    return list(zip(*rows, strict=True)), numbers
 
 
 def _checked(rows: list[list[Any]]) -> _Columns:
@@ -269,11 +289,11 @@ def _checked(rows: list[list[Any]]) -> _Columns:
 
 
 def _set_aside_open(
-    columns: _Columns, first: int, waiting: dict[int, tuple[list[Any], int]]
+    columns: _Columns, lines: Sequence[int], waiting: dict[int, tuple[list[Any], int]]
 ) -> tuple[_Columns, list[int]]:
     """The operations that ended, with their lines; what is open is put into `waiting`."""
     kept, numbers = [], []
-    for number, row in enumerate(zip(*columns, strict=True), first):
+    for number, row in zip(lines, zip(*columns, strict=True), strict=True):
         if row[_OUTCOME] == "open":
             waiting[row[_PROCESS]] = (list(row), number)
         else:

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from jepsen_like.history.columns import History
-from jepsen_like.history.events import Fault
+from jepsen_like.history.columns import History, faults_of
+from jepsen_like.history.events import Flaw
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.operation import OUTCOMES, Operation
 
 __all__ = ["LINT_FINDINGS_MAX", "lint"]
@@ -44,18 +45,20 @@ def lint(
     operations: Iterable[Operation],
     *,
     name: str = "",
-    faults: Sequence[Fault] = (),
+    flaws: Sequence[Flaw] = (),
     distinct: bool = False,
 ) -> list[str]:
     """Sentences about what is wrong; an empty list for a well-formed history.
 
-    `faults` are those found while reading the file `name`. `distinct`: the workload promises
+    `flaws` are those found while reading the file `name`. `distinct`: the workload promises
     that no two writes to a key write the same value.
     """
     history = operations if isinstance(operations, (History, list)) else list(operations)
     lines = history.lines if isinstance(history, History) else None
     # (line, when, sentence), so that a file's findings come in its order
-    found: list[tuple[int, int, str]] = [(f.line, 0, f.text) for f in faults]
+    found: list[tuple[int, int, str]] = [(f.line, 0, f.text) for f in flaws]
+    for fault in faults_of(history):
+        found += [(fault.line, fault.start_ns, sentence) for sentence in _of_fault(fault)]
     for i, sentence in _findings(history, distinct=distinct):
         found.append((lines[i] if lines is not None else 0, history[i].sent_ns, sentence))
         if len(found) > 50 * LINT_FINDINGS_MAX:
@@ -65,6 +68,14 @@ def lint(
         (f"{name}:{line}: " if line and name else f"line {line}: " if line else "") + sentence
         for line, _, sentence in found[:LINT_FINDINGS_MAX]
     ]
+
+
+def _of_fault(fault: FaultWindow) -> Iterator[str]:
+    if fault.start_ns < 0:
+        yield f"the fault {fault.name!r} begins before the clock does"
+    if fault.end_ns is not None and fault.end_ns < fault.start_ns:
+        back = fault.start_ns - fault.end_ns
+        yield f"the fault {fault.name!r} ends {back} ns before it begins"
 
 
 def _findings(history: Sequence[Operation], *, distinct: bool) -> Iterator[tuple[int, str]]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from jepsen_like.history.columns import History
-from jepsen_like.history.events import Fault, Pairing
+from jepsen_like.history.events import Flaw, Pairing
 from jepsen_like.history.operation import HistoryError
 
 __all__ = ["ETCD_LINE", "KV_LINE", "parse_etcd", "parse_kv"]
@@ -45,7 +45,7 @@ DIGITS_MAX: Final = 4_000  # of a value; Python itself refuses somewhat larger o
 SHOWN_CHARACTERS: Final = 60
 
 
-def parse_etcd(lines: Iterable[str]) -> tuple[History, list[Fault]]:
+def parse_etcd(lines: Iterable[str]) -> tuple[History, list[Flaw]]:
     """Raises HistoryError, whose sentence begins with the line."""
     pairing = Pairing()
     for number, line in enumerate(lines, 1):
@@ -70,7 +70,7 @@ def parse_etcd(lines: Iterable[str]) -> tuple[History, list[Fault]]:
             pairing.end(number, process, f, "fail", error=rest.lstrip(":"))
         else:
             pairing.end(number, process, f, "ok", value if f == "read" else None)
-    return pairing.finish(), pairing.faults
+    return pairing.finish(), pairing.flaws
 
 
 def _value(number: int, line: str, f: str, text: str) -> Any:
@@ -83,7 +83,7 @@ def _value(number: int, line: str, f: str, text: str) -> Any:
     return numbers if f == "cas" else numbers[0] if numbers else None
 
 
-def parse_kv(lines: Iterable[str]) -> tuple[History, list[Fault]]:
+def parse_kv(lines: Iterable[str]) -> tuple[History, list[Flaw]]:
     """Raises HistoryError, whose sentence begins with the line."""
     pairing = Pairing()
     for number, line in enumerate(lines, 1):
@@ -101,7 +101,7 @@ def parse_kv(lines: Iterable[str]) -> tuple[History, list[Fault]]:
             pairing.end(number, process, f, "ok", value if f == "get" else None)
         else:
             pairing.end(number, process, f, "fail" if kind == "fail" else "info")
-    return pairing.finish(), pairing.faults
+    return pairing.finish(), pairing.flaws
 
 
 def _not_of_the_log(number: int, line: str, what: str) -> HistoryError:

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any
 
 from jepsen_like.history.columns import ERROR_CHARACTERS_MAX, History
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.jsonl import Writer
 from jepsen_like.history.operation import HistoryError, Operation, Outcome, hashable
 
@@ -89,6 +90,13 @@ class Recorder:
             for op in self._open.values():
                 taken.append(op.as_operation(now, "info", "not answered yet"))
         return taken
+
+    def fault(self, fault: FaultWindow) -> None:
+        """What was done to the database, once it is over; times as `now_ns` counts them."""
+        with self._lock:
+            self.history.faults.append(fault)
+            if self._writer is not None:
+                self._writer.write_fault(fault)
 
     def close(self) -> None:
         """What is still open ends as `info`. Closing twice does no harm."""

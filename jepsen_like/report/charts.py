@@ -62,14 +62,8 @@ def drawn(chart: Chart) -> Drawn:
 
 
 def bands(result: RunResult) -> list[Band]:
-    return [
-        Band(
-            fault.start_ns / 1e9,
-            fault.end_ns / 1e9,
-            f"{fault.kind} {fault.target}" + ("" if fault.verified else " (NOT VERIFIED)"),
-        )
-        for fault in result.faults
-    ]
+    faults = [fault.window for fault in result.faults]
+    return timelines.bands_of(faults, result.duration_ns / 1e9)
 
 
 def node_groups(result: RunResult) -> list[tuple[str, ...]]:

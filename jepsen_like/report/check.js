@@ -73,11 +73,11 @@
     const left = Number(svg.dataset.left), right = Number(svg.dataset.right);
     const start = Number(svg.dataset.start), end = Number(svg.dataset.end);
     const wide = right - left;
-    const parts = [...svg.querySelectorAll(".moving rect, .moving circle, .moving line, rect.band")];
+    const parts = [...svg.querySelectorAll(".moving rect, .moving circle, .moving line, rect.band, .band-label")];
     for (const part of parts) {
-      const name = { rect: "x", circle: "cx", line: "x1" }[part.tagName];
+      const name = { rect: "x", circle: "cx", line: "x1", text: "x" }[part.tagName];
       part.dataset.x = part.getAttribute(name);
-      part.dataset.w = part.getAttribute("width") ?? 0;
+      part.dataset.w ??= part.getAttribute("width") ?? 0;
     }
     const ticks = document.createElementNS(svgName, "g");
     const old = [...svg.querySelectorAll(".tick")];
@@ -95,6 +95,7 @@
         part.toggleAttribute("hidden", !seen);
         if (!seen) continue;
         if (part.tagName === "circle") part.setAttribute("cx", from);
+        else if (part.tagName === "text") part.setAttribute("x", Math.max(from, left));
         else if (part.tagName === "line") {
           part.setAttribute("x1", from);
           part.setAttribute("x2", from);

@@ -35,6 +35,7 @@ def whole(story: JudgedHistory) -> str:
         (density.start, max(end, density.start + 1e-9)),
         (0.0, top),
         height=HEIGHT,
+        bands=story.bands,
         x_title=story.clock.title,
     )
     levels = range(round(top / step) + 1)

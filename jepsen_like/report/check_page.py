@@ -12,6 +12,7 @@ from typing import Final
 from markupsafe import Markup
 
 from jepsen_like.checks.counterexample import duration_text
+from jepsen_like.history import FaultWindow
 from jepsen_like.report import charts, check_charts, words
 from jepsen_like.report.document import render
 from jepsen_like.report.judged_history import JudgedHistory, KeyRow
@@ -53,6 +54,7 @@ def page(story: JudgedHistory, *, command: str = "", seconds: float = 0.0) -> st
         is_minimal=verdict.details.get("minimal", True),
         cycles=[(cycle, _safe(check_charts.cycle(cycle))) for cycle in story.cycles[:CYCLES_MAX]],
         anomalies=[] if story.cycles else verdict.details.get("anomalies_in_words", [])[:ROWS_MAX],
+        faults=[_fault(story, fault) for fault in story.faults],
         in_words=verdict.details.get("in_words", ()),
         timeline=_safe(draw(story.timeline, focus=story.focus)),
         whole=_safe(check_charts.whole(story)),
@@ -72,6 +74,16 @@ def _staleness(story: JudgedHistory) -> str:
     if story.verdict.validity != "invalid" or not ns or not story.clock.unit:
         return ""
     return duration_text(ns)
+
+
+def _fault(story: JudgedHistory, fault: FaultWindow) -> dict[str, str]:
+    seen = {True: "verified", False: "NOT VERIFIED", None: ""}
+    return {
+        "name": words.cut(fault.name, SENTENCE_CHARACTERS),
+        "start": story.clock.text(fault.start_ns),
+        "end": "not seen" if fault.end_ns is None else story.clock.text(fault.end_ns),
+        "seen": seen[fault.verified],
+    }
 
 
 def _offending(story: JudgedHistory) -> list[dict[str, str]]:

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from jepsen_like.history.columns import History
+from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.report import words
 from jepsen_like.report.clock import Clock, clock_of
-from jepsen_like.report.timeline import Bar, Timeline, effects, process_rows, story
+from jepsen_like.report.timeline import Band, Bar, Timeline, bands_of, effects, process_rows, story
 from jepsen_like.result import Validity, Verdict
 
 __all__ = [
     "BINS_MAX",
     "DRAWN_MAX",
+    "FAULTS_MAX",
     "KEYS_MAX",
     "Cycle",
     "Density",
@@ -34,6 +36,7 @@ DRAWN_MAX: Final = 900  # operations drawn one by one
 CONTEXT: Final = 40  # operations before and after the counterexample
 BINS_MAX: Final = 240
 KEYS_MAX: Final = 1_000
+FAULTS_MAX: Final = 100
 ORDERED_MAX: Final = 300_000  # operations of a key whose order is followed
 MARGIN: Final = 0.04  # of the time drawn
 NAMES_MAX: Final = 3
@@ -88,6 +91,9 @@ class JudgedHistory:
     keys_hidden: str
     timeline: Timeline
     timeline_note: str
+    faults: tuple[FaultWindow, ...]  # of the whole history, as many as are shown
+    faults_hidden: int
+    bands: tuple[Band, ...]  # of these
     focus: tuple[float, float]  # where the counterexample is
     density: Density
     cycles: tuple[Cycle, ...] = field(default=())
@@ -106,7 +112,9 @@ def judged_history(
     drawn, others = _drawn(history, at)
     lines = tuple(history.lines[i] if i >= 0 else 0 for i in at)
     stuck = verdict.details.get("stuck")
-    timeline, unfitting = _timeline(history, drawn, at, stuck, clock, order or {})
+    faults = sorted(history.faults, key=lambda fault: fault.start_ns)[:FAULTS_MAX]
+    bands = bands_of(faults, clock.of(max(history.returned_ns, default=0)), clock)
+    timeline, unfitting = _timeline(history, drawn, at, stuck, clock, order or {}, bands)
     focus = (
         min((clock.of(history.sent_ns[i]) for i in at if i >= 0), default=timeline.start),
         max((clock.of(history.returned_ns[i]) for i in at if i >= 0), default=timeline.end),
@@ -130,6 +138,9 @@ def judged_history(
         keys_hidden=keys_hidden,
         timeline=timeline,
         timeline_note=note,
+        faults=tuple(faults),
+        faults_hidden=len(history.faults) - len(faults),
+        bands=tuple(bands),
         focus=focus,
         density=_density(history, clock),
         cycles=tuple(_cycle(cycle) for cycle in verdict.details.get("cycles", ())),
@@ -182,6 +193,7 @@ def _timeline(
     stuck: int | None,
     clock: Clock,
     order: Mapping[Any, Sequence[int]],
+    bands: Sequence[Band],
 ) -> tuple[Timeline, int]:
     spans = {i: (clock.of(history.sent_ns[i]), clock.of(history.returned_ns[i])) for i in drawn}
     start = min((begin for begin, _ in spans.values()), default=0.0)
@@ -210,7 +222,9 @@ def _timeline(
     first = list(dict.fromkeys(history.process[i] for i in offending if i >= 0))
     rows, unfitting = process_rows(bars, first)
     name = "Operations around the failure" if offending else "Operations"
-    return Timeline(name, start - margin, end + margin, rows, axis=clock.title), unfitting
+    start, end = start - margin, end + margin
+    seen = tuple(band for band in bands if band.start < end and band.end > start)
+    return Timeline(name, start, end, rows, bands=seen, axis=clock.title), unfitting
 
 
 def _points(

@@ -41,9 +41,13 @@ def fine(value: float) -> str:
     return f"{value:.3f}".rstrip("0").removesuffix(".")
 
 
-def text(x: float, y: float, words: str, css: str = "t", anchor: str = "start") -> str:
+def text(
+    x: float, y: float, words: str, css: str = "t", anchor: str = "start", more: str = ""
+) -> str:
+    """`more`: attributes, for a page with a script."""
     where = f'x="{number(x)}" y="{number(y)}"'
-    return f'<text {where} class="{css}" text-anchor="{anchor}">{escape(words)}</text>'
+    more = f" {more}" if more else ""
+    return f'<text {where} class="{css}" text-anchor="{anchor}"{more}>{escape(words)}</text>'
 
 
 @dataclass
@@ -85,7 +89,9 @@ class Plot:
             if row >= LABEL_ROWS_MAX:
                 continue  # its title still tells
             row_ends[row : row + 1] = [at + width]
-            labels.append(text(at, 12 + row * LABEL_ROW, band.label, "t band-label"))
+            length = number(self.at(band.end) - self.at(band.start))
+            place = (at, 12 + row * LABEL_ROW)
+            labels.append(text(*place, band.label, "t band-label", more=f'data-w="{length}"'))
         return labels, len(row_ends)
 
     def at(self, seconds: float) -> float:

@@ -8,12 +8,12 @@ room that its words need. The drawing and the text for terminals take the same v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
-from jepsen_like.history import Operation
+from jepsen_like.history import FaultWindow, Operation
 from jepsen_like.report import words
 from jepsen_like.report.clock import RUN, Clock
 
@@ -24,6 +24,7 @@ __all__ = [
     "Row",
     "State",
     "Timeline",
+    "bands_of",
     "counterexample",
     "effects",
     "process_rows",
@@ -45,6 +46,18 @@ class Band:
     start: float
     end: float
     label: str
+
+
+def bands_of(faults: Iterable[FaultWindow], end: float, clock: Clock = RUN) -> list[Band]:
+    """What to shade for faults; one that nobody saw end reaches `end`."""
+    return [
+        Band(
+            clock.of(fault.start_ns),
+            end if fault.end_ns is None else clock.of(fault.end_ns),
+            words.fault_text(fault),
+        )
+        for fault in faults
+    ]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from jepsen_like.history import Operation
+from jepsen_like.history import FaultWindow, Operation
 from jepsen_like.models import CasRegister, call_of
 from jepsen_like.result import Failover, FaultRecord, RunResult, SideAvailability, Verdict
 
@@ -16,6 +16,7 @@ __all__ = [
     "printable",
     "printable_result",
     "headline",
+    "fault_text",
     "fault_state",
     "left_out",
     "percent",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 OPERATION_CHARACTERS = 160
+FAULT_CHARACTERS = 60
 OUTCOMES = {"ok": "ok", "fail": "failed", "info": "unknown outcome"}
 
 
@@ -102,6 +104,12 @@ def left_out(verdict: Verdict) -> str:
     numbers = verdict.details.get("left_out") or {}
     parts = [f"{count(number)} {what}" for what, number in numbers.items() if number]
     return f"left out: {', '.join(parts)}" if parts else ""
+
+
+def fault_text(fault: FaultWindow) -> str:
+    """A window in a few words; of one that nobody looked at, no more than what was done."""
+    doubt = " (NOT VERIFIED)" if fault.verified is False else ""
+    return cut(fault.name, FAULT_CHARACTERS) + doubt
 
 
 def fault_state(fault: FaultRecord) -> str:

@@ -8,16 +8,23 @@ from typing import Any
 
 from jepsen_like.checks.named import Question
 from jepsen_like.file_judge import Job, judge_files
-from jepsen_like.history import Operation, write_jsonl
+from jepsen_like.history import FaultWindow, History, Operation, write_jsonl
 from tests.jepsen_like.histories import op, read, write
 
 MS = 1_000_000
 
 
-def page_of(directory: Path, history: Sequence[Operation], **question: Any) -> Path:
+def page_of(
+    directory: Path,
+    history: Sequence[Operation],
+    faults: Sequence[FaultWindow] = (),
+    **question: Any,
+) -> Path:
     """The page, made as `jepsen-like check --report` makes it."""
     path, report = directory / "history.jsonl", directory / "report.html"
-    write_jsonl(path, history)
+    recorded = History(history)
+    recorded.faults += faults
+    write_jsonl(path, recorded)
     job = Job(path, Question(**question), report=report, command="jepsen-like check history.jsonl")
     (verdict,) = judge_files([job], side_by_side=1)
     assert report.exists(), verdict.reason

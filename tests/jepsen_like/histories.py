@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from jepsen_like.history import Operation, Outcome
 from jepsen_like.models import ILLEGAL, Model, State, call_of
 
 INFINITY = float("inf")
+
+RECORDED = Path(
+    os.environ.get(
+        "RECORDED_HISTORIES", Path(__file__).parents[3] / "shared" / "data" / "histories"
+    )
+)
+recorded = pytest.mark.skipif(
+    not RECORDED.is_dir(),
+    reason=f"the recorded histories are not at {RECORDED}; RECORDED_HISTORIES names another place",
+)
 
 
 def op(

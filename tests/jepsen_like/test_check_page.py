@@ -12,7 +12,7 @@ import pytest
 from jepsen_like.checks.furthest import orders_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.named import Question, judge
-from jepsen_like.history import Operation
+from jepsen_like.history import FaultWindow, Operation
 from jepsen_like.history.columns import History
 from jepsen_like.models import CasRegister
 from jepsen_like.report import timeline, timeline_text
@@ -130,6 +130,25 @@ def test_the_order_until_the_failure_explains_everything_answered_before_it(seed
             assert operation in placed
     as_seen = [o if o.returned_ns <= until else replace(o, outcome="info") for o in placed]
     assert MODEL.first_illegal(as_seen) is None
+
+
+def test_what_was_broken_meanwhile_is_shaded_and_listed() -> None:
+    history = History(STALE)
+    history.faults += [
+        FaultWindow("pause <n3>", 5 * MS, None),
+        FaultWindow("partition n2", 1 * MS, 4 * MS, verified=False),
+        FaultWindow("kill n1", 90 * MS, 95 * MS, verified=True),
+    ]
+    model, verdict = judge(history, Question())
+    story = judged_history("h.jsonl", model, history, verdict)
+    near = [(band.label, band.start, band.end) for band in story.timeline.bands]
+    assert near == [("partition n2 (NOT VERIFIED)", 1, 4), ("pause <n3>", 5, 6)]
+    outline = Outline(page(story))
+    bands = [attrs for tag, attrs in outline.tags if (tag, attrs.get("class")) == ("rect", "band")]
+    assert len(bands) == 2 + 3 + 2  # around the failure, the whole, two legends
+    rows = text_of(page(story))
+    assert "partition n2 1 ms 4 ms NOT VERIFIED" in rows
+    assert "pause <n3> 5 ms not seen" in rows
 
 
 def test_operations_outside_the_counterexample_are_grey() -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jepsen_like.history import FaultWindow
 from tests.jepsen_like.browser import Browser
-from tests.jepsen_like.check_pages import page_of, skewed, stale_on_one_key
+from tests.jepsen_like.check_pages import MS, page_of, skewed, stale_on_one_key
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +29,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return page_of(tmp_path_factory.mktemp("page"), stale_on_one_key())
+    cut = FaultWindow("partition n2", 250 * MS, 330 * MS, verified=True)
+    return page_of(tmp_path_factory.mktemp("page"), stale_on_one_key(), [cut])
 
 
 def focused(browser: Browser) -> str:
@@ -145,6 +147,24 @@ def test_a_bar_stands_where_the_axis_says_it_does_at_every_zoom(
     assert browser.evaluate(measured) == pytest.approx(float(found[1]), abs=0.5)
     browser.click(f"{figure} [data-do=focus]")
     assert browser.evaluate(measured) == pytest.approx(float(found[1]), abs=0.1)
+
+
+def test_a_fault_keeps_its_name_and_its_place_at_every_zoom(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    figure = "figure:has(svg.zoomable)"
+    measured = f"""(() => {{
+      const svg = document.querySelector('{figure} svg.zoomable');
+      const at = (name) => Number(svg.querySelector(name).getAttribute('x'));
+      return [at('rect.band'), at('.band-label'), at('.bar.stuck')];
+    }})()"""
+    whole = "[data-do=whole]"
+    browser.click(f"{figure} {whole}")
+    band, label, stuck = browser.evaluate(measured)
+    assert band == pytest.approx(label, abs=0.1)
+    browser.click(f"{figure} [data-do=in]")
+    zoomed_band, zoomed_label, zoomed_stuck = browser.evaluate(measured)
+    assert zoomed_stuck - zoomed_band == pytest.approx(2 * (stuck - band), abs=0.5)
+    assert zoomed_label == pytest.approx(zoomed_band, abs=0.3)
 
 
 def test_the_table_of_keys_sorts(browser: Browser, page: Path) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import cast
@@ -15,16 +15,15 @@ import pytest
 
 from jepsen_like import faults
 from jepsen_like.adapters.database import DatabaseError, RunningDatabase
-from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
-from jepsen_like.faults.partitions import cut_pairs
 from jepsen_like.faults.processes import process_state
 from jepsen_like.faults.targets import Host, LeaderOf, TargetError, draw_target, role
 from jepsen_like.load import Call
 from jepsen_like.result import FaultRecord
 from jepsen_like.workloads.register import register
+from tests.jepsen_like.networks import IdleDatabase
 from tests.jepsen_like.register_db import GROUP, RegisterClient, RegisterDb, RunningRegisters
 
 HOSTS = ("n1", "n2", "n3")
@@ -52,24 +51,6 @@ def test_an_impossible_fault_is_refused_before_the_run() -> None:
     rng = random.Random(0)
     with pytest.raises(TargetError, match="no host n9"):
         draw_target(Host("n9"), HOSTS, rng)
-    with pytest.raises(TargetError, match="two sides"):
-        faults.partition(faults.split(["n1"], ["n1", "n2"])).drawn(HOSTS, rng)
-    with pytest.raises(TargetError, match="one side"):
-        faults.partition(faults.split(HOSTS)).drawn(HOSTS, rng)
-
-
-def test_unnamed_hosts_of_a_split_are_a_side() -> None:
-    drawn = faults.partition(faults.split(["n2"])).drawn(HOSTS, random.Random(0))
-    assert drawn.grouping == faults.split(["n2"], ["n1", "n3"])
-
-
-def test_a_cut_has_both_directions_of_every_pair_across() -> None:
-    assert set(cut_pairs((("n1",), ("n2", "n3")))) == {
-        ("n1", "n2"),
-        ("n2", "n1"),
-        ("n1", "n3"),
-        ("n3", "n1"),
-    }
 
 
 def test_roles_in_words() -> None:
@@ -77,112 +58,6 @@ def test_roles_in_words() -> None:
     assert role("n1", leaders) == "leader of meta, shard-1"
     assert role("n3", leaders) == "follower"
     assert LeaderOf("meta") == faults.leader_of("meta")
-
-
-# ------------------------------------------------------------------------------ partitions
-
-
-class IdleDatabase:
-    """Only its leaders are asked for: a partition is about links."""
-
-    async def leaders(self) -> Mapping[str, str]:
-        return {"g": "n2"}
-
-
-async def run_partition(
-    mesh: Mesh, hold: str = "600ms", prober_type: type[Prober] = Prober
-) -> FaultRecord:
-    async with prober_type(mesh) as prober:
-        database = cast("RunningDatabase", IdleDatabase())
-        site = faults.Site(database, mesh, prober, Clock(), lambda _: None)
-        record = await faults.partition(
-            faults.isolate(faults.leader_of("g")), hold=hold, rest="0s"
-        ).run(site)
-    await mesh.close()
-    return record
-
-
-@pytest.mark.slow
-async def test_a_real_cut_is_verified() -> None:
-    record = await run_partition(Mesh(HOSTS))
-    assert record.verified, record.evidence
-    assert record.target == "n2"
-    assert record.sides == (("n2",), ("n1", "n3"))
-    assert record.end_ns - record.start_ns >= 500_000_000
-    assert "0 of 12 probes arrived over the cut links" in record.evidence[1]
-
-
-class LeakyMesh(Mesh):
-    """Leaves some of the cuts undone."""
-
-    leaks: Collection[Pair] = ()
-
-    async def cut(self, pairs: Collection[Pair]) -> None:
-        await super().cut([pair for pair in pairs if pair not in self.leaks])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "leaks",
-    [
-        pytest.param([("n1", "n2")], id="one direction"),
-        pytest.param([("n2", "n3"), ("n3", "n2")], id="one pair"),
-    ],
-)
-async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
-    mesh = LeakyMesh(HOSTS)
-    mesh.leaks = leaks
-    record = await run_partition(mesh)
-    assert not record.verified_start
-    assert not record.verified_end
-    assert record.evidence[1].startswith("NOT VERIFIED")
-
-
-class ClosingMesh(Mesh):
-    """Cuts everything, also what should stay open: the silence inside the sides is noticed."""
-
-    async def cut(self, pairs: Collection[Pair]) -> None:
-        await super().cut(self.pairs)
-
-
-@pytest.mark.slow
-async def test_a_cut_of_more_than_was_asked_is_not_verified(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.1)
-    record = await run_partition(ClosingMesh(HOSTS))
-    assert not record.verified_start
-
-
-class ForgetfulMesh(Mesh):
-    """Never heals one link."""
-
-    async def heal(self, pairs: Collection[Pair]) -> None:
-        await super().heal([pair for pair in pairs if pair != ("n2", "n1")])
-
-
-@pytest.mark.slow
-async def test_a_heal_that_does_not_heal_is_not_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.1)
-    record = await run_partition(ForgetfulMesh(HOSTS))
-    assert record.verified_start
-    assert not record.verified_end
-
-
-class TalkativeMesh(Mesh):
-    """Counts more bytes at every look, as a link would that is cut for the probes only."""
-
-    async def delivered(self) -> dict[Pair, int]:
-        self.asked = getattr(self, "asked", 0) + 1
-        return {pair: count + self.asked for pair, count in (await super().delivered()).items()}
-
-
-@pytest.mark.slow
-async def test_bytes_of_the_database_across_a_cut_are_noticed() -> None:
-    record = await run_partition(TalkativeMesh(HOSTS))
-    assert record.verified_start
-    assert not record.verified_end
-    assert any("bytes of the database" in e and "NOT VERIFIED" in e for e in record.evidence)
 
 
 # ------------------------------------------------------------------------------ processes
@@ -341,7 +216,7 @@ async def test_what_was_there_already_is_not_verified() -> None:
 
 async def test_a_database_that_cannot_be_operated_has_no_such_faults() -> None:
     with pytest.raises(TargetError, match="no replicas or leaders"):
-        await operate(IdleDatabase(), faults.transfer("g"))
+        await operate(IdleDatabase("n2"), faults.transfer("g"))
 
 
 def test_lots_of_moves_are_drawn_before_the_run() -> None:

@@ -15,13 +15,10 @@ from jepsen_like.checks.named import Question
 from jepsen_like.file_follow import follow
 from jepsen_like.file_judge import FileVerdict
 from jepsen_like.history import Operation, Recorder, read, write_jsonl
-from tests.jepsen_like.histories import legal_history, op, write
+from tests.jepsen_like.histories import RECORDED as HISTORIES
+from tests.jepsen_like.histories import legal_history, op, recorded, write
 from tests.jepsen_like.histories import read as a_read
 
-HISTORIES = Path(__file__).parents[3] / "shared" / "data" / "histories"
-recorded = pytest.mark.skipif(
-    not HISTORIES.is_dir(), reason="the recorded histories are not at ../shared/data/histories"
-)
 STALE = [write(1, 0, 1), write(2, 2, 3), a_read(1, 4, 5, process=1)]
 
 

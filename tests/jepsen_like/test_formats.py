@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jepsen_like.history import HistoryError, Operation, lint, read, write_edn, write_jsonl
+from jepsen_like.history import (
+    FaultWindow,
+    History,
+    HistoryError,
+    Operation,
+    lint,
+    read,
+    write_edn,
+    write_jsonl,
+)
 from jepsen_like.history.edn import Keyword, forms, text_of
 from jepsen_like.history.files import FORMATS, load, parse
+from jepsen_like.history.jsonl import Follower
 from tests.jepsen_like.histories import cas, legal_history, op, write
 from tests.jepsen_like.histories import read as a_read
 
@@ -87,7 +98,7 @@ def test_a_key_value_log(tmp_path: Path) -> None:
 
 def test_a_history_of_jepsen(tmp_path: Path) -> None:
     loaded = load(put(tmp_path, EDN))
-    assert (loaded.format, loaded.faults) == ("edn", ())
+    assert (loaded.format, loaded.flaws) == ("edn", ())
     assert [shown(o) for o in loaded.history] == [
         (0, "write", 3, "ok", None),
         (1, "read", None, "ok", 3),
@@ -265,7 +276,7 @@ def test_lint_names_the_line(
 def test_lint_names_every_fault_of_a_log(tmp_path: Path) -> None:
     text = EDN.replace(":time 40", ":time 15") + "{:process 9, :type :ok, :f :read, :value 1}"
     loaded = load(put(tmp_path, text))
-    found = lint(loaded.history, name="h", faults=loaded.faults)
+    found = lint(loaded.history, name="h", flaws=loaded.flaws)
     assert [sentence.split(": ")[0] for sentence in found] == ["h:7", "h:14"]
     assert "the clock goes back by 5 ns" in found[0]
     assert "completes read that it had not invoked" in found[1]
@@ -294,3 +305,124 @@ def test_a_counter_may_show_what_a_failed_add_would_have_added() -> None:
     shown = Operation(1, "read", 1, None, "ok", 2, 10, 10, 19, "n1")
     assert lint([failed, shown]) == []
     assert lint([replace(failed, f="write"), shown]) != []
+
+
+# --- what was broken meanwhile ------------------------------------------------------------------
+
+NEMESIS = """\
+{:process :nemesis, :type :info, :f :start-partition, :value nil, :time 5}
+{:process 0, :type :invoke, :f :write, :value 3, :time 10}
+{:process :nemesis, :type :info, :f :start-partition, :value [:isolated {"n1" #{"n2"}}], :time 12}
+{:process :nemesis, :type :info, :f :kill, :value ["n1"], :time 15}
+{:process 0, :type :ok, :f :write, :value 3, :time 20}
+{:process :nemesis, :type :info, :f :kill, :value {"n1" :killed}, :time 25}
+{:process :nemesis, :type :info, :f :check-offsets, :time 26}
+{:process :nemesis, :type :info, :f :check-offsets, :time 28}
+{:process :nemesis, :type :info, :f :stop-partition, :value nil, :time 30}
+{:process :nemesis, :type :info, :f :stop-partition, :value :healed, :time 33}
+{:process :nemesis, :type :info, :f :start, :value :all, :time 40}
+{:process :nemesis, :type :info, :f :start, :value {"n1" :started}, :time 44}
+{:process :nemesis, :type :info, :f :stop, :time 45}
+{:process :nemesis, :type :info, :f :stop, :value :nothing, :time 46}
+{:process :nemesis, :type :info, :f :pause, :value ["n3"], :time 50}
+"""
+
+
+def test_what_a_nemesis_broke_and_when(tmp_path: Path) -> None:
+    history = read(put(tmp_path, NEMESIS))
+    assert [(f.name, f.start_ns, f.end_ns, f.line) for f in history.faults] == [
+        ('partition [:isolated {"n1" #{"n2"}}]', 5, 33, 1),
+        ('kill {"n1" :killed}', 15, 44, 4),  # ended by :start
+        ("check-offsets", 26, 28, 7),  # no beginning and no end: as long as it took
+        ('pause ["n3"]', 50, None, 15),  # the log ends first
+    ]
+    assert [shown(o) for o in history] == [(0, "write", 3, "ok", None)]
+
+
+def test_without_times_the_order_of_the_lines_says_when_it_was_broken(tmp_path: Path) -> None:
+    lines = [
+        "{:process 0, :type :invoke, :f :write, :value 3}",
+        "{:process :nemesis, :type :info, :f :start, :value nil}",
+        '{:process :nemesis, :type :info, :f :start, :value "Cut off n1"}',
+        "{:process 0, :type :ok, :f :write, :value 3}",
+        "{:process 0, :type :invoke, :f :write, :value 4}",
+        '{:process :nemesis, :type :info, :f :stop, :value "fully connected"}',
+        "{:process 0, :type :ok, :f :write, :value 4}",
+    ]
+    history = read(put(tmp_path, "\n".join(lines)))
+    (fault,) = history.faults
+    first, second = history
+    assert fault.name == "Cut off n1"
+    assert first.sent_ns <= fault.start_ns < first.returned_ns
+    assert second.sent_ns <= (fault.end_ns or 0) < second.returned_ns
+
+
+FAULTS = [
+    FaultWindow("partition n2", 5, 40, True),
+    FaultWindow("kill n1", 10, 30, False),
+    FaultWindow("slow n3", 12, 35),
+    FaultWindow("pause n1", 50, None),
+]
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_edn])
+def test_faults_are_read_as_they_were_written(
+    tmp_path: Path, write: Callable[[Path, History], None]
+) -> None:
+    history = History([Operation(0, "write", "x", 1, "ok", None, 0, 0, 60, "n1")])
+    history.faults += FAULTS
+    write(tmp_path / "h", history)
+    found = read(tmp_path / "h")
+    assert (found.faults, list(found)) == (FAULTS, list(history))
+
+
+def test_lint_knows_faults(tmp_path: Path) -> None:
+    history = History([Operation(0, "write", "x", 1, "ok", None, 0, 0, 60, "n1")])
+    history.faults += [FaultWindow("kill n1", 30, 10), FaultWindow("pause n2", -1, 4)]
+    write_jsonl(tmp_path / "h", history)
+    assert lint(read(tmp_path / "h"), name="h") == [
+        "h:3: the fault 'kill n1' ends 20 ns before it begins",
+        "h:4: the fault 'pause n2' begins before the clock does",
+    ]
+
+
+HEADER_4 = (
+    '{"format":"jepsen_like.history","version":4,"columns":["process","f","key","value","outcome",'
+    '"output","scheduled_ns","sent_ns","returned_ns","node","error","version","workload"]}\n'
+)
+ROW = '[0,"write","x",3,"ok",null,0,0,9,"n1","",null,""]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{}", "a fault has fault, start_ns, end_ns, verified, not "),
+        ('{"fault":"","start_ns":0,"end_ns":1,"verified":null}', "fault is a name, not ''"),
+        ('{"fault":"x","start_ns":1.5,"end_ns":1,"verified":null}', "start_ns of a fault cannot"),
+        ('{"fault":"x","start_ns":true,"end_ns":1,"verified":null}', "start_ns of a fault cannot"),
+        (f'{{"fault":"x","start_ns":0,"end_ns":{2**80},"verified":null}}', "it has 81 bits"),
+        ('{"fault":"x","start_ns":0,"end_ns":1,"verified":"yes"}', "verified is true, false or"),
+    ],
+)
+def test_a_fault_that_is_none_is_refused_by_its_line(
+    tmp_path: Path, line: str, complaint: str
+) -> None:
+    with pytest.raises(HistoryError, match=r"h:3: ") as raised:
+        read(put(tmp_path, HEADER_4 + ROW + line + "\n"))
+    assert complaint in str(raised.value)
+
+
+def test_a_version_that_has_no_faults_refuses_them(tmp_path: Path) -> None:
+    text = HEADER_4.replace('"version":4', '"version":3') + ROW
+    assert len(read(put(tmp_path, text))) == 1
+    fault = '{"fault":"x","start_ns":0,"end_ns":1,"verified":null}\n'
+    with pytest.raises(HistoryError, match="h:3: not a JSON array"):
+        read(put(tmp_path, text + fault))
+
+
+def test_a_file_that_grows_has_faults_among_its_operations() -> None:
+    follower = Follower("h")
+    fault = '{"fault":"x","start_ns":0,"end_ns":1,"verified":null}\n'
+    found = follower.feed(HEADER_4 + fault + ROW + fault + ROW)
+    assert [operation.value for operation, _ in found] == [3, 3]
+    assert follower.line == 5

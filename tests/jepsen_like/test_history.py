@@ -57,7 +57,7 @@ def test_the_documented_example_is_what_is_written(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "h", [cas(1, 2, True, 12, 30, process=3)])
     header, line = (tmp_path / "h").read_text(encoding="utf-8").splitlines()
     assert header == (
-        '{"format":"jepsen_like.history","version":3,"columns":["process","f","key","value",'
+        '{"format":"jepsen_like.history","version":4,"columns":["process","f","key","value",'
         '"outcome","output","scheduled_ns","sent_ns","returned_ns","node","error","version",'
         '"workload"]}'
     )
@@ -121,7 +121,7 @@ def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complain
     [
         ("", "h:1: not JSON"),
         ('{"format":"other","version":1}\n', "h:1: no history"),
-        ('{"format":"jepsen_like.history","version":4}\n', "h:1: history of version 4"),
+        ('{"format":"jepsen_like.history","version":5}\n', "h:1: history of version 5"),
     ],
 )
 def test_another_format_or_version_is_refused(tmp_path: Path, text: str, complaint: str) -> None:

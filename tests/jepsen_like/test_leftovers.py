@@ -15,7 +15,7 @@ import pytest
 
 from jepsen_like.backends import leftovers
 from jepsen_like.faults.processes import process_state
-from tests.jepsen_like.test_netns import require_namespaces
+from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = pytest.mark.slow
 

@@ -18,13 +18,12 @@ import pytest
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.history import Operation, Outcome
 from jepsen_like.models import CasRegister, Text
+from tests.jepsen_like.histories import RECORDED as HISTORIES
+from tests.jepsen_like.histories import recorded
 
-HISTORIES = Path(__file__).parents[3] / "shared" / "data" / "histories"
 NEVER = 1 << 40  # a line number that no file reaches
 
-pytestmark = pytest.mark.skipif(
-    not HISTORIES.is_dir(), reason="the recorded histories are not at ../shared/data/histories"
-)
+pytestmark = recorded
 
 
 @dataclass

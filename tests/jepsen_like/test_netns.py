@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from jepsen_like import faults
-from jepsen_like.adapters.database import RunningDatabase
 from jepsen_like.backends import choose
-from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, Pair, connected
-from jepsen_like.backends.namespaces import PROGRAMS
+from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, connected
 from jepsen_like.backends.netns import Netns
-from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
-from jepsen_like.dispatch import Clock
 from jepsen_like.faults.processes import process_state
-from jepsen_like.result import FaultRecord
+from tests.jepsen_like.networks import require_namespaces
 
 HOSTS = ("a", "b", "c")
 PORT = 7000
 OWN_NAMESPACE = Path("/proc/self/ns/net")
 WAIT_S = 10.0
 SILENCE_S = 0.3
-
-
-def require_namespaces() -> None:
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if missing:
-        packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
-        pytest.skip(f"{', '.join(missing)} is missing: apt-get install {packages}")
-    probe = ["unshare", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"]), "--net"]
-    if subprocess.run([*probe, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("network namespaces are not allowed here: run as root")
 
 
 @pytest.fixture
@@ -175,57 +158,6 @@ async def test_the_end_leaves_no_process(network: Netns) -> None:
     assert not [pid for pid in holders if process_state(pid)]
     with pytest.raises(BackendError, match="the namespace of a is gone"):
         network.socket("a")
-
-
-# ------------------------------------------------------------------------------ partitions
-
-
-class IdleDatabase:
-    async def leaders(self) -> Mapping[str, str]:
-        return {"g": "b"}
-
-
-async def partitioned(network: Netns) -> FaultRecord:
-    async with Prober(network) as prober:
-        database = cast("RunningDatabase", IdleDatabase())
-        site = faults.Site(database, network, prober, Clock(), lambda _: None)
-        fault = faults.partition(faults.isolate(faults.leader_of("g")), hold="600ms", rest="0s")
-        return await fault.run(site)
-
-
-@pytest.mark.slow
-async def test_a_real_cut_is_verified(network: Netns) -> None:
-    record = await partitioned(network)
-    assert record.verified, record.evidence
-    assert record.sides == (("b",), ("a", "c"))
-    assert "0 of 12 probes arrived over the cut links" in record.evidence[1]
-
-
-class LeakyNetns(Netns):
-    """Leaves some of the cuts undone."""
-
-    leaks: Collection[Pair] = ()
-
-    async def cut(self, pairs: Collection[Pair]) -> None:
-        await super().cut([pair for pair in pairs if pair not in self.leaks])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "leaks",
-    [
-        pytest.param([("a", "b")], id="one direction"),
-        pytest.param([("b", "c"), ("c", "b")], id="one pair"),
-    ],
-)
-async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
-    require_namespaces()
-    network = await LeakyNetns.open(HOSTS)
-    network.leaks = leaks
-    record = await partitioned(network)
-    await network.close()
-    assert not record.verified_start
-    assert not record.verified_end
 
 
 # ------------------------------------------------------------------------------ who may

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,8 @@ from jepsen_like.recording import Recording
 from jepsen_like.runner import HarnessError, record
 from jepsen_like.spec import Test
 from jepsen_like.workloads.register import INITIAL
+from tests.jepsen_like.networks import require_namespaces
 from tests.jepsen_like.register_db import GROUP, RegisterDb
-from tests.jepsen_like.test_netns import require_namespaces
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +145,42 @@ async def test_a_run_that_is_judged_online_stops_at_the_first_violation(tmp_path
     assert result.validity == "invalid"
     # Until then it was written down, and could be read
     assert sorted(read_jsonl(path), key=str) == sorted(recording.history, key=str)
+
+
+@dataclass(frozen=True)
+class NoEnd:
+    """A fault that lasts until the run is ended."""
+
+    begun: asyncio.Event
+    kind: str = "trouble"
+    name: str = "trouble without end"
+    hold_s: float = 60.0
+    rest_s: float = 0.0
+
+    def drawn(self, hosts: Sequence[str], rng: random.Random) -> NoEnd:
+        return self
+
+    async def run(self, site: faults.Site) -> None:
+        self.begun.set()
+        await asyncio.Event().wait()
+
+
+async def test_the_history_tells_of_faults_also_if_the_run_is_ended_early(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    last = NoEnd(asyncio.Event())
+    kill = faults.kill(leader_of(GROUP), hold="0.2s", rest="0.1s")
+    test = register_test(kill, last)
+    running = asyncio.ensure_future(record(test, directory=tmp_path / "data", history_path=path))
+    await last.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    written = read_jsonl(path)
+    killed, at_work = written.faults
+    assert (killed.name, killed.verified) == ("kill n1", True)
+    assert 0 < killed.start_ns < (killed.end_ns or 0) <= at_work.start_ns
+    assert (at_work.name, at_work.end_ns) == ("trouble without end", None)
+    assert any(killed.start_ns <= o.sent_ns <= (killed.end_ns or 0) for o in written)
 
 
 async def test_a_run_that_is_judged_online_and_keeps_its_promise_goes_on(tmp_path: Path) -> None:

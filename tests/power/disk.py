@@ -12,6 +12,9 @@
   name durable (POSIX), though ext4 does.
 - of a mapped file any mixture of pages, since nobody sees when they are stored.
 
+A sync that failed takes the writes that it was to make durable with it: none of them survives,
+whatever is synced later (Linux marks the pages clean and forgets them).
+
 That is every state that an ordinary disk and file system leave, and some more; it is not a
 disk that damages what it was not writing, or that lies about having written.
 """
@@ -131,6 +134,7 @@ class _File:
         self._content = content
         self._changes: list[_Change] = []
         self._synced = 0
+        self._dropped: set[int] = set()  # changes that a failed sync has forgotten
         self.is_mapped = False
 
     def change(self, change: _Change) -> None:
@@ -142,13 +146,21 @@ class _File:
     def end_sync(self, begun: int) -> None:
         self._synced = max(self._synced, begun)
 
+    def fail_sync(self) -> None:
+        later = range(self._synced, len(self._changes))
+        self._dropped.update(i for i in later if isinstance(self._changes[i], _Write))
+
+    def _kept(self, begin: int, end: int, survival: Survival) -> list[_Change]:
+        lost = set[int]() if survival is Survival.EVERYTHING else self._dropped
+        return [self._changes[i] for i in range(begin, end) if i not in lost]
+
     def after_power_loss(self, rng: Random, survival: Survival) -> bytes:
         if survival is Survival.ANY:
             survival = rng.choice([s for s in Survival if s is not Survival.ANY])
         content = bytearray(self._content)
-        for change in self._changes[: self._synced]:
+        for change in self._kept(0, self._synced, survival):
             _apply(content, change)
-        pending = self._changes[self._synced :]
+        pending = self._kept(self._synced, len(self._changes), survival)
         if survival is Survival.PREFIX:
             pending = pending[: rng.randint(0, len(pending))]
             if pending and isinstance(last := pending[-1], _Write):
@@ -312,6 +324,8 @@ class Disk:
             self._syncing[number] = self._open[handle].begin_sync()
         elif kind == "D":
             self._open[handle].end_sync(self._syncing.pop(number))
+        elif kind == "E":
+            self._file(handle).fail_sync()
         elif kind == "P":
             self._file(handle).is_mapped = True
         elif kind == "M":

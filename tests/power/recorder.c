@@ -15,6 +15,12 @@
  * The control file arms a trigger: after a record of the given kind whose path matches the
  * pattern, and so many records more, the process kills itself.
  *
+ * It may also make the disk fail: so many writes, or syncs, of files whose path matches another
+ * pattern return an error and do nothing. A failed sync is recorded as 'E': Linux forgets then
+ * what it could not write, and a later sync that succeeds promises nothing of it. Each other
+ * descriptor that the file had then is told once as well, one that is opened later is not
+ * (errseq_t in the kernel).
+ *
  * sync_file_range is let through and promises nothing, as its manual page says. Calls that
  * change files in ways that are not modelled leave a record 'X', which the replay refuses.
  */
@@ -55,6 +61,11 @@ struct control {
     int32_t kind;
     int32_t countdown;
     char pattern[244];
+    int32_t error; /* errno of the calls that fail */
+    int32_t fails; /* 'W' or 'S' */
+    int32_t left;  /* calls that are still to fail */
+    int32_t failed;
+    char failing[240]; /* pattern */
 };
 
 enum { CREATED = 1, TRUNCATED = 2 };
@@ -69,6 +80,7 @@ static uint32_t last_handle;
 static uint64_t last_ticket;
 static uint32_t handles[DESCRIPTORS]; /* by descriptor; 0: not below the root */
 static char *names[DESCRIPTORS];      /* relative to the root */
+static uint8_t owed[DESCRIPTORS];     /* this descriptor has not been told yet of a failed sync */
 
 static void record(uint8_t kind, uint32_t handle, uint64_t number, const char *name,
                    const void *payload, size_t size) {
@@ -87,6 +99,15 @@ static void record(uint8_t kind, uint32_t handle, uint64_t number, const char *n
         control->armed = 0;
         kill(getpid(), SIGKILL);
     }
+}
+
+/* Whether a write or a sync of this file fails now; under the lock. */
+static int fails(uint8_t kind, const char *name) {
+    if (control->left <= 0 || control->fails != kind) return 0;
+    if (fnmatch(control->failing, name, 0) != 0) return 0;
+    control->left--;
+    control->failed++;
+    return 1;
 }
 
 static void not_modelled(const char *call) {
@@ -157,6 +178,7 @@ static int open_below(int directory, const char *path, int flags, mode_t mode) {
         free(names[fd]);
         names[fd] = strdup(name);
         handles[fd] = ++last_handle;
+        owed[fd] = 0;
         record('O', handles[fd], what, name, name, strlen(name));
     }
     pthread_mutex_unlock(&mutex);
@@ -208,10 +230,12 @@ static ssize_t write_at(int fd, const void *data, size_t size, off64_t offset) {
     REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
     if (!handle_of(fd)) return real_pwrite64(fd, data, size, offset);
     pthread_mutex_lock(&mutex);
-    ssize_t written = real_pwrite64(fd, data, size, offset);
+    int error = fails('W', names[fd]) ? control->error : 0;
+    ssize_t written = error ? -1 : real_pwrite64(fd, data, size, offset);
     if (written > 0)
         record('W', handles[fd], (uint64_t)offset, names[fd], data, (size_t)written);
     pthread_mutex_unlock(&mutex);
+    if (error) errno = error;
     return written;
 }
 
@@ -249,9 +273,29 @@ static int truncate_to(int fd, off64_t size) {
 int ftruncate(int fd, off_t size) { return truncate_to(fd, size); }
 int ftruncate64(int fd, off64_t size) { return truncate_to(fd, size); }
 
+/* The sync of `fd` fails: so will the next one through each descriptor of the same file. */
+static int sync_failed(int fd) {
+    for (int other = 0; other < DESCRIPTORS; other++)
+        if (handles[other] && other != fd && strcmp(names[other], names[fd]) == 0) owed[other] = 1;
+    record('E', handles[fd], 0, names[fd], NULL, 0);
+    return control->error;
+}
+
 static int sync_now(int fd) {
     pthread_mutex_lock(&mutex);
     uint32_t handle = handles[fd];
+    int error = 0;
+    if (owed[fd]) {
+        owed[fd] = 0;
+        error = control->error;
+    } else if (fails('S', names[fd])) {
+        error = sync_failed(fd);
+    }
+    if (error) {
+        pthread_mutex_unlock(&mutex);
+        errno = error;
+        return -1;
+    }
     uint64_t ticket = ++last_ticket;
     record('S', handle, ticket, names[fd], NULL, 0);
     pthread_mutex_unlock(&mutex);

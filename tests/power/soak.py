@@ -16,10 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import shutil
 import signal
-import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,9 +33,10 @@ from nodes.client import NodeClient
 from nodes.comparison import compare
 from nodes.local_cluster import LocalCluster, ProcessFailed, free_ports, new_cluster_config
 from nodes.protocol import ReplicaStatus
-from tests.power.disk import Disk, Image, Survival, read_journal
+from tests.power.disk import Survival
+from tests.power.host import Host, build_recorder
 
-__all__ = ["Cut", "Moment", "Outcome", "build_recorder", "plan", "soak"]
+__all__ = ["Cut", "Moment", "Outcome", "plan", "soak"]
 
 HERE = Path(__file__).parent
 NODES = ("n1", "n2", "n3")
@@ -52,8 +50,6 @@ LOAD_S = (0.05, 0.5)
 
 TRIGGER_S = 20.0
 """How long a trigger may take; then the power goes anyway."""
-
-_CONTROL = struct.Struct("iii244s")
 
 
 class Moment(Enum):
@@ -116,68 +112,6 @@ class Outcome:
             f"{self.lost} lost; {len(self.refused)} refusals to start; replicas equal: "
             f"{equal or 'not compared'}{sentences}"
         )
-
-
-def build_recorder(directory: Path) -> Path:
-    """Compile recorder.c. Raises FileNotFoundError if there is no C compiler."""
-    recorder = directory / "recorder.so"
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise FileNotFoundError("there is no C compiler: apt-get install gcc libc6-dev")
-    flags = ("-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror")
-    source = str(HERE / "recorder.c")
-    subprocess.run([compiler, *flags, "-o", str(recorder), source, "-ldl", "-lpthread"], check=True)
-    return recorder
-
-
-class Host:
-    """The disk of one node: durable when the node starts, watched while it runs."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True)
-        self.data = directory / "data"
-        self._journal = directory / "power.journal"
-        self._control = directory / "power.control"
-        self._image = Image()
-
-    def switch_on(self) -> None:
-        self._image.write_to(self.data)
-        self._journal.write_bytes(b"")
-        self._control.write_bytes(_CONTROL.pack(0, 0, 0, b""))
-
-    def arm(self, kind: str, pattern: str, operations: int) -> None:
-        """Die so many operations after the first of `kind` on a path like `pattern`."""
-        with self._control.open("r+b", buffering=0) as file:
-            file.write(_CONTROL.pack(0, ord(kind), operations, pattern.encode()))
-            file.seek(0)
-            file.write(struct.pack("i", 1))
-
-    def lose_power(self, rng: Random, survival: Survival) -> None:
-        """The node is dead; what it had not made durable may be gone."""
-        self._image = self._replayed().after_power_loss(rng, survival, Image.of(self.data))
-
-    def switch_off(self) -> str:
-        """The node has ended in order; where the recorder missed something, if it did."""
-        left = Image.of(self.data)
-        difference = self._replayed().difference(left)
-        self._image = left
-        return difference
-
-    @property
-    def image(self) -> Image:
-        """What the disk holds, durably, while the node is down."""
-        return self._image
-
-    def _replayed(self) -> Disk:
-        disk = Disk(self._image)
-        disk.replay(read_journal(self._journal.read_bytes()))
-        return disk
-
-    def next_generation(self) -> str:
-        """Name of the data file that the next snapshot is received as."""
-        names = [p.stem for p in (self.data / GROUP).glob("data-*.db")]
-        newest = min((int(name.rpartition("-")[2]) for name in names), default=1)
-        return f"{GROUP}/data-{newest + 1}.db"
 
 
 class Load:
@@ -284,7 +218,7 @@ class Soak:
             await self._lose_power([cut.node], cut.survival)
             await self._leave_behind(cut.node)
             host.switch_on()
-            host.arm("O", host.next_generation(), cut.operations)
+            host.arm("O", host.next_generation(GROUP), cut.operations)
             try:
                 await self._cluster.start_node(cut.node)
             except ProcessFailed:

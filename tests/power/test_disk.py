@@ -54,6 +54,14 @@ def test_a_sync_promises_only_what_was_written_before_it_began() -> None:
         assert left(DATABASE, journal, Survival.NOTHING)[0] == DATABASE
 
 
+def test_what_a_failed_sync_was_to_write_is_lost_whatever_is_synced_later() -> None:
+    journal = opened(1, "db") + record("W", 1, 0, b"b" * 512) + record("E", 1)
+    journal += record("W", 1, 512, b"c" * 512) + synced(1, 1)
+    for survival in (Survival.NOTHING, Survival.PREFIX, Survival.PIECES):
+        contents = {image.files["db"] for image in left(DATABASE, journal, survival)}
+        assert contents == {b"a" * 512 + b"c" * 512 + b"a" * 1024}
+
+
 def test_any_pieces_of_what_was_written_later_may_arrive() -> None:
     journal = opened(1, "db") + record("W", 1, 0, b"b" * 2048)
     seen = {image.files["db"] for image in left(DATABASE, journal, Survival.PIECES)}

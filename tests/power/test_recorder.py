@@ -19,7 +19,7 @@ from random import Random
 import pytest
 
 from tests.power.disk import Survival
-from tests.power.soak import Host, build_recorder
+from tests.power.host import Host
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +37,6 @@ with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("INSERT INTO t VALUES (?, randomblob(2000))", (k,))
         print(k, flush=True)
 """
-
-
-@pytest.fixture(scope="module")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        return build_recorder(tmp_path_factory.mktemp("recorder"))
-    except FileNotFoundError as exc:
-        pytest.skip(str(exc))
 
 
 class Machine:
