@@ -135,6 +135,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.doctor": 1,
     "jepsen_like.file_follow": 1,
     "jepsen_like.file_judge": 1,
+    "jepsen_like.http_json": 1,
     "jepsen_like.judge": 1,
     "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,

@@ -18,7 +18,14 @@ from jepsen_like.clients import Client
 from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.workload import Workload
 
-__all__ = ["DatabaseError", "RunningDatabase", "OperableDatabase", "ComparableDatabase", "Database"]
+__all__ = [
+    "ComparableDatabase",
+    "Database",
+    "DatabaseError",
+    "LevelledDatabase",
+    "OperableDatabase",
+    "RunningDatabase",
+]
 
 
 class DatabaseError(Exception):
@@ -95,3 +102,21 @@ class Database(Protocol):
     ) -> RunningDatabase:
         """Boot all hosts with their data under `directory`, their traffic over `backend`.
         Returns when every group has a leader; raises DatabaseError with nothing left running."""
+
+
+@runtime_checkable
+class LevelledDatabase(Database, Protocol):
+    """A database whose reads may be asked for at several levels of consistency: what the PACELC
+    experiment compares. Its clients take calls of `workloads.levels`."""
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Where reads of each level should stand ("PC/EC"), the default first, the weakest last."""
+
+    @property
+    def writes(self) -> str:
+        """Where writes should stand."""
+
+    @property
+    def group(self) -> str:
+        """The group whose leader is cut off."""
