@@ -23,8 +23,13 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-test: venv  ## the test suite, but for what takes minutes
-	@$(BIN)/python -m pytest
+# What has the machine to itself comes after what shares it, and runs even if that failed.
+WORKERS ?= 2
+test: venv  ## the test suite, but for what takes minutes: WORKERS=N
+	@status=0; \
+	$(BIN)/python -m pytest -m "not alone and not long" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
+	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
 test-long: venv  ## the tests that take minutes: clusters of processes that move and restart under load

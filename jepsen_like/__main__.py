@@ -198,7 +198,8 @@ def doctor(as_json: bool, clean: bool) -> None:
 
 
 def load_test(where: str) -> Test:
-    """The Test that FILE:NAME names. Raises UsageError with a sentence."""
+    """The Test that FILE:NAME names. Raises ClickException with a sentence; UsageError if there
+    is none."""
     from jepsen_like.spec import SpecError, Test
 
     path_text, _, name = where.partition(":")
@@ -212,8 +213,8 @@ def load_test(where: str) -> Test:
     sys.modules[spec.name] = module  # dataclasses of the file look their module up
     try:
         spec.loader.exec_module(module)
-    except SpecError as exc:
-        raise click.UsageError(f"{path}: {exc}") from exc
+    except SpecError as exc:  # a harness error: what is asked for cannot be run
+        raise click.ClickException(f"{path}: {exc}") from exc
     except Exception as exc:  # the file is the user's: whatever it raises is theirs to mend
         raise click.UsageError(f"{path}: {type(exc).__name__}: {exc}") from exc
     test = getattr(module, name, None)

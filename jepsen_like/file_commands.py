@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import math
 import os
 import re
 import shlex
@@ -33,6 +34,7 @@ __all__ = ["check", "lint_file", "convert"]
 
 OFFENDING_SHOWN: Final = 20
 FAULTS_SHOWN: Final = 5
+STALENESS_KEYS_SHOWN: Final = 10
 STALENESS_SHOWN_MIN_NS: Final = 1_000  # under that, the clock counts lines
 REASON_CHARACTERS: Final = 100  # in the table
 VALUE_CHARACTERS: Final = 400
@@ -374,9 +376,8 @@ def _print_one(verdict: FileVerdict) -> None:
     dead_ends = verdict.details.get("dead_ends", ())
     for sentence in dead_ends[0]["refused"].values() if dead_ends else ():
         click.echo(f"In that order, {_cut(words.printable(sentence))}.")
-    stale_ns = verdict.details.get("staleness_ns") or 0
-    if verdict.validity == "invalid" and stale_ns >= STALENESS_SHOWN_MIN_NS:
-        click.echo(f"It would be legal if reads might be {duration_text(stale_ns)} stale.")
+    for sentence in _staleness(verdict.details) if verdict.validity == "invalid" else ():
+        click.echo(sentence)
     for sentence in verdict.details.get("anomalies_in_words", ())[:OFFENDING_SHOWN]:
         click.echo(sentence)
     for sentence in verdict.details.get("in_words", ()):
@@ -385,6 +386,32 @@ def _print_one(verdict: FileVerdict) -> None:
     about = ", ".join(part for part in parts if part)
     if about:
         click.echo(f"({about}, {verdict.operations} operations, {verdict.seconds:.2f} s)")
+
+
+def _staleness(details: dict[str, Any]) -> list[str]:
+    """How stale reads would have to be allowed to be: all of them, and those of each bad key."""
+    told = []
+    needed = details.get("staleness_ns") or 0
+    if needed >= STALENESS_SHOWN_MIN_NS:
+        told.append(f"It would be legal if reads might be {duration_text(needed)} stale.")
+    keys = details.get("staleness", {})
+    if len(keys) < 2 or all((d["ns"] or 0) < STALENESS_SHOWN_MIN_NS for d in keys.values()):
+        return told
+    stalest = sorted(keys.items(), key=lambda item: _stale_ns(item[1]), reverse=True)
+    shown = [f"{_cut(key)} {_needs(delta)}" for key, delta in stalest[:STALENESS_KEYS_SHOWN]]
+    more = f", and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
+    told.append(f"Key by key: {words.printable(', '.join(shown))}{more}.")
+    return told
+
+
+def _stale_ns(delta: dict[str, Any]) -> float:
+    return math.inf if delta["ns"] is None else delta["ns"]
+
+
+def _needs(delta: dict[str, Any]) -> str:
+    if delta["ns"] is not None:
+        return duration_text(delta["ns"])
+    return "no staleness is enough" if delta["known"] else "not known"
 
 
 def _meanwhile(verdict: FileVerdict) -> list[dict[str, Any]]:

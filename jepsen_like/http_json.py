@@ -62,14 +62,16 @@ class JsonOverHttp:
         return found
 
     async def _answer(self) -> tuple[str, bytes]:
-        _, status, *_ = (await self._line()).split(" ")
+        version, status, *_ = [*(await self._line()).split(" "), ""]
+        if not version.startswith("HTTP/1."):
+            raise ValueError(f"it begins with {version[:20]!r}")
         fields = {}
         while line := await self._line():
             name, _, value = line.partition(":")
             fields[name.lower()] = value.strip()
         if fields.get("transfer-encoding", "") == "chunked":
             return status, await self._chunks()
-        return status, await self._exactly(int(fields["content-length"]))
+        return status, await self._exactly(int(fields.get("content-length", "")))
 
     async def _line(self) -> str:
         return (await self._reader.readuntil(b"\r\n"))[:-2].decode("latin-1")

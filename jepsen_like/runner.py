@@ -29,14 +29,14 @@ from jepsen_like.backends.leftovers import claimed, clean
 from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
-from jepsen_like.faults.fault import Fault, Healthy, Site, total_seconds
-from jepsen_like.faults.targets import TargetError
+from jepsen_like.faults.compose import strike
+from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
-from jepsen_like.spec import Test
+from jepsen_like.spec import SpecError, Test
 
 __all__ = ["HarnessError", "Interrupted", "run", "record", "run_async"]
 
@@ -143,13 +143,14 @@ async def record(
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if the backend is not to be had here, the database does not start, or
-    its clients cannot connect.
+    Raises HarnessError if a fault is impossible, the backend is not to be had here, the database
+    does not start, or its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     progress = Progress(write)
     try:
+        schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
             backend = await open_backend(test.backend, test.db.hosts)
             stack.push_async_callback(backend.close)
@@ -157,7 +158,6 @@ async def record(
             db = await test.db.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
-            schedule = test.schedule(seed)
             keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
             for workload in test.workloads:
                 mine = keys[workload.name]
@@ -166,7 +166,7 @@ async def record(
             run = _Run(test, seed, started_at, db, backend, prober, progress, history_path)
             stack.callback(run.recorder.close)
             return await run.carry_out(schedule, keys)
-    except (BackendError, DatabaseError, ClientError) as exc:
+    except (BackendError, DatabaseError, ClientError, SpecError) as exc:
         raise HarnessError(str(exc)) from exc
 
 
@@ -200,7 +200,7 @@ class _Run:
         self.site = Site(db, backend, prober, self.clock, progress.say)
 
     async def carry_out(
-        self, schedule: Sequence[Fault], keys: Mapping[str, Sequence[int]]
+        self, schedule: Sequence[Planned], keys: Mapping[str, Sequence[int]]
     ) -> Recording:
         test = self.test
         leaders = dict(await self.db.leaders())
@@ -279,7 +279,7 @@ class _Run:
     async def _load_and_faults(
         self,
         dispatcher: Dispatcher,
-        schedule: Sequence[Fault],
+        schedule: Sequence[Planned],
         keys: Mapping[str, Sequence[int]],
     ) -> tuple[FaultRecord, ...]:
         """The load runs for as long as the faults take, or until a check on the run says invalid:
@@ -294,15 +294,12 @@ class _Run:
             rng=test.rng("arrivals", self.seed),
         )
         stop = self.stop
-        records: list[FaultRecord] = []
+        ledger = _Ledger(self.recorder)
 
         async def inject() -> None:
             try:
                 for fault in schedule:
-                    fault_record = await self._inject(fault)
-                    if fault_record is not None:
-                        records.append(fault_record)
-                        self.recorder.fault(fault_record.window)
+                    await strike(fault, self.site, ledger)
                     await asyncio.sleep(fault.rest_s)
             finally:
                 stop.set()
@@ -317,30 +314,7 @@ class _Run:
             injecting.cancel()
             ticking.cancel()
             await asyncio.gather(injecting, ticking, return_exceptions=True)
-        return tuple(records)
-
-    async def _inject(self, fault: Fault) -> FaultRecord | None:
-        """One fault; one that finds no target leaves an unverified record, and the run is
-        `unknown`: what it would have shown was not seen."""
-        start_ns = self.clock.now_ns()
-        try:
-            return await fault.run(self.site)
-        except asyncio.CancelledError:  # the run ended before the fault did
-            if not isinstance(fault, Healthy):
-                self.recorder.fault(FaultWindow(fault.name, start_ns, None))
-            raise
-        except TargetError as exc:
-            self.progress.say(f"{fault.name}: {exc}")
-            return FaultRecord(
-                name=fault.name,
-                kind=fault.kind,
-                target="",
-                role_before="",
-                role_after="",
-                start_ns=start_ns,
-                end_ns=self.clock.now_ns(),
-                evidence=(f"NOT VERIFIED: {exc}",),
-            )
+        return tuple(ledger.records)
 
     async def _tick(self) -> None:
         """One line a second: what came back since the last."""
@@ -389,6 +363,21 @@ class _Run:
                 break
             await asyncio.sleep(FINAL_ROUND_PAUSE_S)
         return tuple(missing)
+
+
+class _Ledger:
+    """The records of the faults, and their windows in the history."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.records: list[FaultRecord] = []
+        self._recorder = recorder
+
+    def ended(self, record: FaultRecord) -> None:
+        self.records.append(record)
+        self._recorder.fault(record.window)
+
+    def cut_short(self, name: str, start_ns: int) -> None:
+        self._recorder.fault(FaultWindow(name, start_ns, None))
 
 
 # ------------------------------------------------------------------------------ running it

@@ -32,7 +32,8 @@ from jepsen_like.backends import BACKENDS, PROXY
 from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
 from jepsen_like.checks.values import Check, Linearizable, availability, recovery
-from jepsen_like.faults.fault import Fault, draw
+from jepsen_like.faults.demands import refusal
+from jepsen_like.faults.fault import Planned, draw
 from jepsen_like.faults.targets import TargetError
 from jepsen_like.generators import mix
 from jepsen_like.load import Call, OpenLoop
@@ -60,7 +61,7 @@ class Test:
     db: Database
     workloads: Sequence[Workload]
     load: OpenLoop
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Planned] = ()
     checks: Sequence[Check] | None = None
     seed: int = 1
     backend: str = PROXY
@@ -159,12 +160,16 @@ class Test:
         ]
         return mix(self.rng("load", seed), streams)
 
-    def schedule(self, seed: int) -> tuple[Fault, ...]:
-        """The faults with every lot drawn: data, before anything runs."""
+    def schedule(self, seed: int) -> tuple[Planned, ...]:
+        """The faults with every lot drawn: data, before anything runs. Raises SpecError."""
         try:
-            return draw(self.faults, self.db.hosts, self.rng("faults", seed))
+            schedule = draw(self.faults, self.db.hosts, self.rng("faults", seed))
         except TargetError as exc:
             raise SpecError(f"the test {self.name}: {exc}") from exc
+        impossible = refusal(schedule, self.db)
+        if impossible:
+            raise SpecError(f"the test {self.name}: {impossible}")
+        return schedule
 
 
 def _fits(check: Check, workload: Workload) -> bool:

@@ -14,6 +14,15 @@ from pathlib import Path
 import pytest
 
 _ALLOWED = Path(__file__).with_name("allowed_skips.txt")
+_ALONE = [Path(__file__).with_name(directory) for directory in ("power", "process")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of processes have the machine to themselves: `make test` keeps them from the rest."""
+    for item in items:
+        if any(directory in item.path.parents for directory in _ALONE):
+            item.add_marker(pytest.mark.alone)
 
 
 def allowed_skips(text: str) -> list[tuple[str, str]]:

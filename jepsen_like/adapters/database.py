@@ -10,6 +10,7 @@ passed. The harness itself, and the clients of a host, dial where `backend.reach
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,12 +20,17 @@ from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.workload import Workload
 
 __all__ = [
-    "ComparableDatabase",
-    "Database",
     "DatabaseError",
-    "LevelledDatabase",
-    "OperableDatabase",
+    "Processes",
     "RunningDatabase",
+    "OperableDatabase",
+    "ComparableDatabase",
+    "RoutedDatabase",
+    "Database",
+    "Offer",
+    "OfferingDatabase",
+    "GroupedDatabase",
+    "LevelledDatabase",
 ]
 
 
@@ -32,7 +38,20 @@ class DatabaseError(Exception):
     """The database did not start, or not again; the message is a sentence that says why."""
 
 
-class RunningDatabase(Protocol):
+class Processes(Protocol):
+    """Processes of one kind, one on each host."""
+
+    def pid(self, host: str) -> int:
+        """Process id of the host's process, also while it is dead."""
+
+    async def answering_pid(self, host: str) -> int | None:
+        """The process id that answers at the host's address, by its own word; None: nobody."""
+
+    async def restart(self, host: str) -> None:
+        """Start the host's dead process again; returns when it listens. Raises DatabaseError."""
+
+
+class RunningDatabase(Processes, Protocol):
     """Started and answering. Every question is asked of the processes directly, past all
     links, so that it is answered during a cut too."""
 
@@ -49,15 +68,6 @@ class RunningDatabase(Protocol):
     async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         """The group that holds each key of the workload. Asked before the load begins;
         raises DatabaseError."""
-
-    def pid(self, host: str) -> int:
-        """Process id of the host's database process, also while it is dead."""
-
-    async def answering_pid(self, host: str) -> int | None:
-        """The process id that answers at the host's address, by its own word; None: nobody."""
-
-    async def restart(self, host: str) -> None:
-        """Start the host's dead process again; returns when it listens. Raises DatabaseError."""
 
     async def stop(self) -> None:
         """End every process and wait for its end."""
@@ -84,6 +94,37 @@ class ComparableDatabase(Protocol):
 
     async def compare_replicas(self) -> ReplicaComparison:
         """All groups, row by row. Asked when all faults have healed."""
+
+
+@runtime_checkable
+class RoutedDatabase(Protocol):
+    """A running database with a router beside every database process."""
+
+    @property
+    def routers(self) -> Processes: ...
+
+
+class Offer(Enum):
+    """What some faults ask of a database, and not every one can be asked for."""
+
+    MOVES = "moves"  # leaders and replicas, as an OperableDatabase
+    ROUTERS = "routers"  # as a RoutedDatabase
+
+
+@runtime_checkable
+class OfferingDatabase(Protocol):
+    """A database that says what it offers; another one offers nothing of it."""
+
+    @property
+    def offers(self) -> frozenset[Offer]: ...
+
+
+@runtime_checkable
+class GroupedDatabase(Protocol):
+    """A database that knows its groups before it runs."""
+
+    @property
+    def groups(self) -> tuple[str, ...]: ...
 
 
 class Database(Protocol):

@@ -95,6 +95,10 @@ class MemberDatabase(ABC):
     def hosts(self) -> tuple[str, ...]:
         return tuple(f"n{i}" for i in range(1, self.members + 1))
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return (self.group,)
+
     def describe(self) -> dict[str, Any]:
         return {"database": self.group, "members": self.members}
 

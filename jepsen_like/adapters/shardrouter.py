@@ -15,15 +15,16 @@ import sqlite3
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.adapters.database import DatabaseError, Offer
+from jepsen_like.adapters.listening import listens
 from jepsen_like.backends.backend import Backend
-from jepsen_like.clients import Client, LevelClient, SqlClient, connect_sql
+from jepsen_like.clients import Client, ClientError, LevelClient, SqlClient, connect_sql
 from jepsen_like.load import Call
 from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.levels import Levels
@@ -31,7 +32,7 @@ from jepsen_like.workloads.workload import SqlCall, Statements, Workload, sql_of
 from nodes.client import NodeClient
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.comparison import compare, describe
-from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig
+from nodes.config import META_GROUP, Address, ClusterConfig, NodeConfig, RaftConfig
 from nodes.local_cluster import (
     LocalCluster,
     ManagedProcess,
@@ -62,6 +63,9 @@ READY_TIMEOUT_S: Final = 30.0
 OPERATE_TIMEOUT_S: Final = 60.0
 """How long a leadership or a replica may take to move."""
 
+GREET_S: Final = 1.0
+"""How long a router may take to greet a client, when it is asked whether it is there."""
+
 COMPARE_TIMEOUT_S: Final = 30.0
 """How long the replicas of one group may take to compare themselves."""
 
@@ -91,14 +95,15 @@ class ShardRouter:
     """A cluster of `nodes` hosts with `shards` groups of `replicas` each, and `meta`. The last
     `spares` hosts begin without replicas.
 
-    `node_command` starts a node; another program in its place (a mutant) must take the same
-    options.
+    `raft` is what [raft] of its cluster.toml says. `node_command` starts a node; another program
+    in its place (a mutant) must take the same options.
     """
 
     nodes: int = 3
     shards: int = 3
     replicas: int = 3
     spares: int = 0
+    raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
 
     levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
@@ -108,6 +113,10 @@ class ShardRouter:
     @property
     def hosts(self) -> tuple[str, ...]:
         return tuple(f"n{i}" for i in range(1, self.nodes + 1))
+
+    @property
+    def offers(self) -> frozenset[Offer]:
+        return frozenset([Offer.MOVES, Offer.ROUTERS])
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -120,6 +129,7 @@ class ShardRouter:
             "shards": self.shards,
             "replicas": self.replicas,
             "spares": self.spares,
+            "raft": asdict(self.raft),
             "node_command": " ".join(Path(word).name for word in self.node_command),
         }
 
@@ -143,6 +153,7 @@ class ShardRouter:
             },
             placement=place_replicas(first, self.groups, self.replicas),
             router=Address(LOOPBACK, ports[0]),  # of each host's own loopback
+            raft=self.raft,
             secret=new_secret(),
         )
         views = await _views(config, backend)
@@ -216,9 +227,7 @@ class RunningShardRouter:
     ) -> None:
         self._config = config
         self._cluster = cluster
-        self._routers = routers
-        self._backend = backend
-        self._router_addresses: dict[str, Address] = {}
+        self.routers = Routers(routers, backend)
         self.direct_file = direct_file
         """A cluster.toml with addresses past all links."""
 
@@ -226,22 +235,18 @@ class RunningShardRouter:
         """Nodes and routers side by side: importing is what takes their time."""
         write_cluster(self.direct_file, self._config)
         say(f"starting {len(self._config.nodes)} nodes and a router beside each")
-        for router in self._routers.values():
-            await router.start()
+        await self.routers.start()
         await self._cluster.start()
         leaders = await self._cluster.wait_for_leaders(READY_TIMEOUT_S)
-        for host, router in self._routers.items():
-            ready = await router.wait_ready(READY_TIMEOUT_S)
-            address = Address.parse(ready, f"the router of {host}")
-            reached = await self._backend.reach(host, (address.host, address.port))
-            self._router_addresses[host] = Address(*reached)
+        for host in self._config.nodes:
+            await self.routers.wait_ready(host)
         led = ", ".join(f"{group} by {host}" for group, host in sorted(leaders.items()))
         say(f"ready; led: {led}")
 
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
         async with AsyncExitStack() as stack:
             clients = []
-            for host in islice(cycle(self._router_addresses), LOADERS):
+            for host in islice(cycle(self._config.nodes), LOADERS):
                 client = await self._connect(host, sql_of([workload]), PREPARE_DEADLINE_S)
                 stack.callback(client.abort)
                 clients.append(client)
@@ -284,17 +289,7 @@ class RunningShardRouter:
         deadline_s: float,
         settings: Mapping[str, str] | None = None,
     ) -> SqlClient:
-        address = self._router_addresses[host]
-        return await connect_sql(
-            address.host,
-            address.port,
-            to_sql,
-            user=USER,
-            database=USER,
-            deadline_s=deadline_s,
-            definite_codes=DEFINITE_CODES,
-            settings=settings,
-        )
+        return await self.routers.connect(host, to_sql, deadline_s, settings)
 
     async def leaders(self) -> Mapping[str, str]:
         return await self._cluster.leaders()
@@ -367,8 +362,74 @@ class RunningShardRouter:
 
     async def stop(self) -> None:
         await asyncio.gather(
-            *(router.terminate() for router in self._routers.values()), self._cluster.stop()
+            self.routers.stop(),
+            self._cluster.stop(),
         )
+
+
+class Routers:
+    """The router of each host."""
+
+    def __init__(self, processes: Mapping[str, ManagedProcess], backend: Backend) -> None:
+        self._processes = processes
+        self._backend = backend
+        self._ports: dict[str, int] = {}  # as the router itself sees them
+        self._reached: dict[str, Address] = {}
+
+    async def start(self) -> None:
+        for process in self._processes.values():
+            await process.start()
+
+    async def wait_ready(self, host: str) -> None:
+        ready = await self._processes[host].wait_ready(READY_TIMEOUT_S)
+        address = Address.parse(ready, f"the router of {host}")
+        reached = await self._backend.reach(host, (address.host, address.port))
+        self._ports[host], self._reached[host] = address.port, Address(*reached)
+
+    async def connect(
+        self,
+        host: str,
+        to_sql: Callable[[Call], Statements],
+        deadline_s: float,
+        settings: Mapping[str, str] | None = None,
+    ) -> SqlClient:
+        address = self._reached[host]
+        return await connect_sql(
+            address.host,
+            address.port,
+            to_sql,
+            user=USER,
+            database=USER,
+            deadline_s=deadline_s,
+            definite_codes=DEFINITE_CODES,
+            settings=settings,
+        )
+
+    def pid(self, host: str) -> int:
+        return self._processes[host].pid
+
+    async def answering_pid(self, host: str) -> int | None:
+        """The PostgreSQL protocol does not tell it: one that greets a client, and of which the
+        kernel says that it listens there."""
+        try:
+            client = await self.connect(host, sql_of([]), GREET_S)
+        except ClientError:
+            return None
+        client.abort()
+        pid = self.pid(host)
+        return pid if listens(pid, self._ports[host]) else None
+
+    async def restart(self, host: str) -> None:
+        process = self._processes[host]
+        await process.wait()
+        try:
+            await process.start()
+            await self.wait_ready(host)
+        except ProcessFailed as exc:
+            raise DatabaseError(f"the router of {host} did not start again: {exc}") from exc
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(process.terminate() for process in self._processes.values()))
 
 
 async def _load(client: SqlClient, statements: Sequence[SqlCall]) -> None:

@@ -15,7 +15,7 @@ A number says more than "invalid": 3 ms is a lease that overlaps, 20 s is a repl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jepsen_like.checks import blocks
@@ -25,7 +25,7 @@ from jepsen_like.checks.prefix import what_they_follow_from
 from jepsen_like.checks.search import search
 from jepsen_like.models.model import Model, Versions, call_of
 
-__all__ = ["Delta", "smallest_delta"]
+__all__ = ["Delta", "of_all", "of_each", "smallest_delta"]
 
 
 CLIMBS_MAX = 8  # tries that only what contradicts has asked for; bisection needs some thirty
@@ -76,6 +76,26 @@ def smallest_delta(mine: Object, model: Model, limit: Limit, *, guess: int | Non
             climbs += 1
             likely = [least]
     return Delta(high)
+
+
+def of_all(deltas: Iterable[Delta]) -> Delta:
+    """What a history needs whose objects need these: one that no delay explains decides."""
+    found = list(deltas)
+    if any(delta.ns is None and delta.known for delta in found):
+        return Delta(None)
+    if any(not delta.known for delta in found):
+        return Delta(None, known=False)
+    return Delta(max((delta.ns or 0 for delta in found), default=0))
+
+
+def of_each(objects: Iterable[Object], model: Model, limit: Limit) -> dict[int | str, Delta]:
+    """Of many objects within one limit, the smallest first, so that most are found out."""
+    found = {}
+    for mine in sorted(objects, key=lambda mine: len(mine.operations)):
+        in_time = limit.clock() <= limit.deadline
+        late = Delta(None, known=False)
+        found[mine.key] = smallest_delta(mine, model, limit) if in_time else late
+    return found
 
 
 class _Trial:

@@ -11,7 +11,6 @@ time, of memory or of budget says `unknown` and how far it got.
 
 from __future__ import annotations
 
-import gc
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +21,7 @@ from jepsen_like.checks.by_version import Labelled, by_version
 from jepsen_like.checks.columnar import orders_of
 from jepsen_like.checks.counterexample import explain, shrink
 from jepsen_like.checks.dead_ends import as_details, walk
-from jepsen_like.checks.delta import smallest_delta
+from jepsen_like.checks.delta import Delta, of_all, of_each, smallest_delta
 from jepsen_like.checks.layout import Limit
 from jepsen_like.checks.objects import (
     Judged,
@@ -36,6 +35,7 @@ from jepsen_like.checks.objects import (
 from jepsen_like.checks.parallel import memory_in_use, settle_side_by_side
 from jepsen_like.checks.prefix import Prefix, shortest_illegal_prefix
 from jepsen_like.history import Operation
+from jepsen_like.history.collector import paused_collector
 from jepsen_like.models.model import Model, call_of
 from jepsen_like.result import Validity, Verdict
 
@@ -44,6 +44,8 @@ __all__ = ["Budget", "check", "replay"]
 CHECK = "linearizable"
 VALIDITY: dict[str, Validity] = {"yes": "valid", "no": "invalid", "unknown": "unknown"}
 SHRINK_SECONDS_MIN = 0.25  # even at the deadline: a a verdict nobody can read is worth little
+STALENESS_SECONDS = 1.0  # for all illegal objects but the one that is shown
+UNSURE = ("unknown", "not judged")
 PREFIXES_MAX = 8  # illegal objects whose first contradiction is looked for; the rest are named
 
 
@@ -80,13 +82,8 @@ def check(
     `details` of a valid verdict holds `linearization`: for each key the order, as positions in
     `operations`.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # a check makes millions of tuples and no cycle: collecting finds nothing in them
-    try:
+    with paused_collector():  # a check makes millions of tuples and no cycle
         return _check(operations, model, budget or Budget(), clock)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _check(
@@ -259,8 +256,16 @@ def _invalid(
         details.update(as_details(ways))
     few = Object(mine.key, list(offending))
     delta = smallest_delta(mine, model, limit, guess=smallest_delta(few, model, limit).ns)
-    details["staleness_ns"] = delta.ns  # None: more than any, or not found out
-    details["staleness_known"] = delta.known
+    deltas = {mine.key: delta}
+    others = [other for other, _ in illegal if other is not mine]
+    end = min(end, limit.clock() + STALENESS_SECONDS)
+    deltas |= of_each(others, model, replace(limit, deadline=end))
+    unsure = [key for key, (answer, _) in details["judged"].items() if answer in UNSURE]
+    deltas |= dict.fromkeys(unsure, Delta(None, known=False))
+    whole = of_all(deltas.values())
+    details["staleness"] = {key: {"ns": d.ns, "known": d.known} for key, d in deltas.items()}
+    details["staleness_ns"] = whole.ns  # None: more than any, or not found out
+    details["staleness_known"] = whole.known
     reason = explain(model, offending, operations[stuck])
     return Verdict(CHECK, "invalid", reason, count, shown, details)
 

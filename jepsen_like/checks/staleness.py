@@ -34,7 +34,7 @@ from typing import Any, Final
 
 from jepsen_like.checks.by_version import by_version
 from jepsen_like.checks.counterexample import duration_text
-from jepsen_like.checks.delta import Delta, smallest_delta
+from jepsen_like.checks.delta import Delta, of_all, smallest_delta
 from jepsen_like.checks.layout import NEVER, Limit
 from jepsen_like.checks.objects import Object, split
 from jepsen_like.checks.pbs import curves
@@ -91,12 +91,7 @@ class Measured:
     @property
     def delta(self) -> Delta:
         """Of all keys: None if no delay explains one of them."""
-        deltas = [key.delta for key in self.keys]
-        if any(delta.ns is None and delta.known for delta in deltas):
-            return Delta(None)
-        if any(not delta.known for delta in deltas):
-            return Delta(None, known=False)
-        return Delta(max((delta.ns or 0 for delta in deltas), default=0))
+        return of_all(key.delta for key in self.keys)
 
 
 class _Unmeasurable(Exception):

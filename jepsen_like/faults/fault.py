@@ -8,15 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Protocol
 
-from jepsen_like.adapters.database import RunningDatabase
+from jepsen_like.adapters.database import OperableDatabase, RunningDatabase
 from jepsen_like.backends.backend import Backend
 from jepsen_like.backends.probe import Prober
 from jepsen_like.dispatch import Clock
-from jepsen_like.faults.targets import Target, TargetError, resolve
+from jepsen_like.faults.targets import FollowerOf, RouterOf, Target, TargetError, resolve
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Site", "Fault", "Healthy", "healthy", "draw", "total_seconds", "find"]
+__all__ = [
+    "Site",
+    "Planned",
+    "Fault",
+    "Healthy",
+    "healthy",
+    "draw",
+    "total_seconds",
+    "find",
+    "find_hosts",
+]
 
 LEADER_WAIT_S: Final = 5.0
 """How long a group may be without a leader when a fault asks who it is: an election, twice."""
@@ -35,20 +45,39 @@ class Site:
     say: Callable[[str], None]
 
 
-async def find(site: Site, target: Target) -> tuple[str, Mapping[str, str]]:
-    """The host that `target` means now, and all leaders at that moment. Raises TargetError."""
+async def find_hosts(site: Site, target: Target) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """The hosts that `target` means now, and all leaders at that moment. Raises TargetError."""
     give_up_ns = site.clock.now_ns() + round(LEADER_WAIT_S * 1e9)
+    beside = target.beside if isinstance(target, RouterOf) else target
+    members: Sequence[str] = ()
     while True:
         leaders = await site.db.leaders()
+        if isinstance(beside, FollowerOf):
+            db = site.db
+            members = (
+                await db.voters(beside.group)
+                if isinstance(db, OperableDatabase)
+                else site.backend.hosts
+            )
         try:
-            return resolve(target, leaders), leaders
+            return resolve(target, leaders, members), leaders
         except TargetError:
             if site.clock.now_ns() > give_up_ns:
                 raise
         await asyncio.sleep(LEADER_POLL_S)
 
 
-class Fault(Protocol):
+async def find(site: Site, target: Target) -> tuple[str, Mapping[str, str]]:
+    """The same for a target that means one host. Raises TargetError."""
+    hosts, leaders = await find_hosts(site, target)
+    if len(hosts) != 1:
+        raise TargetError(f"{target} are {len(hosts)} hosts where one is meant.")
+    return hosts[0], leaders
+
+
+class Planned(Protocol):
+    """What a schedule is made of: a fault, or several put together (`compose`)."""
+
     @property
     def kind(self) -> str:
         """ "partition", "kill", ..."""
@@ -65,9 +94,11 @@ class Fault(Protocol):
     def rest_s(self) -> float:
         """How long everything is well after it."""
 
-    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Fault:
-        """The fault with every lot drawn; raises TargetError if it cannot happen here."""
+    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Planned:
+        """The same with every lot drawn; raises TargetError if it cannot happen here."""
 
+
+class Fault(Planned, Protocol):
     async def run(self, site: Site) -> FaultRecord | None:
         """Inject, verify, hold, verify, heal. Healed also if it is cancelled. None if there is
         nothing to record. Raises TargetError if the target has no host now."""
@@ -93,10 +124,12 @@ def healthy(hold: str | float) -> Healthy:
     return Healthy(seconds(hold))
 
 
-def draw(faults: Sequence[Fault], hosts: Sequence[str], rng: random.Random) -> tuple[Fault, ...]:
+def draw(
+    faults: Sequence[Planned], hosts: Sequence[str], rng: random.Random
+) -> tuple[Planned, ...]:
     """The schedule: data, drawn once from the seed before anything runs."""
     return tuple(fault.drawn(hosts, rng) for fault in faults)
 
 
-def total_seconds(faults: Sequence[Fault]) -> float:
+def total_seconds(faults: Sequence[Planned]) -> float:
     return sum(fault.hold_s + fault.rest_s for fault in faults)

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from jepsen_like.adapters.database import DatabaseError, OperableDatabase
+from jepsen_like.adapters.database import DatabaseError, Offer, OperableDatabase
 from jepsen_like.faults.fault import Site, find
-from jepsen_like.faults.targets import LeaderOf, Target, TargetError, draw_target, role
+from jepsen_like.faults.targets import LeaderOf, Target, TargetError, as_target, draw_target, role
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -29,6 +29,7 @@ class Transfer:
     rest_s: float
     hold_s: float = 0.0
     kind: ClassVar[str] = "transfer"
+    demands: ClassVar[frozenset[Offer]] = frozenset([Offer.MOVES])
 
     @property
     def name(self) -> str:
@@ -77,6 +78,7 @@ class MoveReplica:
     rest_s: float
     hold_s: float = 0.0
     kind: ClassVar[str] = "move"
+    demands: ClassVar[frozenset[Offer]] = frozenset([Offer.MOVES])
 
     @property
     def name(self) -> str:
@@ -123,19 +125,20 @@ class MoveReplica:
         )
 
 
-def transfer(group: str, to: Target | None = None, rest: str | float = "3s") -> Transfer:
+def transfer(group: str, to: Target | str | None = None, rest: str | float = "3s") -> Transfer:
     """Hand the leadership of `group` over."""
-    return Transfer(group, to, seconds(rest))
+    return Transfer(group, None if to is None else as_target(to), seconds(rest))
 
 
 def move_replica(
     group: str,
-    source: Target | None = None,
-    to: Target | None = None,
+    source: Target | str | None = None,
+    to: Target | str | None = None,
     rest: str | float = "3s",
 ) -> MoveReplica:
     """Move a replica of `group` while it serves."""
-    return MoveReplica(group, source, to, seconds(rest))
+    leaving = None if source is None else as_target(source)
+    return MoveReplica(group, leaving, None if to is None else as_target(to), seconds(rest))
 
 
 def _operable(site: Site) -> OperableDatabase:

@@ -20,7 +20,7 @@ from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Sent
 from jepsen_like.faults.cuts import Cut, Severed
 from jepsen_like.faults.fault import Site, find
-from jepsen_like.faults.targets import TargetError, role
+from jepsen_like.faults.targets import TargetError, roles
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -75,8 +75,8 @@ class Partition:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=_roles(severed.hit, leaders),
-            role_after=_roles(severed.hit, leaders_after),
+            role_before=roles(severed.hit, leaders),
+            role_after=roles(severed.hit, leaders_after),
             start_ns=start_ns,
             end_ns=end_ns,
             sides=severed.sides,
@@ -138,8 +138,8 @@ class Flapping:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=_roles(severed.hit, leaders),
-            role_after=_roles(severed.hit, await site.db.leaders()),
+            role_before=roles(severed.hit, leaders),
+            role_after=roles(severed.hit, await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
             cut=severed.pairs,
@@ -168,12 +168,6 @@ async def _strike(site: Site, cut: Cut) -> tuple[Severed, Mapping[str, str]]:
         host, leaders = await find(site, target)
         found.append(host)
     return cut.severed(site.backend.hosts, found), leaders
-
-
-def _roles(hosts: Sequence[str], leaders: Mapping[str, str]) -> str:
-    if len(hosts) == 1:
-        return role(hosts[0], leaders)
-    return "; ".join(f"{name} {role(name, leaders)}" for name in hosts)
 
 
 class _Window:

@@ -1,7 +1,9 @@
-"""Faults of processes: killed (SIGKILL, then started again) and paused (SIGSTOP, SIGCONT).
+"""Faults of processes: one way to strike them, whatever is done to them.
 
-Verified from outside: what the kernel says of the process id, and whether the process at the
-database's address answers, and with which process id.
+A fault of this kind says what is done (`Deed`) to whom (`Target`), and for how long. What it does
+to one process is a `Lasting`: it begins, is looked at again at the end of the window, and heals.
+The looking is from outside: what the kernel says of the process id, and whether the process at
+the database's address answers, and with which process id. Each look is a sentence of the ledger.
 """
 
 from __future__ import annotations
@@ -10,18 +12,17 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final, Protocol, TypeAlias
 
-from jepsen_like.adapters.database import DatabaseError
-from jepsen_like.faults.fault import Site, find
-from jepsen_like.faults.targets import Target, draw_target, role
-from jepsen_like.load import seconds
+from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase
+from jepsen_like.faults.fault import Site, find_hosts
+from jepsen_like.faults.targets import RouterOf, Target, TargetError, draw_target, role, roles
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Kill", "Pause", "kill", "pause", "process_state"]
+__all__ = ["Deed", "Lasting", "Look", "ProcessFault", "Victim", "process_state"]
 
 SETTLE_S: Final = 2.0
 """How long the kernel may take until a signal has its effect, on a busy machine."""
@@ -30,6 +31,9 @@ ANSWER_WAIT_S: Final = 10.0
 """How long a process that was started or woken may take until it answers."""
 
 POLL_S: Final = 0.01
+
+Look: TypeAlias = tuple[bool, str]
+"""Whether it was as it should be, and what was seen, as a sentence."""
 
 
 def process_state(pid: int) -> str:
@@ -48,15 +52,53 @@ def process_state(pid: int) -> str:
     return "" if letter in "ZX" else letter
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
-    """Send a signal; a process that is gone already shows in what is looked at afterwards."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
+@dataclass(frozen=True)
+class Victim:
+    """The process of one host that a fault strikes, as it was then."""
+
+    site: Site
+    host: str
+    processes: Processes
+    pid: int
+    title: str  # "n1 (pid 12), leader of shard-1"
+
+    def signal(self, number: signal.Signals) -> None:
+        """A process that is gone already shows in what is looked at afterwards."""
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            return
+
+    async def becomes(self, *states: str, timeout_s: float | None = None) -> bool:
+        """Whether the kernel says one of these of the process, now or soon."""
+        timeout_s = SETTLE_S if timeout_s is None else timeout_s
+        return await until(lambda: process_state(self.pid) in states, timeout_s)
+
+    async def answers(self, pid: int | None = None) -> bool:
+        """Whether process `pid`, or the victim, answers at the host's address, now or soon."""
+        wanted = self.pid if pid is None else pid
+        try:
+            async with asyncio.timeout(ANSWER_WAIT_S):
+                while await self.processes.answering_pid(self.host) != wanted:  # noqa: ASYNC110
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def start_again(self) -> Look:
+        """Start the process, which is dead; whether a new one answers."""
+        try:
+            await self.processes.restart(self.host)
+        except DatabaseError as exc:  # a finding about the database, not the end of the run
+            return False, f"after the restart: {exc}"
+        pid = self.processes.pid(self.host)
+        back = pid != self.pid and await self.answers(pid)
+        self.site.say(f"{self.host} is {'back' if back else 'not back'}")
+        return back, f"after the restart: process {pid} answered at {self.host}"
 
 
-async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
+async def until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether it holds, now or soon."""
     try:
         async with asyncio.timeout(timeout_s):
             while not condition():  # noqa: ASYNC110 - the kernel tells nobody
@@ -66,135 +108,115 @@ async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-async def _answering(site: Site, host: str, pid: int) -> bool:
-    """Whether process `pid` answers at the host's address, now or soon."""
-    try:
-        async with asyncio.timeout(ANSWER_WAIT_S):
-            while await site.db.answering_pid(host) != pid:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(POLL_S)
-    except TimeoutError:
-        return False
-    return True
+class Lasting:
+    """What is done to one process, for as long as it lasts. Each step says what it saw."""
+
+    def __init__(self, victim: Victim) -> None:
+        self.victim = victim
+
+    async def begin(self) -> Sequence[Look]:
+        raise NotImplementedError
+
+    async def still(self) -> Sequence[Look]:
+        """At the end of the window, before it heals."""
+        return ()
+
+    async def heal(self) -> Sequence[Look]:
+        """Make it well. The window ends when this returns."""
+        self.undo()
+        return ()
+
+    async def healed(self) -> Sequence[Look]:
+        """Whether it is well."""
+        return ()
+
+    def undo(self) -> None:
+        """Take it back at once and for sure: the run ends. May come at any time, and again."""
 
 
-async def _start_again(site: Site, host: str, old_pid: int) -> tuple[bool, str]:
-    """Whether a new process answers at the host's address, and that in words."""
-    try:
-        await site.db.restart(host)
-    except DatabaseError as exc:  # a finding about the database, not the end of the run
-        return False, f"after the restart: {exc}"
-    pid = site.db.pid(host)
-    back = pid != old_pid and await _answering(site, host, pid)
-    return back, f"after the restart: process {pid} answered at {host}"
+class Deed(Protocol):
+    """What is done to a process: a value."""
 
+    @property
+    def kind(self) -> str: ...
 
-def _sentence(good: bool, text: str) -> str:
-    return text if good else f"NOT VERIFIED: {text}"
+    def drawn(self, rng: random.Random) -> Deed:
+        """The same with every lot drawn."""
+
+    def on(self, victim: Victim) -> Lasting: ...
 
 
 @dataclass(frozen=True)
-class Kill:
-    """SIGKILL the host's database process; start it again after `hold_s`."""
+class ProcessFault:
+    """A deed, done to the processes of a target for `hold_s`."""
 
+    deed: Deed
     target: Target
     hold_s: float
     rest_s: float
-    kind: ClassVar[str] = "kill"
+
+    @property
+    def kind(self) -> str:
+        return self.deed.kind
 
     @property
     def name(self) -> str:
-        return f"kill -9 {self.target}"
+        return f"{self.deed} {self.target}"
 
-    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Kill:
-        return replace(self, target=draw_target(self.target, hosts, rng))
-
-    async def run(self, site: Site) -> FaultRecord:
-        host, leaders = await find(site, self.target)
-        pid = site.db.pid(host)
-        answered = await _answering(site, host, pid)
-
-        start_ns = site.clock.now_ns()
-        _signal(pid, signal.SIGKILL)
-        site.say(f"kill -9 {host} (pid {pid}), {role(host, leaders)}")
-        gone = await _until(lambda: process_state(pid) == "", SETTLE_S)
-        await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
-        silent = process_state(pid) == "" and await site.db.answering_pid(host) is None
-        back, words = await _start_again(site, host, pid) if gone else (False, "it still runs")
-        end_ns = site.clock.now_ns()
-        site.say(f"{host} is {'back' if back else 'not back'}")
-        return FaultRecord(
-            name=self.name,
-            kind=self.kind,
-            target=host,
-            role_before=role(host, leaders),
-            role_after=role(host, await site.db.leaders()),
-            start_ns=start_ns,
-            end_ns=end_ns,
-            verified_start=answered and gone,
-            verified_end=silent and back,
-            evidence=(
-                _sentence(answered, f"before: process {pid} answered at {host}"),
-                _sentence(gone, f"after SIGKILL: there is no process {pid}"),
-                _sentence(silent, f"before the restart: nobody answered at {host}"),
-                _sentence(back, words),
-            ),
-        )
-
-
-@dataclass(frozen=True)
-class Pause:
-    """SIGSTOP the host's database process, SIGCONT after `hold_s`: a long garbage collection."""
-
-    target: Target
-    hold_s: float
-    rest_s: float
-    kind: ClassVar[str] = "pause"
-
-    @property
-    def name(self) -> str:
-        return f"pause {self.target}"
-
-    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Pause:
-        return replace(self, target=draw_target(self.target, hosts, rng))
+    def drawn(self, hosts: Sequence[str], rng: random.Random) -> ProcessFault:
+        target = draw_target(self.target, hosts, rng)
+        return replace(self, target=target, deed=self.deed.drawn(rng))
 
     async def run(self, site: Site) -> FaultRecord:
-        host, leaders = await find(site, self.target)
-        pid = site.db.pid(host)
-
+        hosts, leaders = await find_hosts(site, self.target)
+        processes = self._processes(site)
+        lasting = [self.deed.on(_victim(site, host, processes, leaders)) for host in hosts]
         start_ns = site.clock.now_ns()
-        _signal(pid, signal.SIGSTOP)
         try:
-            site.say(f"pause {host} (pid {pid}), {role(host, leaders)}")
-            stopped = await _until(lambda: process_state(pid) == "T", SETTLE_S)
+            for one in lasting:
+                site.say(f"{self.deed} {one.victim.title}")
+            at_start = await _all(one.begin() for one in lasting)
             await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
-            still_stopped = process_state(pid) == "T"
+            at_end = await _all(one.still() for one in lasting)
+            at_end += await _all(one.heal() for one in lasting)
+            end_ns = site.clock.now_ns()
         finally:
-            _signal(pid, signal.SIGCONT)
-        end_ns = site.clock.now_ns()
-        woken = await _until(lambda: process_state(pid) not in ("T", "", "?"), SETTLE_S)
-        answers = woken and await _answering(site, host, pid)
-        site.say(f"{host} goes on")
+            for one in lasting:
+                one.undo()
+        at_end += await _all(one.healed() for one in lasting)
         return FaultRecord(
             name=self.name,
             kind=self.kind,
-            target=host,
-            role_before=role(host, leaders),
-            role_after=role(host, await site.db.leaders()),
+            target=" ".join(hosts),
+            role_before=roles(hosts, leaders),
+            role_after=roles(hosts, await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
-            verified_start=stopped,
-            verified_end=still_stopped and answers,
-            evidence=(
-                _sentence(stopped, f"after SIGSTOP: process {pid} is stopped (state T)"),
-                _sentence(still_stopped, f"before SIGCONT: process {pid} is still stopped"),
-                _sentence(answers, f"after SIGCONT: process {pid} runs and answered at {host}"),
+            verified_start=all(good for good, _ in at_start),
+            verified_end=all(good for good, _ in at_end),
+            evidence=tuple(
+                text if good else f"NOT VERIFIED: {text}" for good, text in at_start + at_end
             ),
         )
 
+    def _processes(self, site: Site) -> Processes:
+        if not isinstance(self.target, RouterOf):
+            return site.db
+        if not isinstance(site.db, RoutedDatabase):
+            raise TargetError("this database has no routers.")
+        return site.db.routers
 
-def kill(target: Target, hold: str | float = "2s", rest: str | float = "3s") -> Kill:
-    return Kill(target, seconds(hold), seconds(rest))
+
+def _victim(site: Site, host: str, processes: Processes, leaders: Mapping[str, str]) -> Victim:
+    pid = processes.pid(host)
+    return Victim(site, host, processes, pid, f"{host} (pid {pid}), {role(host, leaders)}")
 
 
-def pause(target: Target, hold: str | float = "5s", rest: str | float = "3s") -> Pause:
-    return Pause(target, seconds(hold), seconds(rest))
+async def _all(steps: Iterable[Awaitable[Sequence[Look]]]) -> list[Look]:
+    """Side by side; every one has ended when this returns or raises."""
+    looks: list[Look] = []
+    for found in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(found, BaseException):
+            raise found
+        looks += found
+    return looks

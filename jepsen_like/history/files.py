@@ -7,6 +7,7 @@ file is the same history.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -66,7 +67,7 @@ def load(path: str | Path, format: Format | None = None, *, independent: bool = 
 def parse(name: str, text: str, format: Format, *, independent: bool) -> tuple[History, list[Flaw]]:
     """Raises HistoryError, whose sentence begins with the line, or with name and line."""
     if format == "jsonl":
-        return parse_jsonl(name, text.splitlines(keepends=True)), []
+        return parse_jsonl(name, StringIO(text)), []  # its lines end with \n alone
     if format == "edn":
         return parse_edn(text, independent=independent)
     lines = text.splitlines(keepends=True)

@@ -26,13 +26,16 @@ column by column; only when that fails is the line looked for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from jepsen_like.history.columns import TIME_MAX, History, faults_of
+from jepsen_like.history.collector import paused_collector
+from jepsen_like.history.columns import TIME_MAX, History, faults_of, fit
 from jepsen_like.history.fault_window import FaultWindow, as_row, from_row
 from jepsen_like.history.operation import HistoryError, Operation, hashable
 
@@ -43,29 +46,22 @@ VERSION: Final = 4
 CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
 LINE_CHARACTERS_SHOWN: Final = 60
 
-_NONE: Final = type(None)
-_FIELDS: Final[dict[str, set[type] | None]] = {
-    # a field's types, to the letter: `"process":true` is no process number
-    "process": {int},
-    "f": {str},
-    "key": {int, str},
-    "value": None,
-    "outcome": {str},
-    "output": None,
-    "scheduled_ns": {int},
-    "sent_ns": {int},
-    "returned_ns": {int},
-    "node": {str},
-    "error": {str},
-    "version": {int, _NONE},
-    "workload": {str},
-}
+_FIELDS: Final = (
+    "process", "f", "key", "value", "outcome", "output", "scheduled_ns", "sent_ns", "returned_ns",
+    "node", "error", "version", "workload",
+)  # fmt: skip
 _FIELDS_2: Final = tuple(name for name in _FIELDS if name != "workload")
 _FIELDS_1: Final = tuple(name for name in _FIELDS_2 if name != "version")
+_NUMBERS: Final = ("process", "scheduled_ns", "sent_ns", "returned_ns")
+_TEXTS: Final = ("f", "outcome", "node", "error", "workload")
+_ANYTHING: Final = ("value", "output")
+_AT: Final = {name: place for place, name in enumerate(_FIELDS)}
 _OUTCOMES: Final = {"ok", "fail", "info", "open"}
-_OUTCOME: Final = list(_FIELDS).index("outcome")
-_ERROR: Final = list(_FIELDS).index("error")
-_PROCESS: Final = 0
+_OUTCOME: Final = _AT["outcome"]
+_ERROR: Final = _AT["error"]
+_PROCESS: Final = _AT["process"]
+_KEY: Final = _AT["key"]
+_VERSION: Final = _AT["version"]
 _fields_of = attrgetter(*_FIELDS)
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -127,7 +123,11 @@ def read_jsonl(path: Path, *, growing: bool = False) -> History:
 
 def parse_jsonl(name: str, lines: Iterable[str], *, growing: bool = False) -> History:
     """`read_jsonl` of lines from anywhere, which are called `name`."""
-    source = iter(lines)
+    with paused_collector():  # a row is a list, and there is no cycle of them
+        return _parsed(name, iter(lines), growing=growing)
+
+
+def _parsed(name: str, source: Iterator[str], *, growing: bool) -> History:
     to_rows, has_faults = _header_of(name, next(source, ""))
     history = History()
     faults = history.faults if has_faults else None
@@ -243,7 +243,15 @@ def _decode(
     try:
         values = json.loads(f"[{','.join(lines)}]")
         if len(values) == len(lines):
-            return _checked(to_rows(values)), range(first, first + len(lines))
+            numbered: Sequence[int] = range(first, first + len(lines))
+            if faults is None or dict not in map(type, values):
+                return _checked(to_rows(values)), numbered
+            pairs = list(zip(values, numbered, strict=True))
+            windows = [from_row(v, n, TIME_MAX) for v, n in pairs if type(v) is dict]
+            operations = [(v, n) for v, n in pairs if type(v) is not dict]
+            columns = _checked(to_rows([v for v, _ in operations])) if operations else []
+            faults += windows
+            return columns, [n for _, n in operations]
     except (ValueError, RecursionError):
         pass  # one line of many: it is looked for below, and named
     rows: list[Sequence[Any]] = []
@@ -266,26 +274,58 @@ def _decode(
 
 
 def _checked(rows: list[list[Any]]) -> _Columns:
-    """The rows as columns, tuples for lists; raises HistoryError if any is no operation."""
+    """The rows as columns, tuples for lists; raises HistoryError if any is no operation.
+
+    Types are looked at to the letter: `"process":true` is no process number.
+    """
     columns: _Columns = list(zip(*rows, strict=True))
-    for i, ((field, types), column) in enumerate(zip(_FIELDS.items(), columns, strict=False)):
-        found = set(map(type, column))
-        if types is None:
-            if list in found:
-                columns[i] = [hashable(v) if type(v) is list else v for v in column]
-            continue
-        if not found <= types:
-            odd = next(value for value in column if type(value) not in types)
-            raise HistoryError(f"{field} cannot be {odd!r}")
-        if int in found and field != "key":
-            numbers = [v for v in column if v is not None] if _NONE in found else column
-            big = max(numbers, key=abs) if min(numbers) < -TIME_MAX else max(numbers)
-            if abs(big) > TIME_MAX:
-                raise HistoryError(f"{field} is too large: it has {big.bit_length()} bits")
-        if field == "outcome" and not _OUTCOMES.issuperset(column):
-            odd = min(set(column) - _OUTCOMES)
-            raise HistoryError(f"outcome is ok, fail, info or open, not {odd!r}")
+    for field in _NUMBERS:
+        columns[_AT[field]] = _numbers(field, columns[_AT[field]])
+    for field in _TEXTS:
+        columns[_AT[field]] = _texts(field, columns[_AT[field]])
+    for field in _ANYTHING:
+        column = columns[_AT[field]]
+        if list in set(map(type, column)):
+            columns[_AT[field]] = [hashable(v) if type(v) is list else v for v in column]
+    if not set(map(type, columns[_KEY])) <= {int, str}:
+        raise _wrong("key", columns[_KEY], int, str)
+    if not _OUTCOMES.issuperset(columns[_OUTCOME]):
+        odd = min(set(columns[_OUTCOME]) - _OUTCOMES)
+        raise HistoryError(f"outcome is ok, fail, info or open, not {odd!r}")
+    versions = columns[_VERSION]
+    if versions.count(None) < len(versions):
+        _numbers("version", [v for v in versions if v is not None])
     return columns
+
+
+def _numbers(field: str, column: Sequence[Any]) -> Sequence[int]:
+    """The column as 64-bit integers."""
+    if set(map(type, column)) != {int}:
+        raise _wrong(field, column, int)
+    try:
+        numbers = array("q", column)
+    except OverflowError:
+        pass
+    else:
+        if fit(numbers):
+            return numbers
+    big = max(column, key=abs)
+    raise HistoryError(f"{field} is too large: it has {big.bit_length()} bits")
+
+
+def _texts(field: str, column: Sequence[Any]) -> Sequence[str]:
+    """The column with one object for all equal texts: a history has few of them, many times."""
+    if column.count("") == len(column):
+        return column
+    try:
+        return list(map(sys.intern, column))
+    except TypeError:
+        raise _wrong(field, column, str) from None
+
+
+def _wrong(field: str, column: Sequence[Any], *types: type) -> HistoryError:
+    odd = next(value for value in column if type(value) not in types)
+    return HistoryError(f"{field} cannot be {odd!r}")
 
 
 def _set_aside_open(

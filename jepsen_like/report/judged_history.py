@@ -293,7 +293,7 @@ def _keys(history: History, verdict: Verdict) -> tuple[tuple[KeyRow, ...], str]:
         return (), ""
     judged = details.get("judged", {})
     counts = Counter(history.key)
-    shrunk = next((o.key for o in verdict.offending), None)
+    staleness = details.get("staleness", {})
     default: Validity = "valid"
     rows = []
     for key, number in counts.items():
@@ -301,8 +301,8 @@ def _keys(history: History, verdict: Verdict) -> tuple[tuple[KeyRow, ...], str]:
         stale: int | None = 0
         is_measured = True
         if validity != "valid":
-            stale = details.get("staleness_ns") if key == shrunk else None
-            is_measured = key == shrunk and bool(details.get("staleness_known"))
+            needed = staleness.get(key, {"ns": None, "known": False})
+            stale, is_measured = needed["ns"], needed["known"]
         rows.append(KeyRow(str(key), validity, algorithm, number, stale, is_measured))
     rank = {"invalid": 0, "unknown": 1, "not judged": 2, "valid": 3}
     rows.sort(key=lambda row: (rank[row.validity], -row.operations))

@@ -26,6 +26,8 @@ from jepsen_like.workloads.register import register
 from tests.jepsen_like.networks import IdleDatabase
 from tests.jepsen_like.register_db import GROUP, RegisterClient, RegisterDb, RunningRegisters
 
+pytestmark = pytest.mark.alone
+
 HOSTS = ("n1", "n2", "n3")
 
 
@@ -44,7 +46,9 @@ def test_lots_are_drawn_once_from_the_seed() -> None:
     schedule = [faults.kill(faults.one()) for _ in range(20)]
     drawn = faults.draw(schedule, HOSTS, random.Random(5))
     assert drawn == faults.draw(schedule, HOSTS, random.Random(5))
-    assert {cast("faults.Kill", fault).target for fault in drawn} == {Host(h) for h in HOSTS}
+    assert {cast("faults.ProcessFault", fault).target for fault in drawn} == {
+        Host(h) for h in HOSTS
+    }
 
 
 def test_an_impossible_fault_is_refused_before_the_run() -> None:
@@ -90,6 +94,22 @@ async def test_a_kill_and_a_pause_are_verified(
     record = await faults.pause(faults.host("n2"), hold="50ms").run(site)
     assert record.verified, record.evidence
     assert record.role_before == "follower"
+
+
+@pytest.mark.slow
+async def test_several_processes_are_struck_at_once(
+    database: tuple[faults.Site, RunningRegisters],
+) -> None:
+    site, running = database
+    before = {host: running.pid(host) for host in HOSTS}
+    majority = faults.restart("majority").drawn(HOSTS, random.Random(1))
+    record = await majority.run(site)
+    assert record.verified, record.evidence
+    hit = record.target.split()
+    assert len(hit) == 2
+    assert {host for host in HOSTS if running.pid(host) != before[host]} == set(hit)
+    assert any("after SIGTERM" in line for line in record.evidence)
+    assert "; " in record.role_before
 
 
 @pytest.mark.slow

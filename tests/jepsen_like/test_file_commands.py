@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jepsen_like.__main__ import main
 from jepsen_like.checks.named import Question
 from jepsen_like.file_follow import follow
 from jepsen_like.file_judge import FileVerdict
-from jepsen_like.history import Operation, Recorder, read, write_jsonl
+from jepsen_like.history import FaultWindow, History, Operation, Recorder, read, write_jsonl
 from tests.jepsen_like.histories import RECORDED as HISTORIES
 from tests.jepsen_like.histories import legal_history, op, recorded, write
 from tests.jepsen_like.histories import read as a_read
@@ -42,7 +43,7 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(capsys)
 
 
-def put(path: Path, history: list[Operation]) -> Path:
+def put(path: Path, history: Sequence[Operation]) -> Path:
     write_jsonl(path, history)
     return path
 
@@ -53,6 +54,32 @@ def test_a_stale_read_is_shown_with_its_lines(tmp_path: Path, shell: Shell) -> N
     assert out.startswith("invalid: read of x on n1 returned 1 after write 2 of x on n1 had been ")
     assert "  line 4: process 1: read of x -> 1 [4, 5]" in out
     assert "(linearizable, cas-register, jsonl, 3 operations" in out
+
+
+def test_a_violation_is_told_with_the_faults_at_work_and_the_staleness_of_each_key(
+    tmp_path: Path, shell: Shell
+) -> None:
+    ms = 1_000_000
+    history = History()
+    for key, sent in (("x", 5 * ms), ("y", 9 * ms)):
+        history.append(write(1, 0, ms, key=key))
+        history.append(write(2, 2 * ms, 3 * ms, key=key, process=1))
+        history.append(a_read(1, sent, sent + ms, key=key, process=2 if key == "x" else 3))
+    history.faults += [
+        FaultWindow("kill n1", 4 * ms, 6 * ms, verified=False),
+        FaultWindow("pause n2", 20 * ms, None),
+    ]
+    code, out, _ = shell("check", put(tmp_path / "h", history))
+    assert code == 1
+    assert f"\n  meanwhile: kill n1 (NOT VERIFIED) [{4 * ms}, {6 * ms}]\n" in out
+    assert "pause n2" not in out
+    assert "\nIt would be legal if reads might be 6 ms stale.\n" in out
+    assert "\nKey by key: y 6 ms, x 2 ms.\n" in out
+    found = shell.json(tmp_path / "h")
+    assert found["faults"][1] == {
+        "fault": "pause n2", "start_ns": 20 * ms, "end_ns": None, "verified": None,
+    }  # fmt: skip
+    assert found["details"]["staleness"]["x"] == {"ns": 2 * ms, "known": True}
 
 
 def test_a_good_history_is_valid(tmp_path: Path, shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,10 @@ from jepsen_like.history import (
     read_jsonl,
     write_jsonl,
 )
+from jepsen_like.history import read as read_any
+from jepsen_like.history.collector import paused_collector
+from jepsen_like.history.columns import TIME_MAX, History
+from jepsen_like.history.fault_window import FaultWindow
 from tests.jepsen_like.histories import cas, legal_history, read, write
 
 SAMPLE = Path(__file__).parent.parent / "testdata" / "histories" / "stale_read.jsonl"
@@ -114,6 +119,95 @@ def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complain
     path.write_text('{"format":"jepsen_like.history","version":1}\n' + line + "\n")
     with pytest.raises(HistoryError, match=complaint):
         read_jsonl(path)
+
+
+FIELDS = list(Operation.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("field", "bad", "complaint"),
+    [
+        ("process", True, "process cannot be True"),
+        ("process", None, "process cannot be None"),
+        ("f", 5, "f cannot be 5"),
+        ("key", 1.0, "key cannot be 1.0"),
+        ("key", True, "key cannot be True"),
+        ("outcome", "read", "outcome is ok, fail, info or open, not 'read'"),
+        ("outcome", None, "outcome cannot be None"),
+        ("scheduled_ns", False, "scheduled_ns cannot be False"),
+        ("sent_ns", "7", "sent_ns cannot be '7'"),
+        ("returned_ns", 1 << 62, "returned_ns is too large: it has 63 bits"),
+        ("returned_ns", 1 << 80, "returned_ns is too large: it has 81 bits"),
+        ("returned_ns", -(1 << 62), "returned_ns is too large: it has 63 bits"),
+        ("node", ["n1"], "node cannot be"),
+        ("error", None, "error cannot be None"),
+        ("version", 1.5, "version cannot be 1.5"),
+        ("version", False, "version cannot be False"),
+        ("version", 1 << 62, "version is too large: it has 63 bits"),
+        ("workload", 0, "workload cannot be 0"),
+    ],
+)
+def test_among_a_thousand_lines_the_bad_one_is_named(
+    tmp_path: Path, field: str, bad: Any, complaint: str
+) -> None:
+    path = tmp_path / "h"
+    write_jsonl(path, [write(n, n, n + 5, process=n) for n in range(1_000)])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[700])
+    row[FIELDS.index(field)] = bad
+    lines[700] = json.dumps(row)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(HistoryError, match="h:701: ") as caught:
+        read_jsonl(path)
+    assert complaint in str(caught.value)
+
+
+def test_operations_between_faults_keep_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "h"
+    history = History(write(n, n, n + 5, process=n) for n in range(1_000))
+    history.faults += [FaultWindow("pause", n, n + 1) for n in range(0, 1_000, 10)]
+    write_jsonl(path, history)
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    operations, faults = lines[:1_000], lines[1_000:]
+    mixed = [line for n, fault in enumerate(faults) for line in (fault, *operations[n * 10 :][:10])]
+    path.write_text("\n".join([header, *mixed]) + "\n", encoding="utf-8")
+    found = read_jsonl(path)
+    assert found == history
+    assert found.faults == history.faults
+    assert list(found.lines[:11]) == [*range(3, 13), 14]
+    mixed[700] = mixed[700].replace('"ok"', '"okay"')
+    path.write_text("\n".join([header, *mixed]) + "\n", encoding="utf-8")
+    with pytest.raises(HistoryError, match="h:702: outcome is"):
+        read_jsonl(path)
+
+
+def test_numbers_up_to_the_limit_and_equal_texts_as_one_object(tmp_path: Path) -> None:
+    edge = [TIME_MAX, TIME_MAX - (1 << 55), -TIME_MAX, -TIME_MAX + (1 << 55), 0]
+    history = [replace(write(t, t, t, process=n), version=t) for n, t in enumerate(edge)]
+    write_jsonl(tmp_path / "h", history)
+    found = read_jsonl(tmp_path / "h")
+    assert found == history
+    assert len({id(text) for column in (found.f, found.node) for text in column}) == 2
+
+
+def test_a_line_ends_with_a_newline_and_nothing_else(tmp_path: Path) -> None:
+    """U+2028 and its like end lines for `str.splitlines`, and may stand in a value as they are."""
+    history = [write("a\u2028b\x85c", 0, 1), write("d", 2, 3)]
+    write_jsonl(tmp_path / "h", history)
+    assert read_jsonl(tmp_path / "h") == history == read_any(tmp_path / "h")
+
+
+def test_the_collector_is_as_it_was_after_a_pass(tmp_path: Path) -> None:
+    path = tmp_path / "h"
+    path.write_text("no history\n")
+    with pytest.raises(HistoryError):
+        read_jsonl(path)
+    assert gc.isenabled()
+    with paused_collector():
+        with paused_collector():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize(

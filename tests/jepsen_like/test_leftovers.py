@@ -17,7 +17,7 @@ from jepsen_like.backends import leftovers
 from jepsen_like.faults.processes import process_state
 from tests.jepsen_like.networks import require_namespaces
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 COMMAND = (sys.executable, "-m", "jepsen_like")
 

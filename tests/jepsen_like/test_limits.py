@@ -25,7 +25,7 @@ LATE_S = 0.5
 MEMORY_MB = 500 if IS_FULL_SIZE else 120
 CLIENTS = 30
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def hard(count: int, keys: int) -> Iterator[Operation]:

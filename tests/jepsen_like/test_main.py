@@ -63,20 +63,25 @@ def test_wrong_usage_is_a_sentence_and_exit_code_64(
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "code", "sentence"),
     [
-        ("make('a/b')", "'a/b' is not a name"),
-        ("make('x', faults=[faults.kill(faults.host('n7'))])", "there is no host n7"),
-        ("make('x', faults=[faults.healthy('soon')])", "'soon' is not a duration"),
-        ("undefined", "NameError"),
+        ("make('a/b')", 3, "'a/b' is not a name"),
+        ("make('x', faults=[faults.kill(faults.host('n7'))])", 3, "there is no host n7"),
+        ("make('x', faults=[faults.pause('minorty')])", 3, "no host minorty; there are n1, n2"),
+        ("make('x', faults=[faults.kill(faults.router())])", 3, "it has no routers"),
+        ("make('x', faults=[faults.any_of(faults.transfer('g'))])", 3, "cannot be told to move"),
+        ("make('x', faults=[faults.healthy('soon')])", 64, "'soon' is not a duration"),
+        ("undefined", 64, "NameError"),
     ],
 )
-def test_a_test_that_does_not_fit_together_is_wrong_usage(
-    spec: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+def test_a_test_that_cannot_be_run_is_a_sentence_before_anything_starts(
+    spec: Path, text: str, code: int, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec.write_text(f"{SPEC}\ntest = {text}\n")
-    assert exit_code("run", str(spec)) == 64
-    assert sentence in capsys.readouterr().err
+    assert exit_code("run", str(spec)) == code
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
 
 
 def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:

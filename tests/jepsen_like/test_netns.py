@@ -19,6 +19,8 @@ from jepsen_like.backends.proxy import Mesh
 from jepsen_like.faults.processes import process_state
 from tests.jepsen_like.networks import require_namespaces
 
+pytestmark = pytest.mark.alone
+
 HOSTS = ("a", "b", "c")
 PORT = 7000
 OWN_NAMESPACE = Path("/proc/self/ns/net")

@@ -13,6 +13,8 @@ from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
 
+pytestmark = pytest.mark.alone
+
 WAIT_S = 5.0  # ends a broken test; no passing test waits for it
 SILENCE_S = 0.05  # how long nothing has to arrive; loopback needs well under a millisecond
 

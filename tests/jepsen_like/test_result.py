@@ -111,6 +111,55 @@ def test_an_invalid_verdict_names_the_staleness() -> None:
     assert verdict.details["staleness_ns"] == 45
 
 
+SEVERAL = [
+    *(write(1, 0, 10, key=key) for key in "abcd"),
+    *(write(2, 20, 30, key=key, process=1) for key in "abcd"),
+    read(1, 75, 80, key="a", process=2),
+    read(1, 40, 80, key="b", process=3),
+    read(2, 75, 80, key="c", process=4),
+]
+NEVER_WRITTEN = read(3, 85, 90, key="d", process=5)
+
+
+def test_an_invalid_verdict_names_the_staleness_of_each_bad_key_and_of_all() -> None:
+    details = check(SEVERAL, MODEL).details
+    assert details["staleness"] == {
+        "a": {"ns": 45, "known": True},
+        "b": {"ns": 10, "known": True},
+    }
+    assert (details["staleness_ns"], details["staleness_known"]) == (45, True)
+    details = check([*SEVERAL, NEVER_WRITTEN], MODEL).details
+    assert details["staleness"]["d"] == {"ns": None, "known": True}
+    assert details["staleness"]["b"]["ns"] == 10
+    assert (details["staleness_ns"], details["staleness_known"]) == (None, True)
+
+
+def test_the_staleness_of_a_key_that_is_not_found_out_in_time_is_not_known() -> None:
+    details = check(SEVERAL, MODEL, budget=Budget(shrink_seconds=-1)).details
+    assert not any(delta["known"] for delta in details["staleness"].values())
+    assert (details["staleness_ns"], details["staleness_known"]) == (None, False)
+
+
+def test_every_bad_key_of_a_random_history_has_the_staleness_it_has_alone() -> None:
+    several = 0
+    for seed in range(40):
+        parts = []
+        for n, key in enumerate("abcdefgh"):
+            rng = random.Random(seed + 1_000 * n)
+            mine = random_history(rng, distinct=seed % 2 == 0, model=MODEL)
+            parts.append([replace(o, key=key, process=o.process + 100 * n) for o in mine])
+        verdict = check([o for part in parts for o in part], MODEL)
+        alone = {part[0].key: check(part, MODEL).details for part in parts if part}
+        bad = {
+            key: details["staleness"][key]
+            for key, details in alone.items()
+            if "staleness" in details
+        }
+        assert verdict.details.get("staleness", {}) == bad, seed
+        several += len(bad) > 1
+    assert several > 5
+
+
 # --- bounds -----------------------------------------------------------------------------------
 
 

@@ -193,6 +193,9 @@ class Soak:
                 outcome.by_moment[cut.moment] += 1
                 outcome.by_trigger += by_trigger
                 await asyncio.gather(*(self._start(name) for name in dead))
+                outcome.refused += await self._stopped()
+                if outcome.refused:
+                    return
                 await self._more_writes(20)
                 outcome.lost = (await self._load.ask("check"))["lost"]
         except ProcessFailed as exc:
@@ -200,10 +203,12 @@ class Soak:
         except TimeoutError:
             statuses = await self._cluster.status()
             outcome.broken.append(f"no progress {DEADLINE_S:g} s after {cut}: {statuses}")
-        for status in (await self._cluster.status()).values():
-            for replica in status.replicas if status else ():
-                if replica.stopped:
-                    outcome.refused.append(replica.stopped)
+        outcome.refused += await self._stopped()
+
+    async def _stopped(self) -> list[str]:
+        """Why replicas do not serve that should: a node finds it out before it says it is ready."""
+        statuses = (await self._cluster.status()).values()
+        return [r.stopped for s in statuses if s for r in s.replicas if r.stopped]
 
     async def _wait_for_moment(self, cut: Cut) -> bool:
         """Whether the node has killed itself at the operation that the cut names."""

@@ -11,7 +11,6 @@ found, as far as the versions' order could be inferred from what clients read.
 
 from __future__ import annotations
 
-import gc
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
@@ -39,6 +38,7 @@ from jepsen_like.checks.transactions.transaction import (
     transactions,
 )
 from jepsen_like.history import Operation
+from jepsen_like.history.collector import paused_collector
 from jepsen_like.result import Verdict
 
 __all__ = ["CONSISTENCIES", "check"]
@@ -99,13 +99,8 @@ def check(
     `details`: `anomalies` counts all by name, whether forbidden or not; `holds` is the strictest
     isolation that nothing contradicts; `anomalies_in_words` tells the forbidden ones.
     """
-    collecting = gc.isenabled()
-    gc.disable()  # a check makes millions of tuples and no cycle: collecting finds nothing in them
-    try:
+    with paused_collector():  # a check makes millions of tuples and no cycle
         return _check(history, workload, consistency)
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _check(history: Iterable[Operation], workload: str, consistency: str) -> Verdict:

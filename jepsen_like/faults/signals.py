@@ -1,0 +1,175 @@
+"""Killed, paused, restarted: what signals do to a process.
+
+A kill is SIGKILL, and the process is started again at the end of the window. A pause is SIGSTOP
+and SIGCONT: a long garbage collection, or a virtual machine that is moved. A restart is SIGTERM:
+what an operator does, who expects that nobody notices.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from jepsen_like.faults.compose import Package
+from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim, process_state
+from jepsen_like.faults.targets import Host, Target, as_target
+from jepsen_like.load import seconds
+
+__all__ = [
+    "Kill",
+    "Pause",
+    "Restart",
+    "RollingRestart",
+    "kill",
+    "pause",
+    "restart",
+    "rolling_restart",
+]
+
+END_WAIT_S: Final = 30.0
+"""How long a process may take to end after SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """SIGKILL; started again at the end of the window."""
+
+    kind: ClassVar[str] = "kill"
+
+    def __str__(self) -> str:
+        return "kill -9"
+
+    def drawn(self, rng: random.Random) -> Kill:
+        return self
+
+    def on(self, victim: Victim) -> Lasting:
+        return _Dead(victim, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Restart:
+    """SIGTERM; started again at the end of the window."""
+
+    kind: ClassVar[str] = "restart"
+
+    def __str__(self) -> str:
+        return "restart"
+
+    def drawn(self, rng: random.Random) -> Restart:
+        return self
+
+    def on(self, victim: Victim) -> Lasting:
+        return _Dead(victim, signal.SIGTERM)
+
+
+class _Dead(Lasting):
+    """There is no process, until it is started again."""
+
+    def __init__(self, victim: Victim, number: signal.Signals) -> None:
+        super().__init__(victim)
+        self._number = number
+        self._is_gone = False
+
+    async def begin(self) -> Sequence[Look]:
+        victim = self.victim
+        answered = await victim.answers()
+        victim.signal(self._number)
+        wait_s = END_WAIT_S if self._number is signal.SIGTERM else None
+        self._is_gone = await victim.becomes("", timeout_s=wait_s)
+        return (
+            (answered, f"before: process {victim.pid} answered at {victim.host}"),
+            (self._is_gone, f"after {self._number.name}: there is no process {victim.pid}"),
+        )
+
+    async def still(self) -> Sequence[Look]:
+        victim = self.victim
+        silent = (
+            process_state(victim.pid) == ""
+            and await victim.processes.answering_pid(victim.host) is None
+        )
+        return [(silent, f"before the restart: nobody answered at {victim.host}")]
+
+    async def heal(self) -> Sequence[Look]:
+        if not self._is_gone:
+            return [(False, "it still runs")]
+        return [await self.victim.start_again()]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """SIGSTOP, and SIGCONT at the end of the window."""
+
+    kind: ClassVar[str] = "pause"
+
+    def __str__(self) -> str:
+        return "pause"
+
+    def drawn(self, rng: random.Random) -> Pause:
+        return self
+
+    def on(self, victim: Victim) -> Lasting:
+        return _Stopped(victim)
+
+
+class _Stopped(Lasting):
+    async def begin(self) -> Sequence[Look]:
+        pid = self.victim.pid
+        self.victim.signal(signal.SIGSTOP)
+        stopped = await self.victim.becomes("T")
+        return [(stopped, f"after SIGSTOP: process {pid} is stopped (state T)")]
+
+    async def still(self) -> Sequence[Look]:
+        pid = self.victim.pid
+        stopped = process_state(pid) == "T"
+        return [(stopped, f"before SIGCONT: process {pid} is still stopped")]
+
+    async def healed(self) -> Sequence[Look]:
+        victim = self.victim
+        answers = await victim.becomes(*"RSD") and await victim.answers()
+        victim.site.say(f"{victim.host} goes on")
+        return [
+            (answers, f"after SIGCONT: process {victim.pid} runs and answered at {victim.host}")
+        ]
+
+    def undo(self) -> None:
+        self.victim.signal(signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class RollingRestart:
+    """Every host, one after the other, in the order of their names."""
+
+    rest_between_s: float
+    kind: ClassVar[str] = "rolling restart"
+    name: ClassVar[str] = "rolling restart"
+    hold_s: ClassVar[float] = 0.0  # known only when it is drawn, as its hosts are
+    rest_s: ClassVar[float] = 0.0
+
+    def drawn(self, hosts: Sequence[str], rng: random.Random) -> Package:
+        rest = self.rest_between_s
+        return Package(tuple(ProcessFault(Restart(), Host(name), 0.0, rest) for name in hosts))
+
+
+def kill(target: Target | str, hold: str | float = "2s", rest: str | float = "3s") -> ProcessFault:
+    """SIGKILL the database process of the target; start it again after `hold`."""
+    return ProcessFault(Kill(), as_target(target), seconds(hold), seconds(rest))
+
+
+def pause(target: Target | str, hold: str | float = "5s", rest: str | float = "3s") -> ProcessFault:
+    """SIGSTOP the database process of the target; SIGCONT after `hold`."""
+    return ProcessFault(Pause(), as_target(target), seconds(hold), seconds(rest))
+
+
+def restart(
+    target: Target | str, hold: str | float = "0s", rest: str | float = "3s"
+) -> ProcessFault:
+    """SIGTERM the database process of the target; start it again after `hold`."""
+    return ProcessFault(Restart(), as_target(target), seconds(hold), seconds(rest))
+
+
+def rolling_restart(rest: str | float = "3s") -> RollingRestart:
+    """Restart every host, one after the other, `rest` after each."""
+    return RollingRestart(seconds(rest))
