@@ -11,7 +11,6 @@ from nodes.__main__ import main
 from nodes.machine import Machine
 from nodes.protocol import (
     Done,
-    Entry,
     EntryBody,
     ResponseBody,
     SqlFailure,
@@ -22,10 +21,10 @@ from nodes.protocol import (
 _apply_write = Machine._apply_write  # noqa: SLF001 -- a part of it is replaced here
 
 
-def run_only(machine: Machine, index: int, entry: Entry, write: Write) -> ResponseBody:
+def run_only(machine: Machine, index: int, write: Write, now_us: int, seed: int) -> ResponseBody:
     """In the place of Machine._apply_write."""
     if write.sets or len(write.statements) != 1:  # CREATE TABLE
-        return _apply_write(machine, index, entry, write)
+        return _apply_write(machine, index, write, now_us, seed)
     statement = write.statements[0]
     writer = machine._writer  # noqa: SLF001
     cursor = writer.raw.execute(statement.sql, statement.parameters)

@@ -86,7 +86,7 @@ def append_history(load: Load) -> list[Operation]:
     lists: dict[int, list[int]] = {}
     in_use = list(range(load.keys))
     history = []
-    for _, sent, returned, client, lost in _drawn(load, rng):
+    for number, (_, sent, returned, client, lost) in enumerate(_drawn(load, rng)):
         asked: list[tuple[str, int, int | None]] = []
         done: list[tuple[str, int, object]] = []
         happens = not lost or rng.random() < 0.5
@@ -98,7 +98,7 @@ def append_history(load: Load) -> list[Operation]:
                 asked.append(("r", key, None))
                 done.append(("r", key, tuple(values)))
                 continue
-            new = returned * STEPS_MAX + len(asked)  # of this transaction alone
+            new = number * STEPS_MAX + len(asked)  # of this transaction alone
             asked.append(("append", key, new))
             done.append(("append", key, new))
             if happens:

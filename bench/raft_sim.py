@@ -47,19 +47,15 @@ class Calm(Simulation):
         """Seconds that `ticks` took, after the first election."""
         for replica in list(self.replicas.values()):
             self.start(replica, first_timeout_ticks=1 if replica.number == 1 else None)
-        self._until(WARM_UP_TICKS)
+        self.run_until(WARM_UP_TICKS * TICK)
         if self._pause:
             self.at(0, self._command)
         gc.disable()  # as in the simulator's runs
         begin = time.process_time()
-        self._until(WARM_UP_TICKS + ticks)
+        self.run_until((WARM_UP_TICKS + ticks) * TICK)
         took = time.process_time() - begin
         gc.enable()
         return took
-
-    def _until(self, tick: int) -> None:
-        while self.now < tick * TICK:
-            self._step()
 
     def _command(self) -> None:
         for replica in self.replicas.values():

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jepsen_like.backends import BACKENDS
+from jepsen_like.backends.abilities import BACKENDS
 from jepsen_like.file_commands import check, convert, lint_file
+from jepsen_like.process_clock import process_start
+from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
     from jepsen_like.adapters.database import LevelledDatabase
@@ -30,7 +32,6 @@ __all__ = ["main"]
 
 EXIT_HARNESS: Final = 3
 EXIT_USAGE: Final = 64
-RUNS: Final = Path("jepsen-runs")
 
 
 @click.group(
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, lint_file, convert):
+for _command in (check, lint_file, convert, diff, serve):
     cli.add_command(_command)
 
 
@@ -188,9 +189,10 @@ def doctor(as_json: bool, clean: bool) -> None:
         fields = {"format": 1, "findings": [asdict(f) for f in findings]}
         click.echo(json.dumps(fields, indent=1))
     else:
+        width = max(len(finding.name) for finding in findings)
         for finding in findings:
             mark = "works" if finding.works else "no"
-            click.echo(f"{finding.kind:8} {finding.name:8} {mark:6} {finding.why}")
+            click.echo(f"{finding.kind:8} {finding.name:{width}} {mark:6} {finding.why}")
         if left:
             click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
     if not any(finding.works for finding in findings if finding.kind == "backend"):
@@ -278,8 +280,12 @@ def carry_out(
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: click, with this program's exit codes."""
+    # Limits on time are those of whoever waits for the program, so they count from its start
+    since = process_start() if arguments is None else time.monotonic()
     try:
-        outcome: Any = cli.main(args=arguments, prog_name="jepsen-like", standalone_mode=False)
+        outcome: Any = cli.main(
+            args=arguments, prog_name="jepsen-like", standalone_mode=False, obj=since
+        )
     except click.UsageError as exc:
         exc.show()
         sys.exit(EXIT_USAGE)

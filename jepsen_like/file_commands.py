@@ -86,7 +86,7 @@ class Duration(click.ParamType[int]):
 @click.argument("files", metavar="FILE...", nargs=-1, required=False, type=_file)
 @click.option(
     "--follow", is_flag=True,
-    help="Judge one file of JSON lines while it is written, until no order explains an answer, "
+    help="Judge one file of JSON lines while it is written, until the first violation, "
     "or until it has not grown for --timeout seconds.",
 )  # fmt: skip
 @click.option("--models", is_flag=True, help="List the models and what each can be judged by.")
@@ -195,7 +195,12 @@ def check(
         for path in files
     ]
     line = _ProgressLine(len(files))
-    verdicts = judge_files(work, side_by_side=jobs or os.cpu_count() or 1, progress=line.show)
+    verdicts = judge_files(
+        work,
+        side_by_side=jobs or os.cpu_count() or 1,
+        since=click.get_current_context().find_root().obj,
+        progress=line.show,
+    )
     line.clear()
     code = _shown(verdicts, as_json, junit)
     if report is not None and report.exists() and not as_json:

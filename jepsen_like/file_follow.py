@@ -1,6 +1,6 @@
 """A history in a file, judged while it is written.
 
-It ends with the first answer that no order explains, or when the file has not grown for a while:
+It ends with the first violation, or when the file has not grown for a while:
 whoever writes it is then taken to have ended.
 """
 
@@ -12,8 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from jepsen_like.checks.incremental import CHECK, OnlineChecker
-from jepsen_like.checks.named import Question, as_failed_cas, model_of
+from jepsen_like.checks.named import Question, as_failed_cas, online_of
 from jepsen_like.file_judge import FileVerdict
 from jepsen_like.history.jsonl import Follower
 from jepsen_like.history.operation import HistoryError
@@ -22,6 +21,7 @@ from jepsen_like.result import Verdict
 __all__ = ["DEFAULT_MODEL", "follow"]
 
 DEFAULT_MODEL: Final = "cas-register"
+OPERATIONS_MAX: Final = 1_000_000  # nobody waits for this process
 POLL_S: Final = 0.05
 CHUNK_CHARACTERS: Final = 1 << 20
 
@@ -35,8 +35,7 @@ def follow(
 ) -> FileVerdict:
     """`question.seconds`: how long the file may stay as it is. Raises NameUnknown."""
     start = clock()
-    model = model_of(question, DEFAULT_MODEL)
-    online = OnlineChecker(model)
+    online = online_of(question, DEFAULT_MODEL, operations_max=OPERATIONS_MAX)
     lines = Follower(str(path))
     try:
         # No universal newlines: a lone \r is part of a value
@@ -61,15 +60,15 @@ def follow(
 
 
 def _of_file(path: Path, question: Question, verdict: Verdict, seconds: float) -> FileVerdict:
-    is_stopped = verdict.validity == "invalid"
-    stopped = f"stopped at operation {verdict.operations}: " if is_stopped else ""
+    at_operation = verdict.details.get("at_operation")
+    stopped = "" if at_operation is None else f"stopped at operation {at_operation}: "
     name = question.model or DEFAULT_MODEL
     return FileVerdict(
         file=str(path),
         validity=verdict.validity,
         reason=stopped + verdict.reason,
         model=name if isinstance(name, str) else type(name).__name__,
-        check=CHECK,
+        check=verdict.check,
         format="jsonl",
         operations=verdict.operations,
         seconds=seconds,

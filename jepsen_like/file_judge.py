@@ -82,10 +82,15 @@ def judge_files(
     jobs: Sequence[Job],
     *,
     side_by_side: int,
+    since: float | None = None,
     progress: Callable[[int, float], None] = lambda _done, _seconds: None,
 ) -> list[FileVerdict]:
-    """The verdicts in the order of `jobs`. Ending early (Ctrl-C) ends every judge."""
+    """The verdicts in the order of `jobs`. Ending early (Ctrl-C) ends every judge.
+
+    `since`: from when the time of those that begin at once is counted, on `time.monotonic`.
+    """
     start = time.monotonic()
+    waited = 0.0 if since is None else start - since
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, _Running] = {}
     verdicts: dict[int, FileVerdict] = {}
@@ -93,7 +98,7 @@ def judge_files(
         while waiting or running:
             while waiting and len(running) < side_by_side:
                 index, job = waiting.pop()
-                begun = _Running(index, job)
+                begun = _Running(index, job, waited if index < side_by_side else 0.0)
                 running[begun.pipe] = begun
             until = min(r.deadline for r in running.values()) - time.monotonic()
             ready = wait(list(running), timeout=max(0.0, min(until, PROGRESS_EVERY_S)))
@@ -112,15 +117,15 @@ def judge_files(
 class _Running:
     """One judge at work."""
 
-    def __init__(self, index: int, job: Job) -> None:
+    def __init__(self, index: int, job: Job, waited: float) -> None:
         self.index = index
         self._job = job
-        self._start = time.monotonic()
+        self._start = time.monotonic() - waited
         self.deadline = self._start + min(job.question.seconds, 1e9)
         self.pipe, theirs = _FORK.Pipe(duplex=False)
         # What this process holds is part of the memory that a file may take
         ours = memory_in_use()
-        arguments = (job, self.pipe, theirs, ours)
+        arguments = (job, self.deadline, self.pipe, theirs, ours)
         self._process: BaseProcess = _FORK.Process(target=_work, args=arguments)
         self._process.start()
         theirs.close()
@@ -160,7 +165,9 @@ def _death(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _work(job: Job, ours: Connection, answers: Connection, taken_bytes: int) -> None:
+def _work(
+    job: Job, deadline: float, ours: Connection, answers: Connection, taken_bytes: int
+) -> None:
     """The judge's process."""
     ours.close()
     os.setpgid(0, 0)  # so that its own helpers end with it
@@ -168,12 +175,12 @@ def _work(job: Job, ours: Connection, answers: Connection, taken_bytes: int) -> 
     most = None if limit is None else max(limit - taken_bytes, RESERVE_BYTES)
     if most is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (most - RESERVE_BYTES, most))
-    verdict = _judge_within_limits(job, most)
+    verdict = _judge_within_limits(job, deadline, most)
     answers.send_bytes(json.dumps(verdict.as_dict(), default=str).encode())
     answers.close()
 
 
-def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
+def _judge_within_limits(job: Job, deadline: float, most_bytes: int | None) -> FileVerdict:
     start = time.monotonic()
     name = str(job.path)
     found = ""
@@ -185,12 +192,16 @@ def _judge_within_limits(job: Job, most_bytes: int | None) -> FileVerdict:
                 raise HistoryError(f"{name}:{flaw.line}: {flaw.text}")
         if not loaded.history:
             raise HistoryError(f"{name}: the history is empty: there is nothing to judge")
-        limit = job.question.seconds
-        left = limit - min(limit * RESERVE, RESERVE_S_MAX) - (time.monotonic() - start)
+        reserve = min(job.question.seconds * RESERVE, RESERVE_S_MAX)
+        left = deadline - reserve - time.monotonic()
+        if left < -reserve:
+            raise HistoryError(
+                f"{name}: the time limit of {job.question.seconds:g} s was over when it was read"
+            )
         question = replace(job.question, seconds=max(left, 0.0), memory_bytes=most_bytes)
         model, verdict = judge(loaded.history, question)
         if job.report is not None:
-            _write_report(job, loaded.history, model, verdict, start)
+            _write_report(job, deadline, loaded.history, model, verdict, start)
     except (HistoryError, NameUnknown, OSError) as exc:
         reason = str(exc) if str(exc).startswith(name) else f"{name}: {exc}"
         return FileVerdict(name, "unknown", reason, format=found, seconds=_since(start))
@@ -242,13 +253,15 @@ def _offending(history: Any, verdict: Verdict) -> Iterator[dict[str, Any]]:
         yield {**asdict(operation), "line": history.lines[places[0]] if places else 0}
 
 
-def _write_report(job: Job, history: History, model: str, verdict: Verdict, start: float) -> None:
+def _write_report(
+    job: Job, deadline: float, history: History, model: str, verdict: Verdict, start: float
+) -> None:
     # here: it needs jinja2, and nothing else does
     from jepsen_like.report import check_page
     from jepsen_like.report.judged_history import judged_history
 
     assert job.report is not None
-    left = start + job.question.seconds - time.monotonic()
+    left = deadline - time.monotonic()
     try:
         judged_by = model_of(replace(job.question, model=job.question.model or model), model)
         seconds = min(left / 2, ORDER_S_MAX)

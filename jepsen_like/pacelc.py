@@ -66,7 +66,6 @@ def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> 
             recovery(),
         ],
         seed=seed,
-        backend="proxy",
     )
 
 

@@ -85,6 +85,8 @@ class SideAvailability:
     invoked: int
     ok: int
     measured: bool  # False under 100 invoked operations: say "not measured"
+    low: float  # the ends of the yield's 95% interval, by blocks of a second
+    high: float
 
     @property
     def yield_(self) -> float | None:

@@ -22,7 +22,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from jepsen_like.adapters.database import ComparableDatabase, DatabaseError, RunningDatabase
+from jepsen_like.adapters.database import (
+    ComparableDatabase,
+    Database,
+    DatabaseError,
+    Offer,
+    PreloadableDatabase,
+    RunningDatabase,
+)
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.leftovers import claimed, clean
@@ -30,8 +37,10 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
+from jepsen_like.faults.demands import demands, needs_of
 from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
+from jepsen_like.interpose import Instruments, InterposeError, build
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
@@ -143,8 +152,8 @@ async def record(
 ) -> Recording:
     """Run the test with the database's files in `directory` (which stays).
 
-    Raises HarnessError if a fault is impossible, the backend is not to be had here, the database
-    does not start, or its clients cannot connect.
+    Raises HarnessError if a fault is impossible, the backend is not to be had here or cannot do
+    what the faults need, the database does not start, or its clients cannot connect.
     """
     seed = test.seed if seed is None else seed
     started_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -152,10 +161,16 @@ async def record(
     try:
         schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
-            backend = await open_backend(test.backend, test.db.hosts)
+            backend = await open_backend(
+                test.backend, test.db.hosts, needs_of(schedule), progress.say
+            )
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
-            db = await test.db.start(backend, directory, progress.say)
+            instruments = _instruments(schedule, directory)
+            if instruments is not None:
+                stack.callback(instruments.close)
+            database = _preloaded(test.db, instruments)
+            db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
             keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
@@ -163,11 +178,29 @@ async def record(
                 mine = keys[workload.name]
                 progress.say(f"loading {len(mine)} keys of {workload.name}")
                 await db.prepare(workload, mine)
-            run = _Run(test, seed, started_at, db, backend, prober, progress, history_path)
+            run = _Run(
+                test, seed, started_at, db, backend, prober, progress, history_path, instruments
+            )
             stack.callback(run.recorder.close)
             return await run.carry_out(schedule, keys)
-    except (BackendError, DatabaseError, ClientError, SpecError) as exc:
+    except (BackendError, DatabaseError, ClientError, InterposeError, SpecError) as exc:
         raise HarnessError(str(exc)) from exc
+
+
+def _instruments(schedule: Sequence[Planned], directory: Path) -> Instruments | None:
+    """The library for the database's processes, if a fault asks for it. Raises InterposeError."""
+    wanted = demands(schedule)
+    if Offer.PRELOAD not in wanted:
+        return None
+    place = directory / "interpose"
+    return Instruments(build(place), place, records=Offer.JOURNAL in wanted)
+
+
+def _preloaded(db: Database, instruments: Instruments | None) -> Database:
+    if instruments is None:
+        return db
+    assert isinstance(db, PreloadableDatabase), "it offers what it cannot do"
+    return db.preloaded(instruments)
 
 
 class _Run:
@@ -183,6 +216,7 @@ class _Run:
         prober: Prober,
         progress: Progress,
         history_path: Path | None,
+        instruments: Instruments | None,
     ) -> None:
         self.test = test
         self.seed = seed
@@ -197,7 +231,7 @@ class _Run:
         )
         self.history = self.recorder.history
         self.unserved: list[Unserved] = []
-        self.site = Site(db, backend, prober, self.clock, progress.say)
+        self.site = Site(db, backend, prober, self.clock, progress.say, instruments)
 
     async def carry_out(
         self, schedule: Sequence[Planned], keys: Mapping[str, Sequence[int]]
@@ -249,7 +283,9 @@ class _Run:
             unread=unread,
             comparison=comparison,
             online=tuple(
-                replace(checker.finish(), workload=name) for name, checker in self.online.items()
+                replace(checker.finish(), workload=name)
+                for name, checkers in self.online.items()
+                for checker in checkers
             ),
         )
 
@@ -261,17 +297,16 @@ class _Run:
 
     @property
     def _violation(self) -> Verdict | None:
-        found = (checker.violation for checker in self.online.values())
+        found = (c.violation for checkers in self.online.values() for c in checkers)
         return next((violation for violation in found if violation is not None), None)
 
     def _watch(self, operation: Operation, is_open: bool) -> None:
-        online = self.online.get(operation.workload)
-        if online is None or online.violation is not None:
-            return
-        violation = online.feed(operation, is_open)
-        if violation is not None:
-            self.progress.say(stopped_in_words(violation))
-            self.stop.set()
+        for checker in self.online.get(operation.workload, ()):
+            is_known = checker.violation is not None
+            violation = checker.feed(operation, is_open)
+            if violation is not None and not is_known:
+                self.progress.say(stopped_in_words(violation))
+                self.stop.set()
 
     async def _connect(self, host: str) -> Client:
         return await self.db.connect(host, self.test.workloads, self.test.load.deadline_s)

@@ -28,10 +28,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from jepsen_like.adapters.database import Database
-from jepsen_like.backends import BACKENDS, PROXY
-from jepsen_like.checks.incremental import OnlineChecker
+from jepsen_like.backends.abilities import AUTO
 from jepsen_like.checks.of_workloads import BY_NAME, SAME_CONTENT
-from jepsen_like.checks.values import Check, Linearizable, availability, recovery
+from jepsen_like.checks.online import Online
+from jepsen_like.checks.values import Check, OnlineCheck, availability, recovery
 from jepsen_like.faults.demands import refusal
 from jepsen_like.faults.fault import Planned, draw
 from jepsen_like.faults.targets import TargetError
@@ -64,7 +64,7 @@ class Test:
     faults: Sequence[Planned] = ()
     checks: Sequence[Check] | None = None
     seed: int = 1
-    backend: str = PROXY
+    backend: str = AUTO
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -89,11 +89,6 @@ class Test:
                     f"the test {self.name}: {check.name} judges none of its workloads; they are "
                     f"judged: {offers}."
                 )
-        if self.backend not in BACKENDS:
-            raise SpecError(
-                f"the test {self.name} has the backend {self.backend!r}; "
-                f"there are {', '.join(BACKENDS)}."
-            )
         self.schedule(self.seed)
 
     def _refuse_others(self, what: str, values: object, kind: type, example: str) -> None:
@@ -135,15 +130,16 @@ class Test:
         load."""
         return random.Random(f"{seed}/{purpose}")
 
-    def online(self) -> dict[str, OnlineChecker]:
-        """What judges the run while it runs, by workload, if a check asks for it."""
+    def online(self) -> dict[str, tuple[Online, ...]]:
+        """What judges the run while it runs, by workload, if checks ask for it."""
         found = {}
         for workload in self.workloads:
             model = workload.model()
-            checks = self.checks_of(workload)
-            wanted = any(isinstance(check, Linearizable) and check.online for check in checks)
-            if wanted and model is not None:
-                found[workload.name] = OnlineChecker(model)
+            found[workload.name] = tuple(
+                check.watching(model, workload.initial)
+                for check in self.checks_of(workload)
+                if isinstance(check, OnlineCheck) and check.online
+            )
         return found
 
     def keys(self, calls: int) -> dict[str, Sequence[int]]:

@@ -1,20 +1,23 @@
 """Whose files this node has, and whose the others had when it met them: kept in the log store.
 
 `nodes.whose_files` has the rule; here it is made durable before the first message of a peer is
-handed on, for a memory that is lost with a crash is none.
+handed on, for a memory that is lost with a crash is none. Each row carries a CRC: a memory that
+has changed is worse than none, since it refuses who is well, or listens to who is not.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from nodes.protocol import Files
 from nodes.whose_files import refusal
 
-__all__ = ["SCHEMA", "Acquaintances", "new_data_id"]
+__all__ = ["SCHEMA", "Acquaintances", "MemoryDamaged", "new_data_id"]
 
 STARTS_MAX: Final = 100_000
 """Starts that are listed. A peer that was away for more of them does not know these files
@@ -23,22 +26,40 @@ again, and asks for a rebuild."""
 _ID_BYTES: Final = 16
 
 SCHEMA: Final = """
-CREATE TABLE starts (number INTEGER PRIMARY KEY, id BLOB NOT NULL) STRICT;
+CREATE TABLE starts (
+    number INTEGER PRIMARY KEY, id BLOB NOT NULL, crc INTEGER NOT NULL
+) STRICT;
 CREATE TABLE met (
     node TEXT PRIMARY KEY,
     data_id TEXT NOT NULL,
     starts INTEGER NOT NULL,
-    start_id BLOB NOT NULL
+    start_id BLOB NOT NULL,
+    crc INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+_NUMBER: Final = struct.Struct(">q")
+
+
+class MemoryDamaged(Exception):
+    """A row is not what was written, or is missing; the message is half a sentence."""
 
 
 def new_data_id() -> str:
     return os.urandom(_ID_BYTES).hex()
 
 
+def _crc_of_start(number: int, start_id: bytes) -> int:
+    return zlib.crc32(start_id, zlib.crc32(_NUMBER.pack(number)))
+
+
+def _crc_of_met(node: str, files: Files) -> int:
+    words = zlib.crc32(f"{node}\0{files.data_id}".encode())
+    return zlib.crc32(files.start_id, zlib.crc32(_NUMBER.pack(files.starts), words))
+
+
 class Acquaintances:
-    """Counts one start of the log store when it is made. Raises sqlite3.Error.
+    """Counts one start of the log store when it is made. Raises sqlite3.Error, MemoryDamaged.
 
     `failed` is told why, should a write fail: nothing may be written to that file then.
     """
@@ -51,20 +72,14 @@ class Acquaintances:
         self.data_id = data_id
         self._connection = connection
         self._failed = failed
-        start_id = os.urandom(_ID_BYTES)
-        (self.starts,) = connection.execute(
-            "INSERT INTO starts SELECT coalesce(max(number), 0) + 1, ? FROM starts "
-            "RETURNING number",
-            (start_id,),
-        ).fetchone()
+        self.starts = _checked_starts(connection) + 1
+        self._start_id = os.urandom(_ID_BYTES)
+        self._met = _checked_met(connection)
+        connection.execute(
+            "INSERT INTO starts VALUES (?,?,?)",
+            (self.starts, self._start_id, _crc_of_start(self.starts, self._start_id)),
+        )
         connection.execute("DELETE FROM starts WHERE number <= ?", (self.starts - STARTS_MAX,))
-        self._start_id = start_id
-        self._met = {
-            node: Files(*files)
-            for node, *files in connection.execute(
-                "SELECT node, data_id, starts, start_id FROM met"
-            ).fetchall()
-        }
 
     def mine(self, met: int) -> Files:
         """This node's files, for a peer that has met their start `met` (0: none)."""
@@ -85,11 +100,31 @@ class Acquaintances:
             return why
         try:
             self._connection.execute(
-                "INSERT OR REPLACE INTO met VALUES (?,?,?,?)",
-                (node, seen.data_id, seen.starts, seen.start_id),
+                "INSERT OR REPLACE INTO met VALUES (?,?,?,?,?)",
+                (node, seen.data_id, seen.starts, seen.start_id, _crc_of_met(node, seen)),
             )
         except sqlite3.Error as exc:
             self._failed(str(exc))
             return f"this node cannot note whose files node {node} has: {exc}; restart it."
         self._met[node] = seen
         return ""
+
+
+def _checked_starts(connection: sqlite3.Connection) -> int:
+    """The last start, 0 if there was none."""
+    last = 0
+    for number, start_id, crc in connection.execute("SELECT * FROM starts ORDER BY number"):
+        if crc != _crc_of_start(number, start_id) or (last and number != last + 1):
+            raise MemoryDamaged(f"its record of start {number}")
+        last = number
+    return last
+
+
+def _checked_met(connection: sqlite3.Connection) -> dict[str, Files]:
+    met: dict[str, Files] = {}
+    for node, data_id, starts, start_id, crc in connection.execute("SELECT * FROM met"):
+        files = Files(data_id, starts, start_id)
+        if crc != _crc_of_met(node, files):
+            raise MemoryDamaged(f"its record of node {node}")
+        met[node] = files
+    return met

@@ -22,15 +22,16 @@ from typing import Final
 
 import msgspec
 
-from nodes.engine import Committed, StateMachine
-from nodes.protocol import Checksum, Entry, ResponseBody, SwitchFingerprint, Write
+from nodes.engine import Answers, Committed, StateMachine
+from nodes.protocol import Checksum, Entry, SwitchFingerprint, Write
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import MEMBERSHIP_MARK
 
 __all__ = ["Applier"]
 
-INLINE_ENTRIES_MAX: Final = 256
-"""Quick entries applied before the loop looks at its sockets again: about a millisecond."""
+INLINE_COMMANDS_MAX: Final = 256
+"""Quick commands after which no further entry is applied before the loop looks at its sockets
+again: about a millisecond."""
 
 _ENDING: Final = (Checksum, SwitchFingerprint)
 """About the state right after them: a batch ends with one."""
@@ -54,7 +55,7 @@ class Applier:
 
     `applied` is told of every batch and its answers, on the loop; `more` is called when a batch
     on the thread has ended and `step` should be called again; `failed` gets the exception that
-    ended it all.
+    ended it all. `known` gives an entry that somebody holds decoded, by index and term.
     """
 
     def __init__(
@@ -63,9 +64,10 @@ class Applier:
         machine: StateMachine,
         log: RaftLog,
         *,
-        applied: Callable[[Sequence[Committed], Sequence[ResponseBody | None]], None],
+        applied: Callable[[Sequence[Committed], Sequence[Answers]], None],
         more: Callable[[], None],
         failed: Callable[[Exception], None],
+        known: Callable[[int, int], Entry | None] = lambda _index, _term: None,
     ) -> None:
         self._name = name
         self._machine = machine
@@ -73,6 +75,7 @@ class Applier:
         self._applied = applied
         self._more = more
         self._failed = failed
+        self._known = known
         self._next = machine.applied + 1
         self._commit = machine.applied
         self._ended = False
@@ -80,7 +83,7 @@ class Applier:
         self._is_halted = False
         self._loan: _Loan | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._running: asyncio.Future[list[ResponseBody | None]] | None = None
+        self._running: asyncio.Future[list[Answers]] | None = None
         self._decode = msgspec.msgpack.Decoder(Entry).decode
 
     def commit_to(self, index: int) -> None:
@@ -193,37 +196,40 @@ class Applier:
         entry behind a slow one must wait for it, but not make the loop do so; and whether they
         are quick. None at all if the next one is a write that may not be applied here."""
         first = self._next
-        due = min(self._commit - first + 1, INLINE_ENTRIES_MAX)
+        due = min(self._commit - first + 1, INLINE_COMMANDS_MAX)
         entries, _ = self._log.entries_for_message(first, due)
         batch: list[Committed] = []
         is_quick = True
-        decode, quick_of = self._decode, self._machine.is_quick
+        commands = 0
         is_halted = bool(self._machine.halted)  # changes with the last entry of a batch only
         for index, stored in enumerate(entries, first):
             data = stored.data
+            entry: Entry | None = None
             # To the state machine a change of membership is a no-op.
-            entry = None if not data or data[:1] == MEMBERSHIP_MARK else decode(data)
-            body = None if entry is None else entry.body
-            if is_halted and isinstance(body, Write):
+            if data and data[:1] != MEMBERSHIP_MARK:
+                entry = self._known(index, stored.term) or self._decode(data)
+            bodies = () if entry is None else entry.bodies
+            last = bodies[-1] if bodies else None
+            if is_halted and isinstance(last, Write):
                 self._is_halted = not batch
                 break
-            quick = body is None or quick_of(body)
+            # Several commands in one entry are quick ones: see `Entry`.
+            quick = last is None or len(bodies) > 1 or self._machine.is_quick(last)
             if quick is not is_quick:
                 if batch:
                     break
                 is_quick = quick
             batch.append((index, stored.term, entry))
-            if isinstance(body, _ENDING):
+            commands += len(bodies) or 1
+            if commands >= INLINE_COMMANDS_MAX or isinstance(last, _ENDING):
                 break
         return batch, is_quick
 
-    def _finish(self, batch: list[Committed], answers: list[ResponseBody | None]) -> None:
+    def _finish(self, batch: list[Committed], answers: list[Answers]) -> None:
         self._next += len(batch)
         self._applied(batch, answers)
 
-    def _thread_done(
-        self, batch: list[Committed], future: asyncio.Future[list[ResponseBody | None]]
-    ) -> None:
+    def _thread_done(self, batch: list[Committed], future: asyncio.Future[list[Answers]]) -> None:
         self._running = None
         error = future.exception()
         if error is None:

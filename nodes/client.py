@@ -27,7 +27,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.config import Address
-from nodes.frames import FrameDecoder, encode_frame
+from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -261,7 +261,7 @@ class NodeClient:
         if link is None or link.paused:
             return
         now = asyncio.get_running_loop().time()
-        frames: list[bytes] = []
+        requests: list[bytes] = []
         while self._unsent:
             number = self._unsent.popleft()
             waiting = self._waiting.get(number)
@@ -269,18 +269,21 @@ class NodeClient:
                 continue
             timeout_ms = max(1, int((waiting.deadline - now) * 1000))
             try:
-                frames.append(self._frame(number, waiting.group, timeout_ms, waiting.body))
+                requests.append(self._encoded(number, waiting.group, timeout_ms, waiting.body))
             except (ProtocolError, TypeError, OverflowError) as exc:
                 self._answer(number, NotSent(f"the request cannot be encoded: {exc}"))
                 continue
             waiting.sent = True
-        if frames:
-            link.transport.write(b"".join(frames))
+        if requests:
+            link.transport.write(b"".join(array_frames(requests)))
 
-    def _frame(self, number: int, group: str, timeout_ms: int, body: RequestBody) -> bytes:
+    def _encoded(self, number: int, group: str, timeout_ms: int, body: RequestBody) -> bytes:
         # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
         request = Request(number, group, timeout_ms, cast("msgspec.Raw", body))
-        return encode_frame(self._encoder.encode(request))
+        encoded = self._encoder.encode(request)
+        if len(encoded) > ITEM_BYTES_MAX:
+            raise ProtocolError(f"it has {len(encoded)} bytes, the limit is {ITEM_BYTES_MAX}")
+        return encoded
 
     # ------------------------------------------------------------------ ends of a request
 
@@ -332,14 +335,16 @@ class NodeClient:
                 self._lost(f"{self.address} was silent for {SILENT_AFTER_S:g} s")
             elif silence > PROBE_AFTER_S and not link.probed:
                 link.probed = True
-                link.transport.write(self._frame(_PROBE_ID, "", 1000, GetStatus()))
+                probe = self._encoded(_PROBE_ID, "", 1000, GetStatus())
+                link.transport.write(b"".join(array_frames([probe])))
         if self._waiting and self._timer is None:
             self._timer = loop.call_later(STEP_S, self._look_at_clock)
 
     # ------------------------------------------------------------------ called by the link
 
-    def on_response(self, response: Response) -> None:
-        self._answer(response.id, response.body)
+    def on_responses(self, responses: list[Response]) -> None:
+        for response in responses:
+            self._answer(response.id, response.body)
 
     def on_writable(self) -> None:
         self._flush()
@@ -359,7 +364,7 @@ class _Link(asyncio.Protocol):
         self._owner = owner
         self._greeting = greeting
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
-        self._responses = msgspec.msgpack.Decoder(Response)
+        self._responses = msgspec.msgpack.Decoder(list[Response])
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the node did not welcome this connection."""
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -378,7 +383,7 @@ class _Link(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 if self.welcome.done():
-                    self._owner.on_response(self._responses.decode(frame))
+                    self._owner.on_responses(self._responses.decode(frame))
                 else:
                     self._greet(self._greeting.receive(frame))
         except (ProtocolError, msgspec.DecodeError) as exc:

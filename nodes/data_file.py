@@ -21,7 +21,6 @@ from typing import Final
 
 from nodes.authorizer import OWN
 from nodes.durability import sync_directory
-from nodes.row_insert import RowInsert
 from nodes.sql_connection import SqlConnection
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "Identity",
     "IdentityError",
     "LOOSE_TABLES",
-    "READ_ANSWERED",
     "READ_ANSWERS",
     "READ_APPLIED",
     "READ_FINGERPRINT",
@@ -47,6 +45,7 @@ __all__ = [
     "WRITE_ANSWERS",
     "WRITE_APPLIED",
     "WRITE_EXPIRED",
+    "WRITE_FORGOTTEN",
     "WRITE_FINGERPRINT",
     "WRITE_SWITCHED",
     "WRITE_INCARNATION",
@@ -61,7 +60,7 @@ __all__ = [
     "take_over_file",
 ]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when the machine's tables change; another one is refused."""
 
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -76,9 +75,7 @@ CREATE TABLE _applied (
 CREATE TABLE _sessions (
     session INTEGER PRIMARY KEY, router TEXT NOT NULL, watermark INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE _answers (
-    session INTEGER NOT NULL, seq INTEGER NOT NULL, answer BLOB, PRIMARY KEY (session, seq)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE _answers (entry INTEGER PRIMARY KEY, answers BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE _versions (
     object TEXT PRIMARY KEY, version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
@@ -100,11 +97,7 @@ RELEASE: Final = _own("RELEASE unit")
 
 READ_APPLIED: Final = _own("SELECT idx, term FROM _applied")
 READ_SESSIONS: Final = _own("SELECT session, watermark FROM _sessions ORDER BY session")
-READ_ANSWERS: Final = _own("SELECT session, seq, answer FROM _answers ORDER BY session, seq")
-READ_ANSWERED: Final = _own(
-    "SELECT EXISTS (SELECT 1 FROM _answers WHERE session = ?1 AND seq = ?2) "
-    "OR EXISTS (SELECT 1 FROM _sessions WHERE session = ?1 AND watermark >= ?2)"
-)
+READ_ANSWERS: Final = _own("SELECT entry, answers FROM _answers ORDER BY entry")
 READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
@@ -121,15 +114,10 @@ WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('finger
 WRITE_SWITCHED: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('switched', ?)")
 WRITE_APPLIED: Final = _own("UPDATE _applied SET idx = ?, term = ?")
 WRITE_SESSION: Final = _own("INSERT INTO _sessions VALUES (?, ?, 0)")
-WRITE_EXPIRED: Final = (
-    _own("DELETE FROM _sessions WHERE session = ?"),
-    _own("DELETE FROM _answers WHERE session = ?"),
-)
-WRITE_WATERMARK: Final = (
-    _own("UPDATE _sessions SET watermark = ?1 WHERE session = ?2"),
-    _own("DELETE FROM _answers WHERE session = ?2 AND seq <= ?1"),
-)
-WRITE_ANSWERS: Final = RowInsert(_own("INSERT INTO _answers VALUES (?,?,?)"))
+WRITE_EXPIRED: Final = _own("DELETE FROM _sessions WHERE session = ?")
+WRITE_WATERMARK: Final = _own("UPDATE _sessions SET watermark = ? WHERE session = ?")
+WRITE_ANSWERS: Final = _own("INSERT INTO _answers VALUES (?, ?)")
+WRITE_FORGOTTEN: Final = _own("DELETE FROM _answers WHERE entry = ?")
 WRITE_VERSION: Final = _own(
     "INSERT INTO _versions VALUES (?, ?) "
     "ON CONFLICT (object) DO UPDATE SET version = excluded.version"

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.config import WriteLimits
-from nodes.data_file import BEGIN_WRITE, READ_ANSWERED, READ_VERSION, ROLLBACK
+from nodes.data_file import BEGIN_WRITE, READ_VERSION, ROLLBACK
 from nodes.protocol import ResponseBody, SqlFailure, Stale, Write
 from nodes.sql_connection import Refused, SqlConnection
 from nodes.write_unit import run_write
@@ -138,8 +138,6 @@ class DryRun:
         try:
             raw.execute(BEGIN_WRITE)
             _limit_growth(raw, limits)
-            if _was_answered(raw, write):
-                return None  # the log has its outcome, and a repeat costs nothing there
             if (stale := _stale(raw, write)) is not None:
                 return stale
             changes = raw.total_changes
@@ -189,11 +187,6 @@ def _limit_growth(raw: sqlite3.Connection, limits: WriteLimits) -> None:
     (page_bytes,) = raw.execute("PRAGMA page_size").fetchone()
     pages_max = pages + limits.write_bytes // page_bytes
     raw.execute(f"PRAGMA max_page_count = {pages_max}").fetchall()
-
-
-def _was_answered(raw: sqlite3.Connection, write: Write) -> bool:
-    (found,) = raw.execute(READ_ANSWERED, (write.session.index, write.seq)).fetchone()
-    return bool(found)
 
 
 def _stale(raw: sqlite3.Connection, write: Write) -> Stale | None:

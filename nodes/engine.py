@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
+import msgspec
+
 from nodes.protocol import (
     ChangeReplicas,
     Consistency,
@@ -23,6 +25,7 @@ from nodes.protocol import (
 
 __all__ = [
     "HALTED_HINT",
+    "Answers",
     "Barrier",
     "Committed",
     "Engine",
@@ -33,6 +36,9 @@ __all__ = [
 
 Committed: TypeAlias = tuple[int, int, Entry | None]
 """(index, term, entry) of one committed entry; None for what is a no-op to the state machine."""
+
+Answers: TypeAlias = Sequence[ResponseBody]
+"""What the bodies of one entry are answered, in their order; empty for a no-op."""
 
 Proposed: TypeAlias = Callable[[ResponseBody], None]
 """Called exactly once with the outcome of a proposal: the state machine's answer, NotLeader or
@@ -50,8 +56,16 @@ be compiled)."""
 class Engine(Protocol):
     """Replicates one group's commands and tells when a read is linearizable."""
 
-    def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
-        """Replicate an encoded EntryBody; the engine stamps time and seed."""
+    def propose(
+        self,
+        body: bytes | msgspec.Raw,
+        done: Proposed,
+        *,
+        command: EntryBody | None = None,
+        refuse: Refuse | None = None,
+    ) -> None:
+        """Replicate an encoded EntryBody; the engine stamps time and seed. `command` is what the
+        body decodes to, from a caller that knows."""
 
     def read_barrier(
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
@@ -104,5 +118,5 @@ class StateMachine(Protocol):
         """Why no `Write` may be applied, a full sentence; empty if one may. It changes
         with a `SwitchFingerprint` that is applied, and with the state of a snapshot."""
 
-    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
-        """Apply a batch in one transaction and answer each entry (None for a no-op)."""
+    def apply(self, batch: Sequence[Committed]) -> list[Answers]:
+        """Apply a batch in one transaction; what it answers to each entry."""

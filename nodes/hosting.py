@@ -36,10 +36,19 @@ from nodes.clocks import SystemClock
 from nodes.config import ClusterConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
+from nodes.incarnations import MARKS, are_rivals, first_id_after, succeeds
 from nodes.log_store import LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.pace import lease_rule
-from nodes.protocol import Changed, Denied, Envelope, ReplicaStatus, ResponseBody, UnknownOutcome
+from nodes.protocol import (
+    Changed,
+    Denied,
+    Envelope,
+    RecoverGroup,
+    ReplicaStatus,
+    ResponseBody,
+    UnknownOutcome,
+)
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
     AppendRequest,
@@ -50,7 +59,7 @@ from nodes.raft.messages import (
     Removed,
 )
 from nodes.raft_engine import RaftEngine
-from nodes.recovery import first_id_after, incarnation_of, renew_data, renew_log
+from nodes.recovery import renew_data, renew_log
 from nodes.replica_files import (
     close_replica,
     open_replica,
@@ -77,6 +86,9 @@ and only if that was lost does it have to ask."""
 
 UNKNOWN_MAX: Final = 64
 """Groups that are not in cluster.toml, each logged once."""
+
+RIVALS_MAX: Final = 64
+"""Replicas of other recoveries of a group, each logged once."""
 
 _NOBODY: Final = Membership((), 0)
 """What a replica knows that was made by a leader's message, until its log tells."""
@@ -140,6 +152,7 @@ class Hosting:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids: dict[str, int] = {}  # the highest that this node has hosted, by group
         self._unknown: set[str] = set()
+        self._rivals: set[int] = set()
         self._ticks = 0
 
     # ------------------------------------------------------------------ start and stop
@@ -254,13 +267,16 @@ class Hosting:
             if hosted is None or hosted.engine.replica != message.receiver:
                 self._receive_for_another(node, envelope.group, message)
             elif isinstance(message, Removed):
-                self.remove(envelope.group, message.receiver, by=message.sender)
+                if not self._is_rival(node, envelope.group, message.sender):
+                    self.remove(envelope.group, message.receiver, by=message.sender)
             else:
                 engine = hosted.engine
                 self._guard(engine, partial(engine.step, message, node))
 
     def _receive_for_another(self, node: str, group: str, message: RaftMessage) -> None:
         """A message to no replica that runs here."""
+        if self._is_rival(node, group, message.sender):
+            return
         if isinstance(message, Inquiry):
             hosted = self.running.get(group)
             if hosted is not None and hosted.engine.has_lost(message.sender, node):
@@ -275,6 +291,24 @@ class Hosting:
         else:
             self._refuse_former(node, group, message)
 
+    def _is_rival(self, node: str, group: str, sender: int) -> bool:
+        """Whether a replica of another recovery of the group writes: it is not heard, and not told
+        to go either, for it may have what ours lacks."""
+        own = self._ids.get(group, 0)
+        if not own or not are_rivals(own, sender):
+            return False
+        if sender not in self._rivals and len(self._rivals) < RIVALS_MAX:
+            self._rivals.add(sender)
+            _log.error(
+                "group %s was recovered more than once: replica %d here and %d on node %s refuse "
+                "each other; `shardrouter status` says what to do",
+                group,
+                own,
+                sender,
+                node,
+            )
+        return True
+
     def _refuse_former(self, node: str, group: str, message: RaftMessage) -> None:
         """A replica of a former incarnation writes to a former replica: it is told that it is
         none any more, for those of its time might have a majority among themselves."""
@@ -282,9 +316,7 @@ class Hosting:
         if hosted is None:
             return
         own = hosted.engine.replica
-        if incarnation_of(message.sender) < incarnation_of(own) and hosted.engine.has_lost(
-            message.sender, node
-        ):
+        if succeeds(own, message.sender) and hosted.engine.has_lost(message.sender, node):
             self._tell(node, [Envelope(group, Removed(own, message.sender, 0))])
 
     def _receive_from_leader(
@@ -306,7 +338,7 @@ class Hosting:
                 )
             return
         if group in self.running or group in self._broken:
-            self.remove(group, highest)
+            self.remove(group, highest, by=message.sender)
             return
         _log.info("replica %d of group %s begins, written to by node %s", replica, group, node)
         try:
@@ -332,7 +364,7 @@ class Hosting:
         self._leaving[group] = _stopped(group, replica, _REMOVED)
         if hosted is not None:
             hosted.engine.stop(_REMOVED)
-        keep = incarnation_of(by) > incarnation_of(replica) if by else False
+        keep = bool(by) and succeeds(by, replica)
         task = asyncio.get_running_loop().create_task(
             self._remove(group, replica, hosted, keep=keep)
         )
@@ -378,13 +410,13 @@ class Hosting:
     # ------------------------------------------------------------------ without a majority
 
     def start_recovery(
-        self, group: str, replica: int, answer: Callable[[ResponseBody], None]
+        self, group: str, asked: RecoverGroup, answer: Callable[[ResponseBody], None]
     ) -> None:
         """`_recover` as a task; `answer` is called once."""
 
         async def recover() -> None:
             try:
-                answer(await self._recover(group, replica))
+                answer(await self._recover(group, asked.replica, asked.mark))
             except StoreError as exc:
                 self._broken_store(exc)
                 answer(UnknownOutcome(str(exc)))
@@ -393,14 +425,16 @@ class Hosting:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _recover(self, group: str, replica: int) -> Changed | Denied:
+    async def _recover(self, group: str, replica: int, mark: int) -> Changed | Denied:
         """Go on with the replica `replica` alone, in a new incarnation of its group: see
         `nodes.recovery`. Raises StoreError."""
+        if not 0 <= mark < MARKS:
+            return Denied(f"The mark of a recovery is a number below {MARKS}.")
         hosted = self.running.get(group)
         if hosted is None or hosted.engine.stopped:
             return Denied(f"Node {self._node} has no replica of {group} that works; try another.")
         engine, machine = hosted.engine, hosted.machine
-        if incarnation_of(engine.replica) > incarnation_of(replica):
+        if succeeds(engine.replica, replica):
             return Changed(engine.log.last)  # it was asked for before
         if engine.replica != replica or self.config.engine != "core":
             return Denied(
@@ -409,7 +443,7 @@ class Hosting:
             )
         _log.warning("group %s goes on with replica %d alone", group, replica)
         status = engine.status()
-        new = first_id_after(max(engine.last_id, replica))
+        new = first_id_after(max(engine.last_id, replica), mark)
         del self.running[group]
         self._leaving[group] = _stopped(group, replica, _RECOVERING)
         try:

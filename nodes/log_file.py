@@ -15,7 +15,7 @@ from nodes.durability import sync_directory
 
 __all__ = ["StoreError", "open_log_file", "unusable"]
 
-FORMAT: Final = 3
+FORMAT: Final = 5
 """Raised when the file's layout changes; another one is refused."""
 
 _APPLICATION_ID: Final = 0x53524C47  # "SRLG": tells the file from any other SQLite database

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nodes.acquaintances import Acquaintances
+from nodes.acquaintances import Acquaintances, MemoryDamaged
 from nodes.log_file import StoreError, open_log_file, unusable
 from nodes.raft.messages import HardState, LogEntry
 from nodes.row_insert import RowInsert
@@ -202,6 +202,13 @@ class LogStore:
         except sqlite3.Error as exc:
             connection.close()
             raise unusable(path, exc) from exc
+        except MemoryDamaged as exc:
+            connection.close()
+            raise StoreError(
+                f"{path} is damaged: {exc} is not what was written. Move the data directory away, "
+                f"start the node with an empty one and run `shardrouter replica rebuild --node "
+                f"{node}`."
+            ) from exc
 
     @property
     def path(self) -> Path:

@@ -19,9 +19,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.checksums import Checksums
@@ -46,6 +49,7 @@ from nodes.data_file import (
     WRITE_APPLIED,
     WRITE_EXPIRED,
     WRITE_FINGERPRINT,
+    WRITE_FORGOTTEN,
     WRITE_INCARNATION,
     WRITE_SESSION,
     WRITE_SWITCHED,
@@ -60,7 +64,7 @@ from nodes.data_file import (
 )
 from nodes.dry_run import DryRun, Stop, Stopped
 from nodes.durability import WatchedFile, sync_directory
-from nodes.engine import HALTED_HINT, Committed
+from nodes.engine import HALTED_HINT, Answers, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
@@ -82,13 +86,14 @@ from nodes.protocol import (
     SessionId,
     SqlFailure,
     Stale,
+    StatementResult,
     SwitchFingerprint,
     Write,
 )
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.write_unit import run_write, undoes_itself
+from nodes.write_unit import is_one_change, run_write
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -117,6 +122,12 @@ class ReplicaFault(Exception):
 
 def _now_us() -> int:
     return time.time_ns() // 1000
+
+
+@lru_cache(maxsize=64)
+def _counted(count: int) -> tuple[StatementResult]:
+    """The result of a statement that changed so many rows."""
+    return (StatementResult(count),)
 
 
 class Machine:
@@ -195,7 +206,7 @@ class Machine:
             return machine
         except IdentityError as exc:
             raise ReplicaFault(str(exc)) from exc
-        except (sqlite3.Error, OSError) as exc:
+        except (sqlite3.Error, OSError, msgspec.DecodeError) as exc:
             raise ReplicaFault(
                 f"{name}: {path} cannot be opened: {exc}; repair the disk, or rebuild this replica."
             ) from exc
@@ -341,7 +352,7 @@ class Machine:
             remove_generation(self._directory, old)
         except IdentityError as exc:
             raise ReplicaFault(str(exc)) from exc
-        except (sqlite3.Error, OSError) as exc:
+        except (sqlite3.Error, OSError, msgspec.DecodeError) as exc:
             raise ReplicaFault(self._failed(exc)) from exc
         self._fault = None
         self._is_switching = False
@@ -380,36 +391,31 @@ class Machine:
 
     # ----------------------------------------------------------------------- applying
 
-    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
-        """Apply a batch in one transaction and answer each entry (None for a no-op).
+    def apply(self, batch: Sequence[Committed]) -> list[Answers]:
+        """Apply a batch in one transaction and answer each body of each entry.
 
-        Entries at or below `applied` are skipped: after a restart the log is handed out
-        again from where the driver knows. Raises ReplicaFault, with nothing of the batch
+        Entries at or below `applied` are skipped, without an answer: after a restart the log is
+        handed out again from where the driver knows. Raises ReplicaFault, with nothing of the batch
         applied, if this replica has to stop.
         """
         if self._fault is not None:
             raise ReplicaFault(self._fault)
         if not batch or batch[-1][0] <= self._applied:
-            return [None] * len(batch)
+            return [()] * len(batch)
         execute = self._writer.raw.execute
         self._is_applying = True
         try:
             execute(BEGIN_WRITE)
             index = self._applied
-            answers: list[ResponseBody | None] = []
+            answers: list[Answers] = []
             for entry_index, _, entry in batch:
                 if entry_index <= index:
-                    answers.append(None)
+                    answers.append(())
                     continue
                 index += 1
                 if entry_index != index:
                     raise ReplicaFault(f"entry {index} is missing before {entry_index}")
-                if entry is None:
-                    answers.append(None)
-                elif isinstance(entry.body, Write):
-                    answers.append(self._apply_write(index, entry, entry.body))
-                else:
-                    answers.append(self._apply_other(index, entry.body))
+                answers.append(() if entry is None else self._apply_entry(index, entry))
             self._save_sessions()
             execute(WRITE_APPLIED, (index, batch[-1][1]))
             execute(COMMIT)
@@ -429,6 +435,18 @@ class Machine:
             raise
         finally:
             self._is_applying = False
+        return answers
+
+    def _apply_entry(self, index: int, entry: Entry) -> Answers:
+        now_us, seed = entry.now_us, entry.seed
+        answers: list[ResponseBody] = []
+        for body in entry.bodies:
+            if isinstance(body, Write):
+                answers.append(self._apply_write(index, body, now_us, seed))
+            else:
+                answers.append(self._apply_other(index, body))
+            now_us += 1
+            seed += 1
         return answers
 
     def _apply_other(self, index: int, body: _Other) -> ResponseBody:
@@ -474,36 +492,39 @@ class Machine:
         self._note_halted()
         return Done((), index)
 
-    def _apply_write(self, index: int, entry: Entry, write: Write) -> ResponseBody:
+    def _apply_write(self, index: int, write: Write, now_us: int, seed: int) -> ResponseBody:
         if self._halted:
             raise ReplicaFault(self._halted)
-        answer = self._sessions.recall(write.session, write.seq, write.watermark)
+        session, seq, watermark = write.session, write.seq, write.watermark
+        answer = self._sessions.recall(session, seq, watermark)
         if answer is not None:
             return answer
         for guard in write.guards:
             have = self._versions.get(guard.object, 0)
             if have != guard.version:
                 return Stale(guard.object, have, guard.version)
-        answer = self._run(index, entry, write)
-        self._sessions.record(write.session, write.seq, write.watermark, answer, index)
+        try:
+            if is_one_change(write):
+                count = self._writer.change(write.statements[0], now_us, seed)
+                answer = Done(_counted(count), index)
+            else:
+                answer = self._run(index, write, now_us, seed)
+        except Refused as exc:
+            answer = exc.failure
+        self._sessions.record(session, seq, watermark, answer, index)
         return answer
 
-    def _run(self, index: int, entry: Entry, write: Write) -> ResponseBody:
-        """All statements of the write, or none."""
-        writer = self._writer
-        execute = writer.raw.execute
-        is_in_savepoint = not undoes_itself(write)
-        if is_in_savepoint:
-            execute(SAVEPOINT)
+    def _run(self, index: int, write: Write, now_us: int, seed: int) -> Done:
+        """All statements of the write, or none. Raises Refused."""
+        execute = self._writer.raw.execute
+        execute(SAVEPOINT)
         try:
-            answer = run_write(writer, write, entry.now_us, entry.seed)
-        except Refused as exc:
-            if is_in_savepoint:
-                execute(ROLLBACK_TO)
-                execute(RELEASE)
-            return exc.failure
-        if is_in_savepoint:
+            answer = run_write(self._writer, write, now_us, seed)
+        except Refused:
+            execute(ROLLBACK_TO)
             execute(RELEASE)
+            raise
+        execute(RELEASE)
         for change in write.sets:
             self._versions[change.object] = change.version
         return Done(tuple(answer.results), index)
@@ -511,16 +532,15 @@ class Machine:
     def _save_sessions(self) -> None:
         changes = self._sessions.take_changes()
         many = self._writer.raw.executemany
-        if changes.opened:
-            many(WRITE_SESSION, changes.opened)
-        if changes.expired:
-            for sql in WRITE_EXPIRED:
-                many(sql, changes.expired)
-        if changes.watermarks:
-            for sql in WRITE_WATERMARK:
-                many(sql, changes.watermarks)
-        if changes.answers:
-            WRITE_ANSWERS.run(self._writer.raw, changes.answers)
+        for sql, rows in (
+            (WRITE_SESSION, changes.opened),
+            (WRITE_EXPIRED, changes.expired),
+            (WRITE_WATERMARK, changes.watermarks),
+            (WRITE_ANSWERS, changes.answers),
+            (WRITE_FORGOTTEN, changes.forgotten),
+        ):
+            if rows:
+                many(sql, rows)
 
     # ----------------------------------------------------------------------- before proposing
 
@@ -573,6 +593,8 @@ class Machine:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
+        if self._sessions.knows(write.session, write.seq):
+            return None  # the log has its outcome, and a repeat costs nothing there
         try:
             return await self._dry_run.run(
                 write, limits, timeout_s, stop, self._clock_us(), self._rng.getrandbits(63)

@@ -420,7 +420,7 @@ class Node:
         elif isinstance(body, SetCluster):
             answer(self._description.take(body.text))
         elif isinstance(body, RecoverGroup):
-            self._hosting.start_recovery(request.group, body.replica, answer)
+            self._hosting.start_recovery(request.group, body, answer)
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):

@@ -4,7 +4,8 @@ One port serves peers (other nodes) and clients (routers, the command line). A c
 starts with a greeting, in which both sides prove that they know the cluster's secret
 (`nodes.handshake`): `Hello`, `Challenge`, `Proof`, and `Welcome` or, at any point, `Refused`.
 After that a client sends `Request`s and receives `Response`s in any order, a peer sends
-`PeerBatch`es and receives nothing.
+`PeerBatch`es and receives nothing. A frame of requests or responses is an array of them: all that
+one side has for the other in a turn of its loop.
 
 A frame is a 4-byte big-endian length and one msgpack array (msgspec's tagged, array-like
 structs): no pickle, no eval, and a length over `FRAME_BYTES_MAX` (`GREETING_BYTES_MAX` until
@@ -12,8 +13,8 @@ the greeting is done) ends the connection before anything is buffered. This modu
 knows bytes and values, no socket and no clock.
 
 The body of a write is also what the Raft log carries: the leader splices the raw bytes of
-the request into an `Entry` (see there), so SQL and parameters are encoded once, by the
-router, and decoded once on each replica.
+requests into an `Entry` (see there), so SQL and parameters are encoded once, by the router, and
+decoded once on each replica.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ __all__ = [
     "PeerBatch",
 ]
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 """Raised whenever a message changes meaning; both ends must speak the same one."""
 
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -285,7 +286,7 @@ class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
 class NewIncarnation(_Message, frozen=True, tag="incarnation"):
     """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
 
-    incarnation: int
+    incarnation: int  # `nodes.incarnations` has how it is made
 
 
 class RecoverGroup(_Message, frozen=True, tag="recover"):
@@ -294,6 +295,7 @@ class RecoverGroup(_Message, frozen=True, tag="recover"):
     which that stands in its log, also if it was done before, or `Denied`."""
 
     replica: int
+    mark: int  # random, below `nodes.incarnations.MARKS`
 
 
 Consistency: TypeAlias = Literal["linearizable", "any"]
@@ -382,7 +384,7 @@ RequestBody: TypeAlias = (
 )
 
 
-class Request(_Message, frozen=True, tag="request"):
+class Request(_Message, frozen=True):
     """A client's request. `timeout_ms` is what is left of its deadline: the node drops a
     request whose time is over, because nobody waits for the answer."""
 
@@ -404,7 +406,8 @@ class StatementResult(_Message, frozen=True):
 
 
 class Done(_Message, frozen=True, tag="done"):
-    """Success. `index` is the applied index of the state the answer comes from."""
+    """Success. `index` is the applied index of the state the answer comes from, or of the entry
+    that brought the write, with whatever else that entry brought."""
 
     results: tuple[StatementResult, ...]
     index: int
@@ -601,7 +604,7 @@ ResponseBody: TypeAlias = (
 )
 
 
-class Response(_Message, frozen=True, tag="response"):
+class Response(_Message, frozen=True):
     id: int
     body: ResponseBody
 
@@ -617,13 +620,17 @@ class Entry(_Message, frozen=True):
     """One entry of a group's log as the state machine sees it. A leader's no-op is the empty
     byte string and never decoded.
 
+    It has one body, or several commands that came together: each of them a quick `Write` that
+    sets no versions, with an outcome of its own, applied in their order.
+
     `now_us` (microseconds since the epoch) and `seed` make the statements' time and random
-    functions the same on every replica; no correctness rule reads them.
+    functions the same on every replica; no correctness rule reads them. They are those of the
+    first body, and one more for every body behind it.
     """
 
     now_us: int
     seed: int
-    body: EntryBody
+    bodies: tuple[EntryBody, ...]
 
 
 # --------------------------------------------------------------------------- peers

@@ -6,6 +6,9 @@ callers, and knows no socket, no file and no SQL. The node drives it: inputs (`s
 `collect`, makes durable and sends what that lists, calls `persisted`, and then `apply`.
 
 Who waits for what:
+- Commands wait for the next turn, and those that may share an entry do: log, messages and
+  transactions are then paid for once for all of them. One that has not entered the log when the
+  office is lost is answered NotLeader, definitely.
 - A proposal waits for its entry to be applied here with the term it was proposed in. A leader
   that loses its office answers UnknownOutcome to all: others may still commit their entries.
 - A new leader proposes nothing for clients before its own no-op is applied (DESIGN section 8:
@@ -23,16 +26,25 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeAlias, cast
+from typing import Final, Protocol, cast
 
 import msgspec
 
 from nodes.applier import Applier
 from nodes.consensus import Consensus
-from nodes.engine import HALTED_HINT, Barrier, Committed, Proposed, Refuse, StateMachine
+from nodes.engine import (
+    HALTED_HINT,
+    Answers,
+    Barrier,
+    Committed,
+    Proposed,
+    Refuse,
+    StateMachine,
+)
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
+from nodes.office import Office, Proposal
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     Busy,
@@ -48,7 +60,6 @@ from nodes.protocol import (
     ResponseBody,
     SessionId,
     SqlFailure,
-    UnknownOutcome,
 )
 from nodes.raft.core import Role
 from nodes.raft.log import RaftLog
@@ -161,6 +172,7 @@ class RaftEngine:
             applied=self._on_applied,
             more=lambda: wake(self),
             failed=self.fail,
+            known=self._known_entry,
         )
         self._snapshots = SnapshotTransfer(
             group,
@@ -171,7 +183,7 @@ class RaftEngine:
             wake=lambda: wake(self),
             failed=self.fail,
         )
-        self._office = _Office()
+        self._office = Office()
         self._changes = MemberChanges(core, machine)
         self._placed = core.membership
         self._places = _places_in(self._placed)
@@ -188,7 +200,14 @@ class RaftEngine:
 
     # ------------------------------------------------------------------ Engine
 
-    def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
+    def propose(
+        self,
+        body: bytes | msgspec.Raw,
+        done: Proposed,
+        *,
+        command: EntryBody | None = None,
+        refuse: Refuse | None = None,
+    ) -> None:
         if self._stopped or self._core.role is not Role.LEADER:
             self._look_for_leader()
             done(self._not_leader())
@@ -196,11 +215,12 @@ class RaftEngine:
         if self._applier.is_halted:
             done(Busy(self._machine.halted, HALTED_HINT))
             return
-        if len(body) > ENTRY_BYTES_MAX:
+        size = len(body)
+        if size > ENTRY_BYTES_MAX:
             done(
                 SqlFailure(
                     "54000",
-                    f"the command has {len(body)} bytes, one entry holds {ENTRY_BYTES_MAX}; "
+                    f"the command has {size} bytes, one entry holds {ENTRY_BYTES_MAX}; "
                     "split it into smaller ones",
                 )
             )
@@ -208,12 +228,16 @@ class RaftEngine:
         if self._office.term != self._core.term:
             self._notice_office()
         office = self._office
-        if office.proposals >= PROPOSALS_MAX or office.bytes + len(body) > PROPOSAL_BYTES_MAX:
+        if office.proposals >= PROPOSALS_MAX or office.bytes + size > PROPOSAL_BYTES_MAX:
             done(Busy(f"group {self.group} has {office.proposals} proposals under way"))
-        elif office.is_open and not self._is_holding:
-            self._propose(body, done, refuse)
+            return
+        proposal = Proposal(body, size, done, command)
+        if not office.is_open or self._is_holding:
+            office.hold(proposal, refuse)
+        elif refuse is None or (refusal := refuse()) is None:
+            self._queue(proposal)
         else:
-            office.hold(body, done, refuse)
+            self._refused(done, refusal)
 
     def hold_proposals(self) -> None:
         self._is_holding = True
@@ -224,9 +248,23 @@ class RaftEngine:
         self._propose_held()
 
     def _propose_held(self) -> None:
-        if self._office.is_open and not self._is_holding:
-            for held in self._office.take_held():
-                self._propose(*held)
+        office = self._office
+        if not office.is_open or self._is_holding:
+            return
+        for proposal, refuse in office.take_held():
+            if refuse is not None and (refusal := refuse()) is not None:
+                self._refused(proposal.done, refusal)
+            else:
+                self._queue(proposal)
+
+    def _queue(self, proposal: Proposal) -> None:
+        if self._office.queue(proposal):
+            self._wake(self)
+
+    def _refused(self, done: Proposed, refusal: ResponseBody) -> None:
+        done(refusal)
+        if self._machine.halted:
+            self._core.wake()  # somebody writes: the office has to go round
 
     async def borrow_file(self, stop: Callable[[], None]) -> bool:
         return await self._applier.lend(stop)
@@ -235,22 +273,25 @@ class RaftEngine:
         self._applier.take_back()
         self._wake(self)
 
-    def _propose(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
-        if refuse is not None and (refusal := refuse()) is not None:
-            done(refusal)
-            if self._machine.halted:
-                self._core.wake()  # somebody writes: the office has to go round
-            return
-        self._last_now_us = max(self._clock.now_us(), self._last_now_us + 1)
-        # The encoder copies Raw where the type says a body: the bytes of the request, as they came.
-        spliced = cast("EntryBody", msgspec.Raw(body))
-        entry = Entry(self._last_now_us, self._rng.getrandbits(63), spliced)
-        index = self._core.propose(self._encoder.encode(entry))
-        if index is None:  # the office is being handed over
-            done(self._not_leader())
-            return
-        self._office.await_entry(index, len(body), done)
-        self._wake(self)
+    def _propose_queued(self) -> None:
+        """Put into the log what was queued, commands that may share an entry into one."""
+        office = self._office
+        while shared := office.take_shared():
+            now_us = max(self._clock.now_us(), self._last_now_us + 1)
+            self._last_now_us = now_us + len(shared) - 1
+            seed = self._rng.getrandbits(63)
+            # The encoder copies Raw where the type says a body: the bytes of the requests, as
+            # they came.
+            spliced = tuple([msgspec.Raw(proposal.body) for proposal in shared])
+            entry = Entry(now_us, seed, cast("tuple[EntryBody, ...]", spliced))
+            index = self._core.propose(self._encoder.encode(entry))
+            if index is not None:
+                office.await_entry(index, now_us, seed, shared)
+            else:  # the office is being handed over
+                office.refuse(shared, self._not_leader())
+
+    def _known_entry(self, index: int, term: int) -> Entry | None:
+        return self._office.entry(index) if term == self._office.term else None
 
     def read_barrier(
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
@@ -401,7 +442,10 @@ class RaftEngine:
     def is_quiet(self) -> bool:
         """Ticks would do nothing, before the next input."""
         return bool(self._stopped) or (
-            self._core.is_quiescent and self._snapshots.is_at_rest and not self._changes.is_waiting
+            self._core.is_quiescent
+            and not self._office.proposals
+            and self._snapshots.is_at_rest
+            and not self._changes.is_waiting
         )
 
     def member_nodes(self) -> set[str]:
@@ -431,6 +475,8 @@ class RaftEngine:
             self._halted_ticks = 0
             return
         self._halted_ticks += 1
+        if self._applier.is_halted:
+            core.wake()  # a group that falls asleep behind such a write would keep this leader
         if self._halted_ticks % YIELD_TICKS:
             return
         able = [voter for voter, (_, is_active) in core.progress().items() if is_active]
@@ -444,6 +490,7 @@ class RaftEngine:
         if self._stopped:
             return None
         self._notice_office()
+        self._propose_queued()
         if not self._core.has_ready():
             return None
         ready = self._core.ready()
@@ -522,22 +569,22 @@ class RaftEngine:
             office.lose(self._not_leader(), "the leader lost its office")
         if core.role is Role.LEADER:
             _log.info("leads group %s in term %d", self.group, core.term)
-            self._office = _Office(core.term)
+            self._office = Office(core.term)
 
-    def _on_applied(
-        self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]
-    ) -> None:
+    def _on_applied(self, batch: Sequence[Committed], answers: Sequence[Answers]) -> None:
         self._notice_office()
         office = self._office
         for _, _, entry in batch:
-            if entry is not None and entry.now_us > self._last_now_us:
-                self._last_now_us = entry.now_us
+            if entry is not None:
+                last_us = entry.now_us + len(entry.bodies) - 1
+                self._last_now_us = max(self._last_now_us, last_us)
         if office.term:
             office.applied(batch, answers)
         if office.term and not office.is_open and batch[-1][1] == office.term:
             office.is_open = True
             if (first := self._machine.opening()) is not None:
-                self._propose(self._encoder.encode(first), lambda answer: None, None)
+                body = self._encoder.encode(first)
+                self._queue(Proposal(body, len(body), lambda answer: None))
             self._propose_held()
         self._part_from_removed()
         self._answer_reads()
@@ -582,63 +629,3 @@ class RaftEngine:
 
 def _places_in(membership: Membership) -> dict[int, str]:
     return {member.id: member.place for member in membership.members}
-
-
-_Held: TypeAlias = tuple[bytes, Proposed, Refuse | None]
-
-
-class _Office:
-    """A leader's term of office, and the proposals that live and die with it.
-
-    Term 0: this replica is not the leader.
-    """
-
-    def __init__(self, term: int = 0) -> None:
-        self.term = term
-        self.is_open = False
-        """Its no-op is applied: the leader knows everything that is committed."""
-        self.is_kept = False
-        """It was asked to stay, and is not handed over only to spread leaders."""
-        self.bytes = 0
-        self._held: list[_Held] = []
-        self._waiting: dict[int, tuple[int, Proposed]] = {}  # index -> (bytes, done)
-
-    @property
-    def proposals(self) -> int:
-        return len(self._held) + len(self._waiting)
-
-    def hold(self, body: bytes, done: Proposed, refuse: Refuse | None) -> None:
-        self.bytes += len(body)
-        self._held.append((body, done, refuse))
-
-    def take_held(self) -> list[_Held]:
-        """The proposals that were held, to be proposed now."""
-        held, self._held = self._held, []
-        self.bytes -= sum(len(body) for body, _, _ in held)
-        return held
-
-    def await_entry(self, index: int, size: int, done: Proposed) -> None:
-        self.bytes += size
-        self._waiting[index] = (size, done)
-
-    def applied(self, batch: Sequence[Committed], answers: Sequence[ResponseBody | None]) -> None:
-        """Answer those that wait for an entry of the batch."""
-        for (index, term, _), answer in zip(batch, answers, strict=True):
-            waiting = self._waiting.pop(index, None)  # `done` may have ended the office
-            if waiting is not None:
-                # While it is in office a leader overwrites none of its entries (section 3.5).
-                assert term == self.term, f"entry {index} was replaced during the office"
-                assert answer is not None, f"entry {index} was applied without an answer"
-                size, done = waiting
-                self.bytes -= size
-                done(answer)
-
-    def lose(self, never_proposed: ResponseBody, reason: str) -> None:
-        """Answer everything; the office is over."""
-        held, self._held = self._held, []
-        waiting, self._waiting = self._waiting, {}
-        self.term, self.is_open, self.is_kept, self.bytes = 0, False, False, 0
-        for _, done, _ in held:
-            done(never_proposed)
-        for _, done in waiting.values():
-            done(UnknownOutcome(reason))

@@ -25,7 +25,7 @@ from typing import Final, Protocol, cast
 import msgspec
 
 from nodes.config import Address
-from nodes.frames import FrameDecoder, encode_frame
+from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -242,7 +242,7 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    _requests = msgspec.msgpack.Decoder(Request)
+    _requests = msgspec.msgpack.Decoder(list[Request])
     _batches = msgspec.msgpack.Decoder(PeerBatch)
     _encoder = msgspec.msgpack.Encoder()
 
@@ -295,7 +295,7 @@ class _Connection(asyncio.Protocol):
         try:
             for frame in self._frames.feed(data):
                 if self._kind == "client":
-                    self._on_request(self._requests.decode(frame))
+                    self._on_requests(self._requests.decode(frame))
                 elif self._kind == "peer":
                     self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
                 elif not self._greet(frame):
@@ -370,16 +370,20 @@ class _Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------ requests and answers
 
-    def _on_request(self, request: Request) -> None:
+    def _on_requests(self, requests: list[Request]) -> None:
+        if not requests:
+            return
         if self._outstanding == 0:
             self.answered = self._loop.create_future()
-        self._outstanding += 1
+        self._outstanding += len(requests)
         if self._outstanding >= OUTSTANDING_MAX:
             self._balance()
-        if self._server.stopping:
-            self._answer(request.id, Busy(f"node {self._server.node} is stopping"))
-        else:
-            self._server.handler.on_request(request, partial(self._answer, request.id))
+        server = self._server
+        for request in requests:
+            if server.stopping:
+                self._answer(request.id, Busy(f"node {server.node} is stopping"))
+            else:
+                server.handler.on_request(request, partial(self._answer, request.id))
 
     def _answer(self, number: int, body: ResponseBody) -> None:
         self._outstanding -= 1
@@ -387,16 +391,15 @@ class _Connection(asyncio.Protocol):
             self._balance()
         if self._transport.is_closing():
             return
-        try:
-            frame = encode_frame(self._encoder.encode(Response(number, body)))
-        except ProtocolError as exc:
-            failure = SqlFailure("54000", f"the answer is too large: {exc}")
-            frame = encode_frame(self._encoder.encode(Response(number, failure)))
+        answer = self._encoder.encode(Response(number, body))
+        if len(answer) > ITEM_BYTES_MAX:
+            failure = SqlFailure("54000", f"the answer is too large: {len(answer)} bytes")
+            answer = self._encoder.encode(Response(number, failure))
         if not self._answers:  # all answers of this turn of the loop leave in one write
             self._loop.call_soon(self._flush)
             self._unread_bytes = self._transport.get_write_buffer_size()
-        self._answers.append(frame)
-        self._unread_bytes += len(frame)
+        self._answers.append(answer)
+        self._unread_bytes += len(answer)
         if self._unread_bytes > WRITE_BYTES_MAX:
             self._server.complain(self._host, "it does not read its answers")
             self.abort()
@@ -407,7 +410,7 @@ class _Connection(asyncio.Protocol):
         if not self._answers or self._transport.is_closing():
             return
         answers, self._answers = self._answers, []
-        self._transport.write(b"".join(answers))
+        self._transport.write(b"".join(array_frames(answers)))
 
     def _balance(self) -> None:
         """Read from this connection only while its owner reads and waits for few answers."""

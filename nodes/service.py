@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -87,22 +88,22 @@ class GroupService:
         )
 
     def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:
-        now = self._now
-        deadline = now() + request.timeout_ms / 1000
-        body = bytes(request.body)
-
-        def refuse() -> ResponseBody | None:
-            if now() > deadline:
-                return Busy("its time was over before it could be proposed")
-            return self._machine.check(command, len(body))
-
+        body = request.body
+        deadline = self._now() + request.timeout_ms / 1000
+        refuse = partial(self._refusal, command, len(body), deadline)
         if isinstance(command, Write) and self._machine.needs_dry_run(command):
             self._start(self._tries, self._try_and_propose(body, command, deadline, answer, refuse))
         else:
-            self._engine.propose(body, answer, refuse=refuse)
+            self._engine.propose(body, answer, command=command, refuse=refuse)
+
+    def _refusal(self, command: EntryBody, size: int, deadline: float) -> ResponseBody | None:
+        """Why a command is not proposed now; None if it may be."""
+        if self._now() > deadline:
+            return Busy("its time was over before it could be proposed")
+        return self._machine.check(command, size)
 
     async def _try_and_propose(
-        self, body: bytes, write: Write, deadline: float, answer: Answer, refuse: Refuse
+        self, body: msgspec.Raw, write: Write, deadline: float, answer: Answer, refuse: Refuse
     ) -> None:
         """A write of unbounded work is tried before it is proposed."""
         try:
@@ -116,7 +117,7 @@ class GroupService:
         if refusal is not None:
             answer(refusal)
         else:
-            self._engine.propose(body, answer, refuse=refuse)
+            self._engine.propose(body, answer, command=write, refuse=refuse)
 
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)

@@ -8,14 +8,19 @@ commands under way and they may enter the log in any order. At or below the wate
 is known any more, because the router promised to have those answers and never to repeat them;
 a copy that still arrives is a delayed duplicate whose first copy may have been applied or
 fenced, so its answer is "unknown", and it is not applied (DESIGN section 8).
+
+In the file the answers of one entry are one row, for an entry brings many commands and half of
+what a small row costs is not the row. A row goes when no session needs anything of it: in each
+session the rows are given up in the order of the log, each once the watermark has passed the
+highest seq that it has of the session.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -24,6 +29,7 @@ from nodes.protocol import (
     STORED_ANSWER_BYTES_MAX,
     AnswerNotKept,
     Busy,
+    Done,
     Opened,
     ResponseBody,
     SessionId,
@@ -36,8 +42,11 @@ __all__ = ["SESSIONS_MAX", "SessionChanges", "Sessions"]
 SESSIONS_MAX: Final = 4096
 """Most sessions of a group: one per router that used it lately, with room for restarts."""
 
+_Kept: TypeAlias = tuple[int, int, ResponseBody | None]
+"""(session, seq, answer); None: the answer was too large to keep."""
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(ResponseBody).decode
+_decode_row = msgspec.msgpack.Decoder(list[_Kept]).decode
 
 _UNKNOWN_SESSION: Final = UnknownSession()
 _BELOW_WATERMARK: Final = UnknownOutcome(
@@ -48,11 +57,12 @@ _NO_SESSIONS: Final = Busy(f"the group has {SESSIONS_MAX} sessions")
 
 
 class _Session:
-    __slots__ = ("answers", "last_used", "watermark")
+    __slots__ = ("answers", "last_used", "rows", "watermark")
 
     def __init__(self, watermark: int, last_used: int) -> None:
         self.watermark = watermark
-        self.answers: dict[int, bytes | None] = {}  # every seq > watermark; None: not kept
+        self.answers: dict[int, ResponseBody | None] = {}  # every seq > watermark
+        self.rows: deque[list[int]] = deque()  # [entry, highest seq of ours in its row]
         self.last_used = last_used  # log index; of this process only, see Sessions.idle
 
     def forget_up_to(self, watermark: int) -> None:
@@ -66,6 +76,14 @@ class _Session:
                 del answers[seq]
         self.watermark = watermark
 
+    def take_dead_rows(self) -> list[int]:
+        """The rows that this session needs no more."""
+        rows, watermark = self.rows, self.watermark
+        dead = []
+        while rows and rows[0][1] <= watermark:
+            dead.append(rows.popleft()[0])
+        return dead
+
 
 @dataclass
 class SessionChanges:
@@ -74,7 +92,8 @@ class SessionChanges:
     opened: list[tuple[int, str]] = field(default_factory=list)  # session, router
     expired: list[tuple[int]] = field(default_factory=list)
     watermarks: list[tuple[int, int]] = field(default_factory=list)  # watermark, session
-    answers: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+    answers: list[tuple[int, bytes]] = field(default_factory=list)  # entry, what it answered
+    forgotten: list[tuple[int]] = field(default_factory=list)  # entries
 
 
 class Sessions:
@@ -88,10 +107,12 @@ class Sessions:
     def __init__(self, incarnation: int) -> None:
         self._incarnation = incarnation
         self._sessions: dict[int, _Session] = {}
+        self._needed: dict[int, int] = {}  # row -> how many sessions need it
         self._opened: dict[int, str] = {}
         self._expired: set[int] = set()
         self._moved: set[int] = set()  # sessions whose watermark changed
-        self._recorded: defaultdict[int, list[int]] = defaultdict(list)  # seqs of a session
+        self._recorded: defaultdict[int, list[_Kept]] = defaultdict(list)  # of an entry
+        self._forgotten: set[int] = set()  # rows
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -99,13 +120,20 @@ class Sessions:
     def restore(
         self,
         sessions: Iterable[tuple[int, int]],
-        answers: Iterable[tuple[int, int, bytes | None]],
+        answers: Iterable[tuple[int, bytes]],
         applied: int,
     ) -> None:
-        """Take over what the data file holds: (session, watermark), (session, seq, answer)."""
+        """Take over what the data file holds: (session, watermark), and (entry, answers) in the
+        order of the log."""
         self._sessions = {index: _Session(watermark, applied) for index, watermark in sessions}
-        for index, seq, answer in answers:
-            self._sessions[index].answers[seq] = answer
+        for entry, row in answers:
+            for number, seq, answer in _decode_row(row):
+                if (state := self._sessions.get(number)) is not None:
+                    self._note(state, entry, seq)
+                    if seq > state.watermark:
+                        state.answers[seq] = answer
+        for state in self._sessions.values():
+            self._give_up(state.take_dead_rows())
 
     def open(self, index: int, router: str) -> ResponseBody:
         """The entry at log index `index` opens a session."""
@@ -115,6 +143,11 @@ class Sessions:
         self._opened[index] = router
         return Opened(SessionId(self._incarnation, index))
 
+    def knows(self, session: SessionId, seq: int) -> bool:
+        """Whether the command was applied, or fenced, as far as can be told."""
+        state = self._sessions.get(session.index)
+        return state is not None and (seq <= state.watermark or seq in state.answers)
+
     def recall(self, session: SessionId, seq: int, watermark: int) -> ResponseBody | None:
         """What to answer without applying; None if the command has to be applied."""
         state = self._sessions.get(session.index)
@@ -122,12 +155,11 @@ class Sessions:
             return _UNKNOWN_SESSION
         if seq <= state.watermark:
             return _BELOW_WATERMARK
-        if seq in state.answers:
-            answer = state.answers[seq]
-            return AnswerNotKept() if answer is None else _decode(answer)
-        if len(state.answers) >= OPEN_SEQS_MAX and not any(
-            open_seq <= watermark for open_seq in state.answers
-        ):
+        answers = state.answers
+        if seq in answers:
+            answer = answers[seq]
+            return AnswerNotKept() if answer is None else answer
+        if len(answers) >= OPEN_SEQS_MAX and not any(open_seq <= watermark for open_seq in answers):
             return _NO_ROOM
         return None
 
@@ -138,21 +170,42 @@ class Sessions:
         number = session.index
         state = self._sessions[number]
         state.last_used = index
-        encoded = _encode(answer)
-        state.answers[seq] = encoded if len(encoded) <= STORED_ANSWER_BYTES_MAX else None
-        self._recorded[number].append(seq)
+        kept = answer if _is_small(answer) else None
+        state.answers[seq] = kept
+        self._recorded[index].append((number, seq, kept))
+        self._note(state, index, seq)
         if watermark >= seq:  # it contradicts itself: keep the answer of this very command
             watermark = seq - 1
         if watermark > state.watermark:
             state.forget_up_to(watermark)
             self._moved.add(number)
+            if state.rows[0][1] <= watermark:
+                self._give_up(state.take_dead_rows())
+
+    def _note(self, state: _Session, entry: int, seq: int) -> None:
+        """The row of `entry` has `seq` of the session."""
+        rows = state.rows
+        if not rows or rows[-1][0] != entry:
+            rows.append([entry, seq])
+            self._needed[entry] = self._needed.get(entry, 0) + 1
+        elif seq > rows[-1][1]:
+            rows[-1][1] = seq
+
+    def _give_up(self, rows: Iterable[int]) -> None:
+        """One session needs these no more."""
+        for entry in rows:
+            self._needed[entry] -= 1
+            if not self._needed[entry]:
+                del self._needed[entry]
+                self._forgotten.add(entry)
 
     def expire(self, sessions: Iterable[SessionId]) -> None:
         """Forget these sessions; later commands of theirs are answered UnknownSession."""
         for session in sessions:
             if session.incarnation == self._incarnation and session.index in self._sessions:
-                del self._sessions[session.index]
+                state = self._sessions.pop(session.index)
                 self._expired.add(session.index)
+                self._give_up(entry for entry, _ in state.rows)
 
     def idle(self, since: int) -> tuple[SessionId, ...]:
         """Sessions no entry after log index `since` has used. A restart counts as a use: what
@@ -166,18 +219,28 @@ class Sessions:
     def take_changes(self) -> SessionChanges:
         """What has to be written to the data file, and forget that it has."""
         changes = SessionChanges()
-        sessions = self._sessions
+        sessions, recorded, forgotten = self._sessions, self._recorded, self._forgotten
         changes.opened = [item for item in self._opened.items() if item[0] in sessions]
         changes.expired = [(index,) for index in sorted(self._expired) if index not in self._opened]
         changes.watermarks = [
             (sessions[index].watermark, index) for index in sorted(self._moved) if index in sessions
         ]
-        for index, seqs in self._recorded.items():
-            if (state := sessions.get(index)) is not None:
-                kept = state.answers
-                changes.answers += [(index, seq, kept[seq]) for seq in seqs if seq in kept]
+        changes.answers = [
+            (entry, _encode(row)) for entry, row in recorded.items() if entry not in forgotten
+        ]
+        changes.forgotten = [(entry,) for entry in sorted(forgotten) if entry not in recorded]
         self._opened = {}
         self._expired = set()
         self._moved = set()
-        self._recorded.clear()
+        recorded.clear()
+        forgotten.clear()
         return changes
+
+
+def _is_small(answer: ResponseBody) -> bool:
+    """Whether it is kept. What has no rows is not even measured."""
+    if type(answer) is Done and len(answer.results) == 1:
+        (result,) = answer.results
+        if not result.rows and not result.values:
+            return True
+    return len(_encode(answer)) <= STORED_ANSWER_BYTES_MAX

@@ -230,6 +230,22 @@ class SqlConnection:
         finally:
             self._authorizer.mode = Mode.OWN
 
+    def change(self, statement: Statement, now_us: int, seed: int) -> int:
+        """Run the only statement of a write, which starts with INSERT, UPDATE, DELETE or REPLACE
+        and returns no rows; how many it changed. Raises Refused, or a fault."""
+        sql = self.begin(statement, 0, now_us, seed, Mode.WRITE)
+        cursor = self._cursor
+        try:
+            cursor.execute(sql, statement.parameters)
+            return cursor.rowcount
+        except SQL_ERRORS as exc:
+            refused = self.refusal(exc, sql, 0)
+            if refused is None:
+                raise
+            raise refused from exc
+        finally:
+            self._authorizer.mode = Mode.OWN
+
     def compile(self, statement: Statement, ordinal: int, mode: Mode) -> None:
         """Compile a statement without running it. Raises Refused, or a fault."""
         self.begin(statement, ordinal, 0, 0, mode)

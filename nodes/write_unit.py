@@ -14,10 +14,12 @@ from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.protocol import SqlFailure, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
-__all__ = ["run_write", "undoes_itself"]
+__all__ = ["is_one_change", "run_write"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
+
+_CHANGES: Final = ("insert ", "update ", "delete ", "replace ")
 
 
 def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -> Answer:
@@ -35,22 +37,22 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     return answer
 
 
-def undoes_itself(write: Write) -> bool:
-    """Whether nothing is left of the write when it fails, without a savepoint around it.
+def is_one_change(write: Write) -> bool:
+    """Whether the write is one statement that changes rows and returns none, and no more.
 
-    So it is with one statement that returns no rows: SQLite undoes a statement that fails
-    (conflicts are resolved by ABORT, for `text_refusal` refuses what would not), and after it
-    nothing can fail any more. Rows that were returned may turn out to be too many, or not to
-    fit their columns, when the changes are made.
+    Nothing is left of it when it fails, without a savepoint around it: SQLite undoes a statement
+    that fails (conflicts are resolved by ABORT, for `text_refusal` refuses what would not), and
+    after it nothing can fail any more. Rows that were returned may turn out to be too many, or
+    not to fit their columns, when the changes are made.
     """
-    if len(write.statements) != 1 or write.sets:
-        return False
-    return not _may_return_rows(write.statements[0].sql)
+    statements = write.statements
+    return len(statements) == 1 and not write.sets and _is_change(statements[0].sql)
 
 
 @lru_cache(maxsize=_TEXTS_MAX)
-def _may_return_rows(sql: str) -> bool:
-    return "returning" in sql.lower()
+def _is_change(sql: str) -> bool:
+    lower = sql.lower()
+    return lower.startswith(_CHANGES) and "returning" not in lower
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

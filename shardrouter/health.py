@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nodes.config import ClusterConfig
+from nodes.incarnations import are_rivals, incarnation_of
 from nodes.protocol import ReplicaStatus, Status
 from shardrouter.moves import GroupView, Seat, named, view_of
 
@@ -57,6 +58,8 @@ class GroupHealth:
 class NodeHealth:
     address: str
     answers: bool
+    silent: str
+    """Why it does not answer, if it does not."""
     draining: bool
     replicas: int
     """Members of groups that live there, learners included."""
@@ -80,13 +83,17 @@ class ClusterHealth:
         return asdict(self)
 
 
-def health_of(config: ClusterConfig, statuses: Mapping[str, Status | None]) -> ClusterHealth:
+def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> ClusterHealth:
+    """From what each node says, or why it says nothing."""
+    silent = {node: said for node, said in answers.items() if isinstance(said, str)}
+    statuses = {node: said if isinstance(said, Status) else None for node, said in answers.items()}
     views = {name: _members(config, view_of(name, statuses)) for name in config.groups}
     groups = {name: _group(config, view, statuses) for name, view in views.items()}
     nodes = {
         name: NodeHealth(
             str(node.address),
             statuses.get(name) is not None,
+            silent.get(name, ""),
             node.drain,
             sum(view.on(name) is not None for view in views.values()),
             sum(view.leader == name for view in views.values()),
@@ -101,6 +108,7 @@ def health_of(config: ClusterConfig, statuses: Mapping[str, Status | None]) -> C
             if status is not None
             for refusal in status.refusals
         ),
+        *(line for name in groups for line in _recovered_twice(name, statuses)),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
     return ClusterHealth(config.cluster_id, nodes, groups, missing)
@@ -169,13 +177,40 @@ def _is_amiss(node: NodeHealth) -> bool:
 
 def _missing_of_node(name: str, node: NodeHealth) -> str:
     if not node.draining:
-        return f"node {name} ({node.address}) does not answer"
+        return f"node {name} does not answer: {node.silent}"
     if node.replicas:
         return (
             f"node {name} is draining and still hosts {node.replicas} replicas: "
             f"shardrouter node drain {name} goes on (--undo {name} takes it back)"
         )
     return f"node {name} is drained: shardrouter node remove {name}"
+
+
+def _recovered_twice(group: str, statuses: Mapping[str, Status | None]) -> list[str]:
+    """Whether the group goes on as two incarnations, neither of which succeeds the other."""
+    sides: dict[int, tuple[int, list[str]]] = {}  # by incarnation: an id, and its nodes
+    for node, status in statuses.items():
+        for replica in status.replicas if status is not None else ():
+            if replica.group == group and not replica.stopped:
+                of = incarnation_of(replica.replica)
+                sides.setdefault(of, (replica.replica, []))[1].append(node)
+    rivals = [
+        (replica, nodes)
+        for replica, nodes in sides.values()
+        if any(are_rivals(replica, other) for other, _ in sides.values())
+    ]
+    if not rivals:
+        return []
+    places = " and on ".join(named(nodes) for _, nodes in rivals)
+    return [
+        (
+            f"{group} was recovered more than once, on {places}, each time without the other. "
+            "They do not listen to each other, and what one has acknowledged since, the other "
+            "lacks. Decide which to keep; put the data directories of the other's nodes aside, "
+            "start these nodes with empty ones and run shardrouter replica rebuild --node NODE "
+            "for each"
+        )
+    ]
 
 
 def _missing_of_group(name: str, group: GroupHealth) -> list[str]:

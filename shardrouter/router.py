@@ -35,7 +35,7 @@ from shardrouter.statement import split
 from shardrouter.tasks import Tasks
 from shardrouter.types import TYPES
 
-__all__ = ["Place", "Record", "Router", "node_statuses"]
+__all__ = ["Place", "Record", "Router", "node_answers", "node_statuses"]
 
 OPEN_TIMEOUT_S: Final = 30.0
 """How long `Router.open` waits for a cluster that is starting."""
@@ -273,15 +273,15 @@ class Router:
         return Place(slot, shard, leader_of(shard, (await self.status()).values()))
 
 
-async def node_statuses(
+async def node_answers(
     config: ClusterConfig,
     *,
     timeout: float = STATUS_TIMEOUT_S,  # noqa: ASYNC109 -- as in `Router.open`
-) -> dict[str, Status | None]:
-    """What each node of a cluster says of itself, None if it does not answer: needs no leader
-    and no catalog, so it works when nothing else does."""
+) -> dict[str, Status | str]:
+    """What each node of a cluster says of itself, or why it says nothing: needs no leader and
+    no catalog, so it works when nothing else does."""
 
-    async def ask(node: str) -> Status | None:
+    async def ask(node: str) -> Status | str:
         client = NodeClient(
             config.nodes[node].address,
             cluster_id=config.cluster_id,
@@ -290,11 +290,21 @@ async def node_statuses(
         )
         try:
             answer = await client.call("", GetStatus(), timeout)
-        except ConnectionError:
-            return None
+        except ConnectionError as exc:
+            return str(exc)
         finally:
             await client.close()
-        return answer if isinstance(answer, Status) else None
+        return answer if isinstance(answer, Status) else f"it answers {answer}"
 
     answers = await asyncio.gather(*map(ask, config.nodes))
     return dict(zip(config.nodes, answers, strict=True))
+
+
+async def node_statuses(
+    config: ClusterConfig,
+    *,
+    timeout: float = STATUS_TIMEOUT_S,  # noqa: ASYNC109 -- as in `Router.open`
+) -> dict[str, Status | None]:
+    """As `node_answers`, with None for a node that says nothing."""
+    answers = await node_answers(config, timeout=timeout)
+    return {node: said if isinstance(said, Status) else None for node, said in answers.items()}

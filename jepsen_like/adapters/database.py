@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import Client
+from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.workload import Workload
 
@@ -26,11 +27,14 @@ __all__ = [
     "OperableDatabase",
     "ComparableDatabase",
     "RoutedDatabase",
+    "FiledDatabase",
     "Database",
     "Offer",
     "OfferingDatabase",
     "GroupedDatabase",
     "LevelledDatabase",
+    "PreloadableDatabase",
+    "router_name",
 ]
 
 
@@ -104,11 +108,22 @@ class RoutedDatabase(Protocol):
     def routers(self) -> Processes: ...
 
 
+@runtime_checkable
+class FiledDatabase(Protocol):
+    """A running database whose files can be damaged while it is stopped."""
+
+    def data_directory(self, host: str) -> Path:
+        """All that the host's database process keeps is below."""
+
+
 class Offer(Enum):
     """What some faults ask of a database, and not every one can be asked for."""
 
     MOVES = "moves"  # leaders and replicas, as an OperableDatabase
     ROUTERS = "routers"  # as a RoutedDatabase
+    PRELOAD = "preload"  # a library of the harness in its processes, as a PreloadableDatabase
+    FILES = "files"  # as a FiledDatabase
+    JOURNAL = "journal"  # the same, and it keeps its data with calls that the library follows
 
 
 @runtime_checkable
@@ -125,6 +140,20 @@ class GroupedDatabase(Protocol):
 
     @property
     def groups(self) -> tuple[str, ...]: ...
+
+
+@runtime_checkable
+class PreloadableDatabase(Protocol):
+    """A database whose processes the harness can load a library into (`interpose`)."""
+
+    def preloaded(self, instruments: Instruments) -> Database:
+        """The same, its processes started by `instruments.command`: the database process of
+        each host under the host's name, a router under `router_name`."""
+
+
+def router_name(host: str) -> str:
+    """How the process of the router on `host` is called."""
+    return f"router-{host}"
 
 
 class Database(Protocol):

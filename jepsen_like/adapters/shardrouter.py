@@ -21,10 +21,11 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from jepsen_like.adapters.database import DatabaseError, Offer
+from jepsen_like.adapters.database import DatabaseError, Offer, router_name
 from jepsen_like.adapters.listening import listens
 from jepsen_like.backends.backend import Backend
 from jepsen_like.clients import Client, ClientError, LevelClient, SqlClient, connect_sql
+from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.load import Call
 from jepsen_like.result import ReplicaComparison
 from jepsen_like.workloads.levels import Levels
@@ -105,6 +106,7 @@ class ShardRouter:
     spares: int = 0
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
+    instruments: Instruments | None = field(default=None, repr=False, compare=False)
 
     levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
     writes: ClassVar[str] = "PC/EC"
@@ -116,7 +118,10 @@ class ShardRouter:
 
     @property
     def offers(self) -> frozenset[Offer]:
-        return frozenset([Offer.MOVES, Offer.ROUTERS])
+        return frozenset(Offer)
+
+    def preloaded(self, instruments: Instruments) -> ShardRouter:
+        return replace(self, instruments=instruments)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -158,17 +163,21 @@ class ShardRouter:
         )
         views = await _views(config, backend)
         config = await _seen_by_the_harness(config, backend)
+
+        def start_node(host: str, argv: Sequence[str]) -> Sequence[str]:
+            data = directory / host / "data"
+            return backend.command(host, self._with_library(host, data, argv))
+
         cluster = LocalCluster(
-            config,
-            directory,
-            node_command=self.node_command,
-            views=views,
-            command_on=backend.command,
+            config, directory, node_command=self.node_command, views=views, command_on=start_node
         )
-        routers = {
-            host: _router_process(host, view, backend, directory / f"router-{host}")
-            for host, view in views.items()
-        }
+        routers = {}
+        for host, view in views.items():
+            name = router_name(host)
+            argv = _router_argv(name, view, directory / name)
+            command = backend.command(host, self._with_library(name, directory / name, argv))
+            log = directory / name / "router.log"
+            routers[host] = ManagedProcess(name, command, log_path=log)
         running = RunningShardRouter(config, cluster, routers, backend, directory / "cluster.toml")
         try:
             await running.boot(say)
@@ -180,6 +189,11 @@ class ShardRouter:
             await running.stop()
             raise
         return running
+
+    def _with_library(self, process: str, data: Path, argv: Sequence[str]) -> Sequence[str]:
+        if self.instruments is None:
+            return argv
+        return self.instruments.command(process, data, argv)
 
 
 async def _views(config: ClusterConfig, backend: Backend) -> dict[str, ClusterConfig]:
@@ -202,16 +216,12 @@ async def _seen_by_the_harness(config: ClusterConfig, backend: Backend) -> Clust
     return replace(config, nodes=nodes)
 
 
-def _router_process(
-    host: str, view: ClusterConfig, backend: Backend, directory: Path
-) -> ManagedProcess:
+def _router_argv(name: str, view: ClusterConfig, directory: Path) -> list[str]:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "cluster.toml"
     write_cluster(file, view)
     argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
-    argv += ["--name", f"router-{host}", "--port", "0", "--exit-with-stdin"]
-    command = backend.command(host, argv)
-    return ManagedProcess(f"router-{host}", command, log_path=directory / "router.log")
+    return [*argv, "--name", name, "--port", "0", "--exit-with-stdin"]
 
 
 class RunningShardRouter:
@@ -345,6 +355,9 @@ class RunningShardRouter:
                 differences += [describe(group, difference) for difference in found.differences]
                 silent += [f"{group} on {host}: {why}" for host, why in found.silent.items()]
         return ReplicaComparison(replicas, tuple(differences), tuple(silent))
+
+    def data_directory(self, host: str) -> Path:
+        return self._cluster.directory / host / "data"
 
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias
+
+from jepsen_like.backends.shape import Shape
 
 __all__ = [
     "Endpoint",
     "Pair",
     "Backend",
     "BackendError",
-    "Slowing",
     "PROBE_SERVICE",
     "connected",
     "pairs_of",
@@ -61,8 +62,8 @@ class Backend(Protocol):
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
         """The command line that runs `argv` on `host`, under the process id it is started with."""
 
-    def socket(self, host: str) -> socket.socket:
-        """A new TCP socket of `host`, neither bound nor connected."""
+    def socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """A new TCP or UDP socket of `host`, neither bound nor connected."""
 
     async def expose(self, host: str, service: str, endpoint: Endpoint) -> Mapping[str, Endpoint]:
         """Make `endpoint` of `host` reachable from every other host; returns where each dials."""
@@ -82,19 +83,19 @@ class Backend(Protocol):
     async def heal(self, pairs: Collection[Pair]) -> None:
         """These links carry again. All at once."""
 
+    async def shape(self, pairs: Collection[Pair], shape: Shape, seed: int) -> None:
+        """What is sent over these links from now on is treated so, with lots of `seed`; PLAIN:
+        as before. Asked only of what the backend can do."""
+
+    async def reset(self, pairs: Collection[Pair]) -> None:
+        """Every connection between these hosts is ended by the host that its pair names first, and
+        the other end learns it by a reset."""
+
     async def delivered(self) -> Mapping[Pair, int]:
         """Bytes of the database that each link has handed to its target so far, counted there;
         those of PROBE_SERVICE are left out."""
 
     async def close(self) -> None: ...
-
-
-@runtime_checkable
-class Slowing(Protocol):
-    """A backend whose links can be slow."""
-
-    async def delay(self, pairs: Collection[Pair], delay_s: float) -> None:
-        """What is sent over these links from now on arrives `delay_s` later; 0: at once."""
 
 
 def pairs_of(hosts: Sequence[str]) -> tuple[Pair, ...]:

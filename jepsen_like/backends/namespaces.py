@@ -21,13 +21,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from jepsen_like.backends import holder
 from jepsen_like.backends.backend import BackendError
 from jepsen_like.backends.leftovers import marked
 
 __all__ = ["Namespaces", "PROGRAMS"]
+
+Socket: TypeAlias = socket.socket
+"""By a name that is not also a method here."""
 
 PROGRAMS: Final = {
     "ip": "iproute2",
@@ -42,19 +45,24 @@ SWITCH: Final = ""
 
 HOLDER: Final = (sys.executable, "-I", "-S", holder.__file__)
 
+SHAPER: Final = (sys.executable, "-m", "jepsen_like.backends.shaper")
+
 START_TIMEOUT_S: Final = 10.0
 
 
 class Namespaces:
-    """`addresses` maps each host to its address in one /24.
+    """`addresses` maps each host to its address in one /24; `shaped`: what hosts send passes a
+    process that can hold it up (see `shaper`).
 
     Raises BackendError, with nothing left, if they cannot be made here.
     """
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
+    def __init__(self, addresses: Mapping[str, str], *, shaped: bool = False) -> None:
         self.addresses = dict(addresses)
+        self._is_shaped = shaped
+        self._shaper: Socket | None = None
         self._holders: dict[str, subprocess.Popen[bytes]] = {}
-        self._parents: dict[str, socket.socket] = {}
+        self._parents: dict[str, Socket] = {}
         self._stack = ExitStack()
         self._is_root = os.geteuid() == 0
 
@@ -82,17 +90,36 @@ class Namespaces:
         pid = str(self._holders[host].pid)
         return ("nsenter", "--target", pid, *user, "--net", "--", *argv)
 
-    def socket(self, host: str) -> socket.socket:
-        """A new TCP socket of that host."""
+    def socket(self, host: str, kind: int) -> Socket:
+        """A new TCP or UDP socket of that host."""
+        what = "udp" if kind == socket.SOCK_DGRAM else "tcp"
+        return Socket(fileno=self._made(host, what))
+
+    def _made(self, host: str, what: str) -> int:
+        """The handle of something that is made on that host."""
         parent = self._parents[host]
         try:
-            parent.sendall(b"s")
-            _, handles, _, _ = socket.recv_fds(parent, 1, 1)
+            parent.sendall(what.encode())
+            said, handles, _, _ = socket.recv_fds(parent, holder.MESSAGE_BYTES_MAX, 1)
         except OSError as exc:
             raise BackendError(f"the namespace of {host} is gone: {exc}.") from exc
-        if not handles:
+        if not said:
             raise BackendError(f"the namespace of {host} is gone.")
-        return socket.socket(fileno=handles[0])
+        if not handles:
+            raise BackendError(f"no {what} can be made here: {said.decode(errors='replace')}.")
+        return handles[0]
+
+    def shape(self, command: str) -> None:
+        """One command of the shaper; it holds when this returns."""
+        if self._shaper is None:
+            raise BackendError("the links of this network cannot be shaped: it was made without.")
+        try:
+            self._shaper.sendall(command.encode() + b"\n")
+            answer = self._shaper.recv(64)
+        except OSError as exc:
+            raise BackendError(f"the process that shapes links is gone: {exc}.") from exc
+        if answer != b"done\n":
+            raise BackendError("the process that shapes links is gone.")
 
     def _as_the_switch_user(self, *argv: str) -> tuple[str, ...]:
         """Links are moved only between namespaces that one user namespace owns."""
@@ -109,10 +136,16 @@ class Namespaces:
         for host in self.addresses:
             self._hold(host, self._as_the_switch_user("unshare", "--net", *HOLDER))
         switch = ["link add switch type bridge", "link set switch up"]
+        handles = []
         for number, host in enumerate(self.addresses):
-            pid = self._holders[host].pid
-            switch.append(f"link add port{number} type veth peer eth0 netns {pid}")
+            if self._is_shaped:
+                handles += [self._made(host, "tap eth0"), self._made(SWITCH, f"tap port{number}")]
+            else:
+                pid = self._holders[host].pid
+                switch.append(f"link add port{number} type veth peer eth0 netns {pid}")
             switch.append(f"link set port{number} master switch up")
+        if self._is_shaped:
+            self._shaper = self._start_shaper(handles)
         self._ip(SWITCH, switch)
         for host, address in self.addresses.items():
             self._ip(
@@ -126,29 +159,45 @@ class Namespaces:
             )
 
     def _hold(self, host: str, argv: Sequence[str]) -> None:
-        parent, child = socket.socketpair()
+        process, parent = self._start(argv, socket.SOCK_SEQPACKET)
+        self._holders[host] = process
+        self._parents[host] = parent
+
+    def _start_shaper(self, handles: Sequence[int]) -> Socket:
+        try:
+            _, parent = self._start(SHAPER, socket.SOCK_STREAM, handles)
+        finally:
+            for handle in handles:
+                os.close(handle)
+        return parent
+
+    def _start(
+        self, argv: Sequence[str], kind: int, handles: Sequence[int] = ()
+    ) -> tuple[subprocess.Popen[bytes], Socket]:
+        """A process that lasts until its socket is closed, and says when it is ready."""
+        parent, child = socket.socketpair(socket.AF_UNIX, kind)
         self._stack.callback(parent.close)
         parent.settimeout(START_TIMEOUT_S)
         with child:
+            inherited = (child.fileno(), *handles)
             process = subprocess.Popen(
-                marked((*argv, str(child.fileno()))),
+                marked((*argv, *map(str, inherited))),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                pass_fds=[child.fileno()],
+                pass_fds=inherited,
                 start_new_session=True,
             )
         self._stack.callback(_end, process, parent)
         try:
-            is_ready = parent.recv(1) == b"r"
+            is_ready = parent.recv(holder.MESSAGE_BYTES_MAX).startswith(b"ready")
         except TimeoutError:
             is_ready = False
         if not is_ready:
             process.kill()
             assert process.stderr is not None
             raise BackendError(_refused(process.stderr.read().decode(errors="replace")))
-        self._holders[host] = process
-        self._parents[host] = parent
+        return process, parent
 
     def _ip(self, host: str, lines: Sequence[str]) -> None:
         self.run(host, ["ip", "-batch", "-"], "\n".join(lines))
@@ -170,7 +219,7 @@ class Namespaces:
         return done.stdout
 
 
-def _end(process: subprocess.Popen[bytes], parent: socket.socket) -> None:
+def _end(process: subprocess.Popen[bytes], parent: Socket) -> None:
     parent.close()
     process.wait()
     assert process.stderr is not None

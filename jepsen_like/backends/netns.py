@@ -16,12 +16,14 @@ import asyncio
 import json
 import socket
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from typing import ClassVar, Final, Self
 
 from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, Pair, pairs_of
 from jepsen_like.backends.leftovers import marked
 from jepsen_like.backends.namespaces import SWITCH, Namespaces
 from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.shape import Shape
 
 __all__ = ["Netns"]
 
@@ -45,6 +47,7 @@ table bridge jepsen_like {
     type filter hook postrouting priority 0; policy accept;
     ip daddr . tcp dport @probes accept
     ip saddr . tcp sport @probes accept
+    ip daddr . udp dport @probes accept
     ip saddr . ip daddr @database
   }
 }
@@ -62,11 +65,11 @@ class Netns:
 
     name: ClassVar[str] = "netns"
 
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], *, shaped: bool = False) -> None:
         self.hosts = tuple(hosts)
         self.pairs = pairs_of(self.hosts)
         self._addresses = {host: f"{NETWORK}.{number}" for number, host in enumerate(self.hosts, 1)}
-        self._namespaces = Namespaces(self._addresses)
+        self._namespaces = Namespaces(self._addresses, shaped=shaped)
         self._cut: set[Pair] = set()
         self._changing = asyncio.Lock()
         self._changes: set[asyncio.Task[None]] = set()
@@ -74,11 +77,12 @@ class Netns:
         self._meshes: list[Mesh] = []
 
     @classmethod
-    async def open(cls, hosts: Sequence[str]) -> Self:
-        """Raises BackendError, with nothing left, if it cannot be had here."""
+    async def open(cls, hosts: Sequence[str], *, shaped: bool = False) -> Self:
+        """Raises BackendError, with nothing left, if it cannot be had here. Only a network that
+        was opened `shaped` can shape its links, for that takes time from every packet."""
         if len(hosts) > HOSTS_MAX:
             raise BackendError(f"{len(hosts)} hosts are more than {HOSTS_MAX}; ask for fewer.")
-        network = cls(hosts)
+        network = cls(hosts, shaped=shaped)
         await network._namespaces.open()
         try:
             await network._nft(RULES + network._add("database", map(network._link, network.pairs)))
@@ -93,8 +97,8 @@ class Netns:
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
         return marked(self._namespaces.command(host, argv))
 
-    def socket(self, host: str) -> socket.socket:
-        return self._namespaces.socket(host)
+    def socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        return self._namespaces.socket(host, kind)
 
     async def expose(self, host: str, service: str, endpoint: Endpoint) -> dict[str, Endpoint]:
         if service == PROBE_SERVICE:
@@ -107,11 +111,9 @@ class Netns:
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         """A port of this machine's loopback, carried on by sockets of the host itself."""
         if (host, endpoint) not in self._doors:
-            mesh = Mesh((HARNESS, host))
+            mesh = Mesh((HARNESS, host), instant=True)
             self._meshes.append(mesh)
-            doors = await mesh.expose(
-                host, "direct", endpoint, opener=lambda: self._namespaces.socket(host)
-            )
+            doors = await mesh.expose(host, "direct", endpoint, opener=lambda: self.socket(host))
             self._doors[host, endpoint] = doors[HARNESS]
         return self._doors[host, endpoint]
 
@@ -133,6 +135,16 @@ class Netns:
         async with self._changing:
             links = map(self._link, sorted(self._cut))
             await self._nft("flush set bridge jepsen_like cut\n" + self._add("cut", links))
+
+    async def shape(self, pairs: Collection[Pair], shape: Shape, seed: int) -> None:
+        links = [[self.address(a), self.address(b)] for a, b in pairs]
+        command = json.dumps({"seed": seed, "shape": asdict(shape), "links": links})
+        await asyncio.to_thread(self._namespaces.shape, command)
+
+    async def reset(self, pairs: Collection[Pair]) -> None:
+        for host, other in pairs:
+            argv = ("ss", "--kill", "--tcp", "--no-header", "dst", self.address(other))
+            await asyncio.to_thread(self._namespaces.run, host, argv, "")
 
     async def delivered(self) -> dict[Pair, int]:
         listing = json.loads(

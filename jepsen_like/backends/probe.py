@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Final
 
 from jepsen_like.backends.backend import PROBE_SERVICE, Backend, Endpoint, Pair, connected
+from jepsen_like.backends.datagrams import Datagrams, Sighting
 
 __all__ = ["Sent", "Prober"]
 
@@ -35,6 +36,14 @@ TCP_RTO_MAX_MS: Final = 44
 """Linux 6.15: the longest pause between two attempts to send something again."""
 
 PROBE_RTO_MAX_MS: Final = 1000
+
+PROBE_PATIENCE_MS: Final = 3_600_000
+"""For how long the probes' connections last without an acknowledgement: longer than any cut."""
+
+TIMES_GAP_S: Final = 0.005
+TIMES_WAIT_S: Final = 2.0
+
+BULK_LINE_BYTES: Final = 250
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,9 @@ class Prober:
         self._endpoints: dict[str, Mapping[str, Endpoint]] = {}  # target -> source -> where to dial
         self._lines: dict[Pair, list[_Line]] = {}  # by (dialer, target); the first one stays
         self._accepted: dict[str, asyncio.StreamWriter] = {}  # far ends nobody has asked for yet
-        self._arrived: set[str] = set()
+        self._arrived: dict[str, float] = {}  # when, by the clock of the loop
+        self._lost: set[asyncio.StreamWriter] = set()  # whose connection ended with a reset
+        self._datagrams: Datagrams | None = None
         self._news = asyncio.Condition()
         self._tokens = 0
         self._laid = 0
@@ -121,7 +132,7 @@ class Prober:
                 self._line_for((target, source), look).far,
             ):
                 token = self._token()
-                writer.write(f"{token}\n".encode())
+                _say(writer, f"{token}\n")
                 sent.append(Sent((source, target), is_new_connection=False, token=token))
             token = self._token()
             dial = asyncio.ensure_future(self._send_once((source, target), token))
@@ -133,12 +144,94 @@ class Prober:
     async def wait_for(self, sent: Collection[Sent], timeout_s: float) -> frozenset[str]:
         """Which of the tokens have arrived, as soon as all have or after timeout_s."""
         wanted = {s.token for s in sent}
+        await self._until_arrived(wanted, timeout_s)
+        return frozenset(wanted & self._arrived.keys())
+
+    async def times(
+        self, pairs: Collection[Pair], count: int, settle_s: float = 0.0
+    ) -> dict[Pair, list[float]]:
+        """How long each of `count` tokens over each link was on its way to the receiver; those
+        that did not arrive within `settle_s` and a while are left out."""
+        loop = asyncio.get_running_loop()
+        sent: list[tuple[Pair, str, float]] = []
+        for _ in range(count):
+            for pair in pairs:
+                token = self._token()
+                sent.append((pair, token, loop.time()))
+                _say(self._lines[pair][0].near, f"{token}\n")
+            await asyncio.sleep(TIMES_GAP_S)
+        await self._until_arrived([token for _, token, _ in sent], settle_s + TIMES_WAIT_S)
+        found: dict[Pair, list[float]] = {pair: [] for pair in pairs}
+        for pair, token, at in sent:
+            if token in self._arrived:
+                found[pair].append(self._arrived[token] - at)
+        return found
+
+    async def throughput(
+        self, pairs: Collection[Pair], size: int, expected_s: float
+    ) -> dict[Pair, float]:
+        """Bytes per second that arrive over each link of `size` bytes given to it at once."""
+        sent: dict[Pair, list[str]] = {}
+        for pair in pairs:
+            tokens = sent[pair] = [self._token() for _ in range(size // BULK_LINE_BYTES)]
+            lines = (f"{token} ".ljust(BULK_LINE_BYTES - 1, ".") + "\n" for token in tokens)
+            _say(self._lines[pair][0].near, "".join(lines))
+        every = [token for tokens in sent.values() for token in tokens]
+        await self._until_arrived(every, 3 * expected_s + TIMES_WAIT_S)
+        found = {}
+        for pair, tokens in sent.items():
+            when = sorted(self._arrived[token] for token in tokens if token in self._arrived)
+            counted = sum(at > when[0] for at in when) if when else 0
+            took_s = when[-1] - when[0] if when else 0.0
+            found[pair] = counted * BULK_LINE_BYTES / took_s if took_s else 0.0
+        for token in every:
+            self._arrived.pop(token, None)
+        return found
+
+    async def datagrams(
+        self, pairs: Collection[Pair], count: int, gap_s: float, settle_s: float
+    ) -> dict[Pair, Sighting]:
+        """`count` datagrams over each link, `gap_s` apart at least (see `datagrams`)."""
+        if self._datagrams is None:
+            self._datagrams = Datagrams(self._backend)
+            await self._datagrams.open()
+        return await self._datagrams.send(pairs, count, gap_s, settle_s)
+
+    async def _until_arrived(self, tokens: Collection[str], timeout_s: float) -> None:
+        """Wait for all of them, or until timeout_s is over."""
+        wanted = set(tokens)
         try:
             async with asyncio.timeout(timeout_s), self._news:
-                await self._news.wait_for(lambda: wanted <= self._arrived)
+                await self._news.wait_for(lambda: wanted <= self._arrived.keys())
         except TimeoutError:
-            pass  # the answer says which ones are missing
-        return frozenset(wanted & self._arrived)
+            return  # the caller sees which ones are missing
+
+    async def ends_reset(
+        self, pairs: Collection[Pair], on: Collection[str], timeout_s: float
+    ) -> tuple[int, int]:
+        """Of the ends of the standing connections over these links that are on the hosts `on`: how
+        many have been reset by now or within timeout_s, and how many there are."""
+        ends = {
+            end
+            for a, b in pairs
+            for end, host in ((self._lines[a, b][0].near, a), (self._lines[a, b][0].far, b))
+            if host in on
+        }
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(lambda: ends <= self._lost)
+        except TimeoutError:
+            pass  # the answer says how many
+        return len(ends & self._lost), len(ends)
+
+    async def renew(self, pairs: Collection[Pair]) -> None:
+        """Lay the standing connections over these links anew."""
+        for pair in pairs:
+            old, self._lines[pair][0] = self._lines[pair][0], await self._line(pair)
+            for end in (old.near, old.far):
+                end.transport.abort()
+                self._lost.discard(end)
+                self._writers.discard(end)
 
     def _line_for(self, pair: Pair, look: int) -> _Line:
         lines = self._lines[pair]
@@ -162,6 +255,8 @@ class Prober:
         if sys.platform == "linux":
             with suppress(OSError):  # an older kernel: what was held arrives later
                 sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, PROBE_RTO_MAX_MS)
+            # Else the kernel gives up after 15 attempts, which are soon made at this pace
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PROBE_PATIENCE_MS)
         return sock
 
     async def _send_once(self, pair: Pair, token: str) -> None:
@@ -181,7 +276,7 @@ class Prober:
         reader, writer = await asyncio.open_connection(sock=sock, limit=LINE_BYTES_MAX)
         self._writers.add(writer)
         writer.write(f"{source} {target} {word}\n".encode())
-        self._keep(asyncio.ensure_future(self._note_lines(reader)))
+        self._keep(asyncio.ensure_future(self._note_lines(reader, writer)))
         return writer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,19 +294,24 @@ class Prober:
                 if word.startswith(LINE_WORD):
                     self._accepted[word] = writer
                 else:
-                    self._arrived.add(word)
+                    self._arrived[word] = asyncio.get_running_loop().time()
                 self._news.notify_all()
-            await self._note_lines(reader)
+            await self._note_lines(reader, writer)
         finally:
             writer.close()
 
-    async def _note_lines(self, reader: asyncio.StreamReader) -> None:
+    async def _note_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while line := await reader.readline():
                 async with self._news:
-                    self._arrived.add(line.decode().strip())
+                    self._arrived[line.decode().split(maxsplit=1)[0]] = loop.time()
                     self._news.notify_all()
-        except (OSError, ValueError):
+        except ConnectionError:
+            async with self._news:
+                self._lost.add(writer)
+                self._news.notify_all()
+        except (OSError, ValueError, IndexError):
             return  # the connection is lost or not ours: its tokens do not arrive, and that shows
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -225,3 +325,11 @@ class Prober:
         for writer in self._writers:
             writer.close()  # its reader sees the end, and its task ends
         await asyncio.gather(*self._readers)
+        if self._datagrams is not None:
+            self._datagrams.close()
+
+
+def _say(writer: asyncio.StreamWriter, text: str) -> None:
+    """What is said into a connection that has ended does not arrive, and that shows."""
+    if not writer.is_closing():
+        writer.write(text.encode())

@@ -7,14 +7,16 @@ all, `advertise`, and the kernel is asked who dialed.) Its two directions are ru
 from a to b by the link a -> b, bytes from b to a by the link b -> a, so one-way cuts are real.
 
 A cut holds, as a partition does: nothing is refused or reset. Bytes on their way stay, the
-proxy stops reading, and TCP's own back-pressure stops the sender; the end of a connection is
+proxy soon stops reading, and TCP's own back-pressure stops the sender; the end of a connection is
 held as well, so nobody learns that the far side died. A connection dialed during a cut is
 accepted by the kernel but reaches nobody (a handshake needs both directions), and if the
 dialer gives up meanwhile the far side never sees it. Healing lets everything through, in
-order.
+order: each connection at the moment when TCP would have tried again (see `backoff`), or all at
+once for a mesh that is `instant`. The probes' connections always go on at once.
 
-A slow link delivers later, in order; the delay counts from when the proxy has read. Connecting is
-not slowed down, only what is said afterwards.
+A shaped link delivers later, in order, no faster than its rate; a delay counts from when the proxy
+has read. Connecting is not slowed down, only what is said afterwards. Nothing is lost, doubled
+or overtaken here: a stream has no packets.
 
 Runs on the event loop of the harness. At rest a byte costs one read and one write.
 """
@@ -23,11 +25,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
+from jepsen_like.backends.abilities import INSTANT, PROXY
 from jepsen_like.backends.backend import (
     PROBE_SERVICE,
     BackendError,
@@ -36,7 +40,9 @@ from jepsen_like.backends.backend import (
     connected,
     pairs_of,
 )
+from jepsen_like.backends.backoff import next_attempt, next_knock
 from jepsen_like.backends.dialer import can_tell, host_that_dialed, on_host
+from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
 
 __all__ = ["Link", "Mesh"]
 
@@ -44,13 +50,20 @@ LOOPBACK: Final = "127.0.0.1"
 
 Opener: TypeAlias = Callable[[], socket.socket]
 
-UNDIALED_BYTES_MAX: Final = 64 * 1024
-"""What a dialer may send before its connection reaches the target; then reading stops. Up to
-here the proxy reads on, because only so does it see that the dialer has given up."""
+HELD_BYTES_MAX: Final = 64 * 1024
+"""What may be said into a cut, or before a connection reaches the target; then reading stops. Up
+to here the proxy reads on, because only so does it see when something was said first, and that a
+dialer has given up."""
 
 
 TIMER_S: Final = 0.001
 """The resolution of timers."""
+
+SEGMENT_BYTES: Final = 1448
+"""What a packet of Ethernet carries of a stream."""
+
+AT_ONCE: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: closing resets the connection."""
 
 TRAVELLING_BYTES_MAX: Final = 4 * 1024 * 1024
 """What one direction of a connection may have under way over a slow link; then reading stops."""
@@ -63,7 +76,7 @@ class Link:
     source: str
     target: str
     is_cut: bool = False
-    delay_s: float = 0.0  # from when bytes are read to when they are handed over
+    shape: Departures | None = None  # when bytes that are read are handed over; None: at once
     delivered: dict[str, int] = field(default_factory=dict)  # bytes handed to target, by service
     streams: set[_Stream] = field(default_factory=set)  # whose incoming bytes go over this link
 
@@ -79,9 +92,9 @@ class Mesh:
     `close` ends every connection and returns when no task of the mesh runs any more.
     """
 
-    name: ClassVar[str] = "proxy"
-
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], *, instant: bool = False) -> None:
+        self.name = INSTANT if instant else PROXY
+        self.is_instant = instant
         self.hosts = tuple(hosts)
         self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in pairs_of(self.hosts)}
         self._servers: list[asyncio.Server] = []
@@ -99,8 +112,8 @@ class Mesh:
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
         return on_host(host, argv)
 
-    def socket(self, host: str) -> socket.socket:
-        return socket.socket()
+    def socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        return socket.socket(type=kind)
 
     async def expose(
         self, host: str, service: str, endpoint: Endpoint, *, opener: Opener | None = None
@@ -148,16 +161,37 @@ class Mesh:
     async def heal(self, pairs: Collection[Pair]) -> None:
         for pair in pairs:
             self.links[pair].is_cut = False
+            for stream in tuple(self.links[pair].streams):
+                stream.wait_for_attempt()
         self._follow_rules(pairs)
         for stream in tuple(self._undialed):
             if stream.route.is_open:
-                self._undialed.discard(stream)
-                self._dial(stream)
+                self._knock_again(stream)
 
-    async def delay(self, pairs: Collection[Pair], delay_s: float) -> None:
-        """What is sent over these links from now on arrives `delay_s` later, in order."""
+    def _knock_again(self, stream: _Stream) -> None:
+        """Dial when the dialer's own kernel would have knocked again."""
+        loop = asyncio.get_running_loop()
+        when_s = loop.time()
+        if stream.backs_off:
+            when_s = next_knock(stream.made_s, when_s)
+        loop.call_at(when_s, self._knock, stream)
+
+    def _knock(self, stream: _Stream) -> None:
+        if stream in self._undialed and stream.route.is_open:
+            self._undialed.discard(stream)
+            self._dial(stream)
+
+    async def shape(self, pairs: Collection[Pair], shape: Shape, seed: int) -> None:
         for pair in pairs:
-            self.links[pair].delay_s = delay_s
+            self.links[pair].shape = (
+                None if shape == PLAIN else Departures(shape, link_rng(seed, *pair))
+            )
+
+    async def reset(self, pairs: Collection[Pair]) -> None:
+        for source, target in pairs:
+            for link in (self.links[source, target], self.links[target, source]):
+                for stream in tuple(link.streams):
+                    stream.reset()
 
     def _follow_rules(self, pairs: Collection[Pair]) -> None:
         for pair in pairs:
@@ -308,29 +342,39 @@ class _Stream(asyncio.Protocol):
         self._travelling_bytes = 0
         self._is_reading = True
         self._at_end = False  # the sender finished, or the connection is lost
+        self.made_s = 0.0
+        self._held_since_s: float | None = None  # when the first bytes met the cut
+        self._attempt: asyncio.TimerHandle | None = None  # when they are sent again
         self._error: Exception | None = None  # how it was lost
 
     # -- callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.made_s = asyncio.get_running_loop().time()
         self._mesh.track(self)
         if self._is_accepted:
             self._mesh.accepted(self)
 
     def data_received(self, data: bytes) -> None:
-        if self.link.delay_s or self._travelling:
+        if self.link.shape or self._travelling:
             self._travel(data)
         else:
             self._arrive(data)
 
     def _travel(self, data: bytes) -> None:
+        """In pieces as packets have them, so that a rate is one."""
         loop = asyncio.get_running_loop()
-        self._travelling.append((loop.time() + self.link.delay_s, data))
+        is_first = not self._travelling
+        for start in range(0, len(data), SEGMENT_BYTES):
+            piece, when_s = data[start : start + SEGMENT_BYTES], loop.time()
+            if self.link.shape is not None:
+                (when_s,) = self.link.shape.of(when_s, len(piece))
+            self._travelling.append((when_s, piece))
         self._travelling_bytes += len(data)
-        if len(self._travelling) == 1:
+        if is_first:
             loop.call_at(self._travelling[0][0], self._let_arrive)
-        elif self._travelling_bytes >= TRAVELLING_BYTES_MAX:
+        if not self._has_room:
             self._set_reading()
 
     def _let_arrive(self) -> None:
@@ -350,10 +394,12 @@ class _Stream(asyncio.Protocol):
             self._deliver(data)
         else:
             self._held += data
+            self._note_held()
             self.follow_rule()
 
     def eof_received(self) -> bool:
         self._at_end = True
+        self._note_held()
         self.follow_rule()
         return True  # the other direction may go on
 
@@ -361,6 +407,7 @@ class _Stream(asyncio.Protocol):
         self.transport = None
         self._at_end = True
         self._error = exc
+        self._note_held()
         self.closed.set_result(None)
         self.follow_rule()
 
@@ -382,7 +429,31 @@ class _Stream(asyncio.Protocol):
 
     @property
     def _flows(self) -> bool:
-        return self._peer is not None and not self.link.is_cut
+        is_open = not self.link.is_cut and self._attempt is None
+        return self._peer is not None and is_open
+
+    @property
+    def backs_off(self) -> bool:
+        return not self._mesh.is_instant and self.route.service != PROBE_SERVICE
+
+    def _note_held(self) -> None:
+        if self.link.is_cut and self._held_since_s is None:
+            self._held_since_s = asyncio.get_running_loop().time()
+
+    def wait_for_attempt(self) -> None:
+        """The link has healed: what it held goes on when TCP tries again."""
+        since_s, self._held_since_s = self._held_since_s, None
+        if since_s is None or self._attempt is not None or not self.backs_off:
+            return
+        loop = asyncio.get_running_loop()
+        when_s = next_attempt(since_s, loop.time())
+        self._attempt = loop.call_at(when_s, self._try_again, since_s)
+
+    def _try_again(self, since_s: float) -> None:
+        self._attempt = None
+        if self.link.is_cut:  # again: the pauses go on doubling
+            self._held_since_s = since_s
+        self.follow_rule()
 
     def join(self, peer: _Stream) -> None:
         self._peer = peer
@@ -406,16 +477,23 @@ class _Stream(asyncio.Protocol):
         transport = self.transport
         if transport is None or self._at_end or transport.is_closing():
             return
-        if self._peer is None:
-            wanted = len(self._held) < UNDIALED_BYTES_MAX
+        if self._peer is None or not self._flows:
+            wanted = len(self._held) < HELD_BYTES_MAX
         else:
-            is_room = self._travelling_bytes < TRAVELLING_BYTES_MAX
-            wanted = self._flows and is_room and not self._peer.is_full
+            wanted = self._has_room and not self._peer.is_full
         if wanted and not self._is_reading:
             transport.resume_reading()
         elif self._is_reading and not wanted:
             transport.pause_reading()
         self._is_reading = wanted
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether more may be under way over the link; a sender waits before a narrow one."""
+        shape = self.link.shape
+        if shape is None or shape.shape.rate_bytes_s is None:
+            return self._travelling_bytes < TRAVELLING_BYTES_MAX
+        return self._travelling_bytes < shape.shape.queue_bytes
 
     @property
     def _target(self) -> asyncio.Transport | None:
@@ -446,7 +524,20 @@ class _Stream(asyncio.Protocol):
             target.close()
             self.transport.close()
         else:
-            target.write_eof()
+            try:
+                target.write_eof()
+            except OSError:
+                target.abort()  # the far side has reset it, which nobody has read yet
+
+    def reset(self) -> None:
+        """End this socket as a network does that has forgotten the connection."""
+        if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        self._travelling.clear()
+        self._travelling_bytes = 0
+        self._held.clear()
+        self.abort()
 
     def abort(self) -> None:
         if self.transport is not None:

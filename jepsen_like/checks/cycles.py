@@ -64,10 +64,23 @@ class Graph:
 
     def add_all(self, pairs: Sequence[tuple[int, int]], kind: int, key: Any = None) -> None:
         """As `add` of each (source, target); no node may lead to itself."""
-        self.source += [source for source, _ in pairs]
-        self.target += [target for _, target in pairs]
+        if not pairs:
+            return
+        source, target = zip(*pairs, strict=True)
+        self.source += source
+        self.target += target
         self.kind += [kind] * len(pairs)
         self.key += [key] * len(pairs)
+
+    def within(self, inside: Collection[int]) -> Graph:
+        """The part of it between these nodes, which keep their numbers."""
+        part = Graph(self.transactions, self.nodes)
+        for source, target, kind, key in zip(
+            self.source, self.target, self.kind, self.key, strict=True
+        ):
+            if source in inside and target in inside:
+                part.add(source, target, kind, key)
+        return part
 
     def edges(self, inside: Collection[int], kinds: Collection[int]) -> dict[int, list[Edge]]:
         """By source: the edges of these kinds between these nodes."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import Limit
-from jepsen_like.checks.objects import Object, intervals
+from jepsen_like.checks.objects import Object, in_columns
 from jepsen_like.checks.prefix import what_they_follow_from
 from jepsen_like.checks.search import search
 from jepsen_like.models.model import Model, Versions, call_of
@@ -103,7 +103,7 @@ class _Trial:
         operations = mine.operations
         self._model = model
         self._limit = limit
-        self._intervals = intervals(operations)
+        self._intervals = in_columns(operations)
         self._looks = [model.is_pure(call_of(o)) for o in operations]
         self._versions = model.versions(operations)
         self._sent = [o.sent_ns for o in operations]
@@ -153,7 +153,7 @@ class _Trial:
         return high
 
     def _search(self, sent: Sequence[int]) -> bool | None:
-        moved = [i._replace(sent=t) for i, t in zip(self._intervals, sent, strict=True)]
+        moved = self._intervals._replace(sent=sent)
         answer = search(self._model, moved, self._limit).answer
         return None if answer == "unknown" else answer == "yes"
 

@@ -22,13 +22,14 @@ from typing import Any, Final
 
 from jepsen_like.checks.layout import NEVER, is_new
 from jepsen_like.checks.objects import key_text
+from jepsen_like.checks.online import online_name
 from jepsen_like.history import Operation
 from jepsen_like.models.model import ILLEGAL, Call, Illegal, Model, State, call_of
 from jepsen_like.result import Verdict
 
-__all__ = ["CHECK", "OnlineChecker"]
+__all__ = ["OnlineChecker"]
 
-CHECK: Final = "linearizable, online"
+CHECK: Final = online_name("linearizable")
 CONFIGURATIONS_MAX: Final = 20_000  # of one key, before one answer
 WAITING_MAX: Final = 10_000  # operations of one key that are not judged yet
 CRASHED_MAX: Final = 1_000  # of one key
@@ -38,13 +39,10 @@ _Configuration = tuple[int, State, int]  # placed, state, used
 
 
 class OnlineChecker:
-    """Fed with a history as it happens: each operation when it is sent, and when it has ended.
+    """An `Online` that judges linearizability.
 
-        online = OnlineChecker(CasRegister())
-        recorder = Recorder("history.jsonl", watch=online.feed)
-
-    Times of events must not go back, as those of a recorder or its file do not. Not for several
-    threads at once; a recorder calls it under its lock.
+    online = OnlineChecker(CasRegister())
+    recorder = Recorder("history.jsonl", watch=online.feed)
     """
 
     def __init__(

@@ -19,7 +19,9 @@ from jepsen_like.checks.collections import (
     unique,
     within_bounds,
 )
+from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.linearizable import Budget, check
+from jepsen_like.checks.online import Grouping, Online, Rechecked
 from jepsen_like.checks.sessions import GUARANTEES, sequential, sessions
 from jepsen_like.checks.staleness import staleness
 from jepsen_like.history import Operation
@@ -47,6 +49,7 @@ __all__ = [
     "guess",
     "judge",
     "model_of",
+    "online_of",
 ]
 
 FailedCas: TypeAlias = Literal["constrains", "dropped"]
@@ -67,6 +70,7 @@ class Question:
     max_staleness_ns: int | None = None  # of `staleness`: what was promised; None: nothing
     seconds: float = 60.0
     memory_bytes: int | None = None
+    is_over: bool = True  # False: it goes on, and what may turn out well is not invalid
 
     def budget(self) -> Budget:
         """With a limit on memory no helpers: the system bounds one process, and not several."""
@@ -108,7 +112,13 @@ def _register(make: Callable[[Any], Model]) -> _Judge:
             return causal(history, question.initial)
         if consistency == "staleness":
             limit = question.max_staleness_ns
-            return staleness(history, question.initial, max_ns=limit, seconds=question.seconds)
+            return staleness(
+                history,
+                question.initial,
+                max_ns=limit,
+                seconds=question.seconds,
+                in_full=question.is_over,
+            )
         guarantee = None if consistency == "sessions" else consistency
         return sessions(history, guarantee, question.initial)
 
@@ -116,7 +126,7 @@ def _register(make: Callable[[Any], Model]) -> _Judge:
 
 
 def _or_else(
-    make: Callable[[Any], Model], weaker: Callable[[Sequence[Operation], Any], Verdict]
+    make: Callable[[Any], Model], weaker: Callable[[Sequence[Operation], Question], Verdict]
 ) -> _Judge:
     """Linearizable, or the one weaker promise that the type has."""
     linearizable = _linearizable(make)
@@ -124,7 +134,7 @@ def _or_else(
     def judge_it(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
         if consistency == "linearizable":
             return linearizable(history, question, consistency)
-        return weaker(history, question.initial)
+        return weaker(history, question)
 
     return judge_it
 
@@ -155,7 +165,7 @@ def _counter(initial: Any) -> Model:
 def _set(history: Sequence[Operation], question: Question, consistency: str) -> Verdict:
     if consistency == transactions.CAUSAL_REVERSE:
         return transactions.causal_reverse(history)
-    either = _or_else(_plain(GrowSet), lambda operations, _: set_loses_nothing(operations))
+    either = _or_else(_plain(GrowSet), lambda h, q: set_loses_nothing(h, is_over=q.is_over))
     return either(history, question, consistency)
 
 
@@ -215,14 +225,14 @@ KINDS: Final[dict[str, Kind]] = {
             "queue",
             "enqueue v, dequeue -> v or nil",
             ("linearizable", "nothing-lost"),
-            _or_else(_plain(FifoQueue), lambda history, _: queue_loses_nothing(history)),
+            _or_else(_plain(FifoQueue), lambda h, q: queue_loses_nothing(h, is_over=q.is_over)),
             _plain(FifoQueue),
         ),
         Kind(
             "counter",
             "add n, read -> the sum",
             ("linearizable", "within-bounds"),
-            _or_else(_counter, lambda history, initial: within_bounds(history, initial or 0)),
+            _or_else(_counter, lambda h, question: within_bounds(h, question.initial or 0)),
             _counter,
         ),
         Kind(
@@ -292,13 +302,40 @@ def judge(history: Sequence[Operation], question: Question) -> tuple[str, Verdic
     return name, kind.judge(history, question, consistency)
 
 
+_GROUPED_BY_KEY: Final = frozenset(
+    ("sequential", "sessions", *GUARANTEES, "staleness", "nothing-lost", "within-bounds")
+)
+
+
+def online_of(question: Question, default: str, *, operations_max: int) -> Online:
+    """What answers the question while the history happens. Raises NameUnknown.
+
+    `operations_max`: of those that can be judged by themselves only, see `Rechecked`.
+    """
+    name = default if question.model is None else question.model
+    kind = KINDS[name] if isinstance(name, str) else KINDS[default]
+    consistency = question.consistency or kind.consistencies[0]
+    if not isinstance(name, str) or consistency == "linearizable":
+        return OnlineChecker(model_of(question, default))
+    if consistency not in kind.consistencies:
+        fitting = ", ".join(kind.consistencies)
+        raise NameUnknown(f"{kind.name} can be judged as {fitting}, not as {consistency}")
+
+    def judge_it(history: Sequence[Operation], is_over: bool) -> Verdict:
+        return kind.judge(history, replace(question, is_over=is_over), consistency)
+
+    by_key: Grouping = "key" if consistency in _GROUPED_BY_KEY else "whole"
+    grouping: Grouping = "answer" if consistency == "unique" else by_key
+    return Rechecked(consistency, judge_it, grouping, operations_max=operations_max)
+
+
 def model_of(question: Question, default: str) -> Model:
-    """What is judged for linearizability while it happens. Raises NameUnknown."""
-    if isinstance(question.model, Model):
+    """What is judged for linearizability. Raises NameUnknown."""
+    if question.model is not None and not isinstance(question.model, str):
         return question.model
     kind = KINDS[question.model or default]
     if kind.make is None or question.consistency not in (None, "linearizable"):
-        raise NameUnknown(f"{kind.name} is not judged as linearizable while it is written")
+        raise NameUnknown(f"{kind.name} is not judged as linearizable")
     return kind.make(question.initial)
 
 

@@ -1,11 +1,14 @@
-"""Checks of one workload as values, by the names with which workloads ask for them."""
+"""Checks of one workload as values, by the names with which workloads ask for them.
+
+Those with `online=True` also judge it while the test runs, and their first violation ends the load.
+"""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from jepsen_like.checks.collections import set_loses_nothing
 from jepsen_like.checks.collections import unique as unique_of
@@ -13,12 +16,14 @@ from jepsen_like.checks.collections import within_bounds as within_bounds_of
 from jepsen_like.checks.in_order import in_order as in_order_of
 from jepsen_like.checks.lost_writes import lost_writes as lost_writes_of
 from jepsen_like.checks.monotonic import monotonic as monotonic_of
+from jepsen_like.checks.online import Grouping, Online, Rechecked
 from jepsen_like.checks.sessions import sequential as sequential_of
 from jepsen_like.checks.sessions import sessions as sessions_of
 from jepsen_like.checks.staleness import staleness as staleness_of
-from jepsen_like.checks.values import Check, Evidence, Findings, Scope, linearizable
+from jepsen_like.checks.values import Check, Evidence, Findings, OnlineCheck, Scope, linearizable
 from jepsen_like.history import Operation
 from jepsen_like.load import seconds
+from jepsen_like.models.model import Model
 from jepsen_like.result import Verdict
 
 __all__ = [
@@ -44,6 +49,8 @@ class OfWorkload:
 
     name: str
     verdict_of: Callable[[Evidence], Verdict]
+    grouping: Grouping | None = None  # what of a history can be judged alone while it goes on
+    online: bool = False
 
     scope: ClassVar[Scope] = "workload"
 
@@ -55,36 +62,56 @@ class OfWorkload:
             details = {"trace": traceback.format_exc()}
             return Findings(verdicts=(Verdict(self.name, "unknown", reason, details=details),))
 
+    def watching(self, model: Model | None, initial: Any) -> Online:
+        if self.grouping is None:
+            raise ValueError(f"{self.name} can be judged only when all is over")
+
+        def judge(operations: Sequence[Operation], is_over: bool) -> Verdict:
+            evidence = Evidence(tuple(operations), (), (), {}, model, initial, is_over=is_over)
+            (verdict,) = self.judge(evidence).verdicts
+            return verdict
+
+        return Rechecked(self.name, judge, self.grouping)
+
 
 def lost_writes() -> Check:
     """No acknowledged write of a register is gone when all is over."""
     return OfWorkload("lost writes", lambda evidence: lost_writes_of(evidence.operations))
 
 
-def sessions() -> Check:
+def sessions(*, online: bool = False) -> OnlineCheck:
     """Each process sees its own operations as promised: the four session guarantees."""
     return OfWorkload(
         "sessions",
         lambda evidence: sessions_of(evidence.operations, None, evidence.initial),
+        "key",
+        online,
     )
 
 
-def sequential() -> Check:
+def sequential(*, online: bool = False) -> OnlineCheck:
     """One order of the operations on each key explains them, and keeps that of processes."""
     return OfWorkload(
         "sequential",
         lambda evidence: sequential_of(evidence.operations, evidence.initial),
+        "key",
+        online,
     )
 
 
-def staleness(max_staleness: str | float | None = None) -> Check:
+def staleness(max_staleness: str | float | None = None, *, online: bool = False) -> OnlineCheck:
     """How far reads were behind, in versions and in time; at most `max_staleness`, if given."""
     limit = None if max_staleness is None else round(seconds(max_staleness) * 1e9)
     return OfWorkload(
         "staleness",
         lambda evidence: staleness_of(
-            _that_took_effect(evidence.operations), evidence.initial, max_ns=limit
+            _that_took_effect(evidence.operations),
+            evidence.initial,
+            max_ns=limit,
+            in_full=evidence.is_over,
         ),
+        "key",
+        online,
     )
 
 
@@ -93,36 +120,48 @@ def _that_took_effect(operations: Sequence[Operation]) -> list[Operation]:
     return [o for o in operations if o.f != "write" or o.output is not False]
 
 
-def monotonic() -> Check:
+def monotonic(*, online: bool = False) -> OnlineCheck:
     """No read of a number that only grows goes back."""
     return OfWorkload(
-        "monotonic", lambda evidence: monotonic_of(evidence.operations, evidence.initial)
+        "monotonic",
+        lambda evidence: monotonic_of(evidence.operations, evidence.initial),
+        "key",
+        online,
     )
 
 
-def in_order() -> Check:
+def in_order(*, online: bool = False) -> OnlineCheck:
     """Of rows that are written one after the other, no later one is seen without the earlier."""
-    return OfWorkload("in order", lambda evidence: in_order_of(evidence.operations))
+    return OfWorkload(
+        "in order", lambda evidence: in_order_of(evidence.operations), "alone", online
+    )
 
 
-def nothing_lost(*, stale_is_wrong: bool = False) -> Check:
+def nothing_lost(*, stale_is_wrong: bool = False, online: bool = False) -> OnlineCheck:
     """No element of a set is lost, made up, duplicated or resurrected."""
     return OfWorkload(
         "nothing lost",
-        lambda evidence: set_loses_nothing(evidence.operations, stale_is_wrong=stale_is_wrong),
+        lambda evidence: set_loses_nothing(
+            evidence.operations, stale_is_wrong=stale_is_wrong, is_over=evidence.is_over
+        ),
+        "key",
+        online,
     )
 
 
-def within_bounds() -> Check:
+def within_bounds(*, online: bool = False) -> OnlineCheck:
     """What is read of a counter lies between what surely had and what may have been added."""
     return OfWorkload(
-        "within bounds", lambda evidence: within_bounds_of(evidence.operations, evidence.initial)
+        "within bounds",
+        lambda evidence: within_bounds_of(evidence.operations, evidence.initial),
+        "key",
+        online,
     )
 
 
-def unique() -> Check:
+def unique(*, online: bool = False) -> OnlineCheck:
     """No id was given twice."""
-    return OfWorkload("unique", lambda evidence: unique_of(evidence.operations))
+    return OfWorkload("unique", lambda evidence: unique_of(evidence.operations), "answer", online)
 
 
 SAME_CONTENT: Final = "same content"

@@ -9,6 +9,7 @@ check of the *run* judges them all together.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -17,6 +18,7 @@ from jepsen_like.checks.availability import availability as availability_of
 from jepsen_like.checks.availability import failover
 from jepsen_like.checks.incremental import OnlineChecker
 from jepsen_like.checks.linearizable import Budget, check
+from jepsen_like.checks.online import Online
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.models.model import Model
 from jepsen_like.result import (
@@ -32,6 +34,7 @@ __all__ = [
     "Evidence",
     "Findings",
     "Check",
+    "OnlineCheck",
     "Scope",
     "Linearizable",
     "Availability",
@@ -56,6 +59,7 @@ class Evidence:
     model: Model | None = None  # of the workload
     initial: Any = None  # what a read of a fresh key of the workload returns
     comparison: ReplicaComparison | None = None  # of the replicas, when all was over
+    is_over: bool = True  # False: the test goes on, and what may turn out well is not invalid
 
     def group_of(self, operation: Operation) -> str | None:
         return self.groups.get((operation.workload, operation.key))
@@ -82,10 +86,22 @@ class Check(Protocol):
         """Never raises for what the evidence holds: a check that cannot tell says `unknown`."""
 
 
+@runtime_checkable
+class OnlineCheck(Check, Protocol):
+    """A check that can also judge a test while it runs."""
+
+    @property
+    def online(self) -> bool:
+        """Whether it does, in a test: the first violation ends the load."""
+
+    def watching(self, model: Model | None, initial: Any) -> Online:
+        """Raises ValueError, a sentence, if nothing can be said before all is over."""
+
+
 @dataclass(frozen=True)
 class Linearizable:
     budget: Budget
-    online: bool = False  # also while the test runs; the first violation ends it
+    online: bool = False
 
     name: ClassVar[str] = "linearizable"
     scope: ClassVar[Scope] = "workload"
@@ -95,18 +111,25 @@ class Linearizable:
             return Findings((Verdict(self.name, "unknown", "the workload has no model"),))
         return Findings(verdicts=(check(evidence.operations, evidence.model, budget=self.budget),))
 
+    def watching(self, model: Model | None, initial: Any) -> Online:
+        if model is None:
+            raise ValueError("linearizability is that of a model; give one")
+        return OnlineChecker(model)
+
 
 @dataclass(frozen=True)
 class Availability:
     per_side: bool = True
+    seed: int = 1  # of the draws behind the intervals
 
     name: ClassVar[str] = "availability"
     scope: ClassVar[Scope] = "run"
 
     def judge(self, evidence: Evidence) -> Findings:
         faults = evidence.faults if self.per_side else tuple(map(_as_one_side, evidence.faults))
+        rng = random.Random(self.seed)
         return Findings(
-            availability=availability_of(evidence.operations, faults, evidence.unserved)
+            availability=availability_of(evidence.operations, faults, evidence.unserved, rng=rng)
         )
 
 
@@ -131,9 +154,17 @@ def linearizable(budget: Budget | None = None, *, online: bool = False) -> Linea
     return Linearizable(budget or Budget(), online)
 
 
-def online(model: Model) -> OnlineChecker:
-    """Linearizability of a history that is fed to it as it happens."""
-    return OnlineChecker(model)
+def online(what: Model | Check, *, model: Model | None = None, initial: Any = None) -> Online:
+    """What judges a history that is fed to it as it happens: a check, or a model's linearizability.
+
+    `initial`: what is read of a key that nobody wrote. Raises ValueError for a check that can
+    tell nothing before all is over.
+    """
+    if isinstance(what, Model):
+        return OnlineChecker(what)
+    if not isinstance(what, OnlineCheck):
+        raise ValueError(f"{what.name} can be judged only when all is over")
+    return what.watching(model, initial)
 
 
 def availability(*, per_side: bool = True) -> Availability:

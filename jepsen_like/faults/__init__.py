@@ -10,6 +10,7 @@ faults=[
 ]
 """
 
+from jepsen_like.faults.clocks import clock
 from jepsen_like.faults.compose import (
     AnyOf,
     Package,
@@ -28,6 +29,8 @@ from jepsen_like.faults.cuts import (
     one_way,
     split,
 )
+from jepsen_like.faults.damage import bit_flip, torn_write
+from jepsen_like.faults.disks import disk_full, fsync_error, slow_fsync, write_error
 from jepsen_like.faults.fault import (
     Fault,
     Healthy,
@@ -40,10 +43,22 @@ from jepsen_like.faults.fault import (
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
+from jepsen_like.faults.resources import exhaust_files, starve_cpu
+from jepsen_like.faults.shaping import (
+    Shaped,
+    duplicate,
+    loss,
+    rate,
+    reorder,
+    shape,
+    slow,
+    slow_link,
+)
 from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
-from jepsen_like.faults.slow import Slow, slow
 from jepsen_like.faults.targets import (
     Target,
+    TargetError,
     follower_of,
     host,
     leader_of,
@@ -82,13 +97,33 @@ __all__ = [
     "pause",
     "restart",
     "rolling_restart",
-    "Slow",
+    "clock",
+    "slow_fsync",
+    "fsync_error",
+    "write_error",
+    "disk_full",
+    "bit_flip",
+    "torn_write",
+    "starve_cpu",
+    "exhaust_files",
+    "HalfOpen",
+    "half_open",
+    "Reset",
+    "reset",
+    "Shaped",
+    "duplicate",
+    "loss",
+    "rate",
+    "reorder",
+    "shape",
     "slow",
+    "slow_link",
     "Transfer",
     "transfer",
     "MoveReplica",
     "move_replica",
     "Target",
+    "TargetError",
     "leader_of",
     "follower_of",
     "router",

@@ -1,4 +1,4 @@
-"""What a schedule asks of a database, held against what that database offers.
+"""What a schedule asks of a database and of the network, held against what they offer.
 
 Asked before anything starts: a fault that could not happen would leave the run `unknown` after all
 its time was spent.
@@ -14,17 +14,26 @@ from jepsen_like.adapters.database import Database, GroupedDatabase, Offer, Offe
 from jepsen_like.faults.fault import Planned
 from jepsen_like.faults.targets import RouterOf
 
-__all__ = ["Offer", "demands", "refusal"]
+__all__ = ["Offer", "demands", "needs_of", "refusal"]
 
 MISSING: Final = {
     Offer.MOVES: "its leaders and replicas cannot be told to move",
     Offer.ROUTERS: "it has no routers",
+    Offer.FILES: "it does not say where its files are",
+    Offer.PRELOAD: "no library can be loaded into its processes, as into no static binary",
+    Offer.JOURNAL: "what its processes write cannot be followed, as in no static binary",
 }
 
 
 def demands(schedule: Sequence[Planned]) -> set[Offer]:
     """What the faults ask for, those inside of others too."""
     return {offer for planned in schedule for part in _parts(planned) for offer in _asked(part)}
+
+
+def needs_of(schedule: Sequence[Planned]) -> frozenset[str]:
+    """What the links between hosts must allow: names of `backends.abilities.CAN`."""
+    found = (getattr(part, "needs", frozenset[str]()) for part in _parts(tuple(schedule)))
+    return frozenset[str]().union(*found)
 
 
 def refusal(schedule: Sequence[Planned], db: Database) -> str:

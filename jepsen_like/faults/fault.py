@@ -13,6 +13,7 @@ from jepsen_like.backends.backend import Backend
 from jepsen_like.backends.probe import Prober
 from jepsen_like.dispatch import Clock
 from jepsen_like.faults.targets import FollowerOf, RouterOf, Target, TargetError, resolve
+from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -43,6 +44,7 @@ class Site:
     prober: Prober
     clock: Clock
     say: Callable[[str], None]
+    instruments: Instruments | None = None  # if the schedule asks for them
 
 
 async def find_hosts(site: Site, target: Target) -> tuple[tuple[str, ...], Mapping[str, str]]:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
+from jepsen_like.backends.abilities import CUT
 from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Sent
 from jepsen_like.faults.cuts import Cut, Severed
@@ -24,7 +25,7 @@ from jepsen_like.faults.targets import TargetError, roles
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
-__all__ = ["Flapping", "Partition", "flapping", "partition"]
+__all__ = ["Flapping", "Partition", "flapping", "partition", "strike"]
 
 OPEN_WAIT_S: Final = 2.0
 """How long a probe over an open link may take on a busy machine."""
@@ -42,6 +43,7 @@ class Partition:
     hold_s: float
     rest_s: float
     kind: ClassVar[str] = "partition"
+    needs: ClassVar[frozenset[str]] = frozenset({CUT})
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ class Partition:
         return replace(self, cut=self.cut.drawn(hosts, rng))
 
     async def run(self, site: Site) -> FaultRecord:
-        severed, leaders = await _strike(site, self.cut)
+        severed, leaders = await strike(site, self.cut)
         window = _Window(site, severed)
         works_before = await window.carries_everything("before the cut")
         await window.lay(looks=2)
@@ -99,6 +101,7 @@ class Flapping:
     hold_s: float
     rest_s: float
     kind: ClassVar[str] = "flapping"
+    needs: ClassVar[frozenset[str]] = frozenset({CUT})
 
     @property
     def name(self) -> str:
@@ -113,7 +116,7 @@ class Flapping:
         return replace(self, cut=self.cut.drawn(hosts, rng))
 
     async def run(self, site: Site) -> FaultRecord:
-        severed, leaders = await _strike(site, self.cut)
+        severed, leaders = await strike(site, self.cut)
         window = _Window(site, severed)
         good = [await window.carries_everything("before the first cut")]
         start_ns = end_ns = site.clock.now_ns()
@@ -160,7 +163,7 @@ def flapping(
     return Flapping(cut, seconds(period), seconds(hold), seconds(rest))
 
 
-async def _strike(site: Site, cut: Cut) -> tuple[Severed, Mapping[str, str]]:
+async def strike(site: Site, cut: Cut) -> tuple[Severed, Mapping[str, str]]:
     """The links that `cut` means now, and all leaders at that moment. Raises TargetError."""
     leaders = await site.db.leaders()
     found = []

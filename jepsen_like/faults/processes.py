@@ -17,15 +17,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase
+from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase, router_name
 from jepsen_like.faults.fault import Site, find_hosts
 from jepsen_like.faults.targets import RouterOf, Target, TargetError, draw_target, role, roles
+from jepsen_like.interpose.instruments import Instrument
 from jepsen_like.result import FaultRecord
 
 __all__ = ["Deed", "Lasting", "Look", "ProcessFault", "Victim", "process_state"]
 
 SETTLE_S: Final = 2.0
 """How long the kernel may take until a signal has its effect, on a busy machine."""
+
+END_WAIT_S: Final = 30.0
+"""How long a process may take to end after SIGTERM."""
 
 ANSWER_WAIT_S: Final = 10.0
 """How long a process that was started or woken may take until it answers."""
@@ -59,8 +63,18 @@ class Victim:
     site: Site
     host: str
     processes: Processes
+    process: str  # its name among the instruments
     pid: int
     title: str  # "n1 (pid 12), leader of shard-1"
+
+    @property
+    def instrument(self) -> Instrument:
+        """The harness's library in it. Raises TargetError."""
+        instruments = self.site.instruments
+        found = instruments.of(self.process) if instruments is not None else None
+        if found is None:
+            raise TargetError(f"the library of the harness is not in the process of {self.host}.")
+        return found
 
     def signal(self, number: signal.Signals) -> None:
         """A process that is gone already shows in what is looked at afterwards."""
@@ -84,6 +98,14 @@ class Victim:
         except TimeoutError:
             return False
         return True
+
+    async def end(self) -> bool:
+        """SIGTERM; SIGKILL if that is not heard. Whether it has ended."""
+        self.signal(signal.SIGTERM)
+        if await self.becomes("", timeout_s=END_WAIT_S):
+            return True
+        self.signal(signal.SIGKILL)
+        return await self.becomes("")
 
     async def start_again(self) -> Look:
         """Start the process, which is dead; whether a new one answers."""
@@ -169,8 +191,7 @@ class ProcessFault:
 
     async def run(self, site: Site) -> FaultRecord:
         hosts, leaders = await find_hosts(site, self.target)
-        processes = self._processes(site)
-        lasting = [self.deed.on(_victim(site, host, processes, leaders)) for host in hosts]
+        lasting = [self.deed.on(self._victim(site, host, leaders)) for host in hosts]
         start_ns = site.clock.now_ns()
         try:
             for one in lasting:
@@ -199,17 +220,16 @@ class ProcessFault:
             ),
         )
 
-    def _processes(self, site: Site) -> Processes:
-        if not isinstance(self.target, RouterOf):
-            return site.db
-        if not isinstance(site.db, RoutedDatabase):
-            raise TargetError("this database has no routers.")
-        return site.db.routers
-
-
-def _victim(site: Site, host: str, processes: Processes, leaders: Mapping[str, str]) -> Victim:
-    pid = processes.pid(host)
-    return Victim(site, host, processes, pid, f"{host} (pid {pid}), {role(host, leaders)}")
+    def _victim(self, site: Site, host: str, leaders: Mapping[str, str]) -> Victim:
+        processes: Processes = site.db
+        process = host
+        if isinstance(self.target, RouterOf):
+            if not isinstance(site.db, RoutedDatabase):
+                raise TargetError("this database has no routers.")
+            processes, process = site.db.routers, router_name(host)
+        pid = processes.pid(host)
+        title = f"{host} (pid {pid}), {role(host, leaders)}"
+        return Victim(site, host, processes, process, pid, title)
 
 
 async def _all(steps: Iterable[Awaitable[Sequence[Look]]]) -> list[Look]:

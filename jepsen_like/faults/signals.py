@@ -7,15 +7,25 @@ what an operator does, who expects that nobody notices.
 
 from __future__ import annotations
 
+import asyncio
 import random
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
+from jepsen_like.adapters.database import Offer
 from jepsen_like.faults.compose import Package
-from jepsen_like.faults.processes import Lasting, Look, ProcessFault, Victim, process_state
+from jepsen_like.faults.processes import (
+    END_WAIT_S,
+    Lasting,
+    Look,
+    ProcessFault,
+    Victim,
+    process_state,
+)
 from jepsen_like.faults.targets import Host, Target, as_target
+from jepsen_like.interpose.disk import NotModelled, Survival
 from jepsen_like.load import seconds
 
 __all__ = [
@@ -29,24 +39,42 @@ __all__ = [
     "rolling_restart",
 ]
 
-END_WAIT_S: Final = 30.0
-"""How long a process may take to end after SIGTERM."""
+WRITE_WAIT_S: Final = 0.2
+"""How long a process that is to die at its next write is waited for."""
+
+
+KEPT: Final[Mapping[bool | str, Survival | None]] = {
+    False: None,
+    True: Survival.NOTHING,
+    "torn": Survival.PREFIX,
+    "pieces": Survival.PIECES,
+    "any": Survival.ANY,
+}
 
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL; started again at the end of the window."""
+    """SIGKILL; started again at the end of the window. With `loses`, as if its machine had lost
+    its power: what was written and not synced is gone, but for what a disk may keep of it."""
 
+    loses: Survival | None = None
+    lot: int = 0  # draws what the disk keeps
     kind: ClassVar[str] = "kill"
 
+    @property
+    def demands(self) -> frozenset[Offer]:
+        return frozenset([Offer.PRELOAD, Offer.JOURNAL] if self.loses else [])
+
     def __str__(self) -> str:
-        return "kill -9"
+        return "kill -9, unsynced writes lost," if self.loses else "kill -9"
 
     def drawn(self, rng: random.Random) -> Kill:
-        return self
+        return replace(self, lot=rng.randrange(1 << 32)) if self.loses else self
 
     def on(self, victim: Victim) -> Lasting:
-        return _Dead(victim, signal.SIGKILL)
+        if self.loses is None:
+            return _Dead(victim, signal.SIGKILL)
+        return _PoweredOff(victim, self.loses, self.lot)
 
 
 @dataclass(frozen=True)
@@ -73,12 +101,16 @@ class _Dead(Lasting):
         self._number = number
         self._is_gone = False
 
+    async def _strike(self) -> bool:
+        """Whether it is gone."""
+        self.victim.signal(self._number)
+        wait_s = END_WAIT_S if self._number is signal.SIGTERM else None
+        return await self.victim.becomes("", timeout_s=wait_s)
+
     async def begin(self) -> Sequence[Look]:
         victim = self.victim
         answered = await victim.answers()
-        victim.signal(self._number)
-        wait_s = END_WAIT_S if self._number is signal.SIGTERM else None
-        self._is_gone = await victim.becomes("", timeout_s=wait_s)
+        self._is_gone = await self._strike()
         return (
             (answered, f"before: process {victim.pid} answered at {victim.host}"),
             (self._is_gone, f"after {self._number.name}: there is no process {victim.pid}"),
@@ -96,6 +128,44 @@ class _Dead(Lasting):
         if not self._is_gone:
             return [(False, "it still runs")]
         return [await self.victim.start_again()]
+
+
+class _PoweredOff(_Dead):
+    """Dead, and its disk holds what a power cut leaves.
+
+    It dies right after a write that it has recorded, so that its journal and its files must agree;
+    where they do not, the journal has missed something and nothing can be said.
+    """
+
+    def __init__(self, victim: Victim, survival: Survival, lot: int) -> None:
+        super().__init__(victim, signal.SIGKILL)
+        self._instrument = victim.instrument
+        self._survival = survival
+        self._lot = lot
+
+    async def _strike(self) -> bool:
+        self._instrument.control.die()
+        if await self.victim.becomes("", timeout_s=WRITE_WAIT_S):
+            return True
+        self._instrument.control.disarm()
+        return await super()._strike()
+
+    async def begin(self) -> Sequence[Look]:
+        looks = await super().begin()
+        if not self._is_gone:
+            return looks
+        try:
+            loss = await asyncio.to_thread(
+                self._instrument.lose_power, random.Random(self._lot), self._survival
+            )
+        except NotModelled as exc:
+            return (*looks, (False, f"the power: its journal cannot be followed: {exc}"))
+        agreed = loss.disagreement or "they agree"
+        return (
+            *looks,
+            (not loss.disagreement, f"the journal of {self.victim.host} and its files: {agreed}"),
+            (bool(loss.changed), f"the power of {self.victim.host}: {loss}"),
+        )
 
 
 @dataclass(frozen=True)
@@ -153,9 +223,23 @@ class RollingRestart:
         return Package(tuple(ProcessFault(Restart(), Host(name), 0.0, rest) for name in hosts))
 
 
-def kill(target: Target | str, hold: str | float = "2s", rest: str | float = "3s") -> ProcessFault:
-    """SIGKILL the database process of the target; start it again after `hold`."""
-    return ProcessFault(Kill(), as_target(target), seconds(hold), seconds(rest))
+def kill(
+    target: Target | str,
+    hold: str | float = "2s",
+    rest: str | float = "3s",
+    *,
+    lose_unsynced: bool | str = False,
+) -> ProcessFault:
+    """SIGKILL the database process of the target; start it again after `hold`.
+
+    `lose_unsynced`: what it wrote without an fsync is gone, as when its machine loses its power.
+    True: all of it; "torn": all but a prefix whose last write is torn; "pieces": any 512 bytes
+    of it are there or not; "any": for each file another of these. Raises ValueError.
+    """
+    if lose_unsynced not in KEPT:
+        words = ", ".join(repr(word) for word in KEPT)
+        raise ValueError(f"lose_unsynced={lose_unsynced!r} is none of {words}.")
+    return ProcessFault(Kill(KEPT[lose_unsynced]), as_target(target), seconds(hold), seconds(rest))
 
 
 def pause(target: Target | str, hold: str | float = "5s", rest: str | float = "3s") -> ProcessFault:

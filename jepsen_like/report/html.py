@@ -102,6 +102,7 @@ def _side_row(row: SideAvailability) -> dict[str, Any]:
         "ok": words.count(row.ok),
         "invoked": words.count(row.invoked),
         "yield": words.yield_text(row),
+        "interval": words.interval_text(row),
         "share": None if row.yield_ is None else f"{100 * row.yield_:.1f}",
     }
 

@@ -51,7 +51,7 @@ def status(cluster_file: str | None, as_json: bool) -> None:
     Exit code 1 when a group has no leader that answers.
     """
     _, config = located(cluster_file)
-    health = health_of(config, run_async(_statuses(config)))
+    health = health_of(config, run_async(_answers(config)))
     if as_json:
         click.echo(json.dumps(health.to_json(), indent=2))
     else:
@@ -60,10 +60,10 @@ def status(cluster_file: str | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-async def _statuses(config: ClusterConfig) -> dict[str, Status | None]:
-    from shardrouter.router import node_statuses
+async def _answers(config: ClusterConfig) -> dict[str, Status | str]:
+    from shardrouter.router import node_answers
 
-    return await node_statuses(config, timeout=LOOK_TIMEOUT_S)
+    return await node_answers(config, timeout=LOOK_TIMEOUT_S)
 
 
 def print_status(health: ClusterHealth) -> None:

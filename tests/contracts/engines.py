@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from nodes.consensus import Consensus
-from nodes.engine import Committed
+from nodes.engine import Answers, Committed
 from nodes.engines import new_consensus
 from nodes.log_store import LogStore
 from nodes.protocol import (
@@ -60,18 +60,19 @@ class Ledger:
     def is_quick(self, body: EntryBody) -> bool:
         return True
 
-    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
-        answers: list[ResponseBody | None] = []
+    def apply(self, batch: Sequence[Committed]) -> list[Answers]:
+        answers: list[Answers] = []
         for index, term, entry in batch:
             assert index == self.applied + 1, "each entry once, in order"
             self.applied = index
             self.terms.append(term)
             if entry is None:
-                answers.append(None)
+                answers.append(())
                 continue
-            assert isinstance(entry.body, Fence)
-            self.seqs.append(entry.body.seq)
-            answers.append(Done((), index))
+            (body,) = entry.bodies
+            assert isinstance(body, Fence)
+            self.seqs.append(body.seq)
+            answers.append((Done((), index),))
         return answers
 
     halted = ""

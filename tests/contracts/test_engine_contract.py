@@ -142,9 +142,21 @@ def test_closing_answers_everything_once(engine: str, new_group: NewGroup) -> No
     leader = group.elect()
     write, read = group.propose(leader, 1), group.read(leader)
     asyncio.run(group.engine(leader).close())
-    assert isinstance(write.answer, UnknownOutcome)
+    assert isinstance(write.answer, NotLeader)  # it waited for a turn
     assert isinstance(read.answer, NotLeader)
     assert isinstance(group.propose(leader, 2).answer, NotLeader)
+
+
+@each_replicated
+def test_closing_says_that_nobody_knows_of_what_is_in_the_log(
+    engine: str, new_group: NewGroup
+) -> None:
+    group = new_group(engine)
+    leader = group.elect()
+    write = group.propose(leader, 1)
+    group.turn(leader)
+    asyncio.run(group.engine(leader).close())
+    assert isinstance(write.answer, UnknownOutcome)
 
 
 @each_engine

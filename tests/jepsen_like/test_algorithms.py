@@ -16,7 +16,7 @@ from jepsen_like.checks import blocks
 from jepsen_like.checks.breadth_first import breadth_first
 from jepsen_like.checks.depth_first import depth_first
 from jepsen_like.checks.layout import Found, Layout
-from jepsen_like.checks.objects import decide, intervals, replay
+from jepsen_like.checks.objects import decide, in_columns, replay
 from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
 from jepsen_like.models.model import LINK, READ, WRITE, Versions, call_of
@@ -78,7 +78,7 @@ def run(search: Iterator[object]) -> Found:
 def assert_right(history: list[Operation], model: CasRegister) -> str:
     """All algorithms agree with the definition, and what they show for it holds."""
     expected = "yes" if explainable(history, model) else "no"
-    layout = Layout(model, intervals(history))
+    layout = Layout(model, in_columns(history))
     ends = []
     for algorithm in (depth_first, breadth_first):
         found = run(algorithm(layout))
@@ -257,7 +257,7 @@ def test_all_algorithms_agree_on_broken_histories(mutate: Any, values: int | Non
         good = legal_history(seed, count=120, clients=4, values=values, info=0.02)
         good = [o for o in good if o.outcome == "ok" or o.f != "read"]
         history = mutate(good, random.Random(seed))
-        layout = Layout(model, intervals(history))
+        layout = Layout(model, in_columns(history))
         deep, broad = run(depth_first(layout)), run(breadth_first(layout))
         assert deep.answer == broad.answer, seed
         if deep.answer == "no":

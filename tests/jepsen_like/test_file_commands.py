@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +17,9 @@ import pytest
 from jepsen_like.__main__ import main
 from jepsen_like.checks.named import Question
 from jepsen_like.file_follow import follow
-from jepsen_like.file_judge import FileVerdict
+from jepsen_like.file_judge import FileVerdict, Job, judge_files
 from jepsen_like.history import FaultWindow, History, Operation, Recorder, read, write_jsonl
+from jepsen_like.process_clock import process_start
 from tests.jepsen_like.histories import RECORDED as HISTORIES
 from tests.jepsen_like.histories import legal_history, op, recorded, write
 from tests.jepsen_like.histories import read as a_read
@@ -269,6 +273,28 @@ def test_limits_hold_whatever_a_model_does(tmp_path: Path, shell: Shell) -> None
     assert "the checker died (exit code 9)" in found["reason"]
 
 
+def test_a_file_is_followed_for_any_promise(tmp_path: Path, shell: Shell) -> None:
+    clock = iter(range(1, 1000))
+    steps = [("add", 1, None), ("read", None, 1), ("add", 1, None), ("read", None, 3)]
+    with Recorder(tmp_path / "sum", clock=lambda: next(clock), start_ns=0) as recorder:
+        for f, value, output in [*steps, steps[-1]]:
+            with recorder.op(f, key="x", value=value) as operation:
+                operation.output = output
+    model = ("--model", "counter", "--consistency", "within-bounds")
+    follow_it = ("check", "--follow", tmp_path / "sum", "--timeout", "0.01")
+    code, out, _ = shell(*follow_it, *model)
+    told = "invalid: stopped at operation 4: a read returned 3, where 2 to 2 were possible\n"
+    assert (code, out.startswith(told)) == (1, True), out
+    # Without a line for the sending, a read may be of what a later line is yet to tell
+    ended = put(tmp_path / "ended", [a_read(1, 2, 3), write(1, 0, 9, process=1)])
+    code, out, _ = shell(
+        "check", "--follow", ended, "--timeout", "0.01", "--consistency", "sessions"
+    )
+    assert (code, out.startswith("valid")) == (0, True), out
+    code, out, _ = shell(*follow_it, "--model", "bank")
+    assert (code, "shows no balances" in out) == (1, True), out
+
+
 def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) -> None:
     path = tmp_path / "growing.jsonl"
     clock = iter(range(1, 1000))
@@ -299,9 +325,31 @@ def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) ->
     assert (code, "1 operations were explained as they came" in out) == (0, True)
     (tmp_path / "bad").write_text("nothing\n")
     assert shell("check", "--follow", tmp_path / "bad", "--timeout", "0.01")[0] == 2
-    for wrong in (["--model", "bank"], [str(good)], ["--consistency", "causal"]):
+    for wrong in (["--model", "bank", "--consistency", "causal"], [str(good)]):
         code, _, err = shell("check", "--follow", good, "--timeout", "0.01", *wrong)
         assert code == 64, err
+
+
+def test_time_is_counted_from_the_start_of_the_program(tmp_path: Path) -> None:
+    path = put(tmp_path / "h", legal_history(1, count=10))
+    jobs = [Job(path, Question(seconds=60.0)), Job(path, Question(seconds=60.0))]
+    began = time.monotonic() - 100.0
+    first, second = judge_files(jobs, side_by_side=1, since=began)
+    assert first.validity == "unknown"
+    assert "time limit" in first.reason  # whoever sees it first, the judge or who waits for it
+    assert second.validity == "valid"  # its time began when its turn came
+
+
+def test_a_process_knows_when_it_began() -> None:
+    before = time.monotonic()
+    code = "from jepsen_like.process_clock import process_start; print(process_start())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    )
+    tick = 0.02
+    assert before - tick <= float(done.stdout) <= time.monotonic()
+    # Before the interpreter was up: what comes first is what takes the time
+    assert process_start() <= time.monotonic()
 
 
 def test_limits_that_are_wide_enough_change_nothing(tmp_path: Path, shell: Shell) -> None:

@@ -84,6 +84,34 @@ def test_a_test_that_cannot_be_run_is_a_sentence_before_anything_starts(
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    ("backend", "sentence"),
+    [
+        (
+            "pigeons",
+            "Error: there is no backend 'pigeons'; there are auto, netns, proxy, proxy-instant.",
+        ),
+        ("proxy", "Error: the backend proxy cannot do magic, and no other can"),
+    ],
+)
+def test_a_backend_that_cannot_carry_the_test_is_exit_code_3(
+    spec: Path, tmp_path: Path, backend: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, before anything is started."""
+    spec.write_text(
+        f"{SPEC}\n"
+        "class Magic(faults.Healthy):\n"
+        "    needs = frozenset({'magic'})\n"
+        f"test = make('x', faults=[Magic(1.0)], backend={backend!r})\n"
+    )
+    out = tmp_path / "out"
+    assert exit_code("run", str(spec), "--out", str(out)) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(sentence), said
+    assert said.count("\n") == 1
+    assert list(out.iterdir()) == []
+
+
 def test_help_is_quick_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
     text = capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint
 from jepsen_like.backends.probe import Prober
 from jepsen_like.backends.proxy import Mesh
+from jepsen_like.backends.shape import Shape
 
 pytestmark = pytest.mark.alone
 
@@ -71,7 +72,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    mesh, service = Mesh(["a", "b"]), Service()
+    mesh, service = Mesh(["a", "b"], instant=True), Service()
     address = await service.start()
     addresses = await mesh.expose("b", "node", address)
     assert set(addresses) == {"a"}
@@ -292,7 +293,7 @@ async def test_a_slow_link_delivers_later_and_in_order(world: World) -> None:
     writer.write(b"fast ")
     await world.service.until(lambda: world.service.received == b"fast ")
 
-    await world.mesh.delay([("a", "b")], 0.05)
+    await world.mesh.shape([("a", "b")], Shape(delay_s=0.05), 0)
     began = loop.time()
     writer.write(b"slow ")
     await world.service.until(lambda: b"slow" in world.service.received)
@@ -301,14 +302,14 @@ async def test_a_slow_link_delivers_later_and_in_order(world: World) -> None:
 
     writer.write(b"first ")
     await asyncio.sleep(0)
-    await world.mesh.delay([("a", "b")], 0.0)
+    await world.mesh.shape([("a", "b")], Shape(delay_s=0.0), 0)
     writer.write(b"second")
     writer.write_eof()
     await world.service.until(lambda: world.service.ended == 1)
     assert world.service.received == b"fast slow first second"
 
     began = loop.time()
-    await world.mesh.delay([("b", "a")], 0.05)
+    await world.mesh.shape([("b", "a")], Shape(delay_s=0.05), 0)
     world.service.connections[0].write(b"back")
     assert await reader.read(4) == b"back"  # the other direction has a delay of its own
     assert loop.time() - began >= 0.05
@@ -319,19 +320,19 @@ async def test_the_end_of_a_connection_is_as_slow_as_what_was_said(world: World)
     _, writer = await world.connect()
     writer.write(b"x")
     await world.service.until(lambda: world.service.received == b"x")
-    await world.mesh.delay([("a", "b")], 0.05)
+    await world.mesh.shape([("a", "b")], Shape(delay_s=0.05), 0)
     writer.write(b"last words")
     writer.close()
     await world.service.until(lambda: world.service.ended == 1)
     assert world.service.received == b"xlast words"
-    await world.mesh.delay([("a", "b")], 0.0)
+    await world.mesh.shape([("a", "b")], Shape(delay_s=0.0), 0)
 
 
 async def test_a_cut_holds_what_travels_on_a_slow_link(world: World) -> None:
     _, writer = await world.connect()
     writer.write(b"a")
     await world.service.until(lambda: world.service.received == b"a")
-    await world.mesh.delay([("a", "b")], 0.01)
+    await world.mesh.shape([("a", "b")], Shape(delay_s=0.01), 0)
     writer.write(b"b")
     await asyncio.sleep(0)
     await world.mesh.cut([("a", "b")])

@@ -184,9 +184,10 @@ async def test_the_history_tells_of_faults_also_if_the_run_is_ended_early(tmp_pa
 
 
 async def test_a_run_that_is_judged_online_and_keeps_its_promise_goes_on(tmp_path: Path) -> None:
-    test = replace(register_test(PARTITION), checks=[checks.linearizable(online=True)])
+    online = [checks.linearizable(online=True), checks.staleness(1e-6, online=True)]
+    test = replace(register_test(PARTITION), checks=online)
     recording = await record(test, directory=tmp_path)
-    assert [verdict.validity for verdict in recording.online] == ["valid"], recording.online
+    assert [verdict.validity for verdict in recording.online] == ["valid"] * 2, recording.online
     assert recording.faults[0].verified
     assert recording.unread == ()
     assert judge(recording, command="").validity == "valid"

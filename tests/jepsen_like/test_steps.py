@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import pytest
 
+from bench.histories import Load, append_history
 from jepsen_like.checks import blocks
 from jepsen_like.checks.linearizable import Budget, check
+from jepsen_like.checks.transactions import check as check_transactions
 from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
 from tests.jepsen_like.histories import legal_history
 
 LOOKS_PER_OPERATION = 16  # of the blocks, until a verdict has its prefix and its staleness
 CONFIGURATIONS_PER_OPERATION = 3
+
+
+def lines_run(run: Callable[[], object]) -> int:
+    """How many lines of Python `run` goes through, each time through one of a loop counted."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
+    return count
 
 
 @pytest.fixture
@@ -65,3 +88,13 @@ def test_a_search_of_a_legal_history_is_linear_in_it(count: int) -> None:
     verdict = check(history, CasRegister())
     assert verdict.validity == "valid"
     assert verdict.details["configurations"] <= CONFIGURATIONS_PER_OPERATION * count
+
+
+@pytest.mark.parametrize("clients", [5, 80])
+def test_transactions_cost_lines_in_proportion(clients: int) -> None:
+    def lines(count: int) -> int:
+        history = append_history(Load(count, clients, keys=4, info=0.01))
+        return lines_run(lambda: check_transactions(history, "list-append"))
+
+    few = lines(400)
+    assert lines(1_600) < 4.4 * few

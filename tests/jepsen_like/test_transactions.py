@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from jepsen_like.checks.cycles import components
+from jepsen_like.checks.cycles import WW, Graph, components
 from jepsen_like.checks.transactions import CONSISTENCIES, check
+from jepsen_like.checks.transactions.time_order import add_time_order, in_no_order
+from jepsen_like.checks.transactions.transaction import transactions
 from jepsen_like.history import Operation, Outcome
 
 PROCESSES = itertools.count(100)
@@ -234,6 +236,33 @@ def test_a_stale_read_among_many_is_found() -> None:
         verdict = check([*history[:i], mutant, *history[i + 1 :]], "list-append")
         missed += verdict.validity != "invalid"
     assert missed <= 3  # the few whose appends were still concurrent with the read
+
+
+def test_an_order_without_edges_of_the_clock_leaves_out_every_cycle() -> None:
+    """`in_no_order` against the components of the graph with all its edges."""
+    rng = random.Random(11)
+    cyclic = 0
+    for _ in range(400):
+        outcomes: list[Outcome] = ["ok", "ok", "ok", "info", "fail"]
+        history = []
+        for _ in range(rng.randrange(1, 9)):
+            sent = rng.randrange(12)
+            at = (sent, sent + rng.randrange(6))
+            which = rng.choice(outcomes)
+            history.append(txn("a x 1", *at, process=rng.randrange(3), outcome=which))
+        found = transactions(history, "append")
+        graph = Graph(len(found), len(found) + rng.randrange(2))
+        alive = [i for i in range(graph.nodes) if i >= len(found) or found.outcome[i] != "fail"]
+        for _ in range(rng.randrange(0, 6) if alive else 0):
+            graph.add(rng.choice(alive), rng.choice(alive), WW)
+        doubtful = in_no_order(graph, found)
+        add_time_order(graph, found, range(len(found)))
+        members = components(graph.nodes, graph.source, graph.target)
+        assert bool(doubtful) == bool(members)
+        in_cycles = {i for some in members for i in some if i < len(found)}
+        assert in_cycles <= set(doubtful)
+        cyclic += bool(members)
+    assert 100 < cyclic < 300
 
 
 def test_components_agree_with_reachability() -> None:

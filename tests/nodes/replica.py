@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from nodes.engine import Committed
+from nodes.engine import Answers, Committed
 from nodes.machine import Machine
 from nodes.protocol import (
     Busy,
@@ -40,8 +40,8 @@ TABLE = (
 INSERT = "INSERT INTO t (id, name) VALUES (?1, ?2)"
 
 
-def encode(body: EntryBody, now_us: int = 1_000_000, seed: int = 7) -> bytes:
-    return msgspec.msgpack.encode(Entry(now_us, seed, body))
+def encode(*bodies: EntryBody, now_us: int = 1_000_000, seed: int = 7) -> bytes:
+    return msgspec.msgpack.encode(Entry(now_us, seed, bodies))
 
 
 def committed(index: int, data: bytes, term: int = 1) -> Committed:
@@ -75,9 +75,12 @@ class Replica:
         self.machine = self.open()
 
     def apply(self, body: EntryBody, **stamp: int) -> ResponseBody:
-        answer = self.machine.apply([committed(self.machine.applied + 1, encode(body, **stamp))])[0]
-        assert answer is not None
-        return answer
+        return self.together(body, **stamp)[0]
+
+    def together(self, *bodies: EntryBody, **stamp: int) -> Answers:
+        """Apply one entry that brings all of these."""
+        entry = committed(self.machine.applied + 1, encode(*bodies, **stamp))
+        return self.machine.apply([entry])[0]
 
     def command(
         self,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nodes.comparison import Comparison, compare
-from nodes.engine import Committed
+from nodes.engine import Answers, Committed
 from nodes.protocol import (
     Checksum,
     Checksums,
@@ -92,7 +92,7 @@ def test_the_batch_ends_with_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = group.members[1].machine
     apply, batches = machine.apply, list[list[int]]()
 
-    def spied(batch: Sequence[Committed]) -> list[ResponseBody | None]:
+    def spied(batch: Sequence[Committed]) -> list[Answers]:
         batches.append([index for index, _, _ in batch])
         return apply(batch)
 

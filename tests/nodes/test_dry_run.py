@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +131,61 @@ async def test_a_repeat_of_what_was_applied_is_left_to_the_log(replica: Replica)
     # The same statement under another seq fails.
     again = replica.command(*write.statements)
     assert isinstance(await replica.machine.dry_run(again, LIMITS, 60, Stop()), SqlFailure)
+
+
+async def test_a_bug_in_a_function_is_refused_and_stops_nobody(replica: Replica) -> None:
+    """Committed, it would stop every replica at this entry."""
+    assert await tried(replica, EVERY) is None
+    connection = replica.machine._dry_run._connection
+    assert connection is not None
+    connection.raw.create_function("upper", 1, lambda text: 1 // 0, deterministic=True)
+    failure = await refused(replica, statement("UPDATE t SET name = upper(name)"), LIMITS)
+    assert failure.sqlstate == "XX000"
+    assert "user-defined function raised exception" in failure.message
+    assert "nothing of it is applied" in failure.detail
+
+
+WITHOUT_MEMORY = """
+import asyncio, sys
+from pathlib import Path
+from nodes.config import WriteLimits
+from nodes.dry_run import Stop
+from tests.nodes.replica import INSERT, Replica, statement
+
+async def main():
+    replica = Replica(Path(sys.argv[1]))
+    replica.write(*(statement(INSERT, key, "name") for key in range(300)))
+    pairs = statement(
+        "INSERT INTO t (id, name) SELECT 1000 * (a.id + 1) + b.id, b.name FROM t a, t b "
+        "ORDER BY b.name, a.id"
+    )
+    write = replica.command(pairs)
+    print(await replica.machine.dry_run(write, WriteLimits(), 60, Stop()))
+    # A limit of the process, and no way back from it.
+    replica.machine._dry_run._connection.raw.execute("PRAGMA hard_heap_limit = 3000000")
+    answer = await replica.machine.dry_run(write, WriteLimits(), 60, Stop())
+    print(answer.sqlstate, answer.message)
+    replica.write(statement("UPDATE t SET n = 7 WHERE id = 1"))
+    print(replica.rows("SELECT count(*), max(n) FROM t"))
+    await replica.machine.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_write_for_which_there_is_no_memory_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMORY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [
+        "None",
+        "53200 the leader has no memory for the write",
+        "[(300, 7)]",
+    ], done.stderr
 
 
 class Watched(Stop):

@@ -74,7 +74,7 @@ async def test_a_machine_of_another_one_applies_no_write_and_proposes_none(tmp_p
     await replica.machine.close()
     machine = opened(replica, NEW)
     assert machine.check(write, 100) is None
-    (answer,) = machine.apply([committed(machine.applied + 1, encode(write))])
+    ((answer,),) = machine.apply([committed(machine.applied + 1, encode(write))])
     assert isinstance(answer, Done)
     await machine.close()
 

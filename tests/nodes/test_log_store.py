@@ -335,7 +335,7 @@ def test_files_of_others_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"log\.db belongs to node n1, not to n2"):
         open_store(tmp_path, node="n2")
     damage(tmp_path, "UPDATE store SET value='9' WHERE key='format'")
-    with pytest.raises(StoreError, match="has format 9, this version reads format 3"):
+    with pytest.raises(StoreError, match="has format 9, this version reads format 5"):
         open_store(tmp_path)
 
 

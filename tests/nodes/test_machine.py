@@ -122,7 +122,7 @@ def test_a_single_statement_that_fails_halfway_leaves_nothing(
             for index, one in enumerate(commands, first)
         ]
     )
-    assert [type(answer) for answer in answers] == [Done, SqlFailure, Done]
+    assert [type(answer) for (answer,) in answers] == [Done, SqlFailure, Done]
     assert replica.rows() == [*rows, (6, "a", 0), (7, "a", 0)]
 
 
@@ -284,7 +284,7 @@ REFUSED = [
     "DROP TABLE _answers",
     "CREATE TABLE _x (id INTEGER PRIMARY KEY) STRICT, WITHOUT ROWID",
     "CREATE INDEX _i ON t (n)",
-    "CREATE INDEX i ON _answers (seq)",
+    "CREATE INDEX i ON _answers (answers)",
     "CREATE TABLE loose (id INTEGER PRIMARY KEY)",
     "CREATE TABLE loose (id INTEGER PRIMARY KEY) STRICT",
     "CREATE TABLE loose AS SELECT 1 AS one",
@@ -418,7 +418,7 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
             call()
     await replica.reopen()
     answers = replica.machine.apply(batch)
-    assert all(isinstance(answer, Done) for answer in answers)
+    assert all(isinstance(answer, Done) for (answer,) in answers)
 
 
 @pytest.mark.parametrize("error", [MemoryError, RecursionError])
@@ -464,7 +464,7 @@ async def test_files_of_others_are_refused(tmp_path: Path) -> None:
     connection.execute("UPDATE _machine SET value = '7' WHERE key = 'format'")
     connection.commit()
     connection.close()
-    with pytest.raises(ReplicaFault, match="has format 7, this version reads format 2"):
+    with pytest.raises(ReplicaFault, match="has format 7, this version reads format 3"):
         Replica(tmp_path)
 
 

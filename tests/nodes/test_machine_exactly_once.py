@@ -32,7 +32,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.sessions import SESSIONS_MAX, Sessions
-from tests.nodes.replica import INSERT, Replica, committed, statement
+from tests.nodes.replica import INSERT, Replica, committed, content, statement
 
 
 @pytest.fixture
@@ -146,6 +146,39 @@ def test_open_commands_are_limited(replica: Replica) -> None:
     assert isinstance(replica.apply(insert(replica, late, watermark=first)), Done)
 
 
+def kept_rows(replica: Replica) -> list[int]:
+    """The entries whose answers are in the data file."""
+    return [entry for entry, _ in content(replica.directory)["_answers"]]
+
+
+async def test_answers_leave_the_file_when_no_session_needs_anything_of_their_entry(
+    replica: Replica,
+) -> None:
+    other = replica.apply(OpenSession("r2"))
+    assert isinstance(other, Opened)
+
+    def theirs(seq: int, watermark: int) -> Write:
+        return Write(other.session, seq, watermark, (statement(INSERT, 100 + seq, "b"),))
+
+    replica.apply(insert(replica, 9, watermark=8))  # nothing of before
+    first = replica.machine.applied
+    assert kept_rows(replica) == [first]
+    replica.together(insert(replica, 11), theirs(1, 0), insert(replica, 10))
+    replica.together(theirs(2, 0), insert(replica, 12, watermark=10))
+    assert kept_rows(replica) == [first + 1, first + 2]  # 11 is open
+    replica.together(insert(replica, 13, watermark=12))
+    assert kept_rows(replica) == [first + 1, first + 2, first + 3]  # the other one needs them
+    await replica.reopen()
+    replica.apply(theirs(3, 1))
+    assert kept_rows(replica) == [first + 2, first + 3, first + 4]
+    assert isinstance(replica.apply(theirs(2, 0)), Done)
+    replica.apply(ExpireSessions((other.session,)))
+    assert kept_rows(replica) == [first + 3]
+    await replica.reopen()
+    assert isinstance(replica.apply(insert(replica, 13, watermark=12)), Done)
+    assert isinstance(replica.apply(insert(replica, 12)), UnknownOutcome)
+
+
 async def test_expired_sessions_are_unknown(replica: Replica) -> None:
     other = replica.apply(OpenSession("r2"))
     assert isinstance(other, Opened)
@@ -172,7 +205,7 @@ def test_a_session_opened_and_expired_in_one_batch_leaves_nothing(replica: Repli
     answers = replica.machine.apply(
         [committed(index + n, encode(body)) for n, body in enumerate(bodies)]
     )
-    assert [type(answer) for answer in answers] == [Opened, Done, Done, UnknownSession]
+    assert [type(answer) for (answer,) in answers] == [Opened, Done, Done, UnknownSession]
     assert [row[0] for row in replica.rows()] == [1]
 
 
@@ -271,12 +304,16 @@ async def test_random_networks_against_what_routers_were_told(tmp_path: Path, se
         elif choice < 0.57:
             await replica.reopen()
         elif network:
-            receiver, body = network[rng.randrange(len(network))]
-            if rng.random() < 0.6:  # else the copy stays in the network
-                network.remove((receiver, body))
-            answer = replica.apply(body)
-            if rng.random() < 0.6:
-                receiver.hear(body, answer)
+            arrived = [rng.choice(network)]
+            if isinstance(arrived[0][1], Write):  # copies of it and others share an entry
+                writes = [copy for copy in network if isinstance(copy[1], Write)]
+                arrived += rng.choices(writes, k=rng.choice([0, 0, 1, 3]))
+            answers = replica.together(*[body for _, body in arrived])
+            for (receiver, body), answer in zip(arrived, answers, strict=True):
+                if rng.random() < 0.6 and (receiver, body) in network:  # else the copy stays
+                    network.remove((receiver, body))
+                if rng.random() < 0.6:
+                    receiver.hear(body, answer)
     # Heal: the fences make everything definite, then the last copies arrive.
     for router in routers:
         for seq in list(router.open):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodes.engine import Answers
 from nodes.protocol import (
     Checksum,
     Done,
@@ -19,7 +20,6 @@ from nodes.protocol import (
     Guard,
     Opened,
     OpenSession,
-    ResponseBody,
     SessionId,
     SetVersion,
     SqlFailure,
@@ -76,7 +76,7 @@ def random_log(rng: random.Random, length: int) -> list[bytes]:
             sets = (SetVersion("slot:1", rng.randint(0, 1)),) if rng.random() < 0.1 else ()
             bodies.append(Write(session, seq, watermark, statements, guards, sets))
     return [
-        b"" if body is None else encode(body, 1_000_000 * index, rng.getrandbits(63))
+        b"" if body is None else encode(body, now_us=1_000_000 * index, seed=rng.getrandbits(63))
         for index, body in enumerate(bodies)
     ]
 
@@ -100,7 +100,7 @@ def _statement(rng: random.Random) -> Statement:
     )
 
 
-def apply_all(replica: Replica, log: list[bytes], cuts: list[int]) -> list[ResponseBody | None]:
+def apply_all(replica: Replica, log: list[bytes], cuts: list[int]) -> list[Answers]:
     return [answer for batch in batches(log, cuts) for answer in replica.machine.apply(batch)]
 
 
@@ -134,9 +134,9 @@ async def test_batches_crashes_and_repeats_leave_no_trace(
         applied = restarted.machine.applied
         assert applied <= crash_at
         again = apply_all(restarted, log, cuts)
-        assert again[:applied] == [None] * applied
+        assert again[:applied] == [()] * applied
         assert again[applied:] == answers[applied:]
-        assert apply_all(restarted, log, []) == [None] * len(log)
+        assert apply_all(restarted, log, []) == [()] * len(log)
 
         await restarted.reopen()
         state = content(directory / "a")
@@ -204,7 +204,7 @@ async def test_reads_change_nothing(tmp_path: Path, where: str) -> None:
 
 def busy_log(rng: random.Random, length: int) -> list[bytes]:
     """What routers with hundreds of commands in flight send: point writes out of order, copies of
-    some of them, watermarks that follow."""
+    some of them, watermarks that follow; alone in their entries, or some in one."""
     sessions = [SessionId(1, 1), SessionId(1, 2)]
     bodies: list[EntryBody] = [OpenSession("r1"), OpenSession("r2")]
     table = (statement(TABLE),)
@@ -227,7 +227,13 @@ def busy_log(rng: random.Random, length: int) -> list[bytes]:
         )
         sent.append(write)
         bodies.append(write)
-    return [encode(body, 1000 * n, rng.getrandbits(63)) for n, body in enumerate(bodies)]
+    log: list[bytes] = []
+    while bodies:
+        count = 1 if len(log) < 3 else rng.choice([1, 1, 2, 5, 20])
+        stamp = {"now_us": 1000 * len(log), "seed": rng.getrandbits(63)}
+        log.append(encode(*bodies[:count], **stamp))
+        del bodies[:count]
+    return log
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -235,7 +241,7 @@ async def test_splits_into_batches_leave_the_same_tables_and_checksums(
     tmp_path: Path, seed: int
 ) -> None:
     rng = random.Random(seed)
-    log = busy_log(rng, 400)
+    log = busy_log(rng, 800)
     splits = [list(range(len(log))), [], sorted(rng.sample(range(len(log)), 5)), [1, 2, 17, 18]]
     found = []
     for number, cuts in enumerate(splits):
@@ -245,10 +251,10 @@ async def test_splits_into_batches_leave_the_same_tables_and_checksums(
         sums = await roots(replica, len(log) + 1)
         found.append((answers, content(tmp_path / str(number)), sums))
         await replica.reopen()
-        assert apply_all(replica, log, cuts) == [None] * len(log)
+        assert apply_all(replica, log, cuts) == [()] * len(log)
         await replica.machine.close()
     answers, tables, _ = found[0]
-    kinds = {type(answer) for answer in answers}
+    kinds = {type(answer) for of_entry in answers for answer in of_entry}
     assert kinds >= {Done, Opened, SqlFailure, Stale, UnknownOutcome}, "the log tries them all"
     assert len(tables["_answers"]) > 16
     for other in found[1:]:

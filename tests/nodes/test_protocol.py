@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.frames import FrameDecoder, encode_frame
+from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     ChangeReplicas,
@@ -56,6 +56,20 @@ def test_an_oversized_frame_is_refused_at_its_length_before_its_bytes_arrive() -
 def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
     with pytest.raises(ProtocolError):
         encode_frame(bytes(FRAME_BYTES_MAX + 1))
+    with pytest.raises(ProtocolError):
+        array_frames([bytes(ITEM_BYTES_MAX + 1)])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "frames"),
+    [([], 1), ([3] * 300, 1), ([400_000] * 4, 2), ([5, ITEM_BYTES_MAX - 5, 5], 3)],
+)
+def test_items_share_a_frame_while_they_are_small(sizes: list[int], frames: int) -> None:
+    texts = ["x" * size for size in sizes]
+    items = [msgspec.msgpack.encode(text) for text in texts]
+    found = list(FrameDecoder().feed(b"".join(array_frames(items))))
+    assert len(found) == frames
+    assert [text for frame in found for text in msgspec.msgpack.decode(frame)] == texts
 
 
 def test_a_request_keeps_its_body_raw_so_that_it_can_be_spliced() -> None:

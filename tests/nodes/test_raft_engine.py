@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from nodes import raft_engine
-from nodes.engine import Committed
+from nodes.engine import Answers, Committed
 from nodes.log_store import GroupWrite, SnapshotPointer
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -32,7 +32,9 @@ from nodes.protocol import (
     ResponseBody,
     SessionId,
     SqlFailure,
+    Statement,
     UnknownOutcome,
+    Write,
 )
 from nodes.raft.core import RaftCore
 from nodes.raft.lease import LeaseRule
@@ -110,22 +112,22 @@ class Journal:
     def is_quick(self, body: EntryBody) -> bool:
         return not isinstance(body, OpenSession)
 
-    def apply(self, batch: Sequence[Committed]) -> list[ResponseBody | None]:
-        answers: list[ResponseBody | None] = []
+    def apply(self, batch: Sequence[Committed]) -> list[Answers]:
+        answers: list[Answers] = []
         for index, _, entry in batch:
             assert index == self.applied + len(answers) + 1
-            answers.append(None if entry is None else self._apply(index, entry))
+            answers.append(() if entry is None else self._apply(index, entry))
         self.applied = batch[-1][0]
         return answers
 
-    def _apply(self, index: int, entry: Entry) -> ResponseBody:
-        body = entry.body
-        if isinstance(body, OpenSession):
-            self.gate.wait(10)
-            if body.router == "bad":
-                raise RuntimeError("the disk of this replica is full")
+    def _apply(self, index: int, entry: Entry) -> Answers:
+        for body in entry.bodies:
+            if isinstance(body, OpenSession):
+                self.gate.wait(10)
+                if body.router == "bad":
+                    raise RuntimeError("the disk of this replica is full")
         self.entries.append(entry)
-        return Done((), index)
+        return [Done((), index) for _ in entry.bodies]
 
     halted = ""
     fingerprint = ""
@@ -292,6 +294,20 @@ def group() -> Group:
     group.ticks(3)
     assert [group.role(r) for r in NODES] == ["leader", "follower", "follower"]
     return group
+
+
+def test_a_leader_behind_a_write_that_it_may_not_apply_is_not_left_in_peace() -> None:
+    """Nobody needs anything: the group would go quiet, and the others could not be switched."""
+    group = Group(quiesce_ticks=ELECTION_TICKS)
+    group.ticks(3)
+    assert group.role(1) == "leader"
+    group.members[1].machine.halted = "It runs another release."
+    group.propose(1, Write(SessionId(1, 1), 1, 0, (Statement("UPDATE t"),)))
+    group.ticks(ELECTION_TICKS + 2)
+    assert group.role(1) == "leader"
+    assert not group[1].is_quiet
+    group.ticks(raft_engine.YIELD_TICKS)
+    assert "leader" in (group.role(2), group.role(3))
 
 
 def isolate_leader(group: Group) -> None:
@@ -474,6 +490,7 @@ def test_time_rises_by_a_microsecond_at_least_also_when_the_clock_goes_back(grou
     for us in (5_000_000, 5_000_000, 4_000_000, 6_000_000):
         clock.us = us
         group.propose(1, command(us))
+        group.turn(1)
     group.settle()
     group.ticks(1)
     stamps = [entry.now_us for entry in group.members[2].machine.entries]
@@ -670,8 +687,11 @@ def test_an_entry_that_cannot_be_read_stops_the_replica(group: Group) -> None:
 async def test_closing_answers_everything(group: Group) -> None:
     group.cut = {1}
     proposal, read = group.propose(1, command(1)), group.read(1)
+    group.turn(1)
+    queued = group.propose(1, command(2))
     await group[1].close()
     assert isinstance(proposal[0], UnknownOutcome)
+    assert queued == [NotLeader(None)]
     assert read == [NotLeader(None)]
     assert group.propose(1, command(2)) == [NotLeader(None)]
 
@@ -695,4 +715,4 @@ def test_idle_sessions_are_expired_by_the_leader_on_its_own_clock(group: Group) 
     assert member.machine.idle_since[0] <= position
     assert member.clock.time >= raft_engine.SESSION_IDLE_S
     assert other.machine.idle_since == []  # a follower proposes nothing
-    assert member.machine.entries[-1].body == ExpireSessions((SessionId(1, 1),))
+    assert member.machine.entries[-1].bodies == (ExpireSessions((SessionId(1, 1),)),)

@@ -281,7 +281,7 @@ async def greet(address: Address, hello: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("hello", "reason"),
     [
-        (Hello(PROTOCOL_VERSION - 1, CLUSTER, "client", "r"), "n1 speaks version 2"),
+        (Hello(PROTOCOL_VERSION - 1, CLUSTER, "client", "r"), "n1 speaks version 3"),
         (Hello(PROTOCOL_VERSION, CLUSTER, "guest", "r"), "neither client nor peer"),
     ],
 )
@@ -471,7 +471,7 @@ async def test_a_client_that_does_not_read_is_not_read_and_the_others_are_served
         async def flood() -> None:
             for number in range(400):
                 request = Request(number, "held", 60_000, body)
-                writer.write(encode_frame(msgspec.msgpack.encode(request)))
+                writer.write(encode_frame(msgspec.msgpack.encode([request])))
                 await writer.drain()
 
         task = asyncio.create_task(flood())
@@ -498,7 +498,7 @@ async def test_a_client_that_lets_its_answers_pile_up_is_closed(
         body = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r")))
         for number in range(100):
             request = Request(number, "held", 60_000, body)
-            writer.write(encode_frame(msgspec.msgpack.encode(request)))
+            writer.write(encode_frame(msgspec.msgpack.encode([request])))
         await recorder.until(partial(recorder.holds, 100))
         megabyte = Done((StatementResult(1, bytes(1_000_000)),), 1)
         for answer in recorder.held:  # all of them, also those behind the end

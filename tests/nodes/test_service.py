@@ -47,8 +47,15 @@ class HeldEngine:
     stops: list[Callable[[], None]] = field(default_factory=list)  # who has borrowed the file
     is_holding: bool = False
 
-    def propose(self, body: bytes, done: Proposed, *, refuse: Refuse | None = None) -> None:
-        self.proposals.append((body, done, refuse))
+    def propose(
+        self,
+        body: bytes | msgspec.Raw,
+        done: Proposed,
+        *,
+        command: EntryBody | None = None,
+        refuse: Refuse | None = None,
+    ) -> None:
+        self.proposals.append((bytes(body), done, refuse))
 
     def read_barrier(
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False

@@ -9,6 +9,7 @@ import pytest
 
 from nodes import snapshot_transfer
 from nodes.protocol import Done, OpenSession
+from nodes.raft import snapshots
 from nodes.raft.messages import InstallSnapshot, LogEntry, RaftMessage
 from nodes.snapshot_transfer import _LogLength
 from tests.nodes.test_raft_engine import Group, command
@@ -103,6 +104,37 @@ async def test_a_lagging_replica_catches_up_from_a_snapshot_while_writes_go_on(
     await write(group, 40, 160)
     group.ticks(1)
     assert equal_states(group)
+
+
+async def test_a_snapshot_is_streamed_no_faster_than_its_rate(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lower bound on time only: a busy machine makes it longer, never shorter."""
+    rate = 20_000
+    monkeypatch.setattr(snapshots, "CHUNK_BYTES", 256)
+    monkeypatch.setattr(snapshot_transfer, "SNAPSHOT_BYTES_PER_S", rate)
+    loop = asyncio.get_running_loop()
+    transfer = group.members[1].engine._snapshots
+    send, sent = transfer._send, list[tuple[float, int]]()
+
+    def note(message: RaftMessage) -> None:
+        assert isinstance(message, InstallSnapshot)
+        sent.append((loop.time(), len(message.data)))
+        send(message)
+
+    monkeypatch.setattr(transfer, "_send", note)
+    group.cut = {3}
+    await write(group, 100)
+    group.cut = set()
+    async with asyncio.timeout(10):
+        while not equal_states(group):
+            group.ticks(1)
+            await rested(group)
+    (began, _), (ended, last_size) = sent[0], sent[-1]
+    streamed = sum(size for _, size in sent) - last_size
+    assert len(sent) >= 8
+    assert streamed > 2_000
+    assert ended - began >= streamed / rate - 0.001, "the clock of a loop has a resolution"
 
 
 async def test_a_damaged_snapshot_is_asked_for_again(group: Group) -> None:

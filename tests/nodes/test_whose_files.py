@@ -169,6 +169,33 @@ def test_a_memory_that_cannot_be_written_listens_to_nobody_and_stops_the_store(
         peer.write([])
 
 
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE starts SET id = zeroblob(16) WHERE number = 2", "start 2"),
+        ("UPDATE starts SET crc = crc + 1 WHERE number = 3", "start 3"),
+        ("UPDATE starts SET number = 64 + number WHERE number = 3", "start 67"),
+        ("DELETE FROM starts WHERE number = 2", "start 3"),
+        ("UPDATE met SET start_id = zeroblob(16)", "node n2"),
+        ("UPDATE met SET starts = starts + 64", "node n2"),
+        ("UPDATE met SET data_id = 'x' || substr(data_id, 2)", "node n2"),
+        ("UPDATE met SET node = 'n3'", "node n3"),
+        ("UPDATE met SET crc = crc + 1", "node n2"),
+    ],
+)
+def test_a_record_that_has_changed_is_no_start(tmp_path: Path, change: str, what: str) -> None:
+    """Neither refuses it a node that is well, nor does it listen to one that is not."""
+    other = open_store(tmp_path / "n2", "n2").acquaintances
+    started(tmp_path / "n1", times=2)
+    store = open_store(tmp_path / "n1")
+    assert store.acquaintances.meet("n2", other.mine(0)) == ""
+    store._connection.execute(change)
+    store.close()
+    for _ in range(2):  # and a try leaves no trace
+        with pytest.raises(StoreError, match=f"its record of {what} .* replica rebuild --node n1"):
+            open_store(tmp_path / "n1")
+
+
 def test_the_starts_that_are_listed_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The recorder, compiled once."""
+"""The library of the harness, compiled once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.power.host import build_recorder
+from jepsen_like.interpose import InterposeError, build
 
 
 @pytest.fixture(scope="session")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
-        return build_recorder(tmp_path_factory.mktemp("recorder"))
-    except FileNotFoundError as exc:
+        return build(tmp_path_factory.mktemp("library"))
+    except InterposeError as exc:
         pytest.skip(str(exc))

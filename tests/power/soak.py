@@ -4,7 +4,8 @@
 
 Three node processes under load lose their power, one or all of them, again and again: at random
 moments, and some disk operations after a log was cut or while a snapshot is taken over. Each
-time the disk holds what `disk.py` says a power cut may leave, and the nodes start from that.
+time the disk holds what the harness's model says that a power cut may leave, and the nodes start
+from that.
 
 At the end every acknowledged write must be there once, no replica may have refused to start,
 and the replicas of each group must have the same rows. Prints the figures; exits with 1 if a
@@ -29,12 +30,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from jepsen_like.interpose import InterposeError, Survival, build
 from nodes.client import NodeClient
 from nodes.comparison import compare
 from nodes.local_cluster import LocalCluster, ProcessFailed, free_ports, new_cluster_config
 from nodes.protocol import ReplicaStatus
-from tests.power.disk import Survival
-from tests.power.host import Host, build_recorder
+from tests.power.host import Host
 
 __all__ = ["Cut", "Moment", "Outcome", "plan", "soak"]
 
@@ -88,7 +89,7 @@ class Outcome:
     crashes: int = 0
     processes: int = 0  # that lost their power
     by_moment: Counter[Moment] = field(default_factory=Counter)
-    by_trigger: int = 0  # where the recorder chose the operation
+    by_trigger: int = 0  # where the library chose the operation
     acknowledged: int = 0
     lost: int = 0
     refused: list[str] = field(default_factory=list)
@@ -157,8 +158,6 @@ class Soak:
         self.outcome = Outcome()
 
     async def run(self, cuts: Sequence[Cut], *, progress: bool) -> None:
-        for host in self._hosts.values():
-            host.switch_on()
         await self._cluster.start()
         await self._cluster.wait_for_leaders()
         file = self._cluster.directory / NODES[0] / "cluster.toml"
@@ -222,7 +221,6 @@ class Soak:
         else:
             await self._lose_power([cut.node], cut.survival)
             await self._leave_behind(cut.node)
-            host.switch_on()
             host.arm("O", host.next_generation(GROUP), cut.operations)
             try:
                 await self._cluster.start_node(cut.node)
@@ -248,7 +246,6 @@ class Soak:
             self._hosts[name].lose_power(self._rng, survival)
 
     async def _start(self, name: str) -> None:
-        self._hosts[name].switch_on()
         await self._cluster.start_node(name)
 
     async def _leave_behind(self, name: str) -> None:
@@ -310,13 +307,13 @@ class Soak:
                 await client.close()
 
     async def _switch_off(self) -> None:
-        """In order, to know that the recorder missed nothing."""
+        """In order, to know that the journal missed nothing."""
         for name, host in self._hosts.items():
             process = self._cluster.node(name)
             was_running = process.running
             await process.terminate(DEADLINE_S)
             if was_running and await process.wait() == 0 and (missed := host.switch_off()):
-                raise AssertionError(f"the recorder of {name} is wrong: {missed}")
+                raise AssertionError(f"the journal of {name} is wrong: {missed}")
 
 
 async def soak(
@@ -328,15 +325,19 @@ async def soak(
     progress: bool = False,
 ) -> Outcome:
     """Run the cuts, until one breaks a promise. `synchronous` is full, or off for the control.
-    `directory` has no symbolic links in it: the recorder compares names."""
-    recorder = build_recorder(directory)
+    Raises InterposeError."""
+    library = build(directory / "library")
     ports = free_ports(len(NODES) + 1)
     config = new_cluster_config(
         placement={"meta": NODES, GROUP: NODES}, ports=ports[:-1], router_port=ports[-1]
     )
-    hosts = {name: Host(directory / name) for name in NODES}
-    command = (sys.executable, str(HERE / "node.py"), str(recorder), str(KEEP_ENTRIES), synchronous)
-    async with LocalCluster(config, directory, node_command=command) as cluster:
+    hosts = {name: Host(directory / name, library) for name in NODES}
+    async with LocalCluster(
+        config,
+        directory,
+        node_command=(sys.executable, str(HERE / "node.py"), str(KEEP_ENTRIES), synchronous),
+        command_on=lambda name, argv: hosts[name].command(argv),
+    ) as cluster:
         run = Soak(cluster, hosts, Random(seed))
         await run.run(cuts, progress=progress)
         return run.outcome
@@ -354,7 +355,7 @@ def main() -> None:
             outcome = asyncio.run(
                 soak(cuts, Path(directory).resolve(), seed=options.seed, progress=True)
             )
-        except FileNotFoundError as exc:
+        except InterposeError as exc:
             sys.exit(str(exc))
     print(f"{outcome}; {time.monotonic() - begin:.0f} s, seed {options.seed}")
     sys.exit(0 if outcome.is_good else 1)

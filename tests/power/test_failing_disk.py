@@ -8,21 +8,21 @@ lost what Linux could not write.
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from nodes.config import ClusterConfig
+from jepsen_like.interpose import Survival
+from nodes.config import ClusterConfig, WriteLimits
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
-from nodes.machine import Machine
-from nodes.protocol import Done, ReplicaStatus, SessionId
-from tests.power.disk import Survival
+from nodes.protocol import Done, ReplicaStatus, SessionId, SqlFailure, Statement, Write
+from tests.nodes.replica import Replica
 from tests.power.host import Host
 from tests.process.test_cluster_nodes import Clients, insert, new_table, rows
 
@@ -30,28 +30,25 @@ pytestmark = pytest.mark.slow
 
 NODE = str(Path(__file__).with_name("node.py"))
 KEEP_ENTRIES = 10_000  # as shipped
+LIMITS = WriteLimits()
 
 PROGRAM = """
 import os, sqlite3, sys
 from pathlib import Path
-from nodes.machine import Machine
-from nodes.protocol import Entry, OpenSession, SessionId, SetVersion, Statement, Write
-machine = Machine.open(Path(sys.argv[1]), group="s1", replica=1, cluster_id="c", fingerprint="f")
-table = Statement("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB) STRICT, WITHOUT ROWID")
-machine.apply([(1, 1, Entry(1, 1, OpenSession("r")))])
-session = SessionId(1, 1)
-create = Write(session, 1, 0, (table,), sets=(SetVersion("table:t", 1),))
-machine.apply([(2, 1, Entry(2, 1, create))])
-reader = sqlite3.connect(machine.path)  # keeps checkpoints from copying what comes now
+from nodes.protocol import SetVersion
+from tests.nodes.replica import Replica, statement
+replica = Replica(Path(sys.argv[1]))
+create = "CREATE TABLE b (k INTEGER PRIMARY KEY, v BLOB) STRICT, WITHOUT ROWID"
+replica.write(statement(create), sets=(SetVersion("table:b", 1),))
+reader = sqlite3.connect(replica.machine.path)  # keeps checkpoints from copying what comes now
 reader.execute("BEGIN")
-reader.execute("SELECT count(*) FROM t").fetchall()
+reader.execute("SELECT count(*) FROM b").fetchall()
 print("opened", flush=True)
 input()
 for key in range(100):
-    row = Statement("INSERT INTO t VALUES (?1, ?2)", (key, bytes(80_000)))
-    machine.apply([(key + 3, 1, Entry(key + 3, 1, Write(session, key + 2, 0, (row,))))])
+    replica.write(statement("INSERT INTO b VALUES (?1, ?2)", key, bytes(80_000)))
 try:
-    print("durable", machine.make_durable())
+    print("durable", replica.machine.make_durable())
 except OSError as exc:
     print("failed", exc.errno)
 sys.stdout.flush()
@@ -61,7 +58,7 @@ os._exit(0)
 
 @asynccontextmanager
 async def booted(
-    directory: Path, recorder: Path
+    directory: Path, library: Path, limits: WriteLimits = LIMITS
 ) -> AsyncIterator[tuple[LocalCluster, Host, ClusterConfig]]:
     """One node with the groups meta, s1 and s2, in a directory without symbolic links."""
     ports = free_ports(2)
@@ -70,10 +67,15 @@ async def booted(
         ports=ports[:1],
         router_port=ports[1],
     )
-    host = Host(directory / "n1")
-    host.switch_on()
-    command = (sys.executable, NODE, str(recorder), str(KEEP_ENTRIES), "full")
-    async with LocalCluster(config, directory, node_command=command) as cluster:
+    config = replace(config, limits=limits)
+    host = Host(directory / "n1", library)
+    command = (sys.executable, NODE, str(KEEP_ENTRIES), "full")
+    async with LocalCluster(
+        config,
+        directory,
+        node_command=command,
+        command_on=lambda _, argv: host.command(argv),
+    ) as cluster:
         await cluster.start()
         await cluster.wait_for_leaders()
         yield cluster, host, config
@@ -101,7 +103,6 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     cluster.kill_node("n1")
     await cluster.node("n1").wait()
     host.lose_power(Random(1), Survival.NOTHING)
-    host.switch_on()
     await cluster.start_node("n1")
     await cluster.wait_for_leaders()
 
@@ -110,9 +111,9 @@ async def start_without_what_was_lost(cluster: LocalCluster, host: Host) -> None
     ("kind", "error"), [("S", errno.EIO), ("W", errno.EIO), ("W", errno.ENOSPC)]
 )
 async def test_a_log_that_fails_once_is_written_no_more(
-    tmp_path: Path, recorder: Path, kind: str, error: int
+    tmp_path: Path, library: Path, kind: str, error: int
 ) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         await write_rows(clients, "s1", session, range(20))
@@ -135,8 +136,8 @@ async def test_a_log_that_fails_once_is_written_no_more(
         await clients.close()
 
 
-async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, recorder: Path) -> None:
-    async with booted(tmp_path, recorder) as (cluster, host, config):
+async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, library: Path) -> None:
+    async with booted(tmp_path, library) as (cluster, host, config):
         clients = Clients(config)
         session = await new_table(clients, "s1")
         other = await new_table(clients, "s2")
@@ -163,26 +164,44 @@ async def test_data_that_fail_once_stop_their_replica_alone(tmp_path: Path, reco
         await clients.close()
 
 
+async def test_a_full_disk_refuses_what_is_only_tried(tmp_path: Path, library: Path) -> None:
+    """A dry run that finds no room is an answer; one that cannot write says something of the
+    disk, and its replica stops."""
+    fill = "INSERT INTO t SELECT 1000 * (a.k + 1) + b.k, 0 FROM t a, t b"  # more than a cache
+    async with booted(tmp_path, library, WriteLimits(write_bytes=1 << 42)) as (cluster, host, cfg):
+        clients = Clients(cfg)
+        session = await new_table(clients, "s1")
+        await write_rows(clients, "s1", session, range(300))
+
+        def tried(seq: int) -> Write:
+            return Write(session, seq, 0, (Statement(fill),))
+
+        host.fail("W", "s1/data-1.db-wal", errno.ENOSPC)
+        answer = await clients.call("s1", tried(1000))
+        assert isinstance(answer, SqlFailure), answer
+        assert (answer.sqlstate, "no room" in answer.message) == ("53100", True)
+        assert host.failed == 1
+        assert not (await replicas(cluster))["s1"].stopped
+        await write_rows(clients, "s1", session, range(300, 310))
+
+        host.fail("W", "s1/data-1.db-wal", errno.EIO)
+        assert not isinstance(await clients.on("n1", "s1", tried(1001)), Done)
+        assert "disk I/O error" in (await replicas(cluster))["s1"].stopped
+        await clients.close()
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_log_is_not_cut_after_a_failed_checkpoint(
-    tmp_path: Path, recorder: Path, fails: bool
+    tmp_path: Path, library: Path, fails: bool
 ) -> None:
     """SQLite tells nobody that a checkpoint of its own has failed, and the same sync succeeds
     when it is asked for again."""
-    host = Host(tmp_path.resolve() / "host")
-    host.switch_on()
-    environment = os.environ | {
-        "LD_PRELOAD": str(recorder),
-        "POWER_ROOT": str(host.data),
-        "POWER_JOURNAL": str(host.data.with_name("power.journal")),
-        "POWER_CONTROL": str(host.data.with_name("power.control")),
-    }
+    host = Host(tmp_path.resolve() / "host", library)
     program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(host.data / "s1")],
+        host.command([sys.executable, "-c", PROGRAM, str(host.data / "s1")]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
     )
     with program:
         assert program.stdout is not None
@@ -196,9 +215,6 @@ def test_a_log_is_not_cut_after_a_failed_checkpoint(
         return
     promised = int(said.removeprefix("durable "))
     host.lose_power(Random(1), Survival.NOTHING)
-    host.image.write_to(host.data)
-    machine = Machine.open(
-        host.data / "s1", group="s1", replica=1, cluster_id="c", fingerprint="f", must_exist=True
-    )
-    assert machine.applied == promised == 102
-    machine.close_files()
+    replica = Replica(host.data / "s1", setup=False)
+    assert replica.machine.applied == promised > 100
+    replica.machine.close_files()

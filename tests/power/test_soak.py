@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.power.disk import Survival
+from jepsen_like.interpose import InterposeError, Survival
 from tests.power.soak import Cut, Moment, Outcome, plan, soak
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ ONE_OF_EACH = [
 async def run(cuts: list[Cut], directory: Path, *, synchronous: str = "full") -> Outcome:
     try:
         return await soak(cuts, directory, seed=1, synchronous=synchronous)
-    except FileNotFoundError as exc:
+    except InterposeError as exc:
         pytest.skip(str(exc))
 
 
@@ -44,9 +44,7 @@ async def test_a_log_that_does_not_wait_for_the_disk_is_convicted(tmp_path: Path
     """
     outcome = await run(ONE_OF_EACH[-1:], tmp_path, synchronous="off")
     assert not outcome.is_good
-    assert outcome.lost > 0 or any("the log of group s1 ends" in r for r in outcome.refused), (
-        outcome
-    )
+    assert outcome.lost > 0 or any("the log of group" in r for r in outcome.refused), outcome
 
 
 def test_a_plan_repeats_by_its_seed_and_spares_nobody() -> None:

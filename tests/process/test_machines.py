@@ -167,6 +167,8 @@ def test_a_wrong_secret_is_refused_and_logged_and_nothing_is_changed(machines: M
         secret.write_text(new_secret().hex() + "\n")
         refused = machines.run(CLIENTS, "shardrouter", "status")
         assert refused.returncode == 1
+        assert "node a does not answer: 10.0.0.1:6434 refused the connection" in refused.stdout
+        assert "does not know the secret" in refused.stdout
         added = machines.run(CLIENTS, "shardrouter", "node", "add", "e=10.0.0.5:6434")
         assert added.returncode == 1
         assert "secret" in added.stderr

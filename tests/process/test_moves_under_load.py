@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ import pytest
 
 from jepsen_like import checks, faults, leader_of, load, workloads
 from jepsen_like.adapters.shardrouter import RunningShardRouter, ShardRouter
+from jepsen_like.backends.backend import Backend
 from jepsen_like.faults.fault import Site
 from jepsen_like.judge import judge
 from jepsen_like.recording import Recording
@@ -104,7 +106,7 @@ class Script:
     """Something an operator does while the load runs; it asserts for itself what it did."""
 
     name: str
-    play: Callable[[RunningShardRouter], Awaitable[str]]
+    play: Callable[[RunningShardRouter, Tool], Awaitable[str]]
     rest_s: float = 1.0
     hold_s: float = 0.0
     kind: ClassVar[str] = "script"
@@ -115,7 +117,7 @@ class Script:
     async def run(self, site: Site) -> FaultRecord:
         assert isinstance(site.db, RunningShardRouter)
         start_ns = site.clock.now_ns()
-        evidence = await self.play(site.db)
+        evidence = await self.play(site.db, Tool(site.db, site.backend))
         return FaultRecord(
             name=self.name,
             kind=self.kind,
@@ -131,17 +133,26 @@ class Script:
 
 
 class Tool:
-    """The command line, as a process of its own."""
+    """The command line, as a process of its own on the last host: an operator is on the network
+    of the nodes, so a node that joins there can be reached too."""
 
-    def __init__(self, db: RunningShardRouter) -> None:
-        self._db = db
+    def __init__(self, db: RunningShardRouter, backend: Backend) -> None:
+        self._backend = backend
+        self._host = backend.hosts[-1]
+        self.address = backend.address(self._host)
+        self.file = db.direct_file.with_name("operator.toml")
+        shutil.copyfile(self.file.parent / self._host / "cluster.toml", self.file)
+
+    def command(self, argv: Sequence[str]) -> tuple[str, ...]:
+        """The command line that runs `argv` on the operator's host."""
+        return self._backend.command(self._host, argv)
 
     async def begin(self, *words: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "shardrouter.cli", *words),
+            *self.command((sys.executable, "-m", "shardrouter.cli", *words)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"SHARDROUTER_CLUSTER": str(self._db.direct_file)},
+            env=os.environ | {"SHARDROUTER_CLUSTER": str(self.file)},
         )
 
     async def run(self, *words: str) -> dict[str, Any]:
@@ -172,9 +183,8 @@ async def line_with(process: asyncio.subprocess.Process, text: str) -> None:
     pytest.fail(f"it never said {text!r}: {said.decode()}")
 
 
-async def kill_the_tool(db: RunningShardRouter) -> str:
+async def kill_the_tool(db: RunningShardRouter, tool: Tool) -> str:
     """kill -9 after the first step, again after the second; the third run ends the work."""
-    tool = Tool(db)
     source = (await tool.group())["leader"]
     command = ("replica", "move", GROUP, source, SPARE)
     for step in ("add learner", "make it a voter"):
@@ -208,13 +218,12 @@ PAD = "x" * 800_000
 PIECE_BYTES = 4 * 1024 * 1024
 
 
-async def kill_the_new_node(db: RunningShardRouter) -> str:
+async def kill_the_new_node(db: RunningShardRouter, tool: Tool) -> str:
     """kill -9 of the node that gets the replica, once it has a part of the snapshot."""
     async with Router.open(db.direct_file, name="pad") as router:
         await router.execute("CREATE TABLE pad (id bigint PRIMARY KEY, t text)")
         for row in range(PAD_ROWS):
             await router.execute("INSERT INTO pad VALUES ($1, $2)", row, PAD, timeout=20)
-    tool = Tool(db)
     source = (await tool.group())["leader"]
     process = await tool.begin("replica", "move", GROUP, source, SPARE)
     received = db.direct_file.parent / SPARE / "data" / GROUP / "data-2.db"
@@ -252,15 +261,15 @@ async def test_a_node_joins_and_takes_over_a_replica(tmp_path: Path) -> None:
     (port,) = free_ports(1)
     joining: list[ManagedProcess] = []
 
-    async def join(db: RunningShardRouter) -> str:
-        tool = Tool(db)
-        added = await tool.begin("node", "add", f"n5=127.0.0.1:{port}")
+    async def join(db: RunningShardRouter, tool: Tool) -> str:
+        added = await tool.begin("node", "add", f"n5={tool.address}:{port}")
         _, err = await added.communicate()
         assert added.returncode == 0, err.decode()
-        argv = [sys.executable, "-m", "nodes", "--cluster", str(db.direct_file), "--name", "n5"]
+        argv = [sys.executable, "-m", "nodes", "--cluster", str(tool.file), "--name", "n5"]
         argv += ["--data", str(tmp_path / "n5" / "data"), "--exit-with-stdin"]
         (tmp_path / "n5").mkdir()
-        process = ManagedProcess("n5", argv, log_path=tmp_path / "n5" / "node.log")
+        command = tool.command(argv)
+        process = ManagedProcess("n5", command, log_path=tmp_path / "n5" / "node.log")
         joining.append(process)
         await process.start()
         await process.wait_ready()

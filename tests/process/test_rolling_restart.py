@@ -24,8 +24,7 @@ WELL_S = 60.0
 """How long a node may take to be back; the machine may be busy."""
 
 
-async def restart_one_after_the_other(db: RunningShardRouter) -> str:
-    tool = Tool(db)
+async def restart_one_after_the_other(db: RunningShardRouter, tool: Tool) -> str:
     for node in ("n1", "n2", "n3"):
         await tool.run("leader", "leave", node)
         before = db.pid(node)

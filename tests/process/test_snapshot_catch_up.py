@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nodes.local_cluster import LocalCluster
-from nodes.protocol import Done, ReplicaStatus, SessionId, Statement, Write
+from nodes.protocol import Aborted, Done, Fence, ReplicaStatus, SessionId, Statement, Write
 from nodes.snapshot_transfer import CUT_ENTRIES, KEEP_ENTRIES
 from tests.process.test_cluster_nodes import DEADLINE_S, Clients, booted, new_table
 
@@ -24,7 +24,8 @@ KILLS = 6
 
 
 class Load:
-    """Many writers; each key is written by one and acknowledged once."""
+    """Many writers; each key is written by one and acknowledged once. After each write comes a
+    fence: writes share entries of the log, a fence has its own, and the log is to be long."""
 
     def __init__(self, clients: Clients, leader: str, session: SessionId) -> None:
         self._clients = clients
@@ -33,6 +34,7 @@ class Load:
         self._next = 0
         self._open: set[int] = set()
         self.acknowledged = 0
+        self.fenced = 0
         self.is_over = False
 
     async def write(self) -> None:
@@ -40,12 +42,16 @@ class Load:
             key, self._next = self._next, self._next + 1
             self._open.add(key)
             text = Statement("INSERT INTO t VALUES (?1, 10 * ?1)", (key,))
-            watermark = min(self._open) + 1
-            body = Write(self._session, key + 2, watermark, (text,), quick=True)
+            seq, watermark = 2 * key + 2, 2 * min(self._open) + 1
+            body = Write(self._session, seq, watermark, (text,), quick=True)
             answer = await self._clients.on(self._leader, "s1", body)
             assert isinstance(answer, Done), answer
-            self._open.discard(key)
             self.acknowledged += 1
+            fence = Fence(self._session, seq + 1, watermark)
+            answer = await self._clients.on(self._leader, "s1", fence)
+            assert isinstance(answer, Aborted), answer
+            self._open.discard(key)
+            self.fenced += 1
 
 
 async def replica(cluster: LocalCluster, node: str) -> ReplicaStatus | None:
@@ -56,7 +62,7 @@ async def replica(cluster: LocalCluster, node: str) -> ReplicaStatus | None:
 async def wait_for(load: Load, count: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            if load.acknowledged >= count:
+            if load.fenced >= count:
                 return
             await asyncio.sleep(0.01)
 
@@ -89,7 +95,7 @@ async def test_a_replica_takes_over_a_snapshot_whatever_kills_it(tmp_path: Path)
                 cluster.kill_node(away)
                 assert await cluster.node(away).wait() == -signal.SIGKILL
             await cluster.start_node(away)
-            goal = load.acknowledged
+            goal = load.fenced
             async with asyncio.timeout(DEADLINE_S):
                 while True:
                     status = await replica(cluster, away)

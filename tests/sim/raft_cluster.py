@@ -117,12 +117,19 @@ class Simulation:
 
     def at(self, delay: float, action: Callable[..., None], *arguments: Any) -> None:
         """Let something happen `delay` from now; what happens at one time keeps its order."""
-        self._event_count += 1
-        heapq.heappush(self._events, (self.now + delay, self._event_count, action, arguments))
+        self._event_count = count = self._event_count + 1
+        heapq.heappush(self._events, (self.now + delay, count, action, arguments))
 
     def _step(self) -> None:
         self.now, _, action, arguments = heapq.heappop(self._events)
         action(*arguments)
+
+    def run_until(self, time: float) -> None:
+        """Let everything happen that is due before `time`, and what comes next."""
+        events, pop = self._events, heapq.heappop
+        while self.now < time:
+            self.now, _, action, arguments = pop(events)
+            action(*arguments)
 
     def on(
         self, replica: Replica, delay: float, action: Callable[..., None], *arguments: Any
@@ -205,6 +212,7 @@ class Simulation:
         if replica.core is None:
             return
         self.checker.observe(replica.core)
+        chance = self.rng.random
         while (core := replica.core) is not None:
             if self._is_watched:
                 self.faults.strike(replica, core)
@@ -212,7 +220,7 @@ class Simulation:
                 assert not core.has_ready()
                 return
             has_ready = core.has_ready()
-            if not has_ready and self.rng.random() < 0.98:
+            if not has_ready and chance() < 0.98:
                 return
             ready = core.ready()
             does_nothing = ready.is_empty and replica.installs is None
@@ -223,15 +231,14 @@ class Simulation:
             replica.writing = ready
             if not ready.is_durable_work:
                 self._written(replica, ready)
-            elif self.is_calm or (replica.slow_until < self.now and self.rng.random() < 0.5):
+            elif self.is_calm or (replica.slow_until < self.now and chance() < 0.5):
                 self._write(replica, ready)
                 self._written(replica, ready)
             else:
                 is_slow = replica.slow_until >= self.now
                 self.on(
                     replica,
-                    (3 * TICK if is_slow else self.rng.choice([1, 1, 3, 3 * TICK]))
-                    * self.rng.random(),
+                    (3 * TICK if is_slow else self.rng.choice([1, 1, 3, 3 * TICK])) * chance(),
                     self._end_write,
                     replica,
                     ready,
@@ -276,7 +283,8 @@ class Simulation:
             for context in contexts:
                 assert isinstance(context, ReadRequest)
                 replica.reads.append((index, context))
-        self.counts["reads failed"] += len(ready.reads_failed)
+        if ready.reads_failed:
+            self.counts["reads failed"] += len(ready.reads_failed)
         if replica.reads:
             self._answer_reads(replica)
 
@@ -386,9 +394,10 @@ class Simulation:
 
     def send(self, messages: list[RaftMessage]) -> None:
         chance = self.rng.random
+        update, encode, remember = self._trace.update, self._encode, self.recent.append
         for message in messages:
-            self._trace.update(self._encode((self.now, message)))
-            self.recent.append(message)
+            update(encode((self.now, message)))
+            remember(message)
             if self.is_calm:
                 self._deliver_after(chance() * CALM_DELAY, message)
                 continue
@@ -411,8 +420,15 @@ class Simulation:
 
     def deliver(self, message: RaftMessage) -> None:
         receiver = self.replicas.get(message.receiver)
-        if receiver is not None and (message.sender, message.receiver) not in self.cuts:
+        if receiver is None or receiver.core is None:
+            return
+        if self.cuts and (message.sender, message.receiver) in self.cuts:
+            return
+        if receiver.paused_until > self.now:
             self._let(receiver, receiver.life, _step_core, (message,))
+            return
+        receiver.core.step(message)
+        self.drive(receiver)
 
     def _beat(self, replica: Replica, core: RaftCore) -> None:
         """The nodes' own heartbeats, which stand in for those of quiescent groups."""
@@ -502,8 +518,7 @@ class Simulation:
             self.start(replica, first_timeout_ticks=1 if replica.number == 1 else None)
         self.at(0, self._client)
         self.faults.begin()
-        while self.now < self.options.ticks * TICK:
-            self._step()
+        self.run_until(self.options.ticks * TICK)
         self._heal_and_demand_progress()
         self.counts["terms"] = max(self.checker.leader_of_term)
         self.counts["elections"] = len(self.checker.leader_of_term)
@@ -522,9 +537,7 @@ class Simulation:
             if replica.core is None:
                 self.start(replica)
         # Delayed messages of the faulty phase are still under way for an election timeout.
-        settled = self.now + 4 * TICK * ELECTION_TICKS
-        while self.now < settled:
-            self._step()
+        self.run_until(self.now + 4 * TICK * ELECTION_TICKS)
         reads_before = self.counts["reads"]
         deadline = self.now + self.options.progress_ticks * TICK
         target = len(self.checker.committed) + 1

@@ -8,6 +8,7 @@ a promise can be shrunk.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nodes.raft.core import RaftCore, Role
@@ -67,6 +68,15 @@ class Faults:
             getattr(self, "_" + kind.replace(" ", "_"))()
         simulation.at(pause, self._next)
 
+    def _later(self, delay: float, act: Callable[[Replica], None], victim: Replica) -> None:
+        """The rest of a fault, unless the group is healed by then."""
+
+        def run() -> None:
+            if not self._simulation.is_calm:
+                act(victim)
+
+        self._simulation.at(delay, run)
+
     # ---------------------------------------------------------------- victims
 
     def _any_replica(self) -> Replica:
@@ -97,6 +107,9 @@ class Faults:
 
     def _isolate_leader(self) -> None:
         self._cut_off(self._any_leader())
+
+    def _strand_leader(self) -> None:
+        self._leave_with_few(self._any_leader())
 
     def _estrange(self) -> None:
         """One replica and the leader do not see each other; everybody else sees both."""
@@ -147,7 +160,16 @@ class Faults:
 
     def _split(self) -> None:
         numbers = list(self._simulation.replicas)
-        side = {number for number in numbers if self._rng.random() < 0.5}
+        self._divide({number for number in numbers if self._rng.random() < 0.5})
+
+    def _leave_with_few(self, leader: Replica) -> None:
+        """Nobody, or one other: half of a group of four, which is no majority."""
+        others = [number for number in self._simulation.replicas if number != leader.number]
+        friends = self._rng.sample(others, min(len(others), self._rng.randrange(2)))
+        self._divide({leader.number, *friends})
+
+    def _divide(self, side: set[int]) -> None:
+        numbers = list(self._simulation.replicas)
         self._simulation.cuts |= {
             (a, b) for a in numbers for b in numbers if (a in side) != (b in side)
         }
@@ -218,6 +240,21 @@ class Faults:
 
     def _pause_leader(self) -> None:
         self._pause_it(self._any_leader())
+
+    def _migrate_leader(self) -> None:
+        """The leader's machine is moved: it stands still, with what has just arrived for it, and
+        wakes up where nobody finds it yet."""
+        leader = self._any_leader()
+        leader.paused_until = self._simulation.now + self._rng.uniform(8, 20) * TICK
+        self._later(self._rng.uniform(0, 4) * TICK, self._cut_off, leader)
+
+    def _crash_loop(self) -> None:
+        """A supervisor starts again and again what crashes again and again."""
+        victim = self._any_replica()
+        delay = 0.0
+        for _ in range(self._rng.randint(2, 6)):
+            delay += self._rng.uniform(1, 4) * TICK
+            self._later(delay, self.restart, victim)
 
     def _slow_disk(self) -> None:
         self._any_replica().slow_until = self._simulation.now + self._rng.random() * 30 * TICK
@@ -310,13 +347,19 @@ class Faults:
     def _many_changes(self) -> None:
         """An administrator who waits for nothing: a group of four or more is asked to give up two
         voters at once, a smaller one to grow, and the network is divided anew before the
-        leader has told anybody."""
+        leader has told more than one of the others, or more than the learners."""
         leader = self._any_leader()
         if leader.core is None:
             return
-        is_large = len(leader.core.membership.voters) >= 4
+        membership = leader.core.membership
+        is_large = len(membership.voters) >= 4
         self._heal()
-        self._split()
+        if self._rng.random() < 0.3:
+            self._split()
+        elif is_large:
+            self._leave_with_few(leader)
+        else:
+            self._divide({leader.number, *membership.learners})
         for kind in ("remove", "remove") if is_large else ("promote", "promote", "add", "add"):
             self._change(kind, leader)
 
@@ -328,20 +371,24 @@ class Faults:
         simulation.counts["changes asked for at once"] += 1
         self._rng = simulation.rng
         simulation.on(replica, 0, lambda core: self._change_often(core, replica))
-        self._divide_anew()
+        self._divide_anew(replica)
 
     def _divide_now_and_then(self) -> None:
         """Whatever the division, somebody is soon elected in the next one."""
         if not self._simulation.is_calm:
-            self._divide_anew()
+            self._rng = self._simulation.rng
+            self._divide_anew(self._any_leader())
             self._simulation.at(
-                self._simulation.rng.random() * 20 * TICK, self._divide_now_and_then
+                self._simulation.rng.random() * 30 * TICK, self._divide_now_and_then
             )
 
-    def _divide_anew(self) -> None:
+    def _divide_anew(self, leader: Replica) -> None:
         self._rng = self._simulation.rng
         self._heal()
-        self._split()
+        if self._rng.random() < 0.2:
+            self._split()
+        else:
+            self._leave_with_few(leader)
         if not self._simulation.options.leases:
             self._clock_jump()
 

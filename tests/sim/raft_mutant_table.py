@@ -34,7 +34,7 @@ __all__ = ["FIRST_SEED", "TICKS", "main"]
 
 FIRST_SEED: Final = 100_000
 SEEDS: Final = 3000
-SEEDS_OF_THE_UNBROKEN: Final = 300
+SEEDS_OF_THE_UNBROKEN: Final = SEEDS
 BATCH: Final = 20
 TICKS: Final = 150
 
@@ -47,20 +47,19 @@ ordinary random search of `make raft-sim` look for a broken promise, with {ticks
 for each seed, from seed {first} on. The unbroken core has to pass the first
 {unbroken} of these seeds.
 
-**The search.** A seed draws what kind of run it is (`shape` in `tests/sim/raft_engines.py`): bad
-weather, an adversary who strikes when something is decided, duels of candidates, membership
-changes by administrators of three tempers, leases under clocks that differ, restarts under a
-load of reads, snapshots of what lagging replicas miss. Within a run every fault and its moment
-is drawn; no seed, schedule or mutant has anything of its own.
+**The search.** A seed draws what kind of run it is (`tests/sim/raft_shapes.py`): bad weather, an
+adversary who strikes when something is decided, duels of candidates whose votes come late,
+membership changes by administrators of three tempers, replicas that crash in a loop or are away
+while logs are cut, and four of leases: under all faults, with restarts, with leaders that hand
+over or are moved, with clocks of which one runs much faster. All kinds are equally frequent.
+Within a run every fault and its moment is drawn; no seed, schedule or mutant has anything of its
+own.
 
 **How the mix was chosen.** By what it takes to show that a rule is missing: where a mutant escaped,
 we looked for the coincidence that it needs and made it more frequent in one kind of run, by its
 faults, their pace or the load. So the mix knows this list of rules, and says less about rules
-that are not on it. Such are two of the kinds. In `impatience` an administrator asks for several
-changes at once and the network is divided before they are told. In `restarts` a replica
-that lost its leader still has the whole log, because clients mostly read, others restart just
-when the leader is cut off, and who waited for a new leader writes at once. They were
-tuned with seeds below 1 000; the numbers here are of seeds that were not looked at before.
+that are not on it. It was tuned with seeds below 1 000; the numbers here are of seeds that were
+not looked at before.
 
 Made {day} at {commit} with CPython {python}.
 

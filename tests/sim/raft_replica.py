@@ -61,9 +61,8 @@ class Disk:
 
     def holds(self, index: int, entry: LogEntry) -> bool:
         """Whether the entry, or its effect, is here."""
-        if index <= self.base.index:
-            return True
-        return index <= self.last and self.log[index - self.base.index - 1] == entry
+        place = index - self.base.index - 1
+        return place < 0 or (place < len(self.log) and self.log[place] == entry)
 
     def memberships(self) -> list[tuple[int, Membership]]:
         found = [(self.base.index, self.base.membership)]

@@ -206,6 +206,4 @@ class StockSimulation(Simulation):
             replica.paused_until = 0.0
             if replica.core is None:
                 self.start(replica)
-        settled = self.now + SETTLE_TICKS * TICK
-        while self.now < settled:
-            self._step()
+        self.run_until(self.now + SETTLE_TICKS * TICK)

@@ -21,8 +21,11 @@ __all__ = ["nothing_lost"]
 CHECK = "nothing-lost"
 
 
-def nothing_lost(history: Iterable[Operation]) -> Verdict:
-    """Judges `enqueue` x, `dequeue` -> x or None, and `drain` -> many, for each key."""
+def nothing_lost(history: Iterable[Operation], *, is_over: bool = True) -> Verdict:
+    """Judges `enqueue` x, `dequeue` -> x or None, and `drain` -> many, for each key.
+
+    Not `is_over`: what was put in may come out yet.
+    """
     by_key: dict[int | str, list[Operation]] = {}
     for operation in history:
         by_key.setdefault(operation.key, []).append(operation)
@@ -30,7 +33,7 @@ def nothing_lost(history: Iterable[Operation]) -> Verdict:
     judged = 0
     open_ones = 0
     for operations in by_key.values():
-        found, left = _judge(operations)
+        found, left = _judge(operations, is_over=is_over)
         findings += found
         open_ones += left
         judged += sum(o.outcome == "ok" for o in operations)
@@ -40,7 +43,7 @@ def nothing_lost(history: Iterable[Operation]) -> Verdict:
     )
 
 
-def _judge(operations: list[Operation]) -> tuple[list[Finding], int]:
+def _judge(operations: list[Operation], *, is_over: bool) -> tuple[list[Finding], int]:
     """The findings, and how many elements may still be inside."""
     enqueued = [o for o in operations if o.f == "enqueue" and o.outcome != "fail"]
     attempted = Counter(o.value for o in enqueued)
@@ -59,7 +62,7 @@ def _judge(operations: list[Operation]) -> tuple[list[Finding], int]:
     acknowledged = Counter(o.value for o in enqueued if o.outcome == "ok")
     missing = acknowledged - taken
     unknown = sum(o.f in ("dequeue", "drain") and o.outcome == "info" for o in operations)
-    if not _is_drained(operations) or missing.total() <= unknown:
+    if not is_over or not _is_drained(operations) or missing.total() <= unknown:
         return findings, missing.total()
     lost = [o for o in enqueued if o.value in missing]
     for operation in lost:

@@ -25,8 +25,13 @@ __all__ = ["nothing_lost"]
 CHECK = "nothing-lost"
 
 
-def nothing_lost(history: Iterable[Operation], *, stale_is_wrong: bool = False) -> Verdict:
-    """Judges `add` x, `remove` x and `read` -> all elements, for each key."""
+def nothing_lost(
+    history: Iterable[Operation], *, stale_is_wrong: bool = False, is_over: bool = True
+) -> Verdict:
+    """Judges `add` x, `remove` x and `read` -> all elements, for each key.
+
+    Not `is_over`: what is missing may be read yet; it is no more than stale.
+    """
     by_key: dict[int | str, list[Operation]] = {}
     for operation in history:
         by_key.setdefault(operation.key, []).append(operation)
@@ -38,14 +43,15 @@ def nothing_lost(history: Iterable[Operation], *, stale_is_wrong: bool = False) 
         findings += judge.findings()
         reads += len(judge.reads)
         answered += len(judge.added)
-    stale = [f for f in findings if f.kind == "stale" and not stale_is_wrong]
-    wrong = [f for f in findings if f.kind != "stale" or stale_is_wrong]
-    late = f"; {len(stale)} of them were missing for a while" if stale else ""
+    late = {"stale"} if is_over else {"stale", "lost"}
+    stale = [f for f in findings if f.kind in late and not stale_is_wrong]
+    wrong = [f for f in findings if f.kind not in late or stale_is_wrong]
+    missing = f"; {len(stale)} of them were missing for a while" if stale else ""
     return verdict_on(
         CHECK,
         wrong,
         judged=reads,
-        otherwise=f"nothing of {answered} elements was lost in {reads} reads{late}",
+        otherwise=f"nothing of {answered} elements was lost in {reads} reads{missing}",
         allowed=stale,
     )
 

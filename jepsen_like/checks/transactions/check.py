@@ -30,11 +30,12 @@ from jepsen_like.checks.cycles import (
     components,
 )
 from jepsen_like.checks.transactions import list_append, rw_register
+from jepsen_like.checks.transactions.time_order import add_time_order, in_no_order
 from jepsen_like.checks.transactions.transaction import (
     Anomaly,
     CycleEdge,
     Transaction,
-    add_order_in_time,
+    Transactions,
     transactions,
 )
 from jepsen_like.history import Operation
@@ -109,7 +110,6 @@ def _check(history: Iterable[Operation], workload: str, consistency: str) -> Ver
         found = transactions(history, judge.WRITES)
         graph = Graph(len(found))
         anomalies = judge.infer(found, graph)
-        add_order_in_time(graph, found)
         anomalies += _cycles(graph, found, judge)
         forbidden = FORBIDDEN.get(consistency)
         if forbidden is None:
@@ -151,8 +151,13 @@ def _check(history: Iterable[Operation], workload: str, consistency: str) -> Ver
     return Verdict(consistency, "invalid", reason, len(found), offending, details)
 
 
-def _cycles(graph: Graph, found: Sequence[Transaction], judge: ModuleType) -> list[Anomaly]:
+def _cycles(graph: Graph, found: Transactions, judge: ModuleType) -> list[Anomaly]:
     """The shortest cycle of every kind in every component."""
+    doubtful = in_no_order(graph, found)
+    if not doubtful:
+        return []
+    graph = graph.within(frozenset(doubtful))
+    add_time_order(graph, found, [node for node in doubtful if node < graph.transactions])
     anomalies = []
     for members in components(graph.nodes, graph.source, graph.target)[:COMPONENTS_MAX]:
         search = Search(graph, members)
@@ -175,7 +180,7 @@ def _cycles(graph: Graph, found: Sequence[Transaction], judge: ModuleType) -> li
     return anomalies
 
 
-def _write_skew(graph: Graph, found: Sequence[Transaction], judge: ModuleType) -> Iterator[Anomaly]:
+def _write_skew(graph: Graph, found: Transactions, judge: ModuleType) -> Iterator[Anomaly]:
     """Pairs with an anti-dependency each way, on two keys: on one key it is a lost update.
 
     Looked for by itself, since the search for cycles is content with a worse anomaly.
@@ -213,7 +218,7 @@ def _collapsed(cycle: Sequence[Edge], transactions_end: int) -> list[Edge]:
 
 
 def _as_anomaly(
-    name: str, cycle: Sequence[Edge], found: Sequence[Transaction], judge: ModuleType
+    name: str, cycle: Sequence[Edge], found: Transactions, judge: ModuleType
 ) -> Anomaly:
     order = tuple(dict.fromkeys(edge.source for edge in cycle))
     names = {i: f"T{n}" for n, i in enumerate(order, 1)}
@@ -235,7 +240,7 @@ def _as_anomaly(
     return Anomaly(name, told, order, drawn, tuple(edges))
 
 
-def _in_words(anomaly: Anomaly, found: Sequence[Transaction]) -> str:
+def _in_words(anomaly: Anomaly, found: Transactions) -> str:
     """A paragraph: the name, the cycle, its transactions, a sentence for each edge."""
     lines = [f"{anomaly.name}{': ' + anomaly.drawn if anomaly.drawn else ''}"]
     lines += [f"  T{n} is {_told(found[i])}" for n, i in enumerate(anomaly.shown, 1)]
@@ -243,7 +248,7 @@ def _in_words(anomaly: Anomaly, found: Sequence[Transaction]) -> str:
     return "\n".join(lines)
 
 
-def _as_cycle(anomaly: Anomaly, found: Sequence[Transaction]) -> dict[str, Any]:
+def _as_cycle(anomaly: Anomaly, found: Transactions) -> dict[str, Any]:
     """For `Verdict.details`: what JSON can hold."""
     return {
         "name": anomaly.name,

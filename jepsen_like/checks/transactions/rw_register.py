@@ -7,18 +7,18 @@ found is sound, and less than lists to append to would show. Values must be uniq
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from jepsen_like.checks.cycles import ONWARD, RW, WR, WW, Edge, Graph, components
-from jepsen_like.checks.transactions.transaction import Anomaly, Transaction
+from jepsen_like.checks.transactions.transaction import Anomaly, Transaction, Transactions
 
 __all__ = ["WRITES", "infer", "tell"]
 
 WRITES: Final = "w"
 
 
-def infer(found: Sequence[Transaction], graph: Graph) -> list[Anomaly]:
+def infer(found: Transactions, graph: Graph) -> list[Anomaly]:
     """Add what must have come before what; the anomalies that need no cycle to be seen."""
     anomalies: list[Anomaly] = []
     writer: dict[tuple[Any, Any], int] = {}
@@ -85,7 +85,7 @@ def _own(i: int, transaction: Transaction) -> Iterator[Anomaly]:
         known[key] = value
 
 
-def _lost_updates(found: Sequence[Transaction]) -> Iterator[Anomaly]:
+def _lost_updates(found: Transactions) -> Iterator[Anomaly]:
     updaters: dict[tuple[Any, Any], list[int]] = {}
     for i, transaction in enumerate(found):
         if transaction.outcome == "ok":
@@ -100,7 +100,7 @@ def _lost_updates(found: Sequence[Transaction]) -> Iterator[Anomaly]:
 
 def _add_edges(
     graph: Graph,
-    found: Sequence[Transaction],
+    found: Transactions,
     writer: dict[tuple[Any, Any], int],
     readers: dict[tuple[Any, Any], list[int]],
     after: dict[tuple[Any, Any], list[Any]],
@@ -161,7 +161,7 @@ def _cyclic_keys(
         yield versions[component[0]]
 
 
-def tell(edge: Edge, names: dict[int, str], found: Sequence[Transaction]) -> str:
+def tell(edge: Edge, names: dict[int, str], found: Transactions) -> str:
     """An edge of these kinds in a sentence."""
     a, b = names[edge.source], names[edge.target]
     key = edge.key

@@ -6,21 +6,15 @@ A transaction is an operation `txn` whose value is a sequence of steps (what, ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias, overload
 
-from jepsen_like.checks.cycles import PROCESS, REALTIME, Graph
 from jepsen_like.history import Operation
 
-__all__ = [
-    "Step",
-    "Transaction",
-    "CycleEdge",
-    "Anomaly",
-    "transactions",
-    "add_order_in_time",
-]
+__all__ = ["Step", "Transaction", "Transactions", "CycleEdge", "Anomaly", "transactions"]
 
 Step: TypeAlias = tuple[str, Any, Any]
 
@@ -29,6 +23,30 @@ class Transaction(NamedTuple):
     operation: Operation
     steps: tuple[Step, ...]
     outcome: str  # "ok", "fail", "info"
+
+
+@dataclass(frozen=True)
+class Transactions(Sequence[Transaction]):
+    """All of a history in columns; a `Transaction` is made when it is asked for."""
+
+    operations: Sequence[Operation]
+    steps: Sequence[tuple[Step, ...]]
+    outcome: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @overload
+    def __getitem__(self, index: int) -> Transaction: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Transaction]: ...
+    def __getitem__(self, index: int | slice) -> Transaction | list[Transaction]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return Transaction(self.operations[index], self.steps[index], self.outcome[index])
+
+    def __iter__(self) -> Iterator[Transaction]:
+        return map(Transaction, self.operations, self.steps, self.outcome)
 
 
 class CycleEdge(NamedTuple):
@@ -51,53 +69,33 @@ class Anomaly:
     edges: tuple[CycleEdge, ...] = ()  # the same, for whoever draws it
 
 
-def transactions(history: Iterable[Operation], writes: str) -> list[Transaction]:
+def transactions(history: Iterable[Operation], writes: str) -> Transactions:
     """Raises ValueError for an operation that is no transaction of reads and `writes`."""
-    found = []
-    known = ("r", writes)
-    for operation in history:
-        steps = operation.output if operation.outcome == "ok" else operation.value
-        if operation.f != "txn" or not isinstance(steps, tuple):
-            raise ValueError(f"{operation.f} is no transaction: its value is no list of steps")
-        for step in steps:
-            if not isinstance(step, tuple) or len(step) != 3 or step[0] not in known:
-                raise ValueError(f"{step!r} is no step: it is [r, key, value] or [{writes}, ...]")
-        found.append(Transaction(operation, steps, operation.outcome))
-    return found
+    operations = list(history)
+    outcome = [operation.outcome for operation in operations]
+    steps = [o.output if o.outcome == "ok" else o.value for o in operations]
+    if {operation.f for operation in operations} - {"txn"} or not _are_steps(steps, writes):
+        for operation, mine in zip(operations, steps, strict=True):
+            _look_at(operation, mine, writes)
+    return Transactions(operations, steps, outcome)
 
 
-def add_order_in_time(graph: Graph, found: Sequence[Transaction]) -> None:
-    """Edges of each process, and of the clock.
+def _are_steps(steps: Sequence[Any], writes: str) -> bool:
+    """Whether all are steps, plainly; False: one or the other has to be looked at."""
+    if not set(map(type, steps)) <= {tuple}:
+        return False
+    flat = list(chain.from_iterable(steps))
+    if not (set(map(type, flat)) <= {tuple} and set(map(len, flat)) <= {3}):
+        return False
+    try:
+        return set(map(itemgetter(0), flat)) <= {"r", writes}
+    except TypeError:  # what cannot be hashed is neither
+        return False
 
-    Of the clock along a chain of moments, one per answer: a transaction leads to the moment of
-    its answer, and that which was sent after a moment comes after all that lead to it. Intervals
-    are closed: what was sent at the instant of an answer is concurrent with it.
-    """
-    ended = [(t.operation.returned_ns, i) for i, t in enumerate(found) if t.outcome == "ok"]
-    ended.sort()
-    begun = [(t.operation.sent_ns, i) for i, t in enumerate(found) if t.outcome != "fail"]
-    begun.sort()
-    ended.append((begun[-1][0] if begun else 0, -1))  # over before nothing
-    at = 0
-    moment = -1
-    over = ended[0][0]  # when the next one was
-    of_clock: list[tuple[int, int]] = []
-    of_processes: list[tuple[int, int]] = []
-    last: dict[int, int] = {}
-    for sent, i in begun:
-        while over < sent:
-            new = graph.point()
-            if moment >= 0:
-                of_clock.append((moment, new))
-            of_clock.append((ended[at][1], new))
-            moment = new
-            at += 1
-            over = ended[at][0]
-        if moment >= 0:
-            of_clock.append((moment, i))
-        process = found[i].operation.process
-        if process in last:
-            of_processes.append((last[process], i))
-        last[process] = i
-    graph.add_all(of_clock, REALTIME)
-    graph.add_all(of_processes, PROCESS)
+
+def _look_at(operation: Operation, steps: Any, writes: str) -> None:
+    if operation.f != "txn" or not isinstance(steps, tuple):
+        raise ValueError(f"{operation.f} is no transaction: its value is no list of steps")
+    for step in steps:
+        if not isinstance(step, tuple) or len(step) != 3 or step[0] not in ("r", writes):
+            raise ValueError(f"{step!r} is no step: it is [r, key, value] or [{writes}, ...]")

@@ -1,19 +1,21 @@
-/* Records what a process asks of one directory tree, so that a power cut can be worked out.
+/* The files of a process: what it does to one directory tree is recorded, fails or is slow.
  *
- *     LD_PRELOAD=recorder.so POWER_ROOT=DIR POWER_JOURNAL=FILE POWER_CONTROL=FILE program
+ * Below the root every write and every fsync is counted; the control page says what an fsync
+ * takes longer, and which of them fail. All other files are left alone.
  *
- * Every change of a file or a name below POWER_ROOT, and every fsync, becomes a record of the
- * journal, in the order in which it happened. The journal lies outside the tree and is written
- * with one write() a record: SIGKILL does not lose it. Which of the writes a power cut would
- * have kept is decided later, by disk.py, which replays it.
+ * With a journal, every change of a file or a name below the root, and every fsync, becomes a
+ * record of it, in the order in which it happened. The journal lies outside the tree and is
+ * written with one write() a record: SIGKILL does not lose it. Which of the writes a power cut
+ * would have kept is decided later, by disk.py, which replays it.
  *
  * A change is recorded right after it happened, both under one lock. A sync is recorded twice,
  * before it begins and when it has returned: it promises what happened before it began, from
- * the moment it returned. The disk itself is not asked, since the kernel outlives the process;
- * a sync takes POWER_SYNC_US instead.
+ * the moment it returned. The disk itself is then not asked, since the kernel outlives the
+ * process.
  *
- * The control file arms a trigger: after a record of the given kind whose path matches the
- * pattern, and so many records more, the process kills itself.
+ * The control page arms a trigger: after a record of the given kind whose path matches the
+ * pattern, and so many records more, the process kills itself. Armed as "found" it does so after
+ * the next record of all, so that journal and tree agree.
  *
  * It may also make the disk fail: so many writes, or syncs, of files whose path matches another
  * pattern return an error and do nothing. A failed sync is recorded as 'E': Linux forgets then
@@ -25,6 +27,8 @@
  * change files in ways that are not modelled leave a record 'X', which the replay refuses.
  */
 #define _GNU_SOURCE
+#include "control.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +45,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DESCRIPTORS 4096
@@ -56,34 +61,32 @@ struct header {
     uint64_t number; /* offset, length, flags or ticket */
 } __attribute__((packed));
 
-struct control {
-    int32_t armed; /* 1: look for `kind` and `pattern`; 2: found, count down */
-    int32_t kind;
-    int32_t countdown;
-    char pattern[244];
-    int32_t error; /* errno of the calls that fail */
-    int32_t fails; /* 'W' or 'S' */
-    int32_t left;  /* calls that are still to fail */
-    int32_t failed;
-    char failing[240]; /* pattern */
-};
-
 enum { CREATED = 1, TRUNCATED = 2 };
 
 static char root[PATH_MAX];
 static size_t root_length;
 static int journal = -1;
-static unsigned sync_us;
-static struct control unarmed, *control = &unarmed;
+static int64_t journal_size;
+static int64_t nothing[PAGE_BYTES / sizeof(int64_t)]; /* until there is a control page */
+volatile int64_t *word = nothing;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t last_handle;
 static uint64_t last_ticket;
 static uint32_t handles[DESCRIPTORS]; /* by descriptor; 0: not below the root */
 static char *names[DESCRIPTORS];      /* relative to the root */
-static uint8_t owed[DESCRIPTORS];     /* this descriptor has not been told yet of a failed sync */
+static int owed[DESCRIPTORS];         /* error of a failed sync that was not told here yet */
 
 static void record(uint8_t kind, uint32_t handle, uint64_t number, const char *name,
                    const void *payload, size_t size) {
+    static const char full[] = "more than the journal may hold";
+    if (journal < 0) return;
+    int is_full = journal_size + (int64_t)(sizeof(struct header) + size) > JOURNAL_BYTES_MAX;
+    if (is_full) {
+        kind = 'X';
+        handle = 0;
+        payload = full;
+        size = sizeof full - 1;
+    }
     struct header header = {(uint32_t)size, kind, handle, number};
     struct iovec parts[2] = {{&header, sizeof header}, {(void *)payload, size}};
     ssize_t wanted = (ssize_t)(sizeof header + size);
@@ -92,22 +95,23 @@ static void record(uint8_t kind, uint32_t handle, uint64_t number, const char *n
         if (write(2, why, sizeof why - 1) < 0) _exit(70);
         _exit(70);
     }
-    if (control->armed == 1 && control->kind == kind && name != NULL &&
-        fnmatch(control->pattern, name, 0) == 0)
-        control->armed = 2;
-    if (control->armed == 2 && control->countdown-- <= 0) {
-        control->armed = 0;
+    journal_size += wanted;
+    if (is_full) journal = -1;
+    if (word[ARMED] == 1 && word[KIND] == kind && name != NULL && fnmatch(PATTERN, name, 0) == 0)
+        word[ARMED] = 2;
+    if (word[ARMED] == 2 && word[COUNTDOWN]-- <= 0) {
+        word[ARMED] = 0;
         kill(getpid(), SIGKILL);
     }
 }
 
-/* Whether a write or a sync of this file fails now; under the lock. */
-static int fails(uint8_t kind, const char *name) {
-    if (control->left <= 0 || control->fails != kind) return 0;
-    if (fnmatch(control->failing, name, 0) != 0) return 0;
-    control->left--;
-    control->failed++;
-    return 1;
+/* Whether a write or a sync of this file fails now, and with which error; under the lock. */
+static int failure(uint8_t kind, const char *name) {
+    if (word[FAILS_LEFT] <= 0 || word[FAILS_KIND] != kind) return 0;
+    if (fnmatch(FAILING, name, 0) != 0) return 0;
+    word[FAILS_LEFT]--;
+    COUNT(FAILED);
+    return (int)word[FAILS_ERRNO];
 }
 
 static void not_modelled(const char *call) {
@@ -119,7 +123,7 @@ static void not_modelled(const char *call) {
 /* Whether the path is below the root; `name` becomes what follows it, empty for the root. */
 static int below(int directory, const char *path, char *name) {
     char whole[2 * PATH_MAX];
-    if (journal < 0 || path == NULL) return 0;
+    if (!root_length || path == NULL) return 0;
     if (path[0] == '/') {
         snprintf(whole, sizeof whole, "%s", path);
     } else {
@@ -144,22 +148,39 @@ static uint32_t handle_of(int fd) {
     return fd >= 0 && fd < DESCRIPTORS ? handles[fd] : 0;
 }
 
+/* Cut off what a process that was killed could not finish. */
+static void mend_journal(void) {
+    struct header header;
+    struct stat status;
+    int64_t at = 0;
+    if (fstat(journal, &status)) _exit(70);
+    while (pread64(journal, &header, sizeof header, at) == sizeof header) {
+        int64_t end = at + (int64_t)sizeof header + header.size;
+        if (end > status.st_size) break;
+        at = end;
+    }
+    if (ftruncate64(journal, at)) _exit(70);
+    journal_size = at;
+}
+
 __attribute__((constructor)) static void begin(void) {
     REAL(int, open, const char *, int, ...);
-    const char *directory = getenv("POWER_ROOT"), *file = getenv("POWER_JOURNAL");
-    const char *trigger = getenv("POWER_CONTROL"), *pause = getenv("POWER_SYNC_US");
-    if (directory == NULL || file == NULL) return;
+    const char *file = getenv("JEPSEN_LIKE_JOURNAL"), *directory = getenv("JEPSEN_LIKE_ROOT");
+    const char *page = getenv("JEPSEN_LIKE_CONTROL");
+    if (page == NULL) return;
+    int fd = real_open(page, O_RDWR | O_CLOEXEC);
+    void *mapped = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd < 0 || mapped == MAP_FAILED) _exit(70);
+    word = mapped;
+    word[PID] = getpid();
+    if (directory == NULL) return;
+    if (file != NULL) {
+        journal = real_open(file, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+        if (journal < 0) _exit(70);
+        mend_journal();
+    }
     snprintf(root, sizeof root, "%s", directory);
     root_length = strlen(root);
-    if (pause != NULL) sync_us = (unsigned)atoi(pause);
-    if (trigger != NULL) {
-        int fd = real_open(trigger, O_RDWR | O_CLOEXEC);
-        void *page = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (fd < 0 || page == MAP_FAILED) _exit(70);
-        control = page;
-    }
-    journal = real_open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-    if (journal < 0) _exit(70);
 }
 
 /* ------------------------------------------------------------------ descriptors */
@@ -171,6 +192,12 @@ static int open_below(int directory, const char *path, int flags, mode_t mode) {
     if (flags & (O_SYNC | O_DSYNC) || (flags & O_TMPFILE) == O_TMPFILE) not_modelled("open");
     pthread_mutex_lock(&mutex);
     int existed = faccessat(directory, path, F_OK, 0) == 0;
+    int error = existed || !(flags & O_CREAT) ? 0 : failure('W', name);
+    if (error) {
+        pthread_mutex_unlock(&mutex);
+        errno = error;
+        return -1;
+    }
     int fd = real_openat64(directory, path, flags, mode);
     if (fd >= DESCRIPTORS) _exit(70);
     if (fd >= 0) {
@@ -230,10 +257,12 @@ static ssize_t write_at(int fd, const void *data, size_t size, off64_t offset) {
     REAL(ssize_t, pwrite64, int, const void *, size_t, off64_t);
     if (!handle_of(fd)) return real_pwrite64(fd, data, size, offset);
     pthread_mutex_lock(&mutex);
-    int error = fails('W', names[fd]) ? control->error : 0;
+    int error = failure('W', names[fd]);
     ssize_t written = error ? -1 : real_pwrite64(fd, data, size, offset);
-    if (written > 0)
+    if (written > 0) {
+        COUNT(WRITES);
         record('W', handles[fd], (uint64_t)offset, names[fd], data, (size_t)written);
+    }
     pthread_mutex_unlock(&mutex);
     if (error) errno = error;
     return written;
@@ -251,12 +280,15 @@ ssize_t write(int fd, const void *data, size_t size) {
     REAL(ssize_t, write, int, const void *, size_t);
     if (!handle_of(fd)) return real_write(fd, data, size);
     pthread_mutex_lock(&mutex);
-    ssize_t written = real_write(fd, data, size);
+    int error = failure('W', names[fd]);
+    ssize_t written = error ? -1 : real_write(fd, data, size);
     if (written > 0) {
         uint64_t end = (uint64_t)lseek64(fd, 0, SEEK_CUR); /* also right under O_APPEND */
+        COUNT(WRITES);
         record('W', handles[fd], end - (uint64_t)written, names[fd], data, (size_t)written);
     }
     pthread_mutex_unlock(&mutex);
+    if (error) errno = error;
     return written;
 }
 
@@ -274,23 +306,22 @@ int ftruncate(int fd, off_t size) { return truncate_to(fd, size); }
 int ftruncate64(int fd, off64_t size) { return truncate_to(fd, size); }
 
 /* The sync of `fd` fails: so will the next one through each descriptor of the same file. */
-static int sync_failed(int fd) {
+static void sync_failed(int fd, int error) {
     for (int other = 0; other < DESCRIPTORS; other++)
-        if (handles[other] && other != fd && strcmp(names[other], names[fd]) == 0) owed[other] = 1;
+        if (handles[other] && other != fd && strcmp(names[other], names[fd]) == 0)
+            owed[other] = error;
     record('E', handles[fd], 0, names[fd], NULL, 0);
-    return control->error;
 }
 
-static int sync_now(int fd) {
+typedef int (*sync_function)(int);
+
+static int sync_now(int fd, sync_function real) {
+    int64_t delay_ns = word[SYNC_DELAY_NS], begun_ns = delay_ns ? real_ns(CLOCK_MONOTONIC) : 0;
     pthread_mutex_lock(&mutex);
     uint32_t handle = handles[fd];
-    int error = 0;
-    if (owed[fd]) {
-        owed[fd] = 0;
-        error = control->error;
-    } else if (fails('S', names[fd])) {
-        error = sync_failed(fd);
-    }
+    int error = owed[fd];
+    owed[fd] = 0;
+    if (!error && (error = failure('S', names[fd]))) sync_failed(fd, error);
     if (error) {
         pthread_mutex_unlock(&mutex);
         errno = error;
@@ -299,7 +330,12 @@ static int sync_now(int fd) {
     uint64_t ticket = ++last_ticket;
     record('S', handle, ticket, names[fd], NULL, 0);
     pthread_mutex_unlock(&mutex);
-    if (sync_us) usleep(sync_us);
+    if (journal < 0 && real(fd)) return -1;
+    if (delay_ns) {
+        struct timespec pause = {delay_ns / 1000000000, delay_ns % 1000000000};
+        while (nanosleep(&pause, &pause) && errno == EINTR) continue;
+    }
+    COUNT(delay_ns && real_ns(CLOCK_MONOTONIC) - begun_ns >= delay_ns ? SYNCS_SLOW : SYNCS_QUICK);
     pthread_mutex_lock(&mutex);
     record('D', handle, ticket, names[fd], NULL, 0);
     pthread_mutex_unlock(&mutex);
@@ -308,12 +344,12 @@ static int sync_now(int fd) {
 
 int fsync(int fd) {
     REAL(int, fsync, int);
-    return handle_of(fd) ? sync_now(fd) : real_fsync(fd);
+    return handle_of(fd) ? sync_now(fd, real_fsync) : real_fsync(fd);
 }
 
 int fdatasync(int fd) {
     REAL(int, fdatasync, int);
-    return handle_of(fd) ? sync_now(fd) : real_fdatasync(fd);
+    return handle_of(fd) ? sync_now(fd, real_fdatasync) : real_fdatasync(fd);
 }
 
 /* The -shm of SQLite. What is stored through a mapping is seen by nobody; the replay takes any
@@ -399,28 +435,31 @@ int renameat(int from_in, const char *from, int to_in, const char *to) {
 
 /* ------------------------------------------------------------------ what is not modelled */
 
-#define REFUSE(result, name, fd, parameters, arguments)                 \
+#define REFUSE(result, name, fd, parameters, arguments, told)           \
     result name parameters {                                            \
         static result(*real) parameters;                                \
         if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, #name);    \
-        if (handle_of(fd)) not_modelled(#name);                         \
+        if (handle_of(fd)) {                                            \
+            not_modelled(#name);                                        \
+            if ((errno = failure('W', names[fd]))) return told;         \
+        }                                                               \
         return real arguments;                                          \
     }
 
-REFUSE(ssize_t, writev, fd, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+REFUSE(ssize_t, writev, fd, (int fd, const struct iovec *parts, int count), (fd, parts, count), -1)
 REFUSE(ssize_t, pwritev, fd, (int fd, const struct iovec *parts, int count, off_t offset),
-       (fd, parts, count, offset))
+       (fd, parts, count, offset), -1)
 REFUSE(ssize_t, pwritev64, fd, (int fd, const struct iovec *parts, int count, off64_t offset),
-       (fd, parts, count, offset))
-REFUSE(int, fallocate, fd, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size))
+       (fd, parts, count, offset), -1)
+REFUSE(int, fallocate, fd, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size), -1)
 REFUSE(int, fallocate64, fd, (int fd, int mode, off64_t offset, off64_t size),
-       (fd, mode, offset, size))
-REFUSE(int, posix_fallocate, fd, (int fd, off_t offset, off_t size), (fd, offset, size))
-REFUSE(int, posix_fallocate64, fd, (int fd, off64_t offset, off64_t size), (fd, offset, size))
+       (fd, mode, offset, size), -1)
+REFUSE(int, posix_fallocate, fd, (int fd, off_t offset, off_t size), (fd, offset, size), errno)
+REFUSE(int, posix_fallocate64, fd, (int fd, off64_t offset, off64_t size), (fd, offset, size), errno)
 REFUSE(ssize_t, sendfile, to, (int to, int from, off_t *offset, size_t size),
-       (to, from, offset, size))
+       (to, from, offset, size), -1)
 REFUSE(ssize_t, sendfile64, to, (int to, int from, off64_t *offset, size_t size),
-       (to, from, offset, size))
+       (to, from, offset, size), -1)
 REFUSE(ssize_t, copy_file_range, to,
        (int from, off64_t *at, int to, off64_t *there, size_t size, unsigned flags),
-       (from, at, to, there, size, flags))
+       (from, at, to, there, size, flags), -1)

@@ -1,7 +1,7 @@
 """What a disk may hold after a power cut: a model, and pure but for reading and writing trees.
 
 `Disk` starts from an image in which everything is durable and replays the journal that
-`recorder.c` wrote. A cut keeps
+`files.c` wrote. A cut keeps
 
 - of each file what was written before its last finished fsync or fdatasync began, and of what
   was written later any part: each piece of each write (512 bytes, aligned) is there or not,
@@ -71,6 +71,13 @@ class Image:
             frozenset(str(p.relative_to(directory)) for p in found if p.is_dir()),
         )
 
+    def differences(self, other: Image) -> tuple[str, ...]:
+        """Names that are in one of them only, and files whose content differs."""
+        names = self.directories ^ other.directories
+        files = self.files.keys() | other.files.keys()
+        changed = {name for name in files if self.files.get(name) != other.files.get(name)}
+        return tuple(sorted(names | changed))
+
     def write_to(self, directory: Path) -> None:
         """Make `directory` hold this and nothing else."""
         shutil.rmtree(directory, ignore_errors=True)
@@ -86,7 +93,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Record:
-    """One thing that the process did; see recorder.c."""
+    """One thing that the process did; see files.c."""
 
     kind: str
     handle: int
@@ -153,6 +160,11 @@ class _File:
     def _kept(self, begin: int, end: int, survival: Survival) -> list[_Change]:
         lost = set[int]() if survival is Survival.EVERYTHING else self._dropped
         return [self._changes[i] for i in range(begin, end) if i not in lost]
+
+    @property
+    def unsynced_bytes(self) -> int:
+        pending = self._changes[self._synced :]
+        return sum(len(change.data) for change in pending if isinstance(change, _Write))
 
     def after_power_loss(self, rng: Random, survival: Survival) -> bytes:
         if survival is Survival.ANY:
@@ -310,7 +322,10 @@ class Disk:
     def replay(self, records: Iterator[Record]) -> None:
         """Raises NotModelled."""
         for record in records:
-            self._replay(record)
+            try:
+                self._replay(record)
+            except KeyError as exc:
+                raise NotModelled(f"something was done to what is not known: {exc}") from exc
 
     def _replay(self, record: Record) -> None:
         kind, handle, number = record.kind, record.handle, record.number
@@ -374,6 +389,18 @@ class Disk:
             else:
                 files[name] = node.after_power_loss(rng, survival)
         return Image(files, frozenset(directories))
+
+    @property
+    def mapped(self) -> frozenset[str]:
+        """Files of which nobody sees what is stored in them."""
+        everything = _walk(self._root, "", Random(0), Survival.EVERYTHING)
+        return frozenset(n for n, node in everything if isinstance(node, _File) and node.is_mapped)
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Written to files that have a name, and in no fsync that has returned."""
+        everything = _walk(self._root, "", Random(0), Survival.EVERYTHING)
+        return sum(node.unsynced_bytes for _, node in everything if isinstance(node, _File))
 
     def difference(self, left: Image) -> str:
         """Where the tree that an orderly end left is not what the journal says, empty if

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from tests.power.disk import Disk, Image, NotModelled, Survival, read_journal
+from jepsen_like.interpose.disk import Disk, Image, NotModelled, Survival, read_journal
 
 SEEDS = range(200)
 DATABASE = Image({"db": b"a" * 2048})

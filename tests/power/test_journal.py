@@ -1,4 +1,4 @@
-"""The recorder under a real program: SQLite, killed at every kind of moment.
+"""The journal of a real program: SQLite, killed at every kind of moment.
 
 SQLite's own promises are the yardstick. With synchronous=FULL a COMMIT that returned survives
 every cut; with NORMAL some are lost, and the file is sound; with OFF they are lost. A model
@@ -7,7 +7,6 @@ that kept too much would miss the second and third, one that lost too much the f
 
 from __future__ import annotations
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +17,8 @@ from random import Random
 
 import pytest
 
-from tests.power.disk import Survival
+from jepsen_like.interpose import Survival
+from jepsen_like.interpose.disk import Image
 from tests.power.host import Host
 
 pytestmark = pytest.mark.slow
@@ -42,29 +42,22 @@ with closing(sqlite3.connect(path, isolation_level=None)) as db:
 class Machine:
     """A host on which the program runs, not a node."""
 
-    def __init__(self, directory: Path, recorder: Path) -> None:
+    def __init__(self, directory: Path, library: Path) -> None:
         directory = directory.resolve()
-        self.host = Host(directory / "host")
-        self._arguments = [sys.executable, "-c", PROGRAM, str(self.host.data / "db")]
-        self._environment = os.environ | {
-            "LD_PRELOAD": str(recorder),
-            "POWER_ROOT": str(self.host.data),
-            "POWER_JOURNAL": str(directory / "host/power.journal"),
-            "POWER_CONTROL": str(directory / "host/power.control"),
-        }
+        self.host = Host(directory / "host", library)
+        program = (sys.executable, "-c", PROGRAM, str(self.host.data / "db"))
+        self._command = self.host.command(program)
 
     def run(
         self, synchronous: str, commits: int, trigger: tuple[str, str, int] | None = None
     ) -> tuple[int, int]:
         """(exit code, last commit that returned, 0 if none did)."""
-        self.host.switch_on()
         if trigger is not None:
             self.host.arm(*trigger)
         done = subprocess.run(
-            [*self._arguments, synchronous, str(commits)],
+            [*self._command, synchronous, str(commits)],
             capture_output=True,
             text=True,
-            env=self._environment,
             timeout=60,
         )
         assert not done.stderr, done.stderr
@@ -74,7 +67,7 @@ class Machine:
         """How many rows the database has; it must be sound, and they the first ones. Looks at
         a copy, for opening a database changes it."""
         copy = self.host.data.with_name("copy")
-        self.host.image.write_to(copy)
+        Image.of(self.host.data).write_to(copy)
         with closing(sqlite3.connect(copy / "db")) as db:
             assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             if not db.execute("SELECT * FROM sqlite_schema").fetchall():
@@ -85,9 +78,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, recorder: Path) -> Machine:
+def machine(tmp_path: Path, library: Path) -> Machine:
     (tmp_path / "machine").mkdir()
-    return Machine(tmp_path / "machine", recorder)
+    return Machine(tmp_path / "machine", library)
 
 
 def test_nothing_is_missed_of_a_program_that_ends_in_order(machine: Machine) -> None:
