@@ -148,14 +148,9 @@ class ManagedProcess:
                 f"{self.name} was not ready after {timeout_s:g} s; see {self.log_path}."
             )
         if self._ready.cancelled():
-            await self.check()
-        return self._ready.result()
-
-    async def check(self) -> None:
-        """Raises ProcessFailed if the process has ended."""
-        if not self.running:
-            code = await self.wait()
+            code = await self._reader
             raise ProcessFailed(self._last_words() or f"{self.name} ended with exit code {code}.")
+        return self._ready.result()
 
     def _last_words(self) -> str:
         """The last line this run wrote to its log: by convention one sentence."""

@@ -8,6 +8,7 @@ and outcomes are here. `adapters.etcd` is an example.
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.adapters.listening import listens
+from jepsen_like.adapters.program import Program, ProgramError, ending_with_us, free_port
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.load import Call
 from jepsen_like.workloads.register import Register
 from jepsen_like.workloads.workload import Workload
-from nodes.local_cluster import ManagedProcess, ProcessFailed, free_ports
 
 __all__ = ["Connection", "MemberDatabase", "MemberStatus", "Place", "Refused"]
 
@@ -110,13 +112,13 @@ class MemberDatabase(ABC):
     ) -> RunningMembers:
         if shutil.which(self.program) is None:
             raise DatabaseError(f"{self.program} is missing: apt-get install {self.package}")
-        ports = iter(free_ports(2 * self.members))
+        rng = random.Random()
         places = [
             Place(
                 host,
                 directory / host,
-                clients=(backend.address(host), next(ports)),
-                peers=(backend.address(host), next(ports)),
+                clients=(backend.address(host), free_port(backend, host, ports)),
+                peers=(backend.address(host), free_port(backend, host, ports)),
             )
             for host in self.hosts
         ]
@@ -125,19 +127,19 @@ class MemberDatabase(ABC):
             for place in places
         }
         processes = {
-            place.host: ManagedProcess(
-                place.host,
-                backend.command(place.host, _ending_with_us(self.argv(place, peers))),
-                log_path=directory / f"{place.host}.log",
+            place.host: Program(
+                f"{self.group} on {place.host}",
+                backend.command(place.host, ending_with_us(self.argv(place, peers))),
+                directory / f"{place.host}.log",
             )
             for place in places
         }
         reached = {place.host: await backend.reach(place.host, place.clients) for place in places}
-        running = RunningMembers(self, processes, reached)
+        running = RunningMembers(self, processes, reached, {p.host: p.clients[1] for p in places})
         say(f"starting {self.group} on {', '.join(self.hosts)}")
         try:
             await running.boot()
-        except ProcessFailed as exc:
+        except ProgramError as exc:
             await running.stop()
             raise DatabaseError(f"{self.group} did not start: {exc}") from exc
         except BaseException:
@@ -147,28 +149,24 @@ class MemberDatabase(ABC):
         return running
 
 
-def _ending_with_us(argv: Sequence[str]) -> tuple[str, ...]:
-    """The command line that runs a program which does not watch its standard input so that the
-    kernel ends it with the harness, where util-linux has that."""
-    return ("setpriv", "--pdeathsig", "KILL", *argv) if shutil.which("setpriv") else tuple(argv)
-
-
 class RunningMembers:
     """The processes, and questions to them past all links."""
 
     def __init__(
         self,
         database: MemberDatabase,
-        processes: Mapping[str, ManagedProcess],
+        processes: Mapping[str, Program],
         reached: Mapping[str, Endpoint],
+        ports: Mapping[str, int],
     ) -> None:
         self._database = database
         self._group = database.group
         self._processes = processes
         self._reached = reached
+        self._ports = ports  # on which members listen for clients
 
     async def boot(self) -> None:
-        """Start all; returns when one leads and all answer. Raises ProcessFailed."""
+        """Start all; returns when one leads and all answer. Raises ProgramError."""
         for process in self._processes.values():
             await process.start()
         await self._until(self._is_ready, "nobody leads")
@@ -178,10 +176,10 @@ class RunningMembers:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await condition():
                     for process in self._processes.values():
-                        await process.check()
+                        process.check()
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise ProcessFailed(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
+            raise ProgramError(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
 
     async def _is_ready(self) -> bool:
         answers = [await self._status(host) for host in self._processes]
@@ -247,15 +245,17 @@ class RunningMembers:
         return self._processes[host].pid
 
     async def answering_pid(self, host: str) -> int | None:
-        """A member's port is its process's alone."""
-        return self.pid(host) if await self._answers(host) else None
+        """It answers, and whose port that is the kernel says."""
+        pid = self.pid(host)
+        is_its = await self._answers(host) and listens(pid, self._ports[host])
+        return pid if is_its else None
 
     async def restart(self, host: str) -> None:
         await self._processes[host].wait()
         try:
             await self._processes[host].start()
             await self._until(lambda: self._answers(host), "it does not answer")
-        except ProcessFailed as exc:
+        except ProgramError as exc:
             raise DatabaseError(f"{host} did not start again: {exc}") from exc
 
     async def stop(self) -> None:
