@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import DatabaseError
 from jepsen_like.adapters.listening import listens
-from jepsen_like.adapters.program import Program, ProgramError, ending_with_us, free_port
+from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_with_us, free_port
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.load import Call
@@ -112,7 +112,7 @@ class MemberDatabase(ABC):
     ) -> RunningMembers:
         if shutil.which(self.program) is None:
             raise DatabaseError(f"{self.program} is missing: apt-get install {self.package}")
-        rng = random.Random()
+        ports = iter(random.sample(PORTS, len(PORTS)))
         places = [
             Place(
                 host,
