@@ -115,6 +115,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.contacts": 1,
     "shardrouter.cluster_change": 1,
     "shardrouter.delivery": 1,
+    "shardrouter.directory": 1,
     "shardrouter.departures": 0,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
