@@ -65,6 +65,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
         labels=tuple(label for finding in findings for label in finding.labels),
         notes=tuple(notes),
+        reigns=recording.reigns,
         unserved=evidence.unserved,
     )
 

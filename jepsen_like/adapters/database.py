@@ -27,6 +27,7 @@ __all__ = [
     "OperableDatabase",
     "ComparableDatabase",
     "RoutedDatabase",
+    "WatchedDatabase",
     "FiledDatabase",
     "Database",
     "Offer",
@@ -97,6 +98,15 @@ class ComparableDatabase(Protocol):
 
     async def compare_replicas(self) -> ReplicaComparison:
         """All groups, row by row. Asked when all faults have healed."""
+
+
+@runtime_checkable
+class WatchedDatabase(Protocol):
+    """A running database whose processes say of themselves what they lead."""
+
+    async def claims(self, host: str) -> Mapping[str, int] | None:
+        """The groups that the process of `host` believes it leads, and in which term; None: it
+        does not answer. Asked directly, past all links, also while it is stopped or dead."""
 
 
 @runtime_checkable

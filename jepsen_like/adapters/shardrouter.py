@@ -305,6 +305,12 @@ class RunningShardRouter:
     async def leaders(self) -> Mapping[str, str]:
         return await self._cluster.leaders()
 
+    async def claims(self, host: str) -> Mapping[str, int] | None:
+        status = await self._cluster.status_of(host)
+        if status is None:
+            return None
+        return {r.group: r.term for r in status.replicas if r.role == "leader"}
+
     async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         try:
             async with Router.open(self.direct_file, name="jepsen-like") as router:
