@@ -216,9 +216,11 @@ def _model(name: str | None) -> str | Model | None:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-        made = getattr(module, class_name)()
+        made = getattr(module, class_name)() if hasattr(module, class_name) else None
     except Exception as exc:  # the file is the user's: whatever it raises is theirs to mend
         raise click.UsageError(f"{path}: {type(exc).__name__}: {exc}") from exc
+    if made is None:
+        raise click.UsageError(f"{path} has no class {class_name}.")
     missing = [part for part in ("init", "step", "is_pure", "describe") if not hasattr(made, part)]
     if missing:
         raise click.UsageError(f"{class_name} of {path} is no model: it has no {missing[0]}.")
