@@ -17,6 +17,7 @@ __all__ = [
     "FaultRecord",
     "SideAvailability",
     "Failover",
+    "Reign",
     "ReplicaComparison",
     "Estimate",
     "ClassLabel",
@@ -105,6 +106,17 @@ class Failover:
 
 
 @dataclass(frozen=True)
+class Reign:
+    """A host that said, each time it was asked in this time, that it leads the group."""
+
+    group: str
+    host: str
+    term: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
 class ReplicaComparison:
     """What the database says of its own replicas, compared row by row."""
 
@@ -165,6 +177,7 @@ class RunResult:
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
     labels: tuple[ClassLabel, ...] = ()
+    reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 
     @property

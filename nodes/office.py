@@ -26,23 +26,14 @@ SHARED_BYTES_MAX: Final = 256 * 1024
 a quarter of what one message holds."""
 
 
-class Proposal:
+class Proposal(msgspec.Struct):
     """A command on its way into the log."""
 
-    __slots__ = ("body", "command", "done", "may_share", "size")
-
-    def __init__(
-        self,
-        body: bytes | msgspec.Raw,
-        size: int,
-        done: Proposed,
-        command: EntryBody | None = None,
-    ) -> None:
-        self.body = body
-        self.size = size
-        self.done = done
-        self.command = command
-        self.may_share = type(command) is Write and command.quick and not command.sets
+    body: bytes | msgspec.Raw
+    size: int
+    done: Proposed
+    command: EntryBody | None = None
+    """What `body` decodes to, if that is known."""
 
 
 class _Waiting:
@@ -93,17 +84,19 @@ class Office:
 
     def take_shared(self) -> list[Proposal]:
         """The proposals of the next entry; empty if none are queued."""
+        shared: list[Proposal] = []
+        size = 0
         queue = self._queue
-        if not queue:
-            return []
-        shared = [queue.popleft()]
-        size = shared[0].size
-        if shared[0].may_share:
-            while queue and queue[0].may_share and len(shared) < SHARED_COMMANDS_MAX:
-                size += queue[0].size
-                if size > SHARED_BYTES_MAX:
-                    break
-                shared.append(queue.popleft())
+        while queue:
+            proposal = queue[0]
+            command = proposal.command
+            size += proposal.size
+            may_share = type(command) is Write and command.quick and not command.sets
+            if shared and (not may_share or size > SHARED_BYTES_MAX):
+                break
+            shared.append(queue.popleft())
+            if not may_share or len(shared) >= SHARED_COMMANDS_MAX:
+                break
         return shared
 
     def await_entry(self, index: int, now_us: int, seed: int, shared: list[Proposal]) -> None:

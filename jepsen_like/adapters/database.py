@@ -27,11 +27,13 @@ __all__ = [
     "OperableDatabase",
     "ComparableDatabase",
     "RoutedDatabase",
+    "WatchedDatabase",
     "FiledDatabase",
     "Database",
     "Offer",
     "OfferingDatabase",
     "GroupedDatabase",
+    "LevelledDatabase",
     "PreloadableDatabase",
     "router_name",
 ]
@@ -97,6 +99,15 @@ class ComparableDatabase(Protocol):
 
     async def compare_replicas(self) -> ReplicaComparison:
         """All groups, row by row. Asked when all faults have healed."""
+
+
+@runtime_checkable
+class WatchedDatabase(Protocol):
+    """A running database whose processes say of themselves what they lead."""
+
+    async def claims(self, host: str) -> Mapping[str, int] | None:
+        """The groups that the process of `host` believes it leads, and in which term; None: it
+        does not answer. Asked directly, past all links, also while it is stopped or dead."""
 
 
 @runtime_checkable
@@ -171,3 +182,21 @@ class Database(Protocol):
     ) -> RunningDatabase:
         """Boot all hosts with their data under `directory`, their traffic over `backend`.
         Returns when every group has a leader; raises DatabaseError with nothing left running."""
+
+
+@runtime_checkable
+class LevelledDatabase(Database, Protocol):
+    """A database whose reads may be asked for at several levels of consistency: what the PACELC
+    experiment compares. Its clients take calls of `workloads.levels`."""
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Where reads of each level should stand ("PC/EC"), the default first, the weakest last."""
+
+    @property
+    def writes(self) -> str:
+        """Where writes should stand."""
+
+    @property
+    def group(self) -> str:
+        """The group whose leader is cut off."""

@@ -6,6 +6,10 @@ take effect up to d before it was sent. That is the Delta of Golab, Li and Shah 
 start of each read Delta earlier makes it atomic. 0: it is linearizable. None: no delay explains
 it, as when a value was never written, or two operations replaced the same one.
 
+What differs: theirs is of reads and writes that all have ended. Here a compare-and-set that did
+not match is moved like a read, for it only looks; a write of unknown outcome has no end; and the
+answer is in whole nanoseconds. As in the paper, only starts move: an answer is never late.
+
 More delay allows more orders, so d is found by trying. Where the blocks decide, the few operations
 that contradict each other at a delay that is too little say how much they need at least, and that
 is tried next; bisection bounds the number of tries.

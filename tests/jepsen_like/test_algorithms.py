@@ -21,6 +21,7 @@ from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
 from jepsen_like.models.model import LINK, READ, WRITE, Versions, call_of
 from tests.jepsen_like.histories import cas, explainable, legal_history, read, write
+from tests.jepsen_like.oracle import compared
 
 # `make nightly` sets it: histories drawn per test, on top of what hypothesis draws.
 HISTORIES = int(os.environ.get("ORACLE_HISTORIES", "150"))
@@ -91,6 +92,7 @@ def assert_right(history: list[Operation], model: CasRegister) -> str:
             assert not explainable(history, model, until=ends[-1])
             assert explainable(history, model, until=ends[-1] - 1)
     assert len(set(ends)) <= 1
+    compared(history, "depth first", "breadth first", "blocks")
     answer = decide(history, model)
     assert answer is not None
     assert answer.answer in (expected, "unclear")
