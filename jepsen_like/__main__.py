@@ -24,6 +24,7 @@ from jepsen_like.process_clock import process_start
 from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
+    from jepsen_like.adapters.database import LevelledDatabase
     from jepsen_like.result import RunResult
     from jepsen_like.spec import Test
 
@@ -88,7 +89,12 @@ def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, qu
 
 @cli.command()
 @run_options
-@click.option("--db", type=click.Choice(["shardrouter"]), default="shardrouter")
+@click.option(
+    "--db",
+    type=click.Choice(["shardrouter", "etcd"]),
+    default="shardrouter",
+    help="The database: this project's, or etcd (Debian's etcd-server).",
+)
 @click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
 @click.option("--json", "is_json", is_flag=True, help="The labels for machines.")
 def pacelc(
@@ -104,16 +110,28 @@ def pacelc(
 
     \b
       jepsen-like pacelc --quick
+      jepsen-like pacelc --db etcd
       jepsen-like pacelc --seed 7 --json
     """
     from jepsen_like import pacelc as experiment
 
-    words = ["pacelc", *(["--quick"] if quick else [])]
-    test = experiment.pacelc_test(1, quick=quick)
+    words = ["pacelc", *(["--db", db] if db != "shardrouter" else [])]
+    words += ["--quick"] if quick else []
+    test = experiment.pacelc_test(named_database(db), quick=quick)
     if is_json:
         carry_out(test, words, seed, out, backend, keep, show=_print_labels_json)
     else:
         carry_out(test, words, seed, out, backend, keep, show=_print_labels)
+
+
+def named_database(name: str) -> LevelledDatabase:
+    if name == "etcd":
+        from jepsen_like.adapters.etcd import Etcd
+
+        return Etcd()
+    from jepsen_like.adapters.shardrouter import ShardRouter
+
+    return ShardRouter()
 
 
 def _print_labels(result: RunResult) -> None:

@@ -547,7 +547,7 @@ class ReplicaStatus(_Message, frozen=True):
     last_term: int = 0  # of the last log entry
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
-    diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
+    diverged: str = ""  # what this node's last comparison of the group's replicas found
     is_kept: bool = False  # of a leader: it was asked to stay where it is
 
 

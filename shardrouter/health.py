@@ -38,7 +38,7 @@ class ReplicaHealth:
     halted: str
     """Why it applies no write, though it votes and stores the log."""
     diverged: str
-    """Of a leader: what the last comparison of the group's replicas found."""
+    """What its node's last comparison of the group's replicas found, as their leader."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,8 @@ def _missing_of_group(name: str, group: GroupHealth) -> list[str]:
         for replica in group.replicas
         if replica.stopped or replica.halted
     ]
-    lines += [replica.diverged for replica in group.replicas if replica.diverged]
+    # A leader and the one before it may have found the same.
+    lines += dict.fromkeys(replica.diverged for replica in group.replicas if replica.diverged)
     if group.leader is None:
         lines.append(
             f"{name} has no leader: a majority of its replicas has to run and reach each other"

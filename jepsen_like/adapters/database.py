@@ -33,6 +33,7 @@ __all__ = [
     "Offer",
     "OfferingDatabase",
     "GroupedDatabase",
+    "LevelledDatabase",
     "PreloadableDatabase",
     "router_name",
 ]
@@ -181,3 +182,21 @@ class Database(Protocol):
     ) -> RunningDatabase:
         """Boot all hosts with their data under `directory`, their traffic over `backend`.
         Returns when every group has a leader; raises DatabaseError with nothing left running."""
+
+
+@runtime_checkable
+class LevelledDatabase(Database, Protocol):
+    """A database whose reads may be asked for at several levels of consistency: what the PACELC
+    experiment compares. Its clients take calls of `workloads.levels`."""
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Where reads of each level should stand ("PC/EC"), the default first, the weakest last."""
+
+    @property
+    def writes(self) -> str:
+        """Where writes should stand."""
+
+    @property
+    def group(self) -> str:
+        """The group whose leader is cut off."""

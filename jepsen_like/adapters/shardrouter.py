@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from jepsen_like.adapters.database import DatabaseError, Offer, router_name
 from jepsen_like.adapters.listening import listens
@@ -47,18 +47,13 @@ from shardrouter.moves import Goal, view_of
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
-__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES", "LEVELS", "WRITES"]
+__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
 
 NODE_SERVICE: Final = "node"
 
 LOOPBACK: Final = "127.0.0.1"
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
-
-LEVELS: Final = {"linearizable": "PC/EC", "any": "PA/EL"}
-"""Where reads of each level should stand (docs/consistency.md), the default first."""
-
-WRITES: Final = "PC/EC"
 
 USER: Final = "shardrouter"
 
@@ -112,6 +107,10 @@ class ShardRouter:
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
+
+    levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
+    writes: ClassVar[str] = "PC/EC"
+    group: ClassVar[str] = "shard-1"
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -230,7 +230,7 @@ async def test_two_recoveries_from_two_sides_of_a_cut_refuse_each_other(tmp_path
         # The leader of one would have its new replica in the other's place.
         add = ChangeReplicas("learner", one + 1, "n2")
         assert isinstance(await nodes.call("s1", add, "n1"), Changed)
-        await nodes.until(lambda: nodes.running["n2"]._hosting._rivals)
+        await nodes.until(lambda: nodes.running["n2"]._hosting._belonging.rivals)
         # Nor is it told to go when it asks whether it is still a member.
         asks = Envelope("s1", Inquiry(other, 0, 0))
         nodes.running["n1"]._hosting.receive("n2", [asks])
