@@ -162,23 +162,29 @@ class _Damaged(Lasting):
 
     async def heal(self) -> Sequence[Look]:
         victim = replace(self.victim, pid=self.victim.processes.pid(self.victim.host))
-        runs = process_state(victim.pid) != ""
         wound = self._wound
-        if wound is None or (wound.path.exists() and self._is_touched(wound)):
+        runs = process_state(victim.pid) != ""
+        if wound is None:  # it was not killed, or there was nothing to damage
+            return [(False, "it still runs") if runs else await victim.start_again()]
+        if not self._is_untouched(wound):
             words = "the database has written to the file since; it is left as it is"
-            return [(True, words)] if runs else [await victim.start_again()]
-        if not wound.path.exists():
-            return [(True, "the database has removed the file since")]
+            return [(True, words)] if runs else [(True, words), await victim.start_again()]
         if not await victim.end():
             return [(False, f"process {victim.pid} does not end")]
-        if self._is_touched(wound):
-            return [(True, "the database wrote to the file at its end"), await victim.start_again()]
-        wound.cure()
-        self._settle()
-        return [(True, "the bytes were put back"), await victim.start_again()]
+        if self._is_untouched(wound):
+            wound.cure()
+            self._settle()
+            words = "the bytes were put back"
+        else:
+            words = "the database wrote to the file at its end; it is left as it is"
+        return [(True, words), await victim.start_again()]
 
-    def _is_touched(self, wound: Wound) -> bool:
-        return wound.path.stat().st_mtime_ns != self._written_ns or not wound.is_there
+    def _is_untouched(self, wound: Wound) -> bool:
+        """Whether nobody has written to the file, or removed it, since it was damaged."""
+        try:
+            return wound.path.stat().st_mtime_ns == self._written_ns and wound.is_there
+        except FileNotFoundError:
+            return False
 
     def _settle(self) -> None:
         """The journal, if there is one, begins with the files as they are now."""
