@@ -5,6 +5,7 @@ Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage,
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import shlex
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from jepsen_like.backends.abilities import BACKENDS
-from jepsen_like.file_commands import check, convert, lint_file
 from jepsen_like.process_clock import process_start
 from jepsen_like.store.commands import RUNS, diff, serve
 
@@ -34,7 +34,28 @@ EXIT_HARNESS: Final = 3
 EXIT_USAGE: Final = 64
 
 
+ELSEWHERE: Final = {
+    "check": "jepsen_like.file_commands:check",
+    "convert": "jepsen_like.file_lint:convert",
+    "lint": "jepsen_like.file_lint:lint_file",
+}
+"""Commands whose modules are imported when they are asked for: all judges together take time."""
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with `jepsen-like demo`.",
 )
@@ -46,7 +67,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, lint_file, convert, diff, serve):
+for _command in (diff, serve):
     cli.add_command(_command)
 
 

@@ -61,6 +61,7 @@ from nodes.protocol import (
     RecoverGroup,
     Refusal,
     Request,
+    RequestBody,
     ResponseBody,
     SetCluster,
     Status,
@@ -404,12 +405,13 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        self._peers.heard(node)
         if self._neighbours.heard(node, batch.beat):
             self._wake_groups_of(node)
         self._hosting.receive(node, batch.envelopes)
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        body = decode_body(request)
+        body: RequestBody = decode_body(request.body)
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, Write) and hosted is not None:  # nearly all there is
             hosted.service.on_command(request, body, answer)

@@ -67,7 +67,8 @@ class Office:
         self._waiting: dict[int, _Waiting] = {}  # by index
 
     def hold(self, proposal: Proposal, refuse: Refuse | None) -> None:
-        self._count(proposal)
+        self.proposals += 1
+        self.bytes += proposal.size
         self._held.append((proposal, refuse))
 
     def take_held(self) -> list[tuple[Proposal, Refuse | None]]:
@@ -78,7 +79,8 @@ class Office:
 
     def queue(self, proposal: Proposal) -> bool:
         """It is to be in the log with the next turn; returns whether it is the first of those."""
-        self._count(proposal)
+        self.proposals += 1
+        self.bytes += proposal.size
         self._queue.append(proposal)
         return len(self._queue) == 1
 
@@ -121,10 +123,6 @@ class Office:
             return None
         commands = tuple([proposal.command for proposal in waiting.proposals])
         return Entry(waiting.now_us, waiting.seed, cast("tuple[EntryBody, ...]", commands))
-
-    def _count(self, proposal: Proposal) -> None:
-        self.proposals += 1
-        self.bytes += proposal.size
 
     def _forget(self, proposals: Sequence[Proposal]) -> None:
         self.proposals -= len(proposals)

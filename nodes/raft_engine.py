@@ -237,7 +237,8 @@ class RaftEngine:
         if not office.is_open or self._is_holding:
             office.hold(proposal, refuse)
         elif refuse is None or (refusal := refuse()) is None:
-            self._queue(proposal)
+            if office.queue(proposal):
+                self._wake(self)
         else:
             self._refused(done, refusal)
 

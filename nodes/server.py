@@ -89,7 +89,7 @@ class Handler(Protocol):
     """What requests and batches go to. Neither call may block or wait."""
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        """Call `answer` once, now or later. Raises ProtocolError if `request.body` is none."""
+        """Call `answer` once, now or later. Raises msgspec.DecodeError if the body is none."""
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         """Raft messages from another node."""

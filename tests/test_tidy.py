@@ -115,6 +115,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.contacts": 1,
     "shardrouter.cluster_change": 1,
     "shardrouter.delivery": 1,
+    "shardrouter.directory": 1,
     "shardrouter.departures": 0,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
@@ -141,9 +142,11 @@ FLOORS: dict[str, int] = {
     "jepsen_like.dummy_program": 1,
     "jepsen_like.file_follow": 1,
     "jepsen_like.file_judge": 1,
+    "jepsen_like.file_text": 1,
     "jepsen_like.http_json": 1,
     "jepsen_like.process_clock": 1,
     "jepsen_like.judge": 1,
+    "jepsen_like.preloading": 1,
     "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,
     "jepsen_like.adapters": 1,
@@ -169,6 +172,8 @@ FLOORS: dict[str, int] = {
     "jepsen_like.demo": 2,
     "jepsen_like.pacelc": 2,
     "jepsen_like.file_commands": 2,
+    "jepsen_like.file_options": 2,
+    "jepsen_like.file_lint": 2,
     "jepsen_like.__main__": 2,
 }
 
