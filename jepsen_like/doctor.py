@@ -1,39 +1,30 @@
 """`jepsen-like doctor`: what this machine can do, found out by doing it.
 
 Each fault of links is tried on every backend, and each fault of a process on a process made for
-it, with the verification of a run. What does not work says why, in a sentence; nothing is
-concluded from versions or from who the user is.
+it (`dummy_faults`), with the verification of a run. What does not work says why, in a sentence;
+nothing is concluded from versions or from who the user is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import signal
-import sys
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import cast
 
 from jepsen_like.adapters.database import RunningDatabase
 from jepsen_like.backends.abilities import CAN, NETNS, PROXY, SHAPING
 from jepsen_like.backends.backend import BackendError
 from jepsen_like.backends.choose import open_backend
-from jepsen_like.backends.leftovers import marked
 from jepsen_like.backends.probe import Prober
 from jepsen_like.dispatch import Clock
+from jepsen_like.dummy_faults import try_faults
 from jepsen_like.faults.fault import Site
-from jepsen_like.faults.processes import process_state
 from jepsen_like.faults.trials import HOSTS, TRIALS
 
 __all__ = ["Finding", "examine", "in_words"]
-
-SETTLE_S: Final = 2.0
-
-POLL_S: Final = 0.01
-
-SLEEPER: Final = "import sys; print(flush=True); sys.stdin.read()"
 
 
 @dataclass(frozen=True)
@@ -49,12 +40,11 @@ class Finding:
 
 async def examine() -> tuple[Finding, ...]:
     """Everything, the backends side by side: some ten seconds."""
-    tries: Sequence[Coroutine[Any, Any, list[Finding]]] = (
-        *(_backend(name) for name in (NETNS, PROXY)),
-        _processes(),
+    backends, faults = await asyncio.gather(
+        asyncio.gather(*(_backend(name) for name in (NETNS, PROXY))), try_faults()
     )
-    found = await asyncio.gather(*tries)
-    return tuple(finding for some in found for finding in some)
+    of_links = (finding for found in backends for finding in found)
+    return (*of_links, *(Finding("fault", *each) for each in faults))
 
 
 # ------------------------------------------------------------------------------ backends
@@ -107,83 +97,14 @@ async def _try(site: Site, trial: str) -> Finding:
     return Finding("link", trial, record.verified, why, site.backend.name)
 
 
-# ------------------------------------------------------------------------------ processes
-
-
-async def _processes() -> list[Finding]:
-    return [await _kill(), await _pause()]
-
-
-async def _victim() -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *marked((sys.executable, "-I", "-S", "-c", SLEEPER)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    await process.stdout.readline()  # it runs
-    return process
-
-
-async def _becomes(pid: int, states: Collection[str]) -> bool:
-    try:
-        async with asyncio.timeout(SETTLE_S):
-            while process_state(pid) not in states:  # noqa: ASYNC110 - the kernel tells nobody
-                await asyncio.sleep(POLL_S)
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
-
-
-async def _kill() -> Finding:
-    process = await _victim()
-    try:
-        process.kill()
-        if await _becomes(process.pid, [""]):
-            return Finding("fault", "kill", True, "a process was killed and seen to be gone")
-        return Finding("fault", "kill", False, _unseen(process.pid))
-    finally:
-        await _end(process)
-
-
-async def _pause() -> Finding:
-    process = await _victim()
-    try:
-        process.send_signal(signal.SIGSTOP)
-        stopped = await _becomes(process.pid, ["T"])
-        process.send_signal(signal.SIGCONT)
-        if stopped and await _becomes(process.pid, ["R", "S"]):
-            return Finding("fault", "pause", True, "a process was stopped, and went on")
-        return Finding("fault", "pause", False, _unseen(process.pid))
-    finally:
-        await _end(process)
-
-
-def _unseen(pid: int) -> str:
-    if process_state(pid) == "?":
-        return (
-            "the state of a process cannot be seen here, so nothing is verified: /proc is missing"
-        )
-    return f"the process is in state {process_state(pid)!r} after the signal"
-
-
 # ------------------------------------------------------------------------------ in words
 
 
 def in_words(findings: Sequence[Finding]) -> list[str]:
     """A table of the faults of links by backend, and a line for everything else."""
-    lines = [
-        f"{finding.kind:8} {finding.name:8} {_mark(finding):6} {finding.why}"
-        for finding in findings
-        if finding.kind != "link"
-    ]
+    others = [finding for finding in findings if finding.kind != "link"]
+    width = max(len(finding.name) for finding in others)
+    lines = [f"{f.kind:8} {f.name:{width}} {_mark(f):6} {f.why}" for f in others]
     backends = list(dict.fromkeys(f.backend for f in findings if f.backend))
     by_place = {(f.name, f.backend): f for f in findings if f.kind == "link"}
     heading = "".join(f"{backend:8}" for backend in backends)

@@ -105,6 +105,9 @@ class Netns:
             await self._nft(self._add("probes", [f"{endpoint[0]} . {endpoint[1]}"]))
         return {source: endpoint for source in self.hosts if source != host}
 
+    async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
+        return endpoint
+
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         """A port of this machine's loopback, carried on by sockets of the host itself."""
         if (host, endpoint) not in self._doors:
