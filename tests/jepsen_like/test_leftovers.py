@@ -142,6 +142,13 @@ test = make(faults.partition(faults.split(["n3"]), hold="600ms", rest="0s"))
 """
 
 
+def wait_for_stop(pid: int) -> None:
+    """A run says what it is about to do, and then does it."""
+    until = time.monotonic() + 10.0
+    while process_state(pid) != "T" and time.monotonic() < until:
+        time.sleep(0.001)
+
+
 def processes_that_name(text: str) -> list[int]:
     found = []
     for process in Path("/proc").iterdir():
@@ -169,6 +176,7 @@ def test_a_run_that_was_killed_leaves_nothing_after_doctor_clean(home: Path, bac
         assert run.stderr is not None
         stopped = next(line for line in run.stderr if "pause n2 (pid " in line)
         pid = int(stopped.partition("(pid ")[2].partition(")")[0])
+        wait_for_stop(pid)
         os.kill(run.pid, signal.SIGKILL)
     assert process_state(pid) == "T"
     assert list((home / "out").glob("data-*"))
