@@ -53,11 +53,11 @@ soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
 nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
-	@ORACLE_HISTORIES=4000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
+	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
 	  tests/jepsen_like/test_by_version.py tests/jepsen_like/test_online.py \
-	  tests/jepsen_like/test_limits.py
+	  tests/jepsen_like/test_result.py tests/jepsen_like/test_limits.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 

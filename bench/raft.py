@@ -184,7 +184,7 @@ def show(results: dict[str, dict[int, list[dict[str, Any]]]], ratios: list[dict[
 
 
 @click.command()
-@click.option("--seconds", default=4.0, show_default=True, help="Length of one run.")
+@click.option("--seconds", default=3.0, show_default=True, help="Length of one run.")
 @click.option("--rounds", default=5, show_default=True, help="Rounds; the medians count.")
 @click.option("--quick", is_flag=True, help="One round of half a second: does it work?")
 @click.option(

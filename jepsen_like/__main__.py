@@ -5,6 +5,7 @@ Exit codes: 0 valid, 1 invalid, 2 unknown, 3 the harness failed, 64 wrong usage,
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import shlex
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from jepsen_like.backends.abilities import BACKENDS
-from jepsen_like.file_commands import check, convert, lint_file
 from jepsen_like.process_clock import process_start
+from jepsen_like.store.commands import RUNS, diff, serve
 
 if TYPE_CHECKING:
+    from jepsen_like.adapters.database import LevelledDatabase
     from jepsen_like.result import RunResult
     from jepsen_like.spec import Test
 
@@ -30,10 +32,30 @@ __all__ = ["main"]
 
 EXIT_HARNESS: Final = 3
 EXIT_USAGE: Final = 64
-RUNS: Final = Path("jepsen-runs")
+
+
+ELSEWHERE: Final = {
+    "check": "jepsen_like.file_commands:check",
+    "convert": "jepsen_like.file_lint:convert",
+    "lint": "jepsen_like.file_lint:lint_file",
+}
+"""Commands whose modules are imported when they are asked for: all judges together take time."""
+
+
+class Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = ELSEWHERE[cmd_name].partition(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
 
 
 @click.group(
+    cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with `jepsen-like demo`.",
 )
@@ -45,7 +67,7 @@ def cli() -> None:
     """
 
 
-for _command in (check, lint_file, convert):
+for _command in (diff, serve):
     cli.add_command(_command)
 
 
@@ -88,7 +110,12 @@ def demo(seed: int | None, out: Path | None, backend: str | None, keep: bool, qu
 
 @cli.command()
 @run_options
-@click.option("--db", type=click.Choice(["shardrouter"]), default="shardrouter")
+@click.option(
+    "--db",
+    type=click.Choice(["shardrouter", "etcd"]),
+    default="shardrouter",
+    help="The database: this project's, or etcd (Debian's etcd-server).",
+)
 @click.option("--quick", is_flag=True, help="Shorter phases; half the time.")
 @click.option("--json", "is_json", is_flag=True, help="The labels for machines.")
 def pacelc(
@@ -104,16 +131,28 @@ def pacelc(
 
     \b
       jepsen-like pacelc --quick
+      jepsen-like pacelc --db etcd
       jepsen-like pacelc --seed 7 --json
     """
     from jepsen_like import pacelc as experiment
 
-    words = ["pacelc", *(["--quick"] if quick else [])]
-    test = experiment.pacelc_test(1, quick=quick)
+    words = ["pacelc", *(["--db", db] if db != "shardrouter" else [])]
+    words += ["--quick"] if quick else []
+    test = experiment.pacelc_test(named_database(db), quick=quick)
     if is_json:
         carry_out(test, words, seed, out, backend, keep, show=_print_labels_json)
     else:
         carry_out(test, words, seed, out, backend, keep, show=_print_labels)
+
+
+def named_database(name: str) -> LevelledDatabase:
+    if name == "etcd":
+        from jepsen_like.adapters.etcd import Etcd
+
+        return Etcd()
+    from jepsen_like.adapters.shardrouter import ShardRouter
+
+    return ShardRouter()
 
 
 def _print_labels(result: RunResult) -> None:
@@ -171,9 +210,10 @@ def doctor(as_json: bool, clean: bool) -> None:
         fields = {"format": 1, "findings": [asdict(f) for f in findings]}
         click.echo(json.dumps(fields, indent=1))
     else:
+        width = max(len(finding.name) for finding in findings)
         for finding in findings:
             mark = "works" if finding.works else "no"
-            click.echo(f"{finding.kind:8} {finding.name:8} {mark:6} {finding.why}")
+            click.echo(f"{finding.kind:8} {finding.name:{width}} {mark:6} {finding.why}")
         if left:
             click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
     if not any(finding.works for finding in findings if finding.kind == "backend"):

@@ -1,4 +1,4 @@
-"""Clients: one connection each, one call in flight, every call ended by a deadline.
+"""Clients: one connection each, one call in flight, which ends when the client is aborted.
 
 A client never raises for what the database does: its answer is an outcome. The default is
 `info` (it may have happened, it may happen yet); `fail` only where nothing can have happened
@@ -7,7 +7,6 @@ A client never raises for what the database does: its answer is an outcome. The 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -27,10 +26,6 @@ __all__ = [
     "outcome_of_error",
     "connect_sql",
 ]
-
-HARNESS_GRACE_S: Final = 0.25
-"""How long after the database's own deadline the harness waits before it aborts: long enough
-for the database to answer that it gave up, short enough to free the connection."""
 
 CONNECT_TIMEOUT_S: Final = 2.0
 
@@ -57,10 +52,11 @@ class Client(Protocol):
         """Whether a call could be sent now."""
 
     async def invoke(self, call: Call) -> Answer:
-        """Never raises for what the database does, and returns within the client's deadline."""
+        """Never raises for what the database does. The dispatcher keeps the deadline: it calls
+        `abort`, and this has to return then."""
 
     def abort(self) -> None:
-        """End the connection at once, without waiting for anybody."""
+        """End the connection at once, without waiting for anybody, and with it a call under way."""
 
 
 def outcome_of_error(
@@ -93,12 +89,10 @@ class SqlClient:
         connection: asyncpg.Connection[asyncpg.Record],
         to_sql: Callable[[Call], Statements],
         *,
-        deadline_s: float,
         definite_codes: Collection[str],
     ) -> None:
         self._connection = connection
         self._to_sql = to_sql
-        self._timeout_s = deadline_s + HARNESS_GRACE_S
         self._definite_codes = definite_codes
 
     @property
@@ -109,9 +103,6 @@ class SqlClient:
         found = self._to_sql(call)
         statements = found if isinstance(found, tuple) else (found,)
         answers: list[Any] = []
-        # Not asyncio.timeout: cancelling makes asyncpg dial again to send a CancelRequest, and
-        # wait for its answer. Aborting the connection ends the call where it waits.
-        alarm = asyncio.get_running_loop().call_later(self._timeout_s, self.abort)
         try:
             for statement in statements:
                 answers.append(await self._run(statement))  # noqa: PERF401 - kept if one fails
@@ -126,8 +117,6 @@ class SqlClient:
                 is_begun=bool(answers),
             )
             return Answer(outcome, error=words_of(exc))
-        finally:
-            alarm.cancel()
 
     async def _run(self, sql: SqlCall) -> Any:
         try:
@@ -216,4 +205,4 @@ async def connect_sql(
         )
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
         raise ClientError(f"no connection to {host}:{port}: {words_of(exc)}") from exc
-    return SqlClient(connection, to_sql, deadline_s=deadline_s, definite_codes=definite_codes)
+    return SqlClient(connection, to_sql, definite_codes=definite_codes)

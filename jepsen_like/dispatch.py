@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from jepsen_like.clients import Client, ClientError
+from jepsen_like.clients import Answer, Client, ClientError
 from jepsen_like.history import Outcome, Recorder, Unserved
 from jepsen_like.load import Arrival, Call
 
@@ -25,6 +25,13 @@ __all__ = ["Clock", "Dispatcher"]
 
 RECONNECT_PAUSE_S: Final = 0.1
 """Between two attempts to connect, so that a dead server is not hammered."""
+
+GRACE_S: Final = 0.25
+"""How long after the deadline of a call its client is aborted: long enough for the database to
+answer that it gave up, short enough to free the connection."""
+
+RETURN_S: Final = 1.0
+"""How long an aborted client may take to return from the call. Then it is cancelled: it hangs."""
 
 
 class Clock:
@@ -271,7 +278,7 @@ class Dispatcher:
             scheduled_ns=due.scheduled_ns,
             workload=call.workload,
         ) as recorded:
-            answer = await client.invoke(call)
+            answer = await self._invoke(client, call)
             recorded.output = answer.output
             if answer.outcome == "info":
                 recorded.info(answer.error)
@@ -281,6 +288,23 @@ class Dispatcher:
         if answer.outcome == "info":
             client.abort()
             slot.client = None
+
+    async def _invoke(self, client: Client, call: Call) -> Answer:
+        """Its answer, within the harness's own deadline.
+
+        By aborting, not by cancelling: many drivers handle that by asking the server for leave (a
+        CancelRequest of asyncpg dials anew), which a cut does not answer.
+        """
+        overdue_s = self._deadline_ns / 1e9 + GRACE_S
+        alarm = asyncio.get_running_loop().call_later(overdue_s, client.abort)
+        try:
+            async with asyncio.timeout(overdue_s + RETURN_S):
+                return await client.invoke(call)
+        except TimeoutError:
+            outcome: Outcome = "fail" if call.f.startswith("read") else "info"
+            return Answer(outcome, error="the client hung: it was aborted and did not return")
+        finally:
+            alarm.cancel()
 
 
 @dataclass(eq=False)

@@ -67,10 +67,13 @@ class Dummy:
     async def ask(self, question: str, timeout_s: float = ANSWER_S) -> str:
         """The answer, empty if there is none in time."""
         async with self._asking:
-            assert self._process.stdin is not None
+            to = self._process.stdin
+            assert to is not None
+            if to.is_closing():
+                return ""
             try:
-                self._process.stdin.write(f"{question}\n".encode())
-                await self._process.stdin.drain()
+                to.write(f"{question}\n".encode())
+                await to.drain()
             except ConnectionError:
                 return ""
             return await self._line(timeout_s)

@@ -40,8 +40,8 @@ def answer(question: list[str]) -> str:
 def main(directory: str) -> None:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     log, notes = (os.open(f"{directory}/{name}", flags, 0o600) for name in ("log", "notes"))
-    print("ready", flush=True)
     said = b""
+    is_ready = False
     while True:
         try:
             os.write(notes, b"n" * 64)
@@ -49,6 +49,9 @@ def main(directory: str) -> None:
             os.fsync(log)
         except OSError:
             pass  # the disk fails; whether it does is not this program's to judge
+        if not is_ready:
+            print("ready", flush=True)
+            is_ready = True
         if not select.select([0], [], [], TURN_S)[0]:
             continue
         data = os.read(0, 4096)

@@ -14,14 +14,16 @@ from jepsen_like.checks.values import Evidence, Findings
 from jepsen_like.history import lint
 from jepsen_like.recording import Recording
 from jepsen_like.report.html import write as write_report
+from jepsen_like.report.junit import cases_of, junit_xml
 from jepsen_like.result import RunResult, Verdict
 from jepsen_like.spec import Test
 from jepsen_like.workloads.workload import Workload
 
 __all__ = ["judge", "stopped_in_words", "write_files"]
 
+RESULTS_SCHEMA: Final = "jepsen_like.results"
 RESULTS_FORMAT: Final = 2
-"""Raised whenever a field of results.json changes meaning."""
+"""Raised whenever a field of results.json changes meaning or goes; new ones may come."""
 
 
 def judge(recording: Recording, *, command: str) -> RunResult:
@@ -63,6 +65,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
         labels=tuple(label for finding in findings for label in finding.labels),
         notes=tuple(notes),
+        reigns=recording.reigns,
         unserved=evidence.unserved,
     )
 
@@ -133,7 +136,8 @@ def _progress(recording: Recording) -> Verdict:
 
 
 def write_files(result: RunResult, out: Path) -> None:
-    """OUT/results.json and OUT/report.html; OUT/history.jsonl was written by the recorder."""
+    """OUT/results.json, junit.xml and report.html; history.jsonl was written by the recorder."""
+    (out / "junit.xml").write_text(junit_xml(cases_of(result)), encoding="utf-8")
     (out / "results.json").write_text(json.dumps(as_json(result), indent=1), encoding="utf-8")
     write_report(result, out / "report.html")
 
@@ -143,6 +147,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
     fields = asdict(result)
     del fields["operations"]
     return {
+        "schema": RESULTS_SCHEMA,
         "format": RESULTS_FORMAT,
         "validity": result.validity,
         "operations": len(result.operations),

@@ -1,9 +1,9 @@
 """The standard PACELC experiment: every level of consistency in one run, under the same faults.
 
-A healthy phase; cuts that isolate the leader of a shard, with leaders of other shards on the other
-side; then, healed, a sweep of round-trip times. Reads of every level and writes of the default
-one go to the same few keys from clients on every host. The table compares the corner that each
-class of operations was found in with the one that the database promises.
+A healthy phase; cuts that isolate the leader of a group, with leaders of others, if there are any,
+on the other side; then, healed, a sweep of round-trip times. Reads of every level and writes of
+the default one go to the same few keys from clients on every host. The table compares the corner
+that each class of operations was found in with the one that the database promises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from jepsen_like import faults, load
-from jepsen_like.adapters.shardrouter import LEVELS, WRITES, ShardRouter
+from jepsen_like.adapters.database import LevelledDatabase
 from jepsen_like.checks.corners import OperationClass
 from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.values import availability, recovery
@@ -36,25 +36,25 @@ DEADLINE: Final = "1s"
 SWEEP: Final = ("5ms", "20ms", "50ms")
 
 
-def pacelc_test(seed: int, *, quick: bool = False, db: ShardRouter | None = None) -> Test:
+def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> Test:
     """`quick`: two cuts for three, and shorter steps; enough evidence if the machine is idle."""
-    default, *weaker = LEVELS
+    default, *weaker = db.levels
     classes = (
-        OperationClass("read", default, LEVELS[default]),
-        OperationClass("write", default, WRITES, witness="read"),
-        *(OperationClass(read_at(level), level, LEVELS[level]) for level in weaker),
+        OperationClass("read", default, db.levels[default]),
+        OperationClass("write", default, db.writes, witness="read"),
+        *(OperationClass(read_at(level), level, db.levels[level]) for level in weaker),
     )
     hold, rest, cuts = ("16s", "3s", 2) if quick else ("15s", "4s", 3)
     short, long = ("3s", "28s") if quick else ("5s", "30s")
     return Test(
         name="pacelc",
-        db=db or ShardRouter(nodes=3, shards=3, replicas=3),
+        db=db,
         workloads=[levelled_register(weaker)],
         load=load.open_loop(rate=RATE, deadline=DEADLINE, clients=CLIENTS),
         faults=[
             faults.healthy("4s"),
             *(
-                faults.partition(faults.isolate(leader_of("shard-1")), hold=hold, rest=rest)
+                faults.partition(faults.isolate(leader_of(db.group)), hold=hold, rest=rest)
                 for _ in range(cuts)
             ),
             *(faults.slow(rtt, hold=short, rest="500ms") for rtt in SWEEP[:-1]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jepsen_like.history import History, Unserved
 from jepsen_like.load import Call
-from jepsen_like.result import FaultRecord, ReplicaComparison, Verdict
+from jepsen_like.result import FaultRecord, Reign, ReplicaComparison, Verdict
 from jepsen_like.spec import Test
 
 __all__ = ["Recording"]
@@ -29,6 +29,7 @@ class Recording:
     groups: Mapping[tuple[str, int | str], str]  # of the (workload, key)s that were used
     unread: tuple[tuple[Call, str], ...]  # (read, host) that had no answer at the end
     comparison: ReplicaComparison | None = None
+    reigns: tuple[Reign, ...] = ()  # as the processes said of themselves
     online: tuple[Verdict, ...] = ()  # of what was judged while it ran; invalid: it stopped the run
 
     @property

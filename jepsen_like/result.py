@@ -17,6 +17,7 @@ __all__ = [
     "FaultRecord",
     "SideAvailability",
     "Failover",
+    "Reign",
     "ReplicaComparison",
     "Estimate",
     "ClassLabel",
@@ -85,6 +86,8 @@ class SideAvailability:
     invoked: int
     ok: int
     measured: bool  # False under 100 invoked operations: say "not measured"
+    low: float  # the ends of the yield's 95% interval, by blocks of a second
+    high: float
 
     @property
     def yield_(self) -> float | None:
@@ -100,6 +103,17 @@ class Failover:
     first_ok_ns: int | None  # time from the fault to the first operation of this shard that was
     # sent after it and came back ok on a side that can serve; None: never
     side: str
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A host that said, each time it was asked in this time, that it leads the group."""
+
+    group: str
+    host: str
+    term: int
+    start_ns: int
+    end_ns: int
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,7 @@ class RunResult:
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
     labels: tuple[ClassLabel, ...] = ()
+    reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 
     @property

@@ -29,6 +29,7 @@ from jepsen_like.adapters.database import (
     Offer,
     PreloadableDatabase,
     RunningDatabase,
+    WatchedDatabase,
 )
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
@@ -44,6 +45,7 @@ from jepsen_like.interpose import Instruments, InterposeError, build
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
 from jepsen_like.recording import Recording
+from jepsen_like.reigns import Reigns, watch
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
 from jepsen_like.spec import SpecError, Test
 
@@ -231,6 +233,7 @@ class _Run:
         )
         self.history = self.recorder.history
         self.unserved: list[Unserved] = []
+        self.reigns = Reigns()
         self.site = Site(db, backend, prober, self.clock, progress.say, instruments)
 
     async def carry_out(
@@ -282,6 +285,7 @@ class _Run:
             groups={place: groups[place] for place in used},
             unread=unread,
             comparison=comparison,
+            reigns=self.reigns.seen(),
             online=tuple(
                 replace(checker.finish(), workload=name)
                 for name, checkers in self.online.items()
@@ -340,15 +344,22 @@ class _Run:
                 stop.set()
 
         injecting = asyncio.ensure_future(inject())
-        ticking = asyncio.ensure_future(self._tick())
+        asides = [asyncio.ensure_future(self._tick())]
+        if isinstance(self.db, WatchedDatabase):
+            watching = watch(self.db, test.db.hosts, self.clock.now_ns, self.reigns)
+            asides.append(asyncio.ensure_future(watching))
         try:
             await dispatcher.run(plan, stop)
             if self._violation is None:
                 await injecting
         finally:
             injecting.cancel()
-            ticking.cancel()
-            await asyncio.gather(injecting, ticking, return_exceptions=True)
+            for aside in asides:
+                aside.cancel()
+            ended = await asyncio.gather(injecting, *asides, return_exceptions=True)
+            for outcome in ended[1:]:
+                if isinstance(outcome, Exception):  # of no verdict; but not in silence
+                    self.progress.say(f"something beside the load has failed: {outcome!r}")
         return tuple(ledger.records)
 
     async def _tick(self) -> None:

@@ -80,7 +80,9 @@ class Applier:
         self._commit = machine.applied
         self._ended = False
         self._resting = False
-        self._is_halted = False
+        self.is_halted = False
+        """The next entry is a write that the machine may not apply: see `StateMachine.halted`.
+        Another state, from a snapshot, may let it go on; nothing else does."""
         self._loan: _Loan | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._running: asyncio.Future[list[Answers]] | None = None
@@ -98,15 +100,9 @@ class Applier:
             and not self._resting
             and self._running is None
             and not self._is_lent
-            and not self._is_halted
+            and not self.is_halted
             and self._next <= self._commit
         )
-
-    @property
-    def is_halted(self) -> bool:
-        """The next entry is a write that the machine may not apply: see `StateMachine.halted`.
-        Another state, from a snapshot, may let it go on; nothing else does."""
-        return self._is_halted
 
     @property
     def _is_lent(self) -> bool:
@@ -187,7 +183,7 @@ class Applier:
     def resume(self) -> None:
         """Go on after what the machine has applied, which may be another state now."""
         self._resting = False
-        self._is_halted = False
+        self.is_halted = False
         self._next = self._machine.applied + 1
         self._lend()
 
@@ -211,7 +207,7 @@ class Applier:
             bodies = () if entry is None else entry.bodies
             last = bodies[-1] if bodies else None
             if is_halted and isinstance(last, Write):
-                self._is_halted = not batch
+                self.is_halted = not batch
                 break
             # Several commands in one entry are quick ones: see `Entry`.
             quick = last is None or len(bodies) > 1 or self._machine.is_quick(last)

@@ -27,7 +27,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.config import Address
-from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
+from nodes.frames import FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -93,19 +93,19 @@ class CallFailed(ConnectionError):
         self.sent = sent
 
 
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """A request whose `done` has not been called."""
 
-    __slots__ = ("body", "deadline", "done", "group", "sent")
+    group: str
+    body: RequestBody
+    deadline: float
+    done: Callable[[Outcome], None]
+    sent: bool = False
 
-    def __init__(
-        self, group: str, body: RequestBody, deadline: float, done: Callable[[Outcome], None]
-    ) -> None:
-        self.group = group
-        self.body = body
-        self.deadline = deadline
-        self.done = done
-        self.sent = False
+
+def _request(number: int, group: str, timeout_ms: int, body: RequestBody) -> Request:
+    # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
+    return Request(number, group, timeout_ms, cast("msgspec.Raw", body))
 
 
 class NodeClient:
@@ -261,29 +261,28 @@ class NodeClient:
         if link is None or link.paused:
             return
         now = asyncio.get_running_loop().time()
-        requests: list[bytes] = []
+        requests: list[Request] = []
         while self._unsent:
             number = self._unsent.popleft()
             waiting = self._waiting.get(number)
             if waiting is None:  # its time ran out before it was sent
                 continue
             timeout_ms = max(1, int((waiting.deadline - now) * 1000))
-            try:
-                requests.append(self._encoded(number, waiting.group, timeout_ms, waiting.body))
-            except (ProtocolError, TypeError, OverflowError) as exc:
-                self._answer(number, NotSent(f"the request cannot be encoded: {exc}"))
-                continue
+            requests.append(_request(number, waiting.group, timeout_ms, waiting.body))
             waiting.sent = True
-        if requests:
-            link.transport.write(b"".join(array_frames(requests)))
+        if requests and (frames := self._frames(requests)):
+            link.transport.write(b"".join(frames))
 
-    def _encoded(self, number: int, group: str, timeout_ms: int, body: RequestBody) -> bytes:
-        # The encoder writes a struct where the type says Raw: the same bytes, one pass less.
-        request = Request(number, group, timeout_ms, cast("msgspec.Raw", body))
-        encoded = self._encoder.encode(request)
-        if len(encoded) > ITEM_BYTES_MAX:
-            raise ProtocolError(f"it has {len(encoded)} bytes, the limit is {ITEM_BYTES_MAX}")
-        return encoded
+    def _frames(self, requests: list[Request]) -> list[bytes]:
+        """Of those that can be encoded; the others are answered."""
+        try:
+            return array_frames(requests, self._encoder)
+        except (ProtocolError, TypeError, ValueError, OverflowError) as exc:
+            if len(requests) == 1:
+                self._answer(requests[0].id, NotSent(f"the request cannot be encoded: {exc}"))
+                return []
+            half = len(requests) // 2
+            return self._frames(requests[:half]) + self._frames(requests[half:])
 
     # ------------------------------------------------------------------ ends of a request
 
@@ -335,8 +334,8 @@ class NodeClient:
                 self._lost(f"{self.address} was silent for {SILENT_AFTER_S:g} s")
             elif silence > PROBE_AFTER_S and not link.probed:
                 link.probed = True
-                probe = self._encoded(_PROBE_ID, "", 1000, GetStatus())
-                link.transport.write(b"".join(array_frames([probe])))
+                probe = _request(_PROBE_ID, "", 1000, GetStatus())
+                link.transport.write(b"".join(array_frames([probe], self._encoder)))
         if self._waiting and self._timer is None:
             self._timer = loop.call_later(STEP_S, self._look_at_clock)
 

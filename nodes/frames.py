@@ -6,16 +6,15 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from nodes.protocol import FRAME_BYTES_MAX, ProtocolError
 
 __all__ = ["ITEM_BYTES_MAX", "FrameDecoder", "array_frames", "encode_frame"]
 
 _LENGTH: Final = struct.Struct(">I")
-_ARRAY: Final = struct.Struct(">BI")
-_ARRAY_32: Final = 0xDD
-"""MessagePack's byte for an array of up to 2**32 - 1 items."""
 
-ITEM_BYTES_MAX: Final = FRAME_BYTES_MAX - _ARRAY.size
+ITEM_BYTES_MAX: Final = FRAME_BYTES_MAX - 5
 """Largest item of an array in a frame."""
 
 _SHARED_BYTES_MAX: Final = 1024 * 1024
@@ -33,18 +32,14 @@ def encode_frame(payload: bytes) -> bytes:
     return _LENGTH.pack(len(payload)) + payload
 
 
-def array_frames(items: Sequence[bytes]) -> list[bytes]:
-    """Frames, in pieces to be joined, whose payloads are arrays of `items`, each of them encoded
-    already: one frame, or a few if they are large. Raises ProtocolError if one of them is larger
-    than `ITEM_BYTES_MAX`."""
-    size = sum(map(len, items))
-    if len(items) > 1 and size > _SHARED_BYTES_MAX:
-        half = len(items) // 2
-        return array_frames(items[:half]) + array_frames(items[half:])
-    size += _ARRAY.size
-    if size > FRAME_BYTES_MAX:
-        raise ProtocolError(f"a frame of {size} bytes is over {FRAME_BYTES_MAX}")
-    return [_LENGTH.pack(size), _ARRAY.pack(_ARRAY_32, len(items)), *items]
+def array_frames(items: Sequence[object], encoder: msgspec.msgpack.Encoder) -> list[bytes]:
+    """Frames whose payloads are arrays of `items`: one, or a few if the items are large. Raises
+    what the encoder raises, and ProtocolError if an item is larger than `ITEM_BYTES_MAX`."""
+    payload = encoder.encode(items)
+    if len(payload) <= _SHARED_BYTES_MAX or len(items) == 1:
+        return [encode_frame(payload)]
+    half = len(items) // 2
+    return array_frames(items[:half], encoder) + array_frames(items[half:], encoder)
 
 
 class FrameDecoder:

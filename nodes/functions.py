@@ -338,40 +338,52 @@ class Calculator(Protocol):
 class Environment:
     """Time, chance and the last error, for the statement that runs on one connection."""
 
-    __slots__ = ("_error", "_now", "_now_us", "_ordinal", "_random", "_seed")
+    __slots__ = ("_current", "_error", "_now", "_random", "stamp")
 
     def __init__(self) -> None:
+        self.stamp = (0, 0, 0)
+        """(time in microseconds, seed, ordinal): of the statement that runs, which is number
+        `ordinal` of the command or read with this time and seed. A new tuple for each: what was
+        drawn for another one is not used."""
+        self._current: tuple[int, int, int] | None = None  # whose the rest is
         self._error: FunctionError | None = None
-        self.begin(0, 0, 0)
-
-    def begin(self, now_us: int, seed: int, ordinal: int) -> None:
-        """A statement starts: statement `ordinal` of the entry or read with this time and seed."""
-        self._now_us = now_us
-        self._seed = seed
-        self._ordinal = ordinal
         self._random: Random | None = None  # made at first use: most statements draw nothing
         self._now: str | None = None
-        self._error = None
+
+    def begin(self, now_us: int, seed: int, ordinal: int) -> None:
+        """A statement starts."""
+        self.stamp = (now_us, seed, ordinal)
+
+    def _look(self) -> None:
+        """Something of the current statement is asked for."""
+        if self._current is not self.stamp:
+            self._current = self.stamp
+            self._error = self._random = self._now = None
 
     def take_error(self) -> FunctionError | None:
         """The error a function raised in the current statement, once."""
+        self._look()
         error, self._error = self._error, None
         return error
 
     def keep_error(self, error: FunctionError) -> None:
+        self._look()
         self._error = error
 
     @property
     def random(self) -> Random:
+        self._look()
         if self._random is None:
-            self._random = Random((self._ordinal << 64) | (self._seed & _MASK64))
+            _, seed, ordinal = self.stamp
+            self._random = Random((ordinal << 64) | (seed & _MASK64))
         return self._random
 
     @property
     def now(self) -> str:
         """The time as SQLite writes it, with milliseconds: 2026-01-31 12:00:00.000."""
+        self._look()
         if self._now is None:
-            time = _EPOCH + timedelta(microseconds=self._now_us)
+            time = _EPOCH + timedelta(microseconds=self.stamp[0])
             self._now = f"{time:%Y-%m-%d %H:%M:%S}.{time.microsecond // 1000:03d}"
         return self._now
 

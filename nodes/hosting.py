@@ -6,11 +6,9 @@ themselves (docs/membership.md):
 
 - A replica is made by the first message of a leader, append or snapshot, to an id above every id
   that this node has hosted for the group. It begins with an empty log and knows nobody.
-- A replica that hears no leader asks all nodes whether it still belongs to its group. Whoever
-  knows by a committed membership that it does not, says so (`Removed`), and that is believed
-  for this id only. So nobody has to be up, or told, at the moment of a removal. It holds for
-  replicas that are stopped or damaged as well. Members that apply a removal say so at once: a
-  quiet replica (`nodes.neighbours`) misses no leader.
+- A replica that hears no leader asks whether it still belongs to its group (`nodes.belonging`).
+  Members that apply a removal say so at once: a quiet replica (`nodes.neighbours`) misses no
+  leader.
 - A message to a higher id says the same of the lower one: leaders add no second replica of a
   group on a node, and ids are never given again.
 
@@ -32,25 +30,34 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nodes.belonging import Belonging
 from nodes.clocks import SystemClock
 from nodes.config import ClusterConfig
 from nodes.consensus import EngineRefused
 from nodes.engines import new_consensus
+from nodes.incarnations import MARKS, first_id_after, succeeds
 from nodes.log_store import LogStore, ReplicaDamaged, StoreError
 from nodes.machine import Machine, ReplicaFault
 from nodes.pace import lease_rule
-from nodes.protocol import Changed, Denied, Envelope, ReplicaStatus, ResponseBody, UnknownOutcome
+from nodes.protocol import (
+    Changed,
+    Denied,
+    Envelope,
+    RecoverGroup,
+    ReplicaStatus,
+    ResponseBody,
+    UnknownOutcome,
+)
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
     AppendRequest,
-    Inquiry,
     InstallSnapshot,
     Membership,
     RaftMessage,
     Removed,
 )
 from nodes.raft_engine import RaftEngine
-from nodes.recovery import first_id_after, incarnation_of, renew_data, renew_log
+from nodes.recovery import renew_data, renew_log
 from nodes.replica_files import (
     close_replica,
     open_replica,
@@ -67,13 +74,6 @@ FIRST_TIMEOUT_TICKS: Final = 2
 """After a start the preferred leader of a group stands for election so soon, the others after an
 ordinary timeout: leaders end up where they were placed. In a running cluster it has no effect,
 since nobody votes against a leader that is heard."""
-
-INQUIRY_ELECTIONS: Final = 4
-"""A replica that has heard no leader for so many election timeouts asks whether it is a member."""
-
-QUIET_INQUIRIES: Final = 64
-"""A quiet one asks this many times less often, about every two minutes: it is told of a removal,
-and only if that was lost does it have to ask."""
 
 UNKNOWN_MAX: Final = 64
 """Groups that are not in cluster.toml, each logged once."""
@@ -132,7 +132,6 @@ class Hosting:
         self._rng = rng
         self._wake = wake
         self._send = send
-        self._tell = tell
         self._guard = guard
         self._broken_store = broken_store
         self._broken: dict[str, ReplicaStatus] = {}
@@ -140,7 +139,7 @@ class Hosting:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ids: dict[str, int] = {}  # the highest that this node has hosted, by group
         self._unknown: set[str] = set()
-        self._ticks = 0
+        self._belonging = Belonging(node, tell=tell)
 
     # ------------------------------------------------------------------ start and stop
 
@@ -254,38 +253,27 @@ class Hosting:
             if hosted is None or hosted.engine.replica != message.receiver:
                 self._receive_for_another(node, envelope.group, message)
             elif isinstance(message, Removed):
-                self.remove(envelope.group, message.receiver, by=message.sender)
+                if not self._is_rival(node, envelope.group, message):
+                    self.remove(envelope.group, message.receiver, by=message.sender)
             else:
                 engine = hosted.engine
                 self._guard(engine, partial(engine.step, message, node))
 
     def _receive_for_another(self, node: str, group: str, message: RaftMessage) -> None:
         """A message to no replica that runs here."""
-        if isinstance(message, Inquiry):
-            hosted = self.running.get(group)
-            if hosted is not None and hosted.engine.has_lost(message.sender, node):
-                removed = Removed(hosted.engine.replica, message.sender, 0)
-                self._tell(node, [Envelope(group, removed)])
-        elif isinstance(message, Removed):
+        if self._is_rival(node, group, message):
+            return
+        if isinstance(message, Removed):
             if group in self._broken and self._broken[group].replica == message.receiver:
                 self.remove(group, message.receiver, by=message.sender)
-        elif isinstance(message, AppendRequest | InstallSnapshot):
-            self._refuse_former(node, group, message)
-            self._receive_from_leader(node, group, message)
-        else:
-            self._refuse_former(node, group, message)
-
-    def _refuse_former(self, node: str, group: str, message: RaftMessage) -> None:
-        """A replica of a former incarnation writes to a former replica: it is told that it is
-        none any more, for those of its time might have a majority among themselves."""
-        hosted = self.running.get(group)
-        if hosted is None:
             return
-        own = hosted.engine.replica
-        if incarnation_of(message.sender) < incarnation_of(own) and hosted.engine.has_lost(
-            message.sender, node
-        ):
-            self._tell(node, [Envelope(group, Removed(own, message.sender, 0))])
+        if (hosted := self.running.get(group)) is not None:
+            self._belonging.answer(node, group, hosted.engine, message)
+        if isinstance(message, AppendRequest | InstallSnapshot):
+            self._receive_from_leader(node, group, message)
+
+    def _is_rival(self, node: str, group: str, message: RaftMessage) -> bool:
+        return self._belonging.is_rival(node, group, self._ids.get(group, 0), message.sender)
 
     def _receive_from_leader(
         self, node: str, group: str, message: AppendRequest | InstallSnapshot
@@ -306,7 +294,7 @@ class Hosting:
                 )
             return
         if group in self.running or group in self._broken:
-            self.remove(group, highest)
+            self.remove(group, highest, by=message.sender)
             return
         _log.info("replica %d of group %s begins, written to by node %s", replica, group, node)
         try:
@@ -332,7 +320,7 @@ class Hosting:
         self._leaving[group] = _stopped(group, replica, _REMOVED)
         if hosted is not None:
             hosted.engine.stop(_REMOVED)
-        keep = incarnation_of(by) > incarnation_of(replica) if by else False
+        keep = bool(by) and succeeds(by, replica)
         task = asyncio.get_running_loop().create_task(
             self._remove(group, replica, hosted, keep=keep)
         )
@@ -378,13 +366,13 @@ class Hosting:
     # ------------------------------------------------------------------ without a majority
 
     def start_recovery(
-        self, group: str, replica: int, answer: Callable[[ResponseBody], None]
+        self, group: str, asked: RecoverGroup, answer: Callable[[ResponseBody], None]
     ) -> None:
         """`_recover` as a task; `answer` is called once."""
 
         async def recover() -> None:
             try:
-                answer(await self._recover(group, replica))
+                answer(await self._recover(group, asked.replica, asked.mark))
             except StoreError as exc:
                 self._broken_store(exc)
                 answer(UnknownOutcome(str(exc)))
@@ -393,14 +381,16 @@ class Hosting:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _recover(self, group: str, replica: int) -> Changed | Denied:
+    async def _recover(self, group: str, replica: int, mark: int) -> Changed | Denied:
         """Go on with the replica `replica` alone, in a new incarnation of its group: see
         `nodes.recovery`. Raises StoreError."""
+        if not 0 <= mark < MARKS:
+            return Denied(f"The mark of a recovery is a number below {MARKS}.")
         hosted = self.running.get(group)
         if hosted is None or hosted.engine.stopped:
             return Denied(f"Node {self._node} has no replica of {group} that works; try another.")
         engine, machine = hosted.engine, hosted.machine
-        if incarnation_of(engine.replica) > incarnation_of(replica):
+        if succeeds(engine.replica, replica):
             return Changed(engine.log.last)  # it was asked for before
         if engine.replica != replica or self.config.engine != "core":
             return Denied(
@@ -409,7 +399,7 @@ class Hosting:
             )
         _log.warning("group %s goes on with replica %d alone", group, replica)
         status = engine.status()
-        new = first_id_after(max(engine.last_id, replica))
+        new = first_id_after(max(engine.last_id, replica), mark)
         del self.running[group]
         self._leaving[group] = _stopped(group, replica, _RECOVERING)
         try:
@@ -445,26 +435,16 @@ class Hosting:
     def tick(self) -> None:
         """From time to time replicas that hear no leader ask whether they are members, unless
         their own logs say so."""
-        self._ticks += 1
-        pause = INQUIRY_ELECTIONS * self.config.raft.election_ticks
-        if self._ticks % pause:
+        if not self._belonging.is_time(self.config.raft.election_ticks):
             return
-        asks_quiet = self._ticks // pause % QUIET_INQUIRIES == 0
-        inquiries = [_inquiry(group, status.replica) for group, status in self._broken.items()]
         for group, hosted in list(self.running.items()):
-            engine = hosted.engine
-            if engine.has_lost(engine.replica, self._node):
-                self.remove(group, engine.replica)
-            elif engine.stopped or not engine.is_quiet:
-                if engine.stopped or not engine.has_heard:
-                    inquiries.append(_inquiry(group, engine.replica))
-                engine.has_heard = False
-            elif asks_quiet:
-                inquiries.append(_inquiry(group, engine.replica))
-        if inquiries:
-            for node in self.config.nodes:
-                if node != self._node:
-                    self._tell(node, inquiries)
+            if hosted.engine.has_lost(hosted.engine.replica, self._node):
+                self.remove(group, hosted.engine.replica)
+        self._belonging.ask(
+            {group: hosted.engine for group, hosted in self.running.items()},
+            {group: status.replica for group, status in self._broken.items()},
+            self.config.nodes,
+        )
 
     # ------------------------------------------------------------------ status
 
@@ -477,10 +457,6 @@ class Hosting:
         found = {group: hosted.engine.status() for group, hosted in self.running.items()}
         found |= self._broken | self._leaving
         return tuple(found[group] for group in sorted(found))
-
-
-def _inquiry(group: str, replica: int) -> Envelope:
-    return Envelope(group, Inquiry(replica, 0, 0))
 
 
 def _stopped(group: str, replica: int, reason: str) -> ReplicaStatus:

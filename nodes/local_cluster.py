@@ -397,25 +397,25 @@ class LocalCluster:
 
     async def status(self) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer."""
-
-        async def ask(name: str) -> Status | None:
-            if not self._processes[name].running:
-                return None
-            if name not in self._clients:
-                self._clients[name] = NodeClient(
-                    self.config.nodes[name].address,
-                    cluster_id=self.config.cluster_id,
-                    secret=self.config.secret,
-                    name="local-cluster",
-                )
-            try:
-                answer = await self._clients[name].call("", GetStatus(), STATUS_TIMEOUT_S)
-            except ConnectionError:
-                return None
-            return answer if isinstance(answer, Status) else None
-
-        answers = await asyncio.gather(*(ask(name) for name in self._processes))
+        answers = await asyncio.gather(*map(self.status_of, self._processes))
         return dict(zip(self._processes, answers, strict=True))
+
+    async def status_of(self, name: str) -> Status | None:
+        """What node `name` says of itself; None if it does not answer."""
+        if not self._processes[name].running:
+            return None
+        if name not in self._clients:
+            self._clients[name] = NodeClient(
+                self.config.nodes[name].address,
+                cluster_id=self.config.cluster_id,
+                secret=self.config.secret,
+                name="local-cluster",
+            )
+        try:
+            answer = await self._clients[name].call("", GetStatus(), STATUS_TIMEOUT_S)
+        except ConnectionError:
+            return None
+        return answer if isinstance(answer, Status) else None
 
     async def leaders(self) -> dict[str, str]:
         """Node that leads each group, by its own word in the highest term; groups without a

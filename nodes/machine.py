@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
@@ -93,7 +93,7 @@ from nodes.protocol import (
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.write_unit import is_one_change, run_write
+from nodes.write_unit import is_change, run_write
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -441,10 +441,10 @@ class Machine:
         now_us, seed = entry.now_us, entry.seed
         answers: list[ResponseBody] = []
         for body in entry.bodies:
-            if isinstance(body, Write):
+            if type(body) is Write:
                 answers.append(self._apply_write(index, body, now_us, seed))
             else:
-                answers.append(self._apply_other(index, body))
+                answers.append(self._apply_other(index, cast("_Other", body)))
             now_us += 1
             seed += 1
         return answers
@@ -503,9 +503,10 @@ class Machine:
             have = self._versions.get(guard.object, 0)
             if have != guard.version:
                 return Stale(guard.object, have, guard.version)
+        statements = write.statements
         try:
-            if is_one_change(write):
-                count = self._writer.change(write.statements[0], now_us, seed)
+            if len(statements) == 1 and not write.sets and is_change(statements[0].sql):
+                count = self._writer.change(statements[0], now_us, seed)
                 answer = Done(_counted(count), index)
             else:
                 answer = self._run(index, write, now_us, seed)
@@ -552,8 +553,8 @@ class Machine:
             raise ReplicaFault(self._fault)
         if not isinstance(body, Write):
             return None
-        if halted := self.halted:
-            return Busy(halted, HALTED_HINT)
+        if self._halted:
+            return Busy(self._halted, HALTED_HINT)
         size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
@@ -562,10 +563,13 @@ class Machine:
                 0,
                 "Send it in smaller parts.",
             )
+        compiled = self._compiled
         for ordinal, statement in enumerate(body.statements):
+            if statement.sql in compiled and not body.sets:
+                continue
             mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
             key = DDL + statement.sql if mode is Mode.DDL else statement.sql
-            if key in self._compiled:
+            if key in compiled:
                 continue
             try:
                 self._reader.compile(statement, ordinal, mode)
@@ -573,9 +577,9 @@ class Machine:
                 if exc.failure.sqlstate in _STATELESS:
                     return exc.failure
                 continue
-            if len(self._compiled) >= _COMPILED_MAX:
-                self._compiled.clear()
-            self._compiled.add(key)
+            if len(compiled) >= _COMPILED_MAX:
+                compiled.clear()
+            compiled.add(key)
         return None
 
     def needs_dry_run(self, body: EntryBody) -> bool:

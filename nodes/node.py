@@ -61,6 +61,7 @@ from nodes.protocol import (
     RecoverGroup,
     Refusal,
     Request,
+    RequestBody,
     ResponseBody,
     SetCluster,
     Status,
@@ -409,7 +410,7 @@ class Node:
         self._hosting.receive(node, batch.envelopes)
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        body = decode_body(request)
+        body: RequestBody = decode_body(request.body)
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, Write) and hosted is not None:  # nearly all there is
             hosted.service.on_command(request, body, answer)
@@ -420,7 +421,7 @@ class Node:
         elif isinstance(body, SetCluster):
             answer(self._description.take(body.text))
         elif isinstance(body, RecoverGroup):
-            self._hosting.start_recovery(request.group, body.replica, answer)
+            self._hosting.start_recovery(request.group, body, answer)
         elif hosted is None:
             answer(NotLeader(None) if self._hosting.hosts(request.group) else NoSuchGroup())
         elif isinstance(body, GetChecksum):

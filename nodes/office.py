@@ -26,23 +26,14 @@ SHARED_BYTES_MAX: Final = 256 * 1024
 a quarter of what one message holds."""
 
 
-class Proposal:
+class Proposal(msgspec.Struct):
     """A command on its way into the log."""
 
-    __slots__ = ("body", "command", "done", "may_share", "size")
-
-    def __init__(
-        self,
-        body: bytes | msgspec.Raw,
-        size: int,
-        done: Proposed,
-        command: EntryBody | None = None,
-    ) -> None:
-        self.body = body
-        self.size = size
-        self.done = done
-        self.command = command
-        self.may_share = type(command) is Write and command.quick and not command.sets
+    body: bytes | msgspec.Raw
+    size: int
+    done: Proposed
+    command: EntryBody | None = None
+    """What `body` decodes to, if that is known."""
 
 
 class _Waiting:
@@ -76,7 +67,8 @@ class Office:
         self._waiting: dict[int, _Waiting] = {}  # by index
 
     def hold(self, proposal: Proposal, refuse: Refuse | None) -> None:
-        self._count(proposal)
+        self.proposals += 1
+        self.bytes += proposal.size
         self._held.append((proposal, refuse))
 
     def take_held(self) -> list[tuple[Proposal, Refuse | None]]:
@@ -87,23 +79,26 @@ class Office:
 
     def queue(self, proposal: Proposal) -> bool:
         """It is to be in the log with the next turn; returns whether it is the first of those."""
-        self._count(proposal)
+        self.proposals += 1
+        self.bytes += proposal.size
         self._queue.append(proposal)
         return len(self._queue) == 1
 
     def take_shared(self) -> list[Proposal]:
         """The proposals of the next entry; empty if none are queued."""
+        shared: list[Proposal] = []
+        size = 0
         queue = self._queue
-        if not queue:
-            return []
-        shared = [queue.popleft()]
-        size = shared[0].size
-        if shared[0].may_share:
-            while queue and queue[0].may_share and len(shared) < SHARED_COMMANDS_MAX:
-                size += queue[0].size
-                if size > SHARED_BYTES_MAX:
-                    break
-                shared.append(queue.popleft())
+        while queue:
+            proposal = queue[0]
+            command = proposal.command
+            size += proposal.size
+            may_share = type(command) is Write and command.quick and not command.sets
+            if shared and (not may_share or size > SHARED_BYTES_MAX):
+                break
+            shared.append(queue.popleft())
+            if not may_share or len(shared) >= SHARED_COMMANDS_MAX:
+                break
         return shared
 
     def await_entry(self, index: int, now_us: int, seed: int, shared: list[Proposal]) -> None:
@@ -128,10 +123,6 @@ class Office:
             return None
         commands = tuple([proposal.command for proposal in waiting.proposals])
         return Entry(waiting.now_us, waiting.seed, cast("tuple[EntryBody, ...]", commands))
-
-    def _count(self, proposal: Proposal) -> None:
-        self.proposals += 1
-        self.bytes += proposal.size
 
     def _forget(self, proposals: Sequence[Proposal]) -> None:
         self.proposals -= len(proposals)

@@ -286,7 +286,7 @@ class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
 class NewIncarnation(_Message, frozen=True, tag="incarnation"):
     """Written by an unsafe recovery only (`nodes.recovery`): sessions of before are unknown."""
 
-    incarnation: int
+    incarnation: int  # `nodes.incarnations` has how it is made
 
 
 class RecoverGroup(_Message, frozen=True, tag="recover"):
@@ -295,6 +295,7 @@ class RecoverGroup(_Message, frozen=True, tag="recover"):
     which that stands in its log, also if it was done before, or `Denied`."""
 
     replica: int
+    mark: int  # random, below `nodes.incarnations.MARKS`
 
 
 Consistency: TypeAlias = Literal["linearizable", "any"]
@@ -546,7 +547,7 @@ class ReplicaStatus(_Message, frozen=True):
     last_term: int = 0  # of the last log entry
     fingerprint: str = ""  # the group's, in the state of this replica
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
-    diverged: str = ""  # of a leader: what the last comparison of the group's replicas found
+    diverged: str = ""  # what this node's last comparison of the group's replicas found
     is_kept: bool = False  # of a leader: it was asked to stay where it is
 
 

@@ -101,6 +101,8 @@ SUCCESSOR_LAG_ENTRIES: Final = 1000
 SENDERS_MAX: Final = 64
 """Replicas that write to this one and are not in its log, whose nodes are remembered."""
 
+_LEADER: Final = Role.LEADER  # looking a member up in its enum costs as much as a call
+
 _OF_LEADERS: Final = (AppendRequest, InstallSnapshot, Quiesce)
 
 _log = logging.getLogger(__name__)
@@ -208,7 +210,7 @@ class RaftEngine:
         command: EntryBody | None = None,
         refuse: Refuse | None = None,
     ) -> None:
-        if self._stopped or self._core.role is not Role.LEADER:
+        if self._stopped or self._core.role is not _LEADER:
             self._look_for_leader()
             done(self._not_leader())
             return
@@ -235,7 +237,8 @@ class RaftEngine:
         if not office.is_open or self._is_holding:
             office.hold(proposal, refuse)
         elif refuse is None or (refusal := refuse()) is None:
-            self._queue(proposal)
+            if office.queue(proposal):
+                self._wake(self)
         else:
             self._refused(done, refusal)
 
@@ -300,7 +303,7 @@ class RaftEngine:
             done(self._not_leader())
         elif consistency == "any":
             done(None)
-        elif not at_follower and self._core.role is not Role.LEADER:
+        elif not at_follower and self._core.role is not _LEADER:
             self._look_for_leader()
             done(self._not_leader())
         elif self._applier.is_halted:
@@ -320,7 +323,7 @@ class RaftEngine:
             done(self._not_leader())
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
-        if self._stopped or self._core.role is not Role.LEADER:
+        if self._stopped or self._core.role is not _LEADER:
             done(self._not_leader())
             return
         if isinstance(request, MoveLeadership) and request.replica == self.replica:
@@ -419,7 +422,7 @@ class RaftEngine:
 
     @property
     def leads(self) -> bool:
-        return not self._stopped and self._core.role is Role.LEADER
+        return not self._stopped and self._core.role is _LEADER
 
     def led(self) -> Led:
         """This group, which is led here, and who could lead it in this replica's place."""
@@ -471,7 +474,7 @@ class RaftEngine:
         """A leader whose process may not execute the group's writes is in the way of one that
         may. It cannot tell who that is, so from time to time the office goes to the next."""
         core = self._core
-        if core.role is not Role.LEADER or not self._machine.halted:
+        if core.role is not _LEADER or not self._machine.halted:
             self._halted_ticks = 0
             return
         self._halted_ticks += 1
@@ -562,12 +565,12 @@ class RaftEngine:
     def _notice_office(self) -> None:
         core, office = self._core, self._office
         self._changes.look()
-        if core.role is Role.LEADER and core.term == office.term:
+        if core.role is _LEADER and core.term == office.term:
             self.has_heard = True
             return
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
-        if core.role is Role.LEADER:
+        if core.role is _LEADER:
             _log.info("leads group %s in term %d", self.group, core.term)
             self._office = Office(core.term)
 

@@ -7,9 +7,10 @@ says it, by name, and everything that could be confused with what was before is 
 - The group gets a new *incarnation*. Sessions of the former are unknown from there on: whether a
   command of theirs was applied can no longer be told, so it is indefinite (DESIGN section 8).
 - The survivor goes on under a new replica id, beyond all that the former incarnation can have
-  given: ids of incarnation n begin at (n - 1) * ID_STRIDE + 1. A message of the former one, to a
-  former id, reaches nobody; its sender is told that it is removed (`nodes.hosting`), and keeps
-  its files under another name.
+  given (`nodes.incarnations`). A message of the former one, to a former id, reaches nobody; its
+  sender is told that it is removed (`nodes.hosting`), and keeps its files under another name.
+- The id carries a mark that the operator's command has drawn: should somebody recover the group
+  on the other side of a cut as well, the two incarnations refuse each other.
 - All entries in the survivor's log are kept and become committed: some of them may have been
   acknowledged, none is known not to be.
 
@@ -27,30 +28,18 @@ from typing import Final
 import msgspec
 
 from nodes.data_file import Identity
+from nodes.incarnations import incarnation_of
 from nodes.log_store import GroupWrite, LogStore, SnapshotPointer
 from nodes.protocol import Entry, NewIncarnation
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import HardState, LogEntry, Member, Membership, membership_entry
 from nodes.snapshot_files import ReceivedFile, SentFile
 
-__all__ = ["ID_STRIDE", "first_id_after", "incarnation_of", "renew_data", "renew_log"]
-
-ID_STRIDE: Final = 1_000_000
-"""Replica ids of one incarnation of a group; far more than are ever given."""
+__all__ = ["renew_data", "renew_log"]
 
 _PIECE: Final = 1024 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
-def incarnation_of(replica: int) -> int:
-    """The incarnation of a group in which this id was given."""
-    return (replica - 1) // ID_STRIDE + 1
-
-
-def first_id_after(replica: int) -> int:
-    """The first id of the incarnation after the one of `replica`."""
-    return incarnation_of(replica) * ID_STRIDE + 1
 
 
 def renew_data(path: Path, identity: Identity) -> None:

@@ -32,6 +32,7 @@ from nodes.protocol import (
     GREETING_BYTES_MAX,
     Busy,
     Challenge,
+    Done,
     Files,
     PeerBatch,
     ProtocolError,
@@ -62,6 +63,9 @@ WRITE_BYTES_MAX: Final = 64 * 1024 * 1024
 """The same before the connection is closed: what was asked for before reading stopped may still
 be answered, each with up to ANSWER_BYTES_MAX."""
 
+COUNT_BYTES: Final = 48
+"""An answer without rows, at most."""
+
 GREETING_TIMEOUT_S: Final = 10.0
 """A connection that is not welcome by then is closed; it may be a port scan."""
 
@@ -85,7 +89,7 @@ class Handler(Protocol):
     """What requests and batches go to. Neither call may block or wait."""
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        """Call `answer` once, now or later. Raises ProtocolError if `request.body` is none."""
+        """Call `answer` once, now or later. Raises msgspec.DecodeError if the body is none."""
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         """Raft messages from another node."""
@@ -262,7 +266,7 @@ class _Connection(asyncio.Protocol):
         )
         self._host = ""
         self._outstanding = 0
-        self._answers: list[bytes] = []
+        self._answers: list[Response | msgspec.Raw] = []
         self._unread_bytes = 0  # of answers, those in `_answers` included
         self._write_paused = False
         self._read_paused = False
@@ -391,26 +395,39 @@ class _Connection(asyncio.Protocol):
             self._balance()
         if self._transport.is_closing():
             return
-        answer = self._encoder.encode(Response(number, body))
-        if len(answer) > ITEM_BYTES_MAX:
-            failure = SqlFailure("54000", f"the answer is too large: {len(answer)} bytes")
-            answer = self._encoder.encode(Response(number, failure))
         if not self._answers:  # all answers of this turn of the loop leave in one write
             self._loop.call_soon(self._flush)
             self._unread_bytes = self._transport.get_write_buffer_size()
-        self._answers.append(answer)
-        self._unread_bytes += len(answer)
+        if (
+            type(body) is Done
+            and len(body.results) == 1
+            and not body.results[0].rows
+            and not body.results[0].values
+        ):
+            self._answers.append(Response(number, body))
+            self._unread_bytes += COUNT_BYTES
+        else:
+            self._answers.append(self._encoded(number, body))
         if self._unread_bytes > WRITE_BYTES_MAX:
             self._server.complain(self._host, "it does not read its answers")
             self.abort()
         if self._outstanding == 0 and not self.answered.done():
             self.answered.set_result(None)
 
+    def _encoded(self, number: int, body: ResponseBody) -> msgspec.Raw:
+        """An answer that may be large: what waits to be sent has to be known."""
+        answer = self._encoder.encode(Response(number, body))
+        if len(answer) > ITEM_BYTES_MAX:
+            failure = SqlFailure("54000", f"the answer is too large: {len(answer)} bytes")
+            answer = self._encoder.encode(Response(number, failure))
+        self._unread_bytes += len(answer)
+        return msgspec.Raw(answer)
+
     def _flush(self) -> None:
         if not self._answers or self._transport.is_closing():
             return
         answers, self._answers = self._answers, []
-        self._transport.write(b"".join(array_frames(answers)))
+        self._transport.write(b"".join(array_frames(answers, self._encoder)))
 
     def _balance(self) -> None:
         """Read from this connection only while its owner reads and waits for few answers."""

@@ -23,7 +23,6 @@ from nodes.protocol import (
     ChangeReplicas,
     EntryBody,
     MoveLeadership,
-    ProtocolError,
     Read,
     Request,
     RequestBody,
@@ -37,7 +36,8 @@ __all__ = ["GroupService", "ServedMachine", "decode_body"]
 LONG_READS_MAX: Final = 64
 """Reads of unbounded work waiting for the thread of one group; more are answered Busy."""
 
-_bodies = msgspec.msgpack.Decoder(RequestBody)
+decode_body: Final = msgspec.msgpack.Decoder(RequestBody).decode
+"""The body of a request. Raises msgspec.DecodeError if it is none."""
 
 Answer = Callable[[ResponseBody], None]
 
@@ -91,7 +91,12 @@ class GroupService:
         body = request.body
         deadline = self._now() + request.timeout_ms / 1000
         refuse = partial(self._refusal, command, len(body), deadline)
-        if isinstance(command, Write) and self._machine.needs_dry_run(command):
+        # A quick write, and that is nearly all of them, is not even asked about.
+        if (
+            isinstance(command, Write)
+            and not command.quick
+            and self._machine.needs_dry_run(command)
+        ):
             self._start(self._tries, self._try_and_propose(body, command, deadline, answer, refuse))
         else:
             self._engine.propose(body, answer, command=command, refuse=refuse)
@@ -167,12 +172,3 @@ class GroupService:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-
-def decode_body(request: Request) -> RequestBody:
-    """Raises ProtocolError if the request's body is none."""
-    try:
-        body: RequestBody = _bodies.decode(request.body)
-    except msgspec.DecodeError as exc:
-        raise ProtocolError(f"request {request.id} has no valid body: {exc}") from exc
-    return body

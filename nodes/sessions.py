@@ -13,11 +13,14 @@ In the file the answers of one entry are one row, for an entry brings many comma
 what a small row costs is not the row. A row goes when no session needs anything of it: in each
 session the rows are given up in the order of the log, each once the watermark has passed the
 highest seq that it has of the session.
+
+What a raised watermark lets go of is let go of in `take_changes`, for all commands of a batch at
+once: nothing asks for it before.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -42,8 +45,9 @@ __all__ = ["SESSIONS_MAX", "SessionChanges", "Sessions"]
 SESSIONS_MAX: Final = 4096
 """Most sessions of a group: one per router that used it lately, with room for restarts."""
 
-_Kept: TypeAlias = tuple[int, int, ResponseBody | None]
-"""(session, seq, answer); None: the answer was too large to keep."""
+_Kept: TypeAlias = tuple[int, ResponseBody | None, list[int]]
+"""(session, answer, seqs): neighbours in one entry that were answered the same count of rows, as
+most are. None: the answer was too large to keep."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_row = msgspec.msgpack.Decoder(list[_Kept]).decode
@@ -57,24 +61,26 @@ _NO_SESSIONS: Final = Busy(f"the group has {SESSIONS_MAX} sessions")
 
 
 class _Session:
-    __slots__ = ("answers", "last_used", "rows", "watermark")
+    __slots__ = ("answers", "forgotten", "last_used", "rows", "watermark")
 
     def __init__(self, watermark: int, last_used: int) -> None:
         self.watermark = watermark
-        self.answers: dict[int, ResponseBody | None] = {}  # every seq > watermark
+        self.forgotten = watermark  # answers are forgotten up to here; at most the watermark
+        self.answers: dict[int, ResponseBody | None] = {}  # every seq > forgotten
         self.rows: deque[list[int]] = deque()  # [entry, highest seq of ours in its row]
         self.last_used = last_used  # log index; of this process only, see Sessions.idle
 
-    def forget_up_to(self, watermark: int) -> None:
-        """Raise the watermark. Usually by a step or two, while hundreds of answers are kept."""
-        answers = self.answers
-        if watermark - self.watermark < len(answers):
-            for seq in range(self.watermark + 1, watermark + 1):
+    def forget(self) -> None:
+        """Forget what the watermark has passed: a step or two for every command, usually, while
+        hundreds of answers are kept."""
+        answers, watermark = self.answers, self.watermark
+        if watermark - self.forgotten < len(answers):
+            for seq in range(self.forgotten + 1, watermark + 1):
                 answers.pop(seq, None)
         else:
             for seq in [seq for seq in answers if seq <= watermark]:
                 del answers[seq]
-        self.watermark = watermark
+        self.forgotten = watermark
 
     def take_dead_rows(self) -> list[int]:
         """The rows that this session needs no more."""
@@ -111,7 +117,8 @@ class Sessions:
         self._opened: dict[int, str] = {}
         self._expired: set[int] = set()
         self._moved: set[int] = set()  # sessions whose watermark changed
-        self._recorded: defaultdict[int, list[_Kept]] = defaultdict(list)  # of an entry
+        self._recorded: dict[int, list[_Kept]] = {}  # of an entry
+        self._recording = -1  # the last of these entries
         self._forgotten: set[int] = set()  # rows
 
     def __len__(self) -> int:
@@ -127,11 +134,12 @@ class Sessions:
         order of the log."""
         self._sessions = {index: _Session(watermark, applied) for index, watermark in sessions}
         for entry, row in answers:
-            for number, seq, answer in _decode_row(row):
+            for number, answer, seqs in _decode_row(row):
                 if (state := self._sessions.get(number)) is not None:
-                    self._note(state, entry, seq)
-                    if seq > state.watermark:
-                        state.answers[seq] = answer
+                    self._note(state, entry, max(seqs))
+                    for seq in seqs:
+                        if seq > state.watermark:
+                            state.answers[seq] = answer
         for state in self._sessions.values():
             self._give_up(state.take_dead_rows())
 
@@ -159,8 +167,10 @@ class Sessions:
         if seq in answers:
             answer = answers[seq]
             return AnswerNotKept() if answer is None else answer
-        if len(answers) >= OPEN_SEQS_MAX and not any(open_seq <= watermark for open_seq in answers):
-            return _NO_ROOM
+        if len(answers) >= OPEN_SEQS_MAX:
+            state.forget()
+            if len(answers) >= OPEN_SEQS_MAX and all(seq > watermark for seq in answers):
+                return _NO_ROOM
         return None
 
     def record(
@@ -170,17 +180,32 @@ class Sessions:
         number = session.index
         state = self._sessions[number]
         state.last_used = index
-        kept = answer if _is_small(answer) else None
+        # Nearly all are one count of rows: that is small, unmeasured, and equal to its neighbours.
+        is_count = (
+            type(answer) is Done
+            and len(answer.results) == 1
+            and not answer.results[0].rows
+            and not answer.results[0].values
+        )
+        kept = answer if is_count or _is_small(answer) else None
         state.answers[seq] = kept
-        self._recorded[index].append((number, seq, kept))
-        self._note(state, index, seq)
-        if watermark >= seq:  # it contradicts itself: keep the answer of this very command
-            watermark = seq - 1
+        if index != self._recording:
+            self._recording = index
+            self._recorded[index] = []
+        row = self._recorded[index]
+        if is_count and row and row[-1][0] == number and row[-1][1] == kept:
+            row[-1][2].append(seq)
+        else:
+            row.append((number, kept, [seq]))
+        rows = state.rows
+        if not rows or rows[-1][0] != index:
+            self._note(state, index, seq)
+        elif seq > rows[-1][1]:
+            rows[-1][1] = seq
         if watermark > state.watermark:
-            state.forget_up_to(watermark)
+            # One over the command contradicts itself: keep the answer of this very command.
+            state.watermark = watermark if watermark < seq else seq - 1
             self._moved.add(number)
-            if state.rows[0][1] <= watermark:
-                self._give_up(state.take_dead_rows())
 
     def _note(self, state: _Session, entry: int, seq: int) -> None:
         """The row of `entry` has `seq` of the session."""
@@ -220,6 +245,10 @@ class Sessions:
         """What has to be written to the data file, and forget that it has."""
         changes = SessionChanges()
         sessions, recorded, forgotten = self._sessions, self._recorded, self._forgotten
+        for number in self._moved:
+            if (state := sessions.get(number)) is not None:
+                state.forget()
+                self._give_up(state.take_dead_rows())
         changes.opened = [item for item in self._opened.items() if item[0] in sessions]
         changes.expired = [(index,) for index in sorted(self._expired) if index not in self._opened]
         changes.watermarks = [
@@ -233,14 +262,10 @@ class Sessions:
         self._expired = set()
         self._moved = set()
         recorded.clear()
+        self._recording = -1
         forgotten.clear()
         return changes
 
 
 def _is_small(answer: ResponseBody) -> bool:
-    """Whether it is kept. What has no rows is not even measured."""
-    if type(answer) is Done and len(answer.results) == 1:
-        (result,) = answer.results
-        if not result.rows and not result.values:
-            return True
     return len(_encode(answer)) <= STORED_ANSWER_BYTES_MAX

@@ -58,6 +58,8 @@ LIMITS: Final = (
 ROW_CHUNK: Final = 256
 """Rows fetched and encoded at once: bounds what a refused answer costs."""
 
+_OWN, _WRITE = Mode.OWN, Mode.WRITE  # looking a member up in its enum costs as much as a call
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -114,6 +116,16 @@ class Answer:
     def add_count(self, count: int) -> None:
         """The current statement has ended; it returned no rows and changed `count`."""
         self.results.append(StatementResult(count))
+
+
+def _check(statement: Statement, ordinal: int) -> None:
+    """What SQLite would not see. Raises Refused."""
+    reason = text_refusal(statement.sql)
+    if reason is not None:
+        raise Refused(SqlFailure("42501", reason, ordinal))
+    for value in statement.parameters:
+        if value != value:  # NaN, which SQLite would store as NULL
+            raise Refused(SqlFailure("0A000", "NaN is not supported as a parameter", ordinal))
 
 
 class SqlConnection:
@@ -173,19 +185,14 @@ class SqlConnection:
 
     def begin(self, statement: Statement, ordinal: int, now_us: int, seed: int, mode: Mode) -> str:
         """Get ready for `statement`; returns the text to execute. Raises Refused."""
-        reason = text_refusal(statement.sql)
-        if reason is not None:
-            raise Refused(SqlFailure("42501", reason, ordinal))
-        for value in statement.parameters:
-            if value != value:  # NaN, which SQLite would store as NULL
-                raise Refused(SqlFailure("0A000", "NaN is not supported as a parameter", ordinal))
+        _check(statement, ordinal)
         self._environment.begin(now_us, seed, ordinal)
         self._authorizer.mode = mode
         return DDL + statement.sql if mode is Mode.DDL else statement.sql
 
     def end(self) -> None:
         """The statement has ended, one way or the other."""
-        self._authorizer.mode = Mode.OWN
+        self._authorizer.mode = _OWN
 
     def refusal(self, error: BaseException, sql: str, ordinal: int) -> Refused | None:
         """What `error` of the current statement is to the client; None: a fault."""
@@ -228,15 +235,22 @@ class SqlConnection:
                 raise
             raise refused from exc
         finally:
-            self._authorizer.mode = Mode.OWN
+            self._authorizer.mode = _OWN
 
     def change(self, statement: Statement, now_us: int, seed: int) -> int:
         """Run the only statement of a write, which starts with INSERT, UPDATE, DELETE or REPLACE
         and returns no rows; how many it changed. Raises Refused, or a fault."""
-        sql = self.begin(statement, 0, now_us, seed, Mode.WRITE)
+        sql, parameters = statement.sql, statement.parameters
+        if text_refusal(sql) is not None:
+            _check(statement, 0)
+        for value in parameters:
+            if value != value:
+                _check(statement, 0)
+        self._environment.stamp = (now_us, seed, 0)
+        self._authorizer.mode = _WRITE
         cursor = self._cursor
         try:
-            cursor.execute(sql, statement.parameters)
+            cursor.execute(sql, parameters)
             return cursor.rowcount
         except SQL_ERRORS as exc:
             refused = self.refusal(exc, sql, 0)
@@ -244,7 +258,7 @@ class SqlConnection:
                 raise
             raise refused from exc
         finally:
-            self._authorizer.mode = Mode.OWN
+            self._authorizer.mode = _OWN
 
     def compile(self, statement: Statement, ordinal: int, mode: Mode) -> None:
         """Compile a statement without running it. Raises Refused, or a fault."""
@@ -259,4 +273,4 @@ class SqlConnection:
                 raise
             raise refused from exc
         finally:
-            self._authorizer.mode = Mode.OWN
+            self._authorizer.mode = _OWN

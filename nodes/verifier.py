@@ -6,6 +6,10 @@ every node looks after the groups it leads: each group has its time in the inter
 its name, and whoever leads it then proposes a CHECKSUM and compares (`nodes.comparison`). One
 group of a node at a time; the trees are built at half speed on a thread of their own.
 
+What was found is known to the node that found it, in its memory. It goes on saying so when another
+one leads, until that one must have compared the group itself: nothing is forgotten with an office.
+With a process it is, and found again in the next interval.
+
 Knows who leads what and when; what is compared, and how, is `comparison`'s.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
@@ -45,12 +50,15 @@ class Verifier:
         *,
         hosted: Callable[[], Collection[ReplicaStatus]],
         client: Callable[[str], NodeClient | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._every_s = every_s
         self._hosted = hosted
         self._client = client
+        self._clock = clock
         self._due: dict[str, float] = {}
         self._found: dict[str, list[tuple[int, str]]] = {}  # (replica that differs, sentence)
+        self._found_at: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -65,12 +73,16 @@ class Verifier:
             await asyncio.wait([self._task])
 
     def noted(self, status: ReplicaStatus) -> ReplicaStatus:
-        """`status` with what the last comparison found, if this replica leads its group: of
-        those that are still members, for a rebuilt one is another."""
-        if status.role != "leader":
+        """`status` with what this node's last comparison of the group found: of those that are
+        still members, for a rebuilt one is another. One that does not lead any more says it until
+        its successor has looked for itself."""
+        found = self._found.get(status.group)
+        if not found:
+            return status
+        lasts_s = self._every_s + COMPARE_TIMEOUT_S
+        if status.role != "leader" and self._clock() > self._found_at[status.group] + lasts_s:
             return status
         members = {member.replica for member in status.members}
-        found = self._found.get(status.group, [])
         diverged = " ".join(sentence for replica, sentence in found if replica in members)
         return msgspec.structs.replace(status, diverged=diverged)
 
@@ -79,7 +91,7 @@ class Verifier:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(min(LOOK_S_MAX, self._every_s / 10))
-            for status in self._take_due(asyncio.get_running_loop().time()):
+            for status in self._take_due(self._clock()):
                 try:
                     await self._verify(status)
                 except Exception as exc:  # one comparison failed; the next is due as ever
@@ -134,4 +146,4 @@ class Verifier:
                 result.rows,
             )
         if found or not result.silent:
-            self._found[group] = found
+            self._found[group], self._found_at[group] = found, self._clock()

@@ -14,7 +14,7 @@ from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.protocol import SqlFailure, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
-__all__ = ["is_one_change", "run_write"]
+__all__ = ["is_change", "run_write"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
@@ -37,20 +37,15 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     return answer
 
 
-def is_one_change(write: Write) -> bool:
-    """Whether the write is one statement that changes rows and returns none, and no more.
-
-    Nothing is left of it when it fails, without a savepoint around it: SQLite undoes a statement
-    that fails (conflicts are resolved by ABORT, for `text_refusal` refuses what would not), and
-    after it nothing can fail any more. Rows that were returned may turn out to be too many, or
-    not to fit their columns, when the changes are made.
-    """
-    statements = write.statements
-    return len(statements) == 1 and not write.sets and _is_change(statements[0].sql)
-
-
 @lru_cache(maxsize=_TEXTS_MAX)
-def _is_change(sql: str) -> bool:
+def is_change(sql: str) -> bool:
+    """Whether a statement changes rows and returns none, as the beginning of its text tells.
+
+    As the only one of a write that sets no versions it needs no savepoint around it: SQLite
+    undoes a statement that fails (conflicts are resolved by ABORT, for `text_refusal` refuses
+    what would not), and after it nothing can fail any more. Rows that were returned may turn out
+    to be too many, or not to fit their columns, when the changes are made.
+    """
     lower = sql.lower()
     return lower.startswith(_CHANGES) and "returning" not in lower
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from nodes.config import ClusterConfig
+from nodes.incarnations import are_rivals, incarnation_of
 from nodes.protocol import ReplicaStatus, Status
 from shardrouter.moves import GroupView, Seat, named, view_of
 
@@ -37,7 +38,7 @@ class ReplicaHealth:
     halted: str
     """Why it applies no write, though it votes and stores the log."""
     diverged: str
-    """Of a leader: what the last comparison of the group's replicas found."""
+    """What its node's last comparison of the group's replicas found, as their leader."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> Clu
             if status is not None
             for refusal in status.refusals
         ),
+        *(line for name in groups for line in _recovered_twice(name, statuses)),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
     return ClusterHealth(config.cluster_id, nodes, groups, missing)
@@ -184,13 +186,41 @@ def _missing_of_node(name: str, node: NodeHealth) -> str:
     return f"node {name} is drained: shardrouter node remove {name}"
 
 
+def _recovered_twice(group: str, statuses: Mapping[str, Status | None]) -> list[str]:
+    """Whether the group goes on as two incarnations, neither of which succeeds the other."""
+    sides: dict[int, tuple[int, list[str]]] = {}  # by incarnation: an id, and its nodes
+    for node, status in statuses.items():
+        for replica in status.replicas if status is not None else ():
+            if replica.group == group and not replica.stopped:
+                of = incarnation_of(replica.replica)
+                sides.setdefault(of, (replica.replica, []))[1].append(node)
+    rivals = [
+        (replica, nodes)
+        for replica, nodes in sides.values()
+        if any(are_rivals(replica, other) for other, _ in sides.values())
+    ]
+    if not rivals:
+        return []
+    places = " and on ".join(named(nodes) for _, nodes in rivals)
+    return [
+        (
+            f"{group} was recovered more than once, on {places}, each time without the other. "
+            "They do not listen to each other, and what one has acknowledged since, the other "
+            "lacks. Decide which to keep; put the data directories of the other's nodes aside, "
+            "start these nodes with empty ones and run shardrouter replica rebuild --node NODE "
+            "for each"
+        )
+    ]
+
+
 def _missing_of_group(name: str, group: GroupHealth) -> list[str]:
     lines = [
         f"{name}, replica {replica.id} on {replica.node}: {replica.stopped or replica.halted}"
         for replica in group.replicas
         if replica.stopped or replica.halted
     ]
-    lines += [replica.diverged for replica in group.replicas if replica.diverged]
+    # A leader and the one before it may have found the same.
+    lines += dict.fromkeys(replica.diverged for replica in group.replicas if replica.diverged)
     if group.leader is None:
         lines.append(
             f"{name} has no leader: a majority of its replicas has to run and reach each other"

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -56,3 +58,22 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"skipped under CI, and not in tests/allowed_skips.txt: {reason}"
     return report
+
+
+def _oracle() -> ModuleType | None:
+    """Only if a test of this run compares with it."""
+    return sys.modules.get("tests.jepsen_like.oracle")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    oracle = _oracle()
+    if oracle is not None and oracle.too_few() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure() -> None:
+    """Behind pytest's own last line."""
+    oracle = _oracle()
+    if oracle is not None and oracle.AT_LEAST:
+        few = f"; at least {oracle.AT_LEAST} were promised" if oracle.too_few() else ""
+        print(oracle.summary() + few)

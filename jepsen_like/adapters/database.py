@@ -27,10 +27,13 @@ __all__ = [
     "OperableDatabase",
     "ComparableDatabase",
     "RoutedDatabase",
+    "WatchedDatabase",
+    "FiledDatabase",
     "Database",
     "Offer",
     "OfferingDatabase",
     "GroupedDatabase",
+    "LevelledDatabase",
     "PreloadableDatabase",
     "router_name",
 ]
@@ -99,11 +102,28 @@ class ComparableDatabase(Protocol):
 
 
 @runtime_checkable
+class WatchedDatabase(Protocol):
+    """A running database whose processes say of themselves what they lead."""
+
+    async def claims(self, host: str) -> Mapping[str, int] | None:
+        """The groups that the process of `host` believes it leads, and in which term; None: it
+        does not answer. Asked directly, past all links, also while it is stopped or dead."""
+
+
+@runtime_checkable
 class RoutedDatabase(Protocol):
     """A running database with a router beside every database process."""
 
     @property
     def routers(self) -> Processes: ...
+
+
+@runtime_checkable
+class FiledDatabase(Protocol):
+    """A running database whose files can be damaged while it is stopped."""
+
+    def data_directory(self, host: str) -> Path:
+        """All that the host's database process keeps is below."""
 
 
 class Offer(Enum):
@@ -112,6 +132,7 @@ class Offer(Enum):
     MOVES = "moves"  # leaders and replicas, as an OperableDatabase
     ROUTERS = "routers"  # as a RoutedDatabase
     PRELOAD = "preload"  # a library of the harness in its processes, as a PreloadableDatabase
+    FILES = "files"  # as a FiledDatabase
     JOURNAL = "journal"  # the same, and it keeps its data with calls that the library follows
 
 
@@ -161,3 +182,21 @@ class Database(Protocol):
     ) -> RunningDatabase:
         """Boot all hosts with their data under `directory`, their traffic over `backend`.
         Returns when every group has a leader; raises DatabaseError with nothing left running."""
+
+
+@runtime_checkable
+class LevelledDatabase(Database, Protocol):
+    """A database whose reads may be asked for at several levels of consistency: what the PACELC
+    experiment compares. Its clients take calls of `workloads.levels`."""
+
+    @property
+    def levels(self) -> Mapping[str, str]:
+        """Where reads of each level should stand ("PC/EC"), the default first, the weakest last."""
+
+    @property
+    def writes(self) -> str:
+        """Where writes should stand."""
+
+    @property
+    def group(self) -> str:
+        """The group whose leader is cut off."""

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from jepsen_like.adapters.database import DatabaseError, Offer, router_name
 from jepsen_like.adapters.listening import listens
@@ -47,18 +47,13 @@ from shardrouter.moves import Goal, view_of
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
-__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES", "LEVELS", "WRITES"]
+__all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
 
 NODE_SERVICE: Final = "node"
 
 LOOPBACK: Final = "127.0.0.1"
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
-
-LEVELS: Final = {"linearizable": "PC/EC", "any": "PA/EL"}
-"""Where reads of each level should stand (docs/consistency.md), the default first."""
-
-WRITES: Final = "PC/EC"
 
 USER: Final = "shardrouter"
 
@@ -112,6 +107,10 @@ class ShardRouter:
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
+
+    levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
+    writes: ClassVar[str] = "PC/EC"
+    group: ClassVar[str] = "shard-1"
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -305,6 +304,12 @@ class RunningShardRouter:
     async def leaders(self) -> Mapping[str, str]:
         return await self._cluster.leaders()
 
+    async def claims(self, host: str) -> Mapping[str, int] | None:
+        status = await self._cluster.status_of(host)
+        if status is None:
+            return None
+        return {r.group: r.term for r in status.replicas if r.role == "leader"}
+
     async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
         try:
             async with Router.open(self.direct_file, name="jepsen-like") as router:
@@ -356,6 +361,9 @@ class RunningShardRouter:
                 differences += [describe(group, difference) for difference in found.differences]
                 silent += [f"{group} on {host}: {why}" for host, why in found.silent.items()]
         return ReplicaComparison(replicas, tuple(differences), tuple(silent))
+
+    def data_directory(self, host: str) -> Path:
+        return self._cluster.directory / host / "data"
 
     def pid(self, host: str) -> int:
         return self._cluster.node(host).pid

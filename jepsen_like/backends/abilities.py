@@ -10,6 +10,7 @@ __all__ = [
     "CUT",
     "DELAY",
     "DUPLICATION",
+    "HALF_OPEN",
     "INSTANT",
     "JITTER",
     "LOSS",
@@ -38,6 +39,7 @@ LOSS: Final = "loss"
 DUPLICATION: Final = "duplication"
 REORDERING: Final = "reordering"
 RESET: Final = "resets"
+HALF_OPEN: Final = "half-open connections"
 
 PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 """TCP hides them from whoever is not the network: a proxy sees bytes, in order, once."""
@@ -45,7 +47,7 @@ PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 
 CAN: Final[Mapping[str, frozenset[str]]] = {
-    NETNS: SHAPING | {CUT, RESET},
+    NETNS: SHAPING | {CUT, RESET, HALF_OPEN},
     PROXY: (SHAPING - PACKETS) | {CUT, RESET},
     INSTANT: (SHAPING - PACKETS) | {CUT, RESET},
 }

@@ -68,6 +68,11 @@ class Backend(Protocol):
     async def expose(self, host: str, service: str, endpoint: Endpoint) -> Mapping[str, Endpoint]:
         """Make `endpoint` of `host` reachable from every other host; returns where each dials."""
 
+    async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
+        """Like `expose`, but with one address for all: for databases whose processes tell each
+        other under which address they are reached. Only processes that were started by `command`
+        reach it. Raises BackendError."""
+
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         """Where the harness dials `endpoint` of `host`: as a neighbour on that host would, past
         no link, so that it is answered during a cut too."""
@@ -83,7 +88,8 @@ class Backend(Protocol):
         as before. Asked only of what the backend can do."""
 
     async def reset(self, pairs: Collection[Pair]) -> None:
-        """Every connection between these hosts ends, at both ends, with a reset. All at once."""
+        """Every connection between these hosts is ended by the host that its pair names first, and
+        the other end learns it by a reset."""
 
     async def delivered(self) -> Mapping[Pair, int]:
         """Bytes of the database that each link has handed to its target so far, counted there;

@@ -105,6 +105,9 @@ class Netns:
             await self._nft(self._add("probes", [f"{endpoint[0]} . {endpoint[1]}"]))
         return {source: endpoint for source in self.hosts if source != host}
 
+    async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
+        return endpoint
+
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         """A port of this machine's loopback, carried on by sockets of the host itself."""
         if (host, endpoint) not in self._doors:
@@ -139,8 +142,7 @@ class Netns:
         await asyncio.to_thread(self._namespaces.shape, command)
 
     async def reset(self, pairs: Collection[Pair]) -> None:
-        """The kernel of one end aborts the connection, which tells the other end."""
-        for host, other in sorted({(a, b) if a < b else (b, a) for a, b in pairs}):
+        for host, other in pairs:
             argv = ("ss", "--kill", "--tcp", "--no-header", "dst", self.address(other))
             await asyncio.to_thread(self._namespaces.run, host, argv, "")
 

@@ -37,6 +37,9 @@ TCP_RTO_MAX_MS: Final = 44
 
 PROBE_RTO_MAX_MS: Final = 1000
 
+PROBE_PATIENCE_MS: Final = 3_600_000
+"""For how long the probes' connections last without an acknowledgement: longer than any cut."""
+
 TIMES_GAP_S: Final = 0.005
 TIMES_WAIT_S: Final = 2.0
 
@@ -129,7 +132,7 @@ class Prober:
                 self._line_for((target, source), look).far,
             ):
                 token = self._token()
-                writer.write(f"{token}\n".encode())
+                _say(writer, f"{token}\n")
                 sent.append(Sent((source, target), is_new_connection=False, token=token))
             token = self._token()
             dial = asyncio.ensure_future(self._send_once((source, target), token))
@@ -155,7 +158,7 @@ class Prober:
             for pair in pairs:
                 token = self._token()
                 sent.append((pair, token, loop.time()))
-                self._lines[pair][0].near.write(f"{token}\n".encode())
+                _say(self._lines[pair][0].near, f"{token}\n")
             await asyncio.sleep(TIMES_GAP_S)
         await self._until_arrived([token for _, token, _ in sent], settle_s + TIMES_WAIT_S)
         found: dict[Pair, list[float]] = {pair: [] for pair in pairs}
@@ -172,7 +175,7 @@ class Prober:
         for pair in pairs:
             tokens = sent[pair] = [self._token() for _ in range(size // BULK_LINE_BYTES)]
             lines = (f"{token} ".ljust(BULK_LINE_BYTES - 1, ".") + "\n" for token in tokens)
-            self._lines[pair][0].near.write("".join(lines).encode())
+            _say(self._lines[pair][0].near, "".join(lines))
         every = [token for tokens in sent.values() for token in tokens]
         await self._until_arrived(every, 3 * expected_s + TIMES_WAIT_S)
         found = {}
@@ -203,23 +206,32 @@ class Prober:
         except TimeoutError:
             return  # the caller sees which ones are missing
 
-    async def lost_to_resets(self, pairs: Collection[Pair], timeout_s: float) -> tuple[int, int]:
-        """Of the ends of the standing connections between these hosts: how many have been reset
-        by now or within timeout_s, and how many there are. Lays new connections."""
-        lines = [self._lines[pair][0] for a, b in pairs for pair in ((a, b), (b, a))]
-        ends = {end for line in lines for end in (line.near, line.far)}
+    async def ends_reset(
+        self, pairs: Collection[Pair], on: Collection[str], timeout_s: float
+    ) -> tuple[int, int]:
+        """Of the ends of the standing connections over these links that are on the hosts `on`: how
+        many have been reset by now or within timeout_s, and how many there are."""
+        ends = {
+            end
+            for a, b in pairs
+            for end, host in ((self._lines[a, b][0].near, a), (self._lines[a, b][0].far, b))
+            if host in on
+        }
         try:
             async with asyncio.timeout(timeout_s), self._news:
                 await self._news.wait_for(lambda: ends <= self._lost)
         except TimeoutError:
             pass  # the answer says how many
-        lost = len(ends & self._lost)
-        for a, b in pairs:
-            for pair in ((a, b), (b, a)):
-                self._lines[pair][0].near.close()
-                self._lines[pair][0] = await self._line(pair)
-        self._lost -= ends
-        return lost, len(ends)
+        return len(ends & self._lost), len(ends)
+
+    async def renew(self, pairs: Collection[Pair]) -> None:
+        """Lay the standing connections over these links anew."""
+        for pair in pairs:
+            old, self._lines[pair][0] = self._lines[pair][0], await self._line(pair)
+            for end in (old.near, old.far):
+                end.transport.abort()
+                self._lost.discard(end)
+                self._writers.discard(end)
 
     def _line_for(self, pair: Pair, look: int) -> _Line:
         lines = self._lines[pair]
@@ -243,6 +255,8 @@ class Prober:
         if sys.platform == "linux":
             with suppress(OSError):  # an older kernel: what was held arrives later
                 sock.setsockopt(socket.IPPROTO_TCP, TCP_RTO_MAX_MS, PROBE_RTO_MAX_MS)
+            # Else the kernel gives up after 15 attempts, which are soon made at this pace
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PROBE_PATIENCE_MS)
         return sock
 
     async def _send_once(self, pair: Pair, token: str) -> None:
@@ -313,3 +327,9 @@ class Prober:
         await asyncio.gather(*self._readers)
         if self._datagrams is not None:
             self._datagrams.close()
+
+
+def _say(writer: asyncio.StreamWriter, text: str) -> None:
+    """What is said into a connection that has ended does not arrive, and that shows."""
+    if not writer.is_closing():
+        writer.write(text.encode())

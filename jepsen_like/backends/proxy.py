@@ -2,8 +2,9 @@
 
 A host is a node with its router and its clients. When a process on host a dials a service of
 host b, its configuration names the listener of (a, b); a connection that arrives there is
-carried to b's real address. Its two directions are ruled apart: bytes from a to b by the link
-a -> b, bytes from b to a by the link b -> a, so one-way cuts are real.
+carried to b's real address. (A database that knows one address per process gets one listener for
+all, `advertise`, and the kernel is asked who dialed.) Its two directions are ruled apart: bytes
+from a to b by the link a -> b, bytes from b to a by the link b -> a, so one-way cuts are real.
 
 A cut holds, as a partition does: nothing is refused or reset. Bytes on their way stay, the
 proxy soon stops reading, and TCP's own back-pressure stops the sender; the end of a connection is
@@ -26,14 +27,21 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 
 from jepsen_like.backends.abilities import INSTANT, PROXY
-from jepsen_like.backends.backend import PROBE_SERVICE, Endpoint, Pair, connected, pairs_of
+from jepsen_like.backends.backend import (
+    PROBE_SERVICE,
+    BackendError,
+    Endpoint,
+    Pair,
+    connected,
+    pairs_of,
+)
 from jepsen_like.backends.backoff import next_attempt, next_knock
-from jepsen_like.backends.leftovers import marked
+from jepsen_like.backends.dialer import can_tell, host_that_dialed, on_host
 from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
 
 __all__ = ["Link", "Mesh"]
@@ -102,7 +110,7 @@ class Mesh:
         return LOOPBACK
 
     def command(self, host: str, argv: Sequence[str]) -> tuple[str, ...]:
-        return marked(argv)
+        return on_host(host, argv)
 
     def socket(self, host: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
         return socket.socket(type=kind)
@@ -121,6 +129,23 @@ class Mesh:
             self._servers.append(server)
             addresses[source] = cast("Endpoint", server.sockets[0].getsockname()[:2])
         return addresses
+
+    async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
+        """One listener for all: whose process dials, the kernel says (`backends.dialer`)."""
+        if not can_tell():
+            raise BackendError(
+                f"the backend {self.name} cannot tell here who dials {service} of {host}: all dial "
+                "one address, and this system has no /proc/net/tcp; use Linux."
+            )
+        routes = {
+            source: _Route(self, source, host, service, endpoint, None)
+            for source in self.hosts
+            if source != host
+        }
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Arrival(routes), LOOPBACK, 0)
+        self._servers.append(server)
+        return cast("Endpoint", server.sockets[0].getsockname()[:2])
 
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
         return endpoint
@@ -273,6 +298,26 @@ class _Route:
 
     def accept(self) -> _Stream:
         return _Stream(self.mesh, self, self.out, accepted=True)
+
+
+class _Arrival(asyncio.Protocol):
+    """A connection at an address that all dial, until it is known whose it is. What no process
+    of another host has dialed is closed."""
+
+    def __init__(self, routes: Mapping[str, _Route]) -> None:
+        self._routes = routes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        source = host_that_dialed(
+            transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        )
+        route = self._routes.get(source or "")
+        if route is None:
+            cast("asyncio.Transport", transport).abort()
+            return
+        stream = route.accept()
+        cast("asyncio.Transport", transport).set_protocol(stream)
+        stream.connection_made(transport)
 
 
 class _Stream(asyncio.Protocol):
@@ -479,7 +524,10 @@ class _Stream(asyncio.Protocol):
             target.close()
             self.transport.close()
         else:
-            target.write_eof()
+            try:
+                target.write_eof()
+            except OSError:
+                target.abort()  # the far side has reset it, which nobody has read yet
 
     def reset(self) -> None:
         """End this socket as a network does that has forgotten the connection."""

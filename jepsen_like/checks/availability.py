@@ -1,17 +1,17 @@
 """How available each side of a cut was, and how long a shard that lost its leader did not serve.
 
-Counted as users see it: from the scheduled time, with arrivals that found no free connection as
-not served. What was scheduled during a cut and was still unanswered when it ended belongs to
-neither: the heal, not the side, decided how it ended. A yield of a handful of operations says
-nothing, so under MEASURED_MIN it is "not measured".
+Yield is counted as `figures.served` says. That of a handful of operations says nothing, so under
+MEASURED_MIN it is "not measured".
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from jepsen_like.figures.intervals import share
+from jepsen_like.figures.served import Window, tallies
 from jepsen_like.history import Operation, Unserved
 from jepsen_like.result import Failover, FaultRecord, SideAvailability
 
@@ -40,52 +40,38 @@ def availability(
     operations: Iterable[Operation],
     faults: Sequence[FaultRecord],
     unserved: Iterable[Unserved] = (),
+    *,
+    rng: random.Random,
 ) -> tuple[SideAvailability, ...]:
-    """A row per partition, side and operation class, each side ending with its row for ALL."""
+    """A row per partition, side and operation class, each side ending with its row for ALL.
+
+    `rng` draws the blocks of the intervals, see `figures.intervals`.
+    """
     history, arrivals = list(operations), list(unserved)
-    classes = {o.f for o in history} | {u.f for u in arrivals}
-    ordered = [*sorted(classes, key=class_order), ALL]
+    classes = sorted({o.f for o in history} | {u.f for u in arrivals}, key=class_order)
     rows = []
     for fault in faults:
         for side in fault.sides:
-            invoked, ok = _count(history, arrivals, fault, frozenset(side))
+            window = Window(fault.start_ns, fault.end_ns, frozenset(side))
             name = side_name(fault.sides, side)
-            rows += [
-                SideAvailability(
-                    fault.name, name, f, invoked[f], ok[f], measured=invoked[f] >= MEASURED_MIN
+            for f, included in (*((f, [f]) for f in classes), (ALL, classes)):
+                (blocks,) = tallies(history, arrivals, [window], included)
+                served = share([blocks], rng)
+                ok = sum(block[0] for block in blocks)
+                rows.append(
+                    SideAvailability(
+                        *(fault.name, name, f, served.count, ok),
+                        measured=served.count >= MEASURED_MIN,
+                        low=served.low,
+                        high=served.high,
+                    )
                 )
-                for f in ordered
-            ]
     return tuple(rows)
 
 
 def class_order(f: str) -> tuple[int, str]:
     """The order in which classes of operations are listed."""
     return _ORDER.get(f, len(_ORDER)), f
-
-
-def _count(
-    history: Iterable[Operation],
-    arrivals: Iterable[Unserved],
-    fault: FaultRecord,
-    side: frozenset[str],
-) -> tuple[Counter[str], Counter[str]]:
-    invoked: Counter[str] = Counter()
-    ok: Counter[str] = Counter()
-    for operation in history:
-        if (
-            operation.node in side
-            and fault.start_ns <= operation.scheduled_ns
-            and operation.returned_ns <= fault.end_ns
-        ):
-            for f in (operation.f, ALL):
-                invoked[f] += 1
-                ok[f] += operation.outcome == "ok"
-    for arrival in arrivals:
-        if arrival.node in side and fault.start_ns <= arrival.scheduled_ns < fault.end_ns:
-            for f in (arrival.f, ALL):
-                invoked[f] += 1
-    return invoked, ok
 
 
 def side_name(sides: Sequence[Sequence[str]], side: Sequence[str]) -> str:

@@ -62,7 +62,7 @@ def breadth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
             configurations += 1
             if configurations % PAUSE_EVERY == 0:
                 yield configurations, answers
-            for slot, i, c in changing:
+            for _, slot, i, c in changing:
                 if not placed & slot:
                     after = row.get(c)
                     if after is None:
@@ -70,7 +70,8 @@ def breadth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
                     if after >= 0:
                         waiting.append(((placed | slot, after, used), ((i,), trail)))
             if has_crashed:
-                for after, _, bit, i in layout.crashed_moves(answers, placed, state, used):
+                for bit, _, i, c in layout.crashed_moves(answers, placed, state, used):
+                    after = compute(state, c)
                     waiting.append(((placed, after, used | bit), ((i,), trail)))
         if not passed:
             yield Found("no", configurations, stuck=stuck, algorithm="breadth-first")

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from jepsen_like.checks.layout import NEVER, Interval, Limit
+from jepsen_like.checks.layout import NEVER, Interval, Intervals, Limit
 from jepsen_like.checks.search import search
 from jepsen_like.history import Operation
 from jepsen_like.models.model import Model, call_of
@@ -95,7 +95,7 @@ class _Shrinker:
         if free and not self._once:
             cheap = min(limit.configurations, FREE_TRIAL_CONFIGURATIONS)
             limit = replace(limit, configurations=cheap)
-        found = search(self._model, [*kept.values(), *free.values()], limit)
+        found = search(self._model, Intervals.of([*kept.values(), *free.values()]), limit)
         if self._limit.clock() > self._limit.deadline:
             self._in_time = False
         if found.answer != "no" or found.stuck is None:

@@ -6,6 +6,10 @@ take effect up to d before it was sent. That is the Delta of Golab, Li and Shah 
 start of each read Delta earlier makes it atomic. 0: it is linearizable. None: no delay explains
 it, as when a value was never written, or two operations replaced the same one.
 
+What differs: theirs is of reads and writes that all have ended. Here a compare-and-set that did
+not match is moved like a read, for it only looks; a write of unknown outcome has no end; and the
+answer is in whole nanoseconds. As in the paper, only starts move: an answer is never late.
+
 More delay allows more orders, so d is found by trying. Where the blocks decide, the few operations
 that contradict each other at a delay that is too little say how much they need at least, and that
 is tried next; bisection bounds the number of tries.
@@ -20,7 +24,7 @@ from dataclasses import dataclass
 
 from jepsen_like.checks import blocks
 from jepsen_like.checks.layout import Limit
-from jepsen_like.checks.objects import Object, intervals
+from jepsen_like.checks.objects import Object, in_columns
 from jepsen_like.checks.prefix import what_they_follow_from
 from jepsen_like.checks.search import search
 from jepsen_like.models.model import Model, Versions, call_of
@@ -103,7 +107,7 @@ class _Trial:
         operations = mine.operations
         self._model = model
         self._limit = limit
-        self._intervals = intervals(operations)
+        self._intervals = in_columns(operations)
         self._looks = [model.is_pure(call_of(o)) for o in operations]
         self._versions = model.versions(operations)
         self._sent = [o.sent_ns for o in operations]
@@ -153,7 +157,7 @@ class _Trial:
         return high
 
     def _search(self, sent: Sequence[int]) -> bool | None:
-        moved = [i._replace(sent=t) for i, t in zip(self._intervals, sent, strict=True)]
+        moved = self._intervals._replace(sent=sent)
         answer = search(self._model, moved, self._limit).answer
         return None if answer == "unknown" else answer == "yes"
 

@@ -7,6 +7,8 @@ shows late is undone last. `breadth_first.py` has the opposite strength and weak
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
+from typing import TypeAlias
 
 from jepsen_like.checks.layout import Found, Layout, Move, is_new
 
@@ -15,15 +17,16 @@ __all__ = ["PAUSE_EVERY", "depth_first"]
 PAUSE_EVERY = 64  # configurations between two looks at the limits
 
 # A configuration on the path: answers, placed, state, used, length of the path there, and the
-# moves from it that were not tried yet, best last.
-_Node = tuple[int, int, int, int, int, list[Move]]
+# moves from it that were not tried yet, best first.
+_Node: TypeAlias = tuple[int, int, int, int, int, Iterator[Move]]
 
 
 def depth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
     """Yields (configurations, answers passed) every so often, and at last what was found."""
-    table, intervals = layout.table, layout.intervals
+    table = layout.table
     slot_of, operation_of, fresh_of = layout.slot, layout.operation, layout.fresh
-    pure_of, changing_of, has_crashed = layout.pure, layout.changing, layout.has_crashed
+    pure_of, changing_of, available_of = layout.pure, layout.changing, layout.available
+    has_free = bool(layout.free)
     transitions, compute = table.next, table.after
     end = len(slot_of)
     seen: set[tuple[int, int, int]] = set()
@@ -55,39 +58,47 @@ def depth_first(layout: Layout) -> Iterator[tuple[int, int] | Found]:
             yield Found("yes", configurations, tuple(path), algorithm="depth-first")
             return
         key = (answers, placed, state)
+        has_crashed = has_free or available_of[answers]
         if has_crashed:
-            new = is_new(used_at.setdefault(key, []), used)
+            known = used_at.get(key)
+            if known is None:
+                used_at[key] = [used]
+            new = known is None or is_new(known, used)
         else:
             new = key not in seen
             seen.add(key)
         if new:
             configurations += 1
-            furthest = max(furthest, answers)
+            if answers > furthest:
+                furthest = answers
             if configurations % PAUSE_EVERY == 0:
                 yield configurations, furthest
-            moves: list[Move] = []
-            for slot, i, c in changing_of[answers]:
+            # The operation that is answered next comes first: most often it may
+            moves: Iterator[Move] = iter(changing_of[answers])
+            if has_crashed:
+                moves = chain(moves, layout.crashed_moves(answers, placed, state, used))
+            stack.append((answers, placed, state, used, len(path), moves))
+        while stack:
+            answers, placed, state, used, length, moves = stack[-1]
+            row = transitions[state]
+            for crashed, slot, i, c in moves:
                 if not placed & slot:
                     after = row.get(c)
                     if after is None:
                         after = compute(state, c)
                     if after >= 0:
-                        moves.append((after, slot, 0, i))
-            if len(moves) > 1:
-                moves.sort(key=lambda move: intervals[move[3]].returned, reverse=True)
-            if has_crashed:
-                moves = layout.crashed_moves(answers, placed, state, used) + moves
-            stack.append((answers, placed, state, used, len(path), moves))
-        while stack and not stack[-1][5]:
-            stack.pop()
-        if not stack:
+                        state = after
+                        placed |= slot
+                        used |= crashed
+                        del path[length:]
+                        path.append(i)
+                        candidates = pure_of[answers]
+                        break
+            else:
+                stack.pop()
+                continue
+            break
+        else:
             stuck = operation_of[furthest]
             yield Found("no", configurations, stuck=stuck, algorithm="depth-first")
             return
-        answers, placed, _, used, length, moves = stack[-1]
-        state, slot, crashed, i = moves.pop()
-        placed |= slot
-        used |= crashed
-        del path[length:]
-        path.append(i)
-        candidates = pure_of[answers]

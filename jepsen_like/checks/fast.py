@@ -91,17 +91,19 @@ class _Fast:
         self._objects = int(given.key.max()) + 1
         self._illegal: Flags = numpy.zeros(self._objects, bool)
         self._unclear: Flags = numpy.zeros(self._objects, bool)
+        self._nobody: int | None = None  # known: each version has one writer, except this one
 
     def decide(self) -> FastAnswer | None:
         np = self._np
         live = self._returned != NEVER
         first = int(self._sent.min())
-        last = max(int(self._sent.max()), int(self._returned[live].max()) if live.any() else 0)
+        last = max(int(self._sent.max()), int(np.where(live, self._returned, first).max()))
         span = last - first + 3
         if span > SPAN_MAX // (self._objects + 1) or int(self._after.max()) >= AFTER_MAX:
             return None
         odd = (self._kind == MISMATCH) | ((self._kind == NOTHING) & live)
-        self._unclear[self._key[odd]] = True
+        if odd.any():
+            self._unclear[self._key[odd]] = True
         self._leave_out(odd, live)
         if len(self._sent):
             self._name_versions()
@@ -160,18 +162,23 @@ class _Fast:
             links = self._kind == LINK
             written = self._after[writes]
         if values <= 8 * count and not (np.bincount(written, minlength=1) > 1).any():
-            owner = np.full(values, -1, np.int64)
-            owner[written] = self._key[writes]
             nobody = objects + values  # a value not written to this object
+            owner = np.full(nobody + 1, -1, np.int64)
+            owner[:objects] = np.arange(objects)
+            owner[objects + written] = self._key[writes]
 
-            def named(value: Ints, key: Ints) -> Ints:
-                mine = owner[np.maximum(value, 0)] == key
-                return np.where(value < 0, key, np.where(mine, objects + value, nobody))
+            def named(value: Ints) -> Ints:
+                name = value + objects
+                initial = np.flatnonzero(value < 0)
+                name[initial] = self._key[initial]
+                name[owner[name] != self._key] = nobody
+                return name
 
             self._versions = nobody + 1
-            self._after = named(self._after, self._key)
+            self._nobody = nobody
+            self._after = named(self._after)
             if links.any():
-                before = named(np.where(links, self._before, -1), self._key)
+                before = named(np.where(links, self._before, -1))
                 self._before = np.where(links, before, 0)
             return
         if values >= NEVER // (objects + 1):
@@ -194,24 +201,35 @@ class _Fast:
     def _drop_unobserved(self) -> None:
         """Indeterminate operations whose value nobody saw; links that are kept see one."""
         np = self._np
-        lost = self._returned == NEVER
-        if not lost.any():
+        lost = np.flatnonzero(self._returned == NEVER)
+        if not len(lost):
             return
-        reads, links = self._kind == READ, self._kind == LINK
-        kept, changes = ~lost, lost & ~reads
+        # Of all operations only those count that see what a lost one may have written
+        doubtful = np.zeros(self._versions, bool)
+        doubtful[self._after[lost]] = True
+        lost_kinds = self._kind[lost]
+        waiting = np.zeros(len(self._kind), bool)
+        waiting[lost] = True
         observed = np.zeros(self._versions, bool)
-        observed[self._after[reads]] = True
+        seeing = np.flatnonzero(doubtful[self._after] & ~waiting)
+        observed[self._after[seeing[self._kind[seeing] == READ]]] = True
+        links = np.flatnonzero((self._kind == LINK) & ~waiting)
+        observed[self._before[links]] = True
         while True:
-            observed[self._before[links & kept]] = True
-            more = kept | (changes & observed[self._after])
-            if (more == kept).all():
+            changes = lost[waiting[lost] & (lost_kinds != READ)]
+            found = changes[observed[self._after[changes]]]
+            if not len(found):
                 break
-            kept = more
-        self._keep(kept)
+            waiting[found] = False
+            observed[self._before[found[self._kind[found] == LINK]]] = True
+        self._keep(~waiting)
 
     def _check_writers(self) -> None:
         np = self._np
         writes, links = self._kind != READ, self._kind == LINK
+        if self._nobody is not None and not links.any():
+            self._illegal[self._key[self._after == self._nobody]] = True
+            return
         times = np.bincount(self._after[writes], minlength=self._versions)
         times[: self._objects] += 1
         of_mine = times[self._after]
@@ -241,10 +259,14 @@ class _Fast:
             written[self._after[writes]] = sent[writes]
             bad = returned < written[self._after]
             self._illegal[key[bad]] = True
+        unsorted = bool((sent[1:] < sent[:-1]).any())
         soonest = np.full(self._versions, span, np.int64)
         latest = np.full(self._versions, -1, np.int64)
         np.minimum.at(soonest, block, returned)
-        np.maximum.at(latest, block, sent)
+        if unsorted:
+            np.maximum.at(latest, block, sent)
+        else:
+            latest[block] = sent  # the last one stays
         owner = np.full(self._versions, -1, np.int64)
         owner[block] = key
         used = np.flatnonzero(owner >= 0)
@@ -253,7 +275,6 @@ class _Fast:
         place = np.empty(self._versions, np.int64)
         place[used] = rank
         within = place[block] * (int(layer.max()) + 1) + layer
-        unsorted = bool((sent[1:] < sent[:-1]).any())
         order = np.lexsort((sent, within)) if unsorted else _sorting(np, within)
         if depth is not None:
             self._check_chains(order, block, layer, sent, returned, span)
@@ -315,21 +336,17 @@ class _Fast:
         """
         np = self._np
         forward = soonest < latest
-        at = np.where(forward, soonest, latest) + 1 + owner * span
-        by = _sorting(np, 2 * at + forward)
-        forward, soonest, latest, owner = forward[by], soonest[by], latest[by], owner[by]
-        index = np.arange(len(by))
-        ahead = np.maximum.accumulate(np.where(forward, index, -1))
-        # the forward block before each one: not itself
-        previous = np.empty(len(by), np.int64)
-        previous[0] = -1
-        previous[1:] = ahead[:-1]
-        exists = previous >= 0
-        same = exists & (owner[previous] == owner)
-        clash = same & (latest[previous] > soonest)
-        self._illegal[owner[clash]] = True
+        offset = owner * span
+        at = np.where(forward, soonest, latest) + offset
+        by = _sorting(np, 2 * (at + 1) + forward)
+        begin = (soonest + offset)[by]
+        end = np.where(forward, latest + offset, -1)[by]
+        # The latest end of the forward ones before: as long as these do not overlap, the last's
+        clash = begin[1:] < np.maximum.accumulate(end)[:-1]
+        if clash.any():
+            self._illegal[owner[by[1:][clash]]] = True
         rank = np.empty(len(by), np.int64)
-        rank[by] = index
+        rank[by] = np.arange(len(by))
         return rank
 
     def _replay(self, order: Ints, span: int, first: int) -> Ints:
@@ -339,35 +356,37 @@ class _Fast:
         count = len(order)
         if not count:
             return order
-        # One object's times do not reach the next one's, so the latest request up to here is
-        # the object's own.
-        offset = given.key * span - first
-        answered = given.returned != NEVER
-        begun = np.maximum.accumulate((given.sent + offset)[order])
-        late = np.where(answered, given.returned + offset, NEVER)[order] < begun
-        # Fewer and smaller columns to reorder: memory is what this waits for
-        key = given.key.astype(np.int32)[order]
+        # In the order of `order`. One object's times do not reach the next one's, so the latest
+        # request up to here is the object's own.
+        key, sent, returned = given.key[order], given.sent[order], given.returned[order]
+        offset = key * span - first
+        begun = np.maximum.accumulate(sent + offset)
+        wrong = returned + offset < begun
         after = ((given.after << KIND_BITS) | given.kind)[order]
         kind, after = after & ((1 << KIND_BITS) - 1), after >> KIND_BITS
-        index = np.arange(count)
         starts = np.ones(count, bool)
         starts[1:] = key[1:] != key[:-1]
-        changes = kind != READ
-        changed = np.maximum.accumulate(np.where(changes, index, -1))
-        start = np.maximum.accumulate(np.where(starts, index, 0))
-        last = np.concatenate([[-1], changed[:-1]])  # the change before each operation
-        met = np.where(last >= start, after[np.maximum(last, 0)], INITIAL)
-        wrong = (kind == READ) & (after != met)
+        # What an operation leaves is what it wrote, or, as it is legal itself, what it read
+        met = np.empty(count, np.int64)
+        met[1:] = after[:-1]
+        met[starts] = INITIAL
+        reads = kind == READ
+        wrong |= reads & (after != met)
+        wrong |= ~(reads | (kind == WRITE) | (kind == LINK))
         links = np.flatnonzero(kind == LINK)
-        wrong[links] = given.before[order[links]] != met[links]
+        wrong[links] |= given.before[order[links]] != met[links]
+        answered = returned != NEVER
+        wrong |= reads & ~answered
         keys = key[starts]
         sorted_keys = bool((keys[1:] > keys[:-1]).all())
+        live = given.returned != NEVER
         settled = self._illegal | self._unclear
-        due = np.count_nonzero(answered & ~settled[given.key])
-        complete = np.count_nonzero(answered[order]) == due
+        if settled.any():
+            live &= ~settled[given.key]
+        complete = np.count_nonzero(answered) == np.count_nonzero(live)
         if not (sorted_keys and complete):
-            return index
-        return np.flatnonzero(late | wrong)
+            return np.arange(count)
+        return np.flatnonzero(wrong)
 
 
 def _sorting(np: Any, values: Ints) -> Ints:

@@ -19,21 +19,22 @@ Pure: no clock but the one given, no file, no history of other objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from jepsen_like.models.model import ILLEGAL, Call, Model, State
 
-__all__ = ["NEVER", "Interval", "Limit", "Found", "Layout", "Move", "is_new"]
+__all__ = ["NEVER", "Interval", "Intervals", "Limit", "Found", "Layout", "Move", "is_new"]
 
 NEVER = 1 << 62
 """`returned` of an operation that never returned: later than any time of a run."""
 
 NEEDED_STATES_MAX = 32  # looked at for one crashed operation before it is tried anyway
 
-# What may be placed next: (state after, slot bit, crashed bit, position of the operation).
-Move = tuple[int, int, int, int]
+# What may be placed next: (crashed bit, slot bit, position of the operation, its call).
+Move: TypeAlias = tuple[int, int, int, int]
 
 
 class Interval(NamedTuple):
@@ -43,6 +44,20 @@ class Interval(NamedTuple):
     sent: int
     returned: int  # NEVER: crashed
     free: bool = False  # may also happen at any time, any number of times: see counterexample.py
+
+
+class Intervals(NamedTuple):
+    """Many of them in columns. `call` holds what a `Call` is made of: each is made once."""
+
+    call: Sequence[tuple[str, Any, Any, bool]]
+    sent: Sequence[int]
+    returned: Sequence[int]
+    free: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, intervals: Sequence[Interval]) -> Intervals:
+        call, sent, returned, free = zip(*intervals, strict=True) if intervals else [()] * 4
+        return cls(call, sent, returned, frozenset(i for i, is_free in enumerate(free) if is_free))
 
 
 def _no_memory() -> int:
@@ -79,24 +94,27 @@ class Found:
 class Table:
     """States and calls as small integers, and every transition computed once."""
 
-    def __init__(self, model: Model, calls: Iterable[Call]) -> None:
+    def __init__(self, model: Model, calls: Iterable[tuple[str, Any, Any, bool]]) -> None:
         self._model = model
         self._calls: list[Call] = []
-        self._call_ids: dict[Call, int] = {}
+        self._call_ids: dict[tuple[str, Any, Any, bool], int] = {}
         self.pure: list[bool] = []
-        self.ids = [self._call_id(call) for call in calls]  # of each call given
+        known = self._call_ids
+        self.ids: list[int] = []  # of each call given
+        for call in calls:
+            found = known.get(call)
+            self.ids.append(self._add_call(call) if found is None else found)
         self._canonical = model.observable(self._calls)
         self._states: list[State] = []
         self._state_ids: dict[State, int] = {}
         self.next: list[dict[int, int]] = []  # state -> call -> state after; -1: illegal
         self._state_id(model.init())
 
-    def _call_id(self, call: Call) -> int:
-        found = self._call_ids.get(call)
-        if found is None:
-            found = self._call_ids[call] = len(self._calls)
-            self._calls.append(call)
-            self.pure.append(self._model.is_pure(call))
+    def _add_call(self, parts: tuple[str, Any, Any, bool]) -> int:
+        call = Call(*parts)
+        found = self._call_ids[call] = len(self._calls)
+        self._calls.append(call)
+        self.pure.append(self._model.is_pure(call))
         return found
 
     def after(self, state: int, call: int) -> int:
@@ -158,36 +176,38 @@ class _Crashed:
 class Layout:
     """Per answer: the slot and position of its operation, what is in flight, what is new of that.
 
-    In flight are (slot bit, position, call), without the pure ones in `changing`.
+    In flight are those that change nothing, as (slot bit, position, call), and the others, as
+    moves, those with the first answers first. Lists that do not differ are one.
     """
 
-    def __init__(self, model: Model, intervals: Sequence[Interval]) -> None:
-        self.table = Table(model, [interval.call for interval in intervals])
+    def __init__(self, model: Model, intervals: Intervals) -> None:
+        self.table = Table(model, intervals.call)
         self.intervals = intervals
         self.call = self.table.ids
-        self.slot: list[int] = []
-        self.operation: list[int] = []
-        self.pure: list[list[tuple[int, int, int]]] = []
-        self.changing: list[list[tuple[int, int, int]]] = []
-        self.fresh: list[list[tuple[int, int, int]]] = []  # pure, and new since the answer before
-        self.available: list[int] = []  # bits of the crashed operations sent before the answer
-        self._free = [i for i, interval in enumerate(intervals) if interval.free]
+        self.slot: Sequence[int] = ()
+        self.operation: Sequence[int] = ()
+        self.pure: Sequence[list[tuple[int, int, int]]] = ()
+        self.changing: Sequence[list[Move]] = ()
+        self.fresh: Sequence[list[tuple[int, int, int]]] = ()  # pure, and new since the last answer
+        self.available: Sequence[int] = ()  # bits of the crashed operations sent until the answer
+        self.free = sorted(intervals.free)
         self._crashed = self._crashed_classes()
-        self.has_crashed = bool(self._crashed or self._free)
+        self.has_crashed = bool(self._crashed or self.free)
         self._onward: dict[tuple[int, int], list[int]] = {}
         self._lay_out()
 
     def _crashed_classes(self) -> list[_Crashed]:
         groups: dict[int, list[int]] = {}
-        for i, interval in enumerate(self.intervals):
-            if interval.returned == NEVER and not interval.free:
+        free, sent = self.intervals.free, self.intervals.sent
+        for i, returned in enumerate(self.intervals.returned):
+            if returned == NEVER and i not in free:
                 groups.setdefault(self.call[i], []).append(i)
         classes = []
         base = 0
         for call, operations in groups.items():
             if self.table.pure[call]:
                 continue  # never returned and changes nothing: says nothing
-            operations.sort(key=lambda i: self.intervals[i].sent)
+            operations.sort(key=sent.__getitem__)
             # one bit above each class stays unused: the carry of a class used up ends there
             bits = ((1 << len(operations)) - 1) << base
             classes.append(_Crashed(call, 1 << base, bits, operations))
@@ -200,24 +220,32 @@ class Layout:
             for crashed in self._crashed
             for k, i in enumerate(crashed.operations)
         }
-        intervals = self.intervals
-        requests = [i for i, interval in enumerate(intervals) if not interval.free]
-        answers = [i for i in requests if intervals[i].returned != NEVER]
-        requests.sort(key=lambda i: intervals[i].sent)
-        answers.sort(key=lambda i: intervals[i].returned)
+        _, sent_at, returned_at, free = self.intervals
+        requests = [i for i in range(len(sent_at)) if i not in free]
+        answers = [i for i in requests if returned_at[i] != NEVER]
+        requests.sort(key=sent_at.__getitem__)
+        answers.sort(key=returned_at.__getitem__)
+        rank = [0] * len(sent_at)
+        for place, i in enumerate(answers):
+            rank[i] = place
+        times = [sent_at[i] for i in requests]
+        times.append(NEVER + 1)  # after every answer
         is_pure, call = self.table.pure, self.call
-        pure: dict[int, tuple[int, int, int]] = {}
-        changing: dict[int, tuple[int, int, int]] = {}
-        nothing: list[tuple[int, int, int]] = []  # shared: most answers find little in flight
+        nothing: list[tuple[int, int, int]] = []
+        pure = nothing  # in flight, by rank; such a list is shared, and so another if it changes
+        changing: list[Move] = []
+        pure_ranks: list[int] = []
+        changing_ranks: list[int] = []
         unused: list[int] = []
-        fresh: list[tuple[int, int, int]] = nothing
-        available = slots = sent = 0
+        fresh = nothing
+        available = slots = at = 0
+        rows = []
         for answer in answers:
-            returned = intervals[answer].returned
-            while sent < len(requests) and intervals[requests[sent]].sent <= returned:
-                i = requests[sent]  # closed intervals: requests of the same instant come first
-                sent += 1
-                if intervals[i].returned == NEVER:
+            returned = returned_at[answer]
+            while times[at] <= returned:  # closed intervals: those of the same instant come first
+                i = requests[at]
+                at += 1
+                if returned_at[i] == NEVER:
                     available |= crashed_bit.get(i, 0)
                     continue
                 if unused:
@@ -225,41 +253,53 @@ class Layout:
                 else:
                     slot = 1 << slots
                     slots += 1
-                entry = (slot, i, call[i])
-                if is_pure[call[i]]:
-                    pure[i] = entry
+                c = call[i]
+                if is_pure[c]:
+                    entry = (slot, i, c)
                     fresh = [*fresh, entry]
+                    place = bisect_left(pure_ranks, rank[i])
+                    pure_ranks.insert(place, rank[i])
+                    pure = [*pure[:place], entry, *pure[place:]] if pure else [entry]
                 else:
-                    changing[i] = entry
-            self.pure.append(list(pure.values()) if pure else nothing)
-            self.changing.append(list(changing.values()) if changing else nothing)
-            self.fresh.append(fresh)
-            fresh = nothing
-            slot = (pure if is_pure[call[answer]] else changing).pop(answer)[0]
-            self.slot.append(slot)
-            self.operation.append(answer)
-            self.available.append(available)
+                    move = (0, slot, i, c)
+                    place = bisect_left(changing_ranks, rank[i])
+                    changing_ranks.insert(place, rank[i])
+                    changing = [*changing[:place], move, *changing[place:]] if changing else [move]
+            if is_pure[call[answer]]:
+                slot = pure[0][0]
+                rows.append((slot, answer, pure, changing, fresh, available))
+                pure = pure[1:]
+                del pure_ranks[0]
+            else:
+                slot = changing[0][1]
+                rows.append((slot, answer, pure, changing, fresh, available))
+                changing = changing[1:]
+                del changing_ranks[0]
             unused.append(slot)
+            fresh = nothing
+        if rows:
+            columns = zip(*rows, strict=True)
+            self.slot, self.operation, self.pure, self.changing, *others = columns
+            self.fresh, self.available = others
         self.slots = slots
 
-    def crashed_moves(self, answers: int, placed: int, state: int, used: int) -> list[Move]:
+    def crashed_moves(self, answers: int, placed: int, state: int, used: int) -> Iterator[Move]:
         """Crashed and free operations that change the state, and that something needs."""
         call, available = self.call, self.available[answers]
-        unused = [(0, i) for i in self._free]
-        for group in self._crashed:
+        unused = []
+        for group in reversed(self._crashed):
             bit = group.next_bit(used)
             if bit & available:
                 unused.append((bit, group.operations[(bit // group.low).bit_length() - 1]))
+        unused += [(0, i) for i in reversed(self.free)]
         if not unused:
-            return []
-        waiting = {c for bit, _, c in self.changing[answers] if not placed & bit}
+            return
+        waiting = {c for _, bit, _, c in self.changing[answers] if not placed & bit}
         waiting |= {c for bit, _, c in self.pure[answers] if not placed & bit}
-        moves = []
         for bit, i in unused:
             after = self.table.after(state, call[i])
             if after not in (-1, state) and self._is_needed(state, after, waiting):
-                moves.append((after, 0, bit, i))
-        return moves
+                yield bit, 0, i, call[i]
 
     def _is_needed(self, before: int, after: int, waiting: set[int]) -> bool:
         """Whether going to `after` lets a waiting operation do what it cannot do at `before`,
@@ -281,7 +321,7 @@ class Layout:
         """Where any crashed operation leads from `after` that does nothing like it at `before`."""
         known = self._onward.get((before, after))
         if known is None:
-            calls = {self.call[i] for i in self._free} | {group.call for group in self._crashed}
+            calls = {self.call[i] for i in self.free} | {group.call for group in self._crashed}
             onward = set(self.table.gains(before, after, calls))
             known = self._onward[before, after] = sorted(onward - {after})
         return known

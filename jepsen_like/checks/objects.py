@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from jepsen_like.checks import blocks
-from jepsen_like.checks.layout import NEVER, Interval, Limit
+from jepsen_like.checks.layout import NEVER, Interval, Intervals, Limit
 from jepsen_like.checks.search import Search
 from jepsen_like.history import Operation
 from jepsen_like.models.model import LINK, WRITE, Model, call_of
@@ -29,6 +29,7 @@ __all__ = [
     "settle",
     "replay",
     "intervals",
+    "in_columns",
     "looks_distinct",
 ]
 
@@ -100,6 +101,16 @@ def intervals(operations: Iterable[Operation]) -> list[Interval]:
     ]
 
 
+def in_columns(operations: Sequence[Operation]) -> Intervals:
+    """As `intervals`, without an object for each."""
+    returned = [NEVER if o.outcome == "info" else o.returned_ns for o in operations]
+    call = [
+        (o.f, o.value, None, False) if o.outcome == "info" else (o.f, o.value, o.output, True)
+        for o in operations
+    ]
+    return Intervals(call, [o.sent_ns for o in operations], returned)
+
+
 def judge_quickly(mine: Object, model: Model) -> Judged | None:
     """The verdict if the blocks have one; None: it takes a search."""
     try:
@@ -159,7 +170,7 @@ def settle(objects: Sequence[Object], model: Model, limit: Limit) -> Iterator[tu
             try:
                 search = waiting.get(k)
                 if search is None:
-                    search = waiting[k] = Search(model, intervals(mine.operations))
+                    search = waiting[k] = Search(model, in_columns(mine.operations))
                 found = search.run(replace(limit, configurations=budget))
                 if found.answer == "unknown" and found.bound == "configurations" and not last_round:
                     unsettled.append(k)

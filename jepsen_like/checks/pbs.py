@@ -7,6 +7,12 @@ Probabilistically bounded staleness (Bailis et al., VLDB 2012) asks two question
 - t-visibility: with what probability does a read that is sent t after the newest known write
   return nothing older, so that no newer write was known?
 
+Ours differ from the paper's in this. Its k counts versions returned, from 1, ours newer ones, from
+0: what it calls within k versions is `at` k - 1 here. It predicts, for reads that begin when the
+writes have committed and versions that have an order; here a write counts from when it is known,
+and newer is what the clock says (see `staleness.py`). Its t-visibility is of a read begun at least
+t after a write; ours is per bin of t, so that a share is of reads that waited the same time.
+
 Each is answered by the share of a run's reads; of the second, by that of the reads whose newest
 known write was as old as the bin says. Reads of the same moment share their fate (a cut, a slow
 replica), so the 95% intervals are from a block bootstrap: windows of time are drawn, with

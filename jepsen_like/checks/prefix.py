@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from jepsen_like.checks import blocks
-from jepsen_like.checks.layout import NEVER, Interval, Limit
-from jepsen_like.checks.objects import Judged, Object, intervals
+from jepsen_like.checks.layout import NEVER, Interval, Intervals, Limit
+from jepsen_like.checks.objects import Judged, Object, in_columns, intervals
 from jepsen_like.checks.search import search
 from jepsen_like.history import Operation
 from jepsen_like.models.model import LINK, READ, WRITE, Model, Versions, call_of
@@ -87,7 +87,7 @@ def _bisect(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:
         found = cuts.decide(answers[middle])
         if found.answer == "unclear":
             kept, cut = _cut(operations, answers[middle], model)
-            searched = search(model, intervals(cut), limit)
+            searched = search(model, in_columns(cut), limit)
             if searched.answer == "no" and searched.stuck is not None:
                 everything = range(len(operations))
                 return _until(mine, model, kept[searched.stuck], everything, shortest=True)
@@ -105,7 +105,7 @@ def _bisect(mine: Object, judged: Judged, model: Model, limit: Limit) -> Prefix:
     relevant = what_they_follow_from(versions, {*culprits, stuck})
     reduced = _until(mine, model, stuck, relevant, shortest=shortest)
     # The contradiction is in these few, and the search names the answer that shows it.
-    found_again = search(model, reduced.intervals(mine), limit)
+    found_again = search(model, Intervals.of(reduced.intervals(mine)), limit)
     if found_again.answer == "no" and found_again.stuck is not None:
         again = reduced.kept[found_again.stuck]
         return _until(mine, model, again, reduced.kept, shortest=shortest)

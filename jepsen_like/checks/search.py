@@ -9,27 +9,25 @@ The limits are looked at inside both loops, every few configurations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jepsen_like.checks.breadth_first import breadth_first
 from jepsen_like.checks.depth_first import depth_first
-from jepsen_like.checks.layout import NEVER, Found, Interval, Layout, Limit
+from jepsen_like.checks.layout import NEVER, Found, Interval, Intervals, Layout, Limit
 from jepsen_like.models.model import Model
 
-__all__ = ["NEVER", "Found", "Interval", "Limit", "Search", "search"]
+__all__ = ["NEVER", "Found", "Interval", "Intervals", "Limit", "Search", "search"]
 
 CONFIGURATIONS_PER_ANSWER = 8  # one that passes answers at this rate keeps its turn
 FIRST_TURN_CONFIGURATIONS = 1024  # most objects are settled in it
 
 
-def search(model: Model, intervals: Sequence[Interval], limit: Limit) -> Found:
+def search(model: Model, intervals: Intervals, limit: Limit) -> Found:
     return Search(model, intervals).run(limit)
 
 
 class Search:
     """A search that can go on: `run` again with a larger limit does not start anew."""
 
-    def __init__(self, model: Model, intervals: Sequence[Interval]) -> None:
+    def __init__(self, model: Model, intervals: Intervals) -> None:
         self._layout = Layout(model, intervals)
         self._runs = [depth_first(self._layout), breadth_first(self._layout)]
         self._done = [0, 0]  # configurations of each

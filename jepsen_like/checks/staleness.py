@@ -15,8 +15,11 @@ was sent. Then, of a read that returned what w wrote:
 Neither needs the versions to have an order, and both are lower bounds in this sense: reads that
 go back and forth between two concurrent writes are not stale. What the whole history needs is
 Delta (`delta.py`), at least the largest t, and that is what `staleness_ns` says in every verdict.
-The least k for which a whole history is k-atomic (Aiyer, Alvisi and Bazzi 2005) is not given: no
-polynomial algorithm is known for it beyond k = 2 (Golab, Hurwitz and Li 2013).
+The least k for which a whole history is k-atomic (Aiyer, Alvisi and Bazzi 2005: one order in
+which every read returns one of the last k writes before it; 1-atomic is linearizable) is not
+given: no polynomial algorithm is known for it beyond k = 2 (Golab, Hurwitz and Li 2013). Ours
+counts newer writes, from 0, read by read, each in the order that is best for it: a history with a
+read of k is at best (k+1)-atomic, and may need more, as the reads must share one order there.
 
 Exact, in n log n, for values that are distinct as far as they were read, or told apart by the
 versions that the database named (`by_version.py`). A compare-and-set that matched counts as a

@@ -9,6 +9,7 @@ check of the *run* judges them all together.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -119,14 +120,16 @@ class Linearizable:
 @dataclass(frozen=True)
 class Availability:
     per_side: bool = True
+    seed: int = 1  # of the draws behind the intervals
 
     name: ClassVar[str] = "availability"
     scope: ClassVar[Scope] = "run"
 
     def judge(self, evidence: Evidence) -> Findings:
         faults = evidence.faults if self.per_side else tuple(map(_as_one_side, evidence.faults))
+        rng = random.Random(self.seed)
         return Findings(
-            availability=availability_of(evidence.operations, faults, evidence.unserved)
+            availability=availability_of(evidence.operations, faults, evidence.unserved, rng=rng)
         )
 
 

@@ -29,6 +29,7 @@ from jepsen_like.faults.cuts import (
     one_way,
     split,
 )
+from jepsen_like.faults.damage import bit_flip, torn_write
 from jepsen_like.faults.disks import disk_full, fsync_error, slow_fsync, write_error
 from jepsen_like.faults.fault import (
     Fault,
@@ -42,6 +43,8 @@ from jepsen_like.faults.fault import (
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
+from jepsen_like.faults.resources import exhaust_files, starve_cpu
 from jepsen_like.faults.shaping import (
     Shaped,
     duplicate,
@@ -99,6 +102,14 @@ __all__ = [
     "fsync_error",
     "write_error",
     "disk_full",
+    "bit_flip",
+    "torn_write",
+    "starve_cpu",
+    "exhaust_files",
+    "HalfOpen",
+    "half_open",
+    "Reset",
+    "reset",
     "Shaped",
     "duplicate",
     "loss",

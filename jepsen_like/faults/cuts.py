@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jepsen_like.backends.backend import Pair
-from jepsen_like.faults.targets import Host, Target, TargetError, draw_target
+from jepsen_like.faults.targets import Host, Target, TargetError, as_target, draw_one, draw_target
 
 __all__ = [
     "Bridge",
@@ -71,7 +71,7 @@ class Isolate:
         return (self.target,)
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Isolate:
-        return Isolate(draw_target(self.target, hosts, rng))
+        return Isolate(draw_one(self.target, hosts, rng))
 
     def severed(self, hosts: Sequence[str], found: Sequence[str]) -> Severed:
         (target,) = found
@@ -142,8 +142,8 @@ class OneWay:
         return (self.source,) if self.to is None else (self.source, self.to)
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> OneWay:
-        to = None if self.to is None else draw_target(self.to, hosts, rng)
-        return OneWay(draw_target(self.source, hosts, rng), to)
+        to = None if self.to is None else draw_one(self.to, hosts, rng)
+        return OneWay(draw_one(self.source, hosts, rng), to)
 
     def severed(self, hosts: Sequence[str], found: Sequence[str]) -> Severed:
         source, *others = found
@@ -170,7 +170,7 @@ class Bridge:
 
     def drawn(self, hosts: Sequence[str], rng: random.Random) -> Bridge:
         order = _order(self, hosts, rng, at_least=3)
-        over = Host(order[0]) if self.over is None else draw_target(self.over, hosts, rng)
+        over = Host(order[0]) if self.over is None else draw_one(self.over, hosts, rng)
         return replace(self, over=over, order=order)
 
     def severed(self, hosts: Sequence[str], found: Sequence[str]) -> Severed:
@@ -215,8 +215,8 @@ class MajorityRing:
         return Severed(tuple(pairs), self.order, "; ".join(heard))
 
 
-def isolate(target: Target) -> Isolate:
-    return Isolate(target)
+def isolate(target: Target | str) -> Isolate:
+    return Isolate(as_target(target))
 
 
 def split(*sides: Sequence[str]) -> Split:
@@ -228,14 +228,14 @@ def halves() -> Halves:
     return Halves()
 
 
-def one_way(source: Target, to: Target | None = None) -> OneWay:
+def one_way(source: Target | str, to: Target | str | None = None) -> OneWay:
     """`one_way(leader_of("shard-1"))`: it hears everybody, and nobody hears it."""
-    return OneWay(source, to)
+    return OneWay(as_target(source), None if to is None else as_target(to))
 
 
-def bridge(over: Target | None = None) -> Bridge:
+def bridge(over: Target | str | None = None) -> Bridge:
     """`bridge(leader_of("shard-1"))`: only the leader reaches all."""
-    return Bridge(over)
+    return Bridge(None if over is None else as_target(over))
 
 
 def majority_ring() -> MajorityRing:

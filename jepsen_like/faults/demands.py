@@ -19,6 +19,7 @@ __all__ = ["Offer", "demands", "needs_of", "refusal"]
 MISSING: Final = {
     Offer.MOVES: "its leaders and replicas cannot be told to move",
     Offer.ROUTERS: "it has no routers",
+    Offer.FILES: "it does not say where its files are",
     Offer.PRELOAD: "no library can be loaded into its processes, as into no static binary",
     Offer.JOURNAL: "what its processes write cannot be followed, as in no static binary",
 }

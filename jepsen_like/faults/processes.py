@@ -69,11 +69,15 @@ class Victim:
 
     @property
     def instrument(self) -> Instrument:
-        """The harness's library in it. Raises TargetError."""
+        """The harness's library in it. Raises TargetError if it was not asked for, or was and is
+        not there: a static binary does not load it."""
         instruments = self.site.instruments
         found = instruments.of(self.process) if instruments is not None else None
-        if found is None:
-            raise TargetError(f"the library of the harness is not in the process of {self.host}.")
+        if found is None or found.control.get("PID") != self.pid:
+            raise TargetError(
+                f"the library of the harness is not in process {self.pid} of {self.host}: it was "
+                "not loaded, as into no static binary."
+            )
         return found
 
     def signal(self, number: signal.Signals) -> None:

@@ -26,6 +26,7 @@ from jepsen_like.faults.processes import (
 )
 from jepsen_like.faults.targets import Host, Target, as_target
 from jepsen_like.interpose.disk import NotModelled, Survival
+from jepsen_like.interpose.instruments import Loss
 from jepsen_like.load import seconds
 
 __all__ = [
@@ -164,8 +165,14 @@ class _PoweredOff(_Dead):
         return (
             *looks,
             (not loss.disagreement, f"the journal of {self.victim.host} and its files: {agreed}"),
-            (bool(loss.changed), f"the power of {self.victim.host}: {loss}"),
+            (self._is_as_asked(loss), f"the power of {self.victim.host}: {loss}"),
         )
+
+    def _is_as_asked(self, loss: Loss) -> bool:
+        """All of it is gone; or what a disk may keep was kept; or there was nothing to lose, which
+        the ledger says."""
+        keeps_some = self._survival is not Survival.NOTHING
+        return bool(loss.changed) or keeps_some or not loss.unsynced_bytes
 
 
 @dataclass(frozen=True)

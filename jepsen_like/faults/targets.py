@@ -31,6 +31,7 @@ __all__ = [
     "host",
     "one",
     "as_target",
+    "draw_one",
     "draw_target",
     "resolve",
     "role",
@@ -176,6 +177,14 @@ def draw_target(target: Target, hosts: Sequence[str], rng: random.Random) -> Tar
                 f"{', '.join(WORDS)}, leader_of(GROUP) or follower_of(GROUP)."
             )
     return target
+
+
+def draw_one(target: Target, hosts: Sequence[str], rng: random.Random) -> Target:
+    """The same for a fault of one host. Raises TargetError also for several."""
+    drawn = draw_target(target, hosts, rng)
+    if isinstance(drawn, Hosts) and len(drawn.names) > 1:
+        raise TargetError(f"{target} are {len(drawn.names)} hosts, and one is meant.")
+    return drawn
 
 
 def _named(target: Target) -> tuple[str, ...]:

@@ -139,7 +139,12 @@ def _atom(token: str, line: int) -> Any:
     if token[0] == ":":
         return Keyword(token[1:])
     if token in _FIXED:
-        return _FIXED[token]
+        value = _FIXED[token]
+        if value != value:
+            raise HistoryError(
+                f"{line}: {token} equals nothing, itself included: it cannot be judged"
+            )
+        return value
     if _INTEGER.fullmatch(token):
         if len(token) > DIGITS_MAX:
             raise HistoryError(f"{line}: an integer of {len(token)} digits is too large")

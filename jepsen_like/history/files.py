@@ -51,7 +51,7 @@ def load(path: str | Path, format: Format | None = None, *, independent: bool = 
     name = str(path)
     try:
         # not universal newlines in the middle: a lone \r is part of a value
-        text = Path(path).read_bytes().decode("utf-8")
+        text = Path(path).read_bytes().decode("utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as exc:
         line = exc.object.count(b"\n", 0, exc.start) + 1
         raise HistoryError(f"{name}:{line}: not UTF-8 text") from exc

@@ -63,6 +63,14 @@ _PROCESS: Final = _AT["process"]
 _KEY: Final = _AT["key"]
 _VERSION: Final = _AT["version"]
 _fields_of = attrgetter(*_FIELDS)
+
+
+def _refuse(name: str) -> None:
+    """NaN equals nothing, itself included: no read of it could be judged."""
+    raise ValueError(f"{name} is no number there")
+
+
+_from_json = json.JSONDecoder(parse_constant=_refuse).decode
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -186,9 +194,9 @@ _Columns: TypeAlias = list[Sequence[Any]]
 def _header_of(name: str, line: str) -> tuple[_Rows, bool]:
     """How lines become rows in the order of `_FIELDS`, as the header says; may there be faults?"""
     try:
-        header = json.loads(line)
+        header = _from_json(line)
     except (ValueError, RecursionError) as exc:
-        raise HistoryError(f"{name}:1: not JSON: {exc}") from exc
+        raise HistoryError(f"{name}:1: {_not_json(exc)}") from exc
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise HistoryError(f'{name}:1: no history: it must begin with {{"format":"{FORMAT}",...')
     version = header.get("version")
@@ -241,7 +249,7 @@ def _decode(
 ) -> tuple[_Columns, Sequence[int]]:
     """The operations of the lines, and theirs; faults are appended to the list, if there may be."""
     try:
-        values = json.loads(f"[{','.join(lines)}]")
+        values = _from_json(f"[{','.join(lines)}]")
         if len(values) == len(lines):
             numbered: Sequence[int] = range(first, first + len(lines))
             if faults is None or dict not in map(type, values):
@@ -258,7 +266,7 @@ def _decode(
     numbers = []
     for number, line in enumerate(lines, first):
         try:
-            value = json.loads(line)
+            value = _from_json(line)
             if faults is not None and type(value) is dict:
                 faults.append(from_row(value, number, TIME_MAX))
                 continue
@@ -269,8 +277,16 @@ def _decode(
         except (ValueError, RecursionError) as exc:
             shown = line.strip()[:LINE_CHARACTERS_SHOWN]
             cut = "" if line.endswith("\n") else "; the file ends in the middle of it"
-            raise HistoryError(f"{name}:{number}: not JSON: {exc}: {shown!r}{cut}") from exc
+            raise HistoryError(f"{name}:{number}: {_not_json(exc)}: {shown!r}{cut}") from exc
     return list(zip(*rows, strict=True)), numbers
+
+
+def _not_json(exc: Exception) -> str:
+    if isinstance(exc, RecursionError):
+        return "nested too deeply"
+    if "int_max_str_digits" in str(exc):
+        return f"a whole number of more than {sys.get_int_max_str_digits()} digits is too large"
+    return f"not JSON: {exc}"
 
 
 def _checked(rows: list[list[Any]]) -> _Columns:

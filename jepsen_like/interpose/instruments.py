@@ -84,6 +84,12 @@ class Instrument:
         self._begin(left)
         return disagreement
 
+    def settle(self) -> None:
+        """The process is dead, and its files were changed by somebody else: as they are now they
+        count as durable."""
+        if self._records:
+            self._begin(Image.of(self.data))
+
     def _begin(self, image: Image) -> None:
         self._image = image
         self._journal.write_bytes(b"")

@@ -128,7 +128,11 @@ class CasRegister(Model):
         return MISMATCH if self.failed_cas == "constrains" else NOTHING
 
     def first_illegal(self, calls: Sequence[Operation]) -> int | None:
-        """As the default, without a `Call` per read and write: these are most of a history."""
+        """As the default, without a `Call` for each of the operations that most histories have."""
+        step = type(self).step
+        if step not in (CasRegister.step, Register.step):
+            return super().first_illegal(calls)
+        compares = step is CasRegister.step
         state: State = self.initial
         for position, operation in enumerate(calls):
             f = operation.f
@@ -137,6 +141,11 @@ class CasRegister(Model):
                     return position
             elif f == "write":
                 state = operation.value
+            elif f == "cas" and compares and operation.output is True and operation.outcome == "ok":
+                expected, new = operation.value
+                if state != expected:
+                    return position
+                state = new
             else:
                 after = self.step(state, call_of(operation))
                 if after is ILLEGAL:

@@ -145,7 +145,9 @@ def _sides(result: RunResult, ascii_only: bool) -> RenderableType:
         if fault != shown and len(faults) > 1:
             tables.append(Text(fault, style="dim"))
         shown = fault
-        table = _table("side", "class", "ok", "asked", "yield", "", right=(2, 3, 4))
+        table = _table(
+            *("side", "class", "ok", "asked", "yield", "95% interval", ""), right=(2, 3, 4, 5)
+        )
         table.columns[0].min_width = max(len(s) for _, s in words.sides_of(result.availability))
         table.columns[1].min_width = 6
         for column in (2, 3):
@@ -160,6 +162,7 @@ def _sides(result: RunResult, ascii_only: bool) -> RenderableType:
                 str(row.ok),
                 str(row.invoked),
                 words.yield_text(row),
+                words.interval_text(row),
                 _bar(row, ascii_only),
                 style=style,
             )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
-from jepsen_like.report import charts, words
+from jepsen_like.report import charts, lanes, words
 from jepsen_like.report.document import render
 from jepsen_like.result import FaultRecord, RunResult, SideAvailability
 
@@ -46,6 +46,7 @@ def page(result: RunResult) -> str:
         offending=_offending_rows(found.offending) if found else [],
         offending_hidden=max(0, len(found.offending) - OFFENDING_ROWS_MAX) if found else 0,
         yield_chart=charts.drawn(charts.yield_over_time(result)),
+        leaders_chart=_drawn_if_any(lanes.leaders(result)),
         latency_chart=charts.drawn(charts.latency(result)),
         latencies=_latencies(result.operations),
         sides=[
@@ -59,6 +60,10 @@ def page(result: RunResult) -> str:
         not_measured=_not_measured(result),
         topology=_topology(result.topology),
     )
+
+
+def _drawn_if_any(chart: charts.Chart | None) -> charts.Drawn | None:
+    return None if chart is None else charts.drawn(chart)
 
 
 def _figures(result: RunResult) -> list[tuple[str, str, str]]:
@@ -102,6 +107,7 @@ def _side_row(row: SideAvailability) -> dict[str, Any]:
         "ok": words.count(row.ok),
         "invoked": words.count(row.invoked),
         "yield": words.yield_text(row),
+        "interval": words.interval_text(row),
         "share": None if row.yield_ is None else f"{100 * row.yield_:.1f}",
     }
 

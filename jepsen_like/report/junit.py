@@ -1,6 +1,7 @@
 """Verdicts as JUnit XML, for whatever shows the results of tests.
 
-One test case for each file and checker. `invalid` is a failure, for the database broke its
+One test case for each file and checker, or each checker of a run; a fault that was not seen to
+happen as asked is a case of its own. `invalid` is a failure, for the database broke its
 promise; `unknown` is an error, for nothing was proven. What stands in the XML is the format that
 Jenkins, GitLab and GitHub's actions read (jenkins-junit.xsd): testsuites > testsuite > testcase.
 """
@@ -13,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jepsen_like.result import Validity
+from jepsen_like.report import words
+from jepsen_like.result import RunResult, Validity
 
-__all__ = ["Case", "junit_xml"]
+__all__ = ["Case", "cases_of", "junit_xml"]
 
 SUITE: Final = "jepsen-like"
+SHOWN_MAX: Final = 20  # operations of a verdict
 NO_CHECK: Final = "history"  # the checker of a file that could not be read
 # XML 1.0 has no place for these, not even escaped
 FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -31,6 +34,29 @@ class Case:
     reason: str
     seconds: float = 0.0
     text: str = ""  # the operations that show it
+
+
+def cases_of(result: RunResult) -> list[Case]:
+    """Of a run: what its checks say, and the faults that make it unknown."""
+    verdicts = [
+        Case(
+            result.name,
+            verdict.title,
+            verdict.validity,
+            verdict.reason,
+            text="\n".join(
+                words.operation_text(operation) for operation in verdict.offending[:SHOWN_MAX]
+            ),
+        )
+        for verdict in result.verdicts
+    ]
+    faults = [
+        Case(result.name, f"fault: {fault.name}", "unknown", words.fault_state(fault),
+             text="\n".join(fault.evidence))
+        for fault in result.faults
+        if not fault.verified
+    ]  # fmt: skip
+    return verdicts + faults
 
 
 def junit_xml(cases: Sequence[Case], *, suite: str = SUITE) -> str:

@@ -140,6 +140,19 @@ class Plot:
         joined = " ".join(f"{number(self.at(x))},{number(self.level(y))}" for x, y in points)
         self.parts.append(f'<polyline points="{joined}" class="line {css}"/>')
 
+    def bar(
+        self, start: float, end: float, y: float, height: float, css: str, name: str, label: str
+    ) -> None:
+        """From `start` to `end` at pixel `y`; `name` in full, `label` inside it if it fits."""
+        left, right = self.at(start), self.at(end)
+        width = max(right - left, 1.5)
+        self.parts.append(
+            f'<rect x="{number(left)}" y="{number(y)}" width="{number(width)}" '
+            f'height="{number(height)}" rx="2" class="{css}"><title>{escape(name)}</title></rect>'
+        )
+        if label and len(label) * LABEL_CHARACTER + 6 <= width:
+            self.parts.append(text(left + 4, y + height - 4, label, "t on-bar"))
+
     def marks(self, points: Iterable[tuple[float, float]], css: str, shape: str) -> int:
         """Points as one path, a cell of two pixels drawn once; returns how many cells there are.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ __all__ = [
     "left_out",
     "percent",
     "yield_text",
+    "interval_text",
     "seconds",
     "duration",
     "count",
@@ -131,6 +133,14 @@ def percent(ok: int, invoked: int) -> str:
 
 def yield_text(row: SideAvailability) -> str:
     return percent(row.ok, row.invoked) if row.measured else "not measured"
+
+
+def interval_text(row: SideAvailability) -> str:
+    """The 95% interval of the yield, rounded outwards; empty if nothing was measured."""
+    if not row.measured:
+        return ""
+    low, high = math.floor(1000 * row.low) / 10, math.ceil(1000 * row.high) / 10
+    return f"{low:g} to {high:g}%"
 
 
 def seconds(ns: int) -> str:

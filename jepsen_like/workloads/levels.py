@@ -16,7 +16,7 @@ from jepsen_like.load import Call
 from jepsen_like.workloads.register import Register, RegisterMix
 from jepsen_like.workloads.workload import SqlCall
 
-__all__ = ["LevelledRegister", "Levels", "levelled_register", "read_at"]
+__all__ = ["LevelledRegister", "Levels", "level_in", "levelled_register", "read_at"]
 
 READ = "read"
 
@@ -24,6 +24,11 @@ READ = "read"
 def read_at(level: str) -> str:
     """The class of reads at a level other than the default."""
     return f"{READ} {level}"
+
+
+def level_in(call: Call) -> str:
+    """The level that a read asks for; empty: the default, as for everything else."""
+    return call.f.removeprefix(READ).strip() if call.f.startswith(READ) else ""
 
 
 @runtime_checkable
@@ -56,7 +61,7 @@ class LevelledRegister(Register):
                 yield call
 
     def level_of(self, call: Call) -> str:
-        return call.f.removeprefix(READ).strip() if call.f.startswith(READ) else ""
+        return level_in(call)
 
     def sql(self, call: Call) -> SqlCall:
         return super().sql(replace(call, f=READ) if call.f.startswith(READ) else call)

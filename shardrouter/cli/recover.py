@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 
 import click
 
 from nodes.config import ClusterConfig
+from nodes.incarnations import MARKS
 from nodes.protocol import Changed, Denied, RecoverGroup
 from shardrouter.cli.progress import Steps
 from shardrouter.cli.replicas import ends, known, pursuit_options, run_to_the_end
@@ -78,9 +80,8 @@ async def _recover(
     until = asyncio.get_running_loop().time() + timeout_s
     async with Mover(config, report=steps) as mover:
         try:
-            answer = await mover.call(
-                node, group, RecoverGroup(survivor.replica), RECOVER_TIMEOUT_S
-            )
+            request = RecoverGroup(survivor.replica, secrets.randbelow(MARKS))
+            answer = await mover.call(node, group, request, RECOVER_TIMEOUT_S)
         except ConnectionError as exc:
             return End(False, (), f"{exc}; run the same command again.")
         if not isinstance(answer, Changed):

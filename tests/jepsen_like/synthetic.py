@@ -194,7 +194,7 @@ def synthetic_result(
         },
         operations=tuple(history),
         faults=faults,
-        availability=availability(history, faults, unserved),
+        availability=availability(history, faults, unserved, rng=random.Random(1)),
         failovers=failover(history, faults, lambda operation: group_of(operation.key)),
         verdicts=(
             check(history, CasRegister()),

@@ -16,11 +16,12 @@ from jepsen_like.checks import blocks
 from jepsen_like.checks.breadth_first import breadth_first
 from jepsen_like.checks.depth_first import depth_first
 from jepsen_like.checks.layout import Found, Layout
-from jepsen_like.checks.objects import decide, intervals, replay
+from jepsen_like.checks.objects import decide, in_columns, replay
 from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
 from jepsen_like.models.model import LINK, READ, WRITE, Versions, call_of
 from tests.jepsen_like.histories import cas, explainable, legal_history, read, write
+from tests.jepsen_like.oracle import compared
 
 # `make nightly` sets it: histories drawn per test, on top of what hypothesis draws.
 HISTORIES = int(os.environ.get("ORACLE_HISTORIES", "150"))
@@ -78,7 +79,7 @@ def run(search: Iterator[object]) -> Found:
 def assert_right(history: list[Operation], model: CasRegister) -> str:
     """All algorithms agree with the definition, and what they show for it holds."""
     expected = "yes" if explainable(history, model) else "no"
-    layout = Layout(model, intervals(history))
+    layout = Layout(model, in_columns(history))
     ends = []
     for algorithm in (depth_first, breadth_first):
         found = run(algorithm(layout))
@@ -91,6 +92,7 @@ def assert_right(history: list[Operation], model: CasRegister) -> str:
             assert not explainable(history, model, until=ends[-1])
             assert explainable(history, model, until=ends[-1] - 1)
     assert len(set(ends)) <= 1
+    compared(history, "depth first", "breadth first", "blocks")
     answer = decide(history, model)
     assert answer is not None
     assert answer.answer in (expected, "unclear")
@@ -257,7 +259,7 @@ def test_all_algorithms_agree_on_broken_histories(mutate: Any, values: int | Non
         good = legal_history(seed, count=120, clients=4, values=values, info=0.02)
         good = [o for o in good if o.outcome == "ok" or o.f != "read"]
         history = mutate(good, random.Random(seed))
-        layout = Layout(model, intervals(history))
+        layout = Layout(model, in_columns(history))
         deep, broad = run(depth_first(layout)), run(breadth_first(layout))
         assert deep.answer == broad.answer, seed
         if deep.answer == "no":

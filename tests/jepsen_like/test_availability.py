@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -44,7 +45,7 @@ def test_each_side_has_its_own_yield_by_class() -> None:
         *load(100, "n2", "fail"),
         *[write(1, 1_100, 1_200, node="n3") for _ in range(7)],
     ]
-    rows = {(row.side, row.f): row for row in availability(history, [CUT])}
+    rows = {(row.side, row.f): row for row in availability(history, [CUT], rng=random.Random(1))}
     assert list(rows) == [
         ("minority (n2)", "read"),
         ("minority (n2)", "write"),
@@ -61,14 +62,33 @@ def test_each_side_has_its_own_yield_by_class() -> None:
 
 def test_under_a_hundred_operations_nothing_was_measured() -> None:
     for count, measured in ((MEASURED_MIN - 1, False), (MEASURED_MIN, True)):
-        (row, *_) = availability(load(count, "n2"), [CUT])
+        (row, *_) = availability(load(count, "n2"), [CUT], rng=random.Random(1))
         assert row.measured is measured
         assert (row.yield_ is None) is not measured
 
 
+def test_a_yield_whose_failures_come_together_is_less_sure() -> None:
+    """Ten seconds of a hundred calls each: one of ten failed throughout, or a tenth in each."""
+    cut = replace(CUT, start_ns=0, end_ns=10_000_000_000)
+
+    def served(second: int, ok: int) -> list[Operation]:
+        at = second * 1_000_000_000
+        return [*load(ok, "n2", at=at), *load(100 - ok, "n2", "info", at=at)]
+
+    together = [o for second in range(10) for o in served(second, 0 if second == 4 else 100)]
+    spread = [o for second in range(10) for o in served(second, 90)]
+    outage, drizzle = (
+        availability(history, [cut], rng=random.Random(1))[0] for history in (together, spread)
+    )
+    assert outage.yield_ == drizzle.yield_ == 0.9
+    assert (drizzle.low, drizzle.high) == pytest.approx((0.880, 0.917), abs=0.001)  # Wilson
+    assert outage.low <= 0.7
+    assert outage.high == 1.0
+
+
 def test_an_arrival_without_a_connection_counts_as_not_served() -> None:
     arrivals = [Unserved(1_500, "n2", "read", "x"), Unserved(2_500, "n2", "read", "x")]
-    row = availability(load(99, "n2"), [CUT], arrivals)[0]
+    row = availability(load(99, "n2"), [CUT], arrivals, rng=random.Random(1))[0]
     assert (row.invoked, row.ok, row.measured) == (100, 99, True)
 
 
@@ -83,11 +103,11 @@ def test_an_arrival_without_a_connection_counts_as_not_served() -> None:
     ],
 )
 def test_what_the_cut_did_not_decide_does_not_count(operation: Operation, counts: bool) -> None:
-    assert availability([operation], [CUT])[0].invoked == counts
+    assert availability([operation], [CUT], rng=random.Random(1))[0].invoked == counts
 
 
 def test_a_kill_has_no_sides() -> None:
-    assert availability(load(200, "n1"), [KILL]) == ()
+    assert availability(load(200, "n1"), [KILL], rng=random.Random(1)) == ()
 
 
 def test_names_of_sides() -> None:

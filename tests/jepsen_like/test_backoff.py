@@ -50,9 +50,8 @@ async def silences(backend: Backend) -> dict[str, float]:
         dial = (await backend.expose(host, "node", endpoint))["a"]
 
         async def line() -> asyncio.StreamWriter:
-            return (await asyncio.open_connection(sock=await connected(backend.socket("a"), dial)))[
-                1
-            ]
+            sock = await connected(backend.socket("a"), dial)
+            return (await asyncio.open_connection(sock=sock))[1]
 
         if established:
             writer = await line()
@@ -94,8 +93,8 @@ async def test_after_a_heal_the_proxy_goes_on_when_the_kernel_would() -> None:
     )
     for host, cut_s in (CUTS | KNOCKED_ON).items():
         print(
-            f"cut for {cut_s} s, heard after: netns {netns[host]:.2f} s, proxy {proxy[host]:.2f} s, "
-            f"proxy-instant {instant[host]:.2f} s"
+            f"cut for {cut_s} s, heard after: netns {netns[host]:.2f} s, "
+            f"proxy {proxy[host]:.2f} s, proxy-instant {instant[host]:.2f} s"
         )
         assert abs(netns[host] - proxy[host]) < TOLERANCE_S
         assert netns[host] > cut_s + 0.1

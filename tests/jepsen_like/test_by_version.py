@@ -16,6 +16,7 @@ from jepsen_like.history import History, Operation
 from jepsen_like.models import CasRegister
 from jepsen_like.models import Counter as CounterModel
 from tests.jepsen_like.histories import cas, explainable, legal_history, read, write
+from tests.jepsen_like.oracle import compared
 from tests.jepsen_like.test_algorithms import HISTORIES, MODEL, random_history
 
 VALUES = 3
@@ -76,6 +77,7 @@ def test_is_judged_as_if_values_were_distinct_where_versions_tell() -> None:
             wanted = "valid" if by_values else "invalid"
             kinds["values", wanted] += 1
         assert verdict.validity == wanted, (seed, history, verdict)
+        compared(history, "by version")
     assert min(kinds[kind, v] for kind in ("versions", "values") for v in ("valid", "invalid")) > 9
     assert kinds["disagree", "unknown"] > 4
 

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 import uvloop
 
+from jepsen_like import dispatch
 from jepsen_like.clients import Answer, ClientError, outcome_of_error
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.history import Recorder, Unserved
@@ -240,3 +241,52 @@ async def test_a_key_with_its_fill_of_unknown_outcomes_is_only_read() -> None:
     mine = [o for o in world.history if o.workload == "register"]
     assert [o.f for o in mine] == ["write"] * 4 + ["read"] * 2
     assert [o.f for o in world.history if o.workload == "other"] == ["write"] * 4
+
+
+class HangingClient(ScriptedClient):
+    """Does not answer; if it is aborted, it returns, or hangs on."""
+
+    def __init__(self, *, returns: bool) -> None:
+        super().__init__(lambda call: Answer("ok"))
+        self._returns = returns
+        self._answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    async def invoke(self, call: Call) -> Answer:
+        self.calls.append(call.key)
+        return await self._answer
+
+    def abort(self) -> None:
+        super().abort()
+        if self._returns and not self._answer.done():
+            self._answer.set_result(Answer("info", error="aborted"))
+
+
+@pytest.mark.parametrize(
+    ("f", "returns", "outcome", "error"),
+    [
+        ("write", True, "info", "aborted"),
+        ("write", False, "info", "hung"),
+        ("read", False, "fail", "hung"),
+    ],
+)
+async def test_a_client_that_hangs_costs_one_connection(
+    monkeypatch: pytest.MonkeyPatch, f: str, outcome: str, error: str, *, returns: bool
+) -> None:
+    monkeypatch.setattr(dispatch, "RETURN_S", 0.05)
+    monkeypatch.setattr(dispatch, "GRACE_S", 0.01)
+    world = World(lambda call: Answer("ok"))
+    hanging = HangingClient(returns=returns)
+    clients: Iterator[ScriptedClient] = iter([hanging])
+
+    async def connect(host: str) -> ScriptedClient:
+        return next(clients, None) or await World.connect(world, host)
+
+    world.connect = connect  # type: ignore[method-assign]  # the first one hangs
+    async with world.dispatcher() as dispatcher:
+        await dispatcher.run([Arrival(0, "n1", Call(f, 1))])
+        await dispatcher.run([Arrival(0, "n1", Call(f, 2))])
+    first, second = world.history
+    assert hanging.is_aborted
+    assert first.outcome == outcome
+    assert error in first.error
+    assert (hanging.calls, second.outcome) == ([1], "ok")

@@ -9,16 +9,16 @@ from dataclasses import replace
 import pytest
 
 from jepsen_like.checks import columnar
-from jepsen_like.checks.fast import Columns, decide_all
+from jepsen_like.checks.fast import Columns, _Fast, decide_all
 from jepsen_like.checks.layout import NEVER
 from jepsen_like.checks.linearizable import check
 from jepsen_like.checks.objects import decide, replay
 from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister
-from tests.jepsen_like.histories import legal_history
+from tests.jepsen_like.histories import legal_history, read, write
 from tests.jepsen_like.test_algorithms import random_history
 
-pytest.importorskip("numpy")
+numpy = pytest.importorskip("numpy")
 
 HISTORIES = int(os.environ.get("ORACLE_HISTORIES", "200"))
 MODEL = CasRegister(failed_cas="dropped")
@@ -83,6 +83,44 @@ def test_a_longer_legal_history(info: float) -> None:
     kept = [o for o in kept if o.f != "cas" or o.output is not False]
     by_key = [[o for o in kept if o.key == key] for key in range(5)]
     assert assert_agrees(by_key) == (5, 0, 0)
+
+
+def test_a_block_within_another_is_found_behind_a_third() -> None:
+    """A write that may stand anywhere begins between the two that contradict each other."""
+    history = [
+        write(1, 0, 1, process=1),
+        write(2, 5, 200, process=2),
+        write(3, 40, 50, process=3),
+        read(1, 100, 110, process=4),
+    ]
+    assert assert_agrees([history]) == (1, 1, 0)
+
+
+def test_orders_replay_in_numpy_exactly_if_they_do_in_python() -> None:
+    rng = random.Random(8)
+    refused = 0
+    for seed in range(150):
+        history = legal_history(seed, count=12, clients=4, info=0.1)
+        said = [o for o in history if o.f == "write" or (o.outcome, o.output) != ("ok", False)]
+        said = [o for o in said if o.f != "read" or o.outcome == "ok"]
+        arrays = columns_of([said]).as_arrays()
+        found = decide(said, MODEL)
+        assert arrays is not None
+        assert found is not None
+        first = min(o.sent_ns for o in said)
+        span = max(o.returned_ns for o in said) - first + 3
+        for _ in range(3):
+            order = list(found.order)
+            at, other = rng.randrange(len(order)), rng.randrange(len(order))
+            change = rng.randrange(3)
+            if change == 1:
+                del order[at]
+            elif change == 2:
+                order.insert(other, order.pop(at))
+            wrong = len(_Fast(numpy, arrays)._replay(numpy.array(order), span, first)) > 0
+            assert wrong == (replay(MODEL, said, order) != "")
+            refused += wrong
+    assert 100 < refused < 350
 
 
 def test_numbers_beyond_64_bits_are_left_to_python() -> None:

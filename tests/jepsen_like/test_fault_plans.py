@@ -72,6 +72,12 @@ def test_a_host_is_named_by_its_name() -> None:
         draw_target(RouterOf(Hosts(("n1", "n9"))), HOSTS, random.Random(0))
 
 
+def test_a_cut_around_one_host_is_not_around_several() -> None:
+    assert drawn(faults.partition(faults.isolate("n2")))[0].name == "partition isolate(n2)"
+    with pytest.raises(TargetError, match="minority are 2 hosts, and one is meant"):
+        drawn(faults.partition(faults.isolate("minority")))
+
+
 # ------------------------------------------------------------------------------ put together
 
 

@@ -209,10 +209,10 @@ HEADER = (
         ("[1,2]", "h:3: 2 fields, where the header names 12"),
         (f'[{1 << 70},"read","x",null,"ok",1,0,0,1,"n","",null]', "h:3: process is too large"),
         (f'[0,"read","x",null,"ok",1,0,0,1,"n","",-{1 << 70}]', "h:3: version is too large"),
-        ('[0,"read","x",null,"ok",{},0,0,1,"n","",null]'.format("1" * 5000), "h:3: not JSON"),
+        (f'[0,"read","x",null,"ok",{"1" * 5000},0,0,1,"n","",null]', "h:3: a whole number of more"),
         ('[0,"read","x",null,"ok",1,0,0,1,"n","",null],' * 2, "h:3: not JSON"),
         ("", "h:3: not JSON"),
-        ("[" * 100_000, "h:3: not JSON"),
+        ("[" * 100_000, "h:3: nested too deeply"),
     ],
     ids=range(8),
 )
@@ -426,3 +426,28 @@ def test_a_file_that_grows_has_faults_among_its_operations() -> None:
     found = follower.feed(HEADER_4 + fault + ROW + fault + ROW)
     assert [operation.value for operation, _ in found] == [3, 3]
     assert follower.line == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (HEADER_4 + ROW.replace("3", "9" * 5_000), "a whole number of more than 4300 digits is"),
+        (HEADER_4 + ROW.replace("3", "[" * 100_000), "nested too deeply"),
+        (HEADER_4 + ROW.replace("3", "NaN"), "NaN is no number there"),
+        (HEADER_4 + ROW.replace("3", "-Infinity"), "-Infinity is no number there"),
+        ("[\n{:process 0 :type :invoke :f :write :value ##NaN}]", "##NaN equals nothing"),
+    ],
+    ids=["digits", "deep", "nan", "infinity", "edn nan"],
+)
+def test_values_that_nothing_can_judge_are_refused_by_their_line(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(HistoryError, match=r"h:2: ") as raised:
+        read(put(tmp_path, text))
+    assert complaint in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
+def test_a_mark_of_the_byte_order_in_front_does_no_harm(tmp_path: Path) -> None:
+    assert len(read(put(tmp_path, "\ufeff" + HEADER_4 + ROW))) == 1
+    assert len(read(put(tmp_path, "\ufeff" + EDN))) == 5

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jepsen_like.file_judge import FileVerdict
+from jepsen_like.judge import write_files
 from jepsen_like.report.junit import Case, junit_xml
 from tests.jepsen_like.histories import write
+from tests.jepsen_like.synthetic import CUT, KILL, synthetic_result
 from tests.jepsen_like.test_file_commands import STALE, Shell, put, shell
 
 __all__ = ["shell"]
@@ -91,6 +94,35 @@ def test_one_case_for_each_file_and_checker(tmp_path: Path, shell: Shell) -> Non
     assert cases["torn"].attrib["classname"] == "history"
     shell("check", bad, "--consistency", "sessions", "--junit", xml, "--json")
     assert [c.attrib["classname"] for c in parsed(xml.read_text()).iter("testcase")] == ["sessions"]
+
+
+def test_a_run_has_a_case_for_each_check_and_each_fault_that_was_not_verified(
+    tmp_path: Path,
+) -> None:
+    doubtful = replace(CUT, verified_end=False, evidence=("3 bytes passed",))
+    result = synthetic_result(stale=True, seconds=8.0, faults=(doubtful, KILL))
+    write_files(result, tmp_path)
+    cases = list(parsed((tmp_path / "junit.xml").read_text()).iter("testcase"))
+    assert [(case.attrib["classname"], *[child.tag for child in case]) for case in cases] == [
+        ("linearizable", "failure"),
+        ("final reads",),
+        (f"fault: {CUT.name}", "error"),
+    ]
+    assert {case.attrib["name"] for case in cases} == {"demo"}
+    assert "read" in (cases[0][0].text or "")
+    assert "3 bytes passed" in (cases[2][0].text or "")
+
+
+def test_the_fields_of_a_runs_results_are_documented(tmp_path: Path) -> None:
+    write_files(synthetic_result(seconds=2.0), tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert found["schema"] == "jepsen_like.results"
+    text = (DOCUMENT.parent / "harness.md").read_text(encoding="utf-8")
+    section = text[text.index("### results.json") :]
+    table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    fields = re.findall(r"`(\w+)`", " ".join(table))
+    assert len(fields) == len(set(fields))
+    assert set(fields) == found.keys()
 
 
 @pytest.mark.parametrize("odd", ["a\x00b\x1b[31m", "<&\"'>]]>", "\ud800", "line\ntab\t", "ÿ 字"])

@@ -126,7 +126,7 @@ def test_run_writes_its_files_and_ends_with_the_verdict(
     out = tmp_path / "out"
     assert exit_code("run", str(spec), "--out", str(out)) == 0
     names = sorted(path.name for path in out.iterdir())
-    assert names == ["history.jsonl", "logs", "report.html", "results.json"]
+    assert names == ["history.jsonl", "junit.xml", "logs", "report.html", "results.json"]
     assert "valid" in capsys.readouterr().out
 
 

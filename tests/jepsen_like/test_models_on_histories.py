@@ -35,6 +35,7 @@ from jepsen_like.models import (
     call_of,
 )
 from tests.jepsen_like.histories import explainable, op
+from tests.jepsen_like.oracle import compared
 
 HISTORIES = int(os.environ.get("ORACLE_HISTORIES", "60"))
 
@@ -217,6 +218,7 @@ def test_agrees_with_brute_force(name: str) -> None:
         verdict = check(history, model, budget=QUICK)
         expected = "valid" if explainable(history, model) else "invalid"
         assert verdict.validity == expected, (seed, history)
+        compared(history, f"model {name}")
         said.add(expected)
     assert said == {"valid", "invalid"}
 

@@ -14,6 +14,7 @@ import pytest
 
 from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, connected
 from jepsen_like.backends.netns import Netns
+from jepsen_like.dummy_faults import FAULTS
 from jepsen_like.faults.processes import process_state
 from tests.jepsen_like.networks import require_namespaces
 
@@ -182,8 +183,7 @@ def test_it_works_with_and_without_root(user: str) -> None:
     assert {(f["kind"], f["name"]) for f in findings if f["works"]} == {
         ("backend", "proxy"),
         ("backend", "netns"),
-        ("fault", "kill"),
-        ("fault", "pause"),
+        *(("fault", name) for name in FAULTS),
     }
 
 

@@ -16,6 +16,7 @@ from jepsen_like.checks.linearizable import check
 from jepsen_like.history import Operation, Recorder
 from jepsen_like.models import CasRegister, Counter, FifoQueue, Model
 from tests.jepsen_like.histories import cas, explainable, legal_history, op, read, write
+from tests.jepsen_like.oracle import compared
 from tests.jepsen_like.test_algorithms import HISTORIES, MODEL, random_history
 
 Event = tuple[int, int, Operation, bool]  # time, at a tie the sending first, operation, is it open
@@ -73,6 +74,8 @@ def test_agrees_with_the_offline_checker_on_every_prefix() -> None:
         history = random_history(rng, distinct=seed % 2 == 0, model=MODEL)
         for validity in at_every_event(history):
             assert validity == check(history, MODEL).validity
+            assert (validity == "valid") == explainable(history, MODEL)
+            compared(history, "online")
             seen[validity] += 1
     assert min(seen.values()) > HISTORIES / 8
 
@@ -108,6 +111,7 @@ def test_any_model_is_followed(model: Model) -> None:
         history = other_history(rng, model)
         validity = fed(events_of(history), model).finish().validity
         assert validity == ("valid" if explainable(history, model) else "invalid"), history
+        compared(history, "online")
         seen.add(validity)
     assert seen == {"valid", "invalid"}
 

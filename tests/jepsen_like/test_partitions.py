@@ -144,6 +144,14 @@ async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
+async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backend) -> None:
+    """After fifteen attempts, which probes make in as many seconds, a kernel would give up."""
+    record = await run_on(network, faults.partition(ISOLATE_THE_LEADER, "25s", "0s"))
+    assert record.verified, record.evidence
+
+
+@pytest.mark.slow
 async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
     record = await run_on(network, faults.flapping(ISOLATE_THE_LEADER, "1s", "2s", "0s"))
     assert record.verified, record.evidence

@@ -12,8 +12,11 @@ from random import Random
 import pytest
 
 from jepsen_like import faults
+from jepsen_like.adapters.database import Offer
 from jepsen_like.dummy import HOST, dummy_site
-from jepsen_like.faults.processes import ProcessFault
+from jepsen_like.dummy_faults import FAULTS, try_faults
+from jepsen_like.faults.demands import demands
+from jepsen_like.faults.processes import ProcessFault, Victim
 from jepsen_like.interpose import Clock, ClockSetting, Instrument, InterposeError, build
 from jepsen_like.interpose.control import monotonic_ns
 from jepsen_like.result import FaultRecord
@@ -36,10 +39,21 @@ async def run(fault: ProcessFault, directory: Path, library: Path | None) -> Fau
         return await fault.drawn([HOST], Random(1)).run(site)
 
 
+def instrument_of(site: faults.Site) -> Instrument:
+    assert site.instruments is not None
+    found = site.instruments.of(HOST)
+    assert found is not None
+    return found
+
+
 PLAIN = [
     faults.kill("one", hold="50ms"),
     faults.restart("one", hold="50ms"),
     faults.pause("one", hold="50ms"),
+    faults.bit_flip("one", hold="50ms"),
+    faults.torn_write("one", hold="50ms"),
+    faults.starve_cpu("one", "20%", hold="600ms"),
+    faults.exhaust_files("one", hold="50ms"),
 ]
 PRELOADED = [
     faults.kill("one", hold="50ms", lose_unsynced=True),
@@ -76,8 +90,16 @@ async def test_a_fault_of_clocks_and_disks_is_verified(
 async def test_without_the_library_there_is_no_such_fault(
     fault: ProcessFault, tmp_path: Path
 ) -> None:
-    with pytest.raises(faults.TargetError, match="the library of the harness is not in the proces"):
+    with pytest.raises(faults.TargetError, match="the library of the harness is not in process"):
         await run(fault, tmp_path, None)
+
+
+async def test_a_library_that_was_not_loaded_is_noticed(tmp_path: Path, library: Path) -> None:
+    """As into a static binary: the page says which process has it."""
+    async with dummy_site(tmp_path, library) as (site, _):
+        instrument_of(site).control.set("PID", 0)
+        with pytest.raises(faults.TargetError, match="not loaded, as into no static binary"):
+            await faults.clock(HOST, jump="+1s").run(site)
 
 
 # ------------------------------------------------------------------------------ what it does
@@ -85,9 +107,7 @@ async def test_without_the_library_there_is_no_such_fault(
 
 async def test_a_program_believes_its_clock(tmp_path: Path, library: Path) -> None:
     async with dummy_site(tmp_path, library) as (site, dummy):
-        assert site.instruments is not None
-        instrument = site.instruments.of(HOST)
-        assert instrument is not None
+        instrument = instrument_of(site)
         assert abs(float(await dummy.ask("time")) - time.time()) < 1
         instrument.control.set_clock(Clock.WALL, ClockSetting(offset_ns=-86_400 * SECOND_NS))
         assert abs(float(await dummy.ask("time")) + 86_400 - time.time()) < 1
@@ -150,9 +170,7 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
                 await asyncio.sleep(0.01)
         synced = log.read_text().splitlines()[:-1]
         # Names first: a file is there after a cut when its directory was synced.
-        assert site.instruments is not None
-        instrument = site.instruments.of(HOST)
-        assert instrument is not None
+        instrument = instrument_of(site)
         await dummy.stop()
         assert instrument.end_in_order() == ""
         await dummy.start()
@@ -164,6 +182,85 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
     assert record.verified, record.evidence
     assert log.read_text().splitlines()[: len(synced)] == synced
     assert "notes" in " ".join(record.evidence)
+
+
+async def test_a_process_that_starves_does_less(tmp_path: Path) -> None:
+    async with dummy_site(tmp_path) as (site, dummy):
+        task = asyncio.ensure_future(faults.starve_cpu(HOST, "20%", hold="60s").run(site))
+        began = time.monotonic()
+        assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
+        assert time.monotonic() - began > 0.25, "a fifth of the time, and the machine is busy"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
+
+
+async def test_nothing_can_be_opened_until_the_heal(tmp_path: Path) -> None:
+    async with dummy_site(tmp_path) as (site, dummy):
+        assert await dummy.ask("open") == "ok"
+        task = asyncio.ensure_future(faults.exhaust_files(HOST, hold="60s").run(site))
+        async with asyncio.timeout(10):
+            while await dummy.ask("open") != "EMFILE":  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await dummy.ask("open") == "ok"
+
+
+async def test_damage_is_in_the_ledger_and_taken_back(
+    tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a file that the program does not write to; a power cut after it goes by the files as they
+    are then."""
+    untouched = tmp_path / "data" / "a-file"
+    untouched.parent.mkdir()
+    untouched.write_bytes(b"x" * 100_000)
+    monkeypatch.setattr("jepsen_like.faults.damage._files", lambda _: [untouched])
+    async with dummy_site(tmp_path, library) as (site, _):
+        fault = faults.bit_flip(HOST, hold="60s").drawn([HOST], Random(3))
+        task = asyncio.ensure_future(fault.run(site))
+        async with asyncio.timeout(10):
+            while untouched.read_bytes() == b"x" * 100_000:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        (offset,) = (i for i, byte in enumerate(untouched.read_bytes()) if byte != ord("x"))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        untouched.write_bytes(b"x" * 100_000)
+        record = await faults.bit_flip(HOST, hold=0).drawn([HOST], Random(3)).run(site)
+        assert record.verified, record.evidence
+        assert f"offset {offset} of {untouched}: 0x78 became 0x" in " ".join(record.evidence)
+        assert "the bytes were put back" in record.evidence
+        assert untouched.read_bytes() == b"x" * 100_000
+        record = await faults.kill(HOST, hold=0, lose_unsynced=True).run(site)
+        assert not any("another content" in line for line in record.evidence), record.evidence
+
+
+@pytest.mark.parametrize("when", ["at once", "at the end of the process"])
+async def test_damage_of_a_file_that_is_gone_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    removed = tmp_path / "data" / "a-file"
+    removed.parent.mkdir()
+    removed.write_bytes(b"x" * 1000)
+    monkeypatch.setattr("jepsen_like.faults.damage._files", lambda _: [removed])
+    end = Victim.end
+
+    async def end_and_remove(victim: Victim) -> bool:
+        ended = await end(victim)
+        removed.unlink()
+        return ended
+
+    monkeypatch.setattr(Victim, "end", end_and_remove)
+    async with dummy_site(tmp_path) as (site, _):
+        task = asyncio.ensure_future(faults.bit_flip(HOST, hold="200ms").run(site))
+        if when == "at once":
+            async with asyncio.timeout(10):
+                while removed.read_bytes() == b"x" * 1000:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+            removed.unlink()
+        record = await task
+    assert record.verified, record.evidence
+    assert any("it is left as it is" in line for line in record.evidence)
 
 
 # ------------------------------------------------------------------------------ faked
@@ -197,9 +294,7 @@ async def test_a_disk_that_works_again_too_early_is_not_verified(
     tmp_path: Path, library: Path
 ) -> None:
     async with dummy_site(tmp_path, library) as (site, _):
-        assert site.instruments is not None
-        instrument = site.instruments.of(HOST)
-        assert instrument is not None
+        instrument = instrument_of(site)
         task = asyncio.ensure_future(faults.write_error(HOST, hold="300ms").run(site))
         async with asyncio.timeout(10):
             while instrument.control.get("FAILED") < 5:  # noqa: ASYNC110 - a page tells nobody
@@ -221,11 +316,36 @@ async def test_a_journal_that_misses_something_is_not_verified(
     assert any("log has another content" in line for line in record.evidence)
 
 
+async def test_a_journal_goes_on_behind_what_a_kill_cut_off(tmp_path: Path, library: Path) -> None:
+    """SIGKILL may come within the write of a record."""
+    async with dummy_site(tmp_path, library) as (site, dummy):
+        await dummy.stop()
+        journal = tmp_path / "instruments" / HOST / "journal"
+        with journal.open("ab") as file:
+            file.write(b"\xff\x00\x00\x00W")
+        await dummy.start()
+        record = await faults.kill(HOST, hold=0, lose_unsynced=True).run(site)
+    assert record.verified, record.evidence
+
+
+async def test_a_journal_that_is_full_is_not_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.interpose.control.JOURNAL_BYTES_MAX", 4_000)
+    async with dummy_site(tmp_path, build(tmp_path / "library")) as (site, _):
+        journal = tmp_path / "instruments" / HOST / "journal"
+        async with asyncio.timeout(10):
+            while b"more than" not in journal.read_bytes():  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        record = await faults.kill(HOST, hold=0, lose_unsynced=True).run(site)
+    assert not record.verified_start
+    assert any("more than the journal may hold" in line for line in record.evidence)
+    assert journal.stat().st_size < 5_000
+
+
 async def test_all_is_well_again_when_the_run_is_cancelled(tmp_path: Path, library: Path) -> None:
     async with dummy_site(tmp_path, library) as (site, dummy):
-        assert site.instruments is not None
-        instrument = site.instruments.of(HOST)
-        assert instrument is not None
+        instrument = instrument_of(site)
         wrong = faults.together(
             faults.clock(HOST, jump="-9s", hold="60s"),
             faults.slow_fsync(HOST, "10ms", hold="60s"),
@@ -274,6 +394,8 @@ class Ledger:
         (lambda: faults.clock("one", jump="-1s", monotonic=True), "never goes back"),
         (lambda: faults.clock("one", strobe="1s", every=0), "takes some time"),
         (lambda: faults.slow_fsync("one", 0), "takes some time"),
+        (lambda: faults.starve_cpu("one", "100%"), "'100%' is no share of a CPU"),
+        (lambda: faults.bit_flip(faults.router("one")), "a router keeps no data"),
         (lambda: faults.kill("one", lose_unsynced="some"), "'torn', 'pieces', 'any'"),
     ],
 )
@@ -281,6 +403,17 @@ def test_nonsense_is_a_sentence(make: object, sentence: str) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+async def test_the_doctor_says_what_is_missing_and_tries_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.interpose.library.shutil.which", lambda _: None)
+    found = {name: (works, why) for name, works, why in await try_faults()}
+    for name, fault in FAULTS.items():
+        works, why = found[name]
+        assert works == (Offer.PRELOAD not in demands([fault])), (name, why)
+        assert works or why == "there is no C compiler: apt-get install gcc libc6-dev"
 
 
 def test_no_compiler_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,8 @@ from jepsen_like.history import Operation
 from jepsen_like.models import CasRegister, Counter, Model
 from jepsen_like.models.model import call_of
 from tests.jepsen_like.histories import cas, explainable, legal_history, op, read, write
-from tests.jepsen_like.test_algorithms import random_history
+from tests.jepsen_like.oracle import compared
+from tests.jepsen_like.test_algorithms import HISTORIES, random_history
 
 MODEL = CasRegister()
 FREELY = Limit(20_000, float("inf"), time.monotonic)
@@ -92,13 +93,14 @@ def test_staleness_agrees_with_brute_force(distinct: bool) -> None:
         return explainable(moved, MODEL)
 
     seen = set()
-    for seed in range(120):
+    for seed in range(max(120, HISTORIES // 4)):
         history = random_history(random.Random(seed), distinct=distinct, model=MODEL)
         if not history:
             continue
         found = lag(*history)
         assert found.known
         assert found.ns == next((d for d in range(60) if legal(history, d)), None), seed
+        compared(history, "Delta")
         seen.add(found.ns)
         (mine,), _ = split(history, MODEL)
         for guess in (0, 1, 5, found.ns, 10**6):

@@ -16,6 +16,7 @@ from jepsen_like.checks.pbs import AGES_NS, WINDOWS, curves
 from jepsen_like.checks.staleness import measure, staleness
 from jepsen_like.history import Operation
 from tests.jepsen_like.histories import cas, op, read, write
+from tests.jepsen_like.oracle import compared
 from tests.jepsen_like.test_algorithms import HISTORIES
 
 MS = 1_000_000
@@ -89,6 +90,7 @@ def agree_with_the_definition(history: list[Operation]) -> int:
         delta = found.delta
         assert delta.known
         assert delta.ns is None or delta.ns >= t
+    compared(history, "k- and t-staleness")
     return stale
 
 
@@ -137,6 +139,84 @@ def test_concurrent_versions_are_not_stale_but_delta_sees_them_change_places() -
     found = measure([*both, *back_and_forth])
     assert [r.versions for r in found.keys[0].reads] == [0, 0, 0]
     assert found.delta == Delta(10)  # the second read may count as sent at 20, beside the first
+
+
+# --- as the papers have it -----------------------------------------------------------------------
+
+
+def test_delta_atomicity_is_that_of_golab_li_and_shah_2011() -> None:
+    """Only the starts of reads move, by the same Delta, until the history is atomic."""
+    overwritten = [write(1, 0, 10), write(2, 20, 30)]
+    assert measure([*overwritten, read(1, 75, 80)]).delta == Delta(45)  # 75 - 30: they overlap
+    assert measure([*overwritten, read(1, 30, 80)]).delta == Delta(0)  # they overlap already
+    # The worst read decides; moving one of them alone would not do
+    two = [read(1, 40, 50), read(1, 75, 80, process=1)]
+    assert measure([*overwritten, *two]).delta == Delta(45)
+    # Writes do not move: of two reads that see them the wrong way round the first must reach back
+    swapped = [*overwritten, read(2, 40, 50), read(1, 60, 70, process=1)]
+    assert measure(swapped).delta == Delta(30)
+
+
+def least_k(history: list[Operation]) -> int | None:
+    """The definition of k-atomicity (Aiyer, Alvisi and Bazzi 2005): the least k so that in one
+    order of all operations, which respects the clock, each read returns one of the last k writes
+    before it."""
+    found = []
+    for order in itertools.permutations(history):
+        written: list[int] = []
+        needed = 1
+        for n, operation in enumerate(order):
+            if any(later.returned_ns < operation.sent_ns for later in order[n + 1 :]):
+                break
+            if operation.f == "write":
+                written.append(operation.value)
+            elif operation.output in written:
+                needed = max(needed, len(written) - written.index(operation.output))
+            else:
+                break
+        else:
+            found.append(needed)
+    return min(found, default=None)
+
+
+def test_k_of_each_read_is_a_bound_on_the_k_of_k_atomicity() -> None:
+    three = [write(1, 0, 10), write(2, 20, 30), write(3, 40, 50)]
+    for value, k in ((3, 1), (2, 2), (1, 3)):  # 1-atomic is linearizable
+        history = [*three, read(value, 75, 80)]
+        assert least_k(history) == k
+        assert measure(history).keys[0].versions_max == k - 1
+    both = [write(1, 0, 100), write(2, 0, 100), read(1, 10, 20), read(2, 30, 40), read(1, 50, 60)]
+    assert least_k(both) == 2  # the reads must share an order; each by itself is fresh
+    assert measure(both).keys[0].versions_max == 0
+    rng = random.Random(12)
+    exact = apart = 0
+    for _ in range(150):
+        drawn = [o for o in register_history(rng) if o.outcome == "ok"]
+        history = [o for o in drawn if o.f == "write" or o.output is not None]
+        needed = least_k(history) if len(history) < 7 else None
+        if needed is None or not (keys := measure(history).keys):
+            continue
+        assert keys[0].versions_max + 1 <= needed, history
+        exact += keys[0].versions_max + 1 == needed
+        apart += keys[0].versions_max + 1 < needed
+    assert exact > 30, (exact, apart)
+
+
+def test_the_curve_of_versions_is_that_of_bailis_et_al_2012() -> None:
+    """Their closed form: of N replicas a write reaches W and a read asks R, and nothing else moves.
+    A read is within k versions unless it missed the last k writes: 1 - (C(N-W, R) / C(N, R))^k."""
+    rng = random.Random(4)
+    replicas = [0, 0, 0]  # N = 3, R = W = 1
+    history = [write(0, 0, 1)]
+    for n in range(1, 6_001):
+        at = 10 * n
+        replicas[rng.randrange(3)] = n
+        history.append(write(n, at, at + 1))
+        history.append(read(replicas[rng.randrange(3)], at + 3, at + 4, process=1))
+    points = {p["at"] + 1: p for p in staleness(history).details["pbs"]["versions"]}
+    for k, share in ((1, 0.333), (2, 0.556), (3, 0.704), (4, 0.802), (11, 0.988)):
+        assert share == pytest.approx(1 - (2 / 3) ** k, abs=0.001)
+        assert points[k]["share"] == pytest.approx(share, abs=0.02), k
 
 
 def test_what_no_staleness_explains_is_invalid() -> None:

@@ -14,6 +14,7 @@ from jepsen_like.checks.transactions import causal_reverse, check, long_fork
 from jepsen_like.history import Operation
 from jepsen_like.result import Verdict
 from tests.jepsen_like.histories import op
+from tests.jepsen_like.oracle import compared
 from tests.jepsen_like.test_algorithms import HISTORIES
 from tests.jepsen_like.test_transactions import txn
 
@@ -133,6 +134,7 @@ def test_agree_with_the_definitions() -> None:
             assert check(history, "rw-register", "snapshot-isolation").validity == "invalid"
         if reversed_:
             assert check(history, "rw-register").validity == "invalid"
+        compared(history, "long fork", "causal reverse")
         seen.add((forks, reversed_))
     assert len(seen) == 4
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 import pytest
 
+from nodes import belonging, snapshot_transfer
 from nodes import hosting as hosting_module
-from nodes import snapshot_transfer
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     Changed,
@@ -290,7 +290,7 @@ async def test_a_quiet_replica_learns_of_its_removal(
     """It expects to hear nothing, so it is told; and it asks, but seldom."""
     if notice == "is lost":
         monkeypatch.setattr(RaftEngine, "_part_from_removed", lambda engine: None)
-        monkeypatch.setattr(hosting_module, "QUIET_INQUIRIES", 2)
+        monkeypatch.setattr(belonging, "QUIET_INQUIRIES", 2)
     async with cluster(tmp_path) as nodes:
         opened = await make_table(nodes, "s1")
         await nodes.add("s1", 4, "n4")

@@ -57,7 +57,7 @@ def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
     with pytest.raises(ProtocolError):
         encode_frame(bytes(FRAME_BYTES_MAX + 1))
     with pytest.raises(ProtocolError):
-        array_frames([bytes(ITEM_BYTES_MAX + 1)])
+        array_frames([bytes(ITEM_BYTES_MAX)], msgspec.msgpack.Encoder())
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
 )
 def test_items_share_a_frame_while_they_are_small(sizes: list[int], frames: int) -> None:
     texts = ["x" * size for size in sizes]
-    items = [msgspec.msgpack.encode(text) for text in texts]
-    found = list(FrameDecoder().feed(b"".join(array_frames(items))))
+    frames_ = array_frames(texts, msgspec.msgpack.Encoder())
+    found = list(FrameDecoder().feed(b"".join(frames_)))
     assert len(found) == frames
     assert [text for frame in found for text in msgspec.msgpack.decode(frame)] == texts
 

@@ -25,6 +25,7 @@ from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
 from nodes.local_cluster import free_ports
 from nodes.peers import Peers
 from nodes.protocol import (
+    FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
     PROTOCOL_VERSION,
     Busy,
@@ -511,6 +512,18 @@ async def test_a_client_that_lets_its_answers_pile_up_is_closed(
             await writer.wait_closed()
         assert isinstance(await other.call("echo", OpenSession("r"), 5), Done)
     assert "does not read its answers" in caplog.text
+
+
+async def test_a_request_that_cannot_be_encoded_spoils_no_other_of_its_turn() -> None:
+    async with serving(Recorder()) as (_, address), connecting(address) as client:
+        await client.call("echo", OpenSession("r"), 5)
+        routers = ["a", "\ud800", "b", "x" * FRAME_BYTES_MAX, "c"]
+        answers = await asyncio.gather(
+            *[client.call("echo", OpenSession(router), 5) for router in routers],
+            return_exceptions=True,
+        )
+        assert [type(answer) for answer in answers] == [Done, CallFailed, Done, CallFailed, Done]
+        assert all("cannot be encoded" in str(answers[n]) for n in (1, 3))
 
 
 async def test_an_answer_over_the_limit_of_a_frame_becomes_an_error() -> None:

@@ -156,13 +156,16 @@ async def test_each_command_of_an_entry_has_its_own_outcome(tmp_path: Path) -> N
         first,  # a copy
         guarded(12, 2, (Guard("table:t", 7),)),
         guarded(13, 3, (Guard("table:t", 1),)),
+        guarded(14, 4),
+        guarded(15, 5),
     )
-    assert [type(answer) for answer in answers] == [Done, SqlFailure, Done, Stale, Done]
+    assert [type(answer) for answer in answers] == [Done, SqlFailure, Done, Stale, Done, Done, Done]
     assert answers[0] == answers[2]
-    assert [row[0] for row in replica.rows()] == [1, 3]
+    assert [row[0] for row in replica.rows()] == [1, 3, 4, 5]
     for _ in range(2):  # and every one is known for itself
-        again = replica.together(guarded(11, 1), first, guarded(13, 3))
-        assert list(again) == [answers[1], answers[0], answers[4]]
+        copies = [guarded(15, 5), guarded(11, 1), first, guarded(14, 4), guarded(13, 3)]
+        again = replica.together(*copies)
+        assert list(again) == [answers[n] for n in (6, 1, 0, 5, 4)]
         await replica.reopen()
     await replica.machine.close()
 

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from nodes.comparison import Comparison, Difference, describe
-from nodes.protocol import Done, MemberStatus, ReplicaStatus
-from nodes.verifier import Verifier
+from nodes.config import RaftConfig
+from nodes.protocol import Changed, Done, MemberStatus, MoveLeadership, ReplicaStatus
+from nodes.verifier import COMPARE_TIMEOUT_S, Verifier
 from tests.nodes.test_node import insert, make_table, running, three
 
 MEMBERS = tuple(MemberStatus(number, f"n{number}", True) for number in (1, 2, 3))
@@ -36,12 +37,16 @@ def test_groups_have_their_times_in_the_interval_and_only_leaders_compare() -> N
 
 
 def test_what_was_found_of_a_replica_goes_with_it() -> None:
-    verifier = Verifier(100.0, hosted=list, client=lambda name: None)
+    now = 1000.0
+    verifier = Verifier(100.0, hosted=list, client=lambda name: None, clock=lambda: now)
     difference = Difference("n3", "t", (1,), (9,), 8, 9)
     comparison = Comparison("s1", 5, 1, 9, ("n1", "n2", "n3"), {}, (difference,))
     verifier._note("s1", comparison, {"n1": 1, "n2": 2, "n3": 3})
     assert "the replica on n3 differs" in verifier.noted(led("s1")).diverged
-    assert verifier.noted(led("s1", "follower")).diverged == ""
+    assert "the replica on n3 differs" in verifier.noted(led("s1", "follower")).diverged
+    now += 100.0 + COMPARE_TIMEOUT_S + 1
+    assert "the replica on n3 differs" in verifier.noted(led("s1")).diverged
+    assert verifier.noted(led("s1", "follower")).diverged == "", "its successor has compared"
     rebuilt = (*MEMBERS[:2], MemberStatus(4, "n3", True))
     assert verifier.noted(msgspec.structs.replace(led("s1"), members=rebuilt)).diverged == ""
     verifier._note("s1", comparison, {"n1": 1, "n2": 2, "n3": 3})
@@ -80,7 +85,8 @@ async def test_a_silent_change_of_one_replica_is_found_and_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR, "nodes.verifier")
-    config = replace(three(), verify_every_s=1)
+    calm = RaftConfig(spread_leaders=False)
+    config = replace(three(), verify_every_s=1, raft=calm)
     async with running(config, tmp_path) as nodes:
         session = await make_table(nodes, "s1")
         for key in range(20):
@@ -98,3 +104,14 @@ async def test_a_silent_change_of_one_replica_is_found_and_named(
         assert f"the replica on {victim} differs in table t" in diverged
         assert f"shardrouter replica rebuild s1 {victim}" in diverged
         assert diverged in [record.getMessage() for record in caplog.records]
+        # It outlives the office of who found it, and the next leader finds it for itself.
+        former = await nodes.leader("s1")
+        heir = next(name for name in config.nodes if name not in (former, victim))
+        move = MoveLeadership(nodes.replica(heir, "s1").replica)
+        assert isinstance(await nodes.call("s1", move), Changed)
+        assert nodes.replica(former, "s1").diverged == diverged
+        async with asyncio.timeout(30):
+            while True:
+                if nodes.replica(heir, "s1").diverged:
+                    break
+                await asyncio.sleep(0.02)

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("partition", ["partition", "pause"]),
         ("move", ["transfer", "move", "kill"]),
         ("workloads", ["partition", "kill"]),
+        pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
     ],
 )
 def test_an_example_is_valid_with_verified_faults(

@@ -12,10 +12,20 @@ import pytest
 
 from nodes.comparison import Comparison, compare
 from nodes.config import format_cluster
+from nodes.incarnations import (
+    ID_STRIDE,
+    MARKS,
+    are_rivals,
+    first_id_after,
+    incarnation_of,
+    succeeds,
+)
 from nodes.protocol import (
     Changed,
+    ChangeReplicas,
     Denied,
     Done,
+    Envelope,
     Fence,
     MemberStatus,
     Opened,
@@ -26,7 +36,8 @@ from nodes.protocol import (
     UnknownOutcome,
     UnknownSession,
 )
-from nodes.recovery import ID_STRIDE, first_id_after, incarnation_of, renew_data
+from nodes.raft.messages import Inquiry, Removed
+from nodes.recovery import renew_data
 from shardrouter.mover import Mover
 from shardrouter.moves import Goal
 from shardrouter.repair import Survivor, survivor_of
@@ -34,13 +45,34 @@ from tests.nodes.test_members import Cluster, cluster, members, rows
 from tests.nodes.test_node import insert, make_table
 from tests.shardrouter.test_upgrades import command
 
+MARK = 483_920_117
+FIRST = first_id_after(3, MARK)
 
-def test_ids_of_two_incarnations_never_meet() -> None:
-    assert [incarnation_of(replica) for replica in (1, 999, ID_STRIDE, ID_STRIDE + 1)] == [
-        *(1, 1, 1, 2)
-    ]
-    assert first_id_after(7) == ID_STRIDE + 1
-    assert incarnation_of(first_id_after(first_id_after(7))) == 3
+
+@pytest.mark.parametrize("mark", [0, 5, MARKS - 1])
+def test_ids_of_two_incarnations_never_meet(mark: int) -> None:
+    assert {incarnation_of(replica) for replica in (1, 999, ID_STRIDE)} == {1}
+    first = first_id_after(7, mark)
+    assert first == 1_000_000_000_000_000 + mark * 1_000_000 + 1
+    assert incarnation_of(first) == incarnation_of(first + ID_STRIDE - 1)
+    second = first_id_after(first + 3, 9)
+    assert len({incarnation_of(replica) for replica in (1, first, second)}) == 3
+    assert succeeds(first, 7)
+    assert succeeds(second, first)
+    assert succeeds(second, 7)
+    assert not succeeds(first, first + 3)
+    assert not succeeds(7, first)
+
+
+def test_two_recoveries_of_the_same_are_rivals() -> None:
+    one, other = first_id_after(3, 17), first_id_after(3, 18)
+    assert are_rivals(one, other)
+    assert are_rivals(other + 2, one + 1)
+    assert not succeeds(one, other)
+    assert not succeeds(other, one)
+    assert not are_rivals(one, one + 1)
+    assert not are_rivals(one, 3)
+    assert not are_rivals(first_id_after(one, 5), other), "one of them was recovered again"
 
 
 def said(number: int, last_term: int, last: int, *, stopped: str = "") -> Status:
@@ -99,9 +131,9 @@ async def one_left(directory: Path) -> AsyncIterator[tuple[Cluster, Opened]]:
 
 async def recovered(nodes: Cluster) -> None:
     replica = nodes.replica("n1", "s1").replica
-    answer = await nodes.call("s1", RecoverGroup(replica), "n1")
+    answer = await nodes.call("s1", RecoverGroup(replica, MARK), "n1")
     assert isinstance(answer, Changed), answer
-    again = await nodes.call("s1", RecoverGroup(replica), "n1")
+    again = await nodes.call("s1", RecoverGroup(replica, MARK), "n1")
     assert isinstance(again, Changed), "asked for twice it is done once"
 
 
@@ -120,14 +152,14 @@ async def test_the_survivor_goes_on_and_the_former_majority_is_refused_for_ever(
     async with one_left(tmp_path) as (nodes, opened):
         await recovered(nodes)
         assert await nodes.leader("s1") == "n1"
-        assert members(await nodes.leading("s1")) == [(ID_STRIDE + 1, "n1", True)]
+        assert members(await nodes.leading("s1")) == [(FIRST, "n1", True)]
         assert rows(nodes, "n1") == 20
         # What was sent before and is repeated now can no longer be told: indefinite.
         for body in (insert(opened, 21, 19), Fence(opened.session, 21, 0)):
             assert isinstance(await nodes.call("s1", body), UnknownSession)
         again = await nodes.call("s1", OpenSession("test"))
         assert isinstance(again, Opened)
-        assert again.session.incarnation == 2
+        assert again.session.incarnation == incarnation_of(FIRST)
         assert isinstance(await nodes.call("s1", insert(again, 1, 100)), Done)
         # n2 and n3 come back: a majority among themselves, of what the group was.
         await nodes.up("n2", "n3")
@@ -142,7 +174,7 @@ async def test_the_survivor_goes_on_and_the_former_majority_is_refused_for_ever(
         assert (equal.differences, equal.silent, len(equal.compared)) == ((), {}, 3)
         assert rows(nodes, "n1") == 22
         found = [replica for replica, _, _ in members(await nodes.leading("s1"))]
-        assert found == [ID_STRIDE + 1, ID_STRIDE + 2, ID_STRIDE + 3]
+        assert found == [FIRST, FIRST + 1, FIRST + 2]
         # It holds after a restart of everything.
         for name in ("n1", "n2", "n3"):
             await nodes.down(name)
@@ -167,7 +199,7 @@ async def test_what_is_in_the_log_and_was_never_known_to_be_committed_is_kept(
         await nodes.until(lambda: nodes.replica(leader, "s1").last > last)
         assert nodes.replica(leader, "s1").commit <= last
         replica = nodes.replica(leader, "s1").replica
-        assert isinstance(await nodes.call("s1", RecoverGroup(replica), leader), Changed)
+        assert isinstance(await nodes.call("s1", RecoverGroup(replica, MARK), leader), Changed)
         assert isinstance(await waiting, UnknownOutcome)
         await nodes.leader("s1")
         await nodes.until(lambda: nodes.replica(leader, "s1").applied > last)
@@ -175,10 +207,50 @@ async def test_what_is_in_the_log_and_was_never_known_to_be_committed_is_kept(
 
 
 @pytest.mark.slow
+async def test_two_recoveries_from_two_sides_of_a_cut_refuse_each_other(tmp_path: Path) -> None:
+    async with one_left(tmp_path) as (nodes, _):
+        sessions: dict[str, Opened] = {}
+        for name, mark in (("n1", 17), ("n2", 18)):  # neither sees the other
+            for running in list(nodes.running):
+                await nodes.down(running)
+            await nodes.up(name)
+            replica = nodes.replica(name, "s1").replica
+            answer = await nodes.call("s1", RecoverGroup(replica, mark), name)
+            assert isinstance(answer, Changed), answer
+            assert await nodes.leader("s1") == name
+            opened = await nodes.call("s1", OpenSession("test"), name)
+            assert isinstance(opened, Opened)
+            sessions[name] = opened
+            done = await nodes.call("s1", insert(opened, 1, 100 + mark), name)
+            assert isinstance(done, Done), done
+        one, other = first_id_after(3, 17), first_id_after(3, 18)
+        await nodes.up("n1", "n3")
+        await nodes.until(lambda: nodes.replica("n1", "s1").role == "leader")
+        await nodes.until(lambda: nodes.find("n3", "s1") is None)  # of the founders: put aside
+        # The leader of one would have its new replica in the other's place.
+        add = ChangeReplicas("learner", one + 1, "n2")
+        assert isinstance(await nodes.call("s1", add, "n1"), Changed)
+        await nodes.until(lambda: nodes.running["n2"]._hosting._belonging.rivals)
+        # Nor is it told to go when it asks whether it is still a member.
+        asks = Envelope("s1", Inquiry(other, 0, 0))
+        nodes.running["n1"]._hosting.receive("n2", [asks])
+        nodes.running["n2"]._hosting.receive("n1", [Envelope("s1", Removed(one, other, 0))])
+        assert [nodes.replica(name, "s1").replica for name in ("n1", "n2")] == [one, other]
+        assert [rows(nodes, name) for name in ("n1", "n2")] == [21, 21]
+        # A session of one is none of the other, though both were the first of their time.
+        assert sessions["n1"].session.index == sessions["n2"].session.index
+        mine = insert(sessions["n1"], 2, 200)
+        assert isinstance(await nodes.call("s1", mine, "n2"), UnknownSession)
+        assert isinstance(await nodes.call("s1", mine, "n1"), Done)
+        _, out, err = await command(tmp_path, "status")
+        assert "s1 was recovered more than once, on n1 and on n2" in out + err
+
+
+@pytest.mark.slow
 async def test_another_id_or_a_stopped_replica_is_denied(tmp_path: Path) -> None:
     async with one_left(tmp_path) as (nodes, _):
-        for group, replica in (("s1", 7), ("s9", 1)):
-            assert isinstance(await nodes.call(group, RecoverGroup(replica), "n1"), Denied)
+        for group, replica, mark in (("s1", 7, MARK), ("s9", 1, MARK), ("s1", 1, MARKS)):
+            assert isinstance(await nodes.call(group, RecoverGroup(replica, mark), "n1"), Denied)
         assert nodes.replica("n1", "s1").replica == 1
 
 
@@ -187,7 +259,7 @@ async def test_a_crash_before_the_switch_leaves_the_former_replica(tmp_path: Pat
     """The next generation of the data file lies there, whole; the log store does not name it."""
     async with one_left(tmp_path) as (nodes, _):
         machine = nodes.running["n1"]._hosting.running["s1"].machine
-        identity = machine.identity.of_replica(ID_STRIDE + 1, machine.generation + 1)
+        identity = machine.identity.of_replica(FIRST, machine.generation + 1)
         await asyncio.to_thread(renew_data, machine.path, identity)
         assert (tmp_path / "n1" / "s1" / "data-2.db").exists()
         await nodes.down("n1")
@@ -205,10 +277,10 @@ async def test_a_crash_after_the_switch_leaves_the_new_one(tmp_path: Path) -> No
         hosting = nodes.running["n1"]._hosting
         hosting._open = lambda group, replica: None  # type: ignore[method-assign]
         replica = nodes.replica("n1", "s1").replica
-        assert isinstance(await nodes.call("s1", RecoverGroup(replica), "n1"), Changed)
+        assert isinstance(await nodes.call("s1", RecoverGroup(replica, MARK), "n1"), Changed)
         await nodes.down("n1")
         await nodes.up("n1")
-        assert nodes.replica("n1", "s1").replica == ID_STRIDE + 1
+        assert nodes.replica("n1", "s1").replica == FIRST
         assert await nodes.leader("s1") == "n1"
         assert rows(nodes, "n1") == 20
         assert isinstance(await nodes.call("s1", insert(opened, 50, 50)), UnknownSession)

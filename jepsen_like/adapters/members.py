@@ -1,0 +1,285 @@
+"""What databases with one process per host have in common: an adapter says only what is its own.
+
+That is: the command line of a member, and a connection that performs a call and tells the member's
+status. Where the processes listen and whom they dial, starting and asking them, restarts, deadlines
+and outcomes are here. `adapters.etcd` is an example.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
+
+from jepsen_like.adapters.database import DatabaseError
+from jepsen_like.adapters.listening import listens
+from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_with_us, free_port
+from jepsen_like.backends.backend import Backend, Endpoint
+from jepsen_like.clients import Answer, ClientError
+from jepsen_like.load import Call
+from jepsen_like.workloads.register import Register
+from jepsen_like.workloads.workload import Workload
+
+__all__ = ["Connection", "MemberDatabase", "MemberStatus", "Place", "Refused"]
+
+START_TIMEOUT_S: Final = 30.0
+
+STATUS_TIMEOUT_S: Final = 1.0
+
+POLL_S: Final = 0.05
+
+LOADERS: Final = 8
+"""Connections that load keys side by side, so that one fsync serves several."""
+
+
+class Refused(Exception):
+    """The database says that the call was not and will not be done. A sentence."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a member keeps its data and listens."""
+
+    host: str
+    directory: Path
+    clients: Endpoint
+    peers: Endpoint
+
+
+@dataclass(frozen=True)
+class MemberStatus:
+    """What a member says of itself."""
+
+    leads: bool
+    term: int = 0  # a leader that was cut off believes to be one still, in an older term
+
+
+class Connection(Protocol):
+    """To one member. Lost connections raise OSError, what the member says raises ValueError."""
+
+    @property
+    def is_usable(self) -> bool: ...
+
+    async def perform(self, call: Call) -> Any:
+        """Its answer. Raises Refused if nothing of it has happened or will."""
+
+    async def status(self) -> MemberStatus: ...
+
+    def abort(self) -> None:
+        """End the connection at once; what waits on it raises OSError."""
+
+
+class MemberDatabase(ABC):
+    """A database of `members` processes of one group. A subclass is a frozen dataclass."""
+
+    group: ClassVar[str]
+    program: ClassVar[str]
+    package: ClassVar[str]  # Debian's, with the program
+    members: int
+
+    @abstractmethod
+    def version(self) -> str: ...
+
+    @abstractmethod
+    def argv(self, me: Place, peers: Mapping[str, Endpoint]) -> Sequence[str]:
+        """How a member is started; `peers` are the addresses under which all know each other."""
+
+    @abstractmethod
+    async def open(self, at: Endpoint) -> Connection:
+        """Raises OSError."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return tuple(f"n{i}" for i in range(1, self.members + 1))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return (self.group,)
+
+    def describe(self) -> dict[str, Any]:
+        return {"database": self.group, "members": self.members}
+
+    def versions(self) -> dict[str, str]:
+        return {self.group: self.version()}
+
+    async def start(
+        self, backend: Backend, directory: Path, say: Callable[[str], None]
+    ) -> RunningMembers:
+        if shutil.which(self.program) is None:
+            raise DatabaseError(f"{self.program} is missing: apt-get install {self.package}")
+        ports = iter(random.sample(PORTS, len(PORTS)))
+        places = [
+            Place(
+                host,
+                directory / host,
+                clients=(backend.address(host), free_port(backend, host, ports)),
+                peers=(backend.address(host), free_port(backend, host, ports)),
+            )
+            for host in self.hosts
+        ]
+        peers = {
+            place.host: await backend.advertise(place.host, self.group, place.peers)
+            for place in places
+        }
+        processes = {
+            place.host: Program(
+                f"{self.group} on {place.host}",
+                backend.command(place.host, ending_with_us(self.argv(place, peers))),
+                directory / f"{place.host}.log",
+            )
+            for place in places
+        }
+        reached = {place.host: await backend.reach(place.host, place.clients) for place in places}
+        running = RunningMembers(self, processes, reached, {p.host: p.clients[1] for p in places})
+        say(f"starting {self.group} on {', '.join(self.hosts)}")
+        try:
+            await running.boot()
+        except ProgramError as exc:
+            await running.stop()
+            raise DatabaseError(f"{self.group} did not start: {exc}") from exc
+        except BaseException:
+            await running.stop()
+            raise
+        say(f"ready; led by {(await running.leaders()).get(self.group, 'nobody')}")
+        return running
+
+
+class RunningMembers:
+    """The processes, and questions to them past all links."""
+
+    def __init__(
+        self,
+        database: MemberDatabase,
+        processes: Mapping[str, Program],
+        reached: Mapping[str, Endpoint],
+        ports: Mapping[str, int],
+    ) -> None:
+        self._database = database
+        self._group = database.group
+        self._processes = processes
+        self._reached = reached
+        self._ports = ports  # on which members listen for clients
+
+    async def boot(self) -> None:
+        """Start all; returns when one leads and all answer. Raises ProgramError."""
+        for process in self._processes.values():
+            await process.start()
+        await self._until(self._is_ready, "nobody leads")
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not await condition():
+                    for process in self._processes.values():
+                        process.check()
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise ProgramError(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
+
+    async def _is_ready(self) -> bool:
+        answers = [await self._status(host) for host in self._processes]
+        return all(answers) and any(answer.leads for answer in answers if answer)
+
+    async def _answers(self, host: str) -> bool:
+        return await self._status(host) is not None
+
+    async def _status(self, host: str) -> MemberStatus | None:
+        try:
+            async with asyncio.timeout(STATUS_TIMEOUT_S):
+                connection = await self._database.open(self._reached[host])
+                try:
+                    return await connection.status()
+                finally:
+                    connection.abort()
+        except (OSError, ValueError, TimeoutError):
+            return None
+
+    async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
+        if not isinstance(workload, Register):
+            raise DatabaseError(
+                f"{self._group} is asked for registers here, and {workload.name} is none; write "
+                "workloads.register()."
+            )
+
+        async def load(some: Sequence[int]) -> None:
+            connection = await self._database.open(next(iter(self._reached.values())))
+            try:
+                for key in some:
+                    await connection.perform(Call("write", key, workload.initial, workload.name))
+            finally:
+                connection.abort()
+
+        try:
+            async with asyncio.TaskGroup() as loading:
+                for number in range(LOADERS):
+                    loading.create_task(load(keys[number::LOADERS]))
+        except* (OSError, ValueError, Refused) as exc:
+            raise DatabaseError(f"the keys cannot be loaded: {exc.exceptions[0]}") from exc
+
+    async def connect(
+        self, host: str, workloads: Sequence[Workload], deadline_s: float
+    ) -> MemberClient:
+        try:
+            return MemberClient(await self._database.open(self._reached[host]))
+        except OSError as exc:
+            raise ClientError(f"no connection to {self._group} on {host}: {exc}") from exc
+
+    async def leaders(self) -> Mapping[str, str]:
+        answers = await asyncio.gather(*map(self._status, self._processes))
+        led = [
+            (answer.term, host)
+            for host, answer in zip(self._processes, answers, strict=True)
+            if answer is not None and answer.leads
+        ]
+        return {self._group: max(led)[1]} if led else {}
+
+    async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
+        return dict.fromkeys(keys, self._group)
+
+    def pid(self, host: str) -> int:
+        return self._processes[host].pid
+
+    async def answering_pid(self, host: str) -> int | None:
+        """It answers, and whose port that is the kernel says."""
+        pid = self.pid(host)
+        is_its = await self._answers(host) and listens(pid, self._ports[host])
+        return pid if is_its else None
+
+    async def restart(self, host: str) -> None:
+        await self._processes[host].wait()
+        try:
+            await self._processes[host].start()
+            await self._until(lambda: self._answers(host), "it does not answer")
+        except ProgramError as exc:
+            raise DatabaseError(f"{host} did not start again: {exc}") from exc
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(process.terminate() for process in self._processes.values()))
+
+
+class MemberClient:
+    """A client of the harness; what is not known to be refused is indefinite."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def is_usable(self) -> bool:
+        return self._connection.is_usable
+
+    async def invoke(self, call: Call) -> Answer:
+        try:
+            return Answer("ok", await self._connection.perform(call))
+        except Refused as exc:
+            return Answer("fail", error=str(exc))
+        except (OSError, ValueError) as exc:
+            is_read = call.f.startswith("read")
+            return Answer("fail" if is_read else "info", error=str(exc) or type(exc).__name__)
+
+    def abort(self) -> None:
+        self._connection.abort()
