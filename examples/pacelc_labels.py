@@ -7,7 +7,7 @@ from pathlib import Path
 run, never = Path(sys.argv[1]), 1 << 62
 results = json.loads((run / "results.json").read_text())
 head, *rows = map(json.loads, (run / "history.jsonl").read_text().splitlines())
-asked = [dict(zip(head["columns"], row, strict=True)) for row in rows if "open" not in row]
+asked = [dict(zip(head["columns"], row, strict=True)) for row in rows if len(row) > 2]
 users = asked + [{**o, "outcome": "unserved", "returned_ns": 0} for o in results["unserved"]]
 groups, everybody = results["topology"]["groups_of_keys"], {o["node"] for o in asked}
 faults = [f for f in results["faults"] if f["verified_start"] and f["verified_end"]]
