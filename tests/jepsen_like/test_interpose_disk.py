@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from jepsen_like.interpose.disk import Disk, Image, NotModelled, Survival, read_journal
+from jepsen_like.interpose.disk import Disk, NotModelled, Survival, read_journal
+from jepsen_like.interpose.image import Image
 
 SEEDS = range(200)
 DATABASE = Image({"db": b"a" * 2048})
