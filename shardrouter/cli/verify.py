@@ -51,10 +51,8 @@ async def _compare(
 
     async with AsyncExitStack() as stack:
         clients: dict[str, NodeClient] = {}
-        for name, node in config.nodes.items():
-            client = NodeClient(
-                node.address, cluster_id=config.cluster_id, secret=config.secret, name="verify"
-            )
+        for name in config.nodes:
+            client = NodeClient.to(name, config, name="verify")
             stack.push_async_callback(client.close)
             clients[name] = client
 
