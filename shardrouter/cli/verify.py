@@ -18,7 +18,7 @@ from shardrouter.moves import view_of
 __all__ = ["verify"]
 
 
-@click.command()
+@click.command(short_help="Compare the replicas of each group row by row.")
 @click.argument("groups", nargs=-1)
 @cluster_option
 @click.option(
