@@ -24,10 +24,7 @@ from typing import Any, Final, TypeVar
 
 from jepsen_like.adapters.database import (
     ComparableDatabase,
-    Database,
     DatabaseError,
-    Offer,
-    PreloadableDatabase,
     RunningDatabase,
     WatchedDatabase,
 )
@@ -38,12 +35,13 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
-from jepsen_like.faults.demands import demands, needs_of
+from jepsen_like.faults.demands import needs_of
 from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
-from jepsen_like.interpose import Instruments, InterposeError, build
+from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
+from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
@@ -168,10 +166,9 @@ async def record(
             )
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
-            instruments = _instruments(schedule, directory)
+            database, instruments = preloaded(test.db, schedule, directory)
             if instruments is not None:
                 stack.callback(instruments.close)
-            database = _preloaded(test.db, instruments)
             db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
             prober = await stack.enter_async_context(Prober(backend))
@@ -187,22 +184,6 @@ async def record(
             return await run.carry_out(schedule, keys)
     except (BackendError, DatabaseError, ClientError, InterposeError, SpecError) as exc:
         raise HarnessError(str(exc)) from exc
-
-
-def _instruments(schedule: Sequence[Planned], directory: Path) -> Instruments | None:
-    """The library for the database's processes, if a fault asks for it. Raises InterposeError."""
-    wanted = demands(schedule)
-    if Offer.PRELOAD not in wanted:
-        return None
-    place = directory / "interpose"
-    return Instruments(build(place), place, records=Offer.JOURNAL in wanted)
-
-
-def _preloaded(db: Database, instruments: Instruments | None) -> Database:
-    if instruments is None:
-        return db
-    assert isinstance(db, PreloadableDatabase), "it offers what it cannot do"
-    return db.preloaded(instruments)
 
 
 class _Run:

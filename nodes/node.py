@@ -399,6 +399,7 @@ class Node:
     # ------------------------------------------------------------------ server.Handler
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
+        self._peers.heard(node)
         if self._neighbours.heard(node, batch.beat):
             self._wake_groups_of(node)
         self._hosting.receive(node, batch.envelopes)

@@ -146,6 +146,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.http_json": 1,
     "jepsen_like.process_clock": 1,
     "jepsen_like.judge": 1,
+    "jepsen_like.preloading": 1,
     "jepsen_like.recording": 1,
     "jepsen_like.spec": 1,
     "jepsen_like.adapters": 1,
