@@ -64,6 +64,8 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         failovers=tuple(row for finding in findings for row in finding.failovers),
         verdicts=tuple(verdict for finding in findings for verdict in finding.verdicts),
         labels=tuple(label for finding in findings for label in finding.labels),
+        reads=tuple(reads for finding in findings for reads in finding.reads),
+        sweeps=tuple(sweep for finding in findings for sweep in finding.sweeps),
         notes=tuple(notes),
         reigns=recording.reigns,
         unserved=evidence.unserved,
@@ -87,6 +89,10 @@ def _judged(test: Test, workload: Workload, evidence: Evidence) -> Findings:
             for verdict in findings.verdicts
         ),
         labels=tuple(label for findings in found for label in findings.labels),
+        reads=tuple(
+            replace(reads, workload=workload.name) for findings in found for reads in findings.reads
+        ),
+        sweeps=tuple(sweep for findings in found for sweep in findings.sweeps),
     )
 
 

@@ -18,6 +18,9 @@ __all__ = [
     "SideAvailability",
     "Failover",
     "Reign",
+    "StaleRead",
+    "ReadsOfClass",
+    "Sweep",
     "ReplicaComparison",
     "Estimate",
     "ClassLabel",
@@ -117,6 +120,39 @@ class Reign:
 
 
 @dataclass(frozen=True)
+class StaleRead:
+    """What a read returned had been overwritten by `versions` known writes, the first of them
+    `stale_ns` before the read was sent."""
+
+    sent_ns: int
+    node: str
+    versions: int
+    stale_ns: int
+
+
+@dataclass(frozen=True)
+class ReadsOfClass:
+    """How fresh the reads of one class were."""
+
+    f: str
+    reads: int
+    stale: int
+    worst: tuple[StaleRead, ...]  # of the stale ones, by time; the stalest, if there are too many
+    pbs: dict[str, Any]  # see `checks.pbs.Curves`
+    workload: str = ""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The median latency of one class at several round-trip times, and the line through it."""
+
+    f: str
+    steps: tuple[tuple[int, float, int], ...]  # (round trip, median) in ns, and how many answers
+    intercept_ns: float
+    slope: Estimate  # round trips that the median operation waits for
+
+
+@dataclass(frozen=True)
 class ReplicaComparison:
     """What the database says of its own replicas, compared row by row."""
 
@@ -177,6 +213,8 @@ class RunResult:
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...] = ()  # what was skipped or not measured, and why
     labels: tuple[ClassLabel, ...] = ()
+    reads: tuple[ReadsOfClass, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
     reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 

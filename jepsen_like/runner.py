@@ -13,24 +13,32 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from jepsen_like.adapters.database import (
     ComparableDatabase,
-    Database,
     DatabaseError,
-    Offer,
-    PreloadableDatabase,
+    NetworkedDatabase,
     RunningDatabase,
     WatchedDatabase,
 )
+from jepsen_like.backends.abilities import CUT
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.leftovers import claimed, clean
@@ -38,12 +46,13 @@ from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.faults.compose import strike
-from jepsen_like.faults.demands import demands, needs_of
+from jepsen_like.faults.demands import needs_of
 from jepsen_like.faults.fault import Planned, Site, total_seconds
 from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
-from jepsen_like.interpose import Instruments, InterposeError, build
+from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
+from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
 from jepsen_like.result import FaultRecord, ReplicaComparison, RunResult, Verdict
@@ -57,6 +66,9 @@ EXTRA_CALLS_S: Final = 20.0
 """Keys are made for this much more load than planned: restarts and checks take their time."""
 
 PROGRESS_S: Final = 1.0
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a disk, a quota and a limit on the size of files say when they are reached."""
 
 FINAL_READS_PER_S: Final = 400.0
 FINAL_ROUNDS_MAX: Final = 20
@@ -113,28 +125,48 @@ def run(
         directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
-    with nullcontext() if keep else claimed(directory):
-        try:
-            recording = run_async(
-                record(
-                    test,
-                    directory=directory,
-                    seed=seed,
-                    write=write,
-                    history_path=out / "history.jsonl",
+    with _room_in(out):
+        with nullcontext() if keep else claimed(directory):
+            try:
+                recording = run_async(
+                    record(
+                        test,
+                        directory=directory,
+                        seed=seed,
+                        write=write,
+                        history_path=out / "history.jsonl",
+                    )
                 )
-            )
-        finally:
-            _keep_logs(directory, out / "logs")
-            if not keep:
-                shutil.rmtree(directory)
-    write("judging")
-    result = judge(recording, command=command)
-    try:
-        write_files(result, out)
-    except OSError as exc:
-        raise HarnessError(f"the results cannot be written: {exc}.") from exc
+            finally:
+                try:
+                    _keep_logs(directory, out / "logs")
+                finally:
+                    if not keep:
+                        shutil.rmtree(directory)
+        write("judging")
+        result = judge(recording, command=command)
+        try:
+            write_files(result, out)
+        except OSError as exc:
+            raise HarnessError(f"the results cannot be written: {exc}.") from exc
     return result
+
+
+@contextmanager
+def _room_in(out: Path) -> Iterator[None]:
+    """A full disk, wherever in the run it shows, as one sentence."""
+    try:
+        yield
+    except (OSError, ExceptionGroup) as exc:
+        found = exc
+        while isinstance(found, ExceptionGroup):
+            found = found.exceptions[0]
+        if not isinstance(found, OSError) or found.errno not in FULL:
+            raise
+        raise HarnessError(
+            f"there is no room for the results in {out}: {found.strerror}; free some, or write "
+            "them elsewhere with --out."
+        ) from exc
 
 
 def _keep_logs(directory: Path, logs: Path) -> None:
@@ -163,18 +195,15 @@ async def record(
     try:
         schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
-            backend = await open_backend(
-                test.backend, test.db.hosts, needs_of(schedule), progress.say
-            )
+            backend, probing = await _network(test, schedule, progress.say)
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
-            instruments = _instruments(schedule, directory)
+            database, instruments = preloaded(test.db, schedule, directory)
             if instruments is not None:
                 stack.callback(instruments.close)
-            database = _preloaded(test.db, instruments)
             db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
-            prober = await stack.enter_async_context(Prober(backend))
+            prober = await stack.enter_async_context(probing)
             keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
             for workload in test.workloads:
                 mine = keys[workload.name]
@@ -189,20 +218,18 @@ async def record(
         raise HarnessError(str(exc)) from exc
 
 
-def _instruments(schedule: Sequence[Planned], directory: Path) -> Instruments | None:
-    """The library for the database's processes, if a fault asks for it. Raises InterposeError."""
-    wanted = demands(schedule)
-    if Offer.PRELOAD not in wanted:
-        return None
-    place = directory / "interpose"
-    return Instruments(build(place), place, records=Offer.JOURNAL in wanted)
-
-
-def _preloaded(db: Database, instruments: Instruments | None) -> Database:
-    if instruments is None:
-        return db
-    assert isinstance(db, PreloadableDatabase), "it offers what it cannot do"
-    return db.preloaded(instruments)
+async def _network(
+    test: Test, schedule: Sequence[Planned], say: Callable[[str], None]
+) -> tuple[Backend, Prober]:
+    """The network between the hosts, and how it is probed. Raises BackendError."""
+    if isinstance(test.db, NetworkedDatabase):
+        impossible = needs_of(schedule) - {CUT}
+        if impossible:
+            listed = ", ".join(sorted(impossible))
+            raise BackendError(f"the network of an external database cannot do {listed} here.")
+        return test.db.network()
+    backend = await open_backend(test.backend, test.db.hosts, needs_of(schedule), say)
+    return backend, Prober(backend)
 
 
 class _Run:

@@ -89,6 +89,13 @@ class Test:
                     f"the test {self.name}: {check.name} judges none of its workloads; they are "
                     f"judged: {offers}."
                 )
+        for workload in self.workloads:
+            unknown = [name for name in workload.default_checks if name not in BY_NAME]
+            if unknown and not any(_fits(check, workload) for check in self.checks or ()):
+                raise SpecError(
+                    f"the test {self.name}: {workload.name} is judged by {unknown[0]}, which has "
+                    f"to be told what to expect; add checks.{unknown[0]}(...) to its checks."
+                )
         self.schedule(self.seed)
 
     def _refuse_others(self, what: str, values: object, kind: type, example: str) -> None:

@@ -9,6 +9,9 @@ carries one direction, and a cut of one direction is what it would be on a real 
 A connection without progress is closed and dialed anew. After a partition the kernel would
 retransmit on the old one with doubled pauses, and a cut of ten seconds would heal ten seconds
 late; unsent and unacknowledged bytes are a sign of that which needs no answer from the peer.
+Where something in between acknowledges for it (a proxy, a service mesh), the kernel sees no such
+sign: there it is one that the peer, which was heard, has fallen silent. That is worth one new
+connection, and no more of them until it has been heard again: its silence may have other causes.
 """
 
 from __future__ import annotations
@@ -63,8 +66,8 @@ class Peers:
 
     `greeting(node)` begins one with that node; `welcomed` is told the revision of a node's
     cluster.toml when it has ended well. `no_progress_s` is how long sent bytes may stay
-    unacknowledged, and how long a dial may take: about two election timeouts, after which the
-    group has elected around the loss anyway.
+    unacknowledged, how long a peer may be silent, and how long a dial may take: about two
+    election timeouts, after which the group has elected around the loss anyway.
     """
 
     def __init__(
@@ -140,6 +143,13 @@ class Peers:
         for link in self._links.values():
             if link.open:
                 link.write(frame)
+                link.hang_up_if_silent()
+
+    def heard(self, node: str) -> None:
+        """Something has come from `node`, on a connection that it has dialed."""
+        link = self._links.get(node)
+        if link is not None:
+            link.heard()
 
     def _complain(self, node: str) -> None:
         if node not in self._unknown and len(self._unknown) < UNKNOWN_MAX:
@@ -202,6 +212,17 @@ class _Link:
         assert self._connection is not None
         self._connection.write(data)
 
+    def heard(self) -> None:
+        if self._connection is not None:
+            self._connection.heard_at = self._connection.loop.time()
+
+    def hang_up_if_silent(self) -> None:
+        connection = self._connection
+        if connection is not None and connection.heard_at is not None:
+            silence = connection.loop.time() - connection.heard_at
+            if silence > self._no_progress_s:
+                connection.transport.abort()
+
     async def keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         lost_at = loop.time()
@@ -262,8 +283,8 @@ class _Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, greeting: Dialing, no_progress_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._loop = loop
+        self.loop = loop = asyncio.get_running_loop()
+        self.heard_at: float | None = None  # from the peer, since this connection was made
         self._greeting = greeting
         self._no_progress_s = no_progress_s
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
@@ -326,7 +347,7 @@ class _Connection(asyncio.Protocol):
         waiting = self.transport.get_write_buffer_size()
         if waiting:
             taken = self._given - waiting
-            now = self._loop.time()
+            now = self.loop.time()
             if taken > self._taken:
                 self._taken, self._taken_at = taken, now
             elif now - self._taken_at > self._no_progress_s:
@@ -335,7 +356,7 @@ class _Connection(asyncio.Protocol):
             if waiting + len(data) > PEER_BYTES_MAX:
                 return
         else:
-            self._taken, self._taken_at = self._given, self._loop.time()
+            self._taken, self._taken_at = self._given, self.loop.time()
             data = data[self._write_now(data) :]
         if data:
             self._given += len(data)

@@ -26,9 +26,8 @@ connection is given up only after 1.5 s. So while an answer is overdue the other
 asked for their status; one that leads in a newer term gets another copy of what is overdue.
 Then two copies are under way: the first answer counts, and the doubt is there.
 
-Replicas come and go (docs/membership.md). `cluster.toml` says who founded a group; who belongs to
-it now a leader's status says, a hint that names another node, or, when a node answers that it has
-no replica of the group or none of them can be reached, the status of every node.
+Replicas come and go; who belongs to a group is looked up in `shardrouter.directory`, and told to it
+where an answer says so.
 
 A linearizable read does not need the leader itself. If the router cannot reach it and a follower
 names it, that follower gets the read again, to answer it by asking the leader. Its answer says
@@ -40,23 +39,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
 
-from nodes.client import ConnectionLost, NodeClient, NotSent
+from nodes.client import ConnectionLost, NotSent
 from nodes.client import Outcome as ClientOutcome
-from nodes.config import ClusterConfig, GroupConfig, NodeConfig, parse_cluster
+from nodes.config import ClusterConfig
 from nodes.protocol import (
     Aborted,
     AnswerNotKept,
     Busy,
-    ClusterText,
     Done,
-    GetCluster,
-    GetStatus,
     NoSuchGroup,
     NotLeader,
     Opened,
@@ -71,6 +67,7 @@ from nodes.protocol import (
 )
 from shardrouter.any_replica import AnyReplica
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
+from shardrouter.directory import Directory, Group
 
 __all__ = ["GaveUp", "Answer", "Delivered", "Delivery"]
 
@@ -79,15 +76,6 @@ PAUSE_S_MIN: Final = 0.005
 
 PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
-
-
-MEMBERS_EVERY_S: Final = 1.0
-"""How often the replicas of a group that serves reads of consistency `any` are asked who belongs
-to it, and thereby how far each is: a replica that has come, or is nearer than it was, is no cause
-for an error that would tell."""
-
-DESCRIPTION_TIMEOUT_S: Final = 2.0
-"""How long a node may take to tell its cluster.toml, which is newer than this router's."""
 
 
 @dataclass(frozen=True)
@@ -105,37 +93,15 @@ _FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Sta
 """Answers of a leader about the request itself; everything else is about who should get it."""
 
 
-class _Group:
-    """Who is believed to replicate a group and to lead it, and which calls pause for a leader."""
+class _Group(Group):
+    """A group, and which calls are under way to it or pause for a leader."""
 
-    __slots__ = (
-        "awaited",
-        "contacts",
-        "leader",
-        "looked_at",
-        "name",
-        "pausing",
-        "term",
-        "trouble",
-    )
+    __slots__ = ("awaited", "pausing")
 
-    def __init__(self, name: str, contacts: list[Contact]) -> None:
-        self.name = name
-        self.contacts = contacts  # never empty; changed in place
-        self.leader: Contact | None = contacts[0]
-        self.looked_at = float("-inf")  # when its nodes were last asked who belongs to it
-        self.term = 0  # the newest in which some node said that it leads
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
-        self.trouble = ""
-
-    def gains(self, contact: Contact) -> None:
-        if contact not in self.contacts:
-            self.contacts.append(contact)
-
-    def loses(self, contact: Contact) -> None:
-        if contact in self.contacts and len(self.contacts) > 1:
-            self.contacts.remove(contact)
 
 
 class _Call:
@@ -182,26 +148,17 @@ class Delivery:
         self._rng = rng
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
+        self._groups = {group: _Group(group) for group in config.groups}
+        self._directory = Directory(config, self._groups, name=name, found=self._found)
+        self._knock, self._lost = self._directory.knock, self._directory.lost
         self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
-        self._config, self._name = config, name
-        self._hanging_up: set[asyncio.Task[None]] = set()
-        self._contacts = {node.name: self._contact(node) for node in config.nodes.values()}
-        self._groups = {
-            group.name: _Group(group.name, self._founders(group))
-            for group in config.groups.values()
-        }
-
-    def _founders(self, group: GroupConfig) -> list[Contact]:
-        """Where a group began; anybody, if no such node is left."""
-        founders = [self._contacts[r.node] for r in group.replicas if r.node in self._contacts]
-        return founders or list(self._contacts.values())
 
     # ------------------------------------------------------------------ public
 
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> None:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
         if isinstance(body, Read) and body.consistency == "any":
-            self._look_for_members(self._groups[group])
+            self._directory.look_for_members(self._groups[group])
             contacts = self._groups[group].contacts
             self._any_replica.send(group, contacts, body, until, partial(_read_ended, done))
             return
@@ -224,21 +181,12 @@ class Delivery:
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
-
-        async def ask(contact: Contact) -> Status | None:
-            try:
-                answer = await contact.client.call("", GetStatus(), timeout_s)
-            except ConnectionError:
-                return None
-            return answer if isinstance(answer, Status) else None
-
-        contacts = dict(self._contacts)  # an answer may bring others
-        answers = await asyncio.gather(*map(ask, contacts.values()))
-        return dict(zip(contacts, answers, strict=True))
+        return await self._directory.statuses(timeout_s)
 
     async def close(self) -> None:
         """End every call with GaveUp and close the connections."""
         self._closed = True
+        self._directory.stop()
         if self._watch is not None:
             self._watch.cancel()
         self._any_replica.close()
@@ -246,9 +194,7 @@ class Delivery:
             for call, handle in list(group.pausing.items()):
                 handle.cancel()
                 self._try(call)
-        await asyncio.gather(
-            *self._hanging_up, *(contact.client.close() for contact in self._contacts.values())
-        )
+        await self._directory.close()
 
     # ------------------------------------------------------------------ one attempt
 
@@ -329,7 +275,7 @@ class Delivery:
         named: Contact | None = None
         match outcome:
             case NotLeader(leader=hint):
-                named = self._contacts.get(hint or "")
+                named = self._directory.contacts.get(hint or "")
                 if named is not None:
                     group.gains(named)
                 elif hint:  # a node that came after this router read cluster.toml
@@ -428,94 +374,6 @@ class Delivery:
                 contact = self._pick(call)
                 if contact is not None:
                     self._send_copy(call, contact, now)
-
-    def _knock(self, contact: Contact) -> None:
-        contact.knock(self._told)
-
-    @property
-    def _revision(self) -> int:
-        return self._config.revision
-
-    def _described(self, outcome: ClientOutcome) -> None:
-        """Nodes have come, moved or gone since this router read cluster.toml."""
-        if self._closed or not isinstance(outcome, ClusterText):
-            return
-        new = parse_cluster(outcome.text, "the cluster's cluster.toml")
-        if new.cluster_id != self._config.cluster_id or new.revision <= self._revision:
-            return
-        old, self._config = self._config, replace(new, secret=self._config.secret)
-        for name in old.nodes.keys() | new.nodes.keys():
-            had, has = old.nodes.get(name), new.nodes.get(name)
-            if had is not None and (has is None or had.address != has.address):
-                self._hang_up(self._contacts.pop(name))
-            if has is not None and name not in self._contacts:
-                self._contacts[name] = self._contact(has)
-        for group in self._groups.values():
-            staying = [c.name for c in group.contacts if c.name in new.nodes]
-            group.contacts[:] = [self._contacts[name] for name in staying]
-            if not group.contacts:
-                group.contacts[:] = self._contacts.values()
-            if group.leader is not None and group.leader not in group.contacts:
-                group.leader = None
-
-    def _hang_up(self, contact: Contact) -> None:
-        contact.suspect = True
-        task = self._loop.create_task(contact.client.close())
-        self._hanging_up.add(task)
-        task.add_done_callback(self._hanging_up.discard)
-
-    def _contact(self, node: NodeConfig) -> Contact:
-        return Contact(
-            node.name,
-            NodeClient(
-                node.address,
-                cluster_id=self._config.cluster_id,
-                secret=self._config.secret,
-                name=self._name,
-            ),
-        )
-
-    def _look_for_members(self, group: _Group) -> None:
-        """Ask the replicas of a group for their status, if that was long ago; the leader's says
-        who belongs to it."""
-        now = self._loop.time()
-        if now - group.looked_at >= MEMBERS_EVERY_S and not self._closed:
-            group.looked_at = now
-            for contact in group.contacts:
-                contact.knock_again(now, self._knock)
-
-    def _lost(self, name: str, gone: Contact | None = None) -> None:
-        """A node has no replica of the group (any more), or no replica of it can be reached: ask
-        all nodes; whoever has one says so."""
-        if gone is not None:
-            self._groups[name].loses(gone)
-        now = self._loop.time()
-        for contact in self._contacts.values():
-            contact.knock_again(now, self._knock)
-
-    def _told(self, contact: Contact, status: Status) -> None:
-        """What a node says that it hosts and leads."""
-        if self._closed:
-            return
-        if status.revision > self._revision:
-            contact.client.request(
-                "", GetCluster(), timeout_s=DESCRIPTION_TIMEOUT_S, done=self._described
-            )
-        for replica in status.replicas:
-            group = self._groups.get(replica.group)
-            if group is None:
-                continue
-            group.gains(contact)
-            if replica.role != "leader" or replica.term < group.term:
-                continue
-            members = [self._contacts[m.node] for m in replica.members if m.node in self._contacts]
-            if members:
-                group.contacts[:] = members
-            if replica.term > group.term:
-                # A leader that was cut off says so too, but in an older term.
-                group.term = replica.term
-                if group.leader is not contact:
-                    self._found(group, contact)
 
 
 def _is_at_follower(body: RequestBody) -> bool:

@@ -7,6 +7,7 @@ in the modules, which are imported by their full names, as in
 
 from typing import Any
 
+from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.of_workloads import (
     in_order,
     lost_writes,
@@ -40,6 +41,7 @@ __all__ = [
     "monotonic",
     "nothing_lost",
     "online",
+    "pacelc",
     "recovery",
     "same_content",
     "sequential",

@@ -24,7 +24,7 @@ from jepsen_like.result import Estimate, FaultRecord
 GroupOf: TypeAlias = Callable[[Operation], str | None]
 """The group (shard) that holds the key of an operation."""
 
-__all__ = ["GroupOf", "OperationClass", "class_figures", "control_of"]
+__all__ = ["GroupOf", "OperationClass", "ExperimentRun", "control_of"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class OperationClass:
     witness: str = ""  # the class of reads that testifies; empty: itself
 
 
-class _Run:
-    """What all classes share."""
+class ExperimentRun:
+    """What all classes share. Windows and steps are of verified faults alone."""
 
     def __init__(
         self,
@@ -78,53 +78,41 @@ class _Run:
             self._readings[f] = readings(self.operations, f, self._initial)
         return self._readings[f]
 
+    def steps_of(self, f: str) -> list[Step]:
+        """The latencies of class `f` at each round-trip time of the sweep."""
+        return [Step(rtt, latencies(self.operations, f, window)) for rtt, window in self.steps]
 
-def class_figures(
-    classes: Sequence[OperationClass],
-    operations: Sequence[Operation],
-    unserved: Sequence[Unserved],
-    faults: Sequence[FaultRecord],
-    group_of: GroupOf,
-    *,
-    initial: Any,
-    rng: random.Random,
-) -> list[ClassFigures]:
-    run = _Run(operations, unserved, faults, initial)
-    return [_figures(run, one, group_of, rng) for one in classes]
+    def figures(self, one: OperationClass, group_of: GroupOf, rng: random.Random) -> ClassFigures:
+        witness = one.witness or one.f
 
+        def yields(f: str) -> dict[str, Estimate]:
+            return {
+                side: yield_of(self.operations, self.unserved, windows, [f], rng)
+                for side, windows in self.sides.items()
+            }
 
-def _figures(run: _Run, one: OperationClass, group_of: GroupOf, rng: random.Random) -> ClassFigures:
-    witness = one.witness or one.f
-
-    def yields(f: str) -> dict[str, Estimate]:
-        return {
-            side: yield_of(run.operations, run.unserved, windows, [f], rng)
-            for side, windows in run.sides.items()
-        }
-
-    serving = _after_failover(run, one.f, group_of)
-    of = run.readings(witness)
-    rtt_ns = run.rtt_ns
-    steps = [Step(rtt, latencies(run.operations, one.f, window)) for rtt, window in run.steps]
-    return ClassFigures(
-        f=one.f,
-        level=one.level,
-        predicted=one.predicted,
-        cuts=len(run.cuts),
-        yields=yields(one.f),
-        after_failover=None
-        if serving is None
-        else yield_of(run.operations, run.unserved, serving, [one.f], rng),
-        in_cuts={side: in_cuts(of, windows) for side, windows in run.sides.items()},
-        reads_yields=yields(witness),
-        within_rtt=None if rtt_ns is None else within(of, run.largest(), rtt_ns),
-        rtt_ns=rtt_ns,
-        slope=slope(steps, rng),
-        elsewhere=within(of, [run.healthy], run.healthy.end_ns),
-    )
+        serving = _after_failover(self, one.f, group_of)
+        of = self.readings(witness)
+        rtt_ns = self.rtt_ns
+        return ClassFigures(
+            f=one.f,
+            level=one.level,
+            predicted=one.predicted,
+            cuts=len(self.cuts),
+            yields=yields(one.f),
+            after_failover=None
+            if serving is None
+            else yield_of(self.operations, self.unserved, serving, [one.f], rng),
+            in_cuts={side: in_cuts(of, windows) for side, windows in self.sides.items()},
+            reads_yields=yields(witness),
+            within_rtt=None if rtt_ns is None else within(of, self.largest(), rtt_ns),
+            rtt_ns=rtt_ns,
+            slope=slope(self.steps_of(one.f), rng),
+            elsewhere=within(of, [self.healthy], self.healthy.end_ns),
+        )
 
 
-def _after_failover(run: _Run, f: str, group_of: GroupOf) -> list[Window] | None:
+def _after_failover(run: ExperimentRun, f: str, group_of: GroupOf) -> list[Window] | None:
     """The rest of each cut on its majority, from when every group whose leader was cut off had
     served there once. None: one never did, or a cut has no majority."""
     windows = []

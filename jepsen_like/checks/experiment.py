@@ -11,13 +11,15 @@ import random
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
-from jepsen_like.checks.corners import OperationClass, class_figures, control_of
+from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.pacelc import judge, label
 from jepsen_like.checks.values import Evidence, Findings, Scope
+from jepsen_like.figures.freshness import of_class
 from jepsen_like.figures.outages import post_heal_outage, recovery
 from jepsen_like.figures.registers import lost_writes, session_violations
 from jepsen_like.figures.served import Window, client_time
+from jepsen_like.figures.slope import sweep
 from jepsen_like.history import Operation
 from jepsen_like.result import Verdict
 
@@ -40,15 +42,9 @@ class Pacelc:
 
     def judge(self, evidence: Evidence) -> Findings:
         operations = evidence.operations
-        figures = class_figures(
-            self.classes,
-            operations,
-            evidence.unserved,
-            evidence.faults,
-            evidence.group_of,
-            initial=evidence.initial,
-            rng=random.Random(self.seed),
-        )
+        run = ExperimentRun(operations, evidence.unserved, evidence.faults, evidence.initial)
+        rng = random.Random(self.seed)
+        figures = [run.figures(one, evidence.group_of, rng) for one in self.classes]
         control = control_of(figures, self.control)
         labels = tuple(label(one, control) for one in figures)
         strong = [operation for operation in operations if operation.f in STRONG]
@@ -62,6 +58,16 @@ class Pacelc:
                 self._lost(evidence, strong),
             ),
             labels=labels,
+            reads=tuple(
+                of_class(run.readings(one.f), one.f, self.seed)
+                for one in self.classes
+                if not one.witness
+            ),
+            sweeps=tuple(
+                sweep(one.f, steps, figure.slope)
+                for one, figure in zip(self.classes, figures, strict=True)
+                if figure.slope is not None and (steps := run.steps_of(one.f))
+            ),
         )
 
     def _others(self, evidence: Evidence, strong: list[Operation]) -> dict[str, Any]:

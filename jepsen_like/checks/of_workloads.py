@@ -21,10 +21,11 @@ from jepsen_like.checks.sessions import sequential as sequential_of
 from jepsen_like.checks.sessions import sessions as sessions_of
 from jepsen_like.checks.staleness import staleness as staleness_of
 from jepsen_like.checks.values import Check, Evidence, Findings, OnlineCheck, Scope, linearizable
+from jepsen_like.figures.freshness import of_class, readings
 from jepsen_like.history import Operation
 from jepsen_like.load import seconds
 from jepsen_like.models.model import Model
-from jepsen_like.result import Verdict
+from jepsen_like.result import ReadsOfClass, Verdict
 
 __all__ = [
     "BY_NAME",
@@ -51,12 +52,16 @@ class OfWorkload:
     verdict_of: Callable[[Evidence], Verdict]
     grouping: Grouping | None = None  # what of a history can be judged alone while it goes on
     online: bool = False
+    reads_of: Callable[[Evidence], ReadsOfClass] | None = None  # for the report; not while it runs
 
     scope: ClassVar[Scope] = "workload"
 
     def judge(self, evidence: Evidence) -> Findings:
         try:
-            return Findings(verdicts=(self.verdict_of(evidence),))
+            verdict = self.verdict_of(evidence)
+            if self.reads_of is None or not evidence.is_over:
+                return Findings(verdicts=(verdict,))
+            return Findings(verdicts=(verdict,), reads=(self.reads_of(evidence),))
         except Exception as exc:  # a broken operation must not look like a verdict
             reason = f"the checker crashed: {type(exc).__name__}: {exc}"
             details = {"trace": traceback.format_exc()}
@@ -112,6 +117,9 @@ def staleness(max_staleness: str | float | None = None, *, online: bool = False)
         ),
         "key",
         online,
+        lambda evidence: of_class(
+            readings(_that_took_effect(evidence.operations), "read", evidence.initial), "read", 1
+        ),
     )
 
 

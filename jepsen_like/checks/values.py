@@ -25,8 +25,10 @@ from jepsen_like.result import (
     ClassLabel,
     Failover,
     FaultRecord,
+    ReadsOfClass,
     ReplicaComparison,
     SideAvailability,
+    Sweep,
     Verdict,
 )
 
@@ -71,6 +73,8 @@ class Findings:
     availability: tuple[SideAvailability, ...] = ()
     failovers: tuple[Failover, ...] = ()
     labels: tuple[ClassLabel, ...] = ()
+    reads: tuple[ReadsOfClass, ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
 
 
 @runtime_checkable

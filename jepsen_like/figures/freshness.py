@@ -12,13 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
+from jepsen_like.checks.pbs import curves
 from jepsen_like.checks.staleness import Read, measure
 from jepsen_like.figures.served import Window
 from jepsen_like.history import Operation
+from jepsen_like.result import ReadsOfClass, StaleRead
 
-__all__ = ["Freshness", "Readings", "in_cuts", "readings", "within"]
+__all__ = ["Freshness", "Readings", "in_cuts", "of_class", "readings", "within"]
+
+WORST_MAX: Final = 2_000
+"""Stale reads that are kept one by one, for a picture."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +93,15 @@ def within(of: Readings, windows: Sequence[Window], age_ns: int) -> Freshness:
         and any(w.start_ns <= read.sent_ns < w.end_ns for w in windows)
     ]
     return _summary(found)
+
+
+def of_class(of: Readings, f: str, seed: int) -> ReadsOfClass:
+    """All of them: how many were stale, which most, and the curves. `seed` of their intervals."""
+    stale = sorted((r for r in of.reads if r.versions), key=lambda r: -r.stale_ns)
+    worst = [
+        StaleRead(read.sent_ns, of.operations[read.position].node, read.versions, read.stale_ns)
+        for read in sorted(stale[:WORST_MAX], key=lambda read: read.sent_ns)
+    ]
+    samples = [(read.sent_ns, read.versions, read.newest_ns) for read in of.reads]
+    found = curves(samples, seed)
+    return ReadsOfClass(f, len(of.reads), len(stale), tuple(worst), found.as_dict())

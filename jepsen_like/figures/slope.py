@@ -18,9 +18,9 @@ from typing import Final
 from jepsen_like.figures.intervals import BLOCK_NS, middle
 from jepsen_like.figures.served import Window
 from jepsen_like.history import Operation
-from jepsen_like.result import Estimate
+from jepsen_like.result import Estimate, Sweep
 
-__all__ = ["Step", "latencies", "least_squares", "slope"]
+__all__ = ["Step", "latencies", "least_squares", "slope", "sweep"]
 
 DRAWS: Final = 100  # each is a median of thousands
 
@@ -75,3 +75,11 @@ def slope(steps: Sequence[Step], rng: random.Random) -> Estimate | None:
     low, high = middle(found)
     count = sum(len(block) for step in filled for block in step.blocks)
     return Estimate(b, low, high, count)
+
+
+def sweep(f: str, steps: Sequence[Step], of: Estimate) -> Sweep:
+    """For a picture: what was measured, and the line whose slope is `of`."""
+    filled = [step for step in steps if step.blocks]
+    a, _ = least_squares([(step.rtt_ns, step.p50_ns) for step in filled])
+    points = tuple((s.rtt_ns, s.p50_ns, sum(map(len, s.blocks))) for s in filled)
+    return Sweep(f, points, a, of)

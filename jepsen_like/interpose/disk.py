@@ -1,4 +1,4 @@
-"""What a disk may hold after a power cut: a model, and pure but for reading and writing trees.
+"""What a disk may hold after a power cut: a model, and pure.
 
 `Disk` starts from an image in which everything is durable and replays the journal that
 `files.c` wrote. A cut keeps
@@ -21,16 +21,16 @@ disk that damages what it was not writing, or that lies about having written.
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
 
-__all__ = ["Disk", "Image", "NotModelled", "Survival", "read_journal"]
+from jepsen_like.interpose.image import Image
+
+__all__ = ["Disk", "NotModelled", "Survival", "read_journal"]
 
 _SECTOR: Final = 512
 _PAGE: Final = 4096
@@ -51,41 +51,6 @@ class Survival(Enum):
     PREFIX = "a prefix, its last write torn"
     PIECES = "any pieces"
     ANY = "for each file another of these"
-
-
-# --------------------------------------------------------------------------- images
-
-
-@dataclass(frozen=True)
-class Image:
-    """The content of a directory tree, by path relative to it."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    directories: frozenset[str] = frozenset()
-
-    @staticmethod
-    def of(directory: Path) -> Image:
-        found = sorted(directory.rglob("*"))
-        return Image(
-            {str(p.relative_to(directory)): p.read_bytes() for p in found if p.is_file()},
-            frozenset(str(p.relative_to(directory)) for p in found if p.is_dir()),
-        )
-
-    def differences(self, other: Image) -> tuple[str, ...]:
-        """Names that are in one of them only, and files whose content differs."""
-        names = self.directories ^ other.directories
-        files = self.files.keys() | other.files.keys()
-        changed = {name for name in files if self.files.get(name) != other.files.get(name)}
-        return tuple(sorted(names | changed))
-
-    def write_to(self, directory: Path) -> None:
-        """Make `directory` hold this and nothing else."""
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        for name in sorted(self.directories):
-            (directory / name).mkdir(exist_ok=True)
-        for name, data in self.files.items():
-            (directory / name).write_bytes(data)
 
 
 # --------------------------------------------------------------------------- the journal

@@ -9,7 +9,8 @@ from random import Random
 from typing import Final
 
 from jepsen_like.interpose.control import Control
-from jepsen_like.interpose.disk import Disk, Image, Survival, read_journal
+from jepsen_like.interpose.disk import Disk, Survival, read_journal
+from jepsen_like.interpose.image import Image
 
 __all__ = ["Instrument", "Instruments", "Loss"]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
-from jepsen_like.report import charts, lanes, words
+from jepsen_like.report import charts, freshness_charts, lanes, words
 from jepsen_like.report.document import render
 from jepsen_like.result import FaultRecord, RunResult, SideAvailability
 
@@ -47,6 +47,9 @@ def page(result: RunResult) -> str:
         offending_hidden=max(0, len(found.offending) - OFFENDING_ROWS_MAX) if found else 0,
         yield_chart=charts.drawn(charts.yield_over_time(result)),
         leaders_chart=_drawn_if_any(lanes.leaders(result)),
+        staleness_chart=_drawn_if_any(freshness_charts.staleness(result)),
+        freshness_chart=_drawn_if_any(freshness_charts.freshness(result)),
+        round_trips_chart=_drawn_if_any(freshness_charts.round_trips(result)),
         latency_chart=charts.drawn(charts.latency(result)),
         latencies=_latencies(result.operations),
         sides=[

@@ -68,10 +68,10 @@ class Plot:
         labels, rows = self._band_labels()
         self.top = 10 + rows * LABEL_ROW
         self.height += rows * LABEL_ROW
-        self._bottom = self.height - BOTTOM
+        self.bottom = self.height - BOTTOM
         for band in self.bands:
             left, right = self.at(band.start), self.at(band.end)
-            size = f'width="{number(max(right - left, 1))}" height="{self._bottom - self.top}"'
+            size = f'width="{number(max(right - left, 1))}" height="{self.bottom - self.top}"'
             self.parts.append(
                 f'<rect x="{fine(left)}" y="{self.top}" {size} class="band">'
                 f"<title>{escape(band.label)}</title></rect>"
@@ -104,7 +104,7 @@ class Plot:
         if self.log:
             value, low, high = (math.log10(max(v, 1e-12)) for v in (value, low, high))
         share = (value - low) / max(high - low, 1e-9)
-        return self._bottom - min(max(share, 0.0), 1.0) * (self._bottom - self.top)
+        return self.bottom - min(max(share, 0.0), 1.0) * (self.bottom - self.top)
 
     def y_axis(self, ticks: Iterable[tuple[float, str]], title: str) -> None:
         for value, label in ticks:
@@ -113,7 +113,7 @@ class Plot:
                 f'<line x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}" class="grid"/>'
             )
             self.parts.append(text(self.left - 8, self.level(value) + 4, label, anchor="end"))
-        middle = (self.top + self._bottom) / 2
+        middle = (self.top + self.bottom) / 2
         self.parts.append(
             f'<text transform="translate(13 {number(middle)}) rotate(-90)" class="t axis" '
             f'text-anchor="middle">{escape(title)}</text>'
@@ -123,7 +123,7 @@ class Plot:
         low, high = self.x
         step = nice_step(high - low, 12)
         digits = max(0, -math.floor(math.log10(step)))
-        base = self._bottom
+        base = self.bottom
         self.parts.append(
             f'<line x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}" class="base"/>'
         )

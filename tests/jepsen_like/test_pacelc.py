@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jepsen_like.checks.corners import OperationClass, class_figures, control_of
+from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
 from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
 from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
@@ -34,9 +34,8 @@ def held_by(_operation: Operation) -> str:
 @cache
 def figures(corner: str, *, is_cut_real: bool = True) -> tuple[ClassFigures, ...]:
     history = Store(corner, is_cut_real=is_cut_real).run()
-    return tuple(
-        class_figures(CLASSES, history, (), faults(), held_by, initial=0, rng=random.Random(1))
-    )
+    run, rng = ExperimentRun(history, (), faults(), 0), random.Random(1)
+    return tuple(run.figures(one, held_by, rng) for one in CLASSES)
 
 
 def labels(found: tuple[ClassFigures, ...]) -> dict[str, ClassLabel]:
@@ -159,10 +158,8 @@ def test_a_slow_class_with_stale_reads_is_in_no_corner() -> None:
 def test_without_a_verified_cut_or_a_sweep_nothing_is_known() -> None:
     history = Store("PC/EC", rate=60).run()
     unverified: list[FaultRecord] = [replace(f, verified_end=False) for f in faults()]
-    found = class_figures(
-        CLASSES, history, (), unverified, held_by, initial=0, rng=random.Random(1)
-    )
-    one = label(found[0], CONVICTED)
+    found = ExperimentRun(history, (), unverified, 0).figures(CLASSES[0], held_by, random.Random(1))
+    one = label(found, CONVICTED)
     assert one.measured == "?/?"
     assert one.missing == (
         "P: there was no verified cut",

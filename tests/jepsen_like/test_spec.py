@@ -11,6 +11,7 @@ import pytest
 
 from jepsen_like import checks, load, workloads
 from jepsen_like.spec import SpecError, Test
+from jepsen_like.workloads.levels import levelled_register
 from tests.jepsen_like.register_db import RegisterDb
 
 
@@ -103,3 +104,8 @@ def test_a_misspelt_name_is_answered_with_those_there_are(module: Any) -> None:
 def test_the_replicas_are_compared_when_a_check_asks_for_it() -> None:
     assert made(workloads.crash_replay()).compares_replicas
     assert not made(workloads.sets()).compares_replicas
+
+
+def test_a_workload_whose_check_must_be_told_what_to_expect() -> None:
+    with pytest.raises(SpecError, match=r"levelled-register is judged by pacelc, which has to be"):
+        made(levelled_register(["any"]))

@@ -28,6 +28,7 @@ from nodes.protocol import (
     FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
     PROTOCOL_VERSION,
+    Beat,
     Busy,
     Done,
     Envelope,
@@ -51,6 +52,7 @@ from nodes.server import ListenError, Server
 ANY_PORT = Address("127.0.0.1", 0)
 CLUSTER = "c-1"
 SECRET = bytes(range(32))
+NO_PROGRESS_S = 0.5
 
 
 class Recorder:
@@ -579,7 +581,7 @@ async def peers_of(address: Address, node: str = "n2", secret: bytes = b"") -> A
         addresses={"n1": address},
         greeting=greeting,
         rng=random.Random(7),
-        no_progress_s=0.5,
+        no_progress_s=NO_PROGRESS_S,
     )
     peers.start()
     try:
@@ -639,6 +641,41 @@ async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again(
                     peers.send("n1", [envelope(1, size=100_000)])
                 await asyncio.sleep(0.002)
         await first.close()
+
+
+@pytest.mark.slow
+async def test_a_peer_that_fell_silent_is_dialed_once_more() -> None:
+    """Something in between may acknowledge for it, and then the kernel sees no sign of a cut."""
+    beat = Beat(1, 0)
+    async with unresponsive_node(deaf=False) as (address, connections), peers_of(address) as peers:
+        first = await connections.get()
+        await connected(peers)
+        peers.beat(beat)
+        await asyncio.sleep(2 * NO_PROGRESS_S)
+        peers.beat(beat)
+        assert connections.empty(), "it was never heard: its silence says nothing"
+        peers.heard("n1")
+        peers.beat(beat)
+        async with asyncio.timeout(10):
+            while connections.empty():
+                peers.beat(beat)
+                await asyncio.sleep(0.01)
+        second = await connections.get()
+        await connected(peers)
+        for _ in range(3):
+            peers.beat(beat)
+            await asyncio.sleep(NO_PROGRESS_S)
+        assert connections.empty(), "silence has other causes, and connections end nothing"
+        await first.close()
+        await second.close()
+
+
+async def connected(peers: Peers) -> None:
+    for _ in range(2_000):
+        if peers.connected():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("the peer was not reached")
 
 
 def _tee(

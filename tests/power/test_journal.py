@@ -18,7 +18,7 @@ from random import Random
 import pytest
 
 from jepsen_like.interpose import Survival
-from jepsen_like.interpose.disk import Image
+from jepsen_like.interpose.image import Image
 from tests.power.host import Host
 
 pytestmark = pytest.mark.slow

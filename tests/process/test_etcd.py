@@ -19,7 +19,7 @@ from jepsen_like.result import RunResult
 from jepsen_like.runner import run
 from jepsen_like.spec import Test
 from jepsen_like.workloads.levels import levelled_register, read_at
-from tests.process.namespaces import require_namespaces
+from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = pytest.mark.slow
 

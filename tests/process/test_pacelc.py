@@ -1,6 +1,5 @@
-"""`jepsen-like pacelc` as a user runs it, and on a mutant. How much of the evidence comes together
-depends on what else the machine does, so only that is asserted which no machine may change: no
-letter that the database does not deserve, and the same labels by another program."""
+"""`jepsen-like pacelc` as a user runs it, and on a mutant: the labels that the database deserves,
+by two programs, and none that it does not."""
 
 from __future__ import annotations
 
@@ -21,20 +20,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_no_class_gets_a_letter_that_it_does_not_deserve(tmp_path: Path) -> None:
+def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jepsen_like", "pacelc", "--quick", "--json"]
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode in (0, 2), done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     answer = json.loads(done.stdout)
     found = {row["class"]: row for row in answer["labels"]}
-    assert list(found) == ["read", "write", "read any"]
-    for f in ("read", "write"):
-        assert set(found[f]["measured"]) <= set("PC/E?"), found[f]
-    assert found["read any"]["measured"].split("/")[0] in ("PA", "?")
+    wanted = {"read": "PC/EC", "write": "PC/EC", "read any": "PA/EL"}
+    assert {f: row["measured"] for f, row in found.items()} == wanted
     assert found["read any"]["figures"]["in_cuts"]["minority"]["stale"] > 0
-    assert found["read"]["figures"]["yields"]["minority"]["value"] < 0.01
+    for f in ("read", "write"):
+        assert found[f]["figures"]["yields"]["minority"]["value"] < 0.01
+        assert found[f]["figures"]["within_rtt"]["stale"] == 0
     results = json.loads((tmp_path / "results.json").read_text())
     checks = {verdict["check"]: verdict["validity"] for verdict in results["verdicts"]}
     assert checks["linearizable"] == "valid"
@@ -42,10 +41,7 @@ def test_no_class_gets_a_letter_that_it_does_not_deserve(tmp_path: Path) -> None
 
     script = [sys.executable, str(ROOT / "examples" / "pacelc_labels.py"), str(tmp_path)]
     again = subprocess.run(script, capture_output=True, text=True, check=True)
-    for line in again.stdout.splitlines():
-        f, _, label = line.rpartition(" ")
-        for one, other in zip(label.split("/"), found[f]["measured"].split("/"), strict=True):
-            assert one == other or "?" in (one, other), (line, found[f])
+    assert dict(line.rsplit(" ", 1) for line in again.stdout.splitlines()) == wanted
 
 
 def test_reads_without_a_quorum_lose_ec(tmp_path: Path) -> None:
@@ -53,7 +49,8 @@ def test_reads_without_a_quorum_lose_ec(tmp_path: Path) -> None:
     result = run(pacelc_test(mutant, quick=True), out=tmp_path)
     assert result.validity == "invalid"
     read = next(one for one in result.labels if one.f == "read")
-    assert read.measured == "?/?"
+    assert "EC" not in read.measured
+    assert "PC" not in read.measured
     assert read.figures["in_cuts"]["minority"]["stale"] > 0
     assert any(why.startswith("PC:") and "were stale" in why for why in read.missing)
     verdict = next(v for v in result.verdicts if v.check == "linearizable")

@@ -19,7 +19,7 @@ from nodes.protocol import (
     Statement,
     StatementResult,
 )
-from shardrouter import delivery
+from shardrouter import directory
 from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.shards import Shards
@@ -52,7 +52,7 @@ def play(nodes: list[ScriptedNode], *replies: Reply) -> None:
 def test_replicas_share_the_reads_and_are_told_that_no_leader_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(delivery, "MEMBERS_EVERY_S", 1e9)  # how far they are stays unknown
+    monkeypatch.setattr(directory, "MEMBERS_EVERY_S", 1e9)  # how far they are stays unknown
 
     async def scenario() -> None:
         async with scripted(3) as (shards, nodes):
@@ -78,7 +78,7 @@ def test_the_nearest_replica_is_asked_also_when_another_becomes_it() -> None:
                 for node in nodes:
                     node.answers_after_s = 0.0 if node is near else far_s
                 for _ in range(30):  # until all reads of a second go there
-                    advance(delivery.MEMBERS_EVERY_S)
+                    advance(directory.MEMBERS_EVERY_S)
                     before = counts(nodes)
                     for _ in range(12):
                         assert await read(shards) == DONE

@@ -17,7 +17,7 @@ from nodes.protocol import (
     StatementResult,
     Write,
 )
-from shardrouter.delivery import MEMBERS_EVERY_S
+from shardrouter.directory import MEMBERS_EVERY_S
 from shardrouter.shards import Shards
 from tests.shardrouter.scripted import advance, run, scripted
 

@@ -166,7 +166,7 @@ def test_the_new_leader_may_be_one_that_was_unreachable_before(
             n1.plays(Hold)
             n2.plays(DONE)
             n3.plays(NotLeader("n1"))
-            shards._delivery._contacts["n2"].suspect = True
+            shards._delivery._directory.contacts["n2"].suspect = True
             work = asyncio.create_task(write(shards))
             await n1.until_got(2)
             n2.leads["shard-1"] = 5
