@@ -309,7 +309,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (click.ClickException, OSError) as exc:
+    except OSError as exc:
+        known = exc.filename and exc.strerror
+        click.echo(f"Error: {exc.filename}: {exc.strerror}" if known else f"Error: {exc}", err=True)
+        sys.exit(EXIT_HARNESS)
+    except click.ClickException as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
     except Exception:  # a fault of the harness must not end with the exit code of `invalid`
