@@ -163,6 +163,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.report.timeline": 0,
     "jepsen_like.report.timeline_text": 0,
     "jepsen_like.report.words": 0,
+    "jepsen_like.logs": 1,
     "jepsen_like.reigns": 1,
     "jepsen_like.runner": 1,
     "jepsen_like.store": 1,
