@@ -6,8 +6,9 @@ from pathlib import Path
 
 run, never = Path(sys.argv[1]), 1 << 62
 results = json.loads((run / "results.json").read_text())
-head, *rows = map(json.loads, (run / "history.jsonl").read_text().splitlines())
-asked = [dict(zip(head["columns"], row, strict=True)) for row in rows if "open" not in row]
+head, *lines = map(json.loads, (run / "history.jsonl").read_text().splitlines())
+rows = [line for line in lines if isinstance(line, list) and "open" not in line]
+asked = [dict(zip(head["columns"], row, strict=True)) for row in rows]
 users = asked + [{**o, "outcome": "unserved", "returned_ns": 0} for o in results["unserved"]]
 groups, everybody = results["topology"]["groups_of_keys"], {o["node"] for o in asked}
 faults = [f for f in results["faults"] if f["verified_start"] and f["verified_end"]]
@@ -54,7 +55,6 @@ for f, w in sorted((o, "read" if o == "write" else o) for o in {o["f"] for o in 
     p = "PA" if all(served(f, side)[0] >= 0.99 for side in sides) else "?"
     calm = all(not any(seen) and (len(seen) >= 1000 or ok <= 0.01) for seen, ok in cut)
     p = "PC" if p == "?" and calm and served(f, sides[0], True)[0] >= 0.99 else p
-    slope = (served(f, x1)[2] - served(f, x0)[2]) / (r1 - r0)
-    bad = sum(seen := stale(w, x1, r1))
+    bad, slope = sum(seen := stale(w, x1, r1)), (served(f, x1)[2] - served(f, x0)[2]) / (r1 - r0)
     e = "EL" if bad and slope < 0.2 else "EC" if not bad and len(seen) >= 1000 else "?"
     print(f, f"{p}/{'?' if p == '?' and any(any(s) for s, _ in cut) else e}")

@@ -198,7 +198,7 @@ def doctor(as_json: bool, clean: bool) -> None:
       jepsen-like doctor --clean
     """
     from jepsen_like.backends import leftovers
-    from jepsen_like.doctor import examine
+    from jepsen_like.doctor import examine, in_words
     from jepsen_like.runner import run_async
 
     if clean:
@@ -210,10 +210,7 @@ def doctor(as_json: bool, clean: bool) -> None:
         fields = {"format": 1, "findings": [asdict(f) for f in findings]}
         click.echo(json.dumps(fields, indent=1))
     else:
-        width = max(len(finding.name) for finding in findings)
-        for finding in findings:
-            mark = "works" if finding.works else "no"
-            click.echo(f"{finding.kind:8} {finding.name:{width}} {mark:6} {finding.why}")
+        click.echo("\n".join(in_words(findings)))
         if left:
             click.echo(f"left by killed runs: {left}; `jepsen-like doctor --clean` removes it")
     if not any(finding.works for finding in findings if finding.kind == "backend"):
@@ -312,7 +309,11 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_USAGE)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except (click.ClickException, OSError) as exc:
+    except OSError as exc:
+        known = exc.filename and exc.strerror
+        click.echo(f"Error: {exc.filename}: {exc.strerror}" if known else f"Error: {exc}", err=True)
+        sys.exit(EXIT_HARNESS)
+    except click.ClickException as exc:
         click.echo(f"Error: {exc}", err=True)
         sys.exit(EXIT_HARNESS)
     except Exception:  # a fault of the harness must not end with the exit code of `invalid`

@@ -1,54 +1,50 @@
 """`jepsen-like doctor`: what this machine can do, found out by doing it.
 
-Each backend is opened, cut and healed, and each fault of a process is done to a process made
-for it (`dummy_faults`), with the verification of a run. What does not work says why, in a
-sentence; nothing is concluded from versions or from who the user is.
+Each fault of links is tried on every backend, and each fault of a process on a process made for
+it (`dummy_faults`), with the verification of a run. What does not work says why, in a sentence;
+nothing is concluded from versions or from who the user is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+import random
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import cast
 
 from jepsen_like.adapters.database import RunningDatabase
-from jepsen_like.backends.backend import Backend, BackendError
-from jepsen_like.backends.netns import Netns
+from jepsen_like.backends.abilities import CAN, NETNS, PROXY, SHAPING
+from jepsen_like.backends.backend import BackendError
+from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.probe import Prober
-from jepsen_like.backends.proxy import Mesh
 from jepsen_like.dispatch import Clock
 from jepsen_like.dummy_faults import try_faults
-from jepsen_like.faults.cuts import split
 from jepsen_like.faults.fault import Site
-from jepsen_like.faults.partitions import partition
+from jepsen_like.faults.trials import HOSTS, TRIALS
 
-__all__ = ["Finding", "examine"]
-
-HOSTS: Final = ("a", "b", "c")
-
-HOLD_S: Final = 0.3
+__all__ = ["Finding", "examine", "in_words"]
 
 
 @dataclass(frozen=True)
 class Finding:
     """What was tried, and how it went."""
 
-    kind: str  # "backend" or "fault"
+    kind: str  # "backend", "fault" (of a process) or "link" (a fault of links)
     name: str
     works: bool
     why: str  # what was seen, or what is missing
+    backend: str = ""  # on which a fault of links was tried
 
 
 async def examine() -> tuple[Finding, ...]:
-    """Everything, side by side: some seconds."""
-    tries: Sequence[Coroutine[Any, Any, Finding]] = (
-        _backend("proxy", _mesh()),
-        _backend("netns", Netns.open(HOSTS)),
+    """Everything, the backends side by side: some ten seconds."""
+    backends, faults = await asyncio.gather(
+        asyncio.gather(*(_backend(name) for name in (NETNS, PROXY))), try_faults()
     )
-    backends, found = await asyncio.gather(asyncio.gather(*tries), try_faults())
-    return (*backends, *(Finding("fault", *each) for each in found))
+    of_links = (finding for found in backends for finding in found)
+    return (*of_links, *(Finding("fault", *each) for each in faults))
 
 
 # ------------------------------------------------------------------------------ backends
@@ -61,21 +57,65 @@ class _Nobody:
         return {}
 
 
-async def _mesh() -> Backend:
-    return Mesh(HOSTS)
+async def _backend(name: str) -> list[Finding]:
+    """The backend, and each fault of links on it; those that shape links on a network of their
+    own, since they may need what cuts do not."""
+    shaping = [trial for trial, fault in TRIALS.items() if fault.needs & SHAPING]
+    cutting = [trial for trial in TRIALS if trial not in shaping]
+    cuts, shapes = await asyncio.gather(_tries(name, cutting), _tries(name, shaping))
+    first = cuts[0]
+    backend = Finding("backend", name, first.works, first.why)
+    return [backend, *cuts, *shapes]
 
 
-async def _backend(name: str, opening: Coroutine[Any, Any, Backend]) -> Finding:
+async def _tries(name: str, trials: Sequence[str]) -> list[Finding]:
+    able = [trial for trial in trials if TRIALS[trial].needs <= CAN[name]]
+    needs = frozenset[str]().union(*(TRIALS[trial].needs for trial in able))
+    found: dict[str, Finding] = {
+        trial: Finding("link", trial, False, f"the backend {name} cannot do that", name)
+        for trial in trials
+    }
     try:
         async with AsyncExitStack() as stack:
-            backend = await opening
+            backend = await open_backend(name, HOSTS, needs)
             stack.push_async_callback(backend.close)
             prober = await stack.enter_async_context(Prober(backend))
             nobody = cast("RunningDatabase", _Nobody())
             site = Site(nobody, backend, prober, Clock(), lambda _: None)
-            record = await partition(split([HOSTS[0]]), hold=HOLD_S, rest=0.0).run(site)
+            for trial in able:
+                found[trial] = await _try(site, trial)
     except (BackendError, OSError) as exc:
-        return Finding("backend", name, False, str(exc))
+        for trial in able:
+            found[trial] = Finding("link", trial, False, str(exc), name)
+    return list(found.values())
+
+
+async def _try(site: Site, trial: str) -> Finding:
+    record = await TRIALS[trial].drawn(HOSTS, random.Random(1)).run(site)
     failed = [line for line in record.evidence if line.startswith("NOT VERIFIED")]
-    why = failed[0] if failed else "a partition was made, verified and healed"
-    return Finding("backend", name, record.verified, why)
+    why = failed[0] if failed else "made, verified and over"
+    return Finding("link", trial, record.verified, why, site.backend.name)
+
+
+# ------------------------------------------------------------------------------ in words
+
+
+def in_words(findings: Sequence[Finding]) -> list[str]:
+    """A table of the faults of links by backend, and a line for everything else."""
+    others = [finding for finding in findings if finding.kind != "link"]
+    width = max(len(finding.name) for finding in others)
+    lines = [f"{f.kind:8} {f.name:{width}} {_mark(f):6} {f.why}" for f in others]
+    backends = list(dict.fromkeys(f.backend for f in findings if f.backend))
+    by_place = {(f.name, f.backend): f for f in findings if f.kind == "link"}
+    heading = "".join(f"{backend:8}" for backend in backends)
+    lines += ["", f"{'faults of links':16}{heading}".rstrip()]
+    for name in dict.fromkeys(name for name, _ in by_place):
+        marks = "".join(f"{_mark(by_place[name, backend]):8}" for backend in backends)
+        lines.append(f"{name:16}{marks}".rstrip())
+    failed = [f for f in by_place.values() if not f.works]
+    lines += [f"{f.name} on {f.backend}: {f.why}" for f in failed]
+    return lines
+
+
+def _mark(finding: Finding) -> str:
+    return "works" if finding.works else "no"

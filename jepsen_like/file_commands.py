@@ -119,6 +119,9 @@ def check(
         raise click.UsageError(f"{model} can be judged as {fitting}, not as {consistency}.")
     if max_staleness is not None and consistency != "staleness":
         raise click.UsageError("--max-staleness goes with --consistency staleness.")
+    for option, target in (("--report", report), ("--junit", junit)):
+        if target is not None and not target.parent.is_dir():
+            raise click.UsageError(f"{option}: there is no directory {target.parent}.")
     if report is not None and len(files) > 1:
         raise click.UsageError("--report is of one history; give one FILE.")
     if report is not None and importlib.util.find_spec("jinja2") is None:
@@ -172,13 +175,13 @@ def _followed(path: Path, question: Question) -> FileVerdict:
 
 def _shown(verdicts: Sequence[FileVerdict], as_json: bool, junit: Path | None) -> int:
     """Print and write them; the exit code."""
-    if junit is not None:
-        junit.write_text(junit_xml([case_of(verdict) for verdict in verdicts]), encoding="utf-8")
     if as_json:
         shown = [verdict.as_dict() for verdict in verdicts]
         click.echo(json.dumps(shown[0] if len(shown) == 1 else shown, indent=1, default=str))
     else:
         click.echo("\n".join(in_full(verdicts[0]) if len(verdicts) == 1 else table(verdicts)))
+    if junit is not None:
+        junit.write_text(junit_xml([case_of(verdict) for verdict in verdicts]), encoding="utf-8")
     return exit_code(verdicts)
 
 

@@ -54,6 +54,8 @@ def follow(
                         break
     except (HistoryError, UnicodeDecodeError, OSError) as exc:
         reason = str(exc) if str(exc).startswith(str(path)) else f"{path}: {exc}"
+        if not lines.line:
+            reason += "; only JSON lines can be followed"
         return FileVerdict(str(path), "unknown", reason, seconds=round(clock() - start, 3))
     verdict = online.finish()
     return _of_file(path, question, verdict, round(clock() - start, 3))

@@ -13,12 +13,21 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,9 +35,11 @@ from typing import Any, Final, TypeVar
 from jepsen_like.adapters.database import (
     ComparableDatabase,
     DatabaseError,
+    NetworkedDatabase,
     RunningDatabase,
     WatchedDatabase,
 )
+from jepsen_like.backends.abilities import CUT
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.leftovers import claimed, clean
@@ -57,6 +68,9 @@ EXTRA_CALLS_S: Final = 20.0
 """Keys are made for this much more load than planned: restarts and checks take their time."""
 
 PROGRESS_S: Final = 1.0
+
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a disk, a quota and a limit on the size of files say when they are reached."""
 
 FINAL_READS_PER_S: Final = 400.0
 FINAL_ROUNDS_MAX: Final = 20
@@ -113,29 +127,49 @@ def run(
         directory = Path(tempfile.mkdtemp(prefix="data-", dir=out))
     except OSError as exc:
         raise HarnessError(f"{out} cannot be used for the results: {exc}.") from exc
-    with nullcontext() if keep else claimed(directory):
-        try:
-            recording = run_async(
-                record(
-                    test,
-                    directory=directory,
-                    seed=seed,
-                    write=write,
-                    history_path=out / "history.jsonl",
+    with _room_in(out):
+        with nullcontext() if keep else claimed(directory):
+            try:
+                recording = run_async(
+                    record(
+                        test,
+                        directory=directory,
+                        seed=seed,
+                        write=write,
+                        history_path=out / "history.jsonl",
+                    )
                 )
-            )
-        finally:
-            _keep_logs(directory, out / "logs")
-            if not keep:
-                shutil.rmtree(directory)
-    write("judging")
-    logs = read_logs(out / "logs", recording.zero_s)
-    result = replace(judge(recording, command=command), logs=logs)
-    try:
-        write_files(result, out)
-    except OSError as exc:
-        raise HarnessError(f"the results cannot be written: {exc}.") from exc
+            finally:
+                try:
+                    _keep_logs(directory, out / "logs")
+                finally:
+                    if not keep:
+                        shutil.rmtree(directory)
+        write("judging")
+        logs = read_logs(out / "logs", recording.zero_s)
+        result = replace(judge(recording, command=command), logs=logs)
+        try:
+            write_files(result, out)
+        except OSError as exc:
+            raise HarnessError(f"the results cannot be written: {exc}.") from exc
     return result
+
+
+@contextmanager
+def _room_in(out: Path) -> Iterator[None]:
+    """A full disk, wherever in the run it shows, as one sentence."""
+    try:
+        yield
+    except (OSError, ExceptionGroup) as exc:
+        found = exc
+        while isinstance(found, ExceptionGroup):
+            found = found.exceptions[0]
+        if not isinstance(found, OSError) or found.errno not in FULL:
+            raise
+        raise HarnessError(
+            f"there is no room for the results in {out}: {found.strerror}; free some, or write "
+            "them elsewhere with --out."
+        ) from exc
 
 
 def _keep_logs(directory: Path, logs: Path) -> None:
@@ -164,9 +198,7 @@ async def record(
     try:
         schedule = test.schedule(seed)
         async with AsyncExitStack() as stack:
-            backend = await open_backend(
-                test.backend, test.db.hosts, needs_of(schedule), progress.say
-            )
+            backend, probing = await _network(test, schedule, progress.say)
             stack.push_async_callback(backend.close)
             progress.say(f"backend: {backend.name}")
             database, instruments = preloaded(test.db, schedule, directory)
@@ -174,7 +206,7 @@ async def record(
                 stack.callback(instruments.close)
             db = await database.start(backend, directory, progress.say)
             stack.push_async_callback(db.stop)
-            prober = await stack.enter_async_context(Prober(backend))
+            prober = await stack.enter_async_context(probing)
             keys = test.keys(round(test.load.rate * (total_seconds(schedule) + EXTRA_CALLS_S)))
             for workload in test.workloads:
                 mine = keys[workload.name]
@@ -187,6 +219,20 @@ async def record(
             return await run.carry_out(schedule, keys)
     except (BackendError, DatabaseError, ClientError, InterposeError, SpecError) as exc:
         raise HarnessError(str(exc)) from exc
+
+
+async def _network(
+    test: Test, schedule: Sequence[Planned], say: Callable[[str], None]
+) -> tuple[Backend, Prober]:
+    """The network between the hosts, and how it is probed. Raises BackendError."""
+    if isinstance(test.db, NetworkedDatabase):
+        impossible = needs_of(schedule) - {CUT}
+        if impossible:
+            listed = ", ".join(sorted(impossible))
+            raise BackendError(f"the network of an external database cannot do {listed} here.")
+        return test.db.network()
+    backend = await open_backend(test.backend, test.db.hosts, needs_of(schedule), say)
+    return backend, Prober(backend)
 
 
 class _Run:

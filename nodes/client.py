@@ -26,7 +26,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from nodes.config import Address
+from nodes.config import Address, ClusterConfig
 from nodes.frames import FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
@@ -133,6 +133,12 @@ class NodeClient:
         self._flush_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+
+    @staticmethod
+    def to(node: str, config: ClusterConfig, *, name: str) -> NodeClient:
+        """A connection to a node of the cluster that `config` describes."""
+        address = config.nodes[node].address
+        return NodeClient(address, cluster_id=config.cluster_id, name=name, secret=config.secret)
 
     @property
     def connected(self) -> bool:

@@ -100,12 +100,7 @@ class Description:
         while revision < self.config.revision:
             config, revision = self.config, self.config.revision
             body: RequestBody = GetCluster() if asks else SetCluster(format_cluster(config))
-            client = NodeClient(
-                config.nodes[node].address,
-                cluster_id=config.cluster_id,
-                secret=config.secret,
-                name=self._node,
-            )
+            client = NodeClient.to(node, config, name=self._node)
             try:
                 answer: ResponseBody = await client.call("", body, TELL_TIMEOUT_S)
             except ConnectionError:

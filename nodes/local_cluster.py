@@ -405,12 +405,7 @@ class LocalCluster:
         if not self._processes[name].running:
             return None
         if name not in self._clients:
-            self._clients[name] = NodeClient(
-                self.config.nodes[name].address,
-                cluster_id=self.config.cluster_id,
-                secret=self.config.secret,
-                name="local-cluster",
-            )
+            self._clients[name] = NodeClient.to(name, self.config, name="local-cluster")
         try:
             answer = await self._clients[name].call("", GetStatus(), STATUS_TIMEOUT_S)
         except ConnectionError:

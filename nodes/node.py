@@ -232,15 +232,9 @@ class Node:
 
     def _client(self, name: str) -> NodeClient | None:
         """A connection as a client to a node of the cluster, this one as well."""
-        node = self._config.nodes.get(name)
-        if node is None:
+        if name not in self._config.nodes:
             return None
-        return NodeClient(
-            node.address,
-            cluster_id=self._config.cluster_id,
-            secret=self._config.secret,
-            name=self.name,
-        )
+        return NodeClient.to(name, self._config, name=self.name)
 
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and

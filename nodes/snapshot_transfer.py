@@ -39,9 +39,9 @@ KEEP_BYTES: Final = 32 * 1024 * 1024
 from the log, a snapshot costs it the whole file."""
 
 CUT_ENTRIES: Final = 5_000
-CUT_BYTES: Final = 16 * 1024 * 1024
+CUT_BYTES: Final = 4 * 1024 * 1024
 """The log is cut when it is longer by so much. Each cut syncs the data file's -wal, and deletes
-about a thousand rows a millisecond within one turn of the node."""
+within one turn of the node: about a thousand rows a millisecond, or 500 KiB if they are large."""
 
 SNAPSHOT_BYTES_PER_S: Final = 64 * 1024 * 1024
 """How fast a group streams snapshots: it shares disk and network with the writes."""

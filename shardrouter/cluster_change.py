@@ -154,12 +154,7 @@ async def _ask(
     config: ClusterConfig, nodes: Iterable[str], body: RequestBody
 ) -> dict[str, ResponseBody | None]:
     async def ask(node: str) -> ResponseBody | None:
-        client = NodeClient(
-            config.nodes[node].address,
-            cluster_id=config.cluster_id,
-            secret=config.secret,
-            name="cluster",
-        )
+        client = NodeClient.to(node, config, name="cluster")
         try:
             return await client.call("", body, LOOK_TIMEOUT_S)
         except ConnectionError:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
 from nodes.client import NodeClient, Outcome
-from nodes.config import ClusterConfig, GroupConfig, NodeConfig, parse_cluster
+from nodes.config import ClusterConfig, GroupConfig, parse_cluster
 from nodes.protocol import ClusterText, GetCluster, GetStatus, Status
 from shardrouter.contacts import Contact
 
@@ -79,7 +79,7 @@ class Directory(Generic[G]):
         self._is_closed = False
         self._hanging_up: set[asyncio.Task[None]] = set()
         self.groups = groups
-        self.contacts = {node.name: self._contact(node) for node in config.nodes.values()}
+        self.contacts = {node: self._contact(node) for node in config.nodes}
         for group in config.groups.values():
             listed = groups[group.name]
             listed.contacts[:] = self._founders(group)
@@ -90,16 +90,8 @@ class Directory(Generic[G]):
         founders = [self.contacts[r.node] for r in group.replicas if r.node in self.contacts]
         return founders or list(self.contacts.values())
 
-    def _contact(self, node: NodeConfig) -> Contact:
-        return Contact(
-            node.name,
-            NodeClient(
-                node.address,
-                cluster_id=self._config.cluster_id,
-                secret=self._config.secret,
-                name=self._name,
-            ),
-        )
+    def _contact(self, node: str) -> Contact:
+        return Contact(node, NodeClient.to(node, self._config, name=self._name))
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
@@ -189,7 +181,7 @@ class Directory(Generic[G]):
             if had is not None and (has is None or had.address != has.address):
                 self._hang_up(self.contacts.pop(name))
             if has is not None and name not in self.contacts:
-                self.contacts[name] = self._contact(has)
+                self.contacts[name] = self._contact(name)
         for group in self.groups.values():
             staying = [c.name for c in group.contacts if c.name in new.nodes]
             group.contacts[:] = [self.contacts[name] for name in staying]

@@ -177,7 +177,13 @@ def _is_amiss(node: NodeHealth) -> bool:
 
 def _missing_of_node(name: str, node: NodeHealth) -> str:
     if not node.draining:
-        return f"node {name} does not answer: {node.silent}"
+        line = f"node {name} does not answer: {node.silent}"
+        if node.replicas:
+            return line
+        return (
+            f"{line.rstrip('.')}; it has no replica: start it (shardrouter node {name}), or take "
+            f"it out (shardrouter node remove {name})"
+        )
     if node.replicas:
         return (
             f"node {name} is draining and still hosts {node.replicas} replicas: "

@@ -77,12 +77,7 @@ class Mover:
 
     def __init__(self, config: ClusterConfig, *, report: Report) -> None:
         self._report = report
-        self._clients = {
-            name: NodeClient(
-                node.address, cluster_id=config.cluster_id, secret=config.secret, name="mover"
-            )
-            for name, node in config.nodes.items()
-        }
+        self._clients = {node: NodeClient.to(node, config, name="mover") for node in config.nodes}
 
     async def __aenter__(self) -> Self:
         return self

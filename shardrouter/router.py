@@ -282,12 +282,7 @@ async def node_answers(
     no catalog, so it works when nothing else does."""
 
     async def ask(node: str) -> Status | str:
-        client = NodeClient(
-            config.nodes[node].address,
-            cluster_id=config.cluster_id,
-            secret=config.secret,
-            name="status",
-        )
+        client = NodeClient.to(node, config, name="status")
         try:
             answer = await client.call("", GetStatus(), timeout)
         except ConnectionError as exc:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jepsen_like.result import RunResult
 from tests.conftest import allowed_skips, skip_is_allowed
 
 ROOT = Path(__file__).parent.parent
@@ -348,3 +351,15 @@ def test_a_skip_under_ci_needs_its_id_and_its_reason() -> None:
     assert not skip_is_allowed("tests/b.py::test_x", "Skipped: needs a kernel with netem", allowed)
     with pytest.raises(ValueError, match=r"allowed_skips\.txt:1"):
         allowed_skips("tests/a.py::test_x no tab")
+
+
+def test_the_fields_of_results_json_are_documented() -> None:
+    text = (ROOT / "docs" / "harness.md").read_text(encoding="utf-8")
+    section = text[text.index("### results.json") :]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    documented = re.findall(r"`(\w+)`", " ".join(rows))
+    assert len(documented) == len(set(documented))
+    written = {"schema", "format", "validity", *(f.name for f in dataclasses.fields(RunResult))}
+    undocumented, gone = written - set(documented), set(documented) - written
+    assert not undocumented, f"write into docs/harness.md, results.json: {undocumented}"
+    assert not gone, f"docs/harness.md, results.json, has fields that are gone: {gone}"

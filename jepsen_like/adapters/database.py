@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jepsen_like.backends.backend import Backend
+from jepsen_like.backends.probe import Prober
 from jepsen_like.clients import Client
 from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.result import ReplicaComparison
@@ -34,6 +35,8 @@ __all__ = [
     "OfferingDatabase",
     "GroupedDatabase",
     "LevelledDatabase",
+    "NetworkedDatabase",
+    "EndableDatabase",
     "PreloadableDatabase",
     "router_name",
 ]
@@ -200,3 +203,22 @@ class LevelledDatabase(Database, Protocol):
     @property
     def group(self) -> str:
         """The group whose leader is cut off."""
+
+
+@runtime_checkable
+class NetworkedDatabase(Protocol):
+    """A database with a network of its own, which the harness cannot make."""
+
+    def network(self) -> tuple[Backend, Prober]:
+        """In place of the test's backend, and how its links are probed."""
+
+
+@runtime_checkable
+class EndableDatabase(RunningDatabase, Protocol):
+    """A running database whose processes are elsewhere, where no signal goes."""
+
+    async def answers(self, host: str) -> bool:
+        """Whether the host's member answers, asked past all links."""
+
+    async def kill(self, host: str) -> None:
+        """End the host's member. Raises DatabaseError."""

@@ -25,7 +25,15 @@ from jepsen_like.load import Call
 from jepsen_like.workloads.register import Register
 from jepsen_like.workloads.workload import Workload
 
-__all__ = ["Connection", "MemberDatabase", "MemberStatus", "Place", "Refused"]
+__all__ = [
+    "Connection",
+    "MemberDatabase",
+    "MemberStatus",
+    "MembersDidNotStart",
+    "Place",
+    "Refused",
+    "RunningGroup",
+]
 
 START_TIMEOUT_S: Final = 30.0
 
@@ -139,7 +147,7 @@ class MemberDatabase(ABC):
         say(f"starting {self.group} on {', '.join(self.hosts)}")
         try:
             await running.boot()
-        except ProgramError as exc:
+        except MembersDidNotStart as exc:
             await running.stop()
             raise DatabaseError(f"{self.group} did not start: {exc}") from exc
         except BaseException:
@@ -149,49 +157,53 @@ class MemberDatabase(ABC):
         return running
 
 
-class RunningMembers:
-    """The processes, and questions to them past all links."""
+class MembersDidNotStart(Exception):
+    """A sentence."""
 
-    def __init__(
-        self,
-        database: MemberDatabase,
-        processes: Mapping[str, Program],
-        reached: Mapping[str, Endpoint],
-        ports: Mapping[str, int],
-    ) -> None:
-        self._database = database
-        self._group = database.group
-        self._processes = processes
-        self._reached = reached
-        self._ports = ports  # on which members listen for clients
 
-    async def boot(self) -> None:
-        """Start all; returns when one leads and all answer. Raises ProgramError."""
-        for process in self._processes.values():
-            await process.start()
+class RunningGroup(ABC):
+    """Questions to the members of one group, past all links. How a member is reached, ended and
+    started again a subclass says."""
+
+    def __init__(self, group: str, hosts: Sequence[str]) -> None:
+        self.group = group
+        self.hosts = tuple(hosts)
+
+    @abstractmethod
+    async def open(self, host: str) -> Connection:
+        """Raises OSError."""
+
+    def check(self) -> None:
+        """Raises MembersDidNotStart if one of them cannot answer any more."""
+        return
+
+    async def until_ready(self) -> None:
+        """Until one leads and all answer. Raises MembersDidNotStart."""
         await self._until(self._is_ready, "nobody leads")
+
+    async def until_answers(self, host: str) -> None:
+        await self._until(lambda: self.answers(host), "it does not answer")
 
     async def _until(self, condition: Callable[[], Awaitable[bool]], otherwise: str) -> None:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await condition():
-                    for process in self._processes.values():
-                        process.check()
+                    self.check()
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
-            raise ProgramError(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
+            raise MembersDidNotStart(f"{otherwise} after {START_TIMEOUT_S:g} s.") from None
 
     async def _is_ready(self) -> bool:
-        answers = [await self._status(host) for host in self._processes]
+        answers = [await self._status(host) for host in self.hosts]
         return all(answers) and any(answer.leads for answer in answers if answer)
 
-    async def _answers(self, host: str) -> bool:
+    async def answers(self, host: str) -> bool:
         return await self._status(host) is not None
 
     async def _status(self, host: str) -> MemberStatus | None:
         try:
             async with asyncio.timeout(STATUS_TIMEOUT_S):
-                connection = await self._database.open(self._reached[host])
+                connection = await self.open(host)
                 try:
                     return await connection.status()
                 finally:
@@ -202,12 +214,12 @@ class RunningMembers:
     async def prepare(self, workload: Workload, keys: Sequence[int]) -> None:
         if not isinstance(workload, Register):
             raise DatabaseError(
-                f"{self._group} is asked for registers here, and {workload.name} is none; write "
+                f"{self.group} is asked for registers here, and {workload.name} is none; write "
                 "workloads.register()."
             )
 
         async def load(some: Sequence[int]) -> None:
-            connection = await self._database.open(next(iter(self._reached.values())))
+            connection = await self.open(self.hosts[0])
             try:
                 for key in some:
                     await connection.perform(Call("write", key, workload.initial, workload.name))
@@ -225,21 +237,57 @@ class RunningMembers:
         self, host: str, workloads: Sequence[Workload], deadline_s: float
     ) -> MemberClient:
         try:
-            return MemberClient(await self._database.open(self._reached[host]))
+            return MemberClient(await self.open(host))
         except OSError as exc:
-            raise ClientError(f"no connection to {self._group} on {host}: {exc}") from exc
+            raise ClientError(f"no connection to {self.group} on {host}: {exc}") from exc
 
     async def leaders(self) -> Mapping[str, str]:
-        answers = await asyncio.gather(*map(self._status, self._processes))
+        answers = await asyncio.gather(*map(self._status, self.hosts))
         led = [
             (answer.term, host)
-            for host, answer in zip(self._processes, answers, strict=True)
+            for host, answer in zip(self.hosts, answers, strict=True)
             if answer is not None and answer.leads
         ]
-        return {self._group: max(led)[1]} if led else {}
+        return {self.group: max(led)[1]} if led else {}
 
     async def groups_of(self, workload: Workload, keys: Collection[int]) -> Mapping[int, str]:
-        return dict.fromkeys(keys, self._group)
+        return dict.fromkeys(keys, self.group)
+
+
+class RunningMembers(RunningGroup):
+    """The processes that the harness has started."""
+
+    def __init__(
+        self,
+        database: MemberDatabase,
+        processes: Mapping[str, Program],
+        reached: Mapping[str, Endpoint],
+        ports: Mapping[str, int],
+    ) -> None:
+        super().__init__(database.group, tuple(processes))
+        self._database = database
+        self._processes = processes
+        self._reached = reached
+        self._ports = ports  # on which members listen for clients
+
+    async def open(self, host: str) -> Connection:
+        return await self._database.open(self._reached[host])
+
+    async def boot(self) -> None:
+        """Start all; returns when one leads and all answer. Raises MembersDidNotStart."""
+        try:
+            for process in self._processes.values():
+                await process.start()
+        except ProgramError as exc:
+            raise MembersDidNotStart(str(exc)) from exc
+        await self.until_ready()
+
+    def check(self) -> None:
+        try:
+            for process in self._processes.values():
+                process.check()
+        except ProgramError as exc:
+            raise MembersDidNotStart(str(exc)) from exc
 
     def pid(self, host: str) -> int:
         return self._processes[host].pid
@@ -247,15 +295,15 @@ class RunningMembers:
     async def answering_pid(self, host: str) -> int | None:
         """It answers, and whose port that is the kernel says."""
         pid = self.pid(host)
-        is_its = await self._answers(host) and listens(pid, self._ports[host])
+        is_its = await self.answers(host) and listens(pid, self._ports[host])
         return pid if is_its else None
 
     async def restart(self, host: str) -> None:
         await self._processes[host].wait()
         try:
             await self._processes[host].start()
-            await self._until(lambda: self._answers(host), "it does not answer")
-        except ProgramError as exc:
+            await self.until_answers(host)
+        except (ProgramError, MembersDidNotStart) as exc:
             raise DatabaseError(f"{host} did not start again: {exc}") from exc
 
     async def stop(self) -> None:

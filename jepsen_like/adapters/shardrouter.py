@@ -341,13 +341,8 @@ class RunningShardRouter:
         replicas = 0
         async with AsyncExitStack() as stack:
             clients = {}
-            for name, node in self._config.nodes.items():
-                client = NodeClient(
-                    node.address,
-                    cluster_id=self._config.cluster_id,
-                    secret=self._config.secret,
-                    name="jepsen-like",
-                )
+            for name in self._config.nodes:
+                client = NodeClient.to(name, self._config, name="jepsen-like")
                 stack.push_async_callback(client.close)
                 clients[name] = client
             for group in self._config.groups:

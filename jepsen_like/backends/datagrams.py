@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Collection, Mapping
 from typing import Final, cast
 
@@ -53,13 +54,12 @@ class Datagrams:
         """`count` over each link, `gap_s` apart at least; returns what came of them."""
         self._round += 1
         self._seen = {pair: [] for pair in pairs}
-        loop = asyncio.get_running_loop()
         sent: dict[Pair, list[float]] = {pair: [] for pair in pairs}
         for first in range(0, count, AT_A_TIME):
             numbers = range(first, min(first + AT_A_TIME, count))
             for source, target in pairs:
                 for number in numbers:
-                    sent[source, target].append(loop.time())
+                    sent[source, target].append(time.monotonic())
                     self._ends[source].sendto(
                         f"{self._round} {source} {number}".encode(),
                         self._endpoints[target][source],
@@ -77,7 +77,7 @@ class Datagrams:
     def received(self, target: str, data: bytes) -> None:
         words = data.decode(errors="replace").split()
         if len(words) == 3 and words[0] == str(self._round) and (words[1], target) in self._seen:
-            now_s = asyncio.get_running_loop().time()
+            now_s = time.monotonic()
             self._seen[words[1], target].append((int(words[2]), now_s))
 
     def close(self) -> None:

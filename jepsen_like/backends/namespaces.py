@@ -106,7 +106,11 @@ class Namespaces:
         if not said:
             raise BackendError(f"the namespace of {host} is gone.")
         if not handles:
-            raise BackendError(f"no {what} can be made here: {said.decode(errors='replace')}.")
+            why = said.decode(errors="replace")
+            raise BackendError(
+                f"links cannot be shaped here ({why}): run as root, or let everybody use it with "
+                f"chmod a+rw {holder.TUN_DEVICE}"
+            )
         return handles[0]
 
     def shape(self, command: str) -> None:

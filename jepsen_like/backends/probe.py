@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -152,12 +153,11 @@ class Prober:
     ) -> dict[Pair, list[float]]:
         """How long each of `count` tokens over each link was on its way to the receiver; those
         that did not arrive within `settle_s` and a while are left out."""
-        loop = asyncio.get_running_loop()
         sent: list[tuple[Pair, str, float]] = []
         for _ in range(count):
             for pair in pairs:
                 token = self._token()
-                sent.append((pair, token, loop.time()))
+                sent.append((pair, token, time.monotonic()))
                 _say(self._lines[pair][0].near, f"{token}\n")
             await asyncio.sleep(TIMES_GAP_S)
         await self._until_arrived([token for _, token, _ in sent], settle_s + TIMES_WAIT_S)
@@ -294,18 +294,17 @@ class Prober:
                 if word.startswith(LINE_WORD):
                     self._accepted[word] = writer
                 else:
-                    self._arrived[word] = asyncio.get_running_loop().time()
+                    self._arrived[word] = time.monotonic()
                 self._news.notify_all()
             await self._note_lines(reader, writer)
         finally:
             writer.close()
 
     async def _note_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while line := await reader.readline():
                 async with self._news:
-                    self._arrived[line.decode().split(maxsplit=1)[0]] = loop.time()
+                    self._arrived[line.decode().split(maxsplit=1)[0]] = time.monotonic()
                     self._news.notify_all()
         except ConnectionError:
             async with self._news:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -171,10 +172,10 @@ class Mesh:
     def _knock_again(self, stream: _Stream) -> None:
         """Dial when the dialer's own kernel would have knocked again."""
         loop = asyncio.get_running_loop()
-        when_s = loop.time()
+        when_s = time.monotonic()
         if stream.backs_off:
             when_s = next_knock(stream.made_s, when_s)
-        loop.call_at(when_s, self._knock, stream)
+        loop.call_later(when_s - time.monotonic(), self._knock, stream)
 
     def _knock(self, stream: _Stream) -> None:
         if stream in self._undialed and stream.route.is_open:
@@ -351,7 +352,7 @@ class _Stream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        self.made_s = asyncio.get_running_loop().time()
+        self.made_s = time.monotonic()
         self._mesh.track(self)
         if self._is_accepted:
             self._mesh.accepted(self)
@@ -367,25 +368,25 @@ class _Stream(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         is_first = not self._travelling
         for start in range(0, len(data), SEGMENT_BYTES):
-            piece, when_s = data[start : start + SEGMENT_BYTES], loop.time()
+            piece, when_s = data[start : start + SEGMENT_BYTES], time.monotonic()
             if self.link.shape is not None:
                 (when_s,) = self.link.shape.of(when_s, len(piece))
             self._travelling.append((when_s, piece))
         self._travelling_bytes += len(data)
         if is_first:
-            loop.call_at(self._travelling[0][0], self._let_arrive)
+            loop.call_later(self._travelling[0][0] - time.monotonic(), self._let_arrive)
         if not self._has_room:
             self._set_reading()
 
     def _let_arrive(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._travelling and self._travelling[0][0] <= loop.time():
+        while self._travelling and self._travelling[0][0] <= time.monotonic():
             data = self._travelling.popleft()[1]
             self._travelling_bytes -= len(data)
             self._arrive(data)
         if self._travelling:
             # Timers may fire early, by up to their resolution; asked again at once they would spin
-            wait_s = max(TIMER_S, self._travelling[0][0] - loop.time())
+            wait_s = max(TIMER_S, self._travelling[0][0] - time.monotonic())
             loop.call_later(wait_s, self._let_arrive)
         self.follow_rule()
 
@@ -438,7 +439,7 @@ class _Stream(asyncio.Protocol):
 
     def _note_held(self) -> None:
         if self.link.is_cut and self._held_since_s is None:
-            self._held_since_s = asyncio.get_running_loop().time()
+            self._held_since_s = time.monotonic()
 
     def wait_for_attempt(self) -> None:
         """The link has healed: what it held goes on when TCP tries again."""
@@ -446,8 +447,8 @@ class _Stream(asyncio.Protocol):
         if since_s is None or self._attempt is not None or not self.backs_off:
             return
         loop = asyncio.get_running_loop()
-        when_s = next_attempt(since_s, loop.time())
-        self._attempt = loop.call_at(when_s, self._try_again, since_s)
+        when_s = next_attempt(since_s, time.monotonic())
+        self._attempt = loop.call_later(when_s - time.monotonic(), self._try_again, since_s)
 
     def _try_again(self, since_s: float) -> None:
         self._attempt = None

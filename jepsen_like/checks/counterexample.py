@@ -12,6 +12,8 @@ nothing: drop write(1), and the innocent read -> 1 is "illegal". So every step h
   unexplainable whatever the removed operations did. (First any number of times, which makes
   trials cheap; then at most once, which lets the long history of a value go that was
   compared and set twice.)
+
+A long history whose values repeat is cut first: see `window.py`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from dataclasses import dataclass, replace
 
 from jepsen_like.checks.layout import NEVER, Interval, Intervals, Limit
 from jepsen_like.checks.search import search
+from jepsen_like.checks.window import OPERATIONS_MIN, last_window, refute_from_any_state
 from jepsen_like.history import Operation
-from jepsen_like.models.model import Model, call_of
+from jepsen_like.models.model import Model, State, call_of
 
 # Free operations that may repeat make a trial cheap, or, where states have no end, endless.
 FREE_TRIAL_CONFIGURATIONS = 512
@@ -35,6 +38,8 @@ class Counterexample:
     kept: tuple[int, ...]  # positions of the operations to show, in the order of sending
     stuck: int  # the one whose answer no order gets past
     minimal: bool  # False: the time for shrinking ran out
+    left_out: tuple[int, ...] = ()  # changed something, and may have happened at any time or never
+    from_any_state: bool = False  # None of the states there may have been before explains them
 
 
 def shrink(model: Model, intervals: Sequence[Interval], stuck: int, limit: Limit) -> Counterexample:
@@ -53,10 +58,17 @@ class _Shrinker:
         self._model = model
         self._limit = limit
         self._kept = dict(enumerate(intervals))
+        self._count = len(intervals)
         self._free: dict[int, Interval] = {}
         self._stuck = stuck
         self._once = False
         self._in_time = True
+        self._window: list[State] | None = None  # the hint, if the history was cut
+        if len(intervals) > OPERATIONS_MIN:
+            window = last_window(model, intervals, stuck, limit)
+            if window is not None:
+                self._kept = window
+                self._window = []
         self._cut(self._kept, stuck)
 
     def run(self) -> Counterexample:
@@ -67,7 +79,9 @@ class _Shrinker:
                 self._remove_chunks(size, pure=pure)
                 size = min(size, len(self._kept)) // 2
         kept = sorted(self._kept, key=lambda i: (self._kept[i].sent, i))
-        return Counterexample(tuple(kept), self._stuck, self._in_time)
+        cut = self._window is not None
+        rest = self._free if cut else set(range(self._count)) - set(kept)
+        return Counterexample(tuple(kept), self._stuck, self._in_time, tuple(sorted(rest)), cut)
 
     def _remove_chunks(self, size: int, *, pure: bool) -> None:
         """Try the latest first: old operations mostly fall in one large chunk."""
@@ -95,7 +109,11 @@ class _Shrinker:
         if free and not self._once:
             cheap = min(limit.configurations, FREE_TRIAL_CONFIGURATIONS)
             limit = replace(limit, configurations=cheap)
-        found = search(self._model, Intervals.of([*kept.values(), *free.values()]), limit)
+        trial = [*kept.values(), *free.values()]
+        if self._window is None:
+            found = search(self._model, Intervals.of(trial), limit)
+        else:
+            found = refute_from_any_state(self._model, trial, limit, self._window)
         if self._limit.clock() > self._limit.deadline:
             self._in_time = False
         if found.answer != "no" or found.stuck is None:

@@ -19,10 +19,11 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from jepsen_like.checks.layout import NEVER
 from jepsen_like.history import Operation
-from jepsen_like.models.model import ILLEGAL, Call, Illegal, Model, State, call_of
+from jepsen_like.models.model import ILLEGAL, UNOBSERVED, Call, Illegal, Model, State, call_of
 
 __all__ = ["DEAD_ENDS_SHOWN", "DeadEnd", "Refusal", "Step", "Walk", "as_details", "walk"]
 
+OPERATIONS_MAX: Final = 200
 CONFIGURATIONS_MAX: Final = 5_000
 TRIALS_MAX: Final = 200_000  # of calls that are not shown
 CHAIN_MAX: Final = 3  # of these, one after the other, to make one operation possible
@@ -30,6 +31,7 @@ DEAD_ENDS_SHOWN: Final = 12
 STATES_SHOWN: Final = 3
 STATES_MAX: Final = 200  # remembered, to say where an operation would be possible
 STATE_CHARACTERS: Final = 60
+BEFORE: Final = "what came before"  # the first step of an order, if it begins in any state
 ROOM: Final = 12  # characters for the end of a state that is cut
 
 
@@ -61,13 +63,21 @@ class Walk:
 
 
 def walk(
-    model: Model, offending: Sequence[Operation], stuck: int, hidden: Sequence[Operation] = ()
+    model: Model,
+    offending: Sequence[Operation],
+    stuck: int,
+    hidden: Sequence[Operation] = (),
+    *,
+    from_any: bool = False,
 ) -> Walk | None:
     """`hidden`: operations that are not shown, and may have happened at any time or never.
 
-    None: an order explains them, so it was not this model alone that convicted them.
+    `from_any`: whatever the state before them was. None: an order explains them, so it was not
+    this model alone that convicted them; or there are too many to walk.
     """
-    return _Walker(model, offending, stuck, hidden).run()
+    if len(offending) > OPERATIONS_MAX:
+        return None
+    return _Walker(model, offending, stuck, hidden).run(from_any=from_any)
 
 
 def as_details(found: Walk) -> dict[str, Any]:
@@ -110,11 +120,16 @@ class _Walker:
         self._trials = 0
         self._states: list[State] = []  # that were reached, in the order in which they were
 
-    def run(self) -> Walk | None:
-        start = self._model.init()
-        self._states.append(start)
-        waiting: list[tuple[int, State, tuple[Call, ...], _Path]] = [(0, start, (), ())]
-        seen: set[tuple[int, State, tuple[Call, ...]]] = {(0, start, ())}
+    def run(self, *, from_any: bool) -> Walk | None:
+        starts: list[tuple[State, _Path]] = [(self._model.init(), ())]
+        if from_any:
+            states = self._model.states_to_begin_with([*self._calls, *self._hidden]) or ()
+            starts = [(state, ((BEFORE, state),)) for state in states]
+        self._states += [state for state, _ in starts]
+        waiting: list[tuple[int, State, tuple[Call, ...], _Path]] = [
+            (0, start, (), path) for start, path in starts
+        ]
+        seen: set[tuple[int, State, tuple[Call, ...]]] = {(0, start, ()) for start, _ in starts}
         ends: list[tuple[_Path, State, list[int]]] = []
         while waiting and len(seen) <= CONFIGURATIONS_MAX and self._trials <= TRIALS_MAX:
             placed, state, used, path = waiting.pop()
@@ -211,6 +226,8 @@ def _shown(path: _Path) -> int:
 
 def state_text(state: State) -> str:
     text = "nothing" if state is None else str(state)
+    if state is UNOBSERVED:
+        return "another state"
     if len(text) <= STATE_CHARACTERS:
         return text
     return f"{text[: STATE_CHARACTERS - ROOM]}... ({len(text)} characters)"

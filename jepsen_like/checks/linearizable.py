@@ -245,13 +245,12 @@ def _invalid(
         "operations": sum(o.sent_ns <= prefix.end for o in operations),
         "shortest": prefix.shortest,
     }
-    hidden = [
-        operations[i]
-        for i in sorted(set(prefix.kept) - set(kept))
-        if not model.is_pure(call_of(operations[i]))
-    ]
+    hidden = [operations[prefix.kept[i]] for i in small.left_out]
+    hidden = [o for o in hidden if not model.is_pure(call_of(o))]
     verdict_only = budget.shrink_seconds < 0
-    ways = None if verdict_only else walk(model, offending, details["stuck"], hidden)
+    ways = None
+    if not verdict_only:
+        ways = walk(model, offending, details["stuck"], hidden, from_any=small.from_any_state)
     if ways is not None:
         details.update(as_details(ways))
     few = Object(mine.key, list(offending))

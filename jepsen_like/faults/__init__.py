@@ -41,6 +41,7 @@ from jepsen_like.faults.fault import (
     total_seconds,
 )
 from jepsen_like.faults.members import MoveReplica, Transfer, move_replica, transfer
+from jepsen_like.faults.outage import Outage, outage
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
@@ -81,7 +82,9 @@ __all__ = [
     "package",
     "Together",
     "together",
+    "Outage",
     "Partition",
+    "outage",
     "partition",
     "Flapping",
     "flapping",

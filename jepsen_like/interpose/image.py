@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,9 +31,14 @@ class Image:
         return tuple(sorted(names | changed))
 
     def write_to(self, directory: Path) -> None:
-        """Make `directory` hold this and nothing else."""
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
+        """Make `directory` hold this and nothing else. What is there already keeps its mode."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in sorted(directory.rglob("*"), reverse=True):  # what is inside goes first
+            name = str(path.relative_to(directory))
+            if path.is_dir() and name not in self.directories:
+                path.rmdir()
+            elif path.is_file() and name not in self.files:
+                path.unlink()
         for name in sorted(self.directories):
             (directory / name).mkdir(exist_ok=True)
         for name, data in self.files.items():

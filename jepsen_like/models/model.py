@@ -128,6 +128,14 @@ class Model(ABC):
         del calls
         return None
 
+    def states_to_begin_with(self, calls: Sequence[Call]) -> Sequence[State] | None:
+        """States of which one is, to all of `calls`, as good as any that an object may have.
+
+        None: they are too many, or not known. What a contradiction is shown by is smaller with.
+        """
+        del calls
+        return None
+
     def versions(self, operations: Sequence[Operation]) -> Versions | None:
         """The same operations as steps between versions; None: this model's states are none."""
         return self.versions_of_columns(

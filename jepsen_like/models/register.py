@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,13 +87,11 @@ class CasRegister(Model):
 
     def observable(self, calls: Iterable[Call]) -> Callable[[State], State]:
         """A value that no read returned and no cas expected is as good as any other such."""
-        seen = {self.initial}
-        for call in calls:
-            if call.f == "read" and call.returned:
-                seen.add(call.output)
-            elif call.f == "cas":
-                seen.add(call.value[0])
+        seen = {self.initial, *_looked_for(calls)}
         return lambda state: state if state in seen else UNOBSERVED
+
+    def states_to_begin_with(self, calls: Sequence[Call]) -> Sequence[State]:
+        return [*dict.fromkeys(_looked_for(calls)), UNOBSERVED]
 
     def versions_of_columns(
         self,
@@ -165,6 +163,15 @@ class Register(CasRegister):
 
     def _kind_of_cas(self, outcome: str, output: Any) -> int:
         raise ValueError("a register has read and write, not 'cas'")
+
+
+def _looked_for(calls: Iterable[Call]) -> Iterator[Any]:
+    """The values that can be told from others."""
+    for call in calls:
+        if call.f == "read" and call.returned:
+            yield call.output
+        elif call.f == "cas":
+            yield call.value[0]
 
 
 def _text(value: Any) -> str:

@@ -192,7 +192,9 @@ def _faults(result: RunResult) -> RenderableType:
                 (state, "green" if fault.verified else "bold yellow"),
             )
         )
-        roles = f"{fault.target}: {fault.role_before}, afterwards {fault.role_after}"
+        roles = fault.target
+        if fault.role_before:
+            roles += f": {fault.role_before}, afterwards {fault.role_after}"
         doubts_first = sorted(fault.evidence, key=lambda s: not s.startswith("NOT VERIFIED"))
         lines = [roles, *doubts_first[:EVIDENCE_MAX]]
         if len(doubts_first) > EVIDENCE_MAX:

@@ -21,7 +21,15 @@ from shardrouter.cli.verify import verify
 __all__ = ["main"]
 
 
+class InOrder(click.Group):
+    """Lists its verbs in the order in which somebody needs them, not by letters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @click.group(
+    cls=InOrder,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with `shardrouter up`, then `shardrouter sql` in another terminal.",
 )
@@ -32,16 +40,16 @@ def main() -> None:
 
 for command in (
     up,
+    sql,
+    status,
+    where,
     init,
     node,
     serve,
-    status,
-    where,
-    verify,
     replica,
     leader,
+    verify,
     upgrade,
     recover,
-    sql,
 ):
     main.add_command(command)

@@ -20,7 +20,7 @@ from shardrouter.moves import Goal, GroupView, Impossible, view_of
 __all__ = ["drain"]
 
 
-@click.command()
+@click.command(short_help="Move every leader and replica away from a node.")
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Let NAME take replicas and leaders again.")
 @click.option(

@@ -60,7 +60,7 @@ def plan_machines(
     return config
 
 
-@click.command()
+@click.command(short_help="Describe a new cluster of several machines.")
 @click.argument("directory", type=click.Path(path_type=Path), default=".")
 @click.option(
     "--node",

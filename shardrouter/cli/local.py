@@ -29,6 +29,7 @@ from nodes.config import (
     ConfigError,
 )
 from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
+from shardrouter.cli.look import cluster_option
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster
 from shardrouter.placement import place_replicas
@@ -289,7 +290,7 @@ async def running_router(
 
 
 @click.command()
-@click.option("--cluster", "cluster_file", help="The cluster's cluster.toml.")
+@cluster_option
 @click.option("--name", default=None, help="This router's name in logs.  [default: router-PID]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead (0: any).")
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")

@@ -38,7 +38,7 @@ def located(cluster_file: str | None) -> tuple[Path, ClusterConfig]:
         raise click.ClickException(str(exc)) from exc
 
 
-@click.command()
+@click.command(short_help="Show leaders, replicas, and what is missing.")
 @cluster_option
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(cluster_file: str | None, as_json: bool) -> None:
@@ -104,7 +104,7 @@ def cell(replica: ReplicaHealth) -> str:
     return f"{role} {replica.commit}/{replica.applied}{lag}"
 
 
-@click.command()
+@click.command(short_help="Show on which shard a row lives.")
 @click.argument("table")
 @click.argument("key")
 @cluster_option

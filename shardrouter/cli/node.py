@@ -28,6 +28,9 @@ from shardrouter.locate import find_cluster
 
 __all__ = ["node"]
 
+HERE = ("127.0.0.1", "localhost", "::1")
+"""A node there finds the cluster's files where they are."""
+
 
 class NodeGroup(click.Group):
     """A group of verbs whose unknown ones are names of nodes to run."""
@@ -108,13 +111,16 @@ def add(new: str, cluster_file: str | None) -> None:
         return replace(config, nodes={**config.nodes, name: NodeConfig(name, address)})
 
     path, _ = located(cluster_file)
-    config = changed(cluster_file, with_node)
+    config = changed(cluster_file, with_node, new=name)
     click.echo(f"node {name} is at {address} (revision {config.revision} of {path})")
-    click.echo(f"next: copy {path} and {secret_path(path)} to its host, and there:")
-    click.echo(f"       shardrouter node {name}")
+    if address.host in HERE:
+        click.echo(f"next: shardrouter node {name} --cluster {path}")
+    else:
+        click.echo(f"next: copy {path} and {secret_path(path)} to its host, and there:")
+        click.echo(f"       shardrouter node {name}")
 
 
-@node.command()
+@node.command(short_help="Take a node without replicas out of the cluster.")
 @click.argument("name")
 @cluster_option
 def remove(name: str, cluster_file: str | None) -> None:

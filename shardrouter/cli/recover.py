@@ -22,7 +22,7 @@ RECOVER_TIMEOUT_S = 600.0
 """How long a node may take: it copies the data file of the group."""
 
 
-@click.command()
+@click.command(short_help="Go on after a majority is lost for ever.")
 @click.argument("group")
 @click.option("--unsafe", is_flag=True, help="Needed: acknowledged writes may be lost.")
 @click.option(

@@ -209,7 +209,7 @@ async def _rebuild(
 
 @click.group()
 def leader() -> None:
-    """Say who leads a group.
+    """Move leaderships from node to node.
 
     \b
       shardrouter leader transfer shard-1 n2     n2 leads shard-1
@@ -217,7 +217,7 @@ def leader() -> None:
     """
 
 
-@leader.command()
+@leader.command(short_help="Hand the leadership of a group to a node.")
 @click.argument("group")
 @click.argument("node")
 @pursuit_options
@@ -237,7 +237,7 @@ def transfer(
     follow(config, {group: Goal(leader=node)}, timeout_s, as_json)
 
 
-@leader.command()
+@leader.command(short_help="Hand over every group that a node leads.")
 @click.argument("node")
 @pursuit_options
 def leave(node: str, cluster_file: str | None, timeout_s: float, as_json: bool) -> None:

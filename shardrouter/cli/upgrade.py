@@ -16,7 +16,7 @@ from shardrouter.upgrading import switch
 __all__ = ["upgrade"]
 
 
-@click.command()
+@click.command(short_help="Let groups execute with a new release.")
 @cluster_option
 @click.option("--check", is_flag=True, help="Only say what would be done.")
 def upgrade(cluster_file: str | None, check: bool) -> None:

@@ -18,7 +18,7 @@ from shardrouter.moves import view_of
 __all__ = ["verify"]
 
 
-@click.command()
+@click.command(short_help="Compare the replicas of each group row by row.")
 @click.argument("groups", nargs=-1)
 @cluster_option
 @click.option(
@@ -51,10 +51,8 @@ async def _compare(
 
     async with AsyncExitStack() as stack:
         clients: dict[str, NodeClient] = {}
-        for name, node in config.nodes.items():
-            client = NodeClient(
-                node.address, cluster_id=config.cluster_id, secret=config.secret, name="verify"
-            )
+        for name in config.nodes:
+            client = NodeClient.to(name, config, name="verify")
             stack.push_async_callback(client.close)
             clients[name] = client
 

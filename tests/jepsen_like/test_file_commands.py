@@ -164,6 +164,8 @@ def test_values_that_no_model_expects_do_not_crash(tmp_path: Path, shell: Shell)
         (["check", "H", "--model", "heap"], "there is no model heap; there are cas-register"),
         (["check", "H", "--model", "heap.py:Heap"], "there is no Python file heap.py"),
         (["check", "H", "H", "--report", "r.html"], "--report is of one history"),
+        (["check", "H", "--report", "/nowhere/r.html"], "--report: there is no directory /nowhere"),
+        (["check", "H", "--junit", "/nowhere/r.xml"], "--junit: there is no directory /nowhere"),
         (["check", "H", "--memory", "much"], "'much' is no size like 500MB"),
         (["check", "H", "--format", "csv"], "'csv' is not one of"),
         (["check", "H", "--max-staleness", "1s"], "--max-staleness goes with --consistency stal"),
@@ -273,6 +275,17 @@ def test_limits_hold_whatever_a_model_does(tmp_path: Path, shell: Shell) -> None
     assert "the checker died (exit code 9)" in found["reason"]
 
 
+def test_what_cannot_be_written_is_said_in_a_sentence(tmp_path: Path, shell: Shell) -> None:
+    path = put(tmp_path / "h", STALE)
+    code, _, err = shell("convert", path, "/nowhere/h.edn")
+    assert (code, err) == (3, "Error: /nowhere/h.edn: No such file or directory\n")
+    # The verdict is told, whatever becomes of the file that was asked for
+    code, out, err = shell("check", path, "--junit", tmp_path / ("x" * 300))
+    assert code == 3
+    assert out.startswith("invalid: read of x")
+    assert "File name too long" in err
+
+
 def test_a_file_is_followed_for_any_promise(tmp_path: Path, shell: Shell) -> None:
     clock = iter(range(1, 1000))
     steps = [("add", 1, None), ("read", None, 1), ("add", 1, None), ("read", None, 3)]
@@ -324,7 +337,8 @@ def test_a_file_is_followed_while_it_is_written(tmp_path: Path, shell: Shell) ->
     code, out, _ = shell("check", "--follow", good, "--timeout", "0.01")
     assert (code, "1 operations were explained as they came" in out) == (0, True)
     (tmp_path / "bad").write_text("nothing\n")
-    assert shell("check", "--follow", tmp_path / "bad", "--timeout", "0.01")[0] == 2
+    code, out, _ = shell("check", "--follow", tmp_path / "bad", "--timeout", "0.01")
+    assert (code, "only JSON lines can be followed" in out) == (2, True), out
     for wrong in (["--model", "bank", "--consistency", "causal"], [str(good)]):
         code, _, err = shell("check", "--follow", good, "--timeout", "0.01", *wrong)
         assert code == 64, err

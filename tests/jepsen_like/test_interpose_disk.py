@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -137,6 +138,22 @@ def test_a_record_that_was_cut_off_did_not_happen() -> None:
     assert [r.kind for r in read_journal(whole)] == ["O", "W"]
     for cut in (1, 511, 512, 520):
         assert [r.kind for r in read_journal(whole[:-cut])] == ["O"]
+
+
+def test_a_tree_becomes_its_image_and_keeps_its_modes(tmp_path: Path) -> None:
+    image = Image({"d/kept": b"new", "made": b"m"}, frozenset({"d", "new"}))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "kept").write_bytes(b"old")
+    (tmp_path / "d" / "kept").chmod(0o640)
+    (tmp_path / "gone" / "deep").mkdir(parents=True)
+    (tmp_path / "gone" / "deep" / "file").write_bytes(b"x")
+    (tmp_path / "made").mkdir()  # a directory where a file is to be
+    (tmp_path / "new").write_bytes(b"a file where a directory is to be")
+    tmp_path.chmod(0o700)
+    image.write_to(tmp_path)
+    assert Image.of(tmp_path) == image
+    assert (tmp_path / "d" / "kept").stat().st_mode & 0o777 == 0o640
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
 def test_what_is_not_modelled_is_refused() -> None:

@@ -113,18 +113,6 @@ def test_a_run_has_a_case_for_each_check_and_each_fault_that_was_not_verified(
     assert "3 bytes passed" in (cases[2][0].text or "")
 
 
-def test_the_fields_of_a_runs_results_are_documented(tmp_path: Path) -> None:
-    write_files(synthetic_result(seconds=2.0), tmp_path)
-    found = json.loads((tmp_path / "results.json").read_text())
-    assert found["schema"] == "jepsen_like.results"
-    text = (DOCUMENT.parent / "harness.md").read_text(encoding="utf-8")
-    section = text[text.index("### results.json") :]
-    table = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
-    fields = re.findall(r"`(\w+)`", " ".join(table))
-    assert len(fields) == len(set(fields))
-    assert set(fields) == found.keys()
-
-
 @pytest.mark.parametrize("odd", ["a\x00b\x1b[31m", "<&\"'>]]>", "\ud800", "line\ntab\t", "ÿ 字"])
 def test_any_text_makes_good_xml(odd: str) -> None:
     root = parsed(junit_xml([Case(odd, odd, "invalid", odd, 0.5, odd), Case(odd, "", "valid", "")]))

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +142,13 @@ test = make(faults.partition(faults.split(["n3"]), hold="600ms", rest="0s"))
 """
 
 
+def wait_for_stop(pid: int) -> None:
+    """A run says what it is about to do, and then does it."""
+    until = time.monotonic() + 10.0
+    while process_state(pid) != "T" and time.monotonic() < until:
+        time.sleep(0.001)
+
+
 def processes_that_name(text: str) -> list[int]:
     found = []
     for process in Path("/proc").iterdir():
@@ -166,6 +176,7 @@ def test_a_run_that_was_killed_leaves_nothing_after_doctor_clean(home: Path, bac
         assert run.stderr is not None
         stopped = next(line for line in run.stderr if "pause n2 (pid " in line)
         pid = int(stopped.partition("(pid ")[2].partition(")")[0])
+        wait_for_stop(pid)
         os.kill(run.pid, signal.SIGKILL)
     assert process_state(pid) == "T"
     assert list((home / "out").glob("data-*"))
@@ -201,3 +212,104 @@ def test_runs_leave_no_process_and_no_file(home: Path, backend: str) -> None:
         assert not list(out.glob("data-*"))
     assert not processes_that_name(str(home))
     assert not list((home / f"jepsen-like-{os.getuid()}").iterdir())
+
+
+class Seen:
+    """What processes of one run held, looked at while it ran."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self.processes: set[int] = set()
+        self.namespaces: set[str] = set()
+        self.sockets: set[str] = set()
+
+    def look(self) -> None:
+        for pid in processes_that_name(str(self._home)):
+            self.processes.add(pid)
+            with suppress(OSError):
+                self.namespaces.add(str(Path(f"/proc/{pid}/ns/net").readlink()))
+                held = {str(handle.readlink()) for handle in Path(f"/proc/{pid}/fd").iterdir()}
+                self.sockets |= held & listening(pid)
+
+    def counts(self) -> dict[str, int]:
+        here = str(Path("/proc/self/ns/net").readlink())
+        return {
+            "processes": len(self.processes),
+            "namespaces": len(self.namespaces - {here}),
+            "sockets": len(self.sockets),
+        }
+
+    def left(self) -> dict[str, set[Any]]:
+        """What of it is still there. A namespace lasts by a process in it, or by a mount."""
+        here = str(Path("/proc/self/ns/net").readlink())
+        namespaces, sockets = set(), listening(os.getpid())
+        for process in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                namespaces.add(str((process / "ns/net").readlink()))
+        return {
+            "processes": {pid for pid in self.processes if process_state(pid)},
+            "namespaces": (self.namespaces & namespaces) - {here},
+            "sockets": self.sockets & sockets,
+            "mounts": {
+                line
+                for line in Path("/proc/self/mountinfo").read_text().splitlines()
+                if any(namespace in line for namespace in self.namespaces - {here})
+            },
+        }
+
+
+def listening(pid: int) -> set[str]:
+    """The listening TCP sockets of the process's network, as its handles name them."""
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    return {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["proxy", "netns"])
+def test_ten_runs_one_of_them_killed_leave_nothing(home: Path, backend: str) -> None:
+    """Of every run but the killed one nothing is left when it ends; of that one, nothing after
+    the next."""
+    require_namespaces()
+    (home / "spec.py").write_text(SPEC)
+    claims = home / f"jepsen-like-{os.getuid()}"
+    counts: Counter[str] = Counter()
+    for number in range(10):
+        seen = Seen(home)
+        out, is_killed = home / f"out{number}", number == 4
+        run = subprocess.Popen(
+            [*COMMAND, "run", f"{home}/spec.py", "--out", str(out), "--backend", backend],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with run:
+            assert run.stderr is not None
+            for line in run.stderr:
+                if "cut: " in line:
+                    seen.look()
+                    counts.update(seen.counts())
+                    if is_killed:
+                        os.kill(run.pid, signal.SIGKILL)
+                        break
+        if is_killed:
+            assert run.returncode == -signal.SIGKILL
+            assert list(out.glob("data-*"))
+            continue
+        assert run.returncode == 0
+        assert not list(home.glob("out*/data-*"))
+        assert not list(claims.iterdir())
+        assert not processes_that_name(str(home))
+        assert not any(seen.left().values())
+    assert {path.name for path in home.iterdir()} - {"__pycache__"} == {
+        "spec.py",
+        claims.name,
+        *(f"out{number}" for number in range(10)),
+    }
+    assert counts["processes"] >= 10 * 4
+    assert counts["sockets"] >= 10 * 3
+    assert counts["namespaces"] == (10 * 4 if backend == "netns" else 0)
+    print(
+        f"10 runs on {backend}, the fifth ended by SIGKILL: of {counts['processes']} processes, "
+        f"{counts['namespaces']} network namespaces and {counts['sockets']} listening sockets "
+        "nothing is left, and no file but those of the results"
+    )

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from jepsen_like.backends.abilities import CAN
 from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, connected
 from jepsen_like.backends.netns import Netns
 from jepsen_like.dummy_faults import FAULTS
 from jepsen_like.faults.processes import process_state
+from jepsen_like.faults.trials import TRIALS
 from tests.jepsen_like.networks import require_namespaces
 
 pytestmark = pytest.mark.alone
@@ -165,10 +167,11 @@ async def test_the_end_leaves_no_process(network: Netns) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("user", ["who runs the tests", "nobody in particular"])
-def test_it_works_with_and_without_root(user: str) -> None:
-    """The doctor partitions a network for real. A user without rights is made by a user
-    namespace, so that it may still read this Python."""
+def test_every_fault_works_with_and_without_root(user: str) -> None:
+    """The doctor tries them for real. A user without rights is made by a user namespace, so that
+    it may still read this Python, and open the device that a machine may keep from it."""
     require_namespaces()
     drop = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
     command = [sys.executable, "-m", "jepsen_like", "doctor", "--json"]
@@ -180,10 +183,18 @@ def test_it_works_with_and_without_root(user: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     findings = json.loads(done.stdout)["findings"]
-    assert {(f["kind"], f["name"]) for f in findings if f["works"]} == {
-        ("backend", "proxy"),
-        ("backend", "netns"),
-        *(("fault", name) for name in FAULTS),
+    claimed = {
+        ("link", trial, backend)
+        for trial, fault in TRIALS.items()
+        for backend in ("netns", "proxy")
+        if fault.needs <= CAN[backend]
+    }
+    works = {(f["kind"], f["name"], f["backend"]) for f in findings if f["works"]}
+    assert claimed <= works, [f for f in findings if not f["works"]]
+    assert works - claimed == {
+        ("backend", "proxy", ""),
+        ("backend", "netns", ""),
+        *(("fault", name, "") for name in FAULTS),
     }
 
 

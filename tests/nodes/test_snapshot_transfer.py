@@ -218,9 +218,10 @@ def test_the_log_is_also_cut_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_transfer, "KEEP_ENTRIES", 1000)
     length = _LogLength()
     entry = LogEntry(1, b"x" * 1024 * 1024)
+    due = (snapshot_transfer.KEEP_BYTES + snapshot_transfer.CUT_BYTES) // len(entry.data)
     for index in range(1, 60):
         length.added(index, [entry])
-        if index < 48:
+        if index < due:
             assert not length.is_cut_due(1, index)
     assert length.is_cut_due(1, 59)
     keep_after = length.keep_after(59)

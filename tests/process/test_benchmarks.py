@@ -76,3 +76,10 @@ def test_a_hundred_idle_groups_cost_a_node_next_to_nothing() -> None:
     for name, cost in nodes.items():
         assert cost["cpu_percent_of_a_core"] < 5, name
         assert cost["rss_mb"] < 150, name
+
+
+def test_the_cost_of_a_proxy(tmp_path: Path) -> None:
+    printed, content = quickly("proxy.py", tmp_path)
+    assert isinstance(content["hop_p50_us"], float)
+    assert 0 < content["hop_p50_us"] < 10_000
+    assert "us per hop in the median of 1 rounds, at 1000 messages/s; target <= 60 us: " in printed

@@ -23,3 +23,11 @@ async def test_what_is_no_verb_is_the_name_of_a_node(tmp_path: Path, words: list
 
 def test_no_node_can_be_called_as_a_verb_is() -> None:
     assert set(node.commands) <= set(NODE_VERBS)
+
+
+@pytest.mark.parametrize("verbs", [[], ["node"], ["replica"], ["leader"]])
+def test_the_list_of_verbs_cuts_no_sentence_short(verbs: list[str]) -> None:
+    done = CliRunner().invoke(main, [*verbs, "--help"], terminal_width=80)
+    listed = done.output.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed

@@ -69,6 +69,15 @@ def test_a_cluster_that_is_well_misses_nothing() -> None:
     assert json.loads(json.dumps(health.to_json()))["groups"]["meta"]["leader"] == "a"
 
 
+def test_a_new_node_is_started_or_taken_out_again() -> None:
+    health = health_of(cluster(), statuses(ABC, down="d"))
+    (line,) = health.missing
+    assert line == (
+        f"node d does not answer: {SILENT[:-1]}; it has no replica: start it (shardrouter node d), "
+        "or take it out (shardrouter node remove d)"
+    )
+
+
 def test_a_silent_node_leaves_its_groups_under_replicated() -> None:
     members = (*ABC[:2], MemberStatus(3, "c", True, 90, False))
     health = health_of(cluster(), statuses(members, down="c"))

@@ -32,9 +32,9 @@ from tests.sim.raft_sim import digest_of_code, find_violation
 
 __all__ = ["FIRST_SEED", "TICKS", "main"]
 
-FIRST_SEED: Final = 100_000
+FIRST_SEED: Final = 200_000
 SEEDS: Final = 3000
-SEEDS_OF_THE_UNBROKEN: Final = SEEDS
+SEEDS_OF_THE_UNBROKEN: Final = 1000
 BATCH: Final = 20
 TICKS: Final = 150
 
@@ -50,16 +50,20 @@ for each seed, from seed {first} on. The unbroken core has to pass the first
 **The search.** A seed draws what kind of run it is (`tests/sim/raft_shapes.py`): bad weather, an
 adversary who strikes when something is decided, duels of candidates whose votes come late,
 membership changes by administrators of three tempers, replicas that crash in a loop or are away
-while logs are cut, and four of leases: under all faults, with restarts, with leaders that hand
-over or are moved, with clocks of which one runs much faster. All kinds are equally frequent.
-Within a run every fault and its moment is drawn; no seed, schedule or mutant has anything of its
-own.
+while logs are cut, and five of leases: under all faults, with restarts, with leaders that are
+moved, with leaders that hand over, with clocks of which one runs much faster. All kinds are
+equally frequent. Within a run every fault and its moment is drawn; no seed, schedule or mutant has
+anything of its own.
 
 **How the mix was chosen.** By what it takes to show that a rule is missing: where a mutant escaped,
 we looked for the coincidence that it needs and made it more frequent in one kind of run, by its
 faults, their pace or the load. So the mix knows this list of rules, and says less about rules
-that are not on it. It was tuned with seeds below 1 000; the numbers here are of seeds that were
-not looked at before.
+that are not on it. How much less, the last eight rows tell: they were added when the mix was
+settled. `echoes-rounds-of-old-terms` escaped in 3 000 seeds, and `handover` was made faster for it.
+One more was left out because it is convicted too rarely, once in 260 runs of `handover`: a replica
+that stands whenever it is asked to, also by a leader of an older term. The tests of the core have
+that rule. The mix was tuned with seeds below 1 000; the numbers here are of seeds that were not
+looked at before.
 
 Made {day} at {commit} with CPython {python}.
 

@@ -7,24 +7,28 @@ An override names a method; if the code loses it the mutant would be a Raft with
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import structs
 
 from nodes.raft import follower, leadership
-from nodes.raft.core import RaftCore, Ready
+from nodes.raft.core import NO_REPLICA, RaftCore, Ready, Role
 from nodes.raft.leadership import Leadership
 from nodes.raft.lease import Lease
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import (
+    AppendRequest,
     HardState,
     InstallSnapshot,
     LogEntry,
     Membership,
+    Quiesce,
+    VoteRequest,
     VoteResponse,
 )
+from nodes.raft.progress import Progress
 from nodes.raft.snapshots import Receiving
 
 __all__ = ["MUTANTS", "Mutant"]
@@ -223,6 +227,70 @@ class AnswersFromAnEarlierLife(RaftCore):
         self._forwarded._last_id = 0
 
 
+class VotesWhileALeaderIsHeard(RaftCore):
+    """Without section 4.2.3, on which leases rest."""
+
+    def _hears_a_leader(self) -> bool:
+        return False
+
+
+class VotesTwice(RaftCore):
+    """A vote that was given does not bind."""
+
+    def _on_vote_request(self, message: VoteRequest) -> None:
+        if message.term == self.term and self.role is Role.FOLLOWER:
+            self._vote = NO_REPLICA
+        super()._on_vote_request(message)
+
+
+class VotesForALongerLog(RaftLog):
+    """Section 3.6.1 without the term: length alone decides."""
+
+    def is_up_to_date(self, last_index: int, last_term: int) -> bool:
+        return last_index >= self.last
+
+
+class MatchesByIndexAlone(RaftLog):
+    """Any entry at the previous index will do (figure 3.1, AppendEntries 2)."""
+
+    def matches(self, index: int, term: int) -> bool:
+        return index <= self.last
+
+
+class AcknowledgesItsWholeLog(RaftCore):
+    """An answer says how long the log is, not how far it was found equal."""
+
+    def _accept(self, receiver: int, match_index: int, round_number: int) -> None:
+        super()._accept(receiver, self.log.last, round_number)
+
+
+class EchoesRoundsOfOldTerms(RaftCore):
+    """Whoever refuses a leader of an older term repeats its round, as if it had followed."""
+
+    def _refuse_old_leader(self, message: AppendRequest | InstallSnapshot | Quiesce) -> None:
+        super()._refuse_old_leader(message)
+        if isinstance(message, AppendRequest):
+            answer = self._outbox.messages_after.pop()
+            self._outbox.messages_after.append(structs.replace(answer, round=message.round))
+
+
+class ReadsTakeTheRoundBefore(RaftCore):
+    """Answers to heartbeats that were sent just before a read came confirm it (section 6.4)."""
+
+    def _is_round_confirmed(self, leadership: Leadership, number: int) -> bool:
+        return super()._is_round_confirmed(leadership, number - 1)
+
+
+class RemovedLeaderCountsItself(RaftCore):
+    """A leader that removes itself goes on counting its own copy (section 4.2.2)."""
+
+    def _of_voters(
+        self, leadership: Leadership, own: int, of_peer: Callable[[Progress], int]
+    ) -> list[int]:
+        reached = super()._of_voters(leadership, own, of_peer)
+        return reached if self._is_voter else [own, *reached]
+
+
 def _in_term(message: VoteResponse, term: int) -> VoteResponse:
     return VoteResponse(message.sender, message.receiver, term, message.granted)
 
@@ -276,4 +344,12 @@ MUTANTS: dict[str, Mutant] = {
     "lease-survives-transfer": Mutant(names=((leadership, "Lease", LeaseSurvivesTransfer),)),
     "lease-without-drift": Mutant(names=((leadership, "Lease", LeaseWithoutDrift),)),
     "lease-and-a-vote-after-restart": _core(VotesRightAfterRestart),
+    "votes-while-a-leader-is-heard": _core(VotesWhileALeaderIsHeard),
+    "votes-twice": _core(VotesTwice),
+    "votes-for-a-longer-log": Mutant({"log": VotesForALongerLog}),
+    "matches-by-index-alone": Mutant({"log": MatchesByIndexAlone}),
+    "acknowledges-its-whole-log": _core(AcknowledgesItsWholeLog),
+    "echoes-rounds-of-old-terms": _core(EchoesRoundsOfOldTerms),
+    "reads-take-the-round-before": _core(ReadsTakeTheRoundBefore),
+    "removed-leader-counts-itself": _core(RemovedLeaderCountsItself),
 }

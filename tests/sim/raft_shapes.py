@@ -186,16 +186,25 @@ def _restarts(rng: random.Random, options: Options) -> Options:
     )
 
 
-def _handover(rng: random.Random, options: Options) -> Options:
-    """Leaders that hand over, and leaders that are moved or heard from late, find leases that
-    outlive the office."""
-    moved = ("migrate leader", "slow answers", "mute leader", "heal")
-    handed_over = ("transfer", "transfer", "deafen leader", "heal")
+def _moves(rng: random.Random, options: Options) -> Options:
+    """Leaders that are moved, and answers that come late, find leases that count from them."""
     return dataclasses.replace(
         _few_writes(options),
         fault_ticks=rng.choice([3, 6, 12]),
         delay=rng.choice([1.0, 3.0, 10.0]),
-        faults=rng.choice([moved, handed_over]),
+        faults=("migrate leader", "slow answers", "mute leader", "heal"),
+        drift=rng.choice([0.0, 0.2]),
+    )
+
+
+def _handover(rng: random.Random, options: Options) -> Options:
+    """Leaders that hand over, soon lead again and are told nothing find leases that outlive the
+    office, and heartbeats of one term that are counted in another."""
+    return dataclasses.replace(
+        _few_writes(options),
+        fault_ticks=rng.choice([1.5, 3]),
+        delay=rng.choice([1.0, 3.0]),
+        faults=("transfer", "transfer", "deafen leader", "heal", "replay", "replay"),
         drift=rng.choice([0.0, 0.2]),
     )
 
@@ -223,6 +232,7 @@ KINDS: dict[str, Callable[[random.Random, Options], Options]] = {
     "flapping": _flapping,
     "leases": _leases,
     "restarts": _restarts,
+    "moves": _moves,
     "handover": _handover,
     "clocks": _clocks,
 }
