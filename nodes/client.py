@@ -22,12 +22,12 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Annotated, Final, TypeAlias, cast
 
 import msgspec
 
 from nodes.config import Address, ClusterConfig
-from nodes.frames import FrameDecoder, array_frames, encode_frame
+from nodes.frames import ITEMS_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -369,7 +369,9 @@ class _Link(asyncio.Protocol):
         self._owner = owner
         self._greeting = greeting
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
-        self._responses = msgspec.msgpack.Decoder(list[Response])
+        self._responses = msgspec.msgpack.Decoder(
+            Annotated[list[Response], msgspec.Meta(max_length=ITEMS_MAX)]
+        )
         self.welcome: asyncio.Future[str] = loop.create_future()
         """Empty, or the reason why the node did not welcome this connection."""
         self.closed: asyncio.Future[None] = loop.create_future()

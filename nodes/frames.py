@@ -10,9 +10,12 @@ import msgspec
 
 from nodes.protocol import FRAME_BYTES_MAX, ProtocolError
 
-__all__ = ["ITEM_BYTES_MAX", "FrameDecoder", "array_frames", "encode_frame"]
+__all__ = ["ITEMS_MAX", "ITEM_BYTES_MAX", "FrameDecoder", "array_frames", "encode_frame"]
 
 _LENGTH: Final = struct.Struct(">I")
+
+ITEMS_MAX: Final = 8192
+"""Items of an array in a frame; who reads it refuses more before it decodes the first."""
 
 ITEM_BYTES_MAX: Final = FRAME_BYTES_MAX - 5
 """Largest item of an array in a frame."""
@@ -33,11 +36,12 @@ def encode_frame(payload: bytes) -> bytes:
 
 
 def array_frames(items: Sequence[object], encoder: msgspec.msgpack.Encoder) -> list[bytes]:
-    """Frames whose payloads are arrays of `items`: one, or a few if the items are large. Raises
-    what the encoder raises, and ProtocolError if an item is larger than `ITEM_BYTES_MAX`."""
-    payload = encoder.encode(items)
-    if len(payload) <= _SHARED_BYTES_MAX or len(items) == 1:
-        return [encode_frame(payload)]
+    """Frames whose payloads are arrays of `items`: one, or a few if the items are large or many.
+    Raises what the encoder raises, and ProtocolError if an item is larger than `ITEM_BYTES_MAX`."""
+    if len(items) <= ITEMS_MAX:
+        payload = encoder.encode(items)
+        if len(payload) <= _SHARED_BYTES_MAX or len(items) == 1:
+            return [encode_frame(payload)]
     half = len(items) // 2
     return array_frames(items[:half], encoder) + array_frames(items[half:], encoder)
 

@@ -20,12 +20,12 @@ import os
 import socket
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import Annotated, Final, Protocol, cast
 
 import msgspec
 
 from nodes.config import Address
-from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
+from nodes.frames import ITEM_BYTES_MAX, ITEMS_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -246,7 +246,9 @@ class _Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
 
-    _requests = msgspec.msgpack.Decoder(list[Request])
+    _requests = msgspec.msgpack.Decoder(
+        Annotated[list[Request], msgspec.Meta(max_length=ITEMS_MAX)]
+    )
     _batches = msgspec.msgpack.Decoder(PeerBatch)
     _encoder = msgspec.msgpack.Encoder()
 

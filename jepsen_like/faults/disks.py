@@ -121,9 +121,9 @@ class _Failing(Lasting):
         return f"{self._control.get('FAILED')} {calls} of process {self.victim.pid} failed ({name})"
 
     def _count(self) -> int:
-        if self._deed.calls == "W":
-            return self._control.get("WRITES")
-        return self._control.get("SYNCS_QUICK") + self._control.get("SYNCS_SLOW")
+        """Calls that were not to fail. A sync counts when it begins: one that is on its way when
+        the disk begins to fail may still succeed."""
+        return self._control.get("WRITES" if self._deed.calls == "W" else "SYNCS_BEGUN")
 
     async def heal(self) -> Sequence[Look]:
         self.undo()

@@ -68,10 +68,11 @@ class _Starved(Lasting):
         self._cpu_s = _cpu_seconds(victim.pid)
         self._turning: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
+        self._is_over = False
 
     async def _turn(self) -> None:
         victim = self.victim
-        while True:
+        while not self._is_over:
             began_s = time.monotonic()
             victim.signal(signal.SIGCONT)
             await asyncio.sleep(TURN_S * self._share)
@@ -93,6 +94,9 @@ class _Starved(Lasting):
         return [self._look("at the start")]
 
     async def still(self) -> Sequence[Look]:
+        assert self._turning is not None
+        self._is_over = True
+        await self._turning  # to the end of a turn
         return [self._look("at the end")]
 
     def _look(self, when: str) -> Look:

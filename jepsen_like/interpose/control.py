@@ -31,6 +31,7 @@ NAMES: Final = (
     "PID",
     "BANK",
     "SYNC_DELAY_NS",
+    "SYNCS_BEGUN",
     "SYNCS_QUICK",
     "SYNCS_SLOW",
     "WRITES",

@@ -184,15 +184,14 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
     assert "notes" in " ".join(record.evidence)
 
 
-async def test_a_process_that_starves_does_less(tmp_path: Path) -> None:
+async def test_a_process_that_starves_goes_on_as_far_as_it_may(tmp_path: Path) -> None:
+    """Of one that wants all of the CPU; the kernel counts what it gets."""
     async with dummy_site(tmp_path) as (site, dummy):
-        task = asyncio.ensure_future(faults.starve_cpu(HOST, "20%", hold="60s").run(site))
-        began = time.monotonic()
+        task = asyncio.ensure_future(faults.starve_cpu(HOST, "20%", hold="600ms").run(site))
         assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
-        assert time.monotonic() - began > 0.25, "a fifth of the time, and the machine is busy"
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
+        record = await task
+    assert record.verified, record.evidence
+    assert "and used 0.00 s" not in record.evidence[1]
 
 
 async def test_nothing_can_be_opened_until_the_heal(tmp_path: Path) -> None:

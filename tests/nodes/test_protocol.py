@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.frames import ITEM_BYTES_MAX, FrameDecoder, array_frames, encode_frame
+from nodes.frames import ITEM_BYTES_MAX, ITEMS_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     ChangeReplicas,
@@ -62,7 +62,14 @@ def test_a_frame_that_the_receiver_would_refuse_is_not_built() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "frames"),
-    [([], 1), ([3] * 300, 1), ([400_000] * 4, 2), ([5, ITEM_BYTES_MAX - 5, 5], 3)],
+    [
+        ([], 1),
+        ([3] * 300, 1),
+        ([400_000] * 4, 2),
+        ([5, ITEM_BYTES_MAX - 5, 5], 3),
+        ([1] * ITEMS_MAX, 1),
+        ([1] * (ITEMS_MAX + 1), 2),
+    ],
 )
 def test_items_share_a_frame_while_they_are_small(sizes: list[int], frames: int) -> None:
     texts = ["x" * size for size in sizes]

@@ -20,7 +20,7 @@ import pytest
 from nodes import server as server_module
 from nodes.client import CallFailed, ConnectionLost, NodeClient, NotSent, Outcome
 from nodes.config import Address
-from nodes.frames import FrameDecoder, encode_frame
+from nodes.frames import ITEMS_MAX, FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
 from nodes.local_cluster import free_ports
 from nodes.peers import Peers
@@ -51,6 +51,7 @@ from nodes.server import ListenError, Server
 
 ANY_PORT = Address("127.0.0.1", 0)
 CLUSTER = "c-1"
+OPEN = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r")))
 SECRET = bytes(range(32))
 NO_PROGRESS_S = 0.5
 
@@ -347,6 +348,7 @@ async def test_garbage_closes_that_connection_and_is_logged_once(
     [
         struct.pack(">I", 9 * 1024 * 1024),
         encode_frame(msgspec.msgpack.encode(["request", "one"])),
+        encode_frame(msgspec.msgpack.encode([Request(1, "echo", 1, OPEN)] * (ITEMS_MAX + 1))),
     ],
 )
 async def test_garbage_of_a_welcome_client_closes_that_connection(
