@@ -293,6 +293,11 @@ def carry_out(
         report=out / "report.html",
         history=out / "history.jsonl",
     )
+    if result.labels:
+        from jepsen_like.pacelc import table
+
+        click.echo("\nWhere each class of operations stands (CAP and PACELC; docs/pacelc.md)")
+        Console(highlight=False).print(table(result.labels))
     sys.exit(EXIT_CODES[result.validity])
 
 
