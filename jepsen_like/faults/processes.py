@@ -119,7 +119,7 @@ class Victim:
         the first that heals starts it, and the others look at what was started."""
         try:
             async with self.site.restarting(self.process), asyncio.timeout(RESTART_WAIT_S):
-                if self.processes.pid(self.host) == self.pid:
+                if process_state(self.processes.pid(self.host)) == "":
                     await self.processes.restart(self.host)
         except TimeoutError:
             return False, f"after the restart: nothing was ready within {RESTART_WAIT_S:g} s"

@@ -146,10 +146,9 @@ class _PoweredOff(_Dead):
 
     async def _strike(self) -> bool:
         self._instrument.control.die()
-        if await self.victim.becomes("", timeout_s=WRITE_WAIT_S):
-            return True
-        self._instrument.control.disarm()
-        return await super()._strike()
+        gone = await self.victim.becomes("", timeout_s=WRITE_WAIT_S)
+        self._instrument.control.disarm()  # also if it was dead before: its next run must live
+        return gone or await super()._strike()
 
     async def begin(self) -> Sequence[Look]:
         looks = await super().begin()

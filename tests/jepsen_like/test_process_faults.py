@@ -359,6 +359,18 @@ async def test_faults_at_once_start_a_process_again_once(
         assert await dummy.answering_pid(HOST) == dummy.pid(HOST) != before
 
 
+async def test_a_process_that_was_dead_before_lives_after_the_heal(
+    tmp_path: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jepsen_like.faults.processes.ANSWER_WAIT_S", 1.0)
+    async with dummy_site(tmp_path, library) as (site, dummy):
+        await dummy.stop()
+        record = await faults.kill(HOST, hold=0, lose_unsynced=True).run(site)
+        assert not record.verified_start
+        assert record.verified_end, record.evidence
+        assert await dummy.answering_pid(HOST) == dummy.pid(HOST)
+
+
 async def test_all_is_well_again_when_the_run_is_cancelled(tmp_path: Path, library: Path) -> None:
     async with dummy_site(tmp_path, library) as (site, dummy):
         instrument = instrument_of(site)
