@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from jepsen_like import faults, load, workloads
+from dataclasses import replace
+
+from jepsen_like import checks, faults, load, workloads
 from jepsen_like.adapters.shardrouter import ShardRouter
 from jepsen_like.faults import leader_of
+from jepsen_like.pacelc import labels_of
 from jepsen_like.spec import Test
+from jepsen_like.workloads.levels import levelled_register
 
 __all__ = ["demo_test"]
 
@@ -18,21 +22,52 @@ CLIENTS = 40
 grace and a reconnection, keep about 30 of them busy."""
 
 
+LEVELS_RATE = 340.0
+LEVELS_CLIENTS = 90
+"""With reads of all levels beside: labels need some thousand of them. The deadline is 1 s then,
+for a router notices after 0.4 s that a node fell silent."""
+
+
 def demo_test(seed: int, *, quick: bool = False) -> Test:
     """Three nodes, three shards with three replicas each, a router and clients on every node.
 
-    `quick` shortens every phase; each side still gets over 100 calls during the cut.
+    `quick` shortens every phase, each side still gets over 100 calls during the cut, and leaves out
+    what the labels of PACELC need: reads of all levels, and slow links.
     """
-    cut, rest, down = ("5s", "2s", "1s") if quick else ("10s", "4s", "2s")
+    db = ShardRouter(nodes=3, shards=3, replicas=3)
+    cut, rest, down = ("5s", "2s", "1s") if quick else ("13s", "3s", "1s")
+    struck: list[faults.Planned] = [
+        faults.healthy("2s"),
+        faults.partition(faults.isolate(leader_of("shard-1")), hold=cut, rest=rest),
+        faults.kill(leader_of("shard-2"), hold=down, rest=rest),
+    ]
+    register = workloads.register(keys=24)
+    if quick:
+        return Test(
+            name="demo",
+            db=db,
+            workloads=[register],
+            load=load.open_loop(rate=RATE, deadline="500ms", clients=CLIENTS),
+            faults=struck,
+            seed=seed,
+        )
+    _, *weaker = db.levels
+    levels = replace(levelled_register(weaker), weight=7.0, weaker=0.36)
     return Test(
         name="demo",
-        db=ShardRouter(nodes=3, shards=3, replicas=3),
-        workloads=[workloads.register(keys=24)],
-        load=load.open_loop(rate=RATE, deadline="500ms", clients=CLIENTS),
+        db=db,
+        workloads=[register, levels],
+        load=load.open_loop(rate=LEVELS_RATE, deadline="1s", clients=LEVELS_CLIENTS),
         faults=[
-            faults.healthy("2s" if quick else "4s"),
-            faults.partition(faults.isolate(leader_of("shard-1")), hold=cut, rest=rest),
-            faults.kill(leader_of("shard-2"), hold=down, rest=rest),
+            *struck,
+            faults.slow("5ms", hold="2s", rest="500ms"),
+            faults.slow("50ms", hold="13s", rest="500ms"),
+        ],
+        checks=[
+            checks.linearizable(),
+            checks.availability(),
+            checks.recovery(),
+            labels_of(db, in_short=True),
         ],
         seed=seed,
     )

@@ -46,6 +46,10 @@ class Dummy:
 
     async def start(self) -> None:
         """Raises DatabaseError."""
+        async with self._asking:
+            await self._start()
+
+    async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             *self._argv,
             stdin=asyncio.subprocess.PIPE,

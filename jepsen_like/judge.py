@@ -149,9 +149,9 @@ def write_files(result: RunResult, out: Path) -> None:
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
-    """The result for machines; its operations are in history.jsonl."""
+    """The result for machines; its operations are in history.jsonl, its logs in logs/."""
     fields = asdict(result)
-    del fields["operations"]
+    del fields["operations"], fields["logs"]
     return {
         "schema": RESULTS_SCHEMA,
         "format": RESULTS_FORMAT,

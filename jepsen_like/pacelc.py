@@ -17,14 +17,14 @@ from rich.table import Table
 from jepsen_like import faults, load
 from jepsen_like.adapters.database import LevelledDatabase
 from jepsen_like.checks.corners import OperationClass
-from jepsen_like.checks.experiment import pacelc
+from jepsen_like.checks.experiment import Pacelc, pacelc
 from jepsen_like.checks.values import availability, recovery
 from jepsen_like.faults import leader_of
 from jepsen_like.result import ClassLabel, RunResult
 from jepsen_like.spec import Test
 from jepsen_like.workloads.levels import levelled_register, read_at
 
-__all__ = ["as_json", "in_words", "pacelc_test", "table"]
+__all__ = ["as_json", "in_words", "labels_of", "pacelc_test", "table"]
 
 RATE: Final = 240.0
 CLIENTS: Final = 70
@@ -36,14 +36,20 @@ DEADLINE: Final = "1s"
 SWEEP: Final = ("5ms", "20ms", "50ms")
 
 
-def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> Test:
-    """`quick`: two cuts for three, and shorter steps; enough evidence if the machine is idle."""
+def labels_of(db: LevelledDatabase, *, in_short: bool = False) -> Pacelc:
+    """The check that labels all levels of a database, the weakest one as the control."""
     default, *weaker = db.levels
     classes = (
         OperationClass("read", default, db.levels[default]),
         OperationClass("write", default, db.writes, witness="read"),
         *(OperationClass(read_at(level), level, db.levels[level]) for level in weaker),
     )
+    return pacelc(classes, control=read_at(weaker[-1]), in_short=in_short)
+
+
+def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> Test:
+    """`quick`: two cuts for three, and shorter steps; enough evidence if the machine is idle."""
+    _, *weaker = db.levels
     hold, rest, cuts = ("16s", "3s", 2) if quick else ("15s", "4s", 3)
     short, long = ("3s", "28s") if quick else ("5s", "30s")
     return Test(
@@ -61,7 +67,7 @@ def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> 
             faults.slow(SWEEP[-1], hold=long, rest="1s"),
         ],
         checks=[
-            pacelc(classes, control=read_at(weaker[-1])),
+            labels_of(db),
             availability(),
             recovery(),
         ],

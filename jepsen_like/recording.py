@@ -21,6 +21,7 @@ class Recording:
     seed: int
     started_at: str
     backend: str  # by name
+    zero_s: float  # the wall clock, in seconds since the epoch, when the run's own was 0
     duration_ns: int
     history: History
     unserved: tuple[Unserved, ...]

@@ -21,6 +21,7 @@ __all__ = [
     "StaleRead",
     "ReadsOfClass",
     "Sweep",
+    "LogLine",
     "ReplicaComparison",
     "Estimate",
     "ClassLabel",
@@ -153,6 +154,13 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    at_ns: int  # by the clock of the process
+    source: str  # the name of its file
+    text: str
+
+
+@dataclass(frozen=True)
 class ReplicaComparison:
     """What the database says of its own replicas, compared row by row."""
 
@@ -215,6 +223,7 @@ class RunResult:
     labels: tuple[ClassLabel, ...] = ()
     reads: tuple[ReadsOfClass, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    logs: tuple[LogLine, ...] = ()  # by time
     reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history
 

@@ -17,6 +17,7 @@ import errno
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -52,6 +53,7 @@ from jepsen_like.history import FaultWindow, Operation, Recorder, Unserved
 from jepsen_like.interpose import Instruments, InterposeError
 from jepsen_like.judge import judge, stopped_in_words, write_files
 from jepsen_like.load import Call, arrivals, final_reads
+from jepsen_like.logs import read_logs
 from jepsen_like.preloading import preloaded
 from jepsen_like.recording import Recording
 from jepsen_like.reigns import Reigns, watch
@@ -144,7 +146,8 @@ def run(
                     if not keep:
                         shutil.rmtree(directory)
         write("judging")
-        result = judge(recording, command=command)
+        logs = read_logs(out / "logs", recording.zero_s)
+        result = replace(judge(recording, command=command), logs=logs)
         try:
             write_files(result, out)
         except OSError as exc:
@@ -253,6 +256,7 @@ class _Run:
         self.db = db
         self.progress = progress
         self.clock = Clock()
+        self.zero_s = time.time() - self.clock.now_ns() / 1e9
         self.online = test.online()
         self.stop = asyncio.Event()  # the load: the faults are over, or a violation was found
         self.recorder = Recorder(
@@ -304,6 +308,7 @@ class _Run:
             seed=self.seed,
             started_at=self.started_at,
             backend=self.site.backend.name,
+            zero_s=self.zero_s,
             duration_ns=self.clock.now_ns(),
             history=self.history,
             unserved=tuple(self.unserved),
@@ -446,6 +451,10 @@ class _Ledger:
         self._recorder = recorder
 
     def ended(self, record: FaultRecord) -> None:
+        """The second fault of a name is called so: what is said of one is not said of the other."""
+        before = sum(r.name.partition(" (time ")[0] == record.name for r in self.records)
+        if before:
+            record = replace(record, name=f"{record.name} (time {before + 1})")
         self.records.append(record)
         self._recorder.fault(record.window)
 

@@ -36,6 +36,7 @@ class Pacelc:
     control: str
     budget: Budget
     seed: int
+    in_short: bool = False
 
     name: ClassVar[str] = "pacelc"
     scope: ClassVar[Scope] = "workload"
@@ -48,7 +49,7 @@ class Pacelc:
         control = control_of(figures, self.control)
         labels = tuple(label(one, control) for one in figures)
         strong = [operation for operation in operations if operation.f in STRONG]
-        verdict = judge(labels)
+        verdict = judge(labels, in_short=self.in_short)
         details = {**verdict.details, **self._others(evidence, strong)}
         details["control"] = None if control is None else asdict(control)
         return Findings(
@@ -132,6 +133,9 @@ def _windows(cuts: Any, choose: Any) -> list[Window]:
     return [Window(cut.start_ns, cut.end_ns, frozenset(choose(cut.sides, key=len))) for cut in cuts]
 
 
-def pacelc(classes: tuple[OperationClass, ...], *, control: str, seed: int = 1) -> Pacelc:
-    """Label each of `classes`; `control` is the one whose reads may be stale by contract."""
-    return Pacelc(classes, control, Budget(), seed)
+def pacelc(
+    classes: tuple[OperationClass, ...], *, control: str, seed: int = 1, in_short: bool = False
+) -> Pacelc:
+    """Label each of `classes`; `control` is the one whose reads may be stale by contract. In a
+    short run what is undetermined is no finding."""
+    return Pacelc(classes, control, Budget(), seed, in_short)

@@ -155,7 +155,9 @@ class _Damaged(Lasting):
         """What the database did about it, in words."""
         victim = self.victim
         try:
-            await victim.processes.restart(victim.host)
+            async with victim.site.restarting(victim.process):
+                if victim.processes.pid(victim.host) == victim.pid:
+                    await victim.processes.restart(victim.host)
         except DatabaseError as exc:
             return f"with the damage the database refused to start: {exc}"
         return f"with the damage process {victim.processes.pid(victim.host)} started"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Protocol
 
 from jepsen_like.adapters.database import OperableDatabase, RunningDatabase
@@ -45,6 +45,11 @@ class Site:
     clock: Clock
     say: Callable[[str], None]
     instruments: Instruments | None = None  # if the schedule asks for them
+    _restarting: dict[str, asyncio.Lock] = field(default_factory=dict, repr=False, compare=False)
+
+    def restarting(self, process: str) -> asyncio.Lock:
+        """Held by whoever starts that process again: several faults may have ended it."""
+        return self._restarting.setdefault(process, asyncio.Lock())
 
 
 async def find_hosts(site: Site, target: Target) -> tuple[tuple[str, ...], Mapping[str, str]]:

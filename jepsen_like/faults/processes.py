@@ -31,6 +31,9 @@ SETTLE_S: Final = 2.0
 END_WAIT_S: Final = 30.0
 """How long a process may take to end after SIGTERM."""
 
+RESTART_WAIT_S: Final = 60.0
+"""How long a process may take until it listens again; a database has its own, shorter limit."""
+
 ANSWER_WAIT_S: Final = 10.0
 """How long a process that was started or woken may take until it answers."""
 
@@ -112,9 +115,14 @@ class Victim:
         return await self.becomes("")
 
     async def start_again(self) -> Look:
-        """Start the process, which is dead; whether a new one answers."""
+        """Start the process, which is dead; whether a new one answers. Of several faults at once
+        the first that heals starts it, and the others look at what was started."""
         try:
-            await self.processes.restart(self.host)
+            async with self.site.restarting(self.process), asyncio.timeout(RESTART_WAIT_S):
+                if self.processes.pid(self.host) == self.pid:
+                    await self.processes.restart(self.host)
+        except TimeoutError:
+            return False, f"after the restart: nothing was ready within {RESTART_WAIT_S:g} s"
         except DatabaseError as exc:  # a finding about the database, not the end of the run
             return False, f"after the restart: {exc}"
         pid = self.processes.pid(self.host)

@@ -305,7 +305,9 @@ class Disk:
         elif kind == "D":
             self._open[handle].end_sync(self._syncing.pop(number))
         elif kind == "E":
-            self._file(handle).fail_sync()
+            node = self._open[handle]
+            if isinstance(node, _File):  # of a directory nothing has become durable, or is lost
+                node.fail_sync()
         elif kind == "P":
             self._file(handle).is_mapped = True
         elif kind == "M":

@@ -26,6 +26,7 @@ __all__ = [
     "bands",
     "node_groups",
     "yield_over_time",
+    "rate",
     "latency",
     "around",
     "counterexample",
@@ -135,6 +136,29 @@ def _runs(bins: Sequence[int]) -> Iterable[list[int]]:
         yield run
 
 
+def rate(result: RunResult) -> Chart:
+    """Operations per second of scheduled time, by outcome."""
+    span = result.duration_ns / 1e9
+    width = nice_step(span, BINS_MAX)
+    counts: dict[str, Counter[int]] = {"ok": Counter(), "info": Counter(), "fail": Counter()}
+    for operation in result.operations:
+        counts[operation.outcome][int(operation.scheduled_ns / 1e9 / width)] += 1
+    for arrival in result.unserved:
+        counts["fail"][int(arrival.scheduled_ns / 1e9 / width)] += 1
+    most = max((max(c.values(), default=0) for c in counts.values()), default=0) / width or 1.0
+    plot = Plot("Rate over time", (0.0, span), (0.0, most * 1.05), height=170, bands=bands(result))
+    step = nice_step(most, 4)
+    plot.y_axis([(i * step, f"{i * step:g}/s") for i in range(int(most / step) + 1)], "operations")
+    plot.x_axis()
+    last = math.ceil(span / width)
+    for outcome, counted in counts.items():
+        points = [(x * width, counted[i] / width) for i in range(last) for x in (i, i + 1)]
+        if counted:
+            plot.line(points, f"of-{outcome}")
+    note = "Failed counts arrivals that found no connection."
+    return Chart(plot.svg(), _outcome_legend(), note)
+
+
 def latency(result: RunResult) -> Chart:
     """Every operation: when it was scheduled, and how long after that its answer came."""
     latencies = [(o.returned_ns - o.scheduled_ns) / 1e6 for o in result.operations]
@@ -163,13 +187,35 @@ def latency(result: RunResult) -> Chart:
             if o.outcome == outcome
         )
         drawn += plot.marks(points, f"mark {outcome}", shape)
+    for share, css in ((0.5, "median"), (0.99, "tail")):
+        for run in _quantiles(result, span, share):
+            plot.line(run, css)
     hidden = len(result.operations) - drawn
     note = (
+        "Lines: median and 99% of what came back ok, in steps of scheduled time. "
         "Failed and unknown operations stand at the time their client gave up. "
         f"{words.count(len(result.operations))} operations; "
         f"{words.count(hidden)} of them share a point with another."
     )
     return Chart(plot.svg(), _outcome_legend(), note)
+
+
+def _quantiles(result: RunResult, span: float, share: float) -> Iterable[list[tuple[float, float]]]:
+    """Steps of the quantile of the latencies (ms) that came back ok; a line for each time without
+    a gap."""
+    width = nice_step(span, BINS_MAX)
+    bins: dict[int, list[int]] = {}
+    for o in result.operations:
+        if o.outcome == "ok":
+            at = int(o.scheduled_ns / 1e9 / width)
+            bins.setdefault(at, []).append(o.returned_ns - o.scheduled_ns)
+    for run in _runs(sorted(bins)):
+        points = []
+        for i in run:
+            ordered = sorted(bins[i])
+            value = ordered[min(int(share * len(ordered)), len(ordered) - 1)] / 1e6
+            points += [(i * width, value), ((i + 1) * width, value)]
+        yield points
 
 
 def _milliseconds(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, Final
 
 from jepsen_like.report import words
@@ -68,7 +67,7 @@ def freshness(result: RunResult) -> Chart | None:
         return None
     ages = [point["at"] for _, points in curves for point in points if point["at"]]
     low = math.log10(min(ages, default=1e6))
-    high = math.log10(10 * max(ages, default=1e8))
+    high = math.log10(2.5 * max(ages, default=4e8))  # the last bin has no end
     lowest = min(point["low"] for _, points in curves for point in points)
     floor = max(0.0, math.floor(lowest * 10) / 10)
     plot = Plot(
@@ -81,7 +80,7 @@ def freshness(result: RunResult) -> Chart | None:
     count = math.floor((1 - floor) / step + 1e-9)
     plot.y_axis([(1 - i * step, f"{100 * (1 - i * step):g}%") for i in range(count + 1)], "fresh")
     decades = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
-    _x_ticks(plot, [(float(i), _milliseconds(10**i / 1e6)) for i in decades])
+    plot.ticks([(float(i), _milliseconds(10**i / 1e6)) for i in decades])
     for i, (_, points) in enumerate(curves):
         steps = [(_log(point["at"], low), point) for point in points]
         ends = [*(x for x, _ in steps[1:]), high]
@@ -127,12 +126,11 @@ def round_trips(result: RunResult) -> Chart | None:
     levels = [i * step for i in range(math.floor(y_max / step) + 1)]
     plot.y_axis([(level, f"{level:g} ms") for level in levels], "median latency")
     step = nice_step(x_max, 10)
-    _x_ticks(plot, [(i * step, f"{i * step:g}") for i in range(math.floor(x_max / step) + 1)])
+    plot.ticks([(i * step, f"{i * step:g}") for i in range(math.floor(x_max / step) + 1)])
     for trips in (1, 2):
         plot.line([(0.0, 0.0), (longest, trips * longest)], "theory")
-        where = (plot.at(longest) - 4, plot.level(trips * longest) - 5)
-        name = "one round trip" if trips == 1 else "two round trips"
-        plot.parts.append(text(*where, name, anchor="end"))
+        where = (plot.at(0.7 * longest) + 8, plot.level(0.7 * trips * longest) + 12)
+        plot.parts.append(text(*where, "one round trip" if trips == 1 else "two round trips"))
     for i, sweep in enumerate(sweeps):
         at = [(rtt / 1e6, median / 1e6) for rtt, median, _ in sweep.steps]
         fitted = [(x, sweep.intercept_ns / 1e6 + sweep.slope.value * x) for x in (0.0, longest)]
@@ -149,19 +147,6 @@ def round_trips(result: RunResult) -> Chart | None:
 def _slope_text(sweep: Sweep) -> str:
     of = sweep.slope
     return f"{sweep.f}: {of.value:.2f} round trips ({of.low:.2f} to {of.high:.2f})"
-
-
-def _x_ticks(plot: Plot, ticks: Sequence[tuple[float, str]]) -> None:
-    """An axis that is not the time of the run."""
-    low, high = plot.x
-    plot.parts.append(
-        f'<line x1="{number(plot.at(low))}" x2="{number(plot.at(high))}" '
-        f'y1="{plot.bottom}" y2="{plot.bottom}" class="base"/>'
-    )
-    for value, label in ticks:
-        plot.parts.append(text(plot.at(value), plot.bottom + 16, label, "t tick", "middle"))
-    middle = (plot.at(low) + plot.at(high)) / 2
-    plot.parts.append(text(middle, plot.height - 6, plot.x_title, "t axis", "middle"))
 
 
 def _milliseconds(value: float) -> str:

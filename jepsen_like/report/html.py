@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from jepsen_like.checks.availability import ALL, class_order
 from jepsen_like.history import Operation
-from jepsen_like.report import charts, freshness_charts, lanes, words
+from jepsen_like.report import charts, freshness_charts, lanes, outages, words
 from jepsen_like.report.document import render
-from jepsen_like.result import FaultRecord, RunResult, SideAvailability
+from jepsen_like.result import FaultRecord, LogLine, RunResult, SideAvailability
 
 __all__ = ["write", "page"]
 
@@ -28,6 +28,7 @@ TOPOLOGY_CHARACTERS_MAX: Final = 20_000
 BEFORE_S: Final = 0.3
 AFTER_S: Final = 1.2
 AFTER_MAX_S: Final = 3.0
+LOG_LINES_MAX: Final = 120  # around each fault
 
 
 def write(result: RunResult, path: Path) -> None:
@@ -46,6 +47,8 @@ def page(result: RunResult) -> str:
         offending=_offending_rows(found.offending) if found else [],
         offending_hidden=max(0, len(found.offending) - OFFENDING_ROWS_MAX) if found else 0,
         yield_chart=charts.drawn(charts.yield_over_time(result)),
+        failovers_chart=_drawn_if_any(outages.failovers(result)),
+        rate_chart=charts.drawn(charts.rate(result)),
         leaders_chart=_drawn_if_any(lanes.leaders(result)),
         staleness_chart=_drawn_if_any(freshness_charts.staleness(result)),
         freshness_chart=_drawn_if_any(freshness_charts.freshness(result)),
@@ -144,12 +147,20 @@ def _fault(result: RunResult, fault: FaultRecord, index: int) -> dict[str, Any]:
                 moments=moments,
             )
             timelines.append((name, charts.drawn(chart)))
+    said = _said_around(result, fault)
     return {
         "record": fault,
         "state": words.fault_state(fault),
         "failovers": failovers,
         "timelines": timelines,
+        "logs": said[:LOG_LINES_MAX],
+        "logs_hidden": max(0, len(said) - LOG_LINES_MAX),
     }
+
+
+def _said_around(result: RunResult, fault: FaultRecord) -> list[LogLine]:
+    start, end = fault.start_ns - BEFORE_S * 1e9, fault.end_ns + AFTER_S * 1e9
+    return [line for line in result.logs if start <= line.at_ns <= end]
 
 
 def _on_groups(result: RunResult, groups: Sequence[str]) -> Callable[[Operation], bool] | None:

@@ -133,6 +133,18 @@ class Plot:
             self.parts.append(f'<line {place} y1="{base}" y2="{base + 4}" class="base tick"/>')
             label = f"{i * step:.{digits}f}"
             self.parts.append(text(x, base + 16, label, "t tick", "middle"))
+        self._x_title()
+
+    def ticks(self, ticks: Iterable[tuple[float, str]]) -> None:
+        """The axis of a plot whose `x` is not the time of the run."""
+        ends = (number(self.at(x)) for x in self.x)
+        place = 'x1="{}" x2="{}"'.format(*ends)
+        self.parts.append(f'<line {place} y1="{self.bottom}" y2="{self.bottom}" class="base"/>')
+        for value, label in ticks:
+            self.parts.append(text(self.at(value), self.bottom + 16, label, "t tick", "middle"))
+        self._x_title()
+
+    def _x_title(self) -> None:
         middle = (self.left + WIDTH - RIGHT) / 2
         self.parts.append(text(middle, self.height - 6, self.x_title, "t axis", "middle"))
 

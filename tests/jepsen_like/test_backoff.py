@@ -85,6 +85,7 @@ async def silences(backend: Backend) -> dict[str, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_after_a_heal_the_proxy_goes_on_when_the_kernel_would() -> None:
     netns, proxy, instant = await asyncio.gather(
         silences(await opened("netns", HOSTS)),

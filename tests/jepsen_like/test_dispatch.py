@@ -258,13 +258,13 @@ class HangingClient(ScriptedClient):
     def abort(self) -> None:
         super().abort()
         if self._returns and not self._answer.done():
-            self._answer.set_result(Answer("info", error="aborted"))
+            self._answer.set_result(Answer("info", error="its connection ended"))
 
 
 @pytest.mark.parametrize(
     ("f", "returns", "outcome", "error"),
     [
-        ("write", True, "info", "aborted"),
+        ("write", True, "info", "its connection ended"),
         ("write", False, "info", "hung"),
         ("read", False, "fail", "hung"),
     ],

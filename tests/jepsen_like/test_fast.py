@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from jepsen_like.checks import columnar
-from jepsen_like.checks.fast import Columns, _Fast, decide_all
+from jepsen_like.checks.fast import Columns, _Fast, _lower, decide_all
 from jepsen_like.checks.layout import NEVER
 from jepsen_like.checks.linearizable import check
 from jepsen_like.checks.objects import decide, replay
@@ -121,6 +121,17 @@ def test_orders_replay_in_numpy_exactly_if_they_do_in_python() -> None:
             assert wrong == (replay(MODEL, said, order) != "")
             refused += wrong
     assert 100 < refused < 350
+
+
+def test_the_least_of_each_place_is_found_in_any_order() -> None:
+    rng = random.Random(3)
+    for size in (1, 3, 40):
+        at = numpy.array([rng.randrange(size) for _ in range(200)])
+        for values in (rng.sample(range(1_000), 200), list(range(200, 0, -1)), list(range(200))):
+            least, wanted = numpy.full(size, 5_000), numpy.full(size, 5_000)
+            _lower(numpy, least, at, numpy.array(values))
+            numpy.minimum.at(wanted, at, values)
+            assert list(least) == list(wanted)
 
 
 def test_numbers_beyond_64_bits_are_left_to_python() -> None:

@@ -140,6 +140,12 @@ def test_a_record_that_was_cut_off_did_not_happen() -> None:
         assert [r.kind for r in read_journal(whole[:-cut])] == ["O"]
 
 
+def test_a_directory_whose_sync_failed_promises_nothing() -> None:
+    journal = opened(1, "new", created=True) + opened(2, "") + record("E", 2)
+    assert {"new" in image.files for image in left(Image(), journal)} == {True, False}
+    assert all("new" in image.files for image in left(Image(), journal + synced(2, 1)))
+
+
 def test_a_tree_becomes_its_image_and_keeps_its_modes(tmp_path: Path) -> None:
     image = Image({"d/kept": b"new", "made": b"m"}, frozenset({"d", "new"}))
     (tmp_path / "d").mkdir()

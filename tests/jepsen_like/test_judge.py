@@ -28,6 +28,7 @@ def judged(*operations: Operation, unread: tuple[tuple[Call, str], ...] = ()) ->
         seed=1,
         backend="proxy",
         started_at="2026-01-01T00:00:00+00:00",
+        zero_s=0.0,
         duration_ns=100,
         history=History(operations),
         unserved=(),

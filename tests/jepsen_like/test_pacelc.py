@@ -175,9 +175,11 @@ def test_the_verdict_compares_with_what_was_predicted() -> None:
         "invalid",
         "read is PC/EC, and was predicted to be PA/EL",
     )
-    assert judge([replace(found, partition="undetermined", missing=("P: x",))]).validity == (
-        "unknown"
-    )
+    open_one = replace(found, partition="undetermined", missing=("P: x",))
+    assert judge([open_one]).validity == "unknown"
+    assert judge([open_one], in_short=True).validity == "valid"
+    wrong_one = replace(found, predicted="PA/EL")
+    assert judge([wrong_one, open_one], in_short=True).validity == "invalid"
 
 
 @pytest.mark.long

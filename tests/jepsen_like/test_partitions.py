@@ -111,6 +111,7 @@ async def network(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_real_cut_is_verified(network: Backend) -> None:
     record = await run_on(network, faults.partition(ISOLATE_THE_LEADER, "600ms", "0s"))
     assert record.verified, record.evidence
@@ -127,6 +128,7 @@ async def test_a_real_cut_is_verified(network: Backend) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
     fault = faults.partition(faults.one_way(faults.leader_of("g")), "1s", "0s")
     record = await run_on(network, fault)
@@ -144,6 +146,7 @@ async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.long
 async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backend) -> None:
     """After fifteen attempts, which probes make in as many seconds, a kernel would give up."""
@@ -152,6 +155,7 @@ async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backe
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
     record = await run_on(network, faults.flapping(ISOLATE_THE_LEADER, "1s", "2s", "0s"))
     assert record.verified, record.evidence
@@ -161,6 +165,7 @@ async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "leaks",
     [
@@ -168,18 +173,22 @@ async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
         pytest.param([("b", "c"), ("c", "b")], id="one pair"),
     ],
 )
-async def test_a_cut_that_leaks_is_not_verified(network: Backend, leaks: Sequence[Pair]) -> None:
+async def test_a_cut_that_leaks_is_not_verified(leaks: Sequence[Pair]) -> None:
+    """Whatever the network, it is the looking that is tried."""
+    network = await opened("proxy", HOSTS)
     leaky = Leaky(network)
     leaky.leaks = leaks
     record = await run_on(
         cast("Backend", leaky), faults.partition(ISOLATE_THE_LEADER, "600ms", "0s")
     )
+    await network.close()
     assert not record.verified_start
     assert not record.verified_end
     assert record.evidence[1].startswith("NOT VERIFIED")
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("wrong", "fault", "starts"),
     [
@@ -202,13 +211,14 @@ async def test_a_cut_that_leaks_is_not_verified(network: Backend, leaks: Sequenc
     ],
 )
 async def test_a_network_that_does_something_else_is_found_out(
-    network: Backend,
     wrong: type[Twisted],
     fault: faults.Fault,
     starts: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.3)
+    network = await opened("proxy", HOSTS)
     record = await run_on(cast("Backend", wrong(network)), fault)
+    await network.close()
     assert record.verified_start == starts
     assert not record.verified_end

@@ -342,6 +342,23 @@ async def test_a_journal_that_is_full_is_not_verified(
     assert journal.stat().st_size < 5_000
 
 
+@pytest.mark.parametrize("first", ["kill", "write error"])
+async def test_faults_at_once_start_a_process_again_once(
+    tmp_path: Path, library: Path, first: str
+) -> None:
+    """Whichever heals first; the others do not wait for the end of what it started."""
+    hold = {name: "50ms" if name == first else "300ms" for name in ("kill", "write error")}
+    others = [
+        faults.kill(HOST, hold=hold["kill"], rest=0),
+        faults.write_error(HOST, hold=hold["write error"], rest=0),
+    ]
+    async with dummy_site(tmp_path, library) as (site, dummy):
+        before = dummy.pid(HOST)
+        async with asyncio.timeout(30):
+            await faults.strike(faults.together(*others), site, Ledger())
+        assert await dummy.answering_pid(HOST) == dummy.pid(HOST) != before
+
+
 async def test_all_is_well_again_when_the_run_is_cancelled(tmp_path: Path, library: Path) -> None:
     async with dummy_site(tmp_path, library) as (site, dummy):
         instrument = instrument_of(site)

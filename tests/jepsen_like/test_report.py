@@ -18,7 +18,17 @@ from jepsen_like.report.card import EVIDENCE_MAX, render, render_text
 from jepsen_like.report.html import page, write
 from jepsen_like.report.svg import Plot, nice_step
 from jepsen_like.report.timeline import Band
-from jepsen_like.result import Failover, FaultRecord, RunResult, Verdict
+from jepsen_like.result import (
+    Estimate,
+    Failover,
+    FaultRecord,
+    LogLine,
+    ReadsOfClass,
+    RunResult,
+    StaleRead,
+    Sweep,
+    Verdict,
+)
 from tests.jepsen_like.histories import cas, read
 from tests.jepsen_like.histories import write as wrote
 from tests.jepsen_like.synthetic import CUT, KILL, synthetic_result
@@ -445,3 +455,44 @@ def test_a_fault_record_without_evidence_says_so() -> None:
     bare = FaultRecord("pause n1", "pause", "n1", "follower", "follower", 0, 10**9)
     text = Outline(page(replace(VALID, faults=(bare,))))
     assert "Nothing was looked at." in " ".join(text.text)
+
+
+def test_what_processes_said_is_shown_around_the_fault_alone() -> None:
+    result = synthetic_result()
+    at = result.faults[0].start_ns
+    logs = (
+        LogLine(at - 5_000_000_000, "n1", "long before"),
+        LogLine(at + 1, "n2", "leads <b> group shard-1"),
+    )
+    text = page(replace(result, logs=logs))
+    assert "n2: leads &lt;b&gt; group shard-1" in text
+    assert "long before" not in text
+
+
+def test_failovers_are_drawn_when_there_are_some() -> None:
+    result = synthetic_result()
+    one = result.failovers[0]
+    times = (400_000_000, 500_000_000, 900_000_000)
+    several = tuple(replace(one, first_ok_ns=ns) for ns in times)
+    text = page(replace(result, failovers=(*several, replace(one, first_ok_ns=None))))
+    assert "partition: 4, median 0.50 s, longest 0.90 s, 1 never." in text
+    assert "How long groups did not serve" not in page(replace(result, failovers=several[:1]))
+
+
+def test_staleness_and_the_price_of_consistency_are_drawn() -> None:
+    stale = StaleRead(5_000_000_000, "n2", 3, 250_000_000)
+    point = {"at": 1_000_000, "until": None, "reads": 10, "share": 0.5, "low": 0.2, "high": 0.8}
+    reads = (
+        ReadsOfClass("read", 500, 0, (), {"time": []}, "register"),
+        ReadsOfClass("read any", 1_000, 1, (stale,), {"time": [point]}, "register"),
+    )
+    slope = Estimate(2.0, 1.9, 2.1, 100)
+    steps = ((5_000_000, 12e6, 50), (50_000_000, 102e6, 50))
+    sweep = Sweep("read", steps, 2e6, slope)
+    text = page(replace(synthetic_result(), reads=reads, sweeps=(sweep,)))
+    assert "read: none of 500 reads was stale." in text
+    assert "read any: 1 of 1000 reads (0.1%) were stale, by up to 3 versions." in text
+    assert "How soon a write is seen" in text
+    assert "read: 2.00 round trips (1.90 to 2.10)" in text
+    plain = page(synthetic_result())
+    assert "its price" not in plain

@@ -16,7 +16,7 @@ from jepsen_like.backends.shape import PLAIN, Shape
 from jepsen_like.faults import Shaped
 from tests.jepsen_like.networks import BACKENDS, Twisted, opened, run_on
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 HOSTS = ("a", "b", "c")
 
@@ -78,6 +78,7 @@ class Lasting(Twisted):
             await self._backend.shape(pairs, shape, seed)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", SHAPES, ids=[fault.name for fault in SHAPES])
 async def test_half_of_what_was_asked_is_not_verified(fault: Shaped) -> None:
     backend = await opened("netns", HOSTS, fault.needs)

@@ -64,6 +64,24 @@ def test_the_demo_prints_a_valid_card_and_leaves_nothing(tmp_path: Path) -> None
     assert not processes_that_name(str(out))
 
 
+@pytest.mark.long
+def test_the_demo_ends_with_where_reads_and_writes_stand(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "demo", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()[-3:]}
+    assert set(rows) == {"linearizable", "any"}
+    assert "DIFFERS" not in done.stdout
+    labels = json.loads((tmp_path / "results.json").read_text())["labels"]
+    local = next(label for label in labels if label["f"] == "read any")
+    assert local["otherwise"] == "EL", local["missing"]
+
+
 @pytest.mark.parametrize("moment", ["starting", "cut:", "kill -9"])
 def test_ctrl_c_leaves_no_process_and_no_data(tmp_path: Path, moment: str) -> None:
     out = tmp_path / "demo"

@@ -59,12 +59,12 @@ anything of its own.
 we looked for the coincidence that it needs and made it more frequent in one kind of run, by its
 faults, their pace or the load. So the mix knows this list of rules, and says less about rules
 that are not on it. How much less, the last eight rows tell: they were added when the mix was
-settled, and it convicted six of them as it was. `echoes-rounds-of-old-terms` escaped in 3 000 seeds,
-and `handover` was made faster for it; `reads-take-the-round-before` came after that. One more was
-left out because it is convicted too rarely, once in 460 runs like `handover`: a replica that stands
-whenever it is asked to, also by a leader of an older term. The tests of the core have that rule.
-The mix was tuned with seeds below 1 000; the numbers here are of seeds that were not looked at
-before.
+settled, and it convicted six of them as it was. `echoes-rounds-of-old-terms` escaped in 3 000
+seeds, and `handover` was made faster for it; `reads-take-the-round-before` came after that. One
+more was left out because it is convicted too rarely, once in 460 runs like `handover`: a replica
+that stands whenever it is asked to, also by a leader of an older term. The tests of the core have
+that rule. The mix was tuned with seeds below 1 000; the numbers here are of seeds that were not
+looked at before.
 
 Made {day} at {commit} with CPython {python}.
 
