@@ -175,14 +175,29 @@ def _print_labels_json(result: RunResult) -> None:
 @cli.command()
 @click.argument("where", metavar="FILE[:NAME]")
 @run_options
-def run(where: str, seed: int | None, out: Path | None, backend: str | None, keep: bool) -> None:
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    default=1,
+    help="How often, each time with the next seed, in directories of their own in OUT.",
+)
+def run(
+    where: str, seed: int | None, out: Path | None, backend: str | None, keep: bool, repeat: int
+) -> None:
     """Run the test that a Python FILE names NAME (default: test).
+
+    With --repeat, a line for each run, and the exit code of the worst: invalid, then unknown.
 
     \b
       jepsen-like run examples/partition.py
       jepsen-like run tests.py:isolate --seed 7
+      jepsen-like run tests.py --repeat 20
     """
-    carry_out(load_test(where), ["run", where], seed, out, backend, keep)
+    test = load_test(where)
+    if repeat == 1:
+        carry_out(test, ["run", where], seed, out, backend, keep)
+    else:
+        carry_out_often(test, ["run", where], seed, out, backend, keep, repeat)
 
 
 @cli.command()
@@ -260,29 +275,9 @@ def carry_out(
 
     from jepsen_like.report.card import render
     from jepsen_like.result import EXIT_CODES
-    from jepsen_like.runner import HarnessError, Interrupted
-    from jepsen_like.runner import run as run_test
 
-    seed = test.seed if seed is None else seed
-    if backend is not None:
-        test = replace(test, backend=backend)
-        words = [*words, "--backend", backend]
     out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    try:
-        result = run_test(
-            test,
-            out=out,
-            seed=seed,
-            keep=keep,
-            command=shlex.join(["jepsen-like", *words, "--seed", str(seed)]),
-            write=lambda line: click.echo(line, err=True),
-        )
-    except Interrupted as exc:
-        click.echo(f"{exc}; everything is stopped", err=True)
-        sys.exit(128 + exc.number)
-    except HarnessError as exc:
-        click.echo(f"Error: {exc}", err=True)
-        sys.exit(EXIT_HARNESS)
+    result = run_once(test, words, seed, out, backend, keep)
     if show is not None:
         show(result)
         click.echo(f"report {out / 'report.html'}", err=True)
@@ -299,6 +294,65 @@ def carry_out(
         click.echo("\nWhere each class of operations stands (CAP and PACELC; docs/pacelc.md)")
         Console(highlight=False).print(table(result.labels))
     sys.exit(EXIT_CODES[result.validity])
+
+
+def carry_out_often(
+    test: Test,
+    words: list[str],
+    seed: int | None,
+    out: Path | None,
+    backend: str | None,
+    keep: bool,
+    repeat: int,
+) -> None:
+    """Run with one seed after the other, a line for each."""
+    from jepsen_like.report.words import headline
+    from jepsen_like.result import EXIT_CODES, Validity
+
+    first = test.seed if seed is None else seed
+    out = out or RUNS / f"{test.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    found: list[Validity] = []
+    for each in range(first, first + repeat):
+        where = out / f"seed-{each}"
+        result = run_once(test, words, each, where, backend, keep)
+        found.append(result.validity)
+        click.echo(f"seed {each}: {result.validity}: {headline(result)} ({where})")
+    counts = ", ".join(f"{found.count(v)} {v}" for v in EXIT_CODES if v in found)
+    click.echo(f"{repeat} runs: {counts}; `jepsen-like serve {shlex.quote(str(out))}` shows them")
+    worst: Validity = "valid"
+    if "invalid" in found:
+        worst = "invalid"
+    elif "unknown" in found:
+        worst = "unknown"
+    sys.exit(EXIT_CODES[worst])
+
+
+def run_once(
+    test: Test, words: list[str], seed: int | None, out: Path, backend: str | None, keep: bool
+) -> RunResult:
+    """Run, with progress on standard error; ends the program where there is no result."""
+    from jepsen_like.runner import HarnessError, Interrupted
+    from jepsen_like.runner import run as run_test
+
+    seed = test.seed if seed is None else seed
+    if backend is not None:
+        test = replace(test, backend=backend)
+        words = [*words, "--backend", backend]
+    try:
+        return run_test(
+            test,
+            out=out,
+            seed=seed,
+            keep=keep,
+            command=shlex.join(["jepsen-like", *words, "--seed", str(seed)]),
+            write=lambda line: click.echo(line, err=True),
+        )
+    except Interrupted as exc:
+        click.echo(f"{exc}; everything is stopped", err=True)
+        sys.exit(128 + exc.number)
+    except HarnessError as exc:
+        click.echo(f"Error: {exc}", err=True)
+        sys.exit(EXIT_HARNESS)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -138,3 +138,25 @@ def test_an_out_that_cannot_be_used_is_exit_code_3(
     file.write_text("")
     assert exit_code("run", str(spec), "--out", str(file / "out")) == 3
     assert "cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_test_is_repeated_with_one_seed_after_the_other_and_ends_with_the_worst(
+    spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec.write_text(
+        f"{SPEC}\n"
+        "from dataclasses import replace\n"
+        "good = test\n"
+        "bad = replace(test, db=RegisterDb(stale=True), faults=[faults.partition("
+        "faults.isolate('n1'), hold='1s', rest='100ms')], backend='proxy')\n"
+    )
+    out = tmp_path / "out"
+    assert exit_code("run", f"{spec}:good", "--repeat", "2", "--seed", "4", "--out", str(out)) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("seed 4: valid: ")
+    assert said[1].startswith("seed 5: valid: ")
+    assert said[2].startswith("2 runs: 2 valid; ")
+    assert sorted(path.name for path in out.iterdir()) == ["seed-4", "seed-5"]
+    assert exit_code("run", f"{spec}:bad", "--repeat", "2", "--out", str(tmp_path / "bad")) == 1
+    assert "2 runs: 2 invalid" in capsys.readouterr().out

@@ -360,7 +360,8 @@ async def test_garbage_of_a_welcome_client_closes_that_connection(
                 reader, writer = await welcomed(address)
                 writer.write(garbage)
                 with suppress(ConnectionError):
-                    assert await reader.read() == b""
+                    async with asyncio.timeout(10):
+                        assert await reader.read() == b""
                 writer.close()
             assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
     assert len(caplog.records) == 1

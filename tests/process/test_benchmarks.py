@@ -83,3 +83,10 @@ def test_the_cost_of_a_proxy(tmp_path: Path) -> None:
     assert isinstance(content["hop_p50_us"], float)
     assert 0 < content["hop_p50_us"] < 10_000
     assert "us per hop in the median of 1 rounds, at 1000 messages/s; target <= 60 us: " in printed
+
+
+def test_the_cost_of_the_harness(tmp_path: Path) -> None:
+    printed, content = quickly("harness.py", tmp_path)
+    assert content["validity"] == "valid"
+    assert content["unserved"] == 0
+    assert "recording takes of a core" in printed
