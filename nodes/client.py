@@ -146,11 +146,13 @@ class NodeClient:
         return self._link is not None
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether, while answers are awaited, nothing has been heard for so long: also when
+        """Whether nothing has been heard for so long although something was asked: also when
         there is no connection yet."""
-        return self._link is None or (
-            asyncio.get_running_loop().time() - self._link.heard_at >= seconds
-        )
+        link = self._link
+        if link is None:
+            return True
+        asked_at = link.asked_at
+        return asked_at is not None and asyncio.get_running_loop().time() - asked_at >= seconds
 
     # ------------------------------------------------------------------ requests
 
@@ -178,10 +180,8 @@ class NodeClient:
         self._waiting[number] = _Waiting(group, body, deadline, done)
         self._unsent.append(number)
         heapq.heappush(self._deadlines, (deadline, number))
-        if self._timer is None:  # nothing was awaited until now: silence counts from here
+        if self._timer is None:
             self._timer = loop.call_later(STEP_S, self._look_at_clock)
-            if self._link is not None:
-                self._link.heard_at = loop.time()
         if self._link is None:
             self._dial()
         elif not self._flush_due:
@@ -267,6 +267,14 @@ class NodeClient:
         if link is None or link.paused:
             return
         now = asyncio.get_running_loop().time()
+        if link.is_dead(now):  # found out before anything more is entrusted to it
+            self._link = None
+            link.transport.abort()
+            for number, asked in list(self._waiting.items()):
+                if asked.sent:
+                    self._answer(number, ConnectionLost(_silent(self.address)))
+            self._dial()
+            return
         requests: list[Request] = []
         while self._unsent:
             number = self._unsent.popleft()
@@ -278,6 +286,8 @@ class NodeClient:
             waiting.sent = True
         if requests and (frames := self._frames(requests)):
             link.transport.write(b"".join(frames))
+            if link.asked_at is None:
+                link.asked_at = now
 
     def _frames(self, requests: list[Request]) -> list[bytes]:
         """Of those that can be encoded; the others are answered."""
@@ -334,18 +344,21 @@ class NodeClient:
                 self._answer(number, NotSent(f"{self.address} could not be reached in time"))
         link = self._link
         if link is not None and self._waiting:
-            silence = now - link.heard_at
-            if silence > SILENT_AFTER_S:
+            if link.is_dead(now):
                 link.transport.abort()
-                self._lost(f"{self.address} was silent for {SILENT_AFTER_S:g} s")
-            elif silence > PROBE_AFTER_S and not link.probed:
-                link.probed = True
+                self._lost(_silent(self.address))
+            elif link.is_doubtful(now):
+                link.probed_at = now
                 probe = _request(_PROBE_ID, "", 1000, GetStatus())
                 link.transport.write(b"".join(array_frames([probe], self._encoder)))
         if self._waiting and self._timer is None:
             self._timer = loop.call_later(STEP_S, self._look_at_clock)
 
     # ------------------------------------------------------------------ called by the link
+
+    @property
+    def awaits(self) -> bool:
+        return bool(self._waiting)
 
     def on_responses(self, responses: list[Response]) -> None:
         for response in responses:
@@ -357,6 +370,10 @@ class NodeClient:
     def on_lost(self, link: _Link, reason: str) -> None:
         if link is self._link:
             self._lost(reason)
+
+
+def _silent(address: Address) -> str:
+    return f"{address} was silent for {SILENT_AFTER_S:g} s"
 
 
 class _Link(asyncio.Protocol):
@@ -377,22 +394,33 @@ class _Link(asyncio.Protocol):
         self.closed: asyncio.Future[None] = loop.create_future()
         """To be waited for by asyncio.wait, which leaves it alone when the waiter is cancelled."""
         self.paused = False  # the node does not read what was written
-        self.probed = False  # its status was asked for since it was last heard
-        self.heard_at = loop.time()
+        self.asked_at: float | None = None
+        """Since when, or since which sign of life, an answer is due. Requests end at their
+        deadlines and new ones come: a link that answers none of them is dead all the same."""
+        self.probed_at: float | None = None  # its status was asked for since it was last heard
+
+    def is_doubtful(self, now: float) -> bool:
+        """Whether it should be asked for a sign of life."""
+        silent = self.asked_at is not None and now - self.asked_at > PROBE_AFTER_S
+        return silent and self.probed_at is None
+
+    def is_dead(self, now: float) -> bool:
+        """Whether it was asked for one, and gave none for so long."""
+        return self.probed_at is not None and now - self.probed_at > SILENT_AFTER_S - PROBE_AFTER_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self._send(self._greeting.hello)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
-        self.probed = False
+        self.probed_at = None
         try:
             for frame in self._frames.feed(data):
                 if self.welcome.done():
                     self._owner.on_responses(self._responses.decode(frame))
                 else:
                     self._greet(self._greeting.receive(frame))
+            self.asked_at = asyncio.get_running_loop().time() if self._owner.awaits else None
         except (ProtocolError, msgspec.DecodeError) as exc:
             self._end(f"{self._owner.address} does not speak the node protocol: {exc}")
             self.transport.abort()

@@ -18,7 +18,14 @@ import msgspec
 import pytest
 
 from nodes import server as server_module
-from nodes.client import CallFailed, ConnectionLost, NodeClient, NotSent, Outcome
+from nodes.client import (
+    SILENT_AFTER_S,
+    CallFailed,
+    ConnectionLost,
+    NodeClient,
+    NotSent,
+    Outcome,
+)
 from nodes.config import Address
 from nodes.frames import ITEMS_MAX, FrameDecoder, encode_frame
 from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
@@ -644,6 +651,39 @@ async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again(
                     peers.send("n1", [envelope(1, size=100_000)])
                 await asyncio.sleep(0.002)
         await first.close()
+
+
+@pytest.mark.slow
+async def test_requests_that_end_before_silence_is_noticed_do_not_hide_it() -> None:
+    """After a cut the kernel tries again late, and each request gives up earlier than that."""
+    async with (
+        unresponsive_node(deaf=False) as (address, connections),
+        connecting(address) as client,
+    ):
+        with pytest.raises(CallFailed) as caught:
+            await client.call("g", GetStatus(), 0.3)
+        assert caught.value.sent
+        first = await connections.get()
+        unsent = 0
+        async with asyncio.timeout(10):
+            while connections.empty():
+                with pytest.raises(CallFailed) as caught:
+                    await client.call("g", GetStatus(), 0.3)
+                unsent += not caught.value.sent
+        assert unsent <= 1, "it did not go on over the new connection"
+        await first.close()
+
+
+async def test_a_link_on_which_one_request_had_no_answer_is_kept_if_it_lives() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (server, address), connecting(address) as client:
+        with pytest.raises(CallFailed):
+            await client.call("held", OpenSession("r"), 0.1)
+        (connection,) = server.connections
+        await asyncio.sleep(SILENT_AFTER_S)
+        for _ in range(3):
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        assert list(server.connections) == [connection]
 
 
 @pytest.mark.slow
