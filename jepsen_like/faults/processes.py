@@ -12,6 +12,7 @@ import asyncio
 import os
 import random
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,14 +143,15 @@ async def until(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
-class Lasting:
+class Lasting(ABC):
     """What is done to one process, for as long as it lasts. Each step says what it saw."""
 
     def __init__(self, victim: Victim) -> None:
         self.victim = victim
 
+    @abstractmethod
     async def begin(self) -> Sequence[Look]:
-        raise NotImplementedError
+        """Do it."""
 
     async def still(self) -> Sequence[Look]:
         """At the end of the window, before it heals."""

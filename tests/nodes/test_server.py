@@ -1,18 +1,14 @@
-"""NodeClient, Peers and Server wired together over loopback: the bytes of the node protocol."""
+"""NodeClient and Server wired together over loopback: the bytes of the node protocol."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import random
-import socket
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import pytest
@@ -28,96 +24,38 @@ from nodes.client import (
 )
 from nodes.config import Address
 from nodes.frames import ITEMS_MAX, FrameDecoder, encode_frame
-from nodes.handshake import NONCE_BYTES, Answering, Arrival, Dialing
+from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.local_cluster import free_ports
-from nodes.peers import Peers
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     GREETING_BYTES_MAX,
     PROTOCOL_VERSION,
-    Beat,
     Busy,
     Done,
-    Envelope,
-    Files,
     GetStatus,
     Hello,
     NoSuchGroup,
     OpenSession,
-    PeerBatch,
     Proof,
     Refused,
     Request,
-    ResponseBody,
     SqlFailure,
     StatementResult,
     Welcome,
 )
-from nodes.raft.messages import AppendRequest, LogEntry
-from nodes.server import ListenError, Server
-
-ANY_PORT = Address("127.0.0.1", 0)
-CLUSTER = "c-1"
-OPEN = msgspec.Raw(msgspec.msgpack.encode(OpenSession("r")))
-SECRET = bytes(range(32))
-NO_PROGRESS_S = 0.5
-
-
-class Recorder:
-    """Answers `group` "echo" at once, keeps the others' answers for the test to give."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.held: list[Callable[[ResponseBody], None]] = []
-        self.batches: list[PeerBatch] = []
-        self.senders: set[str] = set()
-        self.changed = asyncio.Event()
-
-    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        self.requests.append(request)
-        if request.group == "echo":
-            answer(Done((), request.timeout_ms))
-        elif request.group == "huge":
-            answer(Done((StatementResult(1, bytes(9_000_000)),), 1))
-        else:
-            self.held.append(answer)
-        self.changed.set()
-
-    def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
-        self.senders.add(node)
-        self.batches.append(batch)
-        self.changed.set()
-
-    def holds(self, count: int) -> bool:
-        return len(self.held) >= count
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                self.changed.clear()
-                await self.changed.wait()
-
-
-@asynccontextmanager
-async def serving(
-    recorder: Recorder, address: Address = ANY_PORT, secret: bytes = b""
-) -> AsyncIterator[tuple[Server, Address]]:
-    server = Server(node="n1", cluster_id=CLUSTER, secret=secret, peers={"n2"}, handler=recorder)
-    try:
-        yield server, await server.listen(address)
-    finally:
-        await server.close()
-
-
-@asynccontextmanager
-async def connecting(
-    address: Address, cluster_id: str = CLUSTER, secret: bytes = b""
-) -> AsyncIterator[NodeClient]:
-    client = NodeClient(address, cluster_id=cluster_id, name="test", secret=secret)
-    try:
-        yield client
-    finally:
-        await client.close()
+from nodes.server import ListenError
+from tests.nodes.wired import (
+    CLUSTER,
+    OPEN,
+    SECRET,
+    Recorder,
+    connecting,
+    envelope,
+    peers_of,
+    sent_until_received,
+    serving,
+    unresponsive_node,
+)
 
 
 async def test_many_requests_are_answered_each_with_its_own_answer() -> None:
@@ -185,55 +123,6 @@ async def test_a_lost_connection_is_indefinite_for_what_was_sent_and_made_anew()
         assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
 
 
-class Unresponsive(asyncio.Protocol):
-    """Greets, and then says nothing; `deaf`: does not even read."""
-
-    def __init__(self, connections: asyncio.Queue[Unresponsive], *, deaf: bool) -> None:
-        self._connections = connections
-        self._deaf = deaf
-        self._frames = FrameDecoder()
-        self._greeting: Answering | None = Answering(
-            node="n1", cluster_id=CLUSTER, secret=b"", nonce=os.urandom(NONCE_BYTES)
-        )
-        self.lost = asyncio.Event()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        for frame in self._frames.feed(data):
-            if self._greeting is not None:
-                said = self._greeting.receive(frame)
-                answer = Welcome("n1") if isinstance(said, Arrival) else said
-                self.transport.write(encode_frame(msgspec.msgpack.encode(answer)))
-                if isinstance(said, Arrival):
-                    self._greeting = None
-                    if self._deaf:
-                        self.transport.pause_reading()
-                    self._connections.put_nowait(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set()
-
-    async def close(self) -> None:
-        self.transport.abort()
-        await self.lost.wait()
-
-
-@asynccontextmanager
-async def unresponsive_node(
-    *, deaf: bool
-) -> AsyncIterator[tuple[Address, asyncio.Queue[Unresponsive]]]:
-    connections: asyncio.Queue[Unresponsive] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Unresponsive(connections, deaf=deaf), "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server:
-        yield Address(host, port), connections
-        while not connections.empty():
-            await connections.get_nowait().close()
-
-
 async def test_a_silent_node_is_given_up_before_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -246,6 +135,39 @@ async def test_a_silent_node_is_given_up_before_the_deadline(
         with pytest.raises(CallFailed, match="silent") as caught:
             await client.call("held", OpenSession("r"), 60)
         assert caught.value.sent
+
+
+@pytest.mark.slow
+async def test_requests_that_end_before_silence_is_noticed_do_not_hide_it() -> None:
+    """After a cut the kernel tries again late, and each request gives up earlier than that."""
+    async with (
+        unresponsive_node(deaf=False) as (address, connections),
+        connecting(address) as client,
+    ):
+        with pytest.raises(CallFailed) as caught:
+            await client.call("g", GetStatus(), 0.3)
+        assert caught.value.sent
+        first = await connections.get()
+        unsent = 0
+        async with asyncio.timeout(10):
+            while connections.empty():
+                with pytest.raises(CallFailed) as caught:
+                    await client.call("g", GetStatus(), 0.3)
+                unsent += not caught.value.sent
+        assert unsent <= 1, "it did not go on over the new connection"
+        await first.close()
+
+
+async def test_a_link_on_which_one_request_had_no_answer_is_kept_if_it_lives() -> None:
+    recorder = Recorder()
+    async with serving(recorder) as (server, address), connecting(address) as client:
+        with pytest.raises(CallFailed):
+            await client.call("held", OpenSession("r"), 0.1)
+        (connection,) = server.connections
+        await asyncio.sleep(SILENT_AFTER_S)
+        for _ in range(3):
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+        assert list(server.connections) == [connection]
 
 
 async def test_a_slow_answer_is_not_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,219 +490,6 @@ async def test_a_stopping_node_answers_busy() -> None:
         await client.call("echo", OpenSession("r"), 5)
         server.refuse_requests()
         assert isinstance(await client.call("echo", OpenSession("r"), 5), Busy)
-
-
-def envelope(round_: int, size: int = 0) -> Envelope:
-    entries = (LogEntry(1, bytes(size)),) if size else ()
-    return Envelope("g", AppendRequest(1, 2, 1, 0, 0, 0, round_, entries))
-
-
-@asynccontextmanager
-async def peers_of(address: Address, node: str = "n2", secret: bytes = b"") -> AsyncIterator[Peers]:
-    def greeting(_to: str) -> Dialing:
-        return Dialing(
-            kind="peer",
-            name=node,
-            cluster_id=CLUSTER,
-            secret=secret,
-            nonce=os.urandom(NONCE_BYTES),
-            files=lambda _met: Files("d", 1, b"1"),
-        )
-
-    peers = Peers(
-        addresses={"n1": address},
-        greeting=greeting,
-        rng=random.Random(7),
-        no_progress_s=NO_PROGRESS_S,
-    )
-    peers.start()
-    try:
-        yield peers
-    finally:
-        await peers.close()
-
-
-async def sent_until_received(peers: Peers, recorder: Recorder, message: Envelope) -> None:
-    """What is sent while there is no connection is dropped: so send until it arrives."""
-    async with asyncio.timeout(10):
-        while not any(message in batch.envelopes for batch in recorder.batches):
-            if peers.connected():
-                peers.send("n1", [message])
-            await asyncio.sleep(0.005)
-
-
-async def test_peers_deliver_in_order_and_dial_again_after_a_loss() -> None:
-    recorder = Recorder()
-    async with serving(recorder) as (server, address), peers_of(address) as peers:
-        await sent_until_received(peers, recorder, envelope(1))
-        for number in range(2, 100):
-            peers.send("n1", [envelope(number), envelope(number, size=10_000)])
-        await recorder.until(lambda: envelope(99) in recorder.batches[-1].envelopes)
-        seen = [e.message for batch in recorder.batches for e in batch.envelopes]
-        rounds = [m.round for m in seen if isinstance(m, AppendRequest)]
-        assert rounds == sorted(rounds)
-        for connection in list(server.connections):
-            connection.abort()
-        await sent_until_received(peers, recorder, envelope(100))
-
-
-async def test_a_batch_over_the_limit_of_a_frame_is_split() -> None:
-    recorder = Recorder()
-    async with serving(recorder) as (_, address), peers_of(address) as peers:
-        await sent_until_received(peers, recorder, envelope(1))
-        peers.send("n1", [envelope(number, size=1_000_000) for number in range(2, 14)])
-        await recorder.until(
-            lambda: any(envelope(13, 1_000_000) in b.envelopes for b in recorder.batches)
-        )
-        assert sum(len(batch.envelopes) for batch in recorder.batches) >= 13
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("by", ["the kernel", "the transport"])
-async def test_a_peer_that_takes_nothing_is_given_up_and_dialed_again(
-    by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It accepts and welcomes, then never reads: its buffers fill, and progress ends."""
-    if by == "the transport":
-        monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
-    async with unresponsive_node(deaf=True) as (address, connections), peers_of(address) as peers:
-        first = await connections.get()
-        async with asyncio.timeout(10):
-            while connections.empty():
-                if peers.connected():
-                    peers.send("n1", [envelope(1, size=100_000)])
-                await asyncio.sleep(0.002)
-        await first.close()
-
-
-@pytest.mark.slow
-async def test_requests_that_end_before_silence_is_noticed_do_not_hide_it() -> None:
-    """After a cut the kernel tries again late, and each request gives up earlier than that."""
-    async with (
-        unresponsive_node(deaf=False) as (address, connections),
-        connecting(address) as client,
-    ):
-        with pytest.raises(CallFailed) as caught:
-            await client.call("g", GetStatus(), 0.3)
-        assert caught.value.sent
-        first = await connections.get()
-        unsent = 0
-        async with asyncio.timeout(10):
-            while connections.empty():
-                with pytest.raises(CallFailed) as caught:
-                    await client.call("g", GetStatus(), 0.3)
-                unsent += not caught.value.sent
-        assert unsent <= 1, "it did not go on over the new connection"
-        await first.close()
-
-
-async def test_a_link_on_which_one_request_had_no_answer_is_kept_if_it_lives() -> None:
-    recorder = Recorder()
-    async with serving(recorder) as (server, address), connecting(address) as client:
-        with pytest.raises(CallFailed):
-            await client.call("held", OpenSession("r"), 0.1)
-        (connection,) = server.connections
-        await asyncio.sleep(SILENT_AFTER_S)
-        for _ in range(3):
-            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
-        assert list(server.connections) == [connection]
-
-
-@pytest.mark.slow
-async def test_a_peer_that_fell_silent_is_dialed_once_more() -> None:
-    """Something in between may acknowledge for it, and then the kernel sees no sign of a cut."""
-    beat = Beat(1, 0)
-    async with unresponsive_node(deaf=False) as (address, connections), peers_of(address) as peers:
-        first = await connections.get()
-        await connected(peers)
-        peers.beat(beat)
-        await asyncio.sleep(2 * NO_PROGRESS_S)
-        peers.beat(beat)
-        assert connections.empty(), "it was never heard: its silence says nothing"
-        peers.heard("n1")
-        peers.beat(beat)
-        async with asyncio.timeout(10):
-            while connections.empty():
-                peers.beat(beat)
-                await asyncio.sleep(0.01)
-        second = await connections.get()
-        await connected(peers)
-        for _ in range(3):
-            peers.beat(beat)
-            await asyncio.sleep(NO_PROGRESS_S)
-        assert connections.empty(), "silence has other causes, and connections end nothing"
-        await first.close()
-        await second.close()
-
-
-async def connected(peers: Peers) -> None:
-    for _ in range(2_000):
-        if peers.connected():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("the peer was not reached")
-
-
-def _tee(
-    first: Callable[[logging.LogRecord], None], second: Callable[[logging.LogRecord], None]
-) -> Callable[[logging.LogRecord], None]:
-    def both(record: logging.LogRecord) -> None:
-        first(record)
-        second(record)
-
-    return both
-
-
-async def test_an_unreachable_peer_is_logged_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    complained: asyncio.Queue[logging.LogRecord] = asyncio.Queue()
-    monkeypatch.setattr("nodes.peers.COMPLAINT_AFTER_S", 0)
-    monkeypatch.setattr(caplog.handler, "emit", _tee(caplog.handler.emit, complained.put_nowait))
-    address = Address("127.0.0.1", free_ports(1)[0])
-    recorder = Recorder()
-    with caplog.at_level(logging.WARNING):
-        async with peers_of(address) as peers:
-            await complained.get()
-            async with serving(recorder, address):
-                await sent_until_received(peers, recorder, envelope(1))
-    first, second = (record.getMessage() for record in caplog.records)
-    assert first.startswith("cannot reach node n1")
-    assert second == "node n1 is reachable again"
-
-
-async def test_nodes_come_move_and_go_while_others_are_served(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    here, there = Recorder(), Recorder()
-    async with (
-        serving(here) as (server, first),
-        serving(there) as (_, second),
-        peers_of(first) as peers,
-    ):
-        await sent_until_received(peers, here, envelope(1))
-        assert here.senders == {"n2"}
-        with caplog.at_level(logging.WARNING):
-            for number in range(10):
-                peers.send("n9", [envelope(number)])
-        (record,) = caplog.records
-        assert record.getMessage().startswith("there are messages for node n9, which this node")
-        peers.set_addresses({"n1": first, "n9": second})
-        async with asyncio.timeout(10):
-            while not there.batches:
-                peers.send("n9", [envelope(2)])
-                await asyncio.sleep(0.005)
-        peers.set_addresses({"n1": second})
-        there.batches.clear()
-        await sent_until_received(peers, there, envelope(3))
-        assert peers.connected() == {"n1"}
-        peers.set_addresses({"n1": first})
-        await sent_until_received(peers, here, envelope(4))
-        gone = [connection.closed for connection in server.connections]
-        server.set_peers({"n3"})
-        async with asyncio.timeout(10):
-            await asyncio.wait(gone)
-        assert not server.heard()
 
 
 def test_ports_are_distinct_and_below_the_outgoing_range() -> None:
