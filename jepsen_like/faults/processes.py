@@ -166,7 +166,7 @@ class Lasting(ABC):
         """Whether it is well."""
         return ()
 
-    def undo(self) -> None:
+    def undo(self) -> None:  # noqa: B027 -- there may be nothing to take back
         """Take it back at once and for sure: the run ends. May come at any time, and again."""
 
 
