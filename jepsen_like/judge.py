@@ -22,6 +22,9 @@ from jepsen_like.workloads.workload import Workload
 __all__ = ["judge", "stopped_in_words", "write_files"]
 
 RESULTS_SCHEMA: Final = "jepsen_like.results"
+LATE_NS: Final = 100_000_000
+"""From which on a report says that the harness was late: some elections begin after as long."""
+
 RESULTS_FORMAT: Final = 2
 """Raised whenever a field of results.json changes meaning or goes; new ones may come."""
 
@@ -39,6 +42,11 @@ def judge(recording: Recording, *, command: str) -> RunResult:
     findings += [check.judge(evidence) for check in test.checks_of_the_run()]
     findings.append(Findings(verdicts=(_well_formed(evidence), _progress(recording))))
     notes = [_load_in_words(test)]
+    if recording.late_ns >= LATE_NS:
+        notes.append(
+            f"the harness itself was up to {recording.late_ns / 1e9:.2f} s late: the machine was "
+            "busy, and the database had as little of it"
+        )
     findings.append(Findings(verdicts=recording.online))
     if recording.violation is not None:
         notes.append(stopped_in_words(recording.violation))
@@ -67,6 +75,7 @@ def judge(recording: Recording, *, command: str) -> RunResult:
         reads=tuple(reads for finding in findings for reads in finding.reads),
         sweeps=tuple(sweep for finding in findings for sweep in finding.sweeps),
         notes=tuple(notes),
+        late_ns=recording.late_ns,
         reigns=recording.reigns,
         unserved=evidence.unserved,
     )

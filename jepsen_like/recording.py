@@ -30,6 +30,7 @@ class Recording:
     groups: Mapping[tuple[str, int | str], str]  # of the (workload, key)s that were used
     unread: tuple[tuple[Call, str], ...]  # (read, host) that had no answer at the end
     comparison: ReplicaComparison | None = None
+    late_ns: int = 0  # how late the harness itself was at worst
     reigns: tuple[Reign, ...] = ()  # as the processes said of themselves
     online: tuple[Verdict, ...] = ()  # of what was judged while it ran; invalid: it stopped the run
 

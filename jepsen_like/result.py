@@ -223,6 +223,7 @@ class RunResult:
     labels: tuple[ClassLabel, ...] = ()
     reads: tuple[ReadsOfClass, ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    late_ns: int = 0  # how late the harness itself was at worst, of what it meant to do
     logs: tuple[LogLine, ...] = ()  # by time
     reigns: tuple[Reign, ...] = ()  # empty: the database was not asked
     unserved: tuple[Unserved, ...] = ()  # arrivals without a connection: not ok, not in the history

@@ -67,6 +67,7 @@ T = TypeVar("T")
 EXTRA_CALLS_S: Final = 20.0
 """Keys are made for this much more load than planned: restarts and checks take their time."""
 
+PUNCTUAL_NS: Final = 20_000_000
 PROGRESS_S: Final = 1.0
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -265,6 +266,7 @@ class _Run:
         self.history = self.recorder.history
         self.unserved: list[Unserved] = []
         self.reigns = Reigns()
+        self.late_ns = 0
         self.site = Site(db, backend, prober, self.clock, progress.say, instruments)
 
     async def carry_out(
@@ -317,6 +319,7 @@ class _Run:
             groups={place: groups[place] for place in used},
             unread=unread,
             comparison=comparison,
+            late_ns=self.late_ns,
             reigns=self.reigns.seen(),
             online=tuple(
                 replace(checker.finish(), workload=name)
@@ -376,7 +379,7 @@ class _Run:
                 stop.set()
 
         injecting = asyncio.ensure_future(inject())
-        asides = [asyncio.ensure_future(self._tick())]
+        asides = [asyncio.ensure_future(self._tick()), asyncio.ensure_future(self._be_punctual())]
         if isinstance(self.db, WatchedDatabase):
             watching = watch(self.db, test.db.hosts, self.clock.now_ns, self.reigns)
             asides.append(asyncio.ensure_future(watching))
@@ -393,6 +396,13 @@ class _Run:
                 if isinstance(outcome, Exception):  # of no verdict; but not in silence
                     self.progress.say(f"something beside the load has failed: {outcome!r}")
         return tuple(ledger.records)
+
+    async def _be_punctual(self) -> None:
+        """Note how late this process wakes up: whether the machine had time for the run."""
+        while True:
+            due_ns = self.clock.now_ns() + PUNCTUAL_NS
+            await asyncio.sleep(PUNCTUAL_NS / 1e9)
+            self.late_ns = max(self.late_ns, self.clock.now_ns() - due_ns)
 
     async def _tick(self) -> None:
         """One line a second: what came back since the last."""

@@ -18,6 +18,7 @@ from tests.process.negative_control import STALE_NODE
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent.parent
+TOO_LATE_NS = 250_000_000  # as long as a heartbeat may be missing before somebody stands
 
 
 def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
@@ -25,16 +26,22 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode in (0, 2), done.stdout + done.stderr
     answer = json.loads(done.stdout)
     found = {row["class"]: row for row in answer["labels"]}
-    wanted = {"read": "PC/EC", "write": "PC/EC", "read any": "PA/EL"}
-    assert {f: row["measured"] for f, row in found.items()} == wanted
+    promised = {"read": "PC/EC", "write": "PC/EC", "read any": "PA/EL"}
+    wanted = {f: row["measured"] for f, row in found.items()}
+    results = json.loads((tmp_path / "results.json").read_text())
+    if done.returncode == 0 or results["late_ns"] < TOO_LATE_NS:
+        assert wanted == promised, done.stdout + done.stderr
+    else:  # the machine had no time for us: then a letter may be missing, and none is wrong
+        for f, letters in wanted.items():
+            pairs = zip(letters.split("/"), promised[f].split("/"), strict=True)
+            assert all(letter in ("?", right) for letter, right in pairs), (f, letters)
     assert found["read any"]["figures"]["in_cuts"]["minority"]["stale"] > 0
     for f in ("read", "write"):
         assert found[f]["figures"]["yields"]["minority"]["value"] < 0.01
         assert found[f]["figures"]["within_rtt"]["stale"] == 0
-    results = json.loads((tmp_path / "results.json").read_text())
     checks = {verdict["check"]: verdict["validity"] for verdict in results["verdicts"]}
     assert checks["linearizable"] == "valid"
     assert checks["lost writes"] == "valid"
