@@ -216,7 +216,7 @@ async def test_a_network_that_does_something_else_is_found_out(
     starts: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 0.3)
+    monkeypatch.setattr("jepsen_like.faults.partitions.OPEN_WAIT_S", 1.0)
     network = await opened("proxy", HOSTS)
     record = await run_on(cast("Backend", wrong(network)), fault)
     await network.close()
