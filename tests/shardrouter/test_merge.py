@@ -43,7 +43,7 @@ def test_hidden_columns_order_and_vanish() -> None:
 
 
 def test_equal_keys_keep_the_order_of_the_shards() -> None:
-    plan = Scatter("t", 1, "", (A, A), order=(OrderKey(0, False, False),))
+    plan = Scatter((("t", 1),), "", (A, A), order=(OrderKey(0, False, False),))
     assert merge_rows(plan, [[(1, 1), (1, 2)], [(1, 3)]], ()) == [(1, 1), (1, 2), (1, 3)]
 
 
