@@ -15,7 +15,7 @@ A = ResultColumn("a", 23)
 
 
 def scatter(**changes: object) -> Scatter:
-    return Scatter("t", 1, "", (A,), **changes)  # type: ignore[arg-type] # fields by name
+    return Scatter((("t", 1),), "", (A,), **changes)  # type: ignore[arg-type] # fields by name
 
 
 def test_counts_are_added() -> None:
