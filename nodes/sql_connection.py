@@ -205,9 +205,19 @@ class SqlConnection:
             return None
         return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
 
-    def run(self, statement: Statement, answer: Answer, now_us: int, seed: int, mode: Mode) -> None:
-        """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
-        ordinal = len(answer.results)
+    def run(
+        self,
+        statement: Statement,
+        answer: Answer,
+        now_us: int,
+        seed: int,
+        mode: Mode,
+        ordinal: int | None = None,
+    ) -> None:
+        """Run a statement and add its result to `answer`; its ordinal is its place there, unless
+        the caller knows better. Raises Refused, or a fault."""
+        if ordinal is None:
+            ordinal = len(answer.results)
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         cursor = self._cursor
         try:
