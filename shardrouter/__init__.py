@@ -6,6 +6,8 @@ async with Router.open() as db:
     await db.fetch("SELECT * FROM t WHERE id = $1", 1)
 """
 
+from shardrouter import exceptions
+from shardrouter.connection import Connection, PreparedStatement
 from shardrouter.errors import (
     DeadlineExceeded,
     DefiniteError,
@@ -17,12 +19,16 @@ from shardrouter.errors import (
     Unavailable,
 )
 from shardrouter.locate import find_cluster
-from shardrouter.router import Place, Record, Router
+from shardrouter.record import Record
+from shardrouter.router import Place, Router
 
 __all__ = [
     "Router",
+    "Connection",
+    "PreparedStatement",
     "Record",
     "Place",
+    "exceptions",
     "find_cluster",
     "RouterError",
     "DefiniteError",
