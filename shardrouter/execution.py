@@ -21,6 +21,7 @@ from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
 __all__ = [
     "Prepared",
     "Execution",
+    "Notice",
     "Outcome",
     "Command",
     "command_of",
@@ -55,6 +56,17 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a client is told besides the outcome."""
+
+    message: str
+    severity: str = "NOTICE"  # or WARNING, INFO
+    sqlstate: str = "00000"
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one statement did, as a client is told."""
 
@@ -62,7 +74,7 @@ class Outcome:
     row_count: int = 0
     rows: bytes = b""  # DataRow messages, if the execution has formats
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
 
 
@@ -163,7 +175,7 @@ def rows_outcome(
     execution: Execution,
     rows: Sequence[tuple[Value, ...]],
     columns: tuple[ResultColumn, ...],
-    notices: tuple[str, ...] = (),
+    notices: tuple[Notice, ...] = (),
 ) -> Outcome:
     """The outcome of a statement whose rows are at hand as values."""
     if execution.formats is None:

@@ -246,11 +246,12 @@ class Connection:
                 "0A000",
             )
         # libpq 18 may ask for 3.2, and any client for `_pq_.` options: without this answer it
-        # takes what it asked for as granted.
+        # takes what it asked for as granted. Nor does it take an answer that names more than
+        # it asked for.
         self.minor = min(startup.minor, PROTOCOL_MINOR)
         unknown = tuple(name for name, _ in startup.parameters if name.startswith("_pq_."))
         if startup.minor > PROTOCOL_MINOR or unknown:
-            self.send(NegotiateProtocolVersion(3 << 16 | PROTOCOL_MINOR, unknown))
+            self.send(NegotiateProtocolVersion(3 << 16 | self.minor, unknown))
 
     def _next_message(self) -> Event | None:
         tag, length = _HEAD.unpack_from(self._data, self._at)

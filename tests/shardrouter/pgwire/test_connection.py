@@ -128,21 +128,22 @@ def test_cancel_request_is_all_its_connection_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("startup", "unknown"),
+    ("startup", "minor", "unknown"),
     [
-        (m.StartupMessage(3, 3, (("user", "u"),)), ()),
-        (m.StartupMessage(3, 0, (("_pq_.x", "1"), ("user", "u"))), ("_pq_.x",)),
+        (m.StartupMessage(3, 3, (("user", "u"),)), 2, ()),
+        (m.StartupMessage(3, 2, (("_pq_.x", "1"), ("user", "u"))), 2, ("_pq_.x",)),
+        (m.StartupMessage(3, 0, (("_pq_.x", "1"), ("user", "u"))), 0, ("_pq_.x",)),
     ],
 )
 def test_a_newer_minor_version_is_negotiated_down(
-    startup: m.StartupMessage, unknown: tuple[str, ...]
+    startup: m.StartupMessage, minor: int, unknown: tuple[str, ...]
 ) -> None:
     connection = Connection()
     connection.receive_data(m.encode(startup))
     assert connection.next_event() == startup
     connection.greet({}, pid=1, key=b"abcd")
     first, second, *_ = answers(connection.data_to_send())
-    assert first == m.NegotiateProtocolVersion(3 << 16 | 2, unknown)
+    assert first == m.NegotiateProtocolVersion(3 << 16 | minor, unknown)
     assert second == m.Authentication(0)
 
 
