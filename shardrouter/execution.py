@@ -13,7 +13,7 @@ from typing import Final
 
 from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
 from nodes.values import BOOL, ValueFormatError, encode_data_rows
-from shardrouter.catalog import Catalog
+from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
 from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
@@ -87,13 +87,17 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 
 
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
-    """The command for the one shard that owns all slots of the statement's keys.
+    """The command for the one shard that owns all slots of the statement's keys, or the home.
 
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
     arguments = bind(plan, execution.arguments)
     guards = [Guard(f"table:{plan.table}", plan.table_version)]
+    outputs = _outputs(plan.columns, execution.formats)
+    if plan.home:
+        guards.append(home_guard(catalog))
+        return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
@@ -104,11 +108,7 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
                 hint="Send one statement per shard-key value: each runs on one shard.",
             )
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
-    return Command(
-        shard,
-        Statement(plan.sql, arguments, _outputs(plan.columns, execution.formats)),
-        tuple(guards),
-    )
+    return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
 
 
 def scatter_commands(

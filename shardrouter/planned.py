@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
-from shardrouter.catalog import Column
+from shardrouter.catalog import Table
 
 __all__ = [
     "ResultColumn",
@@ -61,20 +61,22 @@ Operand: TypeAlias = Constant | Parameter
 
 @dataclass(frozen=True)
 class OneShard:
-    """Runs whole on the shard that owns the slot of `keys` (all keys on one shard, or 0A000)."""
+    """Runs whole on the shard that owns the slot of `keys` (all keys on one shard, or 0A000), or
+    if `home` is true on the home shard."""
 
     tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
     table: str
     table_version: int
     sql: str
     key_type: str  # PostgreSQL type of the shard key
-    keys: tuple[Operand, ...]  # shard-key values the statement names, at least one
+    keys: tuple[Operand, ...]  # shard-key values the statement names, at least one unless home
     quick: bool  # keyed point write or VALUES, or point read: bounded work
     columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
     parameter_oids: tuple[int, ...] = ()
     limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
     offset: Operand | None = None
     key: str = ""  # name of the shard key, for the error of an INSERT without one
+    home: bool = False  # its table is a home or a reference table: then there are no keys
 
     @property
     def is_write(self) -> bool:
@@ -115,15 +117,12 @@ class Scatter:
 
 @dataclass(frozen=True)
 class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; `columns` etc. the catalog's."""
+    """A table to create. `sqlite` is the text for the shards; the table's version is not known
+    yet."""
 
-    name: str
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    shard_key: str
+    table: Table
     sqlite: str
     if_not_exists: bool = False
-    unique: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

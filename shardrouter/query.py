@@ -137,7 +137,8 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
     order = _order(node, items, scope)
     limit, offset = _bound(scope, node.limit, "LIMIT"), _bound(scope, node.offset, "OFFSET")
     columns = tuple(item.column for item in items)
-    one_shard = len(where.keys) == 1
+    is_home = table.placement != "sharded"
+    one_shard = is_home or len(where.keys) == 1
     listed = [item.typed.sql for item in items]
     keys: list[OrderKey] = []
     hidden = 0
@@ -171,6 +172,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
             parameter_oids=parameters.oids(),
             limit=limit,
             offset=offset,
+            home=is_home,
         )
     return Scatter(
         table=table.name,
@@ -212,7 +214,8 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
     columns = (ResultColumn(first.alias or "count", types.BIGINT.oid),)
     text = f"SELECT count(*) FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
     oids = scope.parameters.oids()
-    if len(where.keys) == 1:
+    is_home = table.placement != "sharded"
+    if is_home or len(where.keys) == 1:
         return OneShard(
             "SELECT",
             table.name,
@@ -223,6 +226,7 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
             where.is_one_row,
             columns,
             oids,
+            home=is_home,
         )
     return Scatter(
         table.name,
