@@ -131,6 +131,9 @@ FLOORS: dict[str, int] = {
     "shardrouter.connection": 2,
     "shardrouter.exceptions": 0,
     "shardrouter.record": 0,
+    "shardrouter.local": 2,
+    "shardrouter.blocking": 2,
+    "shardrouter.pytest_plugin": 2,
     "shardrouter.cli": 2,
     # jepsen_like
     "jepsen_like.history": 0,
