@@ -151,5 +151,5 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
         if value is not None:
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
-            raise changes.null_key(plan.key, plan.table)
+            raise changes.null_key(plan.key, plan.tables[0][0])
     return tuple(sorted(found))
