@@ -43,8 +43,7 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
         text += _on_conflict(node, node.conflict, table, parameters)
     return OneShard(
         tag="INSERT",
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
         key_type=_key(table).type,
         keys=keys,
@@ -214,8 +213,7 @@ def _write(
 ) -> OneShard:
     return OneShard(
         tag=tag,
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
         key_type=where.key_type,
         keys=where.keys,

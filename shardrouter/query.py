@@ -161,8 +161,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
     if one_shard:
         return OneShard(
             tag="SELECT",
-            table=table.name,
-            table_version=table.version,
+            tables=((table.name, table.version),),
             sql=text + _limit(limit, offset),
             key_type=where.key_type,
             keys=where.keys,
@@ -173,8 +172,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
             offset=offset,
         )
     return Scatter(
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text + _limit(_reach(limit, offset), None),
         columns=columns,
         parameter_oids=parameters.oids(),
@@ -215,8 +213,7 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
     if len(where.keys) == 1:
         return OneShard(
             "SELECT",
-            table.name,
-            table.version,
+            ((table.name, table.version),),
             text,
             where.key_type,
             where.keys,
@@ -225,8 +222,7 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
             oids,
         )
     return Scatter(
-        table.name,
-        table.version,
+        ((table.name, table.version),),
         text,
         columns,
         oids,

@@ -128,6 +128,12 @@ FLOORS: dict[str, int] = {
     "shardrouter.locate": 1,
     "shardrouter": 2,
     "shardrouter.router": 2,
+    "shardrouter.connection": 2,
+    "shardrouter.exceptions": 0,
+    "shardrouter.record": 0,
+    "shardrouter.local": 2,
+    "shardrouter.blocking": 2,
+    "shardrouter.pytest_plugin": 2,
     "shardrouter.cli": 2,
     # jepsen_like
     "jepsen_like.history": 0,

@@ -84,6 +84,10 @@ def _operand(operand: Operand) -> str:
     return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
 
 
+def _tables(plan: OneShard | Scatter) -> str:
+    return ", ".join(name for name, _ in plan.tables)
+
+
 def _columns(columns: tuple[ResultColumn, ...]) -> str:
     return ", ".join(f"{column.name}:{column.oid}" for column in columns)
 
@@ -91,11 +95,11 @@ def _columns(columns: tuple[ResultColumn, ...]) -> str:
 def _plan(plan: Plan) -> str:
     match plan:
         case OneShard():
-            lines = [f"one shard {plan.tag} {plan.table}{' quick' if plan.quick else ''}"]
+            lines = [f"one shard {plan.tag} {_tables(plan)}{' quick' if plan.quick else ''}"]
             lines += ["sql: " + plan.sql]
             lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
         case Scatter():
-            lines = [f"scatter {plan.table}{' count' if plan.count else ''}", "sql: " + plan.sql]
+            lines = [f"scatter {_tables(plan)}{' count' if plan.count else ''}", "sql: " + plan.sql]
             if plan.keys:
                 lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
             if plan.order:
