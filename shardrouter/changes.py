@@ -44,15 +44,13 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
         text += _on_conflict(node, node.conflict, table, parameters)
     return OneShard(
         tag="INSERT",
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
         key_type="" if is_home else _key(table).type,
         keys=keys,
         quick=True,
         key=table.shard_key,
         parameter_oids=parameters.oids(),
-        home=is_home,
     )
 
 
@@ -224,12 +222,10 @@ def _write(
 ) -> OneShard:
     return OneShard(
         tag=tag,
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
         key_type=where.key_type,
         keys=where.keys,
         quick=where.is_one_row,
         parameter_oids=parameters.oids(),
-        home=table.placement != "sharded",
     )

@@ -16,6 +16,8 @@ look before it repeats after an indefinite one.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Self
+
 __all__ = [
     "RouterError",
     "DefiniteError",
@@ -62,7 +64,22 @@ class DefiniteError(RouterError):
 
 
 class StatementError(DefiniteError):
-    """SQL said no; `sqlstate` says why."""
+    """SQL said no; `sqlstate` says why.
+
+    An error of a SQLSTATE that has a class of its own (`shardrouter.exceptions`) is made an
+    instance of that class: whoever raises it need not know the class, and whoever catches it may
+    use either.
+    """
+
+    _by_sqlstate: ClassVar[dict[str, type[StatementError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "sqlstate" in cls.__dict__:
+            StatementError._by_sqlstate.setdefault(cls.sqlstate, cls)
+
+    def __new__(cls, *_args: Any, sqlstate: str | None = None, **_more: Any) -> Self:
+        found = StatementError._by_sqlstate.get(sqlstate or cls.sqlstate, cls)
+        return super().__new__(found if issubclass(found, cls) else cls)
 
 
 class NotSupported(DefiniteError):

@@ -79,10 +79,15 @@ class Command:
 
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
-    """Whether `plan` was made for the table as `catalog` knows it."""
-    if isinstance(plan, OneShard | Scatter):
-        table = catalog.tables.get(plan.table)
-        return table is not None and table.version == plan.table_version
+    """Whether `plan` was made for the tables as `catalog` knows them."""
+    if not isinstance(plan, OneShard | Scatter):
+        return True
+    if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
+        return False
+    for name, version in plan.tables:
+        table = catalog.tables.get(name)
+        if table is None or table.version != version:
+            return False
     return True
 
 
@@ -93,9 +98,9 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     live on several shards.
     """
     arguments = bind(plan, execution.arguments)
-    guards = [Guard(f"table:{plan.table}", plan.table_version)]
+    guards = _table_guards(plan)
     outputs = _outputs(plan.columns, execution.formats)
-    if plan.home:
+    if not plan.keys:
         guards.append(home_guard(catalog))
         return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
     # Keys that are all NULL match no row anywhere: any shard may say so.
@@ -122,16 +127,20 @@ def scatter_commands(
     """
     arguments = bind(plan, execution.arguments)
     statement = Statement(plan.sql, arguments)
-    table = Guard(f"table:{plan.table}", plan.table_version)
+    tables = _table_guards(plan)
     if not plan.keys:
-        return arguments, [Command(shard, statement, (table,)) for shard in catalog.shards]
+        return arguments, [Command(shard, statement, tuple(tables)) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
     for slot in slots(plan, arguments) or (0,):
-        guards = by_shard.setdefault(catalog.shard_of(slot), [table])
+        guards = by_shard.setdefault(catalog.shard_of(slot), list(tables))
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
     return arguments, [
         Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
     ]
+
+
+def _table_guards(plan: OneShard | Scatter) -> list[Guard]:
+    return [Guard(f"table:{name}", version) for name, version in plan.tables]
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)

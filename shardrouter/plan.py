@@ -12,7 +12,8 @@ from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
 from shardrouter import changes, ddl, query, syntax, types
 from shardrouter.catalog import Catalog, Table
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import NotSupported
+from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
@@ -63,10 +64,8 @@ __all__ = [
 ]
 
 
-class UnknownTable(StatementError):
-    """42P01. The table may be newer than the catalog at hand: worth one look at `meta`."""
-
-    sqlstate = "42P01"
+class UnknownTable(UndefinedTableError):
+    """The table may be newer than the catalog at hand: worth one look at `meta`."""
 
     def __init__(self, name: str, position: int = 0) -> None:
         super().__init__(f'relation "{name}" does not exist', position=position)
@@ -165,5 +164,5 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
         if value is not None:
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
-            raise changes.null_key(plan.key, plan.table)
+            raise changes.null_key(plan.key, plan.tables[0][0])
     return tuple(sorted(found))

@@ -142,6 +142,11 @@ class Session:
         """The settings a client is told of when it connects."""
         return list(self._settings.announced())
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more units."""
+        return self._closed
+
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed."""

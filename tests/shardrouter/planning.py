@@ -131,7 +131,7 @@ class PlannedCluster:
             case OneShard():
                 bound = bind(plan, arguments)
                 homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
-                if plan.home:
+                if not plan.keys:
                     homes = {catalog.home}
                 assert len(homes) == 1, "the test's keys must be on one shard"
                 count, rows = self.shards[homes.pop()].run(plan.sql, bound)

@@ -77,6 +77,10 @@ def _operand(operand: Operand) -> str:
     return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
 
 
+def _tables(plan: OneShard | Scatter) -> str:
+    return ", ".join(name for name, _ in plan.tables)
+
+
 def _columns(columns: tuple[ResultColumn, ...]) -> str:
     return ", ".join(f"{column.name}:{column.oid}" for column in columns)
 
@@ -84,12 +88,12 @@ def _columns(columns: tuple[ResultColumn, ...]) -> str:
 def _plan(plan: Plan) -> str:
     match plan:
         case OneShard():
-            lines = [f"one shard {plan.tag} {plan.table}{' quick' if plan.quick else ''}"]
+            lines = [f"one shard {plan.tag} {_tables(plan)}{' quick' if plan.quick else ''}"]
             lines += ["sql: " + plan.sql]
             keys = f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys))
-            lines.append("home" if plan.home else keys)
+            lines.append(keys if plan.keys else "home")
         case Scatter():
-            lines = [f"scatter {plan.table}{' count' if plan.count else ''}", "sql: " + plan.sql]
+            lines = [f"scatter {_tables(plan)}{' count' if plan.count else ''}", "sql: " + plan.sql]
             if plan.keys:
                 lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
             if plan.order:
