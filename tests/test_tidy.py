@@ -166,6 +166,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.backends.abilities": 0,
     "jepsen_like.backends.backoff": 0,
     "jepsen_like.backends.shape": 0,
+    "jepsen_like.backends.stations": 0,
     "jepsen_like.report": 1,
     "jepsen_like.report.clock": 0,
     "jepsen_like.report.judged_history": 0,
