@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nodes.protocol import StatementResult, Value
 from nodes.values import SLOTS, encode_data_rows
@@ -185,16 +185,15 @@ class MemorySession:
 
     def _create(self, plan: CreateTable) -> Outcome:
         database = self._database
-        if plan.name in database.tables:
+        name = plan.table.name
+        if name in database.tables:
             if plan.if_not_exists:
-                notice = Notice(f'relation "{plan.name}" already exists, skipping')
+                notice = Notice(f'relation "{name}" already exists, skipping')
                 return Outcome("CREATE TABLE", notices=(notice,))
-            raise StatementError(f'relation "{plan.name}" already exists', sqlstate="42P07")
+            raise StatementError(f'relation "{name}" already exists', sqlstate="42P07")
         self._sql(plan.sqlite, ())
         database.version += 1
-        database.tables[plan.name] = Table(
-            plan.name, database.version, plan.columns, plan.primary_key, plan.shard_key
-        )
+        database.tables[name] = replace(plan.table, version=database.version)
         return Outcome("CREATE TABLE")
 
     def _drop(self, names: Sequence[str], *, if_exists: bool) -> Outcome:
