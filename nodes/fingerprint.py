@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Final
 
 from nodes import authorizer, functions, sessions, sql_connection, sql_errors, values, write_unit
+from nodes.pgtypes import formats, numerics
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -31,6 +32,8 @@ __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
 DECIDING: Final = (
     functions,
     values,
+    formats,
+    numerics,
     authorizer,
     sql_errors,
     sql_connection,

@@ -62,9 +62,10 @@ class Column:
     """A column as the client sees it."""
 
     name: str
-    type: str  # PostgreSQL type name, a key of shardrouter.types.TYPES
+    type: str  # PostgreSQL type name, see shardrouter.types.of_column
     not_null: bool = False
     default: Value = None  # of the column's type; None is NULL
+    modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
 
 
 @dataclass(frozen=True)
@@ -290,7 +291,7 @@ def encode_table(table: Table) -> str:
     """A table's definition, without its name and version, as JSON."""
     return json.dumps(
         {
-            "columns": [[c.name, c.type, c.not_null, c.default] for c in table.columns],
+            "columns": [[c.name, c.type, c.not_null, c.default, c.modifier] for c in table.columns],
             "primary_key": table.primary_key,
             "shard_key": table.shard_key,
             "unique": table.unique,

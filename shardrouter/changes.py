@@ -95,7 +95,7 @@ def _named_twice(name: syntax.Name) -> StatementError:
 
 def _value(node: syntax.Expression | syntax.DefaultValue, column: Column, scope: Scope) -> Typed:
     if isinstance(node, syntax.DefaultValue):
-        return constant(column.default, types.TYPES[column.type])
+        return constant(column.default, types.of_column(column.type))
     return scope.assign(node, column)
 
 
@@ -108,7 +108,7 @@ def _shard_keys(
     for row in rows:
         typed = next(
             (t for t, c in zip(row, columns, strict=True) if c.name == key.name),
-            constant(key.default, types.TYPES[key.type]),
+            constant(key.default, types.of_column(key.type)),
         )
         operand = typed.operand
         if operand is None:

@@ -12,7 +12,7 @@ key, because all rows of equal shard key are on one shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from shardrouter import syntax, types
@@ -30,9 +30,6 @@ COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
 
 _SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
-_KEY_TYPES: Final = frozenset(
-    {types.SMALLINT, types.INTEGER, types.BIGINT, types.TEXT, types.VARCHAR, types.BOOLEAN}
-)
 _WAYS_OUT: Final = (
     "Include the shard key in it, choose another shard key with "
     "WITH (shard_key = 'column'), or leave the constraint out."
@@ -185,8 +182,8 @@ def _shard_key(
         raise StatementError(
             f'column "{shard_key}" named as shard key does not exist', sqlstate="42703"
         )
-    kind = _type(definitions[shard_key])
-    if kind not in _KEY_TYPES:
+    kind, _ = _type(definitions[shard_key])
+    if kind not in types.SHARD_KEY_TYPES:
         raise NotSupported(
             f"a column of type {kind.name} cannot be the shard key",
             position=definitions[shard_key].type.position,
@@ -195,7 +192,7 @@ def _shard_key(
     return shard_key
 
 
-def _type(definition: syntax.ColumnDefinition) -> types.Type:
+def _type(definition: syntax.ColumnDefinition) -> tuple[types.Type, int]:
     name = definition.type
     if name.name in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
         raise NotSupported(
@@ -203,12 +200,13 @@ def _type(definition: syntax.ColumnDefinition) -> types.Type:
             position=name.position,
             hint="Supply the value with every INSERT; a counter would be one place for all shards.",
         )
-    return types.resolve(name.name, name.length, name.position)
+    return types.resolve(name.name, name.modifiers, name.position)
 
 
 def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
-    kind = _type(definition)
-    column = Column(definition.name.text, kind.name, definition.not_null or in_key)
+    kind, modifier = _type(definition)
+    not_null = definition.not_null or in_key
+    column = Column(definition.name.text, kind.name, not_null, modifier=modifier)
     if definition.default is None:
         return column
     scope = Scope(Parameters(()))
@@ -219,8 +217,7 @@ def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
     typed: Typed = scope.assign(definition.default, column)
     if typed.constant is None:
         _refuse_default(definition)
-    assert not isinstance(typed.constant.value, Decimal)
-    return Column(column.name, column.type, column.not_null, typed.constant.value)
+    return replace(column, default=typed.constant.value)
 
 
 def _refuse_default(definition: syntax.ColumnDefinition) -> NoReturn:
@@ -239,15 +236,15 @@ def _sqlite(
 ) -> str:
     parts = []
     for column in columns:
-        kind = types.TYPES[column.type]
-        text = f"{quote(column.name)} {kind.sqlite}"
+        kind = types.of_column(column.type)
+        text = f"{quote(column.name)} {kind.column}"
         if column.not_null:
             text += " NOT NULL"
         if column.default is not None:
             text += f" DEFAULT {literal(column.default)}"
         parts.append(text)
     for column in columns:
-        kind = types.TYPES[column.type]
+        kind = types.of_column(column.type)
         if kind in (types.SMALLINT, types.INTEGER):
             test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
         elif kind is types.BOOLEAN:

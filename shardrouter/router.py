@@ -28,12 +28,13 @@ from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
+from shardrouter.python_values import to_stored
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, Execution, Outcome, PlanCache, Prepared, Session
 from shardrouter.shards import Shards
 from shardrouter.statement import split
 from shardrouter.tasks import Tasks
-from shardrouter.types import TYPES
+from shardrouter.types import of_column
 
 __all__ = ["Place", "Record", "Router", "node_answers", "node_statuses"]
 
@@ -149,7 +150,7 @@ class Router:
 
     # ------------------------------------------------------------------ statements
 
-    async def execute(self, query: str, *args: Value, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- asyncpg's name
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- asyncpg's name
         """Run a statement; returns its command tag ("INSERT 0 1").
 
         Without arguments `query` may hold several statements: they are one unit of commit, and
@@ -157,31 +158,31 @@ class Router:
         """
         prepared = self._session.prepared(query)
         if prepared is not None:
-            unit = [Execution(prepared, args)]
+            unit = [_execution(prepared, args)]
         else:
             texts = [query] if args else split(query)
-            unit = [Execution(await self._session.prepare(text), args) for text in texts]
+            unit = [_execution(await self._session.prepare(text), args) for text in texts]
         outcomes = await self._session.run(unit, timeout)
         return outcomes[-1].tag if outcomes else ""
 
     async def executemany(
         self,
         command: str,
-        args: Iterable[Sequence[Value]],
+        args: Iterable[Sequence[Any]],
         *,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> None:
         """Run a statement once for each sequence of arguments: all of them or none, as asyncpg
         does. They have to be on one shard; else NotSupported (0A000)."""
         prepared = await self._prepare(command)
-        unit = [Execution(prepared, tuple(values)) for values in args]
+        unit = [_execution(prepared, values) for values in args]
         if unit:
             await self._session.run(unit, timeout)
 
     async def fetch(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> list[Record]:
         """Run a statement; returns its rows."""
@@ -191,7 +192,7 @@ class Router:
     async def fetchrow(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> Record | None:
         """Run a statement; returns its first row, None if there is none."""
@@ -201,7 +202,7 @@ class Router:
     async def fetchval(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         column: int = 0,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> Any:
@@ -210,10 +211,10 @@ class Router:
         return outcome.values[0][column] if outcome.values else None
 
     async def _fetch(
-        self, query: str, args: tuple[Value, ...], timeout_s: float | None
+        self, query: str, args: tuple[Any, ...], timeout_s: float | None
     ) -> tuple[dict[str, int], Outcome]:
         prepared = await self._prepare(query)
-        [outcome] = await self._session.run([Execution(prepared, args)], timeout_s)
+        [outcome] = await self._session.run([_execution(prepared, args)], timeout_s)
         # Of columns with one name the last is found by it, as in asyncpg.
         return {column.name: i for i, column in enumerate(prepared.columns)}, outcome
 
@@ -260,7 +261,7 @@ class Router:
             raise UnknownTable(table)
         column = known.column(known.shard_key)
         assert column is not None
-        kind = TYPES[column.type]
+        kind = of_column(column.type)
         try:
             if isinstance(key, str):
                 key = decode_text(key.encode(), kind.oid)
@@ -271,6 +272,11 @@ class Router:
             raise StatementError(str(exc), sqlstate="42804") from exc
         shard = catalog.shard_of(slot)
         return Place(slot, shard, leader_of(shard, (await self.status()).values()))
+
+
+def _execution(prepared: Prepared, arguments: Sequence[Any]) -> Execution:
+    """Of arguments as Python has them."""
+    return Execution(prepared, to_stored(prepared.parameter_oids, arguments))
 
 
 async def node_answers(
