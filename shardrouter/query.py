@@ -131,7 +131,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
     order = _order(node, items, scope)
     limit, offset = _bound(scope, node.limit, "LIMIT"), _bound(scope, node.offset, "OFFSET")
     columns = tuple(item.column for item in items)
-    one_shard = len(where.keys) == 1
+    one_shard = table.placement != "sharded" or len(where.keys) == 1
     listed = [item.typed.sql for item in items]
     keys: list[OrderKey] = []
     hidden = 0
@@ -156,8 +156,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
     if one_shard:
         return OneShard(
             tag="SELECT",
-            table=table.name,
-            table_version=table.version,
+            tables=((table.name, table.version),),
             sql=text + _limit(limit, offset),
             key_type=where.key_type,
             keys=where.keys,
@@ -168,8 +167,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
             offset=offset,
         )
     return Scatter(
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text + _limit(_reach(limit, offset), None),
         columns=columns,
         parameter_oids=parameters.oids(),
@@ -207,11 +205,10 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
     columns = (ResultColumn(first.alias or "count", types.BIGINT.oid),)
     text = f"SELECT count(*) FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
     oids = scope.parameters.oids()
-    if len(where.keys) == 1:
+    if table.placement != "sharded" or len(where.keys) == 1:
         return OneShard(
             "SELECT",
-            table.name,
-            table.version,
+            ((table.name, table.version),),
             text,
             where.key_type,
             where.keys,
@@ -220,8 +217,7 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
             oids,
         )
     return Scatter(
-        table.name,
-        table.version,
+        ((table.name, table.version),),
         text,
         columns,
         oids,

@@ -115,7 +115,7 @@ def test_parameters_that_cannot_be_typed(sql: str, oids: tuple[int, ...], sqlsta
     [(1, FLOAT8, 1.0), (5, INT2, 5), ("é", TEXT, "é"), (True, BOOL, True), (None, INT4, None)],
 )
 def test_an_argument_becomes_what_its_column_stores(value: Value, oid: int, bound: Value) -> None:
-    plan = OneShard("SELECT", "t", 1, "", "integer", (), True, parameter_oids=(oid,))
+    plan = OneShard("SELECT", (("t", 1),), "", "integer", (), True, parameter_oids=(oid,))
     (found,) = bind(plan, (value,))
     assert found == bound
     assert type(found) is type(bound)
@@ -143,7 +143,7 @@ def test_an_argument_becomes_what_its_column_stores(value: Value, oid: int, boun
 def test_an_argument_that_sqlite_would_alter_is_refused(
     arguments: tuple[Value, ...], oids: tuple[int, ...], sqlstate: str
 ) -> None:
-    plan = OneShard("SELECT", "t", 1, "", "integer", (), True, parameter_oids=oids)
+    plan = OneShard("SELECT", (("t", 1),), "", "integer", (), True, parameter_oids=oids)
     with pytest.raises(RouterError) as error:
         bind(plan, arguments)
     assert error.value.sqlstate == sqlstate
