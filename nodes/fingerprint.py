@@ -34,6 +34,7 @@ from nodes import (
     values,
     write_unit,
 )
+from nodes.pgtypes import formats, numerics
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -41,6 +42,8 @@ __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
 DECIDING: Final = (
     functions,
     values,
+    formats,
+    numerics,
     authorizer,
     sql_errors,
     sql_connection,
