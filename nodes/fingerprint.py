@@ -23,7 +23,17 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-from nodes import authorizer, functions, sessions, sql_connection, sql_errors, values, write_unit
+from nodes import (
+    authorizer,
+    functions,
+    sessions,
+    sql_connection,
+    sql_errors,
+    stage_content,
+    staged_rows,
+    values,
+    write_unit,
+)
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -35,6 +45,8 @@ DECIDING: Final = (
     sql_errors,
     sql_connection,
     sessions,
+    stage_content,
+    staged_rows,
     write_unit,
 )
 """Modules whose source decides what a statement does, is refused for, or answers."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
-from nodes.protocol import SqlFailure, Write
+from nodes.protocol import SqlFailure, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
 __all__ = ["is_change", "run_write"]
@@ -37,15 +37,19 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     return answer
 
 
-@lru_cache(maxsize=_TEXTS_MAX)
-def is_change(sql: str) -> bool:
-    """Whether a statement changes rows and returns none, as the beginning of its text tells.
+def is_change(statement: Statement) -> bool:
+    """Whether a statement changes rows, once, and returns none, as the beginning of its text tells.
 
     As the only one of a write that sets no versions it needs no savepoint around it: SQLite
     undoes a statement that fails (conflicts are resolved by ABORT, for `text_refusal` refuses
     what would not), and after it nothing can fail any more. Rows that were returned may turn out
     to be too many, or not to fit their columns, when the changes are made.
     """
+    return statement.staged is None and _is_change(statement.sql)
+
+
+@lru_cache(maxsize=_TEXTS_MAX)
+def _is_change(sql: str) -> bool:
     lower = sql.lower()
     return lower.startswith(_CHANGES) and "returning" not in lower
 

@@ -44,6 +44,9 @@ FLOORS: dict[str, int] = {
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
     "nodes.row_insert": 1,
+    "nodes.stage_content": 0,
+    "nodes.staged_rows": 1,
+    "nodes.stages": 1,
     "nodes.write_unit": 1,
     "nodes.recovery": 1,
     "nodes.comparison": 1,
@@ -213,6 +216,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.client",
     "nodes.cluster_file",
     "nodes.comparison",
+    "nodes.stage_content",
     "nodes.incarnations",
     "nodes.local_cluster",
 }
