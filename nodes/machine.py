@@ -459,6 +459,7 @@ class Machine:
 
     def _apply_entry(self, index: int, entry: Entry) -> Answers:
         now_us, seed = entry.now_us, entry.seed
+        self._writer.begin_entry(index)
         answers: list[ResponseBody] = []
         for body in entry.bodies:
             if type(body) is Write:

@@ -197,6 +197,10 @@ class SqlConnection:
 
     # ----------------------------------------------------------------------- statements
 
+    def begin_entry(self, index: int) -> None:
+        """What runs from here on is applied as part of this entry of the log."""
+        self._environment.begin_entry(index)
+
     def begin(self, statement: Statement, ordinal: int, now_us: int, seed: int, mode: Mode) -> str:
         """Get ready for `statement`; returns the text to execute. Raises Refused."""
         _check(statement, ordinal)

@@ -134,6 +134,9 @@ FLOORS: dict[str, int] = {
     "shardrouter.connection": 2,
     "shardrouter.exceptions": 0,
     "shardrouter.record": 0,
+    "shardrouter.local": 2,
+    "shardrouter.blocking": 2,
+    "shardrouter.pytest_plugin": 2,
     "shardrouter.cli": 2,
     # jepsen_like
     "jepsen_like.history": 0,
@@ -166,6 +169,7 @@ FLOORS: dict[str, int] = {
     "jepsen_like.backends.abilities": 0,
     "jepsen_like.backends.backoff": 0,
     "jepsen_like.backends.shape": 0,
+    "jepsen_like.backends.stations": 0,
     "jepsen_like.report": 1,
     "jepsen_like.report.clock": 0,
     "jepsen_like.report.judged_history": 0,
