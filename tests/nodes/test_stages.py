@@ -135,6 +135,8 @@ def test_a_write_brings_the_rows_that_were_sent_ahead(replica: Replica) -> None:
     staging = Staging(replica, *ROWS)
     staging.send()
     assert replica.rows() == [], "a stage is visible to nobody"
+    for sql in ("SELECT count(*) FROM _stages", "DELETE FROM _stages"):
+        assert replica.failure(statement(sql)).sqlstate == "42501"
     assert staging.is_kept
     done = replica.write(statement(INSERT, 9, "beside it"), staging.statement())
     assert [result.row_count for result in done.results] == [1, 5]
