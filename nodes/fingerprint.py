@@ -26,11 +26,13 @@ from typing import Final
 from nodes import (
     authorizer,
     functions,
+    outcome_digest,
     sessions,
     sql_connection,
     sql_errors,
     stage_content,
     staged_rows,
+    transaction_unit,
     values,
     write_unit,
 )
@@ -48,6 +50,8 @@ DECIDING: Final = (
     stage_content,
     staged_rows,
     write_unit,
+    transaction_unit,
+    outcome_digest,
 )
 """Modules whose source decides what a statement does, is refused for, or answers."""
 

@@ -223,12 +223,22 @@ class SqlConnection:
             return None
         return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
 
-    def run(self, statement: Statement, answer: Answer, now_us: int, seed: int, mode: Mode) -> None:
-        """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
+    def run(
+        self,
+        statement: Statement,
+        answer: Answer,
+        now_us: int,
+        seed: int,
+        mode: Mode,
+        ordinal: int | None = None,
+    ) -> None:
+        """Run a statement and add its result to `answer`; its ordinal is its place there, unless
+        the caller knows better. Raises Refused, or a fault."""
+        if ordinal is None:
+            ordinal = len(answer.results)
         if statement.staged is not None:
-            self._run_staged(statement, statement.staged, answer, now_us, seed, mode)
+            self._run_staged(statement, statement.staged, answer, now_us, seed, mode, ordinal)
             return
-        ordinal = len(answer.results)
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         cursor = self._cursor
         try:
@@ -266,10 +276,10 @@ class SqlConnection:
         now_us: int,
         seed: int,
         mode: Mode,
+        ordinal: int,
     ) -> None:
         """`run`, once for each row of a stage. It is one statement: of what was done before a row
         that fails, nothing stays, for the caller's savepoint is around it."""
-        ordinal = len(answer.results)
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         text = sql.lower()
         returns = bool(statement.columns) or "returning" in text

@@ -11,10 +11,11 @@ from typing import Final
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
-from nodes.protocol import SqlFailure, Statement, Write
+from nodes.protocol import Ran, SessionId, SqlFailure, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.transaction_unit import run_transaction
 
-__all__ = ["is_change", "run_write"]
+__all__ = ["is_change", "run_write", "stages_of"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
@@ -26,6 +27,8 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
     to roll back what was done."""
     answer = Answer()
+    if write.transaction is not None:
+        run_transaction(connection, write.transaction)
     if not write.sets:
         for statement in write.statements:
             connection.run(statement, answer, now_us, seed, Mode.WRITE)
@@ -52,6 +55,16 @@ def is_change(statement: Statement) -> bool:
 def _is_change(sql: str) -> bool:
     lower = sql.lower()
     return lower.startswith(_CHANGES) and "returning" not in lower
+
+
+def stages_of(write: Write) -> list[tuple[SessionId, int]]:
+    """Session and number of the stages that its statements name."""
+    statements = list(write.statements)
+    if write.transaction is not None:
+        steps = write.transaction.steps
+        statements += [step.statement for step in steps if isinstance(step, Ran)]
+    named = [statement.staged for statement in statements if statement.staged is not None]
+    return [(staged.session, staged.stage) for staged in named]
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

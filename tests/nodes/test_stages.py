@@ -9,7 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
+from nodes.outcome_digest import digest_of
 from nodes.protocol import (
     FRAME_BYTES_MAX,
     STAGE_CHUNK_BYTES,
@@ -24,6 +26,7 @@ from nodes.protocol import (
     OpenSession,
     OutputColumn,
     ProtocolError,
+    Ran,
     SessionId,
     SetVersion,
     SqlFailure,
@@ -31,6 +34,8 @@ from nodes.protocol import (
     Staged,
     Stale,
     Statement,
+    StatementResult,
+    Transaction,
     UnknownSession,
     Unstage,
     Value,
@@ -233,6 +238,24 @@ def test_rows_come_back_from_a_staged_statement_that_returns_some(replica: Repli
     )
 
 
+def test_a_transaction_may_have_a_staged_statement_among_its_steps(replica: Replica) -> None:
+    staging = Staging(replica, *ROWS)
+    staging.send()
+    copied = Ran(staging.statement(), digest_of(StatementResult(5)))
+    counted = Ran(
+        statement("SELECT count(*) FROM t"), digest_of(StatementResult(1, values=((5,),)))
+    )
+    write = replaced(
+        replica.command(statement("SELECT 1")),
+        statements=(),
+        transaction=Transaction(1, 1, (copied, counted)),
+    )
+    assert replica.machine.needs_dry_run(write), "its other steps may be anything"
+    assert isinstance(replica.apply(write), Done)
+    assert len(replica.rows()) == 5
+    assert not staging.is_kept
+
+
 def test_another_statement_runs_for_each_row(replica: Replica) -> None:
     replica.write(*[statement(INSERT, n, "old") for n in range(3)])
     staging = Staging(replica, [(0, "new"), (2, "new"), (9, "new")])
@@ -267,8 +290,11 @@ async def test_what_nobody_will_name_is_forgotten(replica: Replica, end: str) ->
         "incarnation": NewIncarnation(5),
     }
     assert isinstance(replica.apply(ends[end]), Done)
-    assert isinstance(replica.apply(Unstage(session, 1)), Done), "it may be said again"
     assert not staging.is_kept
+    left = () if end in ("session", "incarnation") else (session,)
+    idle = replica.machine.idle(replica.machine.applied) or ExpireSessions(())
+    assert idle == ExpireSessions(left), "the sizes of stages that are gone are gone as well"
+    assert isinstance(replica.apply(Unstage(session, 1)), Done), "it may be said again"
     if end in ("unstage", "stage"):
         kept.send()
         replica.write(kept.statement())
