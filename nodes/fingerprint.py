@@ -23,7 +23,17 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-from nodes import authorizer, functions, sessions, sql_connection, sql_errors, values, write_unit
+from nodes import (
+    authorizer,
+    functions,
+    outcome_digest,
+    sessions,
+    sql_connection,
+    sql_errors,
+    transaction_unit,
+    values,
+    write_unit,
+)
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -36,6 +46,8 @@ DECIDING: Final = (
     sql_connection,
     sessions,
     write_unit,
+    transaction_unit,
+    outcome_digest,
 )
 """Modules whose source decides what a statement does, is refused for, or answers."""
 

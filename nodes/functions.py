@@ -50,6 +50,7 @@ __all__ = [
     "Environment",
     "Function",
     "FunctionError",
+    "ROW_ID",
     "install",
 ]
 
@@ -335,12 +336,26 @@ class Calculator(Protocol):
     def execute(self, sql: str, parameters: Sequence[Value], /) -> Any: ...
 
 
+ROW_ID: Final = "pg_row_id"
+"""The function that gives a row without a primary key its hidden one, as the DEFAULT of that
+column: number of the entry, then of the row among those of the entry. So every replica gives the
+same, no two rows of a group ever have the same, and they are in the order of insertion."""
+
+ROW_ID_BITS: Final = 24
+"""For the number of the row; 39 are left for that of the entry."""
+
+NO_ENTRY: Final = (1 << (63 - ROW_ID_BITS)) - 1
+"""Stands for the entry where there is none yet, in what is rolled back: above all real ones."""
+
+
 class Environment:
     """Time, chance and the last error, for the statement that runs on one connection."""
 
-    __slots__ = ("_current", "_error", "_now", "_random", "stamp")
+    __slots__ = ("_current", "_entry", "_error", "_now", "_random", "_row_ids", "stamp")
 
     def __init__(self) -> None:
+        self._entry = NO_ENTRY
+        self._row_ids = 0  # given in this entry
         self.stamp = (0, 0, 0)
         """(time in microseconds, seed, ordinal): of the statement that runs, which is number
         `ordinal` of the command or read with this time and seed. A new tuple for each: what was
@@ -353,6 +368,17 @@ class Environment:
     def begin(self, now_us: int, seed: int, ordinal: int) -> None:
         """A statement starts."""
         self.stamp = (now_us, seed, ordinal)
+
+    def begin_entry(self, index: int) -> None:
+        """The statements to come are those of this entry of the log."""
+        self._entry = index
+        self._row_ids = 0
+
+    def next_row_id(self) -> int:
+        if self._row_ids >> ROW_ID_BITS:
+            raise FunctionError("54000", f"more than {1 << ROW_ID_BITS} rows without a key at once")
+        self._row_ids += 1
+        return self._entry << ROW_ID_BITS | (self._row_ids - 1)
 
     def _look(self) -> None:
         """Something of the current statement is asked for."""
@@ -446,6 +472,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
         strict=False,
     )
     define("randomblob", 1, random_blob, pure=False, strict=True)
+    define(ROW_ID, 0, environment.next_row_id, pure=False, strict=False)
     define("current_timestamp", 0, lambda: environment.now[:19], pure=False, strict=False)
     define("current_date", 0, lambda: environment.now[:10], pure=False, strict=False)
     define("current_time", 0, lambda: environment.now[11:19], pure=False, strict=False)

@@ -27,6 +27,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.authorizer import DDL, Mode, mode_of_write
+from nodes.bounds import Stop, Stopped
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
 from nodes.data_file import (
@@ -62,13 +63,14 @@ from nodes.data_file import (
     remove_generation,
     remove_other_generations,
 )
-from nodes.dry_run import DryRun, Stop, Stopped
+from nodes.dry_run import DryRun
 from nodes.durability import WatchedFile, sync_directory
 from nodes.engine import HALTED_HINT, Answers, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
+    TRANSACTION_STEPS_MAX,
     Aborted,
     Busy,
     Checksum,
@@ -84,6 +86,7 @@ from nodes.protocol import (
     Read,
     ResponseBody,
     SessionId,
+    Speculate,
     SqlFailure,
     Stale,
     StatementResult,
@@ -92,6 +95,7 @@ from nodes.protocol import (
 )
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
+from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.write_unit import is_change, run_write
 
@@ -248,6 +252,7 @@ class Machine:
         self._writer = writer
         self._long_reads = LongReads(path)
         self._dry_run = DryRun(path)
+        self._speculation = Speculation(path)
         self._checksums = Checksums(path)
         self._checksum_due = 0  # index of the last such entry
         self._compiled.clear()
@@ -380,6 +385,7 @@ class Machine:
         self._fault = self._fault or f"{self._name} is closed."
         self._checksums.close()
         self._dry_run.close()
+        self._speculation.close()
         self._reader.close()
         self._writer.close()
         self._wal.close()
@@ -439,6 +445,7 @@ class Machine:
 
     def _apply_entry(self, index: int, entry: Entry) -> Answers:
         now_us, seed = entry.now_us, entry.seed
+        self._writer.begin_entry(index)
         answers: list[ResponseBody] = []
         for body in entry.bodies:
             if type(body) is Write:
@@ -563,6 +570,10 @@ class Machine:
                 0,
                 "Send it in smaller parts.",
             )
+        if body.transaction is not None and len(body.transaction.steps) > TRANSACTION_STEPS_MAX:
+            return SqlFailure(
+                "54000", f"a transaction may have {TRANSACTION_STEPS_MAX} steps, not more"
+            )
         compiled = self._compiled
         for ordinal, statement in enumerate(body.statements):
             if statement.sql in compiled and not body.sets:
@@ -605,6 +616,47 @@ class Machine:
             )
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
+
+    # ----------------------------------------------------------------------- open transactions
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether the file's write lock is kept for a transaction that is not committed."""
+        return self._speculation.is_open
+
+    def speculate_now(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float
+    ) -> ResponseBody | Stopped:
+        """Run bounded steps of such a transaction: see `nodes.speculation`. Only while nothing
+        is applied. Raises ReplicaFault if this replica has to stop."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return self._speculation.run_now(asked, limits, timeout_s)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    async def speculate(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        """The same for work of any size, on a thread."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return await self._speculation.run(asked, limits, timeout_s, stop)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    def _cannot_speculate(self) -> Busy | None:
+        if self._is_switching:
+            return _SWITCHING
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        return Busy(self._halted, HALTED_HINT) if self._halted else None
+
+    def give_up_speculation(self) -> None:
+        """Roll back what is open, if anything. Not while it runs."""
+        self._speculation.give_up()
 
     # ----------------------------------------------------------------------- reading
 

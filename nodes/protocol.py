@@ -47,6 +47,12 @@ __all__ = [
     "Statement",
     "Guard",
     "SetVersion",
+    "Ran",
+    "Mark",
+    "Step",
+    "Transaction",
+    "TRANSACTION_STEPS_MAX",
+    "Speculate",
     "OpenSession",
     "Write",
     "Fence",
@@ -70,6 +76,8 @@ __all__ = [
     "ResponseBody",
     "StatementResult",
     "Done",
+    "Speculated",
+    "NotOpen",
     "SqlFailure",
     "Opened",
     "Aborted",
@@ -118,6 +126,10 @@ remembered as committed, without the answer (`AnswerNotKept`)."""
 
 OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
+
+
+TRANSACTION_STEPS_MAX: Final = 10_000
+"""Most steps of one transaction; more answer SQLSTATE 54000."""
 
 
 class ProtocolError(Exception):
@@ -233,6 +245,37 @@ class SetVersion(_Message, frozen=True):
     version: int
 
 
+# --------------------------------------------------------------------------- transactions
+
+
+class Ran(_Message, frozen=True, tag="ran"):
+    """A statement of a transaction, and what its client was told (`nodes.outcome_digest`)."""
+
+    statement: Statement
+    digest: bytes = b""  # empty: it has not run yet
+
+
+class Mark(_Message, frozen=True, tag="mark"):
+    """SAVEPOINT, ROLLBACK TO SAVEPOINT or RELEASE SAVEPOINT. A savepoint is named by how many
+    there are with it: SQLite and PostgreSQL nest them alike."""
+
+    what: Literal["savepoint", "rollback", "release"]
+    depth: int
+
+
+Step: TypeAlias = Ran | Mark
+
+
+class Transaction(_Message, frozen=True):
+    """What a client did between BEGIN and COMMIT, reads and failures included, in its order
+    (docs/transactions.md). `now_us` and `seed` are those of its BEGIN; the statement at an
+    ordinal among the steps draws from (seed, ordinal), wherever and however often it runs."""
+
+    now_us: int
+    seed: int
+    steps: tuple[Step, ...]
+
+
 # --------------------------------------------------------------------------- requests
 
 
@@ -257,6 +300,24 @@ class Write(_Message, frozen=True, tag="write"):
     sets: tuple[SetVersion, ...] = ()
     quick: bool = False
     """All statements are keyed point writes or VALUES: bounded work, applied inline."""
+    transaction: Transaction | None = None
+    """In place of statements: all of its steps, if each answers what its digest says; else none,
+    and SqlFailure 40001. It is answered without results."""
+
+
+class Speculate(_Message, frozen=True, tag="speculate"):
+    """Run the last of the steps of a transaction that is not committed yet, after the others, and
+    keep nothing but a cache. Asked of the leader; answered by `Speculated`, `NotOpen`, `Stale`,
+    or `SqlFailure` if the transaction cannot go on like this: 40001 if an earlier step would be
+    answered otherwise by now."""
+
+    id: bytes  # random, from the router
+    transaction: Transaction  # its last step has no digest yet
+    guards: tuple[Guard, ...] = ()  # of these steps
+    base: bytes = b""
+    """Stands for earlier steps that are left out (`nodes.outcome_digest.chain`); empty: none."""
+    quick: bool = False
+    """All its statements are bounded work."""
 
 
 class Fence(_Message, frozen=True, tag="fence"):
@@ -370,6 +431,7 @@ class MoveLeadership(_Message, frozen=True, tag="lead"):
 RequestBody: TypeAlias = (
     OpenSession
     | Write
+    | Speculate
     | Fence
     | Checksum
     | SwitchFingerprint
@@ -421,6 +483,18 @@ class SqlFailure(_Message, frozen=True, tag="failure"):
     message: str
     statement: int = 0  # ordinal of the statement that failed
     detail: str = ""
+
+
+class Speculated(_Message, frozen=True, tag="speculated"):
+    """What the last step of a `Speculate` answers: a result, or a failure that every replica
+    would find as well and that is a step like any other."""
+
+    result: StatementResult | None = None
+    failure: SqlFailure | None = None
+
+
+class NotOpen(_Message, frozen=True, tag="notopen"):
+    """The leader does not have the steps that a `Speculate` left out: send them all."""
 
 
 class Opened(_Message, frozen=True, tag="opened"):
@@ -585,6 +659,8 @@ def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
 
 ResponseBody: TypeAlias = (
     Done
+    | Speculated
+    | NotOpen
     | SqlFailure
     | Opened
     | Aborted

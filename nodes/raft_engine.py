@@ -272,6 +272,9 @@ class RaftEngine:
     async def borrow_file(self, stop: Callable[[], None]) -> bool:
         return await self._applier.lend(stop)
 
+    def borrow_file_now(self, stop: Callable[[], None]) -> bool:
+        return self._applier.lend_now(stop)
+
     def return_file(self) -> None:
         self._applier.take_back()
         self._wake(self)

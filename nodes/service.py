@@ -1,7 +1,8 @@
 """Answers clients' requests to one group, with whatever engine replicates it.
 
 A write becomes a proposal, after a dry run if nobody can tell what it costs; a read waits for
-its barrier and then runs on the state machine.
+its barrier and then runs on the state machine; a statement of a transaction that is not committed
+runs there as well, and leaves nothing behind.
 This module knows the order of these steps and the deadline; consensus is the engine's business,
 SQL the machine's.
 """
@@ -18,6 +19,7 @@ import msgspec
 from nodes.config import WriteLimits
 from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
+from nodes.file_turn import FileTurn
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
@@ -27,9 +29,11 @@ from nodes.protocol import (
     Request,
     RequestBody,
     ResponseBody,
+    Speculate,
     SqlFailure,
     Write,
 )
+from nodes.speculations import SpeculatingMachine, Speculations
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 
@@ -42,7 +46,7 @@ decode_body: Final = msgspec.msgpack.Decoder(RequestBody).decode
 Answer = Callable[[ResponseBody], None]
 
 
-class ServedMachine(DryRunMachine, Protocol):
+class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     """What requests need of the state machine."""
 
     def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
@@ -74,7 +78,9 @@ class GroupService:
         self._engine = engine
         self._machine = machine
         self._failed = failed
-        self._dry_runs = DryRuns(engine, machine, limits)
+        turn = FileTurn()
+        self._dry_runs = DryRuns(engine, machine, limits, turn)
+        self._speculations = Speculations(engine, machine, limits, turn, failed)
         self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
@@ -124,6 +130,9 @@ class GroupService:
         else:
             self._engine.propose(body, answer, command=write, refuse=refuse)
 
+    def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> None:
+        self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, answer)
+
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)
 
@@ -172,3 +181,4 @@ class GroupService:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._speculations.close()

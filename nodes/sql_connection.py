@@ -183,6 +183,10 @@ class SqlConnection:
 
     # ----------------------------------------------------------------------- statements
 
+    def begin_entry(self, index: int) -> None:
+        """What runs from here on is applied as part of this entry of the log."""
+        self._environment.begin_entry(index)
+
     def begin(self, statement: Statement, ordinal: int, now_us: int, seed: int, mode: Mode) -> str:
         """Get ready for `statement`; returns the text to execute. Raises Refused."""
         _check(statement, ordinal)
@@ -205,9 +209,19 @@ class SqlConnection:
             return None
         return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
 
-    def run(self, statement: Statement, answer: Answer, now_us: int, seed: int, mode: Mode) -> None:
-        """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
-        ordinal = len(answer.results)
+    def run(
+        self,
+        statement: Statement,
+        answer: Answer,
+        now_us: int,
+        seed: int,
+        mode: Mode,
+        ordinal: int | None = None,
+    ) -> None:
+        """Run a statement and add its result to `answer`; its ordinal is its place there, unless
+        the caller knows better. Raises Refused, or a fault."""
+        if ordinal is None:
+            ordinal = len(answer.results)
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         cursor = self._cursor
         try:

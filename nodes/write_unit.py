@@ -13,6 +13,7 @@ from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.protocol import SqlFailure, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.transaction_unit import run_transaction
 
 __all__ = ["is_change", "run_write"]
 
@@ -26,6 +27,8 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
     to roll back what was done."""
     answer = Answer()
+    if write.transaction is not None:
+        run_transaction(connection, write.transaction)
     if not write.sets:
         for statement in write.statements:
             connection.run(statement, answer, now_us, seed, Mode.WRITE)

@@ -221,6 +221,7 @@ class LocalCluster:
 
     dsn: str
     router: Router
+    file: Path
     config: ClusterConfig
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -244,6 +245,6 @@ class LocalCluster:
     @contextmanager
     def _run(self) -> Iterator[None]:
         with _portal() as portal, _entered(portal, self._original) as original:
-            self.dsn, self.config = original.dsn, original.config
+            self.dsn, self.file, self.config = original.dsn, original.file, original.config
             self.router = Router(portal, original.router)
             yield

@@ -35,7 +35,8 @@ class RouterError(Exception):
 
     sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
-    its unit of commit, of the statement that failed.
+    its unit of commit, of the statement that failed. schema, table, column, data_type,
+    constraint: what the error is about, empty where it is about none.
     """
 
     definite: bool
@@ -49,6 +50,11 @@ class RouterError(Exception):
         hint: str = "",
         detail: str = "",
         position: int = 0,
+        schema: str = "",
+        table: str = "",
+        column: str = "",
+        data_type: str = "",
+        constraint: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -56,6 +62,11 @@ class RouterError(Exception):
         self.hint = hint
         self.detail = detail
         self.position = position
+        self.schema = schema
+        self.table = table
+        self.column = column
+        self.data_type = data_type
+        self.constraint = constraint
         self.statement = 0
 
 

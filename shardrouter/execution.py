@@ -13,7 +13,7 @@ from typing import Final
 
 from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
 from nodes.values import BOOL, ValueFormatError, encode_data_rows
-from shardrouter.catalog import Catalog
+from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
 from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
@@ -21,6 +21,7 @@ from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
 __all__ = [
     "Prepared",
     "Execution",
+    "Notice",
     "Outcome",
     "Command",
     "command_of",
@@ -55,6 +56,17 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a client is told besides the outcome."""
+
+    message: str
+    severity: str = "NOTICE"  # or WARNING, INFO
+    sqlstate: str = "00000"
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one statement did, as a client is told."""
 
@@ -62,7 +74,7 @@ class Outcome:
     row_count: int = 0
     rows: bytes = b""  # DataRow messages, if the execution has formats
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
 
 
@@ -92,13 +104,17 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 
 
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
-    """The command for the one shard that owns all slots of the statement's keys.
+    """The command for the one shard that owns all slots of the statement's keys, or the home.
 
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
     arguments = bind(plan, execution.arguments)
     guards = _table_guards(plan)
+    outputs = _outputs(plan.columns, execution.formats)
+    if not plan.keys:
+        guards.append(home_guard(catalog))
+        return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
@@ -109,11 +125,7 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
                 hint="Send one statement per shard-key value: each runs on one shard.",
             )
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
-    return Command(
-        shard,
-        Statement(plan.sql, arguments, _outputs(plan.columns, execution.formats)),
-        tuple(guards),
-    )
+    return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
 
 
 def scatter_commands(
@@ -172,7 +184,7 @@ def rows_outcome(
     execution: Execution,
     rows: Sequence[tuple[Value, ...]],
     columns: tuple[ResultColumn, ...],
-    notices: tuple[str, ...] = (),
+    notices: tuple[Notice, ...] = (),
 ) -> Outcome:
     """The outcome of a statement whose rows are at hand as values."""
     if execution.formats is None:

@@ -45,8 +45,8 @@ class LocalCluster:
     where the files are kept, for a look at them afterwards; None: in a directory that is removed
     with the cluster. in_memory: that directory lies in memory, so that no test waits for a disk.
     Attributes, inside the block: `dsn` (a URL for any PostgreSQL driver), `router`
-    (`shardrouter.Router`), `config`, `nodes` (`nodes.local_cluster.LocalCluster`, to kill and
-    start nodes with).
+    (`shardrouter.Router`), `file` (its cluster.toml), `config`, `nodes`
+    (`nodes.local_cluster.LocalCluster`, to kill and start nodes with).
 
     Entering raises nodes.config.ConfigError for numbers that do not fit together, and
     nodes.local_cluster.ProcessFailed if a node does not start.
@@ -54,6 +54,7 @@ class LocalCluster:
 
     dsn: str
     router: Router
+    file: Path
     config: ClusterConfig
     nodes: local_cluster.LocalCluster
 
@@ -75,12 +76,12 @@ class LocalCluster:
         async with AsyncExitStack() as stack:
             directory = self._make_directory(stack)
             self.config = self._plan()
-            file = directory / "cluster.toml"
-            write_cluster(file, self.config)
+            self.file = directory / "cluster.toml"
+            write_cluster(self.file, self.config)
             self.nodes = local_cluster.LocalCluster(self.config, directory)
             await stack.enter_async_context(self.nodes)
             await self.nodes.start()
-            self.router = await stack.enter_async_context(Router.open(file, name="local"))
+            self.router = await stack.enter_async_context(Router.open(self.file, name="local"))
             listen = self.config.router
             server = PgServer(self.router.new_session, host=listen.host, port=listen.port)
             await server.start()

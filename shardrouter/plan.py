@@ -12,6 +12,7 @@ from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
 from shardrouter import changes, ddl, query, syntax, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.errors import NotSupported
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import syntax_error, tokenize
 from shardrouter.planned import (
@@ -93,11 +94,11 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.DropTableStatement():
             return ddl.drop_table(node)
         case syntax.Insert():
-            return changes.insert(node, _table(node.table, catalog), parameters)
+            return changes.insert(node, _changed(node.table, catalog), parameters)
         case syntax.Update():
-            return changes.update(node, _table(node.table, catalog), parameters)
+            return changes.update(node, _changed(node.table, catalog), parameters)
         case syntax.Delete():
-            return changes.delete(node, _table(node.table, catalog), parameters)
+            return changes.delete(node, _changed(node.table, catalog), parameters)
         case syntax.Select(table=None):
             return query.answer(node, parameters)
         case syntax.Select():
@@ -109,6 +110,18 @@ def _table(name: syntax.TableName, catalog: Catalog) -> Table:
     table = catalog.tables.get(name.name)
     if table is None:
         raise UnknownTable(name.name, name.position)
+    return table
+
+
+def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
+    table = _table(name, catalog)
+    if table.placement == "reference" and len(catalog.shards) > 1:
+        raise NotSupported(
+            f'changing the reference table "{table.name}" is not supported',
+            position=name.position,
+            hint="Its rows are on every shard, and a unit of commit has one. "
+            "Make it a home table: WITH (home = true).",
+        )
     return table
 
 

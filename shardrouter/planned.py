@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
-from shardrouter.catalog import Column
+from shardrouter.catalog import Table
 
 __all__ = [
     "ResultColumn",
@@ -121,15 +121,12 @@ class Scatter:
 
 @dataclass(frozen=True)
 class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; `columns` etc. the catalog's."""
+    """A table to create. `sqlite` is the text for the shards; the table's version is not known
+    yet."""
 
-    name: str
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    shard_key: str
+    table: Table
     sqlite: str
     if_not_exists: bool = False
-    unique: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
     order = _order(node, items, scope)
     limit, offset = _bound(scope, node.limit, "LIMIT"), _bound(scope, node.offset, "OFFSET")
     columns = tuple(item.column for item in items)
-    one_shard = len(where.keys) == 1
+    one_shard = table.placement != "sharded" or len(where.keys) == 1
     listed = [item.typed.sql for item in items]
     keys: list[OrderKey] = []
     hidden = 0
@@ -210,7 +210,7 @@ def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatte
     columns = (ResultColumn(first.alias or "count", types.BIGINT.oid),)
     text = f"SELECT count(*) FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
     oids = scope.parameters.oids()
-    if len(where.keys) == 1:
+    if table.placement != "sharded" or len(where.keys) == 1:
         return OneShard(
             "SELECT",
             ((table.name, table.version),),
