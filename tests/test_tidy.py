@@ -50,6 +50,9 @@ FLOORS: dict[str, int] = {
     "nodes.row_insert": 1,
     "nodes.speculation": 1,
     "nodes.speculations": 1,
+    "nodes.stage_content": 0,
+    "nodes.staged_rows": 1,
+    "nodes.stages": 1,
     "nodes.transaction_unit": 1,
     "nodes.write_unit": 1,
     "nodes.recovery": 1,
@@ -229,6 +232,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.client",
     "nodes.cluster_file",
     "nodes.comparison",
+    "nodes.stage_content",
     "nodes.incarnations",
     "nodes.local_cluster",
 }
