@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from jepsen_like.adapters.database import RunningDatabase
-from jepsen_like.backends.abilities import CAN, NETNS, PROXY, SHAPING
+from jepsen_like.backends.abilities import CAN, NETNS, PROXY, ROUTERS_APART, SHAPING
 from jepsen_like.backends.backend import BackendError
 from jepsen_like.backends.choose import open_backend
 from jepsen_like.backends.probe import Prober
 from jepsen_like.dispatch import Clock
 from jepsen_like.dummy_faults import try_faults
+from jepsen_like.faults.demands import needs_of
 from jepsen_like.faults.fault import Site
 from jepsen_like.faults.trials import HOSTS, TRIALS
 
@@ -58,19 +59,21 @@ class _Nobody:
 
 
 async def _backend(name: str) -> list[Finding]:
-    """The backend, and each fault of links on it; those that shape links on a network of their
-    own, since they may need what cuts do not."""
-    shaping = [trial for trial, fault in TRIALS.items() if fault.needs & SHAPING]
-    cutting = [trial for trial in TRIALS if trial not in shaping]
-    cuts, shapes = await asyncio.gather(_tries(name, cutting), _tries(name, shaping))
-    first = cuts[0]
+    """The backend, and each fault of links on it; those that shape links, and those of routers,
+    each on a network of their own, since they need what cuts do not."""
+    needs = {trial: needs_of((fault,)) for trial, fault in TRIALS.items()}
+    shaping = [trial for trial in TRIALS if needs[trial] & SHAPING]
+    of_routers = [trial for trial in TRIALS if ROUTERS_APART in needs[trial]]
+    cutting = [trial for trial in TRIALS if trial not in (*shaping, *of_routers)]
+    found = await asyncio.gather(*(_tries(name, some) for some in (cutting, of_routers, shaping)))
+    first = found[0][0]
     backend = Finding("backend", name, first.works, first.why)
-    return [backend, *cuts, *shapes]
+    return [backend, *(finding for some in found for finding in some)]
 
 
 async def _tries(name: str, trials: Sequence[str]) -> list[Finding]:
-    able = [trial for trial in trials if TRIALS[trial].needs <= CAN[name]]
-    needs = frozenset[str]().union(*(TRIALS[trial].needs for trial in able))
+    able = [trial for trial in trials if needs_of((TRIALS[trial],)) <= CAN[name]]
+    needs = needs_of([TRIALS[trial] for trial in able])
     found: dict[str, Finding] = {
         trial: Finding("link", trial, False, f"the backend {name} cannot do that", name)
         for trial in trials
@@ -108,10 +111,11 @@ def in_words(findings: Sequence[Finding]) -> list[str]:
     backends = list(dict.fromkeys(f.backend for f in findings if f.backend))
     by_place = {(f.name, f.backend): f for f in findings if f.kind == "link"}
     heading = "".join(f"{backend:8}" for backend in backends)
-    lines += ["", f"{'faults of links':16}{heading}".rstrip()]
+    left = max(len(name) for name, _ in by_place) + 2
+    lines += ["", f"{'faults of links':{left}}{heading}".rstrip()]
     for name in dict.fromkeys(name for name, _ in by_place):
         marks = "".join(f"{_mark(by_place[name, backend]):8}" for backend in backends)
-        lines.append(f"{name:16}{marks}".rstrip())
+        lines.append(f"{name:{left}}{marks}".rstrip())
     failed = [f for f in by_place.values() if not f.works]
     lines += [f"{f.name} on {f.backend}: {f.why}" for f in failed]
     return lines

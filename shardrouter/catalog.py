@@ -1,4 +1,4 @@
-"""The catalog as values: tables, typed columns, shard keys, the slot map, and their versions.
+"""The catalog as values: tables, typed columns, placements, the slot map, and their versions.
 
 Its home is ordinary tables in the `meta` group, which nodes do not interpret. This module is
 pure: it says which SQL makes and reads those tables, and turns rows into a `Catalog`;
@@ -21,13 +21,15 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from nodes.protocol import Guard, SetVersion, Statement, StatementResult, Value
 from nodes.values import SLOTS
 
 __all__ = [
     "Column",
+    "Default",
+    "Placement",
     "Table",
     "Change",
     "Catalog",
@@ -41,6 +43,7 @@ __all__ = [
     "decode",
     "decode_table",
     "encode_table",
+    "home_guard",
     "ownership",
     "slot_guard",
     "table_guard",
@@ -58,25 +61,46 @@ class CatalogError(Exception):
 
 
 @dataclass(frozen=True)
+class Default:
+    """What a column is given when an INSERT names no value for it."""
+
+    sql: str
+    """SQLite's text: what stands in the DEFAULT of the shards' table, and what DEFAULT in a list
+    of VALUES means."""
+    is_constant: bool = True
+    value: Value = None
+    """Of a constant: the stored form."""
+
+
+@dataclass(frozen=True)
 class Column:
     """A column as the client sees it."""
 
     name: str
-    type: str  # PostgreSQL type name, a key of shardrouter.types.TYPES
+    type: str  # PostgreSQL type name, see shardrouter.types.of_column
     not_null: bool = False
-    default: Value = None  # of the column's type; None is NULL
+    default: Default | None = None  # None is NULL
+    modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
+
+
+Placement: TypeAlias = Literal["sharded", "reference", "home"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A sharded table. `version` changes with every schema change; shards check it."""
+    """A table. `version` changes with every schema change; shards check it.
+
+    sharded: each row is on the shard that owns the slot of its shard key. reference: every shard
+    has all rows. home: all rows are on the home shard, and no other shard has the table.
+    """
 
     name: str
     version: int
     columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    shard_key: str
+    primary_key: tuple[str, ...]  # empty: none, the rows of a home table have a hidden key
+    shard_key: str  # empty unless sharded
     unique: tuple[tuple[str, ...], ...] = ()  # UNIQUE constraints besides the primary key
+    placement: Placement = "sharded"
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -108,11 +132,17 @@ class Catalog:
     shards: tuple[str, ...]  # group names
     slots: Sequence[int]  # slot number -> index into `shards`
     slot_versions: Sequence[int]  # slot number -> version of its ownership
+    home: str = ""  # the shard of all home tables
+    home_version: int = 1  # of its being that
     pending: tuple[Change, ...] = ()  # whoever finds one finishes it
     dropped: Mapping[str, int] = field(default_factory=dict)  # name -> version it was left at
 
     def shard_of(self, slot: int) -> str:
         return self.shards[self.slots[slot]]
+
+    def shards_of(self, table: Table) -> tuple[str, ...]:
+        """The shards that have the table."""
+        return (self.home,) if table.placement == "home" else self.shards
 
 
 @dataclass(frozen=True)
@@ -134,12 +164,18 @@ def slot_guard(catalog: Catalog, slot: int) -> Guard:
     return Guard(f"slot:{slot}", catalog.slot_versions[slot])
 
 
+def home_guard(catalog: Catalog) -> Guard:
+    """The home tables are on the shard that runs the command."""
+    return Guard("home", catalog.home_version)
+
+
 # --------------------------------------------------------------------------- a fresh cluster
 
 _TABLES: Final = (
     (
         'CREATE TABLE "catalog_state" ("id" INTEGER NOT NULL, "version" INTEGER NOT NULL, '
         '"owners" BLOB NOT NULL, "slot_versions" BLOB NOT NULL, '
+        '"home" INTEGER NOT NULL, "home_version" INTEGER NOT NULL, '
         'PRIMARY KEY ("id")) STRICT, WITHOUT ROWID'
     ),
     (
@@ -155,19 +191,22 @@ _TABLES: Final = (
 
 
 def ownership(shard: str, shards: Sequence[str], slots: Sequence[int]) -> Parts | None:
-    """The write by which a new shard learns which slots are its own; None if it has none.
+    """The write by which a new shard learns which slots are its own, and the first one that it is
+    the home; None if there is nothing to learn.
 
     Repeating it is refused as Stale with `have` equal to FIRST_VERSION or more: it is done.
     """
     number = shards.index(shard)
-    own = [slot for slot, owner in enumerate(slots) if owner == number]
+    own = [f"slot:{slot}" for slot, owner in enumerate(slots) if owner == number]
+    if number == 0:
+        own.append("home")
     if not own:
         return None
     return Parts(
         statements=(),
-        # All slots are set in one entry, so the first one speaks for the others.
-        guards=(Guard(f"slot:{own[0]}", 0),),
-        sets=tuple(SetVersion(f"slot:{slot}", FIRST_VERSION) for slot in own),
+        # All are set in one entry, so the first one speaks for the others.
+        guards=(Guard(own[0], 0),),
+        sets=tuple(SetVersion(name, FIRST_VERSION) for name in own),
     )
 
 
@@ -180,12 +219,14 @@ def bootstrap(shards: Sequence[str], slots: Sequence[int]) -> Parts:
     ]
     statements.append(
         Statement(
-            'INSERT INTO "catalog_state" ("id", "version", "owners", "slot_versions") '
-            "VALUES (1, ?1, ?2, ?3)",
+            'INSERT INTO "catalog_state" '
+            '("id", "version", "owners", "slot_versions", "home", "home_version") '
+            "VALUES (1, ?1, ?2, ?3, 0, ?4)",
             (
                 FIRST_VERSION,
                 _pack("H", slots),
                 _pack("I", [FIRST_VERSION] * SLOTS),
+                FIRST_VERSION,
             ),
         )
     )
@@ -206,7 +247,9 @@ LOAD_GUARDS: Final = (Guard("catalog_format", CATALOG_FORMAT),)
 needs `ownership` and `bootstrap`; with another number: another version of the program made it."""
 
 LOAD_STATEMENTS: Final = (
-    Statement('SELECT "version", "owners", "slot_versions" FROM "catalog_state"'),
+    Statement(
+        'SELECT "version", "owners", "slot_versions", "home", "home_version" FROM "catalog_state"'
+    ),
     Statement('SELECT "number", "name" FROM "catalog_shards" ORDER BY "number"'),
     Statement(
         'SELECT "name", "version", "previous", "state", "sqlite", "definition" '
@@ -219,7 +262,8 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
     """The catalog from the answers to LOAD_STATEMENTS. Raises CatalogError."""
     try:
         state, shards, rows = (result.values for result in results)
-        ((version, owners, slot_versions),) = state
+        ((version, owners, slot_versions, home, home_version),) = state
+        names = tuple(str(name) for _, name in shards)
         tables: dict[str, Table] = {}
         pending: list[Change] = []
         dropped: dict[str, int] = {}
@@ -228,9 +272,11 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
         return Catalog(
             version=_int(version),
             tables=tables,
-            shards=tuple(str(name) for _, name in shards),
+            shards=names,
             slots=_unpack("H", owners),
             slot_versions=_unpack("I", slot_versions),
+            home=names[_int(home)],
+            home_version=_int(home_version),
             pending=tuple(pending),
             dropped=dropped,
         )
@@ -290,12 +336,28 @@ def encode_table(table: Table) -> str:
     """A table's definition, without its name and version, as JSON."""
     return json.dumps(
         {
-            "columns": [[c.name, c.type, c.not_null, c.default] for c in table.columns],
+            "columns": [
+                [c.name, c.type, c.not_null, c.default and _encode_default(c.default), c.modifier]
+                for c in table.columns
+            ],
             "primary_key": table.primary_key,
             "shard_key": table.shard_key,
             "unique": table.unique,
+            "placement": table.placement,
         }
     )
+
+
+def _encode_default(default: Default) -> list[Any]:
+    value = default.value
+    if isinstance(value, bytes):
+        return [default.sql, default.is_constant, True, value.hex()]
+    return [default.sql, default.is_constant, False, value]
+
+
+def _decode_default(fields: Sequence[Any]) -> Default:
+    sql, is_constant, is_bytes, value = fields
+    return Default(sql, is_constant, bytes.fromhex(value) if is_bytes else value)
 
 
 def decode_table(name: str, version: int, definition: str) -> Table:
@@ -304,8 +366,12 @@ def decode_table(name: str, version: int, definition: str) -> Table:
     return Table(
         name=name,
         version=version,
-        columns=tuple(Column(*column) for column in fields["columns"]),
+        columns=tuple(
+            Column(column, kind, not_null, default and _decode_default(default), modifier)
+            for column, kind, not_null, default, modifier in fields["columns"]
+        ),
         primary_key=tuple(fields["primary_key"]),
         shard_key=fields["shard_key"],
         unique=tuple(tuple(key) for key in fields["unique"]),
+        placement=cast("Placement", fields["placement"]),
     )

@@ -35,7 +35,8 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
             raise StatementError("VALUES lists must all be the same length", sqlstate="42601")
         rows.append([_value(v, c, scope) for v, c in zip(row, columns, strict=False)])
     columns = columns[: len(rows[0])]
-    keys = _shard_keys(table, columns, rows, node.table.position)
+    is_home = table.placement != "sharded"
+    keys = () if is_home else _shard_keys(table, columns, rows, scope, node.table.position)
     names = ", ".join(quote(column.name) for column in columns)
     values = ", ".join(f"({', '.join(typed.sql for typed in row)})" for row in rows)
     text = f"INSERT INTO {quote(table.name)} ({names}) VALUES {values}"  # noqa: S608 -- quoted names, our literals
@@ -43,10 +44,9 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
         text += _on_conflict(node, node.conflict, table, parameters)
     return OneShard(
         tag="INSERT",
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
-        key_type=_key(table).type,
+        key_type="" if is_home else _key(table).type,
         keys=keys,
         quick=True,
         key=table.shard_key,
@@ -95,12 +95,20 @@ def _named_twice(name: syntax.Name) -> StatementError:
 
 def _value(node: syntax.Expression | syntax.DefaultValue, column: Column, scope: Scope) -> Typed:
     if isinstance(node, syntax.DefaultValue):
-        return constant(column.default, types.TYPES[column.type])
+        kind = types.of_column(column.type)
+        default = column.default
+        if default is None:
+            return constant(None, kind)
+        return constant(default.value, kind) if default.is_constant else Typed(default.sql, kind)
     return scope.assign(node, column)
 
 
 def _shard_keys(
-    table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Typed]], position: int
+    table: Table,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Typed]],
+    scope: Scope,
+    position: int,
 ) -> tuple[Operand, ...]:
     """The shard key of each row, each value once. Without one the row has its default."""
     key = _key(table)
@@ -108,7 +116,7 @@ def _shard_keys(
     for row in rows:
         typed = next(
             (t for t, c in zip(row, columns, strict=True) if c.name == key.name),
-            constant(key.default, types.TYPES[key.type]),
+            _value(syntax.DefaultValue(), key, scope),
         )
         operand = typed.operand
         if operand is None:
@@ -201,7 +209,7 @@ def delete(node: syntax.Delete, table: Table, parameters: Parameters) -> OneShar
 
 def _pinned(node: syntax.Expression | None, scope: Scope, table: Table, tag: str) -> Conditions:
     where = conditions(node, scope, table)
-    if not where.keys:
+    if table.placement == "sharded" and not where.keys:
         raise NotSupported(
             f"{tag} over several shards is not supported",
             hint=f"Name the shard key with AND {quote(table.shard_key)} = ... at the top of WHERE.",
@@ -214,8 +222,7 @@ def _write(
 ) -> OneShard:
     return OneShard(
         tag=tag,
-        table=table.name,
-        table_version=table.version,
+        tables=((table.name, table.version),),
         sql=text,
         key_type=where.key_type,
         keys=where.keys,

@@ -31,16 +31,18 @@ class Conditions:
 
 def conditions(node: syntax.Expression | None, scope: Scope, table: Table) -> Conditions:
     key = table.column(table.shard_key)
-    assert key is not None
+    key_type = "" if key is None else key.type
     if node is None:
-        return Conditions("", key.type, (), False)
+        return Conditions("", key_type, (), False)
     pins: dict[str, tuple[Operand, ...]] = {}
     conjuncts = _conjuncts(node)
     clause = "AND" if len(conjuncts) > 1 else "WHERE"
     parts = [_conjunct(part, scope, pins, clause) for part in conjuncts]
-    one_row = all(len(pins.get(name, ())) == 1 for name in table.primary_key)
+    one_row = bool(table.primary_key) and all(
+        len(pins.get(name, ())) == 1 for name in table.primary_key
+    )
     text = " AND ".join(part.sql for part in parts)
-    return Conditions(f" WHERE {text}", key.type, pins.get(table.shard_key, ()), one_row)
+    return Conditions(f" WHERE {text}", key_type, pins.get(table.shard_key, ()), one_row)
 
 
 def _conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
@@ -76,8 +78,8 @@ def _pin(
 ) -> None:
     """Keep the shortest list of several for one column: all must hold."""
     assert column.column is not None
-    if column.type is types.DOUBLE:
-        return  # -0.0 = 0.0, and a float is no shard key
+    if column.type not in types.SHARD_KEY_TYPES:
+        return  # equal values may differ in bytes: -0.0 = 0.0, 1.5 = 1.50
     known = pins.get(column.column)
     if known is None or len(operands) < len(known):
         pins[column.column] = operands

@@ -12,11 +12,11 @@ key, because all rows of equal shard key are on one shard.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from shardrouter import syntax, types
-from shardrouter.catalog import Column
+from shardrouter.catalog import Column, Default, Placement, Table
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import CreateTable, DropTable
 from shardrouter.translate import Parameters, Scope, Typed, literal, quote
@@ -30,8 +30,8 @@ COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
 
 _SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
-_KEY_TYPES: Final = frozenset(
-    {types.SMALLINT, types.INTEGER, types.BIGINT, types.TEXT, types.VARCHAR, types.BOOLEAN}
+_OPTIONS: Final = (
+    "There is WITH (shard_key = 'column'), WITH (reference = true) and WITH (home = true)."
 )
 _WAYS_OUT: Final = (
     "Include the shard key in it, choose another shard key with "
@@ -53,9 +53,9 @@ def create_table(node: syntax.CreateTableStatement) -> CreateTable:
     for key in (primary, *uniques):
         _check_key(key, definitions)
     primary_key = tuple(name.text for name in primary)
-    shard_key = _shard_key(node, definitions, primary_key)
+    placement, shard_key = _placement(node, definitions, primary_key)
     for key in (primary, *uniques):
-        if shard_key not in {name.text for name in key}:
+        if placement == "sharded" and shard_key not in {name.text for name in key}:
             what = "PRIMARY KEY" if key is primary else "UNIQUE"
             listed = ", ".join(name.text for name in key)
             raise NotSupported(
@@ -65,15 +65,8 @@ def create_table(node: syntax.CreateTableStatement) -> CreateTable:
             )
     columns = tuple(_column(d, d.name.text in primary_key) for d in node.columns)
     unique = tuple(tuple(name.text for name in key) for key in uniques)
-    return CreateTable(
-        name=node.table.name,
-        columns=columns,
-        primary_key=primary_key,
-        shard_key=shard_key,
-        sqlite=_sqlite(node.table.name, columns, primary_key, unique),
-        if_not_exists=node.if_not_exists,
-        unique=unique,
-    )
+    table = Table(node.table.name, 0, columns, primary_key, shard_key, unique, placement)
+    return CreateTable(table, _sqlite(table), node.if_not_exists)
 
 
 def _check_name(name: syntax.Name, what: str) -> None:
@@ -139,15 +132,9 @@ def _keys(node: syntax.CreateTableStatement) -> tuple[_Key, list[_Key]]:
             sqlstate="42P16",
             position=primaries[1][0].position,
         )
-    if not primaries:
-        raise NotSupported(
-            f'table "{node.table.name}" has no primary key',
-            position=node.table.position,
-            hint="Rows are placed by the primary key: declare one with PRIMARY KEY.",
-        )
     uniques: list[_Key] = [(column.name,) for column in node.columns if column.unique]
     uniques += [key.columns for key in node.keys if not key.primary]
-    return primaries[0], uniques
+    return primaries[0] if primaries else (), uniques
 
 
 def _check_key(key: _Key, definitions: dict[str, syntax.ColumnDefinition]) -> None:
@@ -168,25 +155,62 @@ def _check_key(key: _Key, definitions: dict[str, syntax.ColumnDefinition]) -> No
         seen.add(name.text)
 
 
-def _shard_key(
+def _placement(
     node: syntax.CreateTableStatement,
     definitions: dict[str, syntax.ColumnDefinition],
     primary_key: tuple[str, ...],
-) -> str:
-    shard_key = primary_key[0]
+) -> tuple[Placement, str]:
+    """Where the rows are, and the shard key of a sharded table.
+
+    Without a word a table is sharded by the first column of its primary key; one that has none
+    is a home table.
+    """
+    options: dict[str, str] = {}
     for name, value in node.options:
-        if name != "shard_key":
-            raise NotSupported(
-                f'the table option "{name}" is not supported',
-                hint="There is WITH (shard_key = 'column').",
-            )
-        shard_key = value
+        if name == "fillfactor":
+            continue  # how full pages are: nothing that can be seen
+        if name not in ("shard_key", "reference", "home"):
+            raise NotSupported(f'the table option "{name}" is not supported', hint=_OPTIONS)
+        if name in options:
+            raise StatementError(f'parameter "{name}" specified more than once', sqlstate="42601")
+        options[name] = value
+    flags: tuple[Placement, ...] = ("reference", "home")
+    said = [flag for flag in flags if flag in options and _is_true(flag, options[flag])]
+    if len(said) + ("shard_key" in options) > 1:
+        raise StatementError(
+            "a table has one of shard_key, reference and home", sqlstate="22023", hint=_OPTIONS
+        )
+    if said:
+        return said[0], ""
+    if "shard_key" not in options and not primary_key:
+        return "home", ""
+    if not primary_key:
+        raise NotSupported(
+            f'table "{node.table.name}" has a shard key and no primary key',
+            position=node.table.position,
+            hint="Declare a PRIMARY KEY that includes the shard key, or make it a home table: "
+            "WITH (home = true).",
+        )
+    return "sharded", _shard_key(options.get("shard_key", primary_key[0]), definitions)
+
+
+def _is_true(name: str, value: str) -> bool:
+    if value.lower() in ("true", "on", "yes", "1"):
+        return True
+    if value.lower() in ("false", "off", "no", "0"):
+        return False
+    raise StatementError(
+        f'invalid value for boolean option "{name}": {value}', sqlstate="22023", hint=_OPTIONS
+    )
+
+
+def _shard_key(shard_key: str, definitions: dict[str, syntax.ColumnDefinition]) -> str:
     if shard_key not in definitions:
         raise StatementError(
             f'column "{shard_key}" named as shard key does not exist', sqlstate="42703"
         )
-    kind = _type(definitions[shard_key])
-    if kind not in _KEY_TYPES:
+    kind, _ = _type(definitions[shard_key])
+    if kind not in types.SHARD_KEY_TYPES:
         raise NotSupported(
             f"a column of type {kind.name} cannot be the shard key",
             position=definitions[shard_key].type.position,
@@ -195,7 +219,7 @@ def _shard_key(
     return shard_key
 
 
-def _type(definition: syntax.ColumnDefinition) -> types.Type:
+def _type(definition: syntax.ColumnDefinition) -> tuple[types.Type, int]:
     name = definition.type
     if name.name in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
         raise NotSupported(
@@ -203,12 +227,13 @@ def _type(definition: syntax.ColumnDefinition) -> types.Type:
             position=name.position,
             hint="Supply the value with every INSERT; a counter would be one place for all shards.",
         )
-    return types.resolve(name.name, name.length, name.position)
+    return types.resolve(name.name, name.modifiers, name.position)
 
 
 def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
-    kind = _type(definition)
-    column = Column(definition.name.text, kind.name, definition.not_null or in_key)
+    kind, modifier = _type(definition)
+    not_null = definition.not_null or in_key
+    column = Column(definition.name.text, kind.name, not_null, modifier=modifier)
     if definition.default is None:
         return column
     scope = Scope(Parameters(()))
@@ -219,8 +244,8 @@ def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
     typed: Typed = scope.assign(definition.default, column)
     if typed.constant is None:
         _refuse_default(definition)
-    assert not isinstance(typed.constant.value, Decimal)
-    return Column(column.name, column.type, column.not_null, typed.constant.value)
+    value = typed.constant.value
+    return replace(column, default=Default(literal(value), value=value))
 
 
 def _refuse_default(definition: syntax.ColumnDefinition) -> NoReturn:
@@ -231,23 +256,28 @@ def _refuse_default(definition: syntax.ColumnDefinition) -> NoReturn:
     )
 
 
-def _sqlite(
-    table: str,
-    columns: Sequence[Column],
-    primary_key: Sequence[str],
-    unique: Sequence[Sequence[str]],
-) -> str:
+ROW_ID: Final = "ctid"
+"""The hidden key of a table without a primary key. PostgreSQL has a system column of that name, so
+no table has a column of its own that is called so."""
+
+
+def _sqlite(table: Table) -> str:
+    columns, primary_key = table.columns, table.primary_key
     parts = []
     for column in columns:
-        kind = types.TYPES[column.type]
-        text = f"{quote(column.name)} {kind.sqlite}"
+        kind = types.of_column(column.type)
+        text = f"{quote(column.name)} {kind.column}"
         if column.not_null:
             text += " NOT NULL"
         if column.default is not None:
-            text += f" DEFAULT {literal(column.default)}"
+            default = column.default
+            text += f" DEFAULT {default.sql if default.is_constant else f'({default.sql})'}"
         parts.append(text)
+    if not primary_key:
+        parts.append(f"{quote(ROW_ID)} INTEGER NOT NULL DEFAULT (pg_row_id())")
+        primary_key = (ROW_ID,)
     for column in columns:
-        kind = types.TYPES[column.type]
+        kind = types.of_column(column.type)
         if kind in (types.SMALLINT, types.INTEGER):
             test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
         elif kind is types.BOOLEAN:
@@ -256,6 +286,6 @@ def _sqlite(
             continue
         name = quote(f"shardrouter_range_{kind.name}_{column.name}")
         parts.append(f"CONSTRAINT {name} CHECK ({test})")
-    for words, key in (("PRIMARY KEY", primary_key), *(("UNIQUE", key) for key in unique)):
+    for words, key in (("PRIMARY KEY", primary_key), *(("UNIQUE", key) for key in table.unique)):
         parts.append(f"{words} ({', '.join(map(quote, key))})")
-    return f"CREATE TABLE {quote(table)} ({', '.join(parts)}) STRICT, WITHOUT ROWID"
+    return f"CREATE TABLE {quote(table.name)} ({', '.join(parts)}) STRICT, WITHOUT ROWID"

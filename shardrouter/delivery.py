@@ -41,7 +41,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -69,7 +69,7 @@ from shardrouter.any_replica import AnyReplica
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 
-__all__ = ["GaveUp", "Answer", "Delivered", "Delivery"]
+__all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
 
 PAUSE_S_MIN: Final = 0.005
 """First pause after a round in which no replica took the request."""
@@ -84,6 +84,12 @@ class GaveUp:
 
     reason: str  # what the last attempt met
     hint: str = ""  # what to do about it, if a node has said so
+
+
+class Sending(Protocol):
+    """A request from `send` to `done`."""
+
+    until: float
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -155,13 +161,14 @@ class Delivery:
 
     # ------------------------------------------------------------------ public
 
-    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> None:
-        """Deliver `body`; `done` is called exactly once, never from within this call."""
+    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending | None:
+        """Deliver `body`; `done` is called exactly once, never from within this call. Returns
+        what `stop` takes, if it can be stopped."""
         if isinstance(body, Read) and body.consistency == "any":
             self._directory.look_for_members(self._groups[group])
             contacts = self._groups[group].contacts
             self._any_replica.send(group, contacts, body, until, partial(_read_ended, done))
-            return
+            return None
         call = _Call(self._groups[group], body, until, done)
         leader = call.group.leader
         now = self._loop.time()
@@ -169,6 +176,11 @@ class Delivery:
             self._send_copy(call, leader, now)
         else:
             self._pause(call, 0.0)
+        return call
+
+    def stop(self, sending: Sending) -> None:
+        """Send no more copies; `done` hears of the one that is under way, or that it gave up."""
+        sending.until = self._loop.time()
 
     def trouble(self, group: str) -> str:
         """What the last failed attempt to reach the group's leader met, in words."""

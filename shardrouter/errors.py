@@ -16,6 +16,8 @@ look before it repeats after an indefinite one.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Self
+
 __all__ = [
     "RouterError",
     "DefiniteError",
@@ -33,7 +35,8 @@ class RouterError(Exception):
 
     sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
-    its unit of commit, of the statement that failed.
+    its unit of commit, of the statement that failed. schema, table, column, data_type,
+    constraint: what the error is about, empty where it is about none.
     """
 
     definite: bool
@@ -47,6 +50,11 @@ class RouterError(Exception):
         hint: str = "",
         detail: str = "",
         position: int = 0,
+        schema: str = "",
+        table: str = "",
+        column: str = "",
+        data_type: str = "",
+        constraint: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -54,6 +62,11 @@ class RouterError(Exception):
         self.hint = hint
         self.detail = detail
         self.position = position
+        self.schema = schema
+        self.table = table
+        self.column = column
+        self.data_type = data_type
+        self.constraint = constraint
         self.statement = 0
 
 
@@ -62,7 +75,22 @@ class DefiniteError(RouterError):
 
 
 class StatementError(DefiniteError):
-    """SQL said no; `sqlstate` says why."""
+    """SQL said no; `sqlstate` says why.
+
+    An error of a SQLSTATE that has a class of its own (`shardrouter.exceptions`) is made an
+    instance of that class: whoever raises it need not know the class, and whoever catches it may
+    use either.
+    """
+
+    _by_sqlstate: ClassVar[dict[str, type[StatementError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        if "sqlstate" in cls.__dict__:
+            StatementError._by_sqlstate.setdefault(cls.sqlstate, cls)
+
+    def __new__(cls, *_args: Any, sqlstate: str | None = None, **_more: Any) -> Self:
+        found = StatementError._by_sqlstate.get(sqlstate or cls.sqlstate, cls)
+        return super().__new__(found if issubclass(found, cls) else cls)
 
 
 class NotSupported(DefiniteError):

@@ -12,15 +12,17 @@ from functools import lru_cache
 from typing import Final
 
 from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
-from nodes.values import BOOL, ValueFormatError, encode_data_rows
-from shardrouter.catalog import Catalog
+from nodes.values import ValueFormatError, encode_data_rows
+from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
 from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+from shardrouter.python_values import from_stored
 
 __all__ = [
     "Prepared",
     "Execution",
+    "Notice",
     "Outcome",
     "Command",
     "command_of",
@@ -55,6 +57,17 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a client is told besides the outcome."""
+
+    message: str
+    severity: str = "NOTICE"  # or WARNING, INFO
+    sqlstate: str = "00000"
+    detail: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one statement did, as a client is told."""
 
@@ -62,7 +75,7 @@ class Outcome:
     row_count: int = 0
     rows: bytes = b""  # DataRow messages, if the execution has formats
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
 
 
@@ -79,21 +92,30 @@ class Command:
 
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
-    """Whether `plan` was made for the table as `catalog` knows it."""
-    if isinstance(plan, OneShard | Scatter):
-        table = catalog.tables.get(plan.table)
-        return table is not None and table.version == plan.table_version
+    """Whether `plan` was made for the tables as `catalog` knows them."""
+    if not isinstance(plan, OneShard | Scatter):
+        return True
+    if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
+        return False
+    for name, version in plan.tables:
+        table = catalog.tables.get(name)
+        if table is None or table.version != version:
+            return False
     return True
 
 
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
-    """The command for the one shard that owns all slots of the statement's keys.
+    """The command for the one shard that owns all slots of the statement's keys, or the home.
 
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
     arguments = bind(plan, execution.arguments)
-    guards = [Guard(f"table:{plan.table}", plan.table_version)]
+    guards = _table_guards(plan)
+    outputs = _outputs(plan.columns, execution.formats)
+    if not plan.keys:
+        guards.append(home_guard(catalog))
+        return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
@@ -104,11 +126,7 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
                 hint="Send one statement per shard-key value: each runs on one shard.",
             )
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
-    return Command(
-        shard,
-        Statement(plan.sql, arguments, _outputs(plan.columns, execution.formats)),
-        tuple(guards),
-    )
+    return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
 
 
 def scatter_commands(
@@ -122,16 +140,20 @@ def scatter_commands(
     """
     arguments = bind(plan, execution.arguments)
     statement = Statement(plan.sql, arguments)
-    table = Guard(f"table:{plan.table}", plan.table_version)
+    tables = _table_guards(plan)
     if not plan.keys:
-        return arguments, [Command(shard, statement, (table,)) for shard in catalog.shards]
+        return arguments, [Command(shard, statement, tuple(tables)) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
     for slot in slots(plan, arguments) or (0,):
-        guards = by_shard.setdefault(catalog.shard_of(slot), [table])
+        guards = by_shard.setdefault(catalog.shard_of(slot), list(tables))
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
     return arguments, [
         Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
     ]
+
+
+def _table_guards(plan: OneShard | Scatter) -> list[Guard]:
+    return [Guard(f"table:{name}", version) for name, version in plan.tables]
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)
@@ -154,7 +176,7 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
     values = result.values
     if values and execution.formats is None:
-        values = _typed(values, plan.columns)
+        values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
 
 
@@ -163,30 +185,13 @@ def rows_outcome(
     execution: Execution,
     rows: Sequence[tuple[Value, ...]],
     columns: tuple[ResultColumn, ...],
-    notices: tuple[str, ...] = (),
+    notices: tuple[Notice, ...] = (),
 ) -> Outcome:
     """The outcome of a statement whose rows are at hand as values."""
     if execution.formats is None:
-        return Outcome(tag, len(rows), values=_typed(rows, columns), notices=notices)
+        return Outcome(tag, len(rows), values=from_stored(rows, columns), notices=notices)
     try:
         encoded = encode_data_rows(rows, _outputs(columns, execution.formats))
     except ValueFormatError as exc:
         raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
     return Outcome(tag, len(rows), encoded, notices=notices)
-
-
-def _typed(
-    rows: Sequence[tuple[Value, ...]], columns: tuple[ResultColumn, ...]
-) -> tuple[tuple[Value, ...], ...]:
-    """Rows with Python's booleans where SQLite has 0 and 1."""
-    booleans = [i for i, column in enumerate(columns) if column.oid == BOOL]
-    if not booleans:
-        return tuple(rows)
-    typed: list[tuple[Value, ...]] = []
-    for row in rows:
-        cells = list(row)
-        for i in booleans:
-            if cells[i] is not None:
-                cells[i] = bool(cells[i])
-        typed.append(tuple(cells))
-    return tuple(typed)

@@ -12,7 +12,8 @@ from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
 from shardrouter import changes, ddl, query, syntax, types
 from shardrouter.catalog import Catalog, Table
-from shardrouter.errors import StatementError
+from shardrouter.errors import NotSupported
+from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
@@ -34,7 +35,7 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.statement import parse_tokens
-from shardrouter.translate import Parameters
+from shardrouter.translate import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -63,10 +64,8 @@ __all__ = [
 ]
 
 
-class UnknownTable(StatementError):
-    """42P01. The table may be newer than the catalog at hand: worth one look at `meta`."""
-
-    sqlstate = "42P01"
+class UnknownTable(UndefinedTableError):
+    """The table may be newer than the catalog at hand: worth one look at `meta`."""
 
     def __init__(self, name: str, position: int = 0) -> None:
         super().__init__(f'relation "{name}" does not exist', position=position)
@@ -95,11 +94,11 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.DropTableStatement():
             return ddl.drop_table(node)
         case syntax.Insert():
-            return changes.insert(node, _table(node.table, catalog), parameters)
+            return changes.insert(node, _changed(node.table, catalog), parameters)
         case syntax.Update():
-            return changes.update(node, _table(node.table, catalog), parameters)
+            return changes.update(node, _changed(node.table, catalog), parameters)
         case syntax.Delete():
-            return changes.delete(node, _table(node.table, catalog), parameters)
+            return changes.delete(node, _changed(node.table, catalog), parameters)
         case syntax.Select(table=None):
             return query.answer(node, parameters)
         case syntax.Select():
@@ -114,12 +113,29 @@ def _table(name: syntax.TableName, catalog: Catalog) -> Table:
     return table
 
 
+def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
+    table = _table(name, catalog)
+    if table.placement == "reference" and len(catalog.shards) > 1:
+        raise NotSupported(
+            f'changing the reference table "{table.name}" is not supported',
+            position=name.position,
+            hint="Its rows are on every shard, and a unit of commit has one. "
+            "Make it a home table: WITH (home = true).",
+        )
+    return table
+
+
 # --------------------------------------------------------------------------- binding
 
 
 def value_of(operand: Operand, arguments: Sequence[Value]) -> Value:
     """A constant's value, or the argument of a parameter."""
-    return operand.value if isinstance(operand, Constant) else arguments[operand.number - 1]
+    if isinstance(operand, Constant):
+        return operand.value
+    value = arguments[operand.number - 1]
+    if not operand.fit or value is None:
+        return value
+    return call(operand.fit, value, operand.modifier)
 
 
 def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
@@ -153,5 +169,5 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
         if value is not None:
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
-            raise changes.null_key(plan.key, plan.table)
+            raise changes.null_key(plan.key, plan.tables[0][0])
     return tuple(sorted(found))

@@ -11,13 +11,14 @@ from typing import TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
-from shardrouter.catalog import Column
+from shardrouter.catalog import Table
 
 __all__ = [
     "ResultColumn",
     "Constant",
     "Parameter",
     "Operand",
+    "Reliance",
     "OrderKey",
     "OneShard",
     "Scatter",
@@ -40,6 +41,7 @@ class ResultColumn:
 
     name: str
     oid: int
+    modifier: int = -1  # atttypmod; -1: none
 
 
 @dataclass(frozen=True)
@@ -51,30 +53,39 @@ class Constant:
 
 @dataclass(frozen=True)
 class Parameter:
-    """The client's $number (1-based)."""
+    """The client's $number (1-based); where it is assigned to a column with a modifier, made to
+    fit by the node's function `fit`, as the text of the statement does."""
 
     number: int
+    fit: str = ""
+    modifier: int = -1
 
 
 Operand: TypeAlias = Constant | Parameter
 
 
+Reliance: TypeAlias = tuple[tuple[str, int], ...]
+"""The tables a plan was made for, each with its version; a write's own is the first."""
+
+
 @dataclass(frozen=True)
 class OneShard:
-    """Runs whole on the shard that owns the slot of `keys` (all keys on one shard, or 0A000)."""
+    """Runs whole on the shard that owns the slots of `keys` (all on one shard, or 0A000);
+    without keys on the home shard."""
 
     tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
-    table: str
-    table_version: int
+    tables: Reliance
     sql: str
     key_type: str  # PostgreSQL type of the shard key
-    keys: tuple[Operand, ...]  # shard-key values the statement names, at least one
+    keys: tuple[Operand, ...]  # shard-key values the statement names
     quick: bool  # keyed point write or VALUES, or point read: bounded work
     columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
     parameter_oids: tuple[int, ...] = ()
     limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
     offset: Operand | None = None
     key: str = ""  # name of the shard key, for the error of an INSERT without one
+    shards: int = 0
+    """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
     @property
     def is_write(self) -> bool:
@@ -88,6 +99,7 @@ class OrderKey:
     index: int
     descending: bool
     nulls_first: bool
+    collation: str = ""  # of the node; empty: values compare as SQLite compares them
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,7 @@ class Scatter:
     `count` is true every shard answers one integer, and the answer is their sum.
     """
 
-    table: str
-    table_version: int
+    tables: Reliance
     sql: str
     columns: tuple[ResultColumn, ...]
     parameter_oids: tuple[int, ...] = ()
@@ -115,15 +126,12 @@ class Scatter:
 
 @dataclass(frozen=True)
 class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; `columns` etc. the catalog's."""
+    """A table to create. `sqlite` is the text for the shards; the table's version is not known
+    yet."""
 
-    name: str
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    shard_key: str
+    table: Table
     sqlite: str
     if_not_exists: bool = False
-    unique: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@
 
 A router keeps no state of its own: any number of them, in any number of processes, serve the
 same cluster. Calls may overlap; each statement commits by itself. Exceptions are those of
-`shardrouter.errors`, with `.sqlstate` and `.definite`.
+`shardrouter.errors`, with `.sqlstate` and `.definite`, by asyncpg's names in
+`shardrouter.exceptions`.
 """
 
 from __future__ import annotations
@@ -15,27 +16,27 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Final
 
 from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
+from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.schema import Schema
-from shardrouter.session import Backend, Execution, Outcome, PlanCache, Prepared, Session
+from shardrouter.session import Backend, PlanCache, Session
 from shardrouter.shards import Shards
-from shardrouter.statement import split
 from shardrouter.tasks import Tasks
-from shardrouter.types import TYPES
+from shardrouter.types import of_column
 
-__all__ = ["Place", "Record", "Router", "node_answers", "node_statuses"]
+__all__ = ["Place", "Router", "node_answers", "node_statuses"]
 
 OPEN_TIMEOUT_S: Final = 30.0
 """How long `Router.open` waits for a cluster that is starting."""
@@ -47,59 +48,6 @@ PROBE: Final = (Statement("SELECT 1"),)
 """A read that touches nothing: answered when the group has a leader with a quorum."""
 
 
-class Record(Sequence[Value]):
-    """One row: by position, by column name, iterable over its values, as asyncpg's Record."""
-
-    __slots__ = ("_columns", "_values")
-
-    def __init__(self, columns: dict[str, int], values: tuple[Value, ...]) -> None:
-        self._columns = columns  # name -> position, shared by all rows of an answer
-        self._values = values
-
-    @overload
-    def __getitem__(self, key: int | str) -> Any: ...
-    @overload
-    def __getitem__(self, key: slice) -> tuple[Any, ...]: ...
-    def __getitem__(self, key: int | str | slice) -> Any:
-        if isinstance(key, str):
-            return self._values[self._columns[key]]
-        return self._values[key]
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def __contains__(self, name: object) -> bool:
-        """Whether there is a column of that name, as in asyncpg."""
-        return name in self._columns
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Record):
-            return self._values == other._values
-        return self._values == other
-
-    def __hash__(self) -> int:
-        return hash(self._values)
-
-    def __repr__(self) -> str:
-        return f"<Record {' '.join(f'{name}={value!r}' for name, value in self.items())}>"
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value of a column, `default` if there is none of that name."""
-        return self._values[self._columns[name]] if name in self._columns else default
-
-    def keys(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def values(self) -> Iterator[Any]:
-        return iter(self._values)
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        return ((name, self._values[index]) for name, index in self._columns.items())
-
-
 @dataclass(frozen=True)
 class Place:
     """Where the row of a shard-key value lives."""
@@ -109,13 +57,17 @@ class Place:
     leader: str | None  # name of the node; None if nobody leads the shard now
 
 
-class Router:
-    """An open router; made by `Router.open` only."""
+class Router(Queries):
+    """An open router; made by `Router.open` only.
+
+    It has the shape of an asyncpg pool: `execute` and the `fetch`es run a statement by itself,
+    `acquire` gives a connection with settings of its own.
+    """
 
     def __init__(self, config: ClusterConfig, backend: Backend) -> None:
+        super().__init__(Session(backend))
         self._config = config
         self._backend = backend
-        self._session = Session(backend)
 
     @staticmethod
     @asynccontextmanager
@@ -147,86 +99,15 @@ class Router:
             await shards.close()
             await tasks.wait()
 
-    # ------------------------------------------------------------------ statements
-
-    async def execute(self, query: str, *args: Value, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- asyncpg's name
-        """Run a statement; returns its command tag ("INSERT 0 1").
-
-        Without arguments `query` may hold several statements: they are one unit of commit, and
-        the tag is the last one's. timeout: seconds, instead of statement_timeout.
-        """
-        prepared = self._session.prepared(query)
-        if prepared is not None:
-            unit = [Execution(prepared, args)]
-        else:
-            texts = [query] if args else split(query)
-            unit = [Execution(await self._session.prepare(text), args) for text in texts]
-        outcomes = await self._session.run(unit, timeout)
-        return outcomes[-1].tag if outcomes else ""
-
-    async def executemany(
-        self,
-        command: str,
-        args: Iterable[Sequence[Value]],
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
-    ) -> None:
-        """Run a statement once for each sequence of arguments: all of them or none, as asyncpg
-        does. They have to be on one shard; else NotSupported (0A000)."""
-        prepared = await self._prepare(command)
-        unit = [Execution(prepared, tuple(values)) for values in args]
-        if unit:
-            await self._session.run(unit, timeout)
-
-    async def fetch(
-        self,
-        query: str,
-        *args: Value,
-        timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
-    ) -> list[Record]:
-        """Run a statement; returns its rows."""
-        columns, outcome = await self._fetch(query, args, timeout)
-        return [Record(columns, values) for values in outcome.values]
-
-    async def fetchrow(
-        self,
-        query: str,
-        *args: Value,
-        timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
-    ) -> Record | None:
-        """Run a statement; returns its first row, None if there is none."""
-        columns, outcome = await self._fetch(query, args, timeout)
-        return Record(columns, outcome.values[0]) if outcome.values else None
-
-    async def fetchval(
-        self,
-        query: str,
-        *args: Value,
-        column: int = 0,
-        timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
-    ) -> Any:
-        """Run a statement; returns one value of its first row, None if there is none."""
-        _, outcome = await self._fetch(query, args, timeout)
-        return outcome.values[0][column] if outcome.values else None
-
-    async def _fetch(
-        self, query: str, args: tuple[Value, ...], timeout_s: float | None
-    ) -> tuple[dict[str, int], Outcome]:
-        prepared = await self._prepare(query)
-        [outcome] = await self._session.run([Execution(prepared, args)], timeout_s)
-        # Of columns with one name the last is found by it, as in asyncpg.
-        return {column.name: i for i, column in enumerate(prepared.columns)}, outcome
-
-    async def _prepare(self, query: str) -> Prepared:
-        """One statement; only `execute` without arguments takes several."""
-        prepared = self._session.prepared(query)
-        if prepared is not None:
-            return prepared
-        if len(split(query)) > 1:
-            raise StatementError(
-                "cannot insert multiple commands into a prepared statement", sqlstate="42601"
-            )
-        return await self._session.prepare(query)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """A connection of its own, handed back when the context is left. It costs nothing: there
+        is no limit on how many are out."""
+        connection = Connection(Session(self._backend))
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     def new_session(self) -> Session:
         """A session with settings of its own; what a PostgreSQL connection is given."""
@@ -260,7 +141,7 @@ class Router:
             raise UnknownTable(table)
         column = known.column(known.shard_key)
         assert column is not None
-        kind = TYPES[column.type]
+        kind = of_column(column.type)
         try:
             if isinstance(key, str):
                 key = decode_text(key.encode(), kind.oid)

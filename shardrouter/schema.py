@@ -195,7 +195,7 @@ class Schema:
                 catalog = await self._settled(deadline)
                 begun = schema_change.begin_create(catalog, plan)
                 if begun is None:
-                    return (f'relation "{plan.name}" already exists, skipping',)
+                    return (f'relation "{plan.table.name}" already exists, skipping',)
                 parts, changes = begun
                 if await self._change(catalog, parts, changes, deadline):
                     return ()
@@ -252,7 +252,8 @@ class Schema:
         """Apply what pends in `catalog` to every shard, publish it, and read the result."""
         for change in catalog.pending:
             try:
-                await _all(*(self._apply(shard, change, deadline) for shard in self._shard_names))
+                shards = catalog.shards_of(change.table)
+                await _all(*(self._apply(shard, change, deadline) for shard in shards))
             except StatementError:
                 if change.kind == "create":
                     await self._write(META_GROUP, schema_change.abandon(catalog, change), deadline)

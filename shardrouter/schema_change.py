@@ -1,7 +1,7 @@
 """Schema changes: marked in meta, applied on each shard, then published (DESIGN section 7).
 
     parts, changes = begin_create(catalog, plan)        one write to meta: the mark
-    for each shard: shard_parts(change)                 the table itself, and its version
+    for each shard of the table: shard_parts(change)    the table itself, and its version
     publish(catalog, changes)                           one write to meta: everybody may see it
 
 The mark holds everything that is needed to finish, so that whoever finds it in a catalog can
@@ -18,9 +18,10 @@ A dropped table leaves a row behind with its version: see `Change`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nodes.protocol import Guard, SetVersion, Statement
-from shardrouter.catalog import Catalog, Change, Parts, Table, encode_table
+from shardrouter.catalog import Catalog, Change, Parts, encode_table
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import CreateTable, DropTable
 from shardrouter.translate import quote
@@ -34,21 +35,20 @@ def begin_create(catalog: Catalog, plan: CreateTable) -> tuple[Parts, tuple[Chan
     Raises StatementError 42P07 if the table exists, NotSupported if SQLite would take it for
     another one. Finish the changes in `catalog.pending` first.
     """
-    if plan.name in catalog.tables:
+    name = plan.table.name
+    if name in catalog.tables:
         if plan.if_not_exists:
             return None
-        raise StatementError(f'relation "{plan.name}" already exists', sqlstate="42P07")
-    for name in catalog.tables:
-        if name.lower() == plan.name.lower():
+        raise StatementError(f'relation "{name}" already exists', sqlstate="42P07")
+    for other in catalog.tables:
+        if other.lower() == name.lower():
             raise NotSupported(
-                f'tables "{name}" and "{plan.name}" differ only by case',
+                f'tables "{other}" and "{name}" differ only by case',
                 hint="Give them names that differ in letters.",
             )
     version = catalog.version + 1
-    table = Table(plan.name, version, plan.columns, plan.primary_key, plan.shard_key, plan.unique)
-    change = Change(
-        plan.name, "create", catalog.dropped.get(plan.name, 0), version, plan.sqlite, table
-    )
+    table = replace(plan.table, version=version)
+    change = Change(name, "create", catalog.dropped.get(name, 0), version, plan.sqlite, table)
     return _mark(catalog, (change,)), (change,)
 
 

@@ -19,7 +19,8 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from functools import partial
+from typing import Final, Literal, TypeAlias
 
 from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
@@ -34,6 +35,7 @@ from shardrouter.errors import (
 )
 from shardrouter.execution import (
     Execution,
+    Notice,
     Outcome,
     Prepared,
     command_of,
@@ -60,6 +62,7 @@ from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
+from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
 
@@ -131,6 +134,7 @@ class Session:
         self._settings = Settings()
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
+        self._cancel_running: Callable[[], object] | None = None
 
     # ------------------------------------------------------------------ settings
 
@@ -141,6 +145,19 @@ class Session:
     def parameter_status(self) -> list[tuple[str, str]]:
         """The settings a client is told of when it connects."""
         return list(self._settings.announced())
+
+    @property
+    def status(self) -> Literal["I", "T", "E"]:
+        """Idle, in a transaction block, or in one that has failed."""
+        return "I"
+
+    def note_failure(self) -> None:
+        """Something of the client's failed before it came here: a transaction block fails too."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more units."""
+        return self._closed
 
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
@@ -221,6 +238,7 @@ class Session:
         statement or with the error, whose `statement` is the ordinal of the one that failed.
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
+        self._cancel_running = None
         if timeout_s is None:
             timeout_s = self._settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -229,7 +247,22 @@ class Session:
         elif len(unit) == 1 and type(unit[0].prepared.plan) is OneShard:
             self._execute_one(unit[0], done, deadline)
         else:
-            self._tasks.start(self._execute(list(unit), done, deadline, is_stale=False))
+            self._start(list(unit), done, deadline, is_stale=False)
+
+    def cancel(self) -> None:
+        """End early what was executed last: a read answers 57014 at once; a write when it is
+        known not to happen, else what became of it, in a second at most (DESIGN section 8).
+        A schema change is not ended."""
+        if self._cancel_running is not None:
+            self._cancel_running()
+
+    def _start(
+        self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
+    ) -> None:
+        task = self._tasks.start(self._execute(unit, done, deadline, is_stale=is_stale))
+        if not any(isinstance(e.prepared.plan, CreateTable | DropTable) for e in unit):
+            # Not before it has begun: a task that has not runs none of its code any more.
+            self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
     def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
         """The hot path: one statement, one shard, no task."""
@@ -237,7 +270,7 @@ class Session:
         assert type(plan) is OneShard
         catalog = self._schema.catalog
         if not is_current(plan, catalog):
-            self._tasks.start(self._execute([execution], done, deadline, is_stale=False))
+            self._start([execution], done, deadline, is_stale=False)
             return
         try:
             command = command_of(plan, execution, catalog)
@@ -245,20 +278,28 @@ class Session:
             self._loop.call_soon(done, exc)
             return
 
+        is_over = False
+
         def settled(answer: ShardOutcome) -> None:
+            nonlocal is_over
+            if is_over:
+                return  # it was cancelled
+            is_over = True
+            self._cancel_running = None
             if type(answer) is Done:
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, RouterError):
                 done(answer)
             else:
-                self._tasks.start(self._execute([execution], done, deadline, is_stale=True))
+                self._start([execution], done, deadline, is_stale=True)
 
         statements = (command.statement,)
         if plan.is_write:
-            self._shards.submit_write(
+            self._cancel_running = self._shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         else:
+            self._cancel_running = partial(settled, canceled())
             self._shards.submit_read(
                 command.shard,
                 statements,
@@ -279,10 +320,13 @@ class Session:
             )
         except RouterError as exc:
             result = exc
+        except asyncio.CancelledError:  # by `cancel`, while nothing was written (Shards.write)
+            result = canceled()
         except Exception as exc:
             # A bug here must not leave a client waiting; what it did before cannot be told.
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
+        self._cancel_running = None
         done(result)
 
     async def _until_current(
@@ -322,10 +366,10 @@ class Session:
         plan = plans[0]
         if isinstance(plan, CreateTable):
             notices = await self._schema.create_table(plan, deadline)
-            return [Outcome("CREATE TABLE", notices=notices)]
+            return [Outcome("CREATE TABLE", notices=tuple(map(Notice, notices)))]
         assert isinstance(plan, DropTable)
         notices = await self._schema.drop_tables(plan, deadline)
-        return [Outcome("DROP TABLE", notices=notices)]
+        return [Outcome("DROP TABLE", notices=tuple(map(Notice, notices)))]
 
     # ------------------------------------------------------------------ units with a write
 
@@ -435,10 +479,10 @@ class Session:
                 return None
             rows.append(answer.results[0].values)
         merged = merge.merge_rows(plan, rows, arguments)
-        notices: tuple[str, ...] = ()
+        notices: tuple[Notice, ...] = ()
         if len(commands) > 1 and consistency not in self._warned:
             self._warned.add(consistency)
-            notices = (SCATTER_NOTICES[consistency],)
+            notices = (Notice(SCATTER_NOTICES[consistency]),)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
     # ------------------------------------------------------------------ without a shard

@@ -33,6 +33,8 @@ margin, in which FENCE settles what is in doubt.
   look like a success with a wrong count; hence 08007, whose detail says that it is committed.
 - A fence that is not answered by the deadline leaves the outcome unknown: 08007.
 - A read changes nothing: any copy may be repeated and its time being over is definite.
+- A write that is cancelled before it left is 57014. One that left is settled by FENCE at once,
+  which takes a second at most: it happened, it was fenced off (57014), or 08007.
 """
 
 from __future__ import annotations
@@ -65,11 +67,12 @@ from nodes.protocol import (
     UnknownSession,
     Write,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError, StatementError, Unavailable
 from shardrouter.verdicts import (
     Outcome,
     answer_lost,
+    canceled,
     refused,
     sql_error,
     time_over,
@@ -89,6 +92,7 @@ FENCE_S_MAX: Final = 1.0
 """... and the most that is kept: a fence takes one round trip and one commit."""
 
 Settled: TypeAlias = Callable[[Outcome], None]
+Cancel: TypeAlias = Callable[[], None]
 
 
 class Shards:
@@ -148,8 +152,9 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
-    ) -> None:
-        """A unit of commit on one group: all statements or none, exactly once."""
+    ) -> Cancel:
+        """A unit of commit on one group: all statements or none, exactly once. Returns what
+        ends it early, if it is called before `done` was."""
         left = deadline - self._loop.time()
         write = _Write(self, self._lanes[group], statements, guards, sets, quick, deadline, done)
         write.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
@@ -164,6 +169,8 @@ class Shards:
             self._loop.call_soon(done, self._too_late(group))
         else:
             self._start(write)
+            return write.cancel
+        return _nothing_to_cancel
 
     async def write(
         self,
@@ -175,13 +182,21 @@ class Shards:
         quick: bool = False,
         deadline: float,
     ) -> Done | Stale:
-        """`submit_write`, awaited. Raises RouterError. Cancelling the wait does not end the
-        write: it may have left."""
+        """`submit_write`, awaited. Raises RouterError.
+
+        A task that is cancelled here cancels the write, and goes on with the write's outcome:
+        it may have left, and only that says whether it happened.
+        """
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self.submit_write(
+        cancel = self.submit_write(
             group, statements, guards, sets, quick, deadline, partial(_resolve, future)
         )
-        return _returned(await future)
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                cancel()
+        return _returned(future.result())
 
     # ------------------------------------------------------------------ the rest
 
@@ -236,7 +251,7 @@ class Shards:
             write.sets,
             write.quick,
         )
-        self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
+        write.sending = self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
 
     def _expire(self, write: _Write) -> None:
         """The time of a write that waits in the queue is over."""
@@ -284,6 +299,18 @@ class Shards:
             write.timer.cancel()
             self._send(write, lane.session, seq)
 
+    def cancel(self, write: _Write) -> None:
+        """Whoever asked for `write` no longer waits for it."""
+        if write.cancelled or write.ended:
+            return
+        write.cancelled = True
+        if write in write.lane.queue:
+            self._drop(write, canceled())
+        elif write.sending is not None:
+            self._delivery.stop(write.sending)
+            write.deadline = min(write.deadline, self._loop.time() + FENCE_S_MAX)
+            self._fence(write, GaveUp("it was cancelled"))
+
     # ------------------------------------------------------------------ outcomes
 
     def _too_late(self, group: str) -> RouterError:
@@ -293,6 +320,8 @@ class Shards:
 
     def answered(self, write: _Write, answer: Answer, doubt: bool) -> None:
         """The answer to a copy of `write`; the table in the module's docstring."""
+        if write.cancelled:
+            return  # its fence, which is under way, has the outcome
         group = write.lane.group
         match answer:
             case SqlFailure() | Stale():
@@ -348,6 +377,8 @@ class Shards:
     def _fenced(
         self, write: _Write, refusal: SqlFailure | Stale | GaveUp, answer: Answer, _doubt: bool
     ) -> None:
+        if write.ended:
+            return  # it was cancelled too late: its own answer came before that of the fence
         group = write.lane.group
         match answer:
             case Done():
@@ -355,7 +386,9 @@ class Shards:
             case SqlFailure():  # the stored outcome: it was applied, and failed
                 self._settle(write, sql_error(answer))
             case Aborted():  # nothing of it ever applies: what its last copy met is the outcome
-                if isinstance(refusal, GaveUp):
+                if write.cancelled:
+                    self._settle(write, canceled())
+                elif isinstance(refusal, GaveUp):
                     reason = f"{refusal.reason.rstrip('.')}; nothing was applied"
                     self._settle(write, time_over(group, reason, refusal.hint))
                 else:
@@ -371,6 +404,7 @@ class Shards:
         """The end of `write`: no copy of it will be sent again."""
         session = write.session
         assert session is not None
+        write.ended = True
         session.window.settle(write.seq)
         lane = write.lane
         if lane.queue and lane.session is session:
@@ -404,12 +438,15 @@ class _Write:
     """A write from submission to `done`."""
 
     __slots__ = (
+        "cancelled",
         "deadline",
         "done",
+        "ended",
         "fence_at",
         "guards",
         "lane",
         "quick",
+        "sending",
         "seq",
         "session",
         "sets",
@@ -441,8 +478,16 @@ class _Write:
         self.session: _Session | None = None
         self.seq = 0
         self.timer: asyncio.TimerHandle | None = None  # while it waits in the queue
+        self.sending: Sending | None = None  # its last copies
+        self.cancelled = False
+        self.ended = False  # `done` was called after it had been sent
+
+    def cancel(self) -> None:
+        self.shards.cancel(self)
 
     def answered(self, answer: Answer, doubt: bool) -> None:
+        if self.ended:
+            return  # it was cancelled, and its fence was faster
         if type(answer) is Done:
             self.shards._settle(self, answer)  # noqa: SLF001 -- one object in two halves
         else:
@@ -474,6 +519,10 @@ def _size(statements: tuple[Statement, ...]) -> int:
             if type(value) is str or type(value) is bytes:
                 size += len(value)
     return size
+
+
+def _nothing_to_cancel() -> None:
+    """`done` is on its way with an error."""
 
 
 def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:

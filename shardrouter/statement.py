@@ -435,7 +435,10 @@ class _Walk:
                 raise self._unsupported(option, "this table option")
             self._only(option, "this", "value")
             value = option.args.get("value")
-            text = value.name if isinstance(value, exp.Expr) else str(value)
+            if isinstance(value, exp.Boolean):
+                text = "true" if value.this else "false"
+            else:
+                text = value.name if isinstance(value, exp.Expr) else str(value)
             options.append((option.this.name.removeprefix(MARK), text.removeprefix(MARK)))
         return tuple(options)
 
@@ -648,5 +651,5 @@ class _Walk:
             raise self._unsupported(node, "this type")
         self._only(node, "this", "kind", "expressions")
         name = self._name(kind)
-        parameters = ", ".join(part.name for part in node.expressions)
-        return syntax.TypeName(name.text, parameters or None, name.position)
+        modifiers = tuple(part.sql() for part in node.expressions)
+        return syntax.TypeName(name.text, modifiers, name.position)

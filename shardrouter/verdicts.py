@@ -17,7 +17,7 @@ from shardrouter.errors import (
     Unavailable,
 )
 
-__all__ = ["Outcome", "answer_lost", "refused", "sql_error", "time_over", "unknown"]
+__all__ = ["Outcome", "answer_lost", "canceled", "refused", "sql_error", "time_over", "unknown"]
 
 Outcome: TypeAlias = Done | Stale | RouterError
 """It happened; it did not, because the caller's catalog is stale; or an error."""
@@ -52,6 +52,11 @@ def time_over(group: str, trouble: str, hint: str = "") -> DeadlineExceeded:
         detail=f"{group} did not answer in time: {trouble.rstrip('.')}." if trouble else "",
         hint=hint,
     )
+
+
+def canceled() -> DeadlineExceeded:
+    """The client asked for an end, and nothing has happened."""
+    return DeadlineExceeded("canceling statement due to user request")
 
 
 def unknown(group: str, reason: str) -> OutcomeUnknown:

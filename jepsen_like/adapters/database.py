@@ -38,7 +38,6 @@ __all__ = [
     "NetworkedDatabase",
     "EndableDatabase",
     "PreloadableDatabase",
-    "router_name",
 ]
 
 
@@ -161,12 +160,7 @@ class PreloadableDatabase(Protocol):
 
     def preloaded(self, instruments: Instruments) -> Database:
         """The same, its processes started by `instruments.command`: the database process of
-        each host under the host's name, a router under `router_name`."""
-
-
-def router_name(host: str) -> str:
-    """How the process of the router on `host` is called."""
-    return f"router-{host}"
+        each host under the host's name, a router under `stations.router_name`."""
 
 
 class Database(Protocol):

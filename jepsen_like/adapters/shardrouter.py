@@ -2,7 +2,8 @@
 
 A host is a node, the router beside it and the clients bound to that router. Each host's
 processes read a cluster.toml of their own: in it the host's own node has its real address and
-every other node the backend's, so that a cut host's router is cut off with it.
+every other node the backend's, so that a cut host's router is cut off with it. Where routers are
+stations of their own (`backends.stations`), a router reaches every node over the backend.
 
 The only module of the harness that knows this database.
 """
@@ -21,9 +22,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from jepsen_like.adapters.database import DatabaseError, Offer, router_name
+from jepsen_like.adapters.database import DatabaseError, Offer
 from jepsen_like.adapters.listening import listens
-from jepsen_like.backends.backend import Backend
+from jepsen_like.backends.backend import Backend, Endpoint
+from jepsen_like.backends.stations import clients_name, router_name
 from jepsen_like.clients import Client, ClientError, LevelClient, SqlClient, connect_sql
 from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.load import Call
@@ -50,6 +52,8 @@ from shardrouter.router import Router
 __all__ = ["ShardRouter", "RunningShardRouter", "DEFINITE_CODES"]
 
 NODE_SERVICE: Final = "node"
+
+SQL_SERVICE: Final = "sql"
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -172,10 +176,11 @@ class ShardRouter:
             config, directory, node_command=self.node_command, views=views, command_on=start_node
         )
         routers = {}
-        for host, view in views.items():
+        for host in self.hosts:
             name = router_name(host)
-            argv = _router_argv(name, view, directory / name)
-            command = backend.command(host, self._with_library(name, directory / name, argv))
+            station = _router_station(host, backend)
+            argv = _router_argv(name, views[station], directory / name)
+            command = backend.command(station, self._with_library(name, directory / name, argv))
             log = directory / name / "router.log"
             routers[host] = ManagedProcess(name, command, log_path=log)
         running = RunningShardRouter(config, cluster, routers, backend, directory / "cluster.toml")
@@ -197,14 +202,20 @@ class ShardRouter:
 
 
 async def _views(config: ClusterConfig, backend: Backend) -> dict[str, ClusterConfig]:
-    """What each host's processes believe: their own node is here, the others behind links."""
-    nodes: dict[str, dict[str, NodeConfig]] = {host: {} for host in config.nodes}
+    """What the processes of each station believe: its own node is here, the others behind links."""
+    stations = {*config.nodes, *(_router_station(host, backend) for host in config.nodes)}
+    nodes: dict[str, dict[str, NodeConfig]] = {station: {} for station in stations}
     for host, node in config.nodes.items():
         dial = await backend.expose(host, NODE_SERVICE, (node.address.host, node.address.port))
-        for source in config.nodes:
+        for source in stations:
             address = node.address if source == host else Address(*dial[source])
             nodes[source][host] = replace(node, address=address)
-    return {host: replace(config, nodes=nodes[host]) for host in config.nodes}
+    return {station: replace(config, nodes=nodes[station]) for station in stations}
+
+
+def _router_station(host: str, backend: Backend) -> str:
+    name = router_name(host)
+    return name if name in backend.layout.stations else host
 
 
 async def _seen_by_the_harness(config: ClusterConfig, backend: Backend) -> ClusterConfig:
@@ -388,7 +399,8 @@ class Routers:
         self._processes = processes
         self._backend = backend
         self._ports: dict[str, int] = {}  # as the router itself sees them
-        self._reached: dict[str, Address] = {}
+        self._reached: dict[str, Endpoint] = {}  # past all links
+        self._dialed: dict[str, Endpoint] = {}  # by clients of the host
 
     async def start(self) -> None:
         for process in self._processes.values():
@@ -397,8 +409,13 @@ class Routers:
     async def wait_ready(self, host: str) -> None:
         ready = await self._processes[host].wait_ready(READY_TIMEOUT_S)
         address = Address.parse(ready, f"the router of {host}")
-        reached = await self._backend.reach(host, (address.host, address.port))
-        self._ports[host], self._reached[host] = address.port, Address(*reached)
+        endpoint = (address.host, address.port)
+        station, clients = _router_station(host, self._backend), clients_name(host)
+        self._ports[host] = address.port
+        self._reached[host] = self._dialed[host] = await self._backend.reach(station, endpoint)
+        if clients in self._backend.layout.stations:
+            dial = await self._backend.expose(station, SQL_SERVICE, endpoint)
+            self._dialed[host] = await self._backend.reach(clients, dial[clients])
 
     async def connect(
         self,
@@ -407,10 +424,17 @@ class Routers:
         deadline_s: float,
         settings: Mapping[str, str] | None = None,
     ) -> SqlClient:
-        address = self._reached[host]
+        return await self._connect(self._dialed[host], to_sql, deadline_s, settings)
+
+    async def _connect(
+        self,
+        endpoint: Endpoint,
+        to_sql: Callable[[Call], Statements],
+        deadline_s: float,
+        settings: Mapping[str, str] | None = None,
+    ) -> SqlClient:
         return await connect_sql(
-            address.host,
-            address.port,
+            *endpoint,
             to_sql,
             user=USER,
             database=USER,
@@ -426,7 +450,7 @@ class Routers:
         """The PostgreSQL protocol does not tell it: one that greets a client, and of which the
         kernel says that it listens there."""
         try:
-            client = await self.connect(host, sql_of([]), GREET_S)
+            client = await self._connect(self._reached[host], sql_of([]), GREET_S)
         except ClientError:
             return None
         client.abort()

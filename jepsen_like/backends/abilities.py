@@ -20,6 +20,7 @@ __all__ = [
     "RATE",
     "REORDERING",
     "RESET",
+    "ROUTERS_APART",
     "SHAPING",
 ]
 
@@ -40,6 +41,7 @@ DUPLICATION: Final = "duplication"
 REORDERING: Final = "reordering"
 RESET: Final = "resets"
 HALF_OPEN: Final = "half-open connections"
+ROUTERS_APART: Final = "links between a router, its clients and the nodes"
 
 PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 """TCP hides them from whoever is not the network: a proxy sees bytes, in order, once."""
@@ -47,9 +49,9 @@ PACKETS: Final = frozenset({LOSS, DUPLICATION, REORDERING})
 SHAPING: Final = frozenset({DELAY, JITTER, RATE}) | PACKETS
 
 CAN: Final[Mapping[str, frozenset[str]]] = {
-    NETNS: SHAPING | {CUT, RESET, HALF_OPEN},
-    PROXY: (SHAPING - PACKETS) | {CUT, RESET},
-    INSTANT: (SHAPING - PACKETS) | {CUT, RESET},
+    NETNS: SHAPING | {CUT, RESET, HALF_OPEN, ROUTERS_APART},
+    PROXY: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART},
+    INSTANT: (SHAPING - PACKETS) | {CUT, RESET, ROUTERS_APART},
 }
 """What can be done to the links of each, the strongest first: the nearest to a real network."""
 

@@ -1,8 +1,9 @@
 """What the harness asks of the network between hosts, whichever way it is made.
 
 A host is what a partition keeps together: the processes started on it and the clients bound to
-it. A backend gives hosts addresses, says how a process is started on one, and owns the links
-between them, one for each direction of each pair. Nothing but the backend knows how a link is
+it. Mostly it is one station of the network, and three where routers and clients stand apart
+(`stations`). A backend gives stations addresses, says how a process is started on one, and owns the
+links between them, one for each direction of each pair. Nothing but the backend knows how a link is
 made: the runner, the probes, the faults and the databases are written against this interface.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from jepsen_like.backends.shape import Shape
+from jepsen_like.backends.stations import Layout, Pair
 
 __all__ = [
     "Endpoint",
@@ -22,17 +24,13 @@ __all__ = [
     "BackendError",
     "PROBE_SERVICE",
     "connected",
-    "pairs_of",
 ]
 
 Endpoint: TypeAlias = tuple[str, int]
 """Host and port as sockets name them."""
 
-Pair: TypeAlias = tuple[str, str]
-"""(source, target): the direction in which bytes go, whoever dialed."""
-
 PROBE_SERVICE: Final = "probe"
-"""The harness's own service on every host; its bytes are not the database's."""
+"""The harness's own service on every station; its bytes are not the database's."""
 
 
 class BackendError(Exception):
@@ -40,7 +38,7 @@ class BackendError(Exception):
 
 
 class Backend(Protocol):
-    """All links between `hosts`.
+    """All links between the stations of `hosts`. What is said here of a host holds of each station.
 
     `close` ends what was made; processes on the hosts are ended before it.
     """
@@ -51,6 +49,10 @@ class Backend(Protocol):
 
     @property
     def hosts(self) -> tuple[str, ...]: ...
+
+    @property
+    def layout(self) -> Layout:
+        """The stations of the hosts, and the links between them."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -66,7 +68,8 @@ class Backend(Protocol):
         """A new TCP or UDP socket of `host`, neither bound nor connected."""
 
     async def expose(self, host: str, service: str, endpoint: Endpoint) -> Mapping[str, Endpoint]:
-        """Make `endpoint` of `host` reachable from every other host; returns where each dials."""
+        """Make `endpoint` of `host`, which may be one of its own loopback, reachable over every
+        link to it; returns where each station dials."""
 
     async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
         """Like `expose`, but with one address for all: for databases whose processes tell each
@@ -74,8 +77,8 @@ class Backend(Protocol):
         reach it. Raises BackendError."""
 
     async def reach(self, host: str, endpoint: Endpoint) -> Endpoint:
-        """Where the harness dials `endpoint` of `host`: as a neighbour on that host would, past
-        no link, so that it is answered during a cut too."""
+        """Where the harness dials `endpoint` as a process of `host` would. What the host itself
+        listens on is reached so past all links, and answers during a cut too."""
 
     async def cut(self, pairs: Collection[Pair]) -> None:
         """From now on nothing passes these links. All at once."""
@@ -96,10 +99,6 @@ class Backend(Protocol):
         those of PROBE_SERVICE are left out."""
 
     async def close(self) -> None: ...
-
-
-def pairs_of(hosts: Sequence[str]) -> tuple[Pair, ...]:
-    return tuple((a, b) for a in hosts for b in hosts if a != b)
 
 
 async def connected(sock: socket.socket, endpoint: Endpoint) -> socket.socket:

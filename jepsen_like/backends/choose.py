@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from jepsen_like.backends.abilities import AUTO, BACKENDS, CAN, INSTANT, PROXY, SHAPING
+from jepsen_like.backends.abilities import (
+    AUTO,
+    BACKENDS,
+    CAN,
+    INSTANT,
+    PROXY,
+    ROUTERS_APART,
+    SHAPING,
+)
 from jepsen_like.backends.backend import Backend, BackendError
 from jepsen_like.backends.netns import Netns
 from jepsen_like.backends.proxy import Mesh
@@ -44,9 +52,11 @@ async def open_backend(
 
 
 async def _open(name: str, hosts: Sequence[str], needed: frozenset[str]) -> Backend:
+    routers_apart = ROUTERS_APART in needed
     if name in (PROXY, INSTANT):
-        return Mesh(hosts, instant=name == INSTANT)
-    return await Netns.open(hosts, shaped=bool(needed & SHAPING))
+        return Mesh(hosts, instant=name == INSTANT, routers_apart=routers_apart)
+    shaped = bool(needed & SHAPING)
+    return await Netns.open(hosts, shaped=shaped, routers_apart=routers_apart)
 
 
 def _cannot(name: str, needed: frozenset[str], able: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ Sighting = tuple[tuple[int, ...], tuple[float, ...]]
 
 
 class Datagrams:
-    """One socket on each host."""
+    """One socket on each station."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -39,7 +39,7 @@ class Datagrams:
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        for host in self._backend.hosts:
+        for host in self._backend.layout.stations:
             sock = self._backend.socket(host, socket.SOCK_DGRAM)
             sock.bind((self._backend.address(host), 0))
             endpoint = cast("Endpoint", sock.getsockname()[:2])

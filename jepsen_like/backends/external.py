@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NoReturn
 
 from jepsen_like.adapters.steps import Step, StepFailed, take
-from jepsen_like.backends.backend import BackendError, Endpoint, Pair, pairs_of
+from jepsen_like.backends.backend import BackendError, Endpoint, Pair
 from jepsen_like.backends.probe import Prober, Sent
 from jepsen_like.backends.shape import Shape
+from jepsen_like.backends.stations import layout_of
 
 __all__ = ["ExternalNetwork", "ExternalProber"]
 
@@ -28,8 +29,8 @@ class ExternalNetwork:
     """`cut`, `heal` and `probe` are told `source` and `target`."""
 
     def __init__(self, hosts: Sequence[str], cut: Step, heal: Step) -> None:
-        self.hosts = tuple(hosts)
-        self.pairs = pairs_of(self.hosts)
+        self.layout = layout_of(hosts)
+        self.hosts, self.pairs = self.layout.hosts, self.layout.links
         self._cut_step, self._heal_step = cut, heal
         self._cut: set[Pair] = set()
 

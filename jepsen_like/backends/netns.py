@@ -1,4 +1,4 @@
-"""The network between hosts as Linux makes it: a network namespace per host on one switch.
+"""The network between hosts as Linux makes it: a network namespace per station on one switch.
 
 Nothing stands between two processes but the kernel: they dial each other's addresses, with
 TCP's own retransmissions, timeouts and windows. A cut is a set of (source, destination)
@@ -19,18 +19,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import ClassVar, Final, Self
 
-from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, Pair, pairs_of
+from jepsen_like.backends.backend import PROBE_SERVICE, BackendError, Endpoint, Pair
 from jepsen_like.backends.leftovers import marked
 from jepsen_like.backends.namespaces import SWITCH, Namespaces
 from jepsen_like.backends.proxy import Mesh
 from jepsen_like.backends.shape import Shape
+from jepsen_like.backends.stations import layout_of
 
 __all__ = ["Netns"]
 
 NETWORK: Final = "10.78.0"
 """Seen by nobody outside the namespaces, so it can be the same in every run."""
 
-HOSTS_MAX: Final = 200
+STATIONS_MAX: Final = 200
 
 HARNESS: Final = "the harness"
 
@@ -65,10 +66,14 @@ class Netns:
 
     name: ClassVar[str] = "netns"
 
-    def __init__(self, hosts: Sequence[str], *, shaped: bool = False) -> None:
-        self.hosts = tuple(hosts)
-        self.pairs = pairs_of(self.hosts)
-        self._addresses = {host: f"{NETWORK}.{number}" for number, host in enumerate(self.hosts, 1)}
+    def __init__(
+        self, hosts: Sequence[str], *, shaped: bool = False, routers_apart: bool = False
+    ) -> None:
+        self.layout = layout_of(hosts, routers_apart=routers_apart)
+        self.hosts, self.pairs = self.layout.hosts, self.layout.links
+        self._addresses = {
+            station: f"{NETWORK}.{number}" for number, station in enumerate(self.layout.stations, 1)
+        }
         self._namespaces = Namespaces(self._addresses, shaped=shaped)
         self._cut: set[Pair] = set()
         self._changing = asyncio.Lock()
@@ -77,12 +82,18 @@ class Netns:
         self._meshes: list[Mesh] = []
 
     @classmethod
-    async def open(cls, hosts: Sequence[str], *, shaped: bool = False) -> Self:
+    async def open(
+        cls, hosts: Sequence[str], *, shaped: bool = False, routers_apart: bool = False
+    ) -> Self:
         """Raises BackendError, with nothing left, if it cannot be had here. Only a network that
         was opened `shaped` can shape its links, for that takes time from every packet."""
-        if len(hosts) > HOSTS_MAX:
-            raise BackendError(f"{len(hosts)} hosts are more than {HOSTS_MAX}; ask for fewer.")
-        network = cls(hosts, shaped=shaped)
+        network = cls(hosts, shaped=shaped, routers_apart=routers_apart)
+        stations = len(network.layout.stations)
+        if stations > STATIONS_MAX:
+            raise BackendError(
+                f"{len(hosts)} hosts have {stations} stations, which is more than {STATIONS_MAX}; "
+                "ask for fewer."
+            )
         await network._namespaces.open()
         try:
             await network._nft(RULES + network._add("database", map(network._link, network.pairs)))
@@ -103,7 +114,20 @@ class Netns:
     async def expose(self, host: str, service: str, endpoint: Endpoint) -> dict[str, Endpoint]:
         if service == PROBE_SERVICE:
             await self._nft(self._add("probes", [f"{endpoint[0]} . {endpoint[1]}"]))
-        return {source: endpoint for source in self.hosts if source != host}
+        if endpoint[0] != self.address(host):
+            endpoint = await self._carried_inwards(host, endpoint)
+        return dict.fromkeys(self.layout.dialers(host), endpoint)
+
+    async def _carried_inwards(self, host: str, endpoint: Endpoint) -> Endpoint:
+        """A port of the host's address, carried on to one of its own loopback."""
+        listener = self.socket(host)
+        listener.bind((self.address(host), 0))
+        mesh = Mesh((HARNESS, host), instant=True)
+        self._meshes.append(mesh)
+        doors = await mesh.expose(
+            host, "inwards", endpoint, opener=lambda: self.socket(host), listener=listener
+        )
+        return doors[HARNESS]
 
     async def advertise(self, host: str, service: str, endpoint: Endpoint) -> Endpoint:
         return endpoint

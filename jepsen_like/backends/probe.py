@@ -1,10 +1,10 @@
 """Is a link really open, or really cut? Measured with bytes over the link itself.
 
-On every host stands an endpoint that notes each token it receives; between every two hosts
-stands an established connection per dialing direction, carried by the same links and
-rules as the database's own. A check sends a fresh token over every directed link, on the
-established connections and on one dialed for this check, and looks at what arrived at the
-receiver. The sender's view is worth nothing here: writing into a cut succeeds.
+On every station stands an endpoint that notes each token it receives; over every link stands an
+established connection per dialing direction, carried by the same rules as the database's own. A
+check sends a fresh token over every directed link, on the established connections and on one dialed
+for this check, and looks at what arrived at the receiver. The sender's view is worth nothing here:
+writing into a cut succeeds.
 
 On a real network a held probe arrives when TCP sends it again, which it tries less and less
 often; where the kernel allows it, the probes' own connections try every second.
@@ -91,7 +91,7 @@ class Prober:
     async def __aenter__(self) -> Prober:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._end)
-            for host in self._backend.hosts:
+            for host in self._backend.layout.stations:
                 listener = self._socket(host)
                 listener.bind((self._backend.address(host), 0))
                 endpoint = listener.getsockname()[:2]

@@ -39,17 +39,19 @@ from jepsen_like.backends.backend import (
     Endpoint,
     Pair,
     connected,
-    pairs_of,
 )
 from jepsen_like.backends.backoff import next_attempt, next_knock
 from jepsen_like.backends.dialer import can_tell, host_that_dialed, on_host
 from jepsen_like.backends.shape import PLAIN, Departures, Shape, link_rng
+from jepsen_like.backends.stations import layout_of
 
 __all__ = ["Link", "Mesh"]
 
 LOOPBACK: Final = "127.0.0.1"
 
 Opener: TypeAlias = Callable[[], socket.socket]
+
+Listener: TypeAlias = socket.socket
 
 HELD_BYTES_MAX: Final = 64 * 1024
 """What may be said into a cut, or before a connection reaches the target; then reading stops. Up
@@ -93,11 +95,14 @@ class Mesh:
     `close` ends every connection and returns when no task of the mesh runs any more.
     """
 
-    def __init__(self, hosts: Sequence[str], *, instant: bool = False) -> None:
+    def __init__(
+        self, hosts: Sequence[str], *, instant: bool = False, routers_apart: bool = False
+    ) -> None:
         self.name = INSTANT if instant else PROXY
         self.is_instant = instant
-        self.hosts = tuple(hosts)
-        self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in pairs_of(self.hosts)}
+        self.layout = layout_of(hosts, routers_apart=routers_apart)
+        self.hosts = self.layout.hosts
+        self.links: dict[Pair, Link] = {pair: Link(*pair) for pair in self.layout.links}
         self._servers: list[asyncio.Server] = []
         self._streams: set[_Stream] = set()
         self._dials: dict[_Stream, asyncio.Task[None]] = {}
@@ -117,16 +122,24 @@ class Mesh:
         return socket.socket(type=kind)
 
     async def expose(
-        self, host: str, service: str, endpoint: Endpoint, *, opener: Opener | None = None
+        self,
+        host: str,
+        service: str,
+        endpoint: Endpoint,
+        *,
+        opener: Opener | None = None,
+        listener: Listener | None = None,
     ) -> dict[str, Endpoint]:
-        """`opener` makes the sockets that dial `endpoint`, if they must be special ones."""
+        """`opener` makes the sockets that dial `endpoint`, if they must be special ones, and
+        `listener` is the one that is dialed, where only one station does."""
         loop = asyncio.get_running_loop()
         addresses: dict[str, Endpoint] = {}
-        for source in self.hosts:
-            if source == host:
-                continue
+        for source in self.layout.dialers(host):
             route = _Route(self, source, host, service, endpoint, opener)
-            server = await loop.create_server(route.accept, LOOPBACK, 0)
+            if listener is None:
+                server = await loop.create_server(route.accept, LOOPBACK, 0)
+            else:
+                server = await loop.create_server(route.accept, sock=listener)
             self._servers.append(server)
             addresses[source] = cast("Endpoint", server.sockets[0].getsockname()[:2])
         return addresses
@@ -140,8 +153,7 @@ class Mesh:
             )
         routes = {
             source: _Route(self, source, host, service, endpoint, None)
-            for source in self.hosts
-            if source != host
+            for source in self.layout.dialers(host)
         }
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Arrival(routes), LOOPBACK, 0)

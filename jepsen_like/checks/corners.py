@@ -24,7 +24,7 @@ from jepsen_like.result import Estimate, FaultRecord
 GroupOf: TypeAlias = Callable[[Operation], str | None]
 """The group (shard) that holds the key of an operation."""
 
-__all__ = ["GroupOf", "OperationClass", "ExperimentRun", "control_of"]
+__all__ = ["GroupOf", "OperationClass", "ExperimentRun", "control_of", "cuts_of"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ExperimentRun:
     ) -> None:
         self.operations = operations
         self.unserved = unserved
-        self.cuts = [fault for fault in faults if fault.sides and fault.verified]
+        self.cuts = cuts_of(faults)
         self.hosts = frozenset(operation.node for operation in operations)
         self.steps = [
             (fault.rtt_ns, Window(fault.start_ns, fault.end_ns, self.hosts))
@@ -110,6 +110,11 @@ class ExperimentRun:
             slope=slope(self.steps_of(one.f), rng),
             elsewhere=within(of, [self.healthy], self.healthy.end_ns),
         )
+
+
+def cuts_of(faults: Sequence[FaultRecord]) -> list[FaultRecord]:
+    """The verified ones between nodes, which is what CAP speaks of."""
+    return [one for one in faults if one.kind == "partition" and one.sides and one.verified]
 
 
 def _after_failover(run: ExperimentRun, f: str, group_of: GroupOf) -> list[Window] | None:

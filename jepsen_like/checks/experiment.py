@@ -11,7 +11,7 @@ import random
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
-from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
+from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of, cuts_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.pacelc import judge, label
 from jepsen_like.checks.values import Evidence, Findings, Scope
@@ -73,7 +73,7 @@ class Pacelc:
 
     def _others(self, evidence: Evidence, strong: list[Operation]) -> dict[str, Any]:
         """Figures that no letter hangs on."""
-        cuts = [fault for fault in evidence.faults if fault.sides and fault.verified]
+        cuts = cuts_of(evidence.faults)
         starts = sorted(fault.start_ns for fault in evidence.faults)
         hosts = {operation.node for operation in strong}
         rng = random.Random(self.seed)

@@ -29,6 +29,7 @@ from jepsen_like.faults.cuts import (
     one_way,
     split,
 )
+from jepsen_like.faults.cuts_of_routers import clients_from_router, router_from_nodes
 from jepsen_like.faults.damage import bit_flip, torn_write
 from jepsen_like.faults.disks import disk_full, fsync_error, slow_fsync, write_error
 from jepsen_like.faults.fault import (
@@ -86,6 +87,8 @@ __all__ = [
     "Partition",
     "outage",
     "partition",
+    "router_from_nodes",
+    "clients_from_router",
     "Flapping",
     "flapping",
     "Cut",

@@ -2,18 +2,27 @@
 
 A cut is a value. Lots are drawn from the seed before the run; whoever is named by a role is
 found when the cut strikes; then `severed` says which links it is. Shapes and their names are
-those of the field (Jepsen's nemesis.clj; Alquraan et al., OSDI 2018, on partial partitions).
+those of the field (Jepsen's nemesis.clj; Alquraan et al., OSDI 2018, on partial partitions). These
+are between hosts; those inside of one are in `cuts_of_routers`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jepsen_like.backends.backend import Pair
-from jepsen_like.faults.targets import Host, Target, TargetError, as_target, draw_one, draw_target
+from jepsen_like.faults.targets import (
+    Host,
+    Target,
+    TargetError,
+    as_target,
+    draw_one,
+    draw_target,
+    roles,
+)
 
 __all__ = [
     "Bridge",
@@ -37,12 +46,16 @@ __all__ = [
 class Severed:
     """A cut as links."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]  # of hosts, which means all links between them, or of stations
     hit: tuple[str, ...]  # whom it is about, for the ledger
     words: str  # who does not reach whom
     sides: tuple[tuple[str, ...], ...] = ()
     """Hosts that reach each other and nobody else; empty if some reach others on more than one
     side, or in one direction, so that nobody is the majority or the minority."""
+    role: str = ""  # of whom it is about, if that is no host
+
+    def roles(self, leaders: Mapping[str, str]) -> str:
+        return self.role or roles(self.hit, leaders)
 
 
 class Cut(Protocol):

@@ -20,8 +20,9 @@ from jepsen_like.backends.abilities import CUT
 from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.probe import Sent
 from jepsen_like.faults.cuts import Cut, Severed
+from jepsen_like.faults.cuts_of_routers import CutOfRouter
 from jepsen_like.faults.fault import Site, find
-from jepsen_like.faults.targets import TargetError, roles
+from jepsen_like.faults.targets import TargetError
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -42,8 +43,12 @@ class Partition:
     cut: Cut
     hold_s: float
     rest_s: float
-    kind: ClassVar[str] = "partition"
     needs: ClassVar[frozenset[str]] = frozenset({CUT})
+
+    @property
+    def kind(self) -> str:
+        """A host that has no clients is no side of a database, so these are told apart."""
+        return "partition of a router" if isinstance(self.cut, CutOfRouter) else "partition"
 
     @property
     def name(self) -> str:
@@ -77,8 +82,8 @@ class Partition:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=roles(severed.hit, leaders),
-            role_after=roles(severed.hit, leaders_after),
+            role_before=severed.roles(leaders),
+            role_after=severed.roles(leaders_after),
             start_ns=start_ns,
             end_ns=end_ns,
             sides=severed.sides,
@@ -141,8 +146,8 @@ class Flapping:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=roles(severed.hit, leaders),
-            role_after=roles(severed.hit, await site.db.leaders()),
+            role_before=severed.roles(leaders),
+            role_after=severed.roles(await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
             cut=severed.pairs,
@@ -170,7 +175,9 @@ async def strike(site: Site, cut: Cut) -> tuple[Severed, Mapping[str, str]]:
     for target in cut.targets:
         host, leaders = await find(site, target)
         found.append(host)
-    return cut.severed(site.backend.hosts, found), leaders
+    layout = site.backend.layout
+    severed = cut.severed(layout.hosts, found)
+    return replace(severed, pairs=layout.between(severed.pairs)), leaders
 
 
 class _Window:

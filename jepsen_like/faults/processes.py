@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase, router_name
+from jepsen_like.adapters.database import DatabaseError, Processes, RoutedDatabase
+from jepsen_like.backends.stations import router_name
 from jepsen_like.faults.fault import Site, find_hosts
 from jepsen_like.faults.targets import RouterOf, Target, TargetError, draw_target, role, roles
 from jepsen_like.interpose.instruments import Instrument

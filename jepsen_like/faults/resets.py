@@ -19,7 +19,6 @@ from jepsen_like.backends.backend import Pair
 from jepsen_like.faults.cuts import Cut
 from jepsen_like.faults.fault import Site
 from jepsen_like.faults.partitions import strike
-from jepsen_like.faults.targets import roles
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -61,7 +60,7 @@ class Reset:
         start_ns = site.clock.now_ns()
         await site.backend.reset(severed.pairs)
         site.say(self.name)
-        learned = await looks.are_reset("after it", site.backend.hosts)
+        learned = await looks.are_reset("after it", site.backend.layout.stations)
         end_ns = site.clock.now_ns()
         await site.prober.renew(links)
         after = await looks.carries("after it, newly connected")
@@ -69,8 +68,8 @@ class Reset:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=roles(severed.hit, leaders),
-            role_after=roles(severed.hit, await site.db.leaders()),
+            role_before=severed.roles(leaders),
+            role_after=severed.roles(await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
             verified_start=before and learned,
@@ -103,7 +102,7 @@ class HalfOpen:
     async def run(self, site: Site) -> FaultRecord:
         severed, leaders = await strike(site, self.on)
         links = _both_ways(severed.pairs)
-        forgetting = set(severed.hit)
+        forgetting = site.backend.layout.of(severed.hit)
         believing = {host for pair in links for host in pair} - forgetting
         looks = _Looks(site, links)
         before = await looks.carries("before")
@@ -128,8 +127,8 @@ class HalfOpen:
             name=self.name,
             kind=self.kind,
             target=" ".join(severed.hit),
-            role_before=roles(severed.hit, leaders),
-            role_after=roles(severed.hit, await site.db.leaders()),
+            role_before=severed.roles(leaders),
+            role_after=severed.roles(await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
             verified_start=before and gone and at_start,

@@ -1,7 +1,8 @@
 """Links that are slow, lossy or narrow for a while: delay, jitter, loss, duplication, reordering
 and rate, on all links or on those that a cut would cut.
 
-What a client says to the router beside it is not touched: a wide network is between hosts.
+What a client says to the router beside it is not touched unless that is asked for: a wide network
+is between hosts.
 Verified by measuring with probes at the start and at the end of the window, each link for itself
 and at its receiver, and held against what was asked (see `measures`); after it, links are fast.
 """
@@ -16,7 +17,7 @@ from typing import Final
 
 from jepsen_like.backends.backend import Pair
 from jepsen_like.backends.shape import PLAIN, Shape
-from jepsen_like.faults.cuts import Cut
+from jepsen_like.faults.cuts import Cut, Severed
 from jepsen_like.faults.fault import Site
 from jepsen_like.faults.measures import (
     Finding,
@@ -28,7 +29,7 @@ from jepsen_like.faults.measures import (
     packets,
 )
 from jepsen_like.faults.partitions import strike
-from jepsen_like.faults.targets import TargetError, roles
+from jepsen_like.faults.targets import TargetError
 from jepsen_like.load import seconds
 from jepsen_like.result import FaultRecord
 
@@ -48,7 +49,8 @@ _RATE_UNITS: Final = {"kbit": 125.0, "mbit": 125e3, "gbit": 125e6}
 
 @dataclass(frozen=True)
 class Shaped:
-    """`on`: the links that this cut would cut; None: all. `seed` is drawn with the schedule."""
+    """`on`: the links that this cut would cut; None: all between hosts. `seed` is drawn with the
+    schedule."""
 
     shape: Shape
     words: str
@@ -78,11 +80,11 @@ class Shaped:
 
     async def run(self, site: Site) -> FaultRecord:
         if self.on is None:
-            links, leaders = site.backend.pairs, await site.db.leaders()
-            hit: tuple[str, ...] = ("all links",)
+            severed = Severed(site.backend.layout.wide, ("all links",), "")
+            leaders: Mapping[str, str] = {}
         else:
             severed, leaders = await strike(site, self.on)
-            links, hit = severed.pairs, severed.hit
+        links = severed.pairs
         looks = _Looks(site, self.shape, links)
         try:
             await site.backend.shape(links, self.shape, self.seed)
@@ -99,9 +101,9 @@ class Shaped:
         return FaultRecord(
             name=self.name,
             kind=self.kind,
-            target=" ".join(hit),
-            role_before="" if self.on is None else roles(hit, leaders),
-            role_after="" if self.on is None else roles(hit, await site.db.leaders()),
+            target=" ".join(severed.hit),
+            role_before="" if self.on is None else severed.roles(leaders),
+            role_after="" if self.on is None else severed.roles(await site.db.leaders()),
             start_ns=start_ns,
             end_ns=end_ns,
             rtt_ns=None if self.rtt_s is None else round(self.rtt_s * 1e9),

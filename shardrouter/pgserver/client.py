@@ -52,8 +52,14 @@ class Host(Protocol):
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run a task that the server waits for when it closes."""
 
-    def identity(self) -> tuple[int, int]:
-        """(pid, key) for BackendKeyData."""
+    def enter(self, client: Client, key_bytes: int) -> tuple[int, bytes]:
+        """The client is greeted: (pid, key) for BackendKeyData, by which it can be cancelled."""
+
+    def leave(self, pid: int) -> None:
+        """It is gone: nobody is to be cancelled under its pid."""
+
+    def cancel(self, pid: int, key: bytes) -> None:
+        """End what the client with this pid is running, if that is its key."""
 
     def complain(self, address: str, what: str) -> None:
         """Log what is not PostgreSQL's protocol, not too often."""
@@ -72,6 +78,7 @@ class Client(asyncio.Protocol):
         self._session: Session | None = None
         self._dialogue: Dialogue | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._pid = 0  # once it is greeted
         self._greeting = False  # the session is being made
         self._pumping = False
         self._client_is_slow = False
@@ -118,6 +125,11 @@ class Client(asyncio.Protocol):
         """Say goodbye as soon as nothing is running."""
         self._stopping = True
         self._pump()
+
+    def cancel(self) -> None:
+        """End early what is running."""
+        if self._dialogue is not None:
+            self._dialogue.cancel()
 
     def abort(self) -> None:
         """Cut the connection; whether what is running happens, the client cannot know."""
@@ -213,6 +225,7 @@ class Client(asyncio.Protocol):
         """Hand the session back, once."""
         if not self._retired:
             self._retired = True
+            self._host.leave(self._pid)
             self._host.retire(self, self._session)
 
     def _peer(self) -> str:
@@ -228,8 +241,10 @@ class Client(asyncio.Protocol):
             case m.StartupMessage():
                 self._greeting = True
                 self._host.spawn(self._start(event))
-            case _:  # CancelRequest: there is nothing yet that it could cancel
-                assert self._connection.state is State.CLOSED
+            case m.CancelRequest():  # its connection ends without an answer
+                self._host.cancel(event.pid, event.key)
+            case _:
+                raise AssertionError(event)
 
     async def _start(self, message: m.StartupMessage) -> None:
         """Make the session as the client wants it, and say that it may speak."""
@@ -251,8 +266,8 @@ class Client(asyncio.Protocol):
             self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)
             self._disarm()
             if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
-                pid, key = self._host.identity()
-                connection.greet(_FACTS | statuses, pid=pid, key=key)
+                self._pid, key = self._host.enter(self, connection.key_bytes)
+                connection.greet(_FACTS | statuses, pid=self._pid, key=key)
         finally:
             self._greeting = False
         self._pump()

@@ -29,7 +29,7 @@ from shardrouter.pgserver.unit import (
     schema_change_in_company,
 )
 from shardrouter.pgwire import messages as m
-from shardrouter.pgwire.connection import Connection, Event
+from shardrouter.pgwire.connection import Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
 from shardrouter.statement import split
 
@@ -84,6 +84,16 @@ class Session(Protocol):
         self, unit: Sequence[Execution], timeout_s: float | None = None
     ) -> list[Outcome]: ...
 
+    def cancel(self) -> None:
+        """End early what was executed last; `done` hears what became of it."""
+
+    @property
+    def status(self) -> Status:
+        """Whether it is in a transaction block, and whether that has failed."""
+
+    def note_failure(self) -> None:
+        """A message failed that the session never saw: a transaction block fails with it."""
+
     def parameter_status(self) -> Sequence[tuple[str, str]]: ...
 
     async def close(self) -> None: ...
@@ -98,7 +108,17 @@ class _Then(enum.Enum):
 
 def report(error: RouterError, severity: str = "ERROR") -> m.Report:
     return m.Report(
-        severity, error.sqlstate, error.message, error.detail, error.hint, error.position
+        severity,
+        error.sqlstate,
+        error.message,
+        error.detail,
+        error.hint,
+        error.position,
+        schema=error.schema,
+        table=error.table,
+        column=error.column,
+        data_type=error.data_type,
+        constraint=error.constraint,
     )
 
 
@@ -144,6 +164,11 @@ class Dialogue:
         except Exception:
             self._bug(event)
 
+    def cancel(self) -> None:
+        """The client asks, on another connection, for an end of what is running."""
+        if self.busy:
+            self._session.cancel()
+
     def refuse(self, said: m.Report) -> None:
         """A message could not be read."""
         self._fail(said)
@@ -154,15 +179,18 @@ class Dialogue:
 
     def _fail(self, said: m.Report) -> None:
         """The unit is over: what was collected never ran, or ran and had no effect."""
+        self._session.note_failure()
         self._end_unit()
-        self._connection.fail(said)
+        self._connection.fail(said, self._session.status)
 
     def _end_unit(self) -> None:
+        """Portals live as long as their transaction: to here, unless it is a block."""
         self._then = None
         self._unit.clear()
-        self._portals.clear()
-        self._bound_bytes = 0
         self._flushed_write = False
+        if self._session.status != "T":
+            self._portals.clear()
+            self._bound_bytes = 0
 
     def _later(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
         """Do something that waits; messages are held back until `then` was called."""
@@ -210,7 +238,7 @@ class Dialogue:
         unit.clear()
         if then is _Then.READY:
             self._end_unit()
-            self._connection.ready()
+            self._connection.ready(self._session.status)
 
     def _execute_unit(self, portals: Sequence[Portal]) -> None:
         self.busy = True
@@ -252,8 +280,9 @@ class Dialogue:
             portal.sent = len(rows)
         if rows:
             send(rows)
-        for notice in outcome.notices:
-            self._connection.send(m.NoticeResponse(m.Report("NOTICE", "00000", notice)))
+        for n in outcome.notices:
+            said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
+            self._connection.send(m.NoticeResponse(said))
         send(m.encode_command_complete(tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))
@@ -262,7 +291,7 @@ class Dialogue:
 
     def _query(self, event: m.Query) -> None:
         self._forget_statement("")
-        self._portals.pop("", None)
+        self._close_portal("")
         prepared = self._session.prepared(event.text)
         if prepared is not None:
             self._run_query([prepared])
@@ -346,6 +375,12 @@ class Dialogue:
         if statement is not None:
             self._statement_bytes -= statement.size
 
+    def _close_portal(self, name: str) -> None:
+        # Before its unit has run, what it holds is still held by the unit.
+        portal = self._portals.pop(name, None)
+        if portal is not None and (portal.outcome is not None or not portal.started):
+            self._bound_bytes -= portal.size
+
     def _statement(self, name: str) -> PreparedStatement:
         statement = self._statements.get(name)
         if statement is None:
@@ -368,13 +403,15 @@ class Dialogue:
         if len(self._portals) >= PORTALS_MAX or self._bound_bytes > HELD_BYTES_MAX:
             raise StatementError(
                 f"a connection may hold {PORTALS_MAX} portals and {HELD_BYTES_MAX >> 20} MiB "
-                "of arguments before a Sync",
+                "of arguments in one transaction",
                 sqlstate="54000",
-                hint="Send a Sync more often.",
+                hint="Send a Sync more often, or close portals.",
             )
         arguments = bind_arguments(event, statement.parameter_oids)
         formats = result_formats(event, len(statement.columns))
-        self._portals[name] = Portal(statement, arguments, formats)
+        self._close_portal(name)  # the unnamed one
+        size = self._connection.event_bytes
+        self._portals[name] = Portal(statement, arguments, formats, size)
         self._reply(_BIND_COMPLETE)
 
     def _describe(self, event: m.Describe) -> None:
@@ -396,7 +433,7 @@ class Dialogue:
         self._run(PortalRun(portal, event.row_limit))
 
     def _run(self, run: PortalRun) -> None:
-        if self._flushed_write and not run.portal.started:
+        if self._flushed_write and self._session.status == "I" and not run.portal.started:
             raise NotSupported(
                 "a statement cannot follow a write that Flush has already committed",
                 hint="Send a Sync behind the write.",
@@ -405,7 +442,7 @@ class Dialogue:
 
     def _close(self, event: m.Close) -> None:
         if event.target is m.Target.PORTAL:
-            self._portals.pop(event.name, None)
+            self._close_portal(event.name)
         else:
             self._forget_statement(event.name)
         self._reply(_CLOSE_COMPLETE)

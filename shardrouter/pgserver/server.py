@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hmac
 import ipaddress
-import itertools
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
@@ -29,6 +29,9 @@ COMPLAINT_INTERVAL_S: Final = 60.0
 COMPLAINTS_MAX: Final = 1024
 """Addresses remembered for that."""
 
+WORKER_SHIFT: Final = 20
+"""A client's pid is its number in this server, below the number of the server's worker."""
+
 
 class ListenError(OSError):
     """The port cannot be had; the message is a sentence that says what to do."""
@@ -41,15 +44,21 @@ class PgServer:
     yet (DESIGN section 11).
     """
 
-    def __init__(self, new_session: Callable[[], Session], *, host: str, port: int) -> None:
+    def __init__(
+        self, new_session: Callable[[], Session], *, host: str, port: int, worker: int = 0
+    ) -> None:
+        """worker: of the processes that share the port, which this one is. A CancelRequest may
+        come to any of them; the pid in it names the one that can do something."""
         self._make_session = new_session
+        self._worker = worker
         self._address = Address(host, port)
         self._listener: asyncio.Server | None = None
         self._clients: set[Client] = set()
         self._work: set[asyncio.Task[None]] = set()  # for clients; cancelled past the grace
         self._closing: set[asyncio.Task[None]] = set()  # of sessions; always waited for
         self._empty: asyncio.Event | None = None  # while closing: set when no client is left
-        self._pids = itertools.count(1)
+        self._number = 0  # of the client that came last
+        self._greeted: dict[int, tuple[bytes, Client]] = {}  # by pid: its key, and itself
         self._complaints: dict[str, float] = {}
 
     async def start(self) -> Address:
@@ -127,8 +136,24 @@ class PgServer:
 
         _keep(asyncio.get_running_loop().create_task(close()), self._closing)
 
-    def identity(self) -> tuple[int, int]:
-        return next(self._pids), secrets.randbits(31)
+    def enter(self, client: Client, key_bytes: int) -> tuple[int, bytes]:
+        while True:
+            self._number = self._number % ((1 << WORKER_SHIFT) - 1) + 1
+            pid = self._worker << WORKER_SHIFT | self._number
+            if pid not in self._greeted:
+                break
+        key = secrets.token_bytes(key_bytes)
+        self._greeted[pid] = (key, client)
+        return pid, key
+
+    def leave(self, pid: int) -> None:
+        self._greeted.pop(pid, None)
+
+    def cancel(self, pid: int, key: bytes) -> None:
+        # As long for a pid that nobody has as for a wrong key: who guesses learns nothing.
+        known, client = self._greeted.get(pid, (secrets.token_bytes(len(key)), None))
+        if hmac.compare_digest(known, key) and client is not None:
+            client.cancel()
 
     def complain(self, address: str, what: str) -> None:
         now = asyncio.get_running_loop().time()

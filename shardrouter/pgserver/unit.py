@@ -70,6 +70,7 @@ class Portal:
     statement: PreparedStatement
     arguments: tuple[Value, ...]
     formats: tuple[bool, ...]  # for each column of the result: binary?
+    size: int = 0  # bytes of the message that bound it
     started: bool = False  # it is part of a unit, or was
     outcome: Outcome | None = None
     sent: int = 0  # bytes of the outcome's rows that the client has

@@ -28,13 +28,14 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Mapping
-from typing import Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, TypeAlias
 
 from shardrouter.pgwire.messages import (
     FRONTEND,
     LARGE_BYTES_MAX,
     LENGTH_MAX,
+    SASL_INITIAL,
     SMALL_BYTES_MAX,
     STARTUP_BYTES_MAX,
     Authentication,
@@ -56,9 +57,9 @@ from shardrouter.pgwire.messages import (
     NegotiateProtocolVersion,
     ParameterStatus,
     Parse,
-    PasswordMessage,
     ReadyForQuery,
     Report,
+    SASLResponse,
     StartupMessage,
     StartupPacket,
     Sync,
@@ -68,17 +69,25 @@ from shardrouter.pgwire.messages import (
     encode,
 )
 
-__all__ = ["Connection", "Event", "ProtocolError", "State"]
+__all__ = ["Connection", "Event", "ProtocolError", "State", "Status"]
 
 Event: TypeAlias = StartupPacket | FrontendMessage
 
-PROTOCOL_MINOR: Final = 0
-"""Newest minor version of protocol 3 spoken here; 3.2 only adds longer cancel keys."""
+PROTOCOL_MINOR: Final = 2
+"""Newest minor version of protocol 3 spoken here."""
+
+_LONG_KEYS_SINCE: Final = 2
+"""The minor version that brought cancel keys of more than 4 bytes."""
+
+Status: TypeAlias = Literal["I", "T", "E"]
+"""Of a session: idle, in a transaction block, in one that has failed."""
 
 
 class State(enum.Enum):
     STARTUP = "startup"  # packets without a tag
-    GREETING = "greeting"  # it has said who it is: ours to greet or to refuse
+    GREETING = "greeting"  # it has said who it is: ours to greet, to question or to refuse
+    SASL_INITIAL = "sasl initial"  # it was asked to prove who it is, by one of some mechanisms
+    SASL = "sasl"  # the proof goes on
     READY = "ready"
     SKIPPING = "skipping"  # an extended-query message failed: all is skipped until Sync
     CLOSED = "closed"  # nothing more is read; send what is left and close
@@ -99,6 +108,12 @@ class ProtocolError(Exception):
         self.hint = hint
 
 
+_OK: Final = 0
+_SASL: Final = 10
+_SASL_CONTINUE: Final = 11
+_SASL_FINAL: Final = 12
+"""Kinds of Authentication."""
+
 _EXTENDED: Final = (Parse, Bind, Describe, Execute, Close, Flush)
 """After an error in one of these everything is skipped until Sync."""
 
@@ -107,7 +122,11 @@ _IGNORED: Final = (CopyData, CopyDone, CopyFail)
 
 _HEAD: Final = struct.Struct(">BI")
 _LENGTH: Final = struct.Struct(">I")
-_READY_IDLE: Final = encode(ReadyForQuery("I"))
+_READY: Final[dict[Status, bytes]] = {
+    "I": encode(ReadyForQuery("I")),
+    "T": encode(ReadyForQuery("T")),
+    "E": encode(ReadyForQuery("E")),
+}
 
 
 class Connection:
@@ -123,7 +142,9 @@ class Connection:
         "_out",
         "_pieces",
         "buffered",
+        "encrypted",
         "event_bytes",
+        "minor",
         "state",
         "unsent",
     )
@@ -133,6 +154,8 @@ class Connection:
         self.buffered = 0  # bytes received and not yet turned into events
         self.unsent = 0  # bytes that data_to_send() will return
         self.event_bytes = 0  # size of the message that was the last event
+        self.minor = 0  # of the protocol version, once the client has said which it speaks
+        self.encrypted = False  # what comes and goes here does so inside TLS
         self._data = b""  # the oldest of them, from _at on
         self._at = 0
         # The others. They are joined only when a whole message is there: joining at each
@@ -210,8 +233,8 @@ class Connection:
             self.state = State.CLOSED
         else:
             # Once each, as PostgreSQL: a client that never stops asking is not a client.
-            if type(packet) in self._asked:
-                raise self._broken("encryption was refused already")
+            if type(packet) in self._asked or self.encrypted:
+                raise self._broken("encryption was asked for and answered already")
             self._asked.add(type(packet))
         return packet
 
@@ -223,15 +246,22 @@ class Connection:
                 "0A000",
             )
         # libpq 18 may ask for 3.2, and any client for `_pq_.` options: without this answer it
-        # takes what it asked for as granted.
+        # takes what it asked for as granted. Nor does it take an answer that names more than
+        # it asked for.
+        self.minor = min(startup.minor, PROTOCOL_MINOR)
         unknown = tuple(name for name, _ in startup.parameters if name.startswith("_pq_."))
         if startup.minor > PROTOCOL_MINOR or unknown:
-            self.send(NegotiateProtocolVersion(3 << 16 | PROTOCOL_MINOR, unknown))
+            self.send(NegotiateProtocolVersion(3 << 16 | self.minor, unknown))
 
     def _next_message(self) -> Event | None:
         tag, length = _HEAD.unpack_from(self._data, self._at)
         layout = FRONTEND.get(tag)
-        if layout is None or layout.type is PasswordMessage:  # nobody asked for a password
+        if self.state in (State.SASL_INITIAL, State.SASL):
+            if layout is None or layout.type is not SASLResponse:
+                raise self._broken(f"expected SASL response, got message type {tag}")
+            if self.state is State.SASL_INITIAL:
+                layout = SASL_INITIAL
+        elif layout is None or layout.type is SASLResponse:  # nobody asked for it
             raise self._broken(f"invalid frontend message type {tag}")
         if length > layout.bytes_max or length < 4:
             self._oversized(layout, length)
@@ -245,6 +275,8 @@ class Connection:
         self._need = _HEAD.size
         self.event_bytes = size
         kind = layout.type
+        if self.state in (State.SASL_INITIAL, State.SASL):
+            return self._next_proof(layout, body)
         if self.state is State.SKIPPING:
             if kind is not Sync and kind is not Terminate:
                 return None
@@ -258,6 +290,15 @@ class Connection:
             raise ProtocolError(exc.sqlstate, exc.message, fatal=False) from exc
         if kind is Terminate:
             self.state = State.CLOSED
+        return event
+
+    def _next_proof(self, layout: Layout, body: bytes) -> Event:
+        """Our turn again, once the client has answered; a wrong answer ends the connection."""
+        try:
+            event: Event = decode(layout, body)
+        except MessageError as exc:
+            raise self._broken(exc.message, exc.sqlstate) from exc
+        self.state = State.GREETING
         return event
 
     def _oversized(self, layout: Layout, length: int) -> None:
@@ -311,21 +352,55 @@ class Connection:
         """Answer SSLRequest or GSSENCRequest: the client goes on in plain text or leaves."""
         self.send_encoded(b"N")
 
-    def greet(self, parameters: Mapping[str, str], *, pid: int, key: int) -> None:
-        """Answer StartupMessage: no password is wanted, and statements may come."""
+    def accept_encryption(self) -> None:
+        """Answer SSLRequest: what the driver feeds and sends from here on goes through TLS.
+
+        Raises ProtocolError if the client has already sent more. Somebody between it and us may
+        have put that there, to be taken for what the client said inside TLS (CVE-2021-23214).
+        """
+        if self.buffered:
+            raise self._broken("received unencrypted data after SSL request")
+        self.encrypted = True
+        self.send_encoded(b"S")
+
+    def ask_sasl(self, mechanisms: Sequence[str]) -> None:
+        """Answer StartupMessage: prove who you are by one of these."""
         assert self.state is State.GREETING
-        self.send(Authentication(0))
+        names = b"".join(name.encode() + b"\0" for name in mechanisms)
+        self.send(Authentication(_SASL, names + b"\0"))
+        self.state = State.SASL_INITIAL
+
+    def continue_sasl(self, data: bytes) -> None:
+        """Answer the client's proof so far with a question."""
+        assert self.state is State.GREETING
+        self.send(Authentication(_SASL_CONTINUE, data))
+        self.state = State.SASL
+
+    def end_sasl(self, data: bytes) -> None:
+        """The proof is good, and `data` ours; greet() is next."""
+        assert self.state is State.GREETING
+        self.send(Authentication(_SASL_FINAL, data))
+
+    @property
+    def key_bytes(self) -> int:
+        """Size of the cancel key that this client can take."""
+        return 32 if self.minor >= _LONG_KEYS_SINCE else 4
+
+    def greet(self, parameters: Mapping[str, str], *, pid: int, key: bytes) -> None:
+        """Answer StartupMessage, or its proof: it is in, and statements may come."""
+        assert self.state is State.GREETING
+        self.send(Authentication(_OK))
         for name, value in parameters.items():
             self.send(ParameterStatus(name, value))
         self.send(BackendKeyData(pid, key))
         self.state = State.READY
         self.ready()
 
-    def ready(self) -> None:
-        """Say that the next statement may come (there are no transaction blocks yet)."""
-        self.send_encoded(_READY_IDLE)
+    def ready(self, status: Status = "I") -> None:
+        """Say that the next statement may come, and how the session stands."""
+        self.send_encoded(_READY[status])
 
-    def fail(self, report: Report) -> None:
+    def fail(self, report: Report, status: Status = "I") -> None:
         """Answer the event under way with an error: skip to Sync, or be ready at once."""
         self.send(ErrorResponse(report))
         if self.state is State.CLOSED:
@@ -333,7 +408,7 @@ class Connection:
         if self._extended:
             self.state = State.SKIPPING
         else:
-            self.ready()
+            self.ready(status)
 
     def end(self, report: Report | None = None) -> None:
         """Say, if anything, a last word; nothing more is read."""

@@ -18,6 +18,8 @@ import msgspec
 
 __all__ = [
     "FIELDS",
+    "BYTE",
+    "COUNTED",
     "FORMATS",
     "INT32",
     "LETTER",
@@ -78,6 +80,17 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     detail: str = ""
     hint: str = ""
     position: int = 0  # 1-based, in characters
+    internal_position: int = 0  # the same, into `internal_query`
+    internal_query: str = ""  # that the server made itself and that failed
+    where: str = ""  # what the server was doing, outermost last
+    schema: str = ""
+    table: str = ""
+    column: str = ""
+    data_type: str = ""
+    constraint: str = ""
+    file: str = ""  # of the server's source, with `line` and `routine`
+    line: str = ""
+    routine: str = ""
 
 
 _Read: TypeAlias = Callable[[bytes, int], tuple[Any, int]]
@@ -148,6 +161,21 @@ def _read_rest(body: bytes, at: int) -> tuple[bytes, int]:
     return body[at:], len(body)
 
 
+def _read_counted(body: bytes, at: int) -> tuple[bytes | None, int]:
+    """A 32-bit length and so many bytes; length -1: none."""
+    (length,) = _INT32.unpack_from(body, at)
+    at += 4
+    if length == -1:
+        return None, at
+    if length < 0:
+        raise MessageError("08P01", f"invalid length of a value: {length}")
+    return body[at : at + length], at + length
+
+
+def _write_counted(value: bytes | None) -> bytes:
+    return _INT32.pack(-1) if value is None else _INT32.pack(len(value)) + value
+
+
 def _array(packing: str, size: int) -> Kind:
     """A 16-bit count and so many numbers."""
 
@@ -171,6 +199,7 @@ def _read_values(body: bytes, at: int) -> tuple[tuple[bytes | None, ...], int]:
     at += 2
     values: list[bytes | None] = []
     for _ in range(count):
+        # `_read_counted`, written out: this is the hot path of every Bind.
         (length,) = _INT32.unpack_from(body, at)
         at += 4
         if length == -1:
@@ -184,11 +213,7 @@ def _read_values(body: bytes, at: int) -> tuple[tuple[bytes | None, ...], int]:
 
 
 def _write_values(values: tuple[bytes | None, ...]) -> bytes:
-    out = [_UINT16.pack(len(values))]
-    for value in values:
-        out.append(_INT32.pack(-1 if value is None else len(value)))
-        out.append(value or b"")
-    return b"".join(out)
+    return _UINT16.pack(len(values)) + b"".join(map(_write_counted, values))
 
 
 def _read_names(body: bytes, at: int) -> tuple[tuple[str, ...], int]:
@@ -239,43 +264,63 @@ def _write_fields(fields: tuple[Field, ...]) -> bytes:
     return b"".join(out)
 
 
+_REPORT: Final = {
+    "V": "severity",  # never translated; S, which is, is written from it and not read
+    "C": "sqlstate",
+    "M": "message",
+    "D": "detail",
+    "H": "hint",
+    "P": "position",
+    "p": "internal_position",
+    "q": "internal_query",
+    "W": "where",
+    "s": "schema",
+    "t": "table",
+    "c": "column",
+    "d": "data_type",
+    "n": "constraint",
+    "F": "file",
+    "L": "line",
+    "R": "routine",
+}
+"""The letters of an ErrorResponse's fields, in the order in which PostgreSQL sends them."""
+
+
 def _read_report(body: bytes, at: int) -> tuple[Report, int]:
-    said: dict[str, str] = {}
+    said: dict[str, Any] = {"severity": "", "sqlstate": "", "message": ""}
     while body[at]:
-        said[chr(body[at])], at = _read_string(body, at + 1)
-    get = said.get
-    report = Report(
-        severity=get("V", ""),
-        sqlstate=get("C", ""),
-        message=get("M", ""),
-        detail=get("D", ""),
-        hint=get("H", ""),
-        position=int(get("P", "0")),
-    )
-    return report, at + 1
+        name = _REPORT.get(chr(body[at]))  # a client ignores letters that it does not know
+        text, at = _read_string(body, at + 1)
+        if name is not None:
+            said[name] = text
+    for name in ("position", "internal_position"):
+        if name in said:
+            said[name] = _read_position(said[name])
+    return Report(**said), at + 1
+
+
+def _read_position(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise MessageError("08P01", f"invalid position of an error: {text!r}")
+    return int(text)
 
 
 def _write_report(report: Report) -> bytes:
-    said = (
-        ("S", report.severity),
-        ("V", report.severity),  # S may be translated for a reader, V never is
-        ("C", report.sqlstate),
-        ("M", report.message),
-        ("D", report.detail),
-        ("H", report.hint),
-        ("P", str(report.position) if report.position else ""),
-    )
-    # A text from elsewhere (SQLite's message, a literal in it) must not end the field early.
-    return (
-        b"".join(code.encode() + _write_string(_printable(text)) for code, text in said if text)
-        + b"\0"
-    )
+    said = [b"S", _write_string(_printable(report.severity))] if report.severity else []
+    for letter, name in _REPORT.items():
+        value = getattr(report, name)
+        if value:
+            # A text from elsewhere (SQLite's message, a literal in it) must not end its field.
+            said += (letter.encode(), _write_string(_printable(str(value))))
+    return b"".join(said) + b"\0"
 
 
 def _printable(text: str) -> str:
     return text.replace("\0", "").encode(errors="replace").decode()
 
 
+BYTE: Final = Kind(lambda body, at: (body[at], at + 1), lambda value: bytes((value,)))
+COUNTED: Final = Kind(_read_counted, _write_counted)
 INT32: Final = _number(_INT32)
 OIDS: Final = _array("I", 4)
 FORMATS: Final = _array("h", 2)

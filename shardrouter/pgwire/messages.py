@@ -19,6 +19,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from shardrouter.pgwire.fields import (
+    BYTE,
+    COUNTED,
     FIELDS,
     FORMATS,
     INT32,
@@ -48,6 +50,7 @@ __all__ = [
     "Direction",
     "Layout",
     "LAYOUTS",
+    "SASL_INITIAL",
     "FRONTEND",
     "BACKEND",
     "MessageError",
@@ -72,8 +75,9 @@ __all__ = [
     "Flush",
     "FunctionCall",
     "Parse",
-    "PasswordMessage",
     "Query",
+    "SASLInitialResponse",
+    "SASLResponse",
     "Sync",
     "Target",
     "Terminate",
@@ -84,6 +88,8 @@ __all__ = [
     "BindComplete",
     "CloseComplete",
     "CommandComplete",
+    "CopyInResponse",
+    "CopyOutResponse",
     "DataRow",
     "EmptyQueryResponse",
     "ErrorResponse",
@@ -91,6 +97,7 @@ __all__ = [
     "NegotiateProtocolVersion",
     "NoData",
     "NoticeResponse",
+    "NotificationResponse",
     "ParameterDescription",
     "ParameterStatus",
     "ParseComplete",
@@ -193,8 +200,16 @@ class Terminate(_Message, frozen=True):
     pass
 
 
-class PasswordMessage(_Message, frozen=True):
-    """Also SASL's messages: which it is depends on the authentication going on."""
+class SASLInitialResponse(_Message, frozen=True):
+    """The first answer to a demand for SASL. It has the tag of SASLResponse: which of the two
+    a message is depends on the authentication that is going on."""
+
+    mechanism: str
+    data: bytes | None
+
+
+class SASLResponse(_Message, frozen=True):
+    """Also a password, where a server asks for one; this one never does."""
 
     data: bytes
 
@@ -225,7 +240,8 @@ FrontendMessage: TypeAlias = (
     | Sync
     | Flush
     | Terminate
-    | PasswordMessage
+    | SASLInitialResponse
+    | SASLResponse
     | FunctionCall
     | CopyData
     | CopyDone
@@ -237,7 +253,10 @@ FrontendMessage: TypeAlias = (
 
 
 class Authentication(_Message, frozen=True):
-    kind: int  # 0: done, none needed
+    """kind 0: done; 10: SASL is wanted, by a mechanism of those that `data` names; 11 and 12:
+    what SASL says next and last."""
+
+    kind: int
     data: bytes = b""
 
 
@@ -248,7 +267,7 @@ class ParameterStatus(_Message, frozen=True):
 
 class BackendKeyData(_Message, frozen=True):
     pid: int
-    key: int
+    key: bytes  # 4 bytes in protocol 3.0, up to 256 since 3.2
 
 
 class NegotiateProtocolVersion(_Message, frozen=True):
@@ -308,6 +327,26 @@ class PortalSuspended(_Message, frozen=True):
     pass
 
 
+class NotificationResponse(_Message, frozen=True):
+    pid: int
+    channel: str
+    payload: str
+
+
+class CopyInResponse(_Message, frozen=True):
+    """The client may send CopyData."""
+
+    format: int  # of the whole: 0 text, 1 binary
+    formats: tuple[int, ...]  # of each column
+
+
+class CopyOutResponse(_Message, frozen=True):
+    """CopyData follows."""
+
+    format: int
+    formats: tuple[int, ...]
+
+
 BackendMessage: TypeAlias = (
     Authentication
     | ParameterStatus
@@ -326,6 +365,9 @@ BackendMessage: TypeAlias = (
     | CloseComplete
     | NoData
     | PortalSuspended
+    | NotificationResponse
+    | CopyInResponse
+    | CopyOutResponse
     | CopyData
     | CopyDone
 )
@@ -364,14 +406,14 @@ LAYOUTS: Final = (
     Layout(_F, b"S", Sync),
     Layout(_F, b"H", Flush),
     Layout(_F, b"X", Terminate),
-    Layout(_F, b"p", PasswordMessage, (REST,)),
+    Layout(_F, b"p", SASLResponse, (REST,)),
     Layout(_F, b"F", FunctionCall, (REST,), _LARGE),
     Layout(_FB, b"d", CopyData, (REST,), _LARGE),
     Layout(_FB, b"c", CopyDone),
     Layout(_F, b"f", CopyFail, (STRING,)),
     Layout(_B, b"R", Authentication, (INT32, REST)),
     Layout(_B, b"S", ParameterStatus, (STRING, STRING)),
-    Layout(_B, b"K", BackendKeyData, (INT32, INT32)),
+    Layout(_B, b"K", BackendKeyData, (INT32, REST)),
     Layout(_B, b"v", NegotiateProtocolVersion, (INT32, NAMES)),
     Layout(_B, b"Z", ReadyForQuery, (LETTER,)),
     Layout(_B, b"T", RowDescription, (FIELDS,)),
@@ -386,7 +428,13 @@ LAYOUTS: Final = (
     Layout(_B, b"3", CloseComplete),
     Layout(_B, b"n", NoData),
     Layout(_B, b"s", PortalSuspended),
+    Layout(_B, b"A", NotificationResponse, (INT32, STRING, STRING)),
+    Layout(_B, b"G", CopyInResponse, (BYTE, FORMATS)),
+    Layout(_B, b"H", CopyOutResponse, (BYTE, FORMATS)),
 )
+
+SASL_INITIAL: Final = Layout(_F, b"p", SASLInitialResponse, (STRING, COUNTED))
+"""Not in the table, where a tag of one direction means one message."""
 
 _HEAD: Final = struct.Struct(">I")
 
@@ -400,7 +448,7 @@ the protocol version of a StartupMessage."""
 
 FRONTEND: Final = {layout.tag[0]: layout for layout in LAYOUTS if _F in layout.direction}
 BACKEND: Final = {layout.tag[0]: layout for layout in LAYOUTS if _B in layout.direction}
-_BY_TYPE: Final = {layout.type: layout for layout in LAYOUTS}
+_BY_TYPE: Final = {layout.type: layout for layout in (*LAYOUTS, SASL_INITIAL)}
 _STARTUP_CODES: Final = {entry[0]: code for code, entry in _STARTUP_LAYOUTS.items()}
 
 

@@ -131,6 +131,8 @@ class PlannedCluster:
             case OneShard():
                 bound = bind(plan, arguments)
                 homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
+                if not plan.keys:
+                    homes = {catalog.home}
                 assert len(homes) == 1, "the test's keys must be on one shard"
                 count, rows = self.shards[homes.pop()].run(plan.sql, bound)
                 return plan.columns, _booleans(rows, plan.columns), count
@@ -156,8 +158,8 @@ class PlannedCluster:
             mark = maybe
         self.meta.write(mark)
         for change in changes:
-            for group in self.shards.values():
-                group.write(shard_parts(change))
+            for shard in catalog.shards_of(change.table):
+                self.shards[shard].write(shard_parts(change))
         self.meta.write(publish(dataclasses.replace(catalog, version=catalog.version + 1), changes))
 
 
@@ -178,11 +180,9 @@ def _booleans(
 def catalog_of(*statements: str) -> Catalog:
     """A catalog of one shard with the tables that these CREATE TABLE statements make."""
     tables: dict[str, Table] = {}
-    empty = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384)
+    empty = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
     for version, sql in enumerate(statements, 1):
         plan: Plan = make_plan(sql, empty)
         assert isinstance(plan, CreateTable)
-        tables[plan.name] = Table(
-            plan.name, version, plan.columns, plan.primary_key, plan.shard_key, plan.unique
-        )
+        tables[plan.table.name] = dataclasses.replace(plan.table, version=version)
     return dataclasses.replace(empty, tables=tables)

@@ -16,6 +16,7 @@ from shardrouter.catalog import (
     CatalogError,
     Change,
     Column,
+    Default,
     Table,
     bootstrap,
     decode,
@@ -118,13 +119,16 @@ def test_a_table_survives_its_definition() -> None:
         7,
         (
             Column("id", "bigint", True),
-            Column("é", "text", False, "it's"),
-            Column("f", "double precision", False, float("inf")),
-            Column("ok", "boolean", True, True),
+            Column("é", "text", False, Default("'it''s'", value="it's")),
+            Column("f", "double precision", False, Default("9e999", value=float("inf"))),
+            Column("ok", "boolean", True, Default("1", value=True)),
+            Column("raw", "bytea", True, Default("x'00ff'", value=b"\x00\xff")),
+            Column("at", "bigint", False, Default("pg_clock()", is_constant=False)),
         ),
         ("id", "é"),
         "é",
         (("é", "f"),),
+        "reference",
     )
     assert decode_table("t", 7, encode_table(table)) == table
 

@@ -15,7 +15,7 @@ A = ResultColumn("a", 23)
 
 
 def scatter(**changes: object) -> Scatter:
-    return Scatter("t", 1, "", (A,), **changes)  # type: ignore[arg-type] # fields by name
+    return Scatter((("t", 1),), "", (A,), **changes)  # type: ignore[arg-type] # fields by name
 
 
 def test_counts_are_added() -> None:
@@ -43,7 +43,7 @@ def test_hidden_columns_order_and_vanish() -> None:
 
 
 def test_equal_keys_keep_the_order_of_the_shards() -> None:
-    plan = Scatter("t", 1, "", (A, A), order=(OrderKey(0, False, False),))
+    plan = Scatter((("t", 1),), "", (A, A), order=(OrderKey(0, False, False),))
     assert merge_rows(plan, [[(1, 1), (1, 2)], [(1, 3)]], ()) == [(1, 1), (1, 2), (1, 3)]
 
 

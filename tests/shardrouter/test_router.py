@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from nodes.config import ConfigError
 from nodes.values import SLOTS
-from shardrouter import NotSupported, Record, Router, StatementError
+from shardrouter import NotSupported, Record, Router, StatementError, Unavailable
+from shardrouter.exceptions import UndefinedTableError
 from shardrouter.locate import CLUSTER_VARIABLE, find_cluster, load_cluster
 from shardrouter.router import node_statuses
 from tests.shardrouter.cluster import GROUPS, one_node
@@ -165,3 +166,34 @@ async def test_a_file_that_was_named_has_to_exist(
         find_cluster("other.toml")
     with pytest.raises(ConfigError, match=r"cluster\.toml"):
         load_cluster(find_cluster("cluster.toml"))
+
+
+async def test_a_connection_has_settings_of_its_own(db: Router) -> None:
+    async with db.acquire() as one, db.acquire() as other:
+        await one.execute("SET shardrouter.consistency = 'any'")
+        assert await one.fetchval("SHOW shardrouter.consistency") == "any"
+        assert await other.fetchval("SHOW shardrouter.consistency") == "linearizable"
+        assert await db.fetchval("SHOW shardrouter.consistency") == "linearizable"
+        assert not one.is_closed()
+    assert one.is_closed()
+    with pytest.raises(Unavailable):
+        await one.fetchval("SELECT 1")
+
+
+async def test_a_prepared_statement_runs_many_times(db: Router) -> None:
+    async with db.acquire() as connection:
+        insert = await connection.prepare("INSERT INTO t (id, name) VALUES ($1, $2)")
+        async with db.acquire() as another:
+            select = await another.prepare("SELECT name, id FROM t WHERE id = $1")
+            assert select.get_query() == "SELECT name, id FROM t WHERE id = $1"
+            assert select.get_parameters() == (20,)
+            assert select.get_attributes() == (("name", 25), ("id", 20))
+            for key in range(3):
+                await insert.executemany([(key, f"name {key}")])
+                assert await select.fetchval(key) == f"name {key}"
+            row = await select.fetchrow(1)
+            assert row is not None
+            assert dict(row.items()) == {"name": "name 1", "id": 1}
+            assert await select.fetch(7) == []
+        with pytest.raises(UndefinedTableError):
+            await connection.prepare("SELECT * FROM nothing")

@@ -221,7 +221,7 @@ async def test_the_consistency_of_reads_is_the_sessions_own_and_holds_from_its_s
     outcomes = await run(session, "SET shardrouter.consistency = any", count, "SELECT name FROM t")
     # One node: what was acknowledged is applied there.
     assert outcomes[1].values == ((30,),)
-    assert "as some replica has it" in outcomes[1].notices[0]
+    assert "as some replica has it" in outcomes[1].notices[0].message
     assert outcomes[2].notices == ()
     [shown] = await run(session, "SHOW shardrouter.consistency")
     assert shown.values == (("any",),)
@@ -355,3 +355,50 @@ async def test_a_closed_session_takes_nothing(router: Router) -> None:
     with pytest.raises(RouterError) as caught:
         await closed.run([execution])
     assert caught.value.definite
+
+
+# ------------------------------------------------------------------------------ cancelling
+
+
+async def cancelled(session: Session, *statements: str) -> list[Outcome] | RouterError:
+    """What becomes of a unit that is cancelled as soon as it runs."""
+    unit = [await prepare(session, sql) for sql in statements]
+    ended: asyncio.Future[list[Outcome] | RouterError] = asyncio.get_running_loop().create_future()
+    session.execute_unit(unit, ended.set_result)
+    session.cancel()
+    session.cancel()
+    return await ended
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["SELECT * FROM t WHERE id = 1"],
+        ["SELECT * FROM t"],
+        ["SELECT * FROM t WHERE id = 1", "SELECT * FROM t"],
+    ],
+)
+async def test_a_read_is_cancelled_at_once(session: Session, statements: list[str]) -> None:
+    error = await cancelled(session, *statements)
+    assert isinstance(error, DeadlineExceeded)
+    assert error.message == "canceling statement due to user request"
+    session.cancel()  # nothing is running
+    assert (await run(session, "SELECT count(*) FROM t"))[0].values == ((0,),)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+async def test_a_cancelled_write_has_happened_exactly_if_it_says_so(
+    session: Session, rows: int
+) -> None:
+    said = await cancelled(session, *(f"INSERT INTO t (id) VALUES ({i % 1})" for i in range(rows)))
+    [outcome] = await run(session, "SELECT count(*) FROM t")
+    if isinstance(said, RouterError):
+        assert said.sqlstate in ("57014", "23505")
+        assert outcome.values == ((0,),)
+    else:
+        assert outcome.values == ((1,),)
+
+
+async def test_a_schema_change_is_not_cancelled(session: Session) -> None:
+    said = await cancelled(session, "DROP TABLE t")
+    assert isinstance(said, list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -37,7 +38,7 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
-from shardrouter.shards import WAITING_MAX, Shards
+from shardrouter.shards import WAITING_MAX, Outcome, Shards
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
 
 DONE = Done((StatementResult(1),), 7)
@@ -614,5 +615,102 @@ def test_a_writer_that_stops_waiting_does_not_stop_the_write() -> None:
             n1.held[0](DONE)
             assert await write(shards) == DONE
             assert [w.watermark for w in n1.of(Write)] in ([0, 0], [0, 1])
+
+    run(scenario())
+
+
+# ------------------------------------------------------------------------------ cancelling
+
+
+def submit(shards: Shards) -> tuple[Callable[[], None], asyncio.Future[Outcome]]:
+    """What cancels the write, and its outcome."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Outcome] = loop.create_future()
+    cancel = shards.submit_write("shard-1", SQL, (), (), True, loop.time() + 10, outcome.set_result)
+    return cancel, outcome
+
+
+def test_a_write_cancelled_before_it_left_has_not_happened() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            cancel, outcome = submit(shards)  # it waits for a session
+            cancel()
+            cancel()
+            error = await outcome
+            assert isinstance(error, DeadlineExceeded)
+            assert error.message == "canceling statement due to user request"
+            assert await write(shards) == DONE
+            assert len(n1.of(Write)) == 1, "of the other"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fence", "kind"),
+    [(DONE, Done), (Aborted(), DeadlineExceeded), (DUPLICATE, StatementError)],
+)
+def test_a_write_cancelled_after_it_left_is_settled_by_a_fence(
+    fence: Reply, kind: type[object]
+) -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, fence, DONE)
+            cancel, outcome = submit(shards)
+            await n1.until_got(2)  # the session, the write
+            cancel()
+            cancel()
+            assert isinstance(await outcome, kind)
+            n1.held[0](STALE)  # the write's own answer, too late to count
+            assert await write(shards) == DONE
+            assert len(n1.of(Fence)) == 1
+            cancel()
+            assert len(n1.of(Fence)) == 1
+
+    run(scenario())
+
+
+def test_the_answer_of_a_cancelled_write_may_come_before_its_fence_s() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, Hold, DONE)
+            cancel, outcome = submit(shards)
+            await n1.until_got(2)
+            cancel()
+            await n1.until_got(3)
+            n1.held[0](DONE)
+            assert await outcome == DONE
+            n1.held[1](DONE)
+            assert await write(shards) == DONE
+
+    run(scenario())
+
+
+def test_a_cancelled_write_of_which_nothing_is_learnt_has_an_unknown_outcome() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold)
+            cancel, outcome = submit(shards)
+            await n1.until_got(2)
+            cancel()
+            await n1.until_got(3)
+            n1.held[0](DUPLICATE)  # says nothing of a copy that may be under way
+            advance(1.5)  # of the ten seconds of its deadline
+            assert isinstance(await outcome, OutcomeUnknown)
+
+    run(scenario())
+
+
+def test_a_task_that_is_cancelled_while_it_writes_hears_what_became_of_the_write() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(Hold, Aborted())
+            task = asyncio.ensure_future(write(shards))
+            await n1.until_got(2)
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+            error = await failed(task)
+            assert error.message == "canceling statement due to user request"
 
     run(scenario())

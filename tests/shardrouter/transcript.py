@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from shardrouter.catalog import Catalog, Table
+from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.plan import make_plan
 from shardrouter.planned import (
@@ -59,16 +59,9 @@ def replay(path: Path) -> tuple[str, str]:
 def _with(catalog: Catalog, plan: Plan) -> Catalog:
     if not isinstance(plan, CreateTable):
         return catalog
-    table = Table(
-        plan.name,
-        catalog.version,
-        plan.columns,
-        plan.primary_key,
-        plan.shard_key,
-        plan.unique,
-    )
+    table = dataclasses.replace(plan.table, version=catalog.version)
     return dataclasses.replace(
-        catalog, version=catalog.version + 1, tables={**catalog.tables, plan.name: table}
+        catalog, version=catalog.version + 1, tables={**catalog.tables, table.name: table}
     )
 
 
@@ -84,6 +77,10 @@ def _operand(operand: Operand) -> str:
     return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
 
 
+def _tables(plan: OneShard | Scatter) -> str:
+    return ", ".join(name for name, _ in plan.tables)
+
+
 def _columns(columns: tuple[ResultColumn, ...]) -> str:
     return ", ".join(f"{column.name}:{column.oid}" for column in columns)
 
@@ -91,11 +88,12 @@ def _columns(columns: tuple[ResultColumn, ...]) -> str:
 def _plan(plan: Plan) -> str:
     match plan:
         case OneShard():
-            lines = [f"one shard {plan.tag} {plan.table}{' quick' if plan.quick else ''}"]
+            lines = [f"one shard {plan.tag} {_tables(plan)}{' quick' if plan.quick else ''}"]
             lines += ["sql: " + plan.sql]
-            lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
+            keys = f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys))
+            lines.append(keys if plan.keys else "home")
         case Scatter():
-            lines = [f"scatter {plan.table}{' count' if plan.count else ''}", "sql: " + plan.sql]
+            lines = [f"scatter {_tables(plan)}{' count' if plan.count else ''}", "sql: " + plan.sql]
             if plan.keys:
                 lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
             if plan.order:
@@ -106,9 +104,11 @@ def _plan(plan: Plan) -> str:
                 ]
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
         case CreateTable():
-            lines = [f"create table {plan.name}{' if not exists' if plan.if_not_exists else ''}"]
+            table = plan.table
+            lines = [f"create table {table.name}{' if not exists' if plan.if_not_exists else ''}"]
             lines.append("sqlite: " + plan.sqlite)
-            lines.append(f"primary key: {', '.join(plan.primary_key)}; shard key: {plan.shard_key}")
+            placed = f"shard key: {table.shard_key}" if table.shard_key else table.placement
+            lines.append(f"primary key: {', '.join(table.primary_key) or 'none'}; {placed}")
             return "\n".join(lines)
         case DropTable():
             return f"drop table {', '.join(plan.names)}{' if exists' if plan.if_exists else ''}"

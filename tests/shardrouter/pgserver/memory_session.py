@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nodes.protocol import StatementResult, Value
 from nodes.values import SLOTS, encode_data_rows
@@ -18,6 +18,7 @@ from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import RouterError, StatementError
 from shardrouter.execution import (
     Execution,
+    Notice,
     Outcome,
     Prepared,
     command_of,
@@ -25,6 +26,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.pgwire import Status
 from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
     Answer,
@@ -55,6 +57,8 @@ class Database:
     gate: asyncio.Event | None = None  # if there is one, answers wait for it
     waiting: asyncio.Event = field(default_factory=asyncio.Event)  # something is at the gate
     answer_at_once: bool = False  # `done` from within execute_unit
+    status: Status = "I"  # what every session says of its transaction
+    cancelled: int = 0  # how often a session was asked to cancel
 
     @property
     def catalog(self) -> Catalog:
@@ -83,6 +87,17 @@ class MemorySession:
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
         self._database.prepared[text, oids] = prepared
         return prepared
+
+    @property
+    def status(self) -> Status:
+        return self._database.status
+
+    def note_failure(self) -> None:
+        if self._database.status == "T":
+            self._database.status = "E"
+
+    def cancel(self) -> None:
+        self._database.cancelled += 1
 
     def parameter_status(self) -> list[tuple[str, str]]:
         return list(self._settings.announced())
@@ -170,16 +185,15 @@ class MemorySession:
 
     def _create(self, plan: CreateTable) -> Outcome:
         database = self._database
-        if plan.name in database.tables:
+        name = plan.table.name
+        if name in database.tables:
             if plan.if_not_exists:
-                notice = f'relation "{plan.name}" already exists, skipping'
+                notice = Notice(f'relation "{name}" already exists, skipping')
                 return Outcome("CREATE TABLE", notices=(notice,))
-            raise StatementError(f'relation "{plan.name}" already exists', sqlstate="42P07")
+            raise StatementError(f'relation "{name}" already exists', sqlstate="42P07")
         self._sql(plan.sqlite, ())
         database.version += 1
-        database.tables[plan.name] = Table(
-            plan.name, database.version, plan.columns, plan.primary_key, plan.shard_key
-        )
+        database.tables[name] = replace(plan.table, version=database.version)
         return Outcome("CREATE TABLE")
 
     def _drop(self, names: Sequence[str], *, if_exists: bool) -> Outcome:

@@ -150,7 +150,7 @@ async def test_a_newer_protocol_is_negotiated_down(address: Address) -> None:
     async with WireClient(address) as client:
         client.send(m.StartupMessage(3, 2, (("user", "u"), ("_pq_.command_tag", "on"))))
         said = await client.until(m.ReadyForQuery)
-        assert said[0] == m.NegotiateProtocolVersion(3 << 16, ("_pq_.command_tag",))
+        assert said[0] == m.NegotiateProtocolVersion(3 << 16 | 2, ("_pq_.command_tag",))
         assert said[-1] == m.ReadyForQuery("I")
 
 
@@ -421,3 +421,66 @@ async def test_a_closed_server_accepts_nobody(server: PgServer, address: Address
     await server.close(0)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(address.host, address.port)
+
+
+# ------------------------------------------------------------------------------ cancelling
+
+
+async def identity(client: WireClient, minor: int = 0) -> m.BackendKeyData:
+    client.send(m.StartupMessage(3, minor, (("user", "u"),)))
+    said = await client.until(m.ReadyForQuery)
+    [data] = [message for message in said if isinstance(message, m.BackendKeyData)]
+    return data
+
+
+async def send_cancel(address: Address, pid: int, key: bytes) -> None:
+    async with WireClient(address) as other:
+        other.send(m.CancelRequest(pid, key))
+        assert await other.receive() is None  # closed without an answer
+
+
+@pytest.mark.parametrize("minor", [0, 2])
+async def test_who_has_the_key_may_cancel(address: Address, database: Database, minor: int) -> None:
+    async with WireClient(address) as client, WireClient(address) as neighbour:
+        mine, others = await identity(client, minor), await identity(neighbour, minor)
+        assert len(mine.key) == (32 if minor else 4)
+        database.gate = asyncio.Event()
+        client.send(m.Query("SELECT 1"))
+        await database.waiting.wait()
+        wrong = bytes([mine.key[0] ^ 1, *mine.key[1:]])
+        for pid, key in (
+            *((mine.pid, wrong), (mine.pid, mine.key + b"\0"), (mine.pid, b"")),
+            *((mine.pid, others.key), (others.pid, mine.key), (others.pid + 1, mine.key)),
+            (mine.pid | 1 << 20, mine.key),  # of another worker
+            (others.pid, others.key),  # nothing runs there
+        ):
+            await send_cancel(address, pid, key)
+        assert database.cancelled == 0
+        await send_cancel(address, mine.pid, mine.key)
+        assert database.cancelled == 1
+        database.gate.set()
+        await client.until(m.ReadyForQuery)
+        await send_cancel(address, mine.pid, mine.key)
+        assert database.cancelled == 1, "nothing was running"
+
+
+async def test_a_key_ends_with_its_client(
+    address: Address, database: Database, server: PgServer
+) -> None:
+    async with WireClient(address) as client:
+        mine = await identity(client)
+        client.send(m.Terminate())
+        assert await client.receive() is None
+    async with WireClient(address) as other:
+        assert (await identity(other)).pid != mine.pid
+        await send_cancel(address, mine.pid, mine.key)
+
+
+async def test_pids_go_round_past_those_in_use(database: Database) -> None:
+    numbered = PgServer(database.session, host="127.0.0.1", port=0, worker=3)
+    first = numbered.accept()
+    pids = [numbered.enter(first, 4)[0]]
+    numbered._number = (1 << server.WORKER_SHIFT) - 2
+    pids += [numbered.enter(first, 4)[0] for _ in range(2)]
+    top = 3 << server.WORKER_SHIFT
+    assert pids == [top + 1, top + (1 << server.WORKER_SHIFT) - 1, top + 2]

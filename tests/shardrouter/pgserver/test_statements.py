@@ -354,6 +354,58 @@ async def test_an_error_at_flush_skips_to_sync(client: WireClient) -> None:
     assert await client.ask(SYNC) == []
 
 
+# ------------------------------------------------------------- inside a transaction block
+
+
+async def in_block(client: WireClient, *messages: m.FrontendMessage) -> tuple[list[Any], str]:
+    """What is answered, and the status that ends it."""
+    client.send(*messages)
+    *said, ready = await client.until(m.ReadyForQuery)
+    return said, ready.status
+
+
+async def test_a_portal_lives_as_long_as_its_transaction(
+    client: WireClient, database: Database
+) -> None:
+    await fill(client, 3)
+    await prepare(client, all="SELECT id FROM t ORDER BY id")
+    database.status = "T"
+    said, status = await in_block(client, bind("all", portal="p"), execute("p", limit=2), SYNC)
+    assert (kinds(said)[-1], status) == ("PortalSuspended", "T")
+    said, _ = await in_block(client, execute("p", limit=2), SYNC)
+    assert said == [m.DataRow((b"3",)), m.CommandComplete("SELECT 1")]
+    said, _ = await in_block(client, bind("all", portal="p"), SYNC)
+    assert sqlstates(said) == ["42P03"]
+    database.status = "T"
+    await in_block(client, bind("all", portal="p"), SYNC)
+    database.status = "I"
+    await client.ask(SYNC)
+    assert sqlstates(await client.ask(execute("p"), SYNC)) == ["34000"]
+
+
+async def test_what_fails_before_the_session_sees_it_fails_the_block(
+    client: WireClient, database: Database
+) -> None:
+    await prepare(client, sel=SELECT)
+    for message in (bind("sel", "x"), bind("nosuch"), m.Query("SELECT 1; SELEC"), execute("p")):
+        database.status = "T"
+        said, status = await in_block(client, message, SYNC)
+        assert (kinds(said)[-1], status) == ("ErrorResponse", "E"), message
+        if isinstance(message, m.Query):
+            await client.until(m.ReadyForQuery)  # of the Sync
+    database.status = "I"
+
+
+async def test_writes_may_follow_a_flush_in_a_block(client: WireClient, database: Database) -> None:
+    await prepare(client, ins=INSERT, sel=SELECT)
+    database.status = "T"
+    client.send(bind("ins", "1", "a"), execute(), m.Flush())
+    assert kinds(await client.until(m.CommandComplete)) == ["BindComplete", "CommandComplete"]
+    said, _ = await in_block(client, bind("sel", "1"), execute(), SYNC)
+    assert kinds(said) == ["BindComplete", "DataRow", "CommandComplete"]
+    database.status = "I"
+
+
 # ------------------------------------------------------------------- limits, bugs, speed
 
 

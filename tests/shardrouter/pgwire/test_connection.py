@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardrouter.pgwire import Connection, Event, ProtocolError, State
+from shardrouter.pgwire import Connection, Event, ProtocolError, State, Status
 from shardrouter.pgwire import messages as m
 
 START = m.StartupMessage(3, 0, (("user", "u"),))
@@ -27,7 +27,7 @@ def greeted() -> Connection:
     connection = Connection()
     connection.receive_data(m.encode(START))
     assert connection.next_event() == START
-    connection.greet({}, pid=1, key=2)
+    connection.greet({}, pid=1, key=b"abcd")
     connection.data_to_send()
     return connection
 
@@ -62,12 +62,12 @@ def test_greeting() -> None:
     connection.receive_data(m.encode(START))
     assert connection.next_event() == START
     assert connection.state is State.GREETING
-    connection.greet({"server_version": "15.0", "TimeZone": "UTC"}, pid=7, key=9)
+    connection.greet({"server_version": "15.0", "TimeZone": "UTC"}, pid=7, key=b"9876")
     assert answers(connection.data_to_send()) == [
         m.Authentication(0),
         m.ParameterStatus("server_version", "15.0"),
         m.ParameterStatus("TimeZone", "UTC"),
-        m.BackendKeyData(7, 9),
+        m.BackendKeyData(7, b"9876"),
         m.ReadyForQuery("I"),
     ]
     assert connection.data_to_send() == b""
@@ -83,7 +83,7 @@ def test_every_message_arrives_however_the_stream_is_cut(size: int) -> None:
         while (event := connection.next_event()) is not None:
             found.append(event)
             if isinstance(event, m.StartupMessage):
-                connection.greet({}, pid=1, key=2)
+                connection.greet({}, pid=1, key=b"abcd")
     assert found == [START, *PIPELINE]
     assert connection.state is State.CLOSED
     assert connection.buffered == 0
@@ -93,7 +93,7 @@ def test_nothing_is_read_before_the_greeting_is_answered() -> None:
     connection = Connection()
     connection.receive_data(m.encode(START) + said(m.Query("a")))
     assert events(connection) == [START]
-    connection.greet({}, pid=1, key=2)
+    connection.greet({}, pid=1, key=b"abcd")
     assert events(connection) == [m.Query("a")]
 
 
@@ -128,22 +128,119 @@ def test_cancel_request_is_all_its_connection_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("startup", "unknown"),
+    ("startup", "minor", "unknown"),
     [
-        (m.StartupMessage(3, 2, (("user", "u"),)), ()),
-        (m.StartupMessage(3, 0, (("_pq_.x", "1"), ("user", "u"))), ("_pq_.x",)),
+        (m.StartupMessage(3, 3, (("user", "u"),)), 2, ()),
+        (m.StartupMessage(3, 2, (("_pq_.x", "1"), ("user", "u"))), 2, ("_pq_.x",)),
+        (m.StartupMessage(3, 0, (("_pq_.x", "1"), ("user", "u"))), 0, ("_pq_.x",)),
     ],
 )
 def test_a_newer_minor_version_is_negotiated_down(
-    startup: m.StartupMessage, unknown: tuple[str, ...]
+    startup: m.StartupMessage, minor: int, unknown: tuple[str, ...]
 ) -> None:
     connection = Connection()
     connection.receive_data(m.encode(startup))
     assert connection.next_event() == startup
-    connection.greet({}, pid=1, key=2)
+    connection.greet({}, pid=1, key=b"abcd")
     first, second, *_ = answers(connection.data_to_send())
-    assert first == m.NegotiateProtocolVersion(3 << 16, unknown)
+    assert first == m.NegotiateProtocolVersion(3 << 16 | minor, unknown)
     assert second == m.Authentication(0)
+
+
+@pytest.mark.parametrize(("minor", "key_bytes"), [(0, 4), (1, 4), (2, 32), (3, 32)])
+def test_a_cancel_key_is_as_long_as_the_version_allows(minor: int, key_bytes: int) -> None:
+    connection = Connection()
+    connection.receive_data(m.encode(m.StartupMessage(3, minor, (("user", "u"),))))
+    connection.next_event()
+    assert connection.key_bytes == key_bytes
+
+
+def test_bytes_sent_before_encryption_was_granted_are_refused() -> None:
+    connection = Connection()
+    connection.receive_data(m.encode(m.SSLRequest()) + m.encode(START))
+    assert connection.next_event() == m.SSLRequest()
+    with pytest.raises(ProtocolError, match="unencrypted data after SSL request") as refused:
+        connection.accept_encryption()
+    assert refused.value.fatal
+    assert connection.data_to_send() == b""
+    assert connection.state is State.CLOSED
+
+
+def test_inside_encryption_the_client_says_who_it_is() -> None:
+    connection = Connection()
+    connection.receive_data(m.encode(m.SSLRequest()))
+    assert connection.next_event() == m.SSLRequest()
+    connection.accept_encryption()
+    assert connection.data_to_send() == b"S"
+    connection.receive_data(m.encode(START))
+    assert connection.next_event() == START
+
+
+def test_encryption_inside_encryption_is_refused() -> None:
+    connection = Connection()
+    connection.receive_data(m.encode(m.SSLRequest()))
+    connection.next_event()
+    connection.accept_encryption()
+    connection.receive_data(m.encode(m.GSSENCRequest()))
+    with pytest.raises(ProtocolError):
+        connection.next_event()
+
+
+def test_sasl_takes_turns() -> None:
+    connection = Connection()
+    first, second = m.SASLInitialResponse("SCRAM-SHA-256", b"n,,n=,r=x"), m.SASLResponse(b"c=,r=")
+    connection.receive_data(m.encode(START) + said(first, second, m.Query("SELECT 1")))
+    assert connection.next_event() == START
+    connection.ask_sasl(["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"])
+    assert events(connection) == [first]
+    connection.continue_sasl(b"r=xy,s=,i=4096")
+    assert events(connection) == [second]
+    connection.end_sasl(b"v=")
+    connection.greet({}, pid=1, key=b"abcd")
+    assert answers(connection.data_to_send()) == [
+        m.Authentication(10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+        m.Authentication(11, b"r=xy,s=,i=4096"),
+        m.Authentication(12, b"v="),
+        m.Authentication(0),
+        m.BackendKeyData(1, b"abcd"),
+        m.ReadyForQuery("I"),
+    ]
+    assert events(connection) == [m.Query("SELECT 1")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        said(m.Query("SELECT 1")),
+        b"?\0\0\0\4",
+        b"p\0\0\0\x08SCRA",  # a mechanism without an end
+        b"p\0\0\x27\x11",  # of 10 001 bytes
+    ],
+)
+def test_who_does_not_answer_the_demand_for_sasl_is_not_heard(data: bytes) -> None:
+    connection = Connection()
+    connection.receive_data(m.encode(START))
+    connection.next_event()
+    connection.ask_sasl(["SCRAM-SHA-256"])
+    connection.receive_data(data)
+    with pytest.raises(ProtocolError) as refused:
+        connection.next_event()
+    assert (refused.value.sqlstate, refused.value.fatal) == ("08P01", True)
+    assert connection.state is State.CLOSED
+
+
+@pytest.mark.parametrize("status", ["I", "T", "E"])
+def test_ready_says_how_the_session_stands(status: Status) -> None:
+    connection = greeted()
+    connection.ready(status)
+    connection.receive_data(said(m.Query("x")))
+    connection.next_event()
+    connection.fail(REPORT, status)
+    assert answers(connection.data_to_send()) == [
+        m.ReadyForQuery(status),
+        m.ErrorResponse(REPORT),
+        m.ReadyForQuery(status),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +397,7 @@ def drive(chunks: list[bytes], fail_every: int) -> Connection:
                 break
             handled += 1
             if isinstance(event, m.StartupMessage):
-                connection.greet({}, pid=1, key=2)
+                connection.greet({}, pid=1, key=b"abcd")
             elif isinstance(event, m.SSLRequest | m.GSSENCRequest):
                 connection.refuse_encryption()
             elif handled % fail_every == 0 and connection.state is State.READY:
