@@ -53,7 +53,7 @@ def test_hundreds_of_statements_made_at_random(pair: Pair, known: set[str]) -> N
     )
     @given(st.integers(0, 1 << 32))
     def compare(seed: int) -> None:
-        program = make_program(random.Random(seed), known, STATEMENTS_OF_A_PROGRAM)
+        program = make_program(random.Random(seed), known, STATEMENTS_OF_A_PROGRAM, 0)
         found = run_program(pair, program, tally)
         assert found is None, str(minimal(pair, found))
 

@@ -25,11 +25,8 @@ def is_refusal(answers: Sequence[Answer]) -> bool:
 
 EXPLAINED: Final = (
     (
-        (
-            "Of two errors in one statement the other one may be told: here a constant that cannot be "
-            "computed (class 22) is found while the rest of the statement is still to be understood "
-            "(class 42)."
-        ),
+        """Of two errors in one statement the other one may be told: here a constant that cannot be
+        computed (class 22) is found while the rest is still to be understood (class 42).""",
         re.compile(r"22...\Z"),
         re.compile(r"42...\Z"),
     ),

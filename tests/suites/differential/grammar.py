@@ -33,9 +33,6 @@ from tests.suites.differential.trees import (
 
 __all__ = ["Grammar", "Made", "Table"]
 
-REFUSED_SHARE: Final = 0.02
-"""How often something is drawn that this database does not have."""
-
 VAGUE: Final = frozenset({"float4", "float8", "numeric", "interval", "jsonb", "json", "bpchar"})
 """Types with values that are equal and do not look so, or that cannot be compared at all."""
 
@@ -117,6 +114,8 @@ class Grammar:
 
     rng: random.Random
     known: Collection[str]
+    refused_share: float = 0.02
+    """How often something is drawn that this database does not have."""
     tables: dict[str, Table] = field(default_factory=dict)
     _in_transaction: bool = False
     _may_fail: bool = True
@@ -139,7 +138,7 @@ class Grammar:
     def _wants(self, construct: str, share: float) -> bool:
         """Whether to make it here: with this probability, if there is such a thing."""
         if not self._has(construct):
-            share *= REFUSED_SHARE
+            share *= self.refused_share
         return self.rng.random() < share
 
     def _one_of(self, share: float) -> bool:
@@ -494,7 +493,8 @@ class Grammar:
             _wrapped(self._leaf(self._type(), self._room(table.columns, 0)))
             for _ in expression.operands
         ]
-        return template("SELECT {} FROM " + table.name, template(expression.text, *operands))
+        asked = template("SELECT {} FROM " + table.name, template(expression.text, *operands))
+        return without_parameters(asked) if expression.may_fail else asked
 
     # ------------------------------------------------------------------ expressions
 
@@ -520,7 +520,7 @@ class Grammar:
             return self._leaf(type_, room)
         may_fail = self._may_fail and not room.is_lazy
         choices = [e for e in self._by_type.get(type_, ()) if may_fail or not e.may_fail]
-        if self._one_of(REFUSED_SHARE):
+        if self._one_of(self.refused_share):
             choices = [e for e in self._rest if e.result == type_ and not e.is_aggregate] or choices
         if not choices:
             return self._leaf(type_, room)

@@ -57,8 +57,10 @@ class Difference:
         return "\n".join([*lines, f"-- {self.what}"])
 
 
-def make_program(rng: random.Random, known: Collection[str], length: int) -> tuple[Made, ...]:
-    grammar = Grammar(rng, known)
+def make_program(
+    rng: random.Random, known: Collection[str], length: int, refused_share: float = 0.02
+) -> tuple[Made, ...]:
+    grammar = Grammar(rng, known, refused_share)
     return tuple(grammar.make() for _ in range(length))
 
 
