@@ -651,5 +651,5 @@ class _Walk:
             raise self._unsupported(node, "this type")
         self._only(node, "this", "kind", "expressions")
         name = self._name(kind)
-        parameters = ", ".join(part.name for part in node.expressions)
-        return syntax.TypeName(name.text, parameters or None, name.position)
+        modifiers = tuple(part.sql() for part in node.expressions)
+        return syntax.TypeName(name.text, modifiers, name.position)
