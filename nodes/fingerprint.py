@@ -30,10 +30,13 @@ from nodes import (
     sessions,
     sql_connection,
     sql_errors,
+    stage_content,
+    staged_rows,
     transaction_unit,
     values,
     write_unit,
 )
+from nodes.pgtypes import formats, numerics
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -41,10 +44,14 @@ __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
 DECIDING: Final = (
     functions,
     values,
+    formats,
+    numerics,
     authorizer,
     sql_errors,
     sql_connection,
     sessions,
+    stage_content,
+    staged_rows,
     write_unit,
     transaction_unit,
     outcome_digest,

@@ -33,6 +33,7 @@ __all__ = [
     "ENTRY_BYTES_MAX",
     "ANSWER_BYTES_MAX",
     "STORED_ANSWER_BYTES_MAX",
+    "STAGE_CHUNK_BYTES",
     "OPEN_SEQS_MAX",
     "ProtocolError",
     "Hello",
@@ -44,6 +45,7 @@ __all__ = [
     "Value",
     "SessionId",
     "OutputColumn",
+    "Staged",
     "Statement",
     "Guard",
     "SetVersion",
@@ -56,6 +58,8 @@ __all__ = [
     "OpenSession",
     "Write",
     "Fence",
+    "Stage",
+    "Unstage",
     "ExpireSessions",
     "SwitchFingerprint",
     "NewIncarnation",
@@ -123,6 +127,9 @@ ANSWER_BYTES_MAX: Final = 7 * 1024 * 1024
 STORED_ANSWER_BYTES_MAX: Final = 4 * 1024
 """Answers of writes up to this size are kept for a repeat of the command; larger ones are
 remembered as committed, without the answer (`AnswerNotKept`)."""
+
+STAGE_CHUNK_BYTES: Final = 512 * 1024
+"""Of a stage, in one entry: with its envelope well below the limit of an entry."""
 
 OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
@@ -218,6 +225,16 @@ class OutputColumn(_Message, frozen=True):
     binary: bool  # PostgreSQL format code 1
 
 
+class Staged(_Message, frozen=True):
+    """Names the rows of a stage, and says what they have to be (docs/bulk.md)."""
+
+    session: SessionId  # whose stage it is
+    stage: int  # its number in the session, never used twice
+    chunks: int
+    size: int  # of all chunks, in bytes
+    digest: bytes  # xxh3-128 of their content, in order
+
+
 class Statement(_Message, frozen=True):
     """One SQLite statement with its parameters (?1, ?2, ... in `sql`)."""
 
@@ -226,6 +243,9 @@ class Statement(_Message, frozen=True):
     columns: tuple[OutputColumn, ...] = ()
     """If given, rows are answered as PostgreSQL DataRow messages in these formats; if empty,
     rows are answered as values."""
+    staged: Staged | None = None
+    """If given, it is run once for each row of this stage, which are its parameters, and counts
+    as one statement."""
 
 
 class Guard(_Message, frozen=True):
@@ -329,10 +349,32 @@ class Fence(_Message, frozen=True, tag="fence"):
     watermark: int
 
 
+class Stage(_Message, frozen=True, tag="stage"):
+    """A piece of what a later write will name (`Staged`): kept, and visible to nobody. Applied at
+    most once per (session, seq), as a `Write` is. `chunk` counts from 0; they may come in any
+    order. Answered by `Done`."""
+
+    session: SessionId
+    seq: int
+    watermark: int
+    stage: int
+    chunk: int
+    data: bytes
+
+
+class Unstage(_Message, frozen=True, tag="unstage"):
+    """Forget a stage, if there is one: nobody will name it. May be repeated. Answered by `Done`."""
+
+    session: SessionId
+    stage: int
+
+
 class ExpireSessions(_Message, frozen=True, tag="expire"):
-    """Proposed by a leader only: forget sessions idle for too long."""
+    """Proposed by a leader only: forget sessions, with their stages, and stages of others, that
+    were idle for too long."""
 
     sessions: tuple[SessionId, ...]
+    stages: tuple[tuple[SessionId, int], ...] = ()
 
 
 class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
@@ -433,6 +475,8 @@ RequestBody: TypeAlias = (
     | Write
     | Speculate
     | Fence
+    | Stage
+    | Unstage
     | Checksum
     | SwitchFingerprint
     | Read
@@ -483,6 +527,7 @@ class SqlFailure(_Message, frozen=True, tag="failure"):
     message: str
     statement: int = 0  # ordinal of the statement that failed
     detail: str = ""
+    row: int = 0  # of a staged statement: which of its rows failed, from 1; 0 is unknown
 
 
 class Speculated(_Message, frozen=True, tag="speculated"):
@@ -688,7 +733,15 @@ class Response(_Message, frozen=True):
 # --------------------------------------------------------------------------- log entries
 
 EntryBody: TypeAlias = (
-    OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+    OpenSession
+    | Write
+    | Fence
+    | Stage
+    | Unstage
+    | ExpireSessions
+    | Checksum
+    | SwitchFingerprint
+    | NewIncarnation
 )
 
 

@@ -31,6 +31,7 @@ from nodes.protocol import (
     ResponseBody,
     Speculate,
     SqlFailure,
+    Stage,
     Write,
 )
 from nodes.speculations import SpeculatingMachine, Speculations
@@ -52,6 +53,9 @@ class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
         """An answer, definite for this copy, that is known before the command, which has `size`
         bytes, enters the log."""
+
+    def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
+        """Why a chunk of a stage is not taken: there would be too much."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -78,6 +82,7 @@ class GroupService:
         self._engine = engine
         self._machine = machine
         self._failed = failed
+        self._limits = limits
         turn = FileTurn()
         self._dry_runs = DryRuns(engine, machine, limits, turn)
         self._speculations = Speculations(engine, machine, limits, turn, failed)
@@ -111,6 +116,10 @@ class GroupService:
         """Why a command is not proposed now; None if it may be."""
         if self._now() > deadline:
             return Busy("its time was over before it could be proposed")
+        if isinstance(command, Stage):
+            bytes_max = self._limits.transaction_bytes_max
+            if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
+                return refusal
         return self._machine.check(command, size)
 
     async def _try_and_propose(

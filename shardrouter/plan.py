@@ -36,7 +36,7 @@ from shardrouter.planned import (
 )
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
-from shardrouter.translate import Parameters
+from shardrouter.translate import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -131,7 +131,12 @@ def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
 
 def value_of(operand: Operand, arguments: Sequence[Value]) -> Value:
     """A constant's value, or the argument of a parameter."""
-    return operand.value if isinstance(operand, Constant) else arguments[operand.number - 1]
+    if isinstance(operand, Constant):
+        return operand.value
+    value = arguments[operand.number - 1]
+    if not operand.fit or value is None:
+        return value
+    return call(operand.fit, value, operand.modifier)
 
 
 def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:

@@ -48,6 +48,7 @@ class ResultColumn:
 
     name: str
     oid: int
+    modifier: int = -1  # atttypmod; -1: none
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,12 @@ class Constant:
 
 @dataclass(frozen=True)
 class Parameter:
-    """The client's $number (1-based)."""
+    """The client's $number (1-based); where it is assigned to a column with a modifier, made to
+    fit by the node's function `fit`, as the text of the statement does."""
 
     number: int
+    fit: str = ""
+    modifier: int = -1
 
 
 Operand: TypeAlias = Constant | Parameter
@@ -102,6 +106,7 @@ class OrderKey:
     index: int
     descending: bool
     nulls_first: bool
+    collation: str = ""  # of the node; empty: values compare as SQLite compares them
 
 
 @dataclass(frozen=True)

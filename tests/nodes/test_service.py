@@ -33,6 +33,7 @@ from nodes.protocol import (
     Speculate,
     Speculated,
     SqlFailure,
+    Stage,
     Statement,
     StatementResult,
     Transaction,
@@ -102,6 +103,9 @@ class Shelf:
     refusal: ResponseBody | None = None
     is_speculating: bool = False
 
+    def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
+        return SqlFailure("54000", "too much") if len(piece.data) > bytes_max else None
+
     def check(self, body: EntryBody, size: int) -> SqlFailure | None:
         return SqlFailure("42601", "no") if body == OpenSession("bad") else None
 
@@ -149,11 +153,14 @@ class Shelf:
 
 
 class Fixture:
-    def __init__(self) -> None:
+    def __init__(self, limits: WriteLimits | None = None) -> None:
         self.engine, self.machine = HeldEngine(), Shelf()
         self.failures: list[Exception] = []
         self.service = GroupService(
-            self.engine, self.machine, limits=WriteLimits(), failed=self.failures.append
+            self.engine,
+            self.machine,
+            limits=limits or WriteLimits(),
+            failed=self.failures.append,
         )
         self.answers: list[ResponseBody] = []
         self.answered = asyncio.Event()
@@ -197,6 +204,17 @@ async def test_a_command_is_refused_when_its_time_is_over_or_its_sql_is_wrong() 
     assert isinstance(late(), Busy)
     assert bad is not None
     assert bad() == SqlFailure("42601", "no")
+
+
+async def test_a_chunk_is_refused_when_there_would_be_too_much() -> None:
+    fixture = Fixture(WriteLimits(transaction_bytes_max=10))
+    for size in (10, 11):
+        fixture.ask(Stage(SessionId(1, 1), 1, 0, 1, 0, bytes(size)))
+    fits, too_much = (refuse for _, _, refuse in fixture.engine.proposals)
+    assert fits is not None
+    assert fits() is None
+    assert too_much is not None
+    assert too_much() == SqlFailure("54000", "too much")
 
 
 async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:

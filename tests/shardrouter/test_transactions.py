@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -236,7 +237,7 @@ async def test_modes_and_settings(router: Router, here: list[int]) -> None:
     a, *_ = here
     client = Client(router)
 
-    async def show(name: str) -> Value:
+    async def show(name: str) -> Any:
         return (await client.values(f"SHOW {name}"))[0][0]
 
     assert await show("transaction_isolation") == "serializable"
