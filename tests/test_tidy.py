@@ -237,6 +237,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.comparison",
     "nodes.stage_content",
     "nodes.incarnations",
+    "nodes.outcome_digest",
     "nodes.local_cluster",
 }
 
