@@ -36,7 +36,7 @@ from nodes import (
     values,
     write_unit,
 )
-from nodes.pgtypes import formats, numerics
+from nodes.pgtypes import formats, numerics, queries, strings
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -46,6 +46,8 @@ DECIDING: Final = (
     values,
     formats,
     numerics,
+    queries,
+    strings,
     authorizer,
     sql_errors,
     sql_connection,

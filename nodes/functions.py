@@ -29,7 +29,7 @@ from functools import lru_cache, partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from nodes.pgtypes import numerics
+from nodes.pgtypes import numerics, queries, strings
 from nodes.pgtypes.formats import (
     Aggregate,
     Function,
@@ -58,6 +58,7 @@ __all__ = [
     "Environment",
     "Function",
     "FunctionError",
+    "RECURSION",
     "ROW_ID",
     "install",
     "install_collations",
@@ -187,6 +188,18 @@ def _float_power(a: float, b: float) -> float:
     return _float_result(result, finite=finite, nonzero=finite and a != 0)
 
 
+def _whole_float(value: Value, to_integer: Callable[[float], int]) -> float:
+    number = _float(value)
+    return math.copysign(float(to_integer(number)), number) if math.isfinite(number) else number
+
+
+def _float_root(value: Value) -> float:
+    number = _float(value)
+    if number < 0:
+        raise FunctionError("2201F", "cannot take square root of a negative number")
+    return math.sqrt(number)
+
+
 def _cast_float(value: Value) -> float:
     return parse_float(value) if type(value) is str else _float(value)
 
@@ -199,6 +212,12 @@ _FLOATS: Final[Mapping[str, Function]] = {
     "pg_neg_float8": Function(1, lambda a: -_float(a)),
     "pg_abs_float8": Function(1, lambda a: abs(_float(a))),
     "pg_pow_float8": Function(2, lambda a, b: _float_power(_float(a), _float(b))),
+    "pg_round_float8": Function(1, lambda a: _whole_float(a, round)),
+    "pg_trunc_float8": Function(1, lambda a: _whole_float(a, math.trunc)),
+    "pg_ceil_float8": Function(1, lambda a: _whole_float(a, math.ceil)),
+    "pg_floor_float8": Function(1, lambda a: _whole_float(a, math.floor)),
+    "pg_sign_float8": Function(1, lambda a: float((_float(a) > 0) - (_float(a) < 0))),
+    "pg_sqrt_float8": Function(1, _float_root),
     "pg_cast_float8": Function(1, _cast_float),
 }
 
@@ -306,6 +325,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     **_FLOATS,
     **_TEXTS,
     **numerics.FUNCTIONS,
+    **strings.FUNCTIONS,
+    **queries.FUNCTIONS,
 }
 """PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
 
@@ -313,7 +334,10 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
 makes a value fit a modifier."""
 
-AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES}
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    **numerics.AGGREGATES,
+    **queries.AGGREGATES,
+}
 """PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
 COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {**numerics.COLLATIONS}
@@ -348,10 +372,15 @@ BUILTINS: Final = frozenset(
         "likely", "ltrim", "max", "min", "nullif", "printf", "format", "quote", "replace",
         "round", "rtrim", "sign", "substr", "substring", "sum", "total", "trim", "trunc",
         "typeof", "unicode", "unlikely",
+        "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead",
+        "first_value", "last_value", "nth_value",
     }
 )  # fmt: skip
 """SQLite's functions whose answer only depends on their arguments and not on the machine's
 mathematics library. What is in none of these tables is refused by the authorizer."""
+
+RECURSION: Final = "pg_recursion"
+"""Counts the rows of recursive queries: true, or an error."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MASK64: Final = (1 << 64) - 1
@@ -392,7 +421,16 @@ NO_ENTRY: Final = (1 << (63 - ROW_ID_BITS)) - 1
 class Environment:
     """Time, chance and the last error, for the statement that runs on one connection."""
 
-    __slots__ = ("_current", "_entry", "_error", "_now", "_random", "_row_ids", "stamp")
+    __slots__ = (
+        "_current",
+        "_entry",
+        "_error",
+        "_now",
+        "_random",
+        "_recursed",
+        "_row_ids",
+        "stamp",
+    )
 
     def __init__(self) -> None:
         self._entry = NO_ENTRY
@@ -405,6 +443,7 @@ class Environment:
         self._error: FunctionError | None = None
         self._random: Random | None = None  # made at first use: most statements draw nothing
         self._now: str | None = None
+        self._recursed = 0
 
     def begin(self, now_us: int, seed: int, ordinal: int) -> None:
         """A statement starts."""
@@ -426,6 +465,7 @@ class Environment:
         if self._current is not self.stamp:
             self._current = self.stamp
             self._error = self._random = self._now = None
+            self._recursed = 0
 
     def take_error(self) -> FunctionError | None:
         """The error a function raised in the current statement, once."""
@@ -444,6 +484,12 @@ class Environment:
             _, seed, ordinal = self.stamp
             self._random = Random((ordinal << 64) | (seed & _MASK64))
         return self._random
+
+    def recursed(self) -> bool:
+        """A recursive query of the current statement makes another row."""
+        self._look()
+        self._recursed += 1
+        return queries.recursed(self._recursed)
 
     @property
     def now(self) -> str:
@@ -492,6 +538,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     for name, aggregate in AGGREGATES.items():
         made = partial(_GuardedAggregate, name, aggregate.make, guarded)
         connection.create_window_function(name, aggregate.arguments, made)
+    define(RECURSION, 0, environment.recursed, pure=False, strict=False)
     install_collations(connection)
     define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)

@@ -96,10 +96,17 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
             )
         text += f" FILTER (WHERE {scope.condition(node.filter, 'FILTER').sql})"
     scope.inside = before
+    is_outer = scope.own_reads == reads[0] and scope.outer_reads > reads[1]
+    if scope.clause and (is_window or not is_outer):
+        raise StatementError(
+            f"{'window' if is_window else 'aggregate'} functions are not allowed in {scope.clause}",
+            sqlstate="42P20" if is_window else "42803",
+            position=node.position,
+        )
     if is_window:
         scope.has_windows = True
         return Typed(f"{text} OVER {windows.definition(node, scope)}", kind)
-    if scope.own_reads == reads[0] and scope.outer_reads > reads[1]:
+    if is_outer:
         raise NotSupported(
             "an aggregate of the outer query's columns is not supported in a subquery",
             position=node.position,
@@ -124,12 +131,6 @@ def _check_place(node: syntax.Call, scope: Scope, *, is_window: bool) -> None:
         raise StatementError(
             "window function calls cannot be nested", sqlstate="42P20", position=node.position
         )
-    if scope.clause:
-        raise StatementError(
-            f"{'window' if is_window else 'aggregate'} functions are not allowed in {scope.clause}",
-            sqlstate="42P20" if is_window else "42803",
-            position=node.position,
-        )
 
 
 def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
@@ -137,7 +138,7 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
-    if node.order and node.name in ("string_agg",):
+    if node.order and node.name == "string_agg":
         raise NotSupported(
             f"ORDER BY in {node.name} is not supported",
             position=node.position,

@@ -8,6 +8,7 @@ from shardrouter import syntax, types
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Constant, Operand
 from shardrouter.translate import Scope
+from shardrouter.typed import assigned
 
 __all__ = ["bound", "check_bound", "limit_clause", "reach"]
 
@@ -20,11 +21,12 @@ def bound(scope: Scope, node: syntax.Expression | None, clause: str) -> Operand 
         return None
     position = syntax.position_of(node)
     before, scope.clause = scope.clause, clause
-    typed = scope.take(node, types.BIGINT)
+    given = scope.take(node, types.BIGINT)
     scope.clause = before
-    if not types.is_integer(typed.type):
+    typed = given if types.is_integer(given.type) else assigned(given, types.BIGINT, -1)
+    if typed is None:
         raise StatementError(
-            f"argument of {clause} must be type bigint, not type {typed.type.name}",
+            f"argument of {clause} must be type bigint, not type {given.type.name}",
             sqlstate="42804",
             position=position,
         )

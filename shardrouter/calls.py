@@ -13,7 +13,7 @@ from shardrouter import aggregates, functions, operators, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import TEXT
+from shardrouter.types import BOOLEAN, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -134,8 +134,7 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
         raise StatementError('syntax error at or near ")"', sqlstate="42601")
     left, right = node.arguments
     test, first, _ = scope.comparison(syntax.Binary("=", left, right, node.position))
-    typed = first if scope.is_open(left) else scope.expression(left)
-    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {typed.sql} END)", typed.type)
+    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)", first.type)
 
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
@@ -143,6 +142,9 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for argument in _some(node):
         typed = scope.take(argument, TEXT)
+        if typed.type is BOOLEAN:  # its output, which is not its cast to text
+            texts.append(f"CASE {typed.sql} WHEN 1 THEN 't' WHEN 0 THEN 'f' END")
+            continue
         operator = operators.resolve("||", TEXT, typed.type, node.position)
         assert operator.left is not None
         texts.append(apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql)

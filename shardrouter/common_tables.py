@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Outputs, item_types
-from shardrouter.relations import CommonTable, too_many_names
+from shardrouter.relations import CommonTable
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed
 from shardrouter.types import Type
@@ -15,9 +15,7 @@ from shardrouter.types import Type
 __all__ = ["with_clause"]
 
 
-def with_clause(
-    tables: Sequence[syntax.CommonTable], *, recursive: bool, scope: Scope
-) -> str:
+def with_clause(tables: Sequence[syntax.CommonTable], *, recursive: bool, scope: Scope) -> str:
     """The text of WITH, empty without one; the scope then knows its tables."""
     texts = []
     is_recursive = False
@@ -53,8 +51,11 @@ def _columns(
 ) -> tuple[tuple[str, Typed], ...]:
     names = outputs.names
     if len(table.columns) > len(names):
-        raise too_many_names(
-            table.name.text, len(names), len(table.columns), table.columns[0].position
+        raise StatementError(
+            f'WITH query "{table.name.text}" has {len(names)} columns available '
+            f"but {len(table.columns)} columns specified",
+            sqlstate="42P10",
+            position=table.columns[0].position,
         )
     found = []
     for i, (name, typed, modifier) in enumerate(

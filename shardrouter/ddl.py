@@ -19,7 +19,8 @@ from shardrouter import syntax, types
 from shardrouter.catalog import Column, Default, Placement, Table
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import CreateTable, DropTable
-from shardrouter.translate import Parameters, Scope, Typed, literal, quote
+from shardrouter.translate import table_scope
+from shardrouter.typed import Parameters, Typed, literal, quote
 
 __all__ = ["create_table", "drop_table"]
 
@@ -236,7 +237,7 @@ def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
     column = Column(definition.name.text, kind.name, not_null, modifier=modifier)
     if definition.default is None:
         return column
-    scope = Scope(Parameters(()))
+    scope = table_scope(Parameters(()))
     if scope.is_open(definition.default) and isinstance(
         definition.default, syntax.ParameterReference
     ):

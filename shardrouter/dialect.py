@@ -175,6 +175,7 @@ _FRAME_WORDS: Final = frozenset(
 )
 """Words of a window's frame; elsewhere they name columns."""
 
+_BEFORE_NAMES: Final = frozenset({"from", "into", "join", "table", "update", "."})
 _CHANGES: Final = frozenset({"insert", "update", "delete"})
 _LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split())  # noqa: SIM905
 """Words after FOR."""
@@ -218,6 +219,8 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 raise syntax_error(",", token.start)  # LIMIT offset, count
         elif token.is_mark(";"):
             raise syntax_error(";", token.start)
+        elif token.is_mark("[") and not (_ends_operand(before) or _is_array(before)):
+            raise unexpected(token)
         elif token.is_mark(":"):
             raise NotSupported(
                 "slices of arrays are not supported",
@@ -286,6 +289,10 @@ def _ends_operand(token: Token | None) -> bool:
     if token.kind is Kind.MARK:
         return token.text in ")]"
     return token.kind is not Kind.WORD or token.text not in _OPENING
+
+
+def _is_array(token: Token | None) -> bool:
+    return token is not None and token.is_word("array")
 
 
 def _check_comma(before: Token | None, token: Token, after: Token | None) -> None:
@@ -415,19 +422,25 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
         ):
             yield ParserToken(_BEFORE_PARENTHESIS[word][0], word, i)
         elif (
-            word == "at"
-            and i + 2 < len(tokens)
-            and tokens[i + 1].is_word("time")
-            and tokens[i + 2].is_word("zone")
+            (
+                word == "at"
+                and i + 2 < len(tokens)
+                and tokens[i + 1].is_word("time")
+                and tokens[i + 2].is_word("zone")
+            )
+            or (
+                (word, previous) in (("time", "at"), ("zone", "time"))
+                and tokens[i - 1].is_word("at", "time")
+            )
+            or (word == "nulls" and following and following.is_word("first", "last"))
+            or (
+                word in ("cascade", "restrict")
+                and i == len(tokens) - 1
+                and tokens[0].is_word("drop")
+            )
         ):
             yield ParserToken("VAR", word, i)
-        elif (word, previous) in (("time", "at"), ("zone", "time")) and tokens[i - 1].is_word("at", "time"):
-            yield ParserToken("VAR", word, i)
-        elif (word == "nulls" and following and following.is_word("first", "last")) or (
-            word in ("cascade", "restrict") and i == len(tokens) - 1 and tokens[0].is_word("drop")
-        ):
-            yield ParserToken("VAR", word, i)
-        elif word in CALLED_WITHOUT_PARENTHESES and previous not in ("from", "."):
+        elif word in CALLED_WITHOUT_PARENTHESES and previous not in _BEFORE_NAMES:
             yield ParserToken("IDENTIFIER", MARK + word, i)
             if not opens:
                 yield ParserToken("L_PAREN", "(", i)

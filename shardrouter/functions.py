@@ -46,7 +46,6 @@ def _numbers() -> Iterator[Function]:
         yield _plain(name, f"pg_{name}_float8", DOUBLE, DOUBLE)
         yield _plain(name, f"pg_{name}_numeric", NUMERIC, NUMERIC, INTEGER)
         yield Function(name, (NUMERIC,), NUMERIC, f"pg_{name}_numeric({{0}}, 0)")
-    yield _plain("div", "pg_quotient_numeric", NUMERIC, NUMERIC, NUMERIC)
     yield _plain("scale", "pg_scale_numeric", INTEGER, NUMERIC)
 
 

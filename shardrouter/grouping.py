@@ -37,9 +37,7 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     return f" GROUP BY {', '.join(texts)}"
 
 
-def _meant(
-    expression: syntax.Expression, node: syntax.Select, scope: Scope
-) -> syntax.Expression:
+def _meant(expression: syntax.Expression, node: syntax.Select, scope: Scope) -> syntax.Expression:
     """A bare number is a position; a bare name is a column first and an item's name second."""
     if isinstance(expression, syntax.StringLiteral):
         raise StatementError(
@@ -59,11 +57,14 @@ def _meant(
                 position=expression.position,
             )
         return items[int(text) - 1]
-    if isinstance(expression, syntax.ColumnReference) and expression.table is None:
-        if not any(name == expression.name for name, _ in scope.shown):
-            for item in node.items:
-                if isinstance(item, syntax.SelectItem) and item.alias == expression.name:
-                    return item.expression
+    if (
+        isinstance(expression, syntax.ColumnReference)
+        and expression.table is None
+        and not any(name == expression.name for name, _ in scope.shown)
+    ):
+        for item in node.items:
+            if isinstance(item, syntax.SelectItem) and item.alias == expression.name:
+                return item.expression
     return expression
 
 

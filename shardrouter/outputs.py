@@ -182,9 +182,7 @@ class Rows:
         return f"column{index + 1}"
 
     def text(self, kinds: Sequence[Type | None] = (), *, distinct: bool = False) -> str:
-        own = [
-            kind or (kinds[i] if kinds else None) or TEXT for i, kind in enumerate(self._kinds)
-        ]
+        own = [kind or (kinds[i] if kinds else None) or TEXT for i, kind in enumerate(self._kinds)]
         wanted = [(kinds[i] if kinds else None) or kind for i, kind in enumerate(own)]
         rows = []
         for row in self.rows:

@@ -49,6 +49,7 @@ class _Rewriting:
         self._tokens = tokens
         self._out: list[Token] = []
         self._separators: dict[int, tuple[str, ...]] = {}  # depth of parentheses -> words
+        self._substrings: set[int] = set()  # depths of those that have no FROM yet
         self._depth = 0
         self._at = 0
 
@@ -62,6 +63,11 @@ class _Rewriting:
                 self._depth -= 1
             elif token.kind is Kind.WORD:
                 if token.text in self._separators.get(self._depth, ()):
+                    if token.text == "for" and self._depth in self._substrings:
+                        # substring(x FOR n) is of the first n.
+                        comma = _as(token, Kind.MARK, ",")
+                        self._out += [comma, _as(token, Kind.NUMBER, "1")]
+                    self._substrings.discard(self._depth)
                     token = _as(token, Kind.MARK, ",")
                 else:
                     form = _FORMS.get(token.text)
@@ -95,6 +101,8 @@ class _Rewriting:
         opening = self._tokens[self._at + 1]
         self._depth += 1
         self._separators[self._depth] = _COMMA_WORDS[token.text]
+        if token.text == "substring":
+            self._substrings.add(self._depth)
         self._out += [token, opening]
         self._at += 2
         first = self._next(0)
@@ -207,6 +215,13 @@ class _Rewriting:
         self._at = at + 2
         return True
 
+    def rows(self, token: Token) -> bool:
+        """OFFSET n ROWS"""
+        if len(self._out) < 2 or not self._out[-2].is_word("offset"):
+            return False
+        self._at += 1
+        return True
+
     def unknown(self, token: Token) -> bool:
         """IS UNKNOWN is IS NULL."""
         if not self._out or not self._out[-1].is_word("is", "not"):
@@ -231,6 +246,8 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     **dict.fromkeys((*_LITERAL_TYPES, *_TYPE_WORDS), _Rewriting.type_name),
     "trim": _Rewriting.trim,
     "fetch": _Rewriting.fetch,
+    "row": _Rewriting.rows,
+    "rows": _Rewriting.rows,
     "unknown": _Rewriting.unknown,
 }
 _TRIGGERS: Final = frozenset(_FORMS)

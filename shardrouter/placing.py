@@ -52,9 +52,13 @@ def pins_of(statement: Statement) -> Pins:
         for typed, values, restricted in scope.choices:
             operands = [value.operand for value in values]
             known = tuple(operand for operand in operands if operand is not None)
-            if typed.column is not None and len(known) == len(operands):
-                if typed.column[0] in restricted and typed.type in SHARD_KEY_TYPES:
-                    _pin(pins, typed.column, known)
+            if (
+                len(known) == len(operands)
+                and typed.column is not None
+                and typed.column[0] in restricted
+                and typed.type in SHARD_KEY_TYPES
+            ):
+                _pin(pins, typed.column, known)
     changed = True
     while changed:
         changed = False
@@ -83,9 +87,12 @@ def place(
     statement: Statement,
     catalog: Catalog,
     target: tuple[Table, tuple[Operand, ...] | None] | None = None,
+    *,
+    is_write: bool = False,
 ) -> Place:
     """Where the statement runs. `target` is the table it inserts into, with the shard keys of
-    the new rows if they are known."""
+    the new rows if they are known. A write runs on one shard."""
+    is_write = is_write or target is not None
     sharded = [found for scope in statement.scopes for found in scope.sharded]
     home = [table for table in statement.tables.values() if table.placement == "home"]
     if not sharded and (target is None or target[0].placement != "sharded"):
@@ -100,12 +107,12 @@ def place(
     pinned = all(keys for _, keys in found) and len(types) == 1
     if pinned and not home:
         keys = tuple(dict.fromkeys(key for _, keys in found for key in keys or ()))
-        if len(keys) == 1 or len(found) > 1 or target is not None:
+        if len(keys) == 1 or len(found) > 1 or is_write:
             return Place(keys, _key_type(found[0][0]), is_everywhere=False)
         return _everywhere(catalog, keys, found[0][0])
     if len(catalog.shards) == 1:
         return Place(shards=1)
-    if len(found) == 1 and not home and target is None:
+    if len(found) == 1 and not home and not is_write:
         return _everywhere(catalog, found[0][1] or (), found[0][0])
     raise _several(found, home)
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import changes, ddl, query, syntax, types
+from shardrouter import bounds, changes, ddl, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import NotSupported
-from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
@@ -34,9 +33,10 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.relations import UnknownTable
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
-from shardrouter.translate import Parameters, call
+from shardrouter.typed import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -65,14 +65,6 @@ __all__ = [
 ]
 
 
-class UnknownTable(UndefinedTableError):
-    """The table may be newer than the catalog at hand: worth one look at `meta`."""
-
-    def __init__(self, name: str, position: int = 0) -> None:
-        super().__init__(f'relation "{name}" does not exist', position=position)
-        self.name = name
-
-
 def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) -> Plan:
     """The plan of one statement.
 
@@ -95,16 +87,13 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.DropTableStatement():
             return ddl.drop_table(node)
         case syntax.Insert():
-            return changes.insert(node, _changed(node.table, catalog), parameters)
+            return changes.insert(node, _changed(node.table, catalog), catalog, parameters)
         case syntax.Update():
-            return changes.update(node, _changed(node.table, catalog), parameters)
+            return changes.update(node, _changed(node.table, catalog), catalog, parameters)
         case syntax.Delete():
-            return changes.delete(node, _changed(node.table, catalog), parameters)
-        case syntax.Select(table=None):
-            return query.answer(node, parameters)
-        case syntax.Select():
-            assert node.table is not None
-            return query.select(node, _table(node.table, catalog), parameters)
+            return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
+        case _:
+            return query.select(node, catalog, parameters)
 
 
 def _table(name: syntax.TableName, catalog: Catalog) -> Table:
@@ -149,11 +138,13 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     if not oids and not arguments:
         return ()
     bound = types.check_arguments(oids, arguments)
-    if isinstance(plan, OneShard | Scatter):
-        if plan.limit is not None:
-            query.check_bound(value_of(plan.limit, bound), "LIMIT")
-        if plan.offset is not None:
-            query.check_bound(value_of(plan.offset, bound), "OFFSET")
+    if isinstance(plan, Scatter):
+        for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
+            if operand is not None:
+                bounds.check_bound(value_of(operand, bound), clause)
+    elif isinstance(plan, OneShard):
+        for clause, operand in plan.bounds:
+            bounds.check_bound(value_of(operand, bound), clause)
     return bound
 
 

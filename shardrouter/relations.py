@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from shardrouter import syntax, types
 from shardrouter.catalog import Catalog, Table
@@ -159,7 +159,7 @@ class Names:
         scope: Names | None = self
         level = 0
         while scope is not None:
-            found = scope._own(reference)
+            found = scope.own(reference)
             if found is not None:
                 scope.read(reference.name, found, reference.position, level)
                 if level:
@@ -167,7 +167,7 @@ class Names:
                 return found
             scope = scope.parent
             level += 1
-        self._missing(reference)
+        raise self._missing(reference)
 
     def _outer_read(self, level: int) -> None:
         scope: Names | None = self
@@ -176,7 +176,8 @@ class Names:
             scope.outer_reads += 1
             scope = scope.parent
 
-    def _own(self, reference: syntax.ColumnReference) -> Typed | None:
+    def own(self, reference: syntax.ColumnReference) -> Typed | None:
+        """The column, if this query has one of that name."""
         name = reference.name
         if reference.table is None:
             found = [typed for known, typed in self.shown if known == name]
@@ -214,7 +215,7 @@ class Names:
         if number not in self.freed and typed.sql not in self.grouped:
             self.loose.append((shown, position, level > 0))
 
-    def _missing(self, reference: syntax.ColumnReference) -> NoReturn:
+    def _missing(self, reference: syntax.ColumnReference) -> StatementError:
         name = reference.name
         if reference.table is not None:
             self.check_qualifier(reference.table, reference.position)
@@ -229,7 +230,7 @@ class Names:
             if any(known.lower() == name.lower() for known, _ in relation.fields):
                 close = next(k for k, _ in relation.fields if k.lower() == name.lower())
                 hint = f'Perhaps you meant to reference the column "{relation.alias}.{close}".'
-        raise StatementError(
+        return StatementError(
             f'column "{name}" does not exist',
             sqlstate="42703",
             position=reference.position,
@@ -273,4 +274,3 @@ class Names:
                 return scope.common[name]
             scope = scope.parent
         return None
-

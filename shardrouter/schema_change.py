@@ -24,7 +24,7 @@ from nodes.protocol import Guard, SetVersion, Statement
 from shardrouter.catalog import Catalog, Change, Parts, encode_table
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import CreateTable, DropTable
-from shardrouter.translate import quote
+from shardrouter.typed import quote
 
 __all__ = ["abandon", "begin_create", "begin_drop", "publish", "shard_parts"]
 

@@ -30,18 +30,11 @@ def series(call: syntax.Call, scope: Scope) -> tuple[str, Type]:
     texts = [scope.coerced(argument, wanted).sql for argument in call.arguments]
     start, stop = texts[:2]
     if len(texts) == 2:
-        return (
-            f"WITH RECURSIVE s(v) AS (SELECT {start} WHERE {start} <= {stop} "
-            f"UNION ALL SELECT v + 1 FROM s WHERE v < {stop}) SELECT v FROM s",
-            wanted,
-        )
+        text = f"SELECT {start} WHERE {start} <= {stop} UNION ALL SELECT v + 1 FROM s"
+        return f"WITH RECURSIVE s(v) AS ({text} WHERE v < {stop}) SELECT v FROM s", wanted
     step = f"pg_series_step({texts[2]})"
-    within = f"CASE WHEN {step} > 0 THEN {{0}} <= {stop} ELSE {{0}} >= {stop} END"
+    within = f"CASE WHEN {step} > 0 THEN {start} <= {stop} ELSE {start} >= {stop} END"
     # Compared by what is left, so that nothing overflows at the ends of bigint.
     further = f"CASE WHEN {step} > 0 THEN {stop} - v >= {step} ELSE {stop} - v <= {step} END"
-    return (
-        f"WITH RECURSIVE s(v) AS (SELECT {start} WHERE {within.format(start)} "
-        f"UNION ALL SELECT v + {step} FROM s WHERE {further}) SELECT v FROM s",
-        wanted,
-    )
-
+    text = f"SELECT {start} WHERE {within} UNION ALL SELECT v + {step} FROM s WHERE {further}"
+    return f"WITH RECURSIVE s(v) AS ({text}) SELECT v FROM s", wanted

@@ -9,7 +9,6 @@ an allow-list of node classes and of their arguments (`shardrouter.parsing`).
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 

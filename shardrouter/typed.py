@@ -72,8 +72,8 @@ class Typed:
     """An expression with its type.
 
     `constant` is set if its value is known now, `parameter` if it is nothing but $n (made to
-    fit the modifier by the node's function `fit`), `column`, the number of its relation and its name, if it is
-    nothing but a column.
+    fit the modifier by the node's function `fit`), `column`, the number of its relation and its
+    name, if it is nothing but a column.
     """
 
     sql: str

@@ -66,9 +66,7 @@ def call(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
     return f"{node.name}({', '.join(texts)})", result
 
 
-def _positive(
-    node: syntax.Expression, scope: Scope, what: str, sqlstate: str, least: int
-) -> str:
+def _positive(node: syntax.Expression, scope: Scope, what: str, sqlstate: str, least: int) -> str:
     """A count that is known now: SQLite's errors for others are not PostgreSQL's."""
     typed = scope.coerced(node, INTEGER)
     position = syntax.position_of(node)
@@ -96,9 +94,7 @@ def definition(node: syntax.Call, scope: Scope) -> str:
 def _named(name: str, scope: Scope, position: int) -> syntax.WindowSpec:
     spec = scope.windows.get(name)
     if spec is None:
-        raise StatementError(
-            f'window "{name}" does not exist', sqlstate="42704", position=position
-        )
+        raise StatementError(f'window "{name}" does not exist', sqlstate="42704", position=position)
     return spec
 
 

@@ -111,9 +111,9 @@ class Changes(Queries):
                     syntax.Assignment(self._name(node.this), self._value(node.expression))
                 )
                 continue
-            columns = (
-                node.this.expressions if isinstance(node.this, exp.Tuple) else [node.this.this]
-            )
+            if not isinstance(node.this, exp.Tuple):
+                raise self._unsupported(node, "(column) = value")
+            columns = node.this.expressions
             values = (
                 node.expression.expressions
                 if isinstance(node.expression, exp.Tuple)

@@ -184,6 +184,7 @@ class Expressions(Walk):
                 raise syntax_error(_COMPARISONS[type(node)], self._position(side) - 1)
         operator = _COMPARISONS[type(node)]
         position = self._operator_before(node.expression, operator, "!=")
+        position = position or self._position(node.this)
         left = self.expression(node.this)
         if isinstance(node.expression, exp.Any | exp.All):
             return self._quantified(operator, left, node.expression, position)

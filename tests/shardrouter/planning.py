@@ -180,7 +180,7 @@ def _booleans(
 def catalog_of(*statements: str) -> Catalog:
     """A catalog of one shard with the tables that these CREATE TABLE statements make."""
     tables: dict[str, Table] = {}
-    empty = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
+    empty = Catalog(1, {}, ("s1", "s2"), (0,) * 16384, (1,) * 16384, "s1")
     for version, sql in enumerate(statements, 1):
         plan: Plan = make_plan(sql, empty)
         assert isinstance(plan, CreateTable)

@@ -39,7 +39,7 @@ __all__ = ["replay"]
 def replay(path: Path) -> tuple[str, str]:
     """The file as it is, and as it would be if it said what the code does now."""
     expected = path.read_text(encoding="utf-8")
-    catalog = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384)
+    catalog = Catalog(1, {}, ("s1", "s2"), (0,) * 16384, (1,) * 16384)
     blocks = []
     for block in expected.strip("\n").split("\n\n"):
         lines = block.splitlines()
@@ -128,7 +128,9 @@ def _plan(plan: Plan) -> str:
             return "show tables"
         case ShowColumns():
             return f"show columns of {plan.table}"
-    if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):
+    if isinstance(plan, OneShard) and plan.bounds:
+        lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
+    if isinstance(plan, Scatter) and (plan.limit or plan.offset):
         bounds = [
             f"{name} {_operand(bound)}"
             for name, bound in (("limit", plan.limit), ("offset", plan.offset))
