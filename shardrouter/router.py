@@ -30,8 +30,9 @@ from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
+from shardrouter.plan_cache import PlanCache
 from shardrouter.schema import Schema
-from shardrouter.session import Backend, PlanCache, Session
+from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from shardrouter.types import of_column
@@ -65,7 +66,7 @@ class Router(Queries):
     """
 
     def __init__(self, config: ClusterConfig, backend: Backend) -> None:
-        super().__init__(Session(backend))
+        super().__init__(Session(backend, shared=True))
         self._config = config
         self._backend = backend
 
