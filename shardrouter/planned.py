@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
-from shardrouter.catalog import Table
+from shardrouter.definitions import Definition
 
 __all__ = [
     "ResultColumn",
@@ -22,8 +22,7 @@ __all__ = [
     "OrderKey",
     "OneShard",
     "Scatter",
-    "CreateTable",
-    "DropTable",
+    "SchemaChange",
     "Answer",
     "SetSetting",
     "ShowSetting",
@@ -125,19 +124,12 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; the table's version is not known
-    yet."""
+class SchemaChange:
+    """A change of the schema as it was written: what it means depends on the catalog of the moment
+    when it is made."""
 
-    table: Table
-    sqlite: str
-    if_not_exists: bool = False
-
-
-@dataclass(frozen=True)
-class DropTable:
-    names: tuple[str, ...]
-    if_exists: bool = False
+    tag: str
+    definition: Definition
 
 
 @dataclass(frozen=True)
@@ -190,15 +182,7 @@ class ShowColumns:
 
 
 Plan: TypeAlias = (
-    OneShard
-    | Scatter
-    | CreateTable
-    | DropTable
-    | Answer
-    | SetSetting
-    | ShowSetting
-    | ShowTables
-    | ShowColumns
+    OneShard | Scatter | SchemaChange | Answer | SetSetting | ShowSetting | ShowTables | ShowColumns
 )
 
 

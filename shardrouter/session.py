@@ -47,11 +47,10 @@ from shardrouter.execution import (
 from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
     Answer,
-    CreateTable,
-    DropTable,
     OneShard,
     Plan,
     Scatter,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -260,7 +259,7 @@ class Session:
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         task = self._tasks.start(self._execute(unit, done, deadline, is_stale=is_stale))
-        if not any(isinstance(e.prepared.plan, CreateTable | DropTable) for e in unit):
+        if not any(isinstance(e.prepared.plan, SchemaChange) for e in unit):
             # Not before it has begun: a task that has not runs none of its code any more.
             self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
@@ -351,7 +350,7 @@ class Session:
             with _Failing(ordinal):
                 unit[ordinal] = await self._current(execution, deadline)
                 plans.append(unit[ordinal].prepared.plan)
-        if any(isinstance(plan, CreateTable | DropTable) for plan in plans):
+        if any(isinstance(plan, SchemaChange) for plan in plans):
             return await self._change_schema(plans, deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
@@ -361,15 +360,12 @@ class Session:
         if len(plans) > 1:
             raise NotSupported(
                 "a schema change together with other statements is not supported",
-                hint="Send CREATE TABLE and DROP TABLE as queries of their own.",
+                hint="Send CREATE, DROP, ALTER and TRUNCATE as queries of their own.",
             )
         plan = plans[0]
-        if isinstance(plan, CreateTable):
-            notices = await self._schema.create_table(plan, deadline)
-            return [Outcome("CREATE TABLE", notices=tuple(map(Notice, notices)))]
-        assert isinstance(plan, DropTable)
-        notices = await self._schema.drop_tables(plan, deadline)
-        return [Outcome("DROP TABLE", notices=tuple(map(Notice, notices)))]
+        assert isinstance(plan, SchemaChange)
+        notices = await self._schema.change(plan.definition, self._settings.placement, deadline)
+        return [Outcome(plan.tag, notices=tuple(map(Notice, notices)))]
 
     # ------------------------------------------------------------------ units with a write
 

@@ -59,7 +59,6 @@ _REFUSED: Final = {
     "revoke": "There are no roles.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "truncate": "DROP the table and CREATE it again.",
     "vacuum": "SQLite reuses free space by itself.",
     "values": "Write SELECT.",
     "with": "Write one SELECT over one table.",
