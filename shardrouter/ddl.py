@@ -237,7 +237,13 @@ def _placement(
             hint="Declare a PRIMARY KEY that includes the shard key, or make it a home table: "
             "WITH (home = true).",
         )
+    if "shard_key" not in options and not _is_column(primary_key[0], node):
+        return "sharded", primary_key[0]  # what is wrong is said of the key
     return "sharded", _shard_key(options.get("shard_key", primary_key[0]), node)
+
+
+def _is_column(name: str, node: CreateTable) -> bool:
+    return any(column.name.text == name for column in node.columns)
 
 
 def _is_true(name: str, value: str) -> bool:

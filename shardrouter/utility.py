@@ -31,7 +31,6 @@ _REFUSED: Final = {
         ["abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"],
         _AUTOCOMMIT,
     ),
-    "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
     "call": "",

@@ -25,6 +25,7 @@ FLOORS: dict[str, int] = {
     "nodes.values": 0,
     "nodes.pgtypes": 0,
     "nodes.functions": 0,
+    "nodes.foreign_keys": 1,
     "nodes.engine": 0,
     "nodes.config": 0,
     "nodes.handshake": 0,
