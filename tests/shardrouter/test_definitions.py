@@ -17,8 +17,8 @@ CHILD = (
 def test_constraints_are_named_as_postgresql_names_them() -> None:
     table = table_of(
         "CREATE TABLE t (a int PRIMARY KEY, b int UNIQUE CHECK (b > 0), c int,"
-        " CHECK (c > 0 OR b > 0), CHECK (a < 9), CONSTRAINT mine CHECK (b < 9), CHECK (b < 8), UNIQUE (b, c),"
-        " FOREIGN KEY (c) REFERENCES t (a)) WITH (home = true)"
+        " CHECK (c > 0 OR b > 0), CHECK (a < 9), CONSTRAINT mine CHECK (b < 9), CHECK (b < 8),"
+        " UNIQUE (b, c), FOREIGN KEY (c) REFERENCES t (a)) WITH (home = true)"
     )
     assert table.primary == "t_pkey"
     assert [key.name for key in table.keys] == ["t_b_key", "t_b_c_key"]
