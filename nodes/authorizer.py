@@ -29,6 +29,10 @@ a replica with a warm cache would obey where a restarted one refuses."""
 _FUNCTIONS: Final = BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {ROW_ID}
 
 
+REBUILT: Final = "_rebuild"
+"""The name under which a table is made anew, between two statements of one write."""
+
+
 class Mode(enum.Enum):
     """Whose statement is compiled."""
 
@@ -125,10 +129,6 @@ class Authorizer:
         if action in _CHANGES or action in _SCHEMA or action == sqlite3.SQLITE_READ:
             return f"access to {first}"
         return "this kind of statement"
-
-
-REBUILT: Final = "_rebuild"
-"""The name under which a table is made anew, between two statements of one write."""
 
 
 def _is_closed(name: str) -> bool:
