@@ -40,18 +40,15 @@ class Mode(enum.Enum):
     READ = enum.auto()
     WRITE = enum.auto()
     DDL = enum.auto()  # CREATE and DROP
-    RENAME = (
-        enum.auto()
-    )  # ALTER TABLE, which reads and writes the schema table by SELECT and UPDATE
+    RENAME = enum.auto()  # of a rebuilt table: by SELECT and UPDATE of the schema table
 
 
 def mode_of_write(sql: str, *, sets_versions: bool) -> Mode:
     """The mode for a statement of a write: the schema changes only together with a version."""
     if sets_versions:
-        first = sql[:6].upper()
-        if first.startswith(("CREATE", "DROP")):
+        if sql[:6].upper().startswith(("CREATE", "DROP")):
             return Mode.DDL
-        if first == "ALTER ":
+        if sql.startswith(f'ALTER TABLE "{REBUILT}" RENAME TO '):
             return Mode.RENAME
     return Mode.WRITE
 
