@@ -12,6 +12,7 @@ from typing import TypeAlias
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
 from shardrouter.catalog import Table
+from shardrouter.role_statements import RoleStatement
 
 __all__ = [
     "ResultColumn",
@@ -194,6 +195,7 @@ Plan: TypeAlias = (
     | ShowSetting
     | ShowTables
     | ShowColumns
+    | RoleStatement
 )
 
 

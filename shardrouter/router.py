@@ -30,6 +30,8 @@ from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
+from shardrouter.role_store import EMBEDDED, RoleStore
+from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, PlanCache, Session
 from shardrouter.shards import Shards
@@ -94,7 +96,8 @@ class Router(Queries):
         try:
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
-            yield Router(config, Backend(shards, schema, tasks, PlanCache()))
+            roles = RoleStore(shards, config.secret)
+            yield Router(config, Backend(shards, schema, tasks, PlanCache(), roles))
         finally:
             await shards.close()
             await tasks.wait()
@@ -109,9 +112,14 @@ class Router(Queries):
         finally:
             await connection.close()
 
-    def new_session(self) -> Session:
+    def new_session(self, role: Role = EMBEDDED) -> Session:
         """A session with settings of its own; what a PostgreSQL connection is given."""
-        return Session(self._backend)
+        return Session(self._backend, role)
+
+    @property
+    def roles(self) -> RoleStore:
+        """Who may connect; for a server in front of this router."""
+        return self._backend.roles
 
     # ------------------------------------------------------------------ the cluster
 

@@ -57,6 +57,9 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.role_store import EMBEDDED, RoleStore
+from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
@@ -102,6 +105,8 @@ class PlanCache:
         """Plan `text` and keep the plan. Raises what `make_plan` raises."""
         plan = make_plan(text, catalog, oids)
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        if isinstance(plan, RoleStatement):
+            return prepared  # not kept: there may be a password in it
         if catalog.version != self._catalog_version:
             self._prepared.clear()
             self._catalog_version = catalog.version
@@ -119,19 +124,27 @@ class Backend:
     schema: Schema
     tasks: Tasks
     plans: PlanCache
+    roles: RoleStore
 
 
 class Session:
     """Used from one event loop. Units of one session may overlap; the settings that a unit
     changes are those it began with, so a client that wants order waits for `done`."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, role: Role = EMBEDDED) -> None:
+        self._role = role
+        self._roles = backend.roles
         self._loop = asyncio.get_running_loop()
         self._shards = backend.shards
         self._schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
-        self._settings = Settings()
+        self._settings = Settings(
+            facts={
+                "session_authorization": role.name,
+                "is_superuser": "on" if role.is_superuser else "off",
+            }
+        )
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
@@ -353,6 +366,8 @@ class Session:
                 plans.append(unit[ordinal].prepared.plan)
         if any(isinstance(plan, CreateTable | DropTable) for plan in plans):
             return await self._change_schema(plans, deadline)
+        if any(isinstance(plan, RoleStatement) for plan in plans):
+            return await self._change_roles(plans, deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
@@ -370,6 +385,16 @@ class Session:
         assert isinstance(plan, DropTable)
         notices = await self._schema.drop_tables(plan, deadline)
         return [Outcome("DROP TABLE", notices=tuple(map(Notice, notices)))]
+
+    async def _change_roles(self, plans: list[Plan], deadline: float) -> list[Outcome]:
+        plan = plans[0]
+        if len(plans) > 1 or not isinstance(plan, RoleStatement):
+            raise NotSupported(
+                "CREATE, ALTER and DROP ROLE cannot be one unit with other statements",
+                hint="Send the statement alone, in a message of its own.",
+            )
+        tag, notices = await self._roles.change(plan, self._role, deadline)
+        return [Outcome(tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
 

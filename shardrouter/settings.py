@@ -177,10 +177,14 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "consistency", "statement_timeout_s")
+    __slots__ = ("_changed", "_facts", "consistency", "statement_timeout_s")
 
-    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, changed: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None
+    ) -> None:
+        """facts: values that the session has from its start and cannot change."""
         self._changed = dict(changed or {})
+        self._facts = dict(facts or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
@@ -188,7 +192,8 @@ class Settings:
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
         setting = _find(name)
-        return self._changed.get(setting.name, setting.default)
+        default = self._facts.get(setting.name, setting.default)
+        return self._changed.get(setting.name, default)
 
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
@@ -197,7 +202,7 @@ class Settings:
         cannot be changed).
         """
         if value is None and name.lower() == "all":
-            return Settings()
+            return Settings(facts=self._facts)
         setting = _find(name)
         changed = dict(self._changed)
         if value is None:
@@ -206,7 +211,7 @@ class Settings:
             raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
         else:
             changed[setting.name] = setting.check(value)
-        return Settings(changed)
+        return Settings(changed, self._facts)
 
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import NotSupported
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
@@ -19,6 +19,8 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import role_statement
+from shardrouter.token_reader import TokenReader
 
 __all__ = ["utility"]
 
@@ -45,7 +47,7 @@ _REFUSED: Final = {
     "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
     "prepare": "Prepare through the extended query protocol.",
     "fetch": "Use LIMIT and OFFSET.",
-    "grant": "There are no roles.",
+    "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",
     "load": "",
@@ -53,10 +55,10 @@ _REFUSED: Final = {
     "merge": "Write INSERT ... ON CONFLICT.",
     "move": "",
     "notify": "",
-    "reassign": "There are no roles.",
+    "reassign": "Every role that may log in reads and writes all tables.",
     "refresh": "",
     "reindex": "",
-    "revoke": "There are no roles.",
+    "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
     "truncate": "DROP the table and CREATE it again.",
@@ -69,10 +71,12 @@ _REFUSED: Final = {
 def utility(tokens: Sequence[Token]) -> Plan | None:
     """The plan of such a statement; None if it is for the parser."""
     words = [token.text if token.kind is Kind.WORD else "" for token in tokens]
-    rest = _Rest(tokens)
+    rest = TokenReader(tokens)
     match words:
         case ["set", *_]:
             return _set(rest)
+        case ["create" | "alter" | "drop", "role" | "user" | "group", *_]:
+            return role_statement(rest)
         case ["show", "tables"]:
             return ShowTables()
         case ["show", "columns", "from", _, *_]:
@@ -105,43 +109,7 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
     return None
 
 
-class _Rest:
-    """The tokens of a statement, taken one by one."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    def skip(self, count: int) -> None:
-        self._at += count
-
-    def peek(self) -> Token | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def take(self) -> Token:
-        token = self.peek()
-        if token is None:
-            raise syntax_error("", self._tokens[-1].end)
-        self._at += 1
-        return token
-
-    def name(self) -> str:
-        token = self.take()
-        if token.kind not in (Kind.WORD, Kind.NAME):
-            raise self.unexpected(token)
-        return token.text
-
-    def unexpected(self, token: Token) -> StatementError:
-        return syntax_error(token.source, token.start)
-
-    def last(self, value: str) -> str:
-        """`value`, if nothing follows."""
-        if (token := self.peek()) is not None:
-            raise self.unexpected(token)
-        return value
-
-
-def _setting_name(rest: _Rest) -> str:
+def _setting_name(rest: TokenReader) -> str:
     first = rest.name()
     if first == "time" and (token := rest.peek()) is not None and token.is_word("zone"):
         rest.take()
@@ -157,14 +125,14 @@ def _setting_name(rest: _Rest) -> str:
     return ".".join(part.lower() for part in parts)
 
 
-def _set(rest: _Rest) -> SetSetting:
+def _set(rest: TokenReader) -> SetSetting:
     rest.skip(1)
     scope = rest.peek()
     if scope is not None and scope.is_word("local", "transaction", "constraints", "role"):
         raise NotSupported(
             f"SET {scope.text.upper()} is not supported",
             position=scope.start + 1,
-            hint="There are no transaction blocks and no roles; write SET name = value.",
+            hint="Write SET name = value; to be another role, connect as that role.",
         )
     if scope is not None and scope.is_word("session"):
         rest.take()
@@ -198,7 +166,7 @@ def _is_assignment(token: Token | None) -> bool:
     return token.is_word("to") or (token.kind is Kind.OPERATOR and token.text == "=")
 
 
-def _value(rest: _Rest) -> str | None:
+def _value(rest: TokenReader) -> str | None:
     """One value; None for DEFAULT."""
     token = rest.take()
     if token.is_word("default"):

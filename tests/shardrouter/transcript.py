@@ -28,6 +28,7 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import AlterRole, CreateRole, DropRoles
 
 __all__ = ["replay"]
 
@@ -122,6 +123,8 @@ def _plan(plan: Plan) -> str:
             return "show tables"
         case ShowColumns():
             return f"show columns of {plan.table}"
+        case CreateRole() | AlterRole() | DropRoles():
+            return repr(plan)
     if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):
         bounds = [
             f"{name} {_operand(bound)}"

@@ -37,6 +37,7 @@ from shardrouter.planned import (
     SetSetting,
     ShowSetting,
 )
+from shardrouter.roles import Role
 from shardrouter.settings import Settings
 
 Done = Callable[[list[Outcome] | RouterError], None]
@@ -58,14 +59,16 @@ class Database:
     waiting: asyncio.Event = field(default_factory=asyncio.Event)  # something is at the gate
     answer_at_once: bool = False  # `done` from within execute_unit
     status: Status = "I"  # what every session says of its transaction
+    roles: list[Role | None] = field(default_factory=list)  # of sessions, in their order
     cancelled: int = 0  # how often a session was asked to cancel
 
     @property
     def catalog(self) -> Catalog:
         return Catalog(self.version, self.tables, ("shard-1",), [0] * SLOTS, [1] * SLOTS)
 
-    def session(self) -> MemorySession:
+    def session(self, role: Role | None = None) -> MemorySession:
         self.sessions += 1
+        self.roles.append(role)
         return MemorySession(self)
 
     def close(self) -> None:
