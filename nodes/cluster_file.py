@@ -16,7 +16,7 @@ from nodes.config import ClusterConfig, ConfigError, format_cluster, parse_clust
 from nodes.durability import sync_directory
 from nodes.handshake import SECRET_BYTES
 
-__all__ = ["load_cluster", "make_file", "new_secret", "secret_path", "write_cluster"]
+__all__ = ["load_cluster", "make_file", "new_secret", "secret_path", "write_cluster", "write_file"]
 
 _SECRET_FILE_BYTES_MAX: Final = 2 * SECRET_BYTES + 2
 
@@ -34,8 +34,8 @@ def load_cluster(path: Path) -> ClusterConfig:
 def write_cluster(path: Path, config: ClusterConfig) -> None:
     """Write both files, each whole or not at all, and durable when this returns."""
     if config.secret:
-        _write(secret_path(path), config.secret.hex() + "\n", 0o600)
-    _write(path, format_cluster(config), 0o644)
+        write_file(secret_path(path), config.secret.hex() + "\n", 0o600)
+    write_file(path, format_cluster(config), 0o644)
 
 
 def secret_path(path: Path) -> Path:
@@ -85,7 +85,7 @@ def make_file(path: Path, text: str, mode: int) -> bool:
     return True
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def write_file(path: Path, text: str, mode: int) -> None:
     """Never a mixture of old and new: a reader, or the next start after a crash, finds one of
     the two."""
     new = _written(path, text, mode)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlsplit
 
-from nodes.cluster_file import make_file
+from nodes.cluster_file import make_file, write_file
 from nodes.config import Address, ConfigError
 from shardrouter.pgserver.tls import ALPN, Encryption
 from shardrouter.pgwire.scram import SALT_BYTES, make_verifier
@@ -33,7 +33,19 @@ from shardrouter.roles import Role
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["USER", "admit_first", "dsn_path", "encryption_from", "own_encryption", "read_dsn"]
+__all__ = [
+    "USER",
+    "admit_first",
+    "dsn_path",
+    "encryption_from",
+    "make_dsn",
+    "new_dsn",
+    "new_password",
+    "own_encryption",
+    "read_dsn",
+    "replace_dsn",
+    "without_password",
+]
 
 USER: Final = "shardrouter"
 """The role that a cluster begins with, and the database."""
@@ -50,14 +62,21 @@ def dsn_path(cluster_file: Path) -> Path:
     return cluster_file.with_name("dsn")
 
 
-def make_dsn(address: Address, password: str) -> str:
-    return f"postgresql://{USER}:{quote(password, safe='')}@{address}/{USER}"
+def make_dsn(address: Address, password: str, user: str = USER) -> str:
+    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{address}/{USER}"
 
 
-def new_dsn(cluster_file: Path, address: Address) -> bool:
-    """Write a DSN with a new password; False if there is one already."""
-    text = make_dsn(address, secrets.token_urlsafe(PASSWORD_BYTES)) + "\n"
-    return make_file(dsn_path(cluster_file), text, 0o600)
+def new_password() -> str:
+    return secrets.token_urlsafe(PASSWORD_BYTES)
+
+
+def new_dsn(cluster_file: Path, address: Address, password: str) -> bool:
+    """Write the DSN; False if there is one already."""
+    return make_file(dsn_path(cluster_file), make_dsn(address, password) + "\n", 0o600)
+
+
+def replace_dsn(cluster_file: Path, address: Address, password: str) -> None:
+    write_file(dsn_path(cluster_file), make_dsn(address, password) + "\n", 0o600)
 
 
 def read_dsn(cluster_file: Path) -> str:
@@ -81,6 +100,13 @@ def read_dsn(cluster_file: Path) -> str:
     return text
 
 
+def without_password(dsn: str) -> str:
+    """To be shown."""
+    head, at, rest = dsn.rpartition("@")
+    scheme, slashes, user = head.partition("://")
+    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{rest}"
+
+
 def password_of(dsn: str) -> str:
     try:
         return unquote(urlsplit(dsn).password or "")
@@ -93,14 +119,14 @@ async def admit_first(
 ) -> None:
     """See to it that the cluster has a role: on the first start, `USER` with the password in the
     DSN file, which is made if it is missing. Raises RouterError, ConfigError."""
-    is_new = new_dsn(cluster_file, address)
+    is_new = new_dsn(cluster_file, address, new_password())
     password = password_of(read_dsn(cluster_file))
     verifier = str(make_verifier(password, os.urandom(SALT_BYTES)))
     role = Role(USER, verifier, may_log_in=True, is_superuser=True, may_create_roles=True)
     # After an error the file stays: it may hold the only copy of the cluster's password.
-    if await roles.found(role, deadline) or not is_new:
-        return
-    if not await roles.has_password(USER, password, deadline):
+    found = await roles.found(role, deadline)
+    await roles.find(USER)  # known from now on, also while meta does not answer
+    if not found and is_new and not await roles.has_password(USER, password, deadline):
         dsn_path(cluster_file).unlink()  # another directory's has it
 
 
@@ -129,7 +155,7 @@ def encryption_from(certificate: Path, key: Path) -> Encryption:
         if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(f"{key} can be read by others on this host: chmod 600 {key}")
         context.load_cert_chain(certificate, key)
-        binding = _binding(certificate.read_bytes())
+        binding = _binding(certificate)
     except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
         raise ConfigError(
             f"{certificate} and {key} are no certificate and its key in PEM: {exc}."
@@ -137,12 +163,13 @@ def encryption_from(certificate: Path, key: Path) -> Encryption:
     return Encryption(context, binding)
 
 
-def _binding(pem: bytes) -> bytes | None:
+def _binding(path: Path) -> bytes | None:
     """`tls-server-end-point` of RFC 5929: hashed as its signature is, but never weaker than by
     SHA-256."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
+    pem = path.read_bytes()
     certificate = x509.load_pem_x509_certificate(pem)  # the first, if there is a chain
     signed = certificate.signature_hash_algorithm
     if signed is None:  # Ed25519: RFC 5929 leaves it undefined
