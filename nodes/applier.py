@@ -105,6 +105,11 @@ class Applier:
         )
 
     @property
+    def _is_at_rest(self) -> bool:
+        """Nobody has the file."""
+        return not self._resting and self._running is None and not self.due
+
+    @property
     def _is_lent(self) -> bool:
         return self._loan is not None and self._loan.is_given
 
@@ -153,6 +158,14 @@ class Applier:
             self._more()
             raise
 
+    def lend_now(self, stop: Callable[[], None]) -> bool:
+        """The same at once; False if nobody can have it now."""
+        if self._loan is not None or self._ended or not self._is_at_rest:
+            return False
+        self._loan = _Loan(stop)
+        self._lend()
+        return True
+
     def _lend(self) -> None:
         loan = self._loan
         if loan is None or loan.is_given:
@@ -160,7 +173,7 @@ class Applier:
         if self._ended:
             self._loan = None
             loan.given.set_result(False)
-        elif not self._resting and self._running is None and not self.due:
+        elif self._is_at_rest:
             loan.is_given = True
             loan.given.set_result(True)
 

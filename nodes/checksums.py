@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.data_file import BEGIN_READ, READ_APPLIED
+from nodes.functions import install_collations
 from nodes.merkle import FAN_OUT, Range, Row, Tree, build
 from nodes.protocol import Checksums as Answer
 from nodes.protocol import GetChecksum, NoChecksum, RangeSum, ResponseBody
@@ -66,6 +67,7 @@ class Checksums:
                 return
             self._running = index
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        install_collations(connection)
         connection.execute("PRAGMA query_only = ON").fetchall()
         connection.execute(BEGIN_READ)
         (applied, _) = connection.execute(READ_APPLIED).fetchone()

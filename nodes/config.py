@@ -17,6 +17,7 @@
     write_ms = 5000
     write_rows = 1000000
     write_bytes = 268435456
+    transaction_bytes_max = 268435456
 
     [verify]
     every_s = 3600
@@ -153,6 +154,8 @@ class WriteLimits:
     write_ms: int = 5_000
     write_rows: int = 1_000_000
     write_bytes: int = 256 * 1024 * 1024  # by which the data file grows
+    transaction_bytes_max: int = 256 * 1024 * 1024
+    """Of rows that are sent ahead of their write, COPY's for one: not tried either."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ __all__ = [
     "IdentityError",
     "LOOSE_TABLES",
     "READ_ANSWERS",
+    "READ_STAGES",
+    "REMOVE_STAGE",
+    "WRITE_CHUNK",
     "READ_APPLIED",
     "READ_FINGERPRINT",
     "READ_SWITCHED",
@@ -60,7 +63,7 @@ __all__ = [
     "take_over_file",
 ]
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Raised when the machine's tables change; another one is refused."""
 
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -74,6 +77,10 @@ CREATE TABLE _applied (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE _sessions (
     session INTEGER PRIMARY KEY, router TEXT NOT NULL, watermark INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE _stages (
+    session INTEGER NOT NULL, stage INTEGER NOT NULL, chunk INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (session, stage, chunk)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE _answers (entry INTEGER PRIMARY KEY, answers BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE _versions (
@@ -98,6 +105,13 @@ RELEASE: Final = _own("RELEASE unit")
 READ_APPLIED: Final = _own("SELECT idx, term FROM _applied")
 READ_SESSIONS: Final = _own("SELECT session, watermark FROM _sessions ORDER BY session")
 READ_ANSWERS: Final = _own("SELECT entry, answers FROM _answers ORDER BY entry")
+READ_STAGES: Final = _own(
+    "SELECT session, stage, sum(length(data)) FROM _stages GROUP BY session, stage "
+    "ORDER BY session, stage"
+)
+READ_CHUNKS: Final = _own("SELECT data FROM _stages WHERE session = ? AND stage = ? ORDER BY chunk")
+WRITE_CHUNK: Final = _own("INSERT OR REPLACE INTO _stages VALUES (?, ?, ?, ?)")
+REMOVE_STAGE: Final = _own("DELETE FROM _stages WHERE session = ? AND stage = ?")
 READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
@@ -109,6 +123,7 @@ WRITE_INCARNATION: Final = (
     _own("INSERT OR REPLACE INTO _machine VALUES ('incarnation', ?)"),
     _own("DELETE FROM _sessions"),
     _own("DELETE FROM _answers"),
+    _own("DELETE FROM _stages"),
 )
 WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
 WRITE_SWITCHED: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('switched', ?)")

@@ -14,7 +14,8 @@ nothing comes and the run is left alone. Those who wait lose at most `write_ms`,
 applying the same write would make them wait for anyway. If the office is lost meanwhile, what
 was held was never proposed and is answered so.
 
-One write of a group is tried at a time; some wait, more are answered Busy.
+One write of a group is tried at a time; some wait, more are answered Busy. The turn is shared with
+the open transactions (`nodes.file_turn`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from nodes.bounds import Stop, Stopped
 from nodes.config import WriteLimits
-from nodes.dry_run import Stop, Stopped
 from nodes.engine import Engine
+from nodes.file_turn import FileTurn
 from nodes.protocol import Busy, NotLeader, ResponseBody, SqlFailure, Write
 
 __all__ = ["DryRunMachine", "DryRuns"]
@@ -50,11 +52,13 @@ class DryRunMachine(Protocol):
 class DryRuns:
     """The dry runs of one group."""
 
-    def __init__(self, engine: Engine, machine: DryRunMachine, limits: WriteLimits) -> None:
+    def __init__(
+        self, engine: Engine, machine: DryRunMachine, limits: WriteLimits, turn: FileTurn
+    ) -> None:
         self._engine = engine
         self._machine = machine
         self._limits = limits
-        self._turn = asyncio.Lock()
+        self._turn = turn
         self._count = 0
 
     async def refusal(self, write: Write, deadline: float) -> ResponseBody | None:
@@ -64,12 +68,9 @@ class DryRuns:
             return Busy(f"{DRY_RUNS_MAX} writes are being tried")
         self._count += 1
         try:
-            async with asyncio.timeout_at(deadline):
-                await self._turn.acquire()
-            try:
+            async with self._turn.taken(deadline):
+                self._turn.give_up()
                 return await self._refusal(write, deadline)
-            finally:
-                self._turn.release()
         except TimeoutError:
             return _TIMED_OUT
         finally:
@@ -100,9 +101,8 @@ class DryRuns:
             if not passed.done():  # its waiter may have given up
                 passed.set_result(refusal)
 
-        here = self._engine.status()
-        if here.role != "leader":  # a follower may pass a read's barrier, but not propose
-            return NotLeader(here.leader)
+        if not self._engine.leads:  # a follower may pass a read's barrier, but not propose
+            return NotLeader(self._engine.status().leader)
         self._engine.read_barrier("linearizable", done)
         async with asyncio.timeout_at(deadline):
             return await passed

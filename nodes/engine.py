@@ -83,6 +83,10 @@ class Engine(Protocol):
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether this replica is the leader, as far as it knows."""
+
     def hold_proposals(self) -> None:
         """Propose nothing before `release_proposals`; what comes waits, up to the usual limits."""
 
@@ -92,6 +96,9 @@ class Engine(Protocol):
     async def borrow_file(self, stop: Callable[[], None]) -> bool:
         """Wait until nothing is to be applied, and apply nothing before `return_file`. `stop` is
         called once when something is. False if nothing will ever be applied again here."""
+
+    def borrow_file_now(self, stop: Callable[[], None]) -> bool:
+        """The same without waiting; False if it would have to."""
 
     def return_file(self) -> None:
         """The state machine's file is free."""

@@ -23,7 +23,20 @@ from functools import cache
 from types import ModuleType
 from typing import Final
 
-from nodes import authorizer, functions, sessions, sql_connection, sql_errors, values, write_unit
+from nodes import (
+    authorizer,
+    functions,
+    outcome_digest,
+    sessions,
+    sql_connection,
+    sql_errors,
+    stage_content,
+    staged_rows,
+    transaction_unit,
+    values,
+    write_unit,
+)
+from nodes.pgtypes import formats, numerics
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -31,11 +44,17 @@ __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
 DECIDING: Final = (
     functions,
     values,
+    formats,
+    numerics,
     authorizer,
     sql_errors,
     sql_connection,
     sessions,
+    stage_content,
+    staged_rows,
     write_unit,
+    transaction_unit,
+    outcome_digest,
 )
 """Modules whose source decides what a statement does, is refused for, or answers."""
 

@@ -61,6 +61,11 @@ class FrameDecoder:
         self._buffer = b""
         self.limit = limit
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing of a further payload has come."""
+        return not self._buffer
+
     def feed(self, data: bytes) -> Iterator[memoryview]:
         """Payloads that `data` completes, in order. Each is valid until the next `feed`."""
         buffer = self._buffer + data if self._buffer else bytes(data)

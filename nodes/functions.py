@@ -25,10 +25,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import Random
 from typing import Any, Final, Protocol
 
+from nodes.pgtypes import numerics
+from nodes.pgtypes.formats import (
+    Aggregate,
+    Function,
+    FunctionError,
+    ValueFormatError,
+)
 from nodes.protocol import Value
 from nodes.values import (
     BOOL,
@@ -36,7 +43,6 @@ from nodes.values import (
     INT2,
     INT4,
     INT8,
-    ValueFormatError,
     encode_text,
     parse_bool,
     parse_float,
@@ -44,35 +50,21 @@ from nodes.values import (
 )
 
 __all__ = [
-    "FUNCTIONS",
+    "AGGREGATES",
     "BUILTINS",
+    "COLLATIONS",
+    "FUNCTIONS",
     "OVERRIDDEN",
     "Environment",
     "Function",
     "FunctionError",
     "ROW_ID",
     "install",
+    "install_collations",
 ]
 
 RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 """Largest randomblob(): as large as the largest entry could have carried."""
-
-
-class FunctionError(Exception):
-    """What a function has against its arguments; the same on every replica."""
-
-    def __init__(self, sqlstate: str, message: str) -> None:
-        super().__init__(message)
-        self.sqlstate = sqlstate
-        self.message = message
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of SQL. NULL in any argument gives NULL without a call."""
-
-    arguments: int
-    call: Callable[..., Value]
 
 
 # --------------------------------------------------------------------------- integers
@@ -180,6 +172,21 @@ def _float_quotient(a: float, b: float) -> float:
     return _float_result(a / b, finite=math.isfinite(a), nonzero=a != 0 and math.isfinite(b))
 
 
+def _float_power(a: float, b: float) -> float:
+    if a == 0 and b < 0:
+        raise FunctionError("2201F", "zero raised to a negative power is undefined")
+    if a < 0 and not b.is_integer() and math.isfinite(b):
+        raise FunctionError(
+            "2201F", "a negative number raised to a non-integer power yields a complex result"
+        )
+    try:
+        result = math.pow(a, b)
+    except OverflowError:
+        result = math.inf
+    finite = math.isfinite(a) and math.isfinite(b)
+    return _float_result(result, finite=finite, nonzero=finite and a != 0)
+
+
 def _cast_float(value: Value) -> float:
     return parse_float(value) if type(value) is str else _float(value)
 
@@ -191,6 +198,7 @@ _FLOATS: Final[Mapping[str, Function]] = {
     "pg_div_float8": Function(2, lambda a, b: _float_quotient(_float(a), _float(b))),
     "pg_neg_float8": Function(1, lambda a: -_float(a)),
     "pg_abs_float8": Function(1, lambda a: abs(_float(a))),
+    "pg_pow_float8": Function(2, lambda a, b: _float_power(_float(a), _float(b))),
     "pg_cast_float8": Function(1, _cast_float),
 }
 
@@ -256,21 +264,39 @@ def _like_segments(pattern: str) -> tuple[_Segment, ...]:
     return tuple(_Segment(len(parts), re.compile("".join(parts), re.DOTALL)) for parts in segments)
 
 
+def _fit_varchar(value: Value, modifier: Value) -> str:
+    """As varchar(n) takes an assigned value: only blanks may go beyond its length."""
+    text, length = _string(value), _integer(modifier) - 4
+    if 0 <= length < len(text):
+        if text[length:].strip(" "):
+            raise FunctionError("22001", f"value too long for type character varying({length})")
+        return text[:length]
+    return text
+
+
+def _cut_varchar(value: Value, modifier: Value) -> str:
+    """As an explicit cast to varchar(n) takes it."""
+    length = _integer(modifier) - 4
+    return _string(value)[:length] if length >= 0 else _string(value)
+
+
 _TEXTS: Final[Mapping[str, Function]] = {
+    "pg_concat_text": Function(2, lambda a, b: _string(a) + _string(b)),
+    "pg_fit_varchar": Function(2, _fit_varchar),
+    "pg_fit_varchar_explicit": Function(2, _cut_varchar),
     "pg_length_text": Function(1, lambda a: len(_string(a))),
     "pg_lower_text": Function(1, lambda a: _string(a).lower()),
     "pg_upper_text": Function(1, lambda a: _string(a).upper()),
     "pg_like_text": Function(2, lambda a, b: _like(a, b, any_case=False)),
     "pg_ilike_text": Function(2, lambda a, b: _like(a, b, any_case=True)),
     "pg_cast_bool": Function(1, _cast_bool),
-    # to text, by the type that is cast: SQLite does not know a boolean from an integer
+    "pg_cast_int4_bool": Function(1, lambda a: int(_cast_bool(int(a)))),
+    # by the type that is cast: SQLite does not know a boolean from an integer
     "pg_text_int2": Function(1, lambda a: str(_integer(a))),
     "pg_text_int4": Function(1, lambda a: str(_integer(a))),
     "pg_text_int8": Function(1, lambda a: str(_integer(a))),
     "pg_text_float8": Function(1, lambda a: encode_text(_float(a), FLOAT8).decode()),
-    "pg_text_bool": Function(
-        1, lambda a: "true" if encode_text(_integer(a), BOOL) == b"t" else "false"
-    ),
+    "pg_text_bool": Function(1, lambda a: "true" if encode_text(a, BOOL) == b"t" else "false"),
 }
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
@@ -279,10 +305,19 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     **_integer_functions("int8"),
     **_FLOATS,
     **_TEXTS,
+    **numerics.FUNCTIONS,
 }
-"""PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>` with op one
-of add sub mul div mod neg abs cast (integers and float8; no mod of float8), cast to bool,
-length lower upper like ilike of text, and text (cast to text) of integers, float8 and bool."""
+"""PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
+
+`pg_cast_<type>` casts to a type from text, integers and floats; `pg_cast_<type>_<source>` from
+a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
+makes a value fit a modifier."""
+
+AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES}
+"""PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
+
+COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {**numerics.COLLATIONS}
+"""How SQLite compares the stored forms that it would not compare as PostgreSQL does."""
 
 
 # --------------------------------------------------------------------------- time and chance
@@ -328,6 +363,12 @@ class Connection(Protocol):
     def create_function(
         self, name: str, narg: int, func: Callable[..., Any], /, *, deterministic: bool = ...
     ) -> None: ...
+
+    def create_window_function(
+        self, name: str, num_params: int, aggregate_class: Callable[[], Any], /
+    ) -> None: ...
+
+    def create_collation(self, name: str, callback: Callable[[str, str], int], /) -> None: ...
 
 
 class Calculator(Protocol):
@@ -417,19 +458,15 @@ class Environment:
 def install(connection: Connection, environment: Environment, calculator: Calculator) -> None:
     """Define every function of this module on `connection`."""
 
-    def define(
-        name: str, arguments: int, call: Callable[..., Value], *, pure: bool, strict: bool
-    ) -> None:
+    def guarded(name: str, call: Callable[..., Value]) -> Callable[..., Value]:
         def called(*values: Value) -> Value:
-            if strict and None in values:
-                return None
             try:
                 return call(*values)
             except FunctionError as exc:
                 environment.keep_error(exc)
                 raise
             except ValueFormatError as exc:
-                environment.keep_error(FunctionError(exc.sqlstate, exc.message))
+                environment.keep_error(FunctionError(exc.sqlstate, exc.message, exc.detail))
                 raise
             except (MemoryError, RecursionError):
                 raise  # of this machine, not of the arguments: no result
@@ -437,10 +474,25 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
                 environment.keep_error(FunctionError("XX000", f"{name}: {exc}"))
                 raise
 
-        connection.create_function(name, arguments, called, deterministic=pure)
+        return called
+
+    def define(
+        name: str, arguments: int, call: Callable[..., Value], *, pure: bool, strict: bool
+    ) -> None:
+        run = guarded(name, call)
+
+        def unless_null(*values: Value) -> Value:
+            return None if None in values else run(*values)
+
+        chosen = unless_null if strict else run
+        connection.create_function(name, arguments, chosen, deterministic=pure)
 
     for name, function in FUNCTIONS.items():
-        define(name, function.arguments, function.call, pure=True, strict=True)
+        define(name, function.arguments, function.call, pure=True, strict=function.strict)
+    for name, aggregate in AGGREGATES.items():
+        made = partial(_GuardedAggregate, name, aggregate.make, guarded)
+        connection.create_window_function(name, aggregate.arguments, made)
+    install_collations(connection)
     define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)
 
@@ -479,6 +531,31 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     for name in ("date", "time", "datetime", "julianday", "unixepoch"):
         define(name, -1, date_function(name, 0), pure=False, strict=True)
     define("strftime", -1, date_function("strftime", 1), pure=False, strict=True)
+
+
+class _GuardedAggregate:
+    """One run of an aggregate, whose errors are kept as a function's are."""
+
+    __slots__ = ("finalize", "inverse", "step", "value")
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Any],
+        guarded: Callable[[str, Callable[..., Value]], Callable[..., Value]],
+    ) -> None:
+        state = make()
+        self.step = guarded(name, state.step)
+        self.inverse = guarded(name, state.inverse)
+        self.value = guarded(name, state.value)
+        self.finalize = guarded(name, state.finalize)
+
+
+def install_collations(connection: Connection) -> None:
+    """Define the collations on `connection`: what any connection to a data file needs, since
+    its indexes are in their order."""
+    for name, compare in COLLATIONS.items():
+        connection.create_collation(name, compare)
 
 
 def _time_argument(value: Value, environment: Environment) -> Value:

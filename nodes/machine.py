@@ -27,6 +27,7 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from nodes.authorizer import DDL, Mode, mode_of_write
+from nodes.bounds import Stop, Stopped
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
 from nodes.data_file import (
@@ -62,13 +63,14 @@ from nodes.data_file import (
     remove_generation,
     remove_other_generations,
 )
-from nodes.dry_run import DryRun, Stop, Stopped
+from nodes.dry_run import DryRun
 from nodes.durability import WatchedFile, sync_directory
 from nodes.engine import HALTED_HINT, Answers, Committed
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
+    TRANSACTION_STEPS_MAX,
     Aborted,
     Busy,
     Checksum,
@@ -84,16 +86,21 @@ from nodes.protocol import (
     Read,
     ResponseBody,
     SessionId,
+    Speculate,
     SqlFailure,
+    Stage,
     Stale,
     StatementResult,
     SwitchFingerprint,
+    Unstage,
     Write,
 )
 from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
+from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.write_unit import is_change, run_write
+from nodes.stages import Stages
+from nodes.write_unit import is_change, run_write, stages_of
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -111,7 +118,14 @@ _SWITCHING: Final = Busy("the replica is taking over a snapshot")
 
 
 _Other: TypeAlias = (
-    OpenSession | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+    OpenSession
+    | Fence
+    | Stage
+    | Unstage
+    | ExpireSessions
+    | Checksum
+    | SwitchFingerprint
+    | NewIncarnation
 )
 """What an entry may be but a write."""
 
@@ -240,6 +254,7 @@ class Machine:
             self._sessions.restore(
                 execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
             )
+            self._stages = Stages(writer.raw, self._applied)
             self._reader = SqlConnection(path, is_writer=False)
             self._wal = WatchedFile(path.with_name(path.name + "-wal"))
         except BaseException:
@@ -248,6 +263,7 @@ class Machine:
         self._writer = writer
         self._long_reads = LongReads(path)
         self._dry_run = DryRun(path)
+        self._speculation = Speculation(path)
         self._checksums = Checksums(path)
         self._checksum_due = 0  # index of the last such entry
         self._compiled.clear()
@@ -359,16 +375,25 @@ class Machine:
 
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
-        return not isinstance(body, Write) or (body.quick and not body.sets)
+        if isinstance(body, Write):
+            return body.quick and not body.sets
+        return not isinstance(body, Stage | Unstage | ExpireSessions)
 
     def checksum(self, asked: GetChecksum) -> ResponseBody:
         """What `asked` wants to know of a checksum that an entry began."""
         return self._checksums.answer(asked)
 
-    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
-        """Sessions that no entry after log index `since` has used. A leader that noted its
-        applied index a session lifetime ago proposes to expire these."""
-        return self._sessions.idle(since)
+    def idle(self, since: int) -> ExpireSessions | None:
+        """What to propose so that sessions and stages which no entry after log index `since` has
+        used are forgotten: to a leader that noted its applied index a session lifetime ago."""
+        sessions = self._sessions.idle(since)
+        ending = {session.index for session in sessions}
+        stages = tuple(
+            (SessionId(self._incarnation, session), stage)
+            for session, stage in self._stages.idle(since)
+            if session not in ending
+        )
+        return ExpireSessions(sessions, stages) if sessions or stages else None
 
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
@@ -380,6 +405,7 @@ class Machine:
         self._fault = self._fault or f"{self._name} is closed."
         self._checksums.close()
         self._dry_run.close()
+        self._speculation.close()
         self._reader.close()
         self._writer.close()
         self._wal.close()
@@ -460,8 +486,15 @@ class Machine:
                 return answer
             case OpenSession():
                 return self._sessions.open(index, body.router)
+            case Stage():
+                return self._keep_stage(index, body)
+            case Unstage():
+                self._stages.remove([(body.session, body.stage)])
+                return Done((), index)
             case ExpireSessions():
                 self._sessions.expire(body.sessions)
+                self._stages.remove_of(body.sessions)
+                self._stages.remove(body.stages)
                 return Done((), index)
             case Checksum():
                 self._checksum_due = index
@@ -472,6 +505,14 @@ class Machine:
                 self._begin_incarnation(body.incarnation)
                 return Done((), index)
 
+    def _keep_stage(self, index: int, piece: Stage) -> ResponseBody:
+        answer = self._sessions.recall(piece.session, piece.seq, piece.watermark)
+        if answer is None:
+            self._stages.add(piece, index)
+            answer = Done((), index)
+            self._sessions.record(piece.session, piece.seq, piece.watermark, answer, index)
+        return answer
+
     def _begin_incarnation(self, incarnation: int) -> None:
         """Sessions of before are unknown, and what they had: commands of theirs that only others
         had applied could not be told from commands that nobody had."""
@@ -481,6 +522,7 @@ class Machine:
         self._writer.raw.execute(write, (str(incarnation),))
         for sql in forget:
             self._writer.raw.execute(sql)
+        self._stages = Stages(self._writer.raw, self._applied)
 
     def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
         if self._fingerprint not in (switch.instead_of, switch.fingerprint):
@@ -506,13 +548,15 @@ class Machine:
                 return Stale(guard.object, have, guard.version)
         statements = write.statements
         try:
-            if len(statements) == 1 and not write.sets and is_change(statements[0].sql):
+            if len(statements) == 1 and not write.sets and is_change(statements[0]):
                 count = self._writer.change(statements[0], now_us, seed)
                 answer = Done(_counted(count), index)
             else:
                 answer = self._run(index, write, now_us, seed)
         except Refused as exc:
             answer = exc.failure
+        if not write.quick:
+            self._stages.remove(stages_of(write))
         self._sessions.record(session, seq, watermark, answer, index)
         return answer
 
@@ -564,6 +608,10 @@ class Machine:
                 0,
                 "Send it in smaller parts.",
             )
+        if body.transaction is not None and len(body.transaction.steps) > TRANSACTION_STEPS_MAX:
+            return SqlFailure(
+                "54000", f"a transaction may have {TRANSACTION_STEPS_MAX} steps, not more"
+            )
         compiled = self._compiled
         for ordinal, statement in enumerate(body.statements):
             if statement.sql in compiled and not body.sets:
@@ -586,8 +634,18 @@ class Machine:
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it. A change of the schema
         is not asked: its work is bounded, or as little as dropping pages, and a change that is
-        marked in `meta` has to be carried through on every shard."""
-        return isinstance(body, Write) and not body.quick and not body.sets
+        marked in `meta` has to be carried through on every shard. Nor is a write of staged rows
+        alone, each a bounded piece of work: the size of the stage is their limit."""
+        return (
+            isinstance(body, Write)
+            and not body.quick
+            and not body.sets
+            and not (body.statements and len(stages_of(body)) == len(body.statements))
+        )
+
+    def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
+        """Why a leader does not take a chunk of a stage: one stage may have `bytes_max`."""
+        return self._stages.refusal(piece, bytes_max)
 
     async def dry_run(
         self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
@@ -606,6 +664,47 @@ class Machine:
             )
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
+
+    # ----------------------------------------------------------------------- open transactions
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether the file's write lock is kept for a transaction that is not committed."""
+        return self._speculation.is_open
+
+    def speculate_now(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float
+    ) -> ResponseBody | Stopped:
+        """Run bounded steps of such a transaction: see `nodes.speculation`. Only while nothing
+        is applied. Raises ReplicaFault if this replica has to stop."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return self._speculation.run_now(asked, limits, timeout_s)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    async def speculate(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        """The same for work of any size, on a thread."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return await self._speculation.run(asked, limits, timeout_s, stop)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    def _cannot_speculate(self) -> Busy | None:
+        if self._is_switching:
+            return _SWITCHING
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        return Busy(self._halted, HALTED_HINT) if self._halted else None
+
+    def give_up_speculation(self) -> None:
+        """Roll back what is open, if anything. Not while it runs."""
+        self._speculation.give_up()
 
     # ----------------------------------------------------------------------- reading
 

@@ -64,6 +64,7 @@ from nodes.protocol import (
     RequestBody,
     ResponseBody,
     SetCluster,
+    Speculate,
     Status,
     Write,
 )
@@ -423,6 +424,8 @@ class Node:
             answer(hosted.machine.checksum(body))
         elif isinstance(body, Read):
             hosted.service.on_read(request, body, answer)
+        elif isinstance(body, Speculate):
+            hosted.service.on_speculate(request, body, answer)
         elif isinstance(body, MoveLeadership):
             hosted.service.on_change(body, answer)
         elif isinstance(body, ChangeReplicas):

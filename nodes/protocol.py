@@ -33,6 +33,7 @@ __all__ = [
     "ENTRY_BYTES_MAX",
     "ANSWER_BYTES_MAX",
     "STORED_ANSWER_BYTES_MAX",
+    "STAGE_CHUNK_BYTES",
     "OPEN_SEQS_MAX",
     "ProtocolError",
     "Hello",
@@ -44,12 +45,21 @@ __all__ = [
     "Value",
     "SessionId",
     "OutputColumn",
+    "Staged",
     "Statement",
     "Guard",
     "SetVersion",
+    "Ran",
+    "Mark",
+    "Step",
+    "Transaction",
+    "TRANSACTION_STEPS_MAX",
+    "Speculate",
     "OpenSession",
     "Write",
     "Fence",
+    "Stage",
+    "Unstage",
     "ExpireSessions",
     "SwitchFingerprint",
     "NewIncarnation",
@@ -70,6 +80,8 @@ __all__ = [
     "ResponseBody",
     "StatementResult",
     "Done",
+    "Speculated",
+    "NotOpen",
     "SqlFailure",
     "Opened",
     "Aborted",
@@ -116,8 +128,15 @@ STORED_ANSWER_BYTES_MAX: Final = 4 * 1024
 """Answers of writes up to this size are kept for a repeat of the command; larger ones are
 remembered as committed, without the answer (`AnswerNotKept`)."""
 
+STAGE_CHUNK_BYTES: Final = 512 * 1024
+"""Of a stage, in one entry: with its envelope well below the limit of an entry."""
+
 OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
+
+
+TRANSACTION_STEPS_MAX: Final = 10_000
+"""Most steps of one transaction; more answer SQLSTATE 54000."""
 
 
 class ProtocolError(Exception):
@@ -206,6 +225,16 @@ class OutputColumn(_Message, frozen=True):
     binary: bool  # PostgreSQL format code 1
 
 
+class Staged(_Message, frozen=True):
+    """Names the rows of a stage, and says what they have to be (docs/bulk.md)."""
+
+    session: SessionId  # whose stage it is
+    stage: int  # its number in the session, never used twice
+    chunks: int
+    size: int  # of all chunks, in bytes
+    digest: bytes  # xxh3-128 of their content, in order
+
+
 class Statement(_Message, frozen=True):
     """One SQLite statement with its parameters (?1, ?2, ... in `sql`)."""
 
@@ -214,6 +243,9 @@ class Statement(_Message, frozen=True):
     columns: tuple[OutputColumn, ...] = ()
     """If given, rows are answered as PostgreSQL DataRow messages in these formats; if empty,
     rows are answered as values."""
+    staged: Staged | None = None
+    """If given, it is run once for each row of this stage, which are its parameters, and counts
+    as one statement."""
 
 
 class Guard(_Message, frozen=True):
@@ -231,6 +263,37 @@ class SetVersion(_Message, frozen=True):
 
     object: str
     version: int
+
+
+# --------------------------------------------------------------------------- transactions
+
+
+class Ran(_Message, frozen=True, tag="ran"):
+    """A statement of a transaction, and what its client was told (`nodes.outcome_digest`)."""
+
+    statement: Statement
+    digest: bytes = b""  # empty: it has not run yet
+
+
+class Mark(_Message, frozen=True, tag="mark"):
+    """SAVEPOINT, ROLLBACK TO SAVEPOINT or RELEASE SAVEPOINT. A savepoint is named by how many
+    there are with it: SQLite and PostgreSQL nest them alike."""
+
+    what: Literal["savepoint", "rollback", "release"]
+    depth: int
+
+
+Step: TypeAlias = Ran | Mark
+
+
+class Transaction(_Message, frozen=True):
+    """What a client did between BEGIN and COMMIT, reads and failures included, in its order
+    (docs/transactions.md). `now_us` and `seed` are those of its BEGIN; the statement at an
+    ordinal among the steps draws from (seed, ordinal), wherever and however often it runs."""
+
+    now_us: int
+    seed: int
+    steps: tuple[Step, ...]
 
 
 # --------------------------------------------------------------------------- requests
@@ -257,6 +320,24 @@ class Write(_Message, frozen=True, tag="write"):
     sets: tuple[SetVersion, ...] = ()
     quick: bool = False
     """All statements are keyed point writes or VALUES: bounded work, applied inline."""
+    transaction: Transaction | None = None
+    """In place of statements: all of its steps, if each answers what its digest says; else none,
+    and SqlFailure 40001. It is answered without results."""
+
+
+class Speculate(_Message, frozen=True, tag="speculate"):
+    """Run the last of the steps of a transaction that is not committed yet, after the others, and
+    keep nothing but a cache. Asked of the leader; answered by `Speculated`, `NotOpen`, `Stale`,
+    or `SqlFailure` if the transaction cannot go on like this: 40001 if an earlier step would be
+    answered otherwise by now."""
+
+    id: bytes  # random, from the router
+    transaction: Transaction  # its last step has no digest yet
+    guards: tuple[Guard, ...] = ()  # of these steps
+    base: bytes = b""
+    """Stands for earlier steps that are left out (`nodes.outcome_digest.chain`); empty: none."""
+    quick: bool = False
+    """All its statements are bounded work."""
 
 
 class Fence(_Message, frozen=True, tag="fence"):
@@ -268,10 +349,32 @@ class Fence(_Message, frozen=True, tag="fence"):
     watermark: int
 
 
+class Stage(_Message, frozen=True, tag="stage"):
+    """A piece of what a later write will name (`Staged`): kept, and visible to nobody. Applied at
+    most once per (session, seq), as a `Write` is. `chunk` counts from 0; they may come in any
+    order. Answered by `Done`."""
+
+    session: SessionId
+    seq: int
+    watermark: int
+    stage: int
+    chunk: int
+    data: bytes
+
+
+class Unstage(_Message, frozen=True, tag="unstage"):
+    """Forget a stage, if there is one: nobody will name it. May be repeated. Answered by `Done`."""
+
+    session: SessionId
+    stage: int
+
+
 class ExpireSessions(_Message, frozen=True, tag="expire"):
-    """Proposed by a leader only: forget sessions idle for too long."""
+    """Proposed by a leader only: forget sessions, with their stages, and stages of others, that
+    were idle for too long."""
 
     sessions: tuple[SessionId, ...]
+    stages: tuple[tuple[SessionId, int], ...] = ()
 
 
 class SwitchFingerprint(_Message, frozen=True, tag="fingerprint"):
@@ -370,7 +473,10 @@ class MoveLeadership(_Message, frozen=True, tag="lead"):
 RequestBody: TypeAlias = (
     OpenSession
     | Write
+    | Speculate
     | Fence
+    | Stage
+    | Unstage
     | Checksum
     | SwitchFingerprint
     | Read
@@ -421,6 +527,19 @@ class SqlFailure(_Message, frozen=True, tag="failure"):
     message: str
     statement: int = 0  # ordinal of the statement that failed
     detail: str = ""
+    row: int = 0  # of a staged statement: which of its rows failed, from 1; 0 is unknown
+
+
+class Speculated(_Message, frozen=True, tag="speculated"):
+    """What the last step of a `Speculate` answers: a result, or a failure that every replica
+    would find as well and that is a step like any other."""
+
+    result: StatementResult | None = None
+    failure: SqlFailure | None = None
+
+
+class NotOpen(_Message, frozen=True, tag="notopen"):
+    """The leader does not have the steps that a `Speculate` left out: send them all."""
 
 
 class Opened(_Message, frozen=True, tag="opened"):
@@ -585,6 +704,8 @@ def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
 
 ResponseBody: TypeAlias = (
     Done
+    | Speculated
+    | NotOpen
     | SqlFailure
     | Opened
     | Aborted
@@ -612,7 +733,15 @@ class Response(_Message, frozen=True):
 # --------------------------------------------------------------------------- log entries
 
 EntryBody: TypeAlias = (
-    OpenSession | Write | Fence | ExpireSessions | Checksum | SwitchFingerprint | NewIncarnation
+    OpenSession
+    | Write
+    | Fence
+    | Stage
+    | Unstage
+    | ExpireSessions
+    | Checksum
+    | SwitchFingerprint
+    | NewIncarnation
 )
 
 

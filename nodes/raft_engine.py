@@ -52,13 +52,11 @@ from nodes.protocol import (
     Consistency,
     Entry,
     EntryBody,
-    ExpireSessions,
     MemberStatus,
     MoveLeadership,
     NotLeader,
     ReplicaStatus,
     ResponseBody,
-    SessionId,
     SqlFailure,
 )
 from nodes.raft.core import Role
@@ -111,8 +109,8 @@ _log = logging.getLogger(__name__)
 class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     """What the engine asks of the state machine besides applying."""
 
-    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
-        """Sessions that no entry after log index `since` has used."""
+    def idle(self, since: int) -> EntryBody | None:
+        """What to propose to forget what no entry after log index `since` has used."""
 
     @property
     def fingerprint(self) -> str:
@@ -271,6 +269,9 @@ class RaftEngine:
 
     async def borrow_file(self, stop: Callable[[], None]) -> bool:
         return await self._applier.lend(stop)
+
+    def borrow_file_now(self, stop: Callable[[], None]) -> bool:
+        return self._applier.lend_now(stop)
 
     def return_file(self) -> None:
         self._applier.take_back()
@@ -625,9 +626,8 @@ class RaftEngine:
         _, since = positions.popleft()
         if not self._office.is_open or self._office.proposals or self._applier.busy:
             return  # a session may be in use again by a write that is not applied yet
-        if idle := self._machine.idle_sessions(since):
-            body = self._encoder.encode(ExpireSessions(idle))
-            self.propose(body, lambda answer: None)
+        if (expiry := self._machine.idle(since)) is not None:
+            self.propose(self._encoder.encode(expiry), lambda answer: None)
 
 
 def _places_in(membership: Membership) -> dict[int, str]:

@@ -1,7 +1,8 @@
 """Answers clients' requests to one group, with whatever engine replicates it.
 
 A write becomes a proposal, after a dry run if nobody can tell what it costs; a read waits for
-its barrier and then runs on the state machine.
+its barrier and then runs on the state machine; a statement of a transaction that is not committed
+runs there as well, and leaves nothing behind.
 This module knows the order of these steps and the deadline; consensus is the engine's business,
 SQL the machine's.
 """
@@ -18,6 +19,7 @@ import msgspec
 from nodes.config import WriteLimits
 from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
+from nodes.file_turn import FileTurn
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
@@ -27,9 +29,12 @@ from nodes.protocol import (
     Request,
     RequestBody,
     ResponseBody,
+    Speculate,
     SqlFailure,
+    Stage,
     Write,
 )
+from nodes.speculations import SpeculatingMachine, Speculations
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 
@@ -42,12 +47,15 @@ decode_body: Final = msgspec.msgpack.Decoder(RequestBody).decode
 Answer = Callable[[ResponseBody], None]
 
 
-class ServedMachine(DryRunMachine, Protocol):
+class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     """What requests need of the state machine."""
 
     def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
         """An answer, definite for this copy, that is known before the command, which has `size`
         bytes, enters the log."""
+
+    def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
+        """Why a chunk of a stage is not taken: there would be too much."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -74,7 +82,10 @@ class GroupService:
         self._engine = engine
         self._machine = machine
         self._failed = failed
-        self._dry_runs = DryRuns(engine, machine, limits)
+        self._limits = limits
+        turn = FileTurn()
+        self._dry_runs = DryRuns(engine, machine, limits, turn)
+        self._speculations = Speculations(engine, machine, limits, turn, failed)
         self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
@@ -105,6 +116,10 @@ class GroupService:
         """Why a command is not proposed now; None if it may be."""
         if self._now() > deadline:
             return Busy("its time was over before it could be proposed")
+        if isinstance(command, Stage):
+            bytes_max = self._limits.transaction_bytes_max
+            if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
+                return refusal
         return self._machine.check(command, size)
 
     async def _try_and_propose(
@@ -123,6 +138,9 @@ class GroupService:
             answer(refusal)
         else:
             self._engine.propose(body, answer, command=write, refuse=refuse)
+
+    def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> None:
+        self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, answer)
 
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)
@@ -172,3 +190,4 @@ class GroupService:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        await self._speculations.close()

@@ -7,10 +7,12 @@ It runs one routers' statement at a time and turns what comes of it into a resul
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import structs
 
 from nodes.authorizer import DDL, Authorizer, Mode, text_refusal
 from nodes.functions import Environment, install
@@ -18,11 +20,14 @@ from nodes.protocol import (
     ANSWER_BYTES_MAX,
     OutputColumn,
     SqlFailure,
+    Staged,
     Statement,
     StatementResult,
     Value,
 )
 from nodes.sql_errors import SQL_ERRORS, as_result
+from nodes.stage_content import StageError
+from nodes.staged_rows import staged_rows
 from nodes.values import encode_data_rows
 
 __all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Refused", "SqlConnection"]
@@ -118,6 +123,15 @@ class Answer:
         self.results.append(StatementResult(count))
 
 
+class _RowFailed(Exception):
+    """A row of a stage failed: `row` of its frame, from 1, 0 if unknown."""
+
+    def __init__(self, row: int, error: Exception) -> None:
+        super().__init__(row)
+        self.row = row
+        self.error = error
+
+
 def _check(statement: Statement, ordinal: int) -> None:
     """What SQLite would not see. Raises Refused."""
     reason = text_refusal(statement.sql)
@@ -209,9 +223,22 @@ class SqlConnection:
             return None
         return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
 
-    def run(self, statement: Statement, answer: Answer, now_us: int, seed: int, mode: Mode) -> None:
-        """Run a statement and add its result to `answer`. Raises Refused, or a fault."""
-        ordinal = len(answer.results)
+    def run(
+        self,
+        statement: Statement,
+        answer: Answer,
+        now_us: int,
+        seed: int,
+        mode: Mode,
+        ordinal: int | None = None,
+    ) -> None:
+        """Run a statement and add its result to `answer`; its ordinal is its place there, unless
+        the caller knows better. Raises Refused, or a fault."""
+        if ordinal is None:
+            ordinal = len(answer.results)
+        if statement.staged is not None:
+            self._run_staged(statement, statement.staged, answer, now_us, seed, mode, ordinal)
+            return
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         cursor = self._cursor
         try:
@@ -240,6 +267,88 @@ class SqlConnection:
             raise refused from exc
         finally:
             self._authorizer.mode = _OWN
+
+    def _run_staged(
+        self,
+        statement: Statement,
+        staged: Staged,
+        answer: Answer,
+        now_us: int,
+        seed: int,
+        mode: Mode,
+        ordinal: int,
+    ) -> None:
+        """`run`, once for each row of a stage. It is one statement: of what was done before a row
+        that fails, nothing stays, for the caller's savepoint is around it."""
+        sql = self.begin(statement, ordinal, now_us, seed, mode)
+        text = sql.lower()
+        returns = bool(statement.columns) or "returning" in text
+        is_insert = text.startswith("insert ") and not returns
+        run_many = self._insert_many if is_insert else self._run_each
+        count = row = 0
+        self._authorizer.mode = _OWN
+        try:
+            with closing(staged_rows(self.raw, staged)) as frames:
+                for rows in frames:
+                    self._authorizer.mode = mode
+                    count += run_many(sql, rows, answer, statement.columns)
+                    self._authorizer.mode = _OWN
+                    row += len(rows)
+            if returns:
+                answer.finish()
+            else:
+                answer.add_count(count)
+        except StageError as exc:
+            raise Refused(SqlFailure(exc.sqlstate, exc.message, ordinal)) from exc
+        except _RowFailed as exc:
+            refused = self.refusal(exc.error, statement.sql, ordinal)
+            if refused is None:
+                raise exc.error from None
+            place = row + exc.row if exc.row else 0
+            raise Refused(structs.replace(refused.failure, row=place)) from exc
+        finally:
+            self._authorizer.mode = _OWN
+
+    def _insert_many(
+        self,
+        sql: str,
+        rows: list[tuple[Value, ...]],
+        _answer: Answer,
+        _columns: tuple[OutputColumn, ...],
+    ) -> int:
+        """An INSERT that returns nothing, row after row without a step of Python between them."""
+        before = self.raw.total_changes
+        try:
+            self._cursor.executemany(sql, rows)
+        except SQL_ERRORS as exc:
+            # Each row that went in was one change, unless it could go in otherwise, or not at all.
+            done = self.raw.total_changes - before
+            raise _RowFailed(0 if "conflict" in sql.lower() else done + 1, exc) from exc
+        return self._cursor.rowcount
+
+    def _run_each(
+        self,
+        sql: str,
+        rows: list[tuple[Value, ...]],
+        answer: Answer,
+        columns: tuple[OutputColumn, ...],
+    ) -> int:
+        count = 0
+        for number, parameters in enumerate(rows, 1):
+            cursor = self.raw.cursor()
+            try:
+                cursor.execute(sql, parameters)
+                if cursor.description is not None:
+                    returned = cursor.fetchall()
+                    answer.take(returned, columns)
+                    count += len(returned)
+                else:
+                    count += cursor.rowcount
+            except SQL_ERRORS as exc:
+                raise _RowFailed(number, exc) from exc
+            finally:
+                cursor.close()
+        return count
 
     def change(self, statement: Statement, now_us: int, seed: int) -> int:
         """Run the only statement of a write, which starts with INSERT, UPDATE, DELETE or REPLACE

@@ -41,11 +41,11 @@ def as_result(
     the authorizer refused in it.
     """
     if function_error is not None:
-        return SqlError(function_error.sqlstate, function_error.message)
+        return SqlError(function_error.sqlstate, function_error.message, function_error.detail)
     if denied is not None:
         return SqlError("42501", f"{denied} is not allowed")
     if isinstance(error, ValueFormatError | FunctionError):
-        return SqlError(error.sqlstate, error.message)
+        return SqlError(error.sqlstate, error.message, error.detail)
     if isinstance(error, OverflowError):
         return SqlError("22003", "bigint out of range")
     if isinstance(error, UnicodeError):
@@ -100,7 +100,7 @@ _GENERAL: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
 
 def _general(message: str) -> SqlError | None:
     """SQLITE_ERROR: found when compiling, or raised by a function."""
-    if message.startswith("user-defined function"):
+    if message.startswith("user-defined "):
         # A function's own errors are kept beside it; this is one of Python's, like no memory.
         return None
     for pattern, sqlstate, replacement in _GENERAL:

@@ -19,6 +19,16 @@ from typing import Final
 
 import xxhash
 
+from nodes.pgtypes import numerics
+from nodes.pgtypes.formats import (
+    SPACES,
+    Codec,
+    ValueFormatError,
+    bad_binary,
+    bad_syntax,
+    mismatch,
+)
+from nodes.pgtypes.numerics import NUMERIC, numeric_modifier, precision_and_scale
 from nodes.protocol import OutputColumn, Value
 
 __all__ = [
@@ -27,6 +37,7 @@ __all__ = [
     "INT2",
     "INT4",
     "INT8",
+    "NUMERIC",
     "SLOTS",
     "TEXT",
     "UNKNOWN",
@@ -39,10 +50,12 @@ __all__ = [
     "encode_data_row",
     "encode_data_rows",
     "encode_text",
+    "numeric_modifier",
     "parse_bool",
     "parse_float",
     "parse_integer",
     "parse_text",
+    "precision_and_scale",
     "slot_of",
 ]
 
@@ -60,15 +73,6 @@ SLOTS: Final = 16384
 
 ENCODERS_MAX: Final = 1024
 """Row encoders kept, one per distinct tuple of output columns."""
-
-
-class ValueFormatError(ValueError):
-    """A value is not of its type's format or range; `sqlstate` and `message` as PostgreSQL."""
-
-    def __init__(self, sqlstate: str, message: str) -> None:
-        super().__init__(message)
-        self.sqlstate = sqlstate
-        self.message = message
 
 
 # --------------------------------------------------------------------------- keys and slots
@@ -129,17 +133,11 @@ _FLOAT: Final = struct.Struct(">d")
 _FIXED_POINT_MAX: Final = 1e15  # from here on PostgreSQL prints an exponent, Python from 1e16
 
 
-def _mismatch(value: Value, type_name: str) -> ValueFormatError:
-    return ValueFormatError(
-        "42804", f"a value of type {type(value).__name__} was produced for type {type_name}"
-    )
-
-
 def _float_text(value: Value) -> bytes:
     """Shortest digits that read back the same, laid out as PostgreSQL does (1e+20, -0, 0.1)."""
     if type(value) is not float:
         if type(value) is not int:
-            raise _mismatch(value, "double precision")
+            raise mismatch(value, "double precision")
         value = float(value)
     if not math.isfinite(value):
         return b"NaN" if value != value else b"Infinity" if value > 0 else b"-Infinity"
@@ -156,14 +154,14 @@ def _float_text(value: Value) -> bytes:
 
 def _float_binary(value: Value) -> bytes:
     if type(value) is not float and type(value) is not int:
-        raise _mismatch(value, "double precision")
+        raise mismatch(value, "double precision")
     return _FLOAT.pack(value)
 
 
 def _bool_text(value: Value) -> bytes:
     if (type(value) is bool or type(value) is int) and value in (0, 1):
         return b"t" if value else b"f"
-    raise _mismatch(value, "boolean")
+    raise mismatch(value, "boolean")
 
 
 def _bool_binary(value: Value) -> bytes:
@@ -176,7 +174,7 @@ def _string(value: Value) -> bytes:
             return value.encode()
         except UnicodeEncodeError as exc:
             raise ValueFormatError("22021", f"{value!r} cannot be encoded in UTF8") from exc
-    raise _mismatch(value, "text")
+    raise mismatch(value, "text")
 
 
 def _integer_codec(oid: int) -> tuple[Callable[[Value], bytes], Callable[[Value], bytes]]:
@@ -186,7 +184,7 @@ def _integer_codec(oid: int) -> tuple[Callable[[Value], bytes], Callable[[Value]
     def check(value: Value) -> int:
         if type(value) is not int:
             if type(value) is not bool:
-                raise _mismatch(value, name)
+                raise mismatch(value, name)
             value = int(value)
         if not low <= value <= high:
             raise ValueFormatError("22003", f"{name} out of range")
@@ -221,6 +219,10 @@ _TO_BINARY: Final[dict[int, Callable[[Value], bytes]]] = {
 }
 for _oid in _INTEGERS:
     _TO_TEXT[_oid], _TO_BINARY[_oid] = _integer_codec(_oid)
+
+_CODECS: Final[dict[int, Codec]] = {codec.oid: codec for codec in numerics.CODECS}
+for _codec in _CODECS.values():
+    _TO_TEXT[_codec.oid], _TO_BINARY[_codec.oid] = _codec.to_text, _codec.to_binary
 
 
 def _unsupported(oid: int) -> ValueFormatError:
@@ -301,7 +303,6 @@ def encode_data_row(values: Sequence[Value], columns: Sequence[OutputColumn]) ->
 
 # --------------------------------------------------------------------------- into Python
 
-_SPACES: Final = " \t\n\v\f\r"  # C's isspace, which PostgreSQL trims; not Unicode's spaces
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+\Z")
 _FLOAT_TEXT: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\Z")
 _INFINITY: Final = re.compile(r"([+-]?)inf(inity)?\Z", re.IGNORECASE)
@@ -330,9 +331,9 @@ def parse_text(data: bytes) -> str:
 def parse_integer(text: str, oid: int) -> int:
     """An integer of type `oid` as PostgreSQL reads it from text."""
     name, low, high, _ = _INTEGERS[oid]
-    trimmed = text.strip(_SPACES)
+    trimmed = text.strip(SPACES)
     if not _INTEGER.match(trimmed):
-        raise ValueFormatError("22P02", f'invalid input syntax for type {name}: "{text}"')
+        raise bad_syntax(name, text)
     # Python refuses to read thousands of digits; no type here has more than 19.
     value = int(trimmed) if len(trimmed.lstrip("+-0")) <= _INT8_DIGITS else high + 1
     if not low <= value <= high:
@@ -342,7 +343,7 @@ def parse_integer(text: str, oid: int) -> int:
 
 def parse_float(text: str) -> float:
     """A double precision as PostgreSQL reads it from text; NaN is refused."""
-    trimmed = text.strip(_SPACES)
+    trimmed = text.strip(SPACES)
     if _FLOAT_TEXT.match(trimmed):
         value = float(trimmed)
         mantissa = trimmed.lower().partition("e")[0]
@@ -353,12 +354,12 @@ def parse_float(text: str) -> float:
         return -math.inf if infinity[1] == "-" else math.inf
     if _NAN.match(trimmed):
         raise _no_nan()
-    raise ValueFormatError("22P02", f'invalid input syntax for type double precision: "{text}"')
+    raise bad_syntax("double precision", text)
 
 
 def parse_bool(text: str) -> bool:
     """A boolean as PostgreSQL reads it: unique prefixes of true/false/yes/no, on/off, 1/0."""
-    word = text.strip(_SPACES).lower()
+    word = text.strip(SPACES).lower()
     if word:
         if word == "1" or "true".startswith(word) or "yes".startswith(word) or word == "on":
             return True
@@ -366,7 +367,7 @@ def parse_bool(text: str) -> bool:
             return False
         if word in ("of", "off"):
             return False
-    raise ValueFormatError("22P02", f'invalid input syntax for type boolean: "{text}"')
+    raise bad_syntax("boolean", text)
 
 
 def decode_text(data: bytes, oid: int) -> Value:
@@ -380,7 +381,10 @@ def decode_text(data: bytes, oid: int) -> Value:
         return parse_bool(text)
     if oid == FLOAT8:
         return parse_float(text)
-    raise _unsupported(oid)
+    codec = _CODECS.get(oid)
+    if codec is None:
+        raise _unsupported(oid)
+    return codec.from_text(text)
 
 
 def decode_binary(data: bytes, oid: int) -> Value:
@@ -397,9 +401,12 @@ def decode_binary(data: bytes, oid: int) -> Value:
                 raise _no_nan()
             return number
     except struct.error as exc:
-        raise ValueFormatError("22P03", "incorrect binary data format") from exc
+        raise bad_binary() from exc
     if oid == BOOL:
         if len(data) != 1:
-            raise ValueFormatError("22P03", "incorrect binary data format")
+            raise bad_binary()
         return data != b"\x00"
-    raise _unsupported(oid)
+    codec = _CODECS.get(oid)
+    if codec is None:
+        raise _unsupported(oid)
+    return codec.from_binary(data)

@@ -11,10 +11,11 @@ from typing import Final
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
-from nodes.protocol import SqlFailure, Write
+from nodes.protocol import Ran, SessionId, SqlFailure, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.transaction_unit import run_transaction
 
-__all__ = ["is_change", "run_write"]
+__all__ = ["is_change", "run_write", "stages_of"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
@@ -26,6 +27,8 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
     to roll back what was done."""
     answer = Answer()
+    if write.transaction is not None:
+        run_transaction(connection, write.transaction)
     if not write.sets:
         for statement in write.statements:
             connection.run(statement, answer, now_us, seed, Mode.WRITE)
@@ -37,17 +40,31 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     return answer
 
 
-@lru_cache(maxsize=_TEXTS_MAX)
-def is_change(sql: str) -> bool:
-    """Whether a statement changes rows and returns none, as the beginning of its text tells.
+def is_change(statement: Statement) -> bool:
+    """Whether a statement changes rows, once, and returns none, as the beginning of its text tells.
 
     As the only one of a write that sets no versions it needs no savepoint around it: SQLite
     undoes a statement that fails (conflicts are resolved by ABORT, for `text_refusal` refuses
     what would not), and after it nothing can fail any more. Rows that were returned may turn out
     to be too many, or not to fit their columns, when the changes are made.
     """
+    return statement.staged is None and _is_change(statement.sql)
+
+
+@lru_cache(maxsize=_TEXTS_MAX)
+def _is_change(sql: str) -> bool:
     lower = sql.lower()
     return lower.startswith(_CHANGES) and "returning" not in lower
+
+
+def stages_of(write: Write) -> list[tuple[SessionId, int]]:
+    """Session and number of the stages that its statements name."""
+    statements = list(write.statements)
+    if write.transaction is not None:
+        steps = write.transaction.steps
+        statements += [step.statement for step in steps if isinstance(step, Ran)]
+    named = [statement.staged for statement in statements if statement.staged is not None]
+    return [(staged.session, staged.stage) for staged in named]
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

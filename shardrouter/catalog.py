@@ -77,9 +77,10 @@ class Column:
     """A column as the client sees it."""
 
     name: str
-    type: str  # PostgreSQL type name, a key of shardrouter.types.TYPES
+    type: str  # PostgreSQL type name, see shardrouter.types.of_column
     not_null: bool = False
     default: Default | None = None  # None is NULL
+    modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
 
 
 Placement: TypeAlias = Literal["sharded", "reference", "home"]
@@ -336,7 +337,7 @@ def encode_table(table: Table) -> str:
     return json.dumps(
         {
             "columns": [
-                [c.name, c.type, c.not_null, c.default and _encode_default(c.default)]
+                [c.name, c.type, c.not_null, c.default and _encode_default(c.default), c.modifier]
                 for c in table.columns
             ],
             "primary_key": table.primary_key,
@@ -366,8 +367,8 @@ def decode_table(name: str, version: int, definition: str) -> Table:
         name=name,
         version=version,
         columns=tuple(
-            Column(column, kind, not_null, default and _decode_default(default))
-            for column, kind, not_null, default in fields["columns"]
+            Column(column, kind, not_null, default and _decode_default(default), modifier)
+            for column, kind, not_null, default, modifier in fields["columns"]
         ),
         primary_key=tuple(fields["primary_key"]),
         shard_key=fields["shard_key"],

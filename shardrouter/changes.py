@@ -95,7 +95,7 @@ def _named_twice(name: syntax.Name) -> StatementError:
 
 def _value(node: syntax.Expression | syntax.DefaultValue, column: Column, scope: Scope) -> Typed:
     if isinstance(node, syntax.DefaultValue):
-        kind = types.TYPES[column.type]
+        kind = types.of_column(column.type)
         default = column.default
         if default is None:
             return constant(None, kind)

@@ -78,8 +78,8 @@ def _pin(
 ) -> None:
     """Keep the shortest list of several for one column: all must hold."""
     assert column.column is not None
-    if column.type is types.DOUBLE:
-        return  # -0.0 = 0.0, and a float is no shard key
+    if column.type not in types.SHARD_KEY_TYPES:
+        return  # equal values may differ in bytes: -0.0 = 0.0, 1.5 = 1.50
     known = pins.get(column.column)
     if known is None or len(operands) < len(known):
         pins[column.column] = operands

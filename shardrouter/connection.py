@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nodes.protocol import Value
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.python_values import to_stored
 from shardrouter.record import Record
 from shardrouter.session import Session
 from shardrouter.statement import split
@@ -25,7 +25,7 @@ class Queries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def execute(self, query: str, *args: Value, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- asyncpg's name
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 -- asyncpg's name
         """Run a statement; returns its command tag ("INSERT 0 1").
 
         Without arguments `query` may hold several statements: they are one unit of commit, and
@@ -33,31 +33,31 @@ class Queries:
         """
         prepared = self._session.prepared(query)
         if prepared is not None:
-            unit = [Execution(prepared, args)]
+            unit = [_execution(prepared, args)]
         else:
             texts = [query] if args else split(query)
-            unit = [Execution(await self._session.prepare(text), args) for text in texts]
+            unit = [_execution(await self._session.prepare(text), args) for text in texts]
         outcomes = await self._session.run(unit, timeout)
         return outcomes[-1].tag if outcomes else ""
 
     async def executemany(
         self,
         command: str,
-        args: Iterable[Sequence[Value]],
+        args: Iterable[Sequence[Any]],
         *,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> None:
         """Run a statement once for each sequence of arguments: all of them or none, as asyncpg
         does. They have to be on one shard; else NotSupported (0A000)."""
         prepared = await self._prepare(command)
-        unit = [Execution(prepared, tuple(values)) for values in args]
+        unit = [_execution(prepared, values) for values in args]
         if unit:
             await self._session.run(unit, timeout)
 
     async def fetch(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> list[Record]:
         """Run a statement; returns its rows."""
@@ -67,7 +67,7 @@ class Queries:
     async def fetchrow(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> Record | None:
         """Run a statement; returns its first row, None if there is none."""
@@ -77,7 +77,7 @@ class Queries:
     async def fetchval(
         self,
         query: str,
-        *args: Value,
+        *args: Any,
         column: int = 0,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> Any:
@@ -86,10 +86,10 @@ class Queries:
         return outcome.values[0][column] if outcome.values else None
 
     async def _fetch(
-        self, query: str, args: tuple[Value, ...], timeout_s: float | None
+        self, query: str, args: tuple[Any, ...], timeout_s: float | None
     ) -> tuple[dict[str, int], Outcome]:
         prepared = await self._prepare(query)
-        [outcome] = await self._session.run([Execution(prepared, args)], timeout_s)
+        [outcome] = await self._session.run([_execution(prepared, args)], timeout_s)
         # Of columns with one name the last is found by it, as in asyncpg.
         return {column.name: i for i, column in enumerate(prepared.columns)}, outcome
 
@@ -124,17 +124,17 @@ class PreparedStatement:
         """Name and type OID of each column of its answer."""
         return tuple((column.name, column.oid) for column in self._prepared.columns)
 
-    async def fetch(self, *args: Value, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109 -- asyncpg's name
+    async def fetch(self, *args: Any, timeout: float | None = None) -> list[Record]:  # noqa: ASYNC109 -- asyncpg's name
         """Run it; returns its rows."""
         return await self._queries.fetch(self._prepared.text, *args, timeout=timeout)
 
-    async def fetchrow(self, *args: Value, timeout: float | None = None) -> Record | None:  # noqa: ASYNC109 -- asyncpg's name
+    async def fetchrow(self, *args: Any, timeout: float | None = None) -> Record | None:  # noqa: ASYNC109 -- asyncpg's name
         """Run it; returns its first row, None if there is none."""
         return await self._queries.fetchrow(self._prepared.text, *args, timeout=timeout)
 
     async def fetchval(
         self,
-        *args: Value,
+        *args: Any,
         column: int = 0,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> Any:
@@ -145,7 +145,7 @@ class PreparedStatement:
 
     async def executemany(
         self,
-        args: Iterable[Sequence[Value]],
+        args: Iterable[Sequence[Any]],
         *,
         timeout: float | None = None,  # noqa: ASYNC109 -- asyncpg's name
     ) -> None:
@@ -167,3 +167,8 @@ class Connection(Queries):
     async def close(self) -> None:
         """Hand it back; what it began and did not commit is undone."""
         await self._session.close()
+
+
+def _execution(prepared: Prepared, arguments: Sequence[Any]) -> Execution:
+    """Of arguments as Python has them."""
+    return Execution(prepared, to_stored(prepared.parameter_oids, arguments))

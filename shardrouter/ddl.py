@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Final, NoReturn
 
 from shardrouter import syntax, types
@@ -31,9 +30,6 @@ COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
 
 _SYSTEM_COLUMNS: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
-_KEY_TYPES: Final = frozenset(
-    {types.SMALLINT, types.INTEGER, types.BIGINT, types.TEXT, types.VARCHAR, types.BOOLEAN}
-)
 _OPTIONS: Final = (
     "There is WITH (shard_key = 'column'), WITH (reference = true) and WITH (home = true)."
 )
@@ -213,8 +209,8 @@ def _shard_key(shard_key: str, definitions: dict[str, syntax.ColumnDefinition]) 
         raise StatementError(
             f'column "{shard_key}" named as shard key does not exist', sqlstate="42703"
         )
-    kind = _type(definitions[shard_key])
-    if kind not in _KEY_TYPES:
+    kind, _ = _type(definitions[shard_key])
+    if kind not in types.SHARD_KEY_TYPES:
         raise NotSupported(
             f"a column of type {kind.name} cannot be the shard key",
             position=definitions[shard_key].type.position,
@@ -223,7 +219,7 @@ def _shard_key(shard_key: str, definitions: dict[str, syntax.ColumnDefinition]) 
     return shard_key
 
 
-def _type(definition: syntax.ColumnDefinition) -> types.Type:
+def _type(definition: syntax.ColumnDefinition) -> tuple[types.Type, int]:
     name = definition.type
     if name.name in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
         raise NotSupported(
@@ -231,12 +227,13 @@ def _type(definition: syntax.ColumnDefinition) -> types.Type:
             position=name.position,
             hint="Supply the value with every INSERT; a counter would be one place for all shards.",
         )
-    return types.resolve(name.name, name.length, name.position)
+    return types.resolve(name.name, name.modifiers, name.position)
 
 
 def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
-    kind = _type(definition)
-    column = Column(definition.name.text, kind.name, definition.not_null or in_key)
+    kind, modifier = _type(definition)
+    not_null = definition.not_null or in_key
+    column = Column(definition.name.text, kind.name, not_null, modifier=modifier)
     if definition.default is None:
         return column
     scope = Scope(Parameters(()))
@@ -247,7 +244,6 @@ def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
     typed: Typed = scope.assign(definition.default, column)
     if typed.constant is None:
         _refuse_default(definition)
-    assert not isinstance(typed.constant.value, Decimal)
     value = typed.constant.value
     return replace(column, default=Default(literal(value), value=value))
 
@@ -269,8 +265,8 @@ def _sqlite(table: Table) -> str:
     columns, primary_key = table.columns, table.primary_key
     parts = []
     for column in columns:
-        kind = types.TYPES[column.type]
-        text = f"{quote(column.name)} {kind.sqlite}"
+        kind = types.of_column(column.type)
+        text = f"{quote(column.name)} {kind.column}"
         if column.not_null:
             text += " NOT NULL"
         if column.default is not None:
@@ -281,7 +277,7 @@ def _sqlite(table: Table) -> str:
         parts.append(f"{quote(ROW_ID)} INTEGER NOT NULL DEFAULT (pg_row_id())")
         primary_key = (ROW_ID,)
     for column in columns:
-        kind = types.TYPES[column.type]
+        kind = types.of_column(column.type)
         if kind in (types.SMALLINT, types.INTEGER):
             test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
         elif kind is types.BOOLEAN:

@@ -12,11 +12,12 @@ from functools import lru_cache
 from typing import Final
 
 from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
-from nodes.values import BOOL, ValueFormatError, encode_data_rows
+from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
 from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+from shardrouter.python_values import from_stored
 
 __all__ = [
     "Prepared",
@@ -175,7 +176,7 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
     values = result.values
     if values and execution.formats is None:
-        values = _typed(values, plan.columns)
+        values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
 
 
@@ -188,26 +189,9 @@ def rows_outcome(
 ) -> Outcome:
     """The outcome of a statement whose rows are at hand as values."""
     if execution.formats is None:
-        return Outcome(tag, len(rows), values=_typed(rows, columns), notices=notices)
+        return Outcome(tag, len(rows), values=from_stored(rows, columns), notices=notices)
     try:
         encoded = encode_data_rows(rows, _outputs(columns, execution.formats))
     except ValueFormatError as exc:
         raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
     return Outcome(tag, len(rows), encoded, notices=notices)
-
-
-def _typed(
-    rows: Sequence[tuple[Value, ...]], columns: tuple[ResultColumn, ...]
-) -> tuple[tuple[Value, ...], ...]:
-    """Rows with Python's booleans where SQLite has 0 and 1."""
-    booleans = [i for i, column in enumerate(columns) if column.oid == BOOL]
-    if not booleans:
-        return tuple(rows)
-    typed: list[tuple[Value, ...]] = []
-    for row in rows:
-        cells = list(row)
-        for i in booleans:
-            if cells[i] is not None:
-                cells[i] = bool(cells[i])
-        typed.append(tuple(cells))
-    return tuple(typed)

@@ -14,6 +14,7 @@ from functools import cmp_to_key
 from itertools import chain, islice
 from typing import Any, TypeAlias
 
+from nodes.functions import COLLATIONS
 from nodes.protocol import Value
 from shardrouter.planned import Constant, Operand, OrderKey, Scatter
 
@@ -65,7 +66,7 @@ def _bound(operand: Operand | None, arguments: Sequence[Value]) -> int | None:
 
 
 def _sort_key(order: Sequence[OrderKey]) -> Callable[[Row], Any]:
-    if any(key.descending for key in order):
+    if any(key.descending or key.collation for key in order):
         return cmp_to_key(_comparison(order))
     # Ascending: a tuple (is the value on the NULL's far side, value) sorts without a call per
     # comparison. A NULL's place is taken by 0, which is never compared with a value.
@@ -89,8 +90,9 @@ def _comparison(order: Sequence[OrderKey]) -> Callable[[Row, Row], int]:
                 if a is b:
                     continue
                 return -1 if (a is None) == key.nulls_first else 1
-            if a != b:
-                return -1 if (a < b) != key.descending else 1
+            compared = COLLATIONS[key.collation](a, b) if key.collation else (a > b) - (a < b)
+            if compared:
+                return -compared if key.descending else compared
         return 0
 
     return compare

@@ -35,7 +35,8 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.statement import parse_tokens
-from shardrouter.translate import Parameters
+from shardrouter.transaction_control import transaction_control
+from shardrouter.translate import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -83,7 +84,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         tokens.pop()
     if not tokens:
         raise syntax_error("", 0)
-    plan = utility(tokens)
+    plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
     node = parse_tokens(tokens)
@@ -130,7 +131,12 @@ def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
 
 def value_of(operand: Operand, arguments: Sequence[Value]) -> Value:
     """A constant's value, or the argument of a parameter."""
-    return operand.value if isinstance(operand, Constant) else arguments[operand.number - 1]
+    if isinstance(operand, Constant):
+        return operand.value
+    value = arguments[operand.number - 1]
+    if not operand.fit or value is None:
+        return value
+    return call(operand.fit, value, operand.modifier)
 
 
 def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:

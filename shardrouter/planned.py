@@ -7,7 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
@@ -27,10 +27,17 @@ __all__ = [
     "DropTable",
     "Answer",
     "SetSetting",
+    "Modes",
+    "Begin",
+    "EndBlock",
+    "SavepointStep",
+    "SetModes",
+    "TransactionControl",
     "ShowSetting",
     "ShowTables",
     "ShowColumns",
     "Plan",
+    "changes_schema",
     "parameter_oids",
     "result_columns",
 ]
@@ -42,6 +49,7 @@ class ResultColumn:
 
     name: str
     oid: int
+    modifier: int = -1  # atttypmod; -1: none
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,12 @@ class Constant:
 
 @dataclass(frozen=True)
 class Parameter:
-    """The client's $number (1-based)."""
+    """The client's $number (1-based); where it is assigned to a column with a modifier, made to
+    fit by the node's function `fit`, as the text of the statement does."""
 
     number: int
+    fit: str = ""
+    modifier: int = -1
 
 
 Operand: TypeAlias = Constant | Parameter
@@ -96,6 +107,7 @@ class OrderKey:
     index: int
     descending: bool
     nulls_first: bool
+    collation: str = ""  # of the node; empty: values compare as SQLite compares them
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,53 @@ class SetSetting:
 
     name: str
     value: str | None
+    is_local: bool = False
+    """It ends with the transaction, however that ends."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What a transaction is said to be; None: as the settings say."""
+
+    isolation: str | None = None  # "serializable", "read committed", ...
+    read_only: bool | None = None
+    deferrable: bool | None = None
+
+
+@dataclass(frozen=True)
+class Begin:
+    """BEGIN, START TRANSACTION."""
+
+    tag: str
+    modes: Modes
+
+
+@dataclass(frozen=True)
+class EndBlock:
+    """COMMIT, END; or ROLLBACK, ABORT. `chain`: begin another one alike."""
+
+    commit: bool
+    chain: bool
+
+
+@dataclass(frozen=True)
+class SavepointStep:
+    """SAVEPOINT, ROLLBACK TO SAVEPOINT, RELEASE SAVEPOINT."""
+
+    what: Literal["savepoint", "rollback", "release"]
+    name: str
+
+
+@dataclass(frozen=True)
+class SetModes:
+    """SET TRANSACTION, or, `for_session`, SET SESSION CHARACTERISTICS AS TRANSACTION."""
+
+    modes: Modes
+    for_session: bool
+
+
+TransactionControl: TypeAlias = Begin | EndBlock | SavepointStep | SetModes
+"""What is about the transaction itself."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +251,17 @@ Plan: TypeAlias = (
     | DropTable
     | Answer
     | SetSetting
+    | TransactionControl
     | ShowSetting
     | ShowTables
     | ShowColumns
     | RoleStatement
 )
+
+
+def changes_schema(plan: Plan) -> bool:
+    """Whether it is DDL: it changes what `meta` holds, and is a unit by itself."""
+    return isinstance(plan, CreateTable | DropTable | RoleStatement)
 
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:

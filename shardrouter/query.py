@@ -69,14 +69,14 @@ def answer(node: syntax.Select, parameters: Parameters) -> Answer:
             columns.append(ResultColumn(item.alias or call.name, types.TEXT.oid))
             row.append(_CATALOG_FUNCTIONS[call.name])
             continue
-        typed = _output(scope, item.expression)
+        typed = scope.expression(item.expression)
         if typed.constant is None:
             raise NotSupported(
                 "SELECT without FROM is supported for constants only",
                 position=syntax.position_of(item.expression),
                 hint="Compute it in the application.",
             )
-        columns.append(ResultColumn(item.alias or _label(item.expression), typed.type.oid))
+        columns.append(_result(item.alias or _label(item.expression), typed))
         row.append(typed.constant.value)
     return Answer("SELECT", tuple(columns), (tuple(row),), parameters.oids())
 
@@ -90,15 +90,8 @@ def _no_function(call: syntax.Call) -> NoReturn:
     )
 
 
-def _output(scope: Scope, node: syntax.Expression) -> Typed:
-    typed = scope.expression(node)
-    if typed.type is types.NUMERIC:
-        raise NotSupported(
-            'type "numeric" is not supported',
-            position=syntax.position_of(node),
-            hint="A number with a point or exponent is numeric: cast it, as in 1.5::float8.",
-        )
-    return typed
+def _result(name: str, typed: Typed) -> ResultColumn:
+    return ResultColumn(name, typed.type.oid, typed.modifier)
 
 
 def _label(node: syntax.Expression) -> str:
@@ -112,7 +105,8 @@ def _label(node: syntax.Expression) -> str:
                 inner = inner.operand
             if isinstance(inner, syntax.ColumnReference | syntax.Call):
                 return inner.name
-            return types.resolve(node.type.name, node.type.length, node.type.position).short
+            name = node.type
+            return types.resolve(name.name, name.modifiers, name.position)[0].short
         case _:
             return "?column?"
 
@@ -146,14 +140,15 @@ def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShar
             index = len(listed)
             listed.append(typed.sql)
             hidden += 1
-        keys.append(OrderKey(index, key.descending, key.nulls_first))
+        keys.append(OrderKey(index, key.descending, key.nulls_first, typed.type.collation))
     if one_shard:
         del listed[len(items) :]
-        sort = [_direction(typed.sql, key) for key, typed, _ in order]
+        sort = [_direction(typed.sql, key, typed.type) for key, typed, _ in order]
     else:
         # By ordinal: the column that the merge reads is the column that was sorted by.
         sort = [
-            _direction(str(k.index + 1), key) for k, (key, _, _) in zip(keys, order, strict=True)
+            _direction(str(k.index + 1), key, typed.type)
+            for k, (key, typed, _) in zip(keys, order, strict=True)
         ]
     text = f"SELECT {', '.join(listed)} FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
     if sort:
@@ -240,16 +235,18 @@ def _items(node: syntax.Select, table: Table, scope: Scope) -> list[_Item]:
                 scope.check_qualifier(item.table, item.position)
             for column in table.columns:
                 typed = scope.column(syntax.ColumnReference(column.name, None))
-                items.append(_Item(typed, ResultColumn(column.name, typed.type.oid)))
+                items.append(_Item(typed, _result(column.name, typed)))
             continue
-        typed = _output(scope, item.expression)
+        typed = scope.expression(item.expression)
         name = item.alias or _label(item.expression)
-        items.append(_Item(typed, ResultColumn(name, typed.type.oid)))
+        items.append(_Item(typed, _result(name, typed)))
     return items
 
 
-def _direction(text: str, key: syntax.SortKey) -> str:
+def _direction(text: str, key: syntax.SortKey, kind: types.Type) -> str:
     way = "DESC" if key.descending else "ASC"
+    if kind.collation:
+        text = f"{text} COLLATE {kind.collation}"
     return f"{text} {way} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
 
 
@@ -270,7 +267,7 @@ def _order(
         elif isinstance(expression, syntax.ColumnReference) and expression.table is None:
             index = _by_name(expression, items)
         if index is None:
-            typed = _output(scope, expression)
+            typed = scope.expression(expression)
             index = next((i for i, item in enumerate(items) if item.typed.sql == typed.sql), None)
         else:
             typed = items[index].typed
@@ -313,7 +310,7 @@ def _bound(scope: Scope, node: syntax.Expression | None, clause: str) -> Operand
     position = syntax.position_of(node)
     typed = scope.take(node, types.BIGINT)
     if not types.is_integer(typed.type) or typed.operand is None:
-        if typed.operand is None and typed.number is None:
+        if typed.operand is None:
             raise NotSupported(
                 f"{clause} by an expression is not supported",
                 position=position,

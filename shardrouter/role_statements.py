@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind
-from shardrouter.token_reader import TokenReader
+from shardrouter.statement_words import Rest
 
 __all__ = ["AlterRole", "CreateRole", "DropRoles", "RoleStatement", "role_statement"]
 
@@ -52,7 +52,7 @@ _NEVER: Final = ("replication", "bypassrls")
 """What no role has here: to be told that it has not is fine."""
 
 
-def role_statement(rest: TokenReader) -> RoleStatement:
+def role_statement(rest: Rest) -> RoleStatement:
     """The plan of `CREATE | ALTER | DROP ROLE | USER | GROUP ...`."""
     verb, kind = rest.take().text, rest.take().text
     if verb == "drop":
@@ -73,21 +73,23 @@ def role_statement(rest: TokenReader) -> RoleStatement:
     return AlterRole(found, tuple(flags.items()), password, sets_password)
 
 
-def _drop(rest: TokenReader) -> DropRoles:
-    if_exists = rest.takes("if", "exists")
+def _drop(rest: Rest) -> DropRoles:
+    if_exists = rest.takes("if")
+    if if_exists:
+        rest.word("exists")
     names = [rest.name()]
     while rest.takes_mark(","):
         names.append(rest.name())
     return DropRoles(rest.last(tuple(names)), if_exists)
 
 
-def _name(rest: TokenReader) -> str | None:
+def _name(rest: Rest) -> str | None:
     if rest.takes("current_user") or rest.takes("session_user") or rest.takes("current_role"):
         return None
     return rest.name()
 
 
-def _new_name(rest: TokenReader) -> str:
+def _new_name(rest: Rest) -> str:
     token = rest.peek()
     name = rest.name()
     assert token is not None
@@ -111,7 +113,7 @@ def _new_name(rest: TokenReader) -> str:
     return name
 
 
-def _options(rest: TokenReader) -> tuple[dict[str, bool], str | None, bool]:
+def _options(rest: Rest) -> tuple[dict[str, bool], str | None, bool]:
     rest.takes("with")
     flags: dict[str, bool] = {}
     password: str | None = None
@@ -127,9 +129,9 @@ def _options(rest: TokenReader) -> tuple[dict[str, bool], str | None, bool]:
             flags[_FLAGS[option]] = value
         elif option in _NEVER and not value:
             continue
-        elif word == "encrypted" or word == "password":
-            if word == "encrypted" and not rest.takes("password"):
-                raise rest.unexpected(rest.take())
+        elif word in ("encrypted", "password"):
+            if word == "encrypted":
+                rest.word("password")
             if sets_password:
                 raise _redundant(token.start)
             password, sets_password = _password(rest), True
@@ -138,7 +140,7 @@ def _options(rest: TokenReader) -> tuple[dict[str, bool], str | None, bool]:
     return flags, password, sets_password
 
 
-def _password(rest: TokenReader) -> str | None:
+def _password(rest: Rest) -> str | None:
     if rest.takes("null"):
         return None
     token = rest.take()

@@ -30,13 +30,14 @@ from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
+from shardrouter.plan_cache import PlanCache
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
 from shardrouter.schema import Schema
-from shardrouter.session import Backend, PlanCache, Session
+from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
-from shardrouter.types import TYPES
+from shardrouter.types import of_column
 
 __all__ = ["Place", "Router", "node_answers", "node_statuses"]
 
@@ -67,7 +68,7 @@ class Router(Queries):
     """
 
     def __init__(self, config: ClusterConfig, backend: Backend) -> None:
-        super().__init__(Session(backend))
+        super().__init__(Session(backend, shared=True))
         self._config = config
         self._backend = backend
 
@@ -149,7 +150,7 @@ class Router(Queries):
             raise UnknownTable(table)
         column = known.column(known.shard_key)
         assert column is not None
-        kind = TYPES[column.type]
+        kind = of_column(column.type)
         try:
             if isinstance(key, str):
                 key = decode_text(key.encode(), kind.oid)

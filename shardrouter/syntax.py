@@ -106,10 +106,10 @@ class ColumnReference:
 
 @dataclass(frozen=True)
 class TypeName:
-    """`length` is the n of varchar(n)."""
+    """`modifiers` are what stands in parentheses: the n of varchar(n)."""
 
     name: str
-    length: str | None = None
+    modifiers: tuple[str, ...] = ()
     position: int = 0
 
 

@@ -14,26 +14,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from typing import Final
 
 from nodes.functions import FUNCTIONS, FunctionError
 from nodes.protocol import Value
 from nodes.values import ValueFormatError
-from shardrouter import syntax, types
+from shardrouter import casts, operators, syntax, types
+from shardrouter.casts import Cast, Context
 from shardrouter.catalog import Column, Table
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import Operator
 from shardrouter.planned import Constant, Operand, Parameter
-from shardrouter.types import BOOLEAN, DOUBLE, INTEGER, NUMERIC, TEXT, Type
+from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, TEXT, Type
 
-__all__ = ["Parameters", "Scope", "Typed", "literal", "quote"]
+__all__ = ["Parameters", "Scope", "Typed", "call", "constant", "literal", "quote"]
 
 PARAMETERS_MAX: Final = 32766
 """SQLite's limit of ?n; PostgreSQL's is 65535."""
-
-EXPONENT_DIGITS_MAX: Final = 7
-"""Longest exponent of a number, with its sign; no type reaches further."""
 
 
 def quote(name: str) -> str:
@@ -53,6 +51,8 @@ def literal(value: Value) -> str:
         if math.isinf(value):
             return "9e999" if value > 0 else "(-9e999)"
         return repr(value) if math.copysign(1.0, value) > 0 else f"({value!r})"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
     assert isinstance(value, str)
     return "'" + value.replace("'", "''") + "'"
 
@@ -61,31 +61,36 @@ def literal(value: Value) -> str:
 class Typed:
     """An expression with its type.
 
-    `constant` is set if its value is known now, `parameter` if it is nothing but $n, `column`
-    if it is nothing but a column. A numeric has no text: it exists as a constant only.
+    `constant` is set if its value is known now, `parameter` if it is nothing but $n (made to
+    fit the modifier by the node's function `fit`), `column` if it is nothing but a column.
     """
 
     sql: str
     type: Type
     constant: Constant | None = None
-    number: Decimal | None = None  # the value of a numeric
     parameter: int = 0
     column: str | None = None
+    modifier: int = NO_MODIFIER
+    fit: str = ""
 
     @property
     def operand(self) -> Operand | None:
         """Its value, if it is known now or when the statement is bound."""
         if self.parameter:
-            return Parameter(self.parameter)
+            return Parameter(self.parameter, self.fit, self.modifier if self.fit else NO_MODIFIER)
         return self.constant
 
 
-def constant(value: Value, kind: Type) -> Typed:
-    return Typed(literal(value), kind, Constant(value))
+def constant(value: Value, kind: Type, modifier: int = NO_MODIFIER) -> Typed:
+    return Typed(literal(value), kind, Constant(value), modifier=modifier)
 
 
-def numeric(value: Decimal) -> Typed:
-    return Typed("", NUMERIC, number=value or abs(value))  # numeric has no -0
+def call(function: str, *arguments: Value) -> Value:
+    """What the node's function answers. Raises StatementError."""
+    try:
+        return FUNCTIONS[function].call(*arguments)
+    except (FunctionError, ValueFormatError) as exc:
+        raise StatementError(exc.message, sqlstate=exc.sqlstate, detail=exc.detail) from exc
 
 
 class Parameters:
@@ -133,10 +138,6 @@ class Parameters:
         return tuple(self._types[number].oid for number in range(1, count + 1))
 
 
-_ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
-_COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
-
-
 class Scope:
     """What names mean in one statement: the columns of at most one table, and parameters."""
 
@@ -167,10 +168,12 @@ class Scope:
         if reference.table is not None and reference.table != self._alias:
             if self._excluded and reference.table == "excluded":
                 column = self._find(reference.name, reference.position)
-                return Typed(f"excluded.{quote(column.name)}", types.TYPES[column.type])
+                kind = types.of_column(column.type)
+                return Typed(f"excluded.{quote(column.name)}", kind, modifier=column.modifier)
             self.check_qualifier(reference.table, reference.position)
         column = self._find(reference.name, reference.position, reference.table)
-        return Typed(quote(column.name), types.TYPES[column.type], column=column.name)
+        kind = types.of_column(column.type)
+        return Typed(quote(column.name), kind, column=column.name, modifier=column.modifier)
 
     def check_qualifier(self, name: str, position: int) -> None:
         if self.table is None or name != self._alias:
@@ -226,11 +229,7 @@ class Scope:
             case syntax.TypeCast():
                 return self._cast(node)
             case syntax.Binary():
-                if node.operator in _COMPARISONS:
-                    return self.comparison(node)[0]
-                if node.operator == "||":
-                    return self._concatenation(node)
-                return self._arithmetic(node)
+                return self.comparison(node)[0]
             case syntax.Logical():
                 parts = [self.condition(part, node.operator) for part in node.operands]
                 return Typed("(" + f" {node.operator} ".join(p.sql for p in parts) + ")", BOOLEAN)
@@ -258,56 +257,46 @@ class Scope:
         typed = self.take(node, BOOLEAN)
         if typed.type is not BOOLEAN:
             raise StatementError(
-                f"argument of {clause} must be type boolean, not type {_shown(typed.type)}",
+                f"argument of {clause} must be type boolean, not type {typed.type.name}",
                 sqlstate="42804",
                 position=syntax.position_of(node),
             )
         return typed
 
-    def _pair(self, left: syntax.Expression, right: syntax.Expression) -> tuple[Typed, Typed]:
-        """Both sides of an operator: an open one takes the type of the other, text if both are
-        open. The typed side goes first, `$1 = id` infers as `id = $1` does."""
-        if self.is_open(left) and not self.is_open(right):
-            second = self.expression(right)
-            return self.take(left, _met(second.type)), second
-        first = self.take(left, TEXT)
-        return first, self._beside(right, first)
-
-    def _beside(self, node: syntax.Expression, other: Typed) -> Typed:
-        """The expression; if its type is open, as the type of the other operand."""
-        return self.take(node, _met(other.type)) if self.is_open(node) else self.expression(node)
-
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
-        """The comparison as a boolean, and its two sides in the type it is made in."""
-        first, second = self._pair(node.left, node.right)
-        left, right = _same_kind(first, second, node.operator, node.position)
-        return Typed(f"({left.sql} {node.operator} {right.sql})", BOOLEAN), left, right
+        """The operator applied, and its two sides in the types it takes."""
+        left = None if self.is_open(node.left) else self.expression(node.left)
+        right = None if self.is_open(node.right) else self.expression(node.right)
+        operator = operators.resolve(
+            node.operator,
+            left.type if left is not None else None,
+            right.type if right is not None else None,
+            node.position,
+        )
+        assert operator.left is not None
+        first = implicit(left or self.take(node.left, operator.left), operator.left)
+        second = implicit(right or self.take(node.right, operator.right), operator.right)
+        return apply(operator, first, second), first, second
 
     def in_list(self, node: syntax.InList) -> tuple[Typed, list[tuple[Typed, Typed]]]:
         """The test as a boolean, and the sides of each comparison it stands for."""
-        operand = node.operand
-        kind = next((self.expression(i).type for i in node.items if not self.is_open(i)), TEXT)
-        first = (
-            self.take(operand, _met(kind)) if self.is_open(operand) else self.expression(operand)
-        )
-        position = syntax.position_of(operand)
-        pairs = [_same_kind(first, self._beside(item, first), "=", position) for item in node.items]
-        if any(left.sql != pairs[0][0].sql for left, _ in pairs):
-            raise NotSupported(
-                "a list of integers and floats is not supported",
-                position=position,
-                hint="Cast all items to one type.",
-            )
+        position = syntax.position_of(node.operand)
+        tests = [
+            self.comparison(syntax.Binary("=", node.operand, item, position)) for item in node.items
+        ]
+        pairs = [(left, right) for _, left, right in tests]
+        first = pairs[0][0]
+        if any(left.sql != first.sql or left.type is not first.type for left, _ in pairs):
+            return Typed(f"({' OR '.join(test.sql for test, _, _ in tests)})", BOOLEAN), pairs
+        collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
-        return Typed(f"({pairs[0][0].sql} IN ({items}))", BOOLEAN), pairs
+        return Typed(f"({first.sql}{collate} IN ({items}))", BOOLEAN), pairs
 
     def _is_test(self, node: syntax.IsTest) -> Typed:
         if node.value is None:
             if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
                 return Typed(f"({self.parameters.use_untyped(node.operand)} IS NULL)", BOOLEAN)
             typed = self.expression(node.operand)
-            if typed.type is NUMERIC:
-                raise _no_numeric(syntax.position_of(node.operand))
             return Typed(f"({typed.sql} IS NULL)", BOOLEAN)
         clause = "IS TRUE" if node.value else "IS FALSE"
         return Typed(f"({self.condition(node.operand, clause).sql} {clause})", BOOLEAN)
@@ -315,220 +304,109 @@ class Scope:
     def _negation(self, node: syntax.Negation) -> Typed:
         if isinstance(node.operand, syntax.NumberLiteral):
             return _number("-" + node.operand.text)
-        position = node.position
-        if self.is_open(node.operand):
-            raise StatementError(
-                "operator is not unique: - unknown",
-                sqlstate="42725",
-                position=position,
-                hint="Could not choose a best candidate operator. "
-                "You might need to add explicit type casts.",
-            )
-        typed = self.expression(node.operand)
-        if typed.number is not None:
-            return numeric(-typed.number)
-        if not types.is_integer(typed.type) and typed.type is not DOUBLE:
-            raise _no_operator(f"- {_shown(typed.type)}", position)
-        return _apply(f"pg_neg_{typed.type.short}", typed.type, [typed])
-
-    def _arithmetic(self, node: syntax.Binary) -> Typed:
-        if self.is_open(node.left) and self.is_open(node.right):
-            raise StatementError(
-                f"operator is not unique: unknown {node.operator} unknown",
-                sqlstate="42725",
-                position=node.position,
-                hint="Could not choose a best candidate operator. "
-                "You might need to add explicit type casts.",
-            )
-        for open_side, other in ((node.left, node.right), (node.right, node.left)):
-            if self.is_open(open_side) and not _is_number(kind := self.expression(other).type):
-                sides = ("unknown", _shown(kind))
-                shown = f" {node.operator} ".join(sides if open_side is node.left else sides[::-1])
-                raise _no_operator(shown, node.position)
-        left, right = self._pair(node.left, node.right)
-        shown = f"{_shown(left.type)} {node.operator} {_shown(right.type)}"
-        kinds = (left.type, right.type)
-        if DOUBLE in kinds and all(_is_number(kind) for kind in kinds):
-            if node.operator == "%":
-                raise _no_operator(shown, node.position)
-            left, right = _to_double(left, node.position), _to_double(right, node.position)
-            kind = DOUBLE
-        elif all(types.is_integer(kind) for kind in kinds):
-            kind = max(kinds, key=lambda kind: kind.high)
-        elif all(_is_number(kind) for kind in kinds):
-            raise _no_numeric(node.position)
-        else:
-            raise _no_operator(shown, node.position)
-        name = f"pg_{_ARITHMETIC[node.operator]}_{kind.short}"
-        return _apply(name, kind, [left, right])
-
-    def _concatenation(self, node: syntax.Binary) -> Typed:
-        left, right = self.take(node.left, TEXT), self.take(node.right, TEXT)
-        texts = [types.is_text(side.type) for side in (left, right)]
-        if not any(texts):
-            raise _no_operator(f"{_shown(left.type)} || {_shown(right.type)}", node.position)
-        if not all(texts):
-            raise NotSupported(
-                "|| of text and another type is not supported",
-                position=node.position,
-                hint="Cast the other operand: value::text.",
-            )
-        if left.constant is not None and right.constant is not None:
-            a, b = left.constant.value, right.constant.value
-            joined = a + b if isinstance(a, str) and isinstance(b, str) else None
-            return constant(joined, TEXT)
-        return Typed(f"({left.sql} || {right.sql})", TEXT)
+        typed = None if self.is_open(node.operand) else self.expression(node.operand)
+        kind = typed.type if typed is not None else None
+        operator = operators.resolve_prefix("-", kind, node.position)
+        taken = typed or self.take(node.operand, operator.right)
+        return apply(operator, implicit(taken, operator.right))
 
     # ---- casts
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
-        kind = types.resolve(node.type.name, node.type.length, node.type.position)
-        return self.cast(self.take(node.operand, kind), kind, syntax.position_of(node.operand))
-
-    def cast(self, typed: Typed, kind: Type, position: int) -> Typed:
-        """An explicit cast."""
-        source = typed.type
-        if source is kind:
-            return typed
-        value = typed.number if typed.number is not None else typed.constant
-        if value is not None:
-            plain = value.value if isinstance(value, Constant) else value
-            result = types.cast_constant(plain, source, kind, position)
-            assert not isinstance(result, Decimal)
-            return constant(result, kind)
-        if types.is_text(source) and types.is_text(kind):
-            return Typed(typed.sql, kind, parameter=typed.parameter)
-        if types.is_integer(source) and types.is_integer(kind) and kind.high >= source.high:
-            return Typed(typed.sql, kind, parameter=typed.parameter)
-        if kind is DOUBLE and types.is_integer(source):
-            return Typed(f"CAST({typed.sql} AS REAL)", kind)
-        if types.is_text(kind):
-            return Typed(f"pg_text_{source.short}({typed.sql})", kind)
-        if BOOLEAN in (source, kind) and not types.is_text(source):
-            if INTEGER not in (source, kind):
-                raise StatementError(
-                    f"cannot cast type {_shown(source)} to {_shown(kind)}",
-                    sqlstate="42846",
-                    position=position,
-                )
-            if kind is INTEGER:
-                return Typed(typed.sql, kind)  # a boolean is 0 or 1
-        return Typed(f"pg_cast_{kind.short}({typed.sql})", kind)
+        name = node.type
+        kind, modifier = types.resolve(name.name, name.modifiers, name.position)
+        operand = self.take(node.operand, kind)
+        cast = casts.find(operand.type, kind, Context.EXPLICIT)
+        if cast is None:
+            raise StatementError(
+                f"cannot cast type {operand.type.name} to {kind.name}",
+                sqlstate="42846",
+                position=syntax.position_of(node.operand),
+            )
+        return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
     def assign(self, node: syntax.Expression, column: Column) -> Typed:
         """The value for a column, by PostgreSQL's assignment casts."""
-        kind = types.TYPES[column.type]
+        kind = types.of_column(column.type)
         typed = self.take(node, kind)
         source = typed.type
-        if source is kind:
-            return typed
-        both_numbers = _is_number(source) and _is_number(kind)
-        if both_numbers or types.is_text(kind):
-            if typed.constant is None and types.is_integer(source) and types.is_integer(kind):
-                # The column's own CHECK refuses what is out of range, with the same error.
-                return Typed(typed.sql, kind, parameter=typed.parameter)
-            return self.cast(typed, kind, syntax.position_of(node))
-        raise StatementError(
-            f'column "{column.name}" is of type {_shown(kind)} '
-            f"but expression is of type {_shown(source)}",
-            sqlstate="42804",
-            position=syntax.position_of(node),
-            hint="You will need to rewrite or cast the expression.",
-        )
+        cast = casts.find(source, kind, Context.ASSIGNMENT)
+        if cast is None:
+            raise StatementError(
+                f'column "{column.name}" is of type {kind.name} '
+                f"but expression is of type {source.name}",
+                sqlstate="42804",
+                position=syntax.position_of(node),
+                hint="You will need to rewrite or cast the expression.",
+            )
+        if typed.constant is None and types.is_integer(source) and types.is_integer(kind):
+            # The column's own CHECK refuses what is out of range, with the same error.
+            return replace(typed, type=kind, column=None)
+        return fitted(converted(typed, cast), column.modifier, Context.ASSIGNMENT)
 
 
-# --------------------------------------------------------------------------- types
-
-
-def _shown(kind: Type) -> str:
-    return "character varying" if kind is types.VARCHAR else kind.name
-
-
-def _met(kind: Type) -> Type:
-    """The type an open operand takes beside one of `kind`."""
-    if kind is types.VARCHAR:
-        return TEXT
-    if kind is NUMERIC:  # as float8 it would be compared with fewer digits
-        raise _no_numeric(0)
-    return kind
-
-
-def _is_number(kind: Type) -> bool:
-    return types.is_integer(kind) or kind is DOUBLE or kind is NUMERIC
-
-
-def _no_operator(shown: str, position: int) -> StatementError:
-    return StatementError(
-        f"operator does not exist: {shown}",
-        sqlstate="42883",
-        position=position,
-        hint="No operator matches the given name and argument types. "
-        "You might need to add explicit type casts.",
-    )
-
-
-def _no_numeric(position: int) -> NotSupported:
-    return NotSupported(
-        'type "numeric" is not supported',
-        position=position,
-        hint="A number with a point or exponent is numeric: cast it, as in 1.5::float8.",
-    )
+# --------------------------------------------------------------------------- application
 
 
 def _number(text: str) -> Typed:
     """A number as PostgreSQL's lexer and grammar type it; a sign belongs to the literal, so
     that -2147483648 is an integer."""
     digits = text.removeprefix("-")
-    if digits.isascii() and digits.isdigit():
+    if digits.isascii() and digits.isdigit() and len(digits) <= 30:
         # Thousands of digits are no integer of ours; Python would refuse to read them.
-        value = int(text) if len(digits) <= 30 else 1 << 70
+        value = int(text)
         kind = types.integer_type(value)
         if kind is not NUMERIC:
             return constant(value, kind)
-    if len(text.lower().partition("e")[2]) > EXPONENT_DIGITS_MAX:
-        raise StatementError("value overflows numeric format", sqlstate="22003")
-    return numeric(Decimal(text))
+    return constant(types.from_text(text, NUMERIC), NUMERIC)
 
 
-def _to_double(typed: Typed, position: int) -> Typed:
-    if typed.type is DOUBLE:
+def apply(operator: Operator, *operands: Typed) -> Typed:
+    """An operator between operands of its types; computed now if all are constants."""
+    known = [typed.constant.value for typed in operands if typed.constant is not None]
+    if operator.function and len(known) == len(operands):
+        if None in known:
+            return constant(None, operator.result)
+        return constant(call(operator.function, *known), operator.result)
+    texts = [typed.sql for typed in operands]
+    if operator.sql:
+        return Typed(operator.sql.format(*texts), operator.result)
+    return Typed(f"{operator.function}({', '.join(texts)})", operator.result)
+
+
+def converted(typed: Typed, cast: Cast) -> Typed:
+    """A value cast to another type, its modifier aside."""
+    if cast.source is cast.target:
         return typed
-    if typed.number is not None:
-        value = types.cast_constant(typed.number, NUMERIC, DOUBLE, position)
-        assert not isinstance(value, Decimal)
-        return constant(value, DOUBLE)
     if typed.constant is not None:
-        value = types.cast_constant(typed.constant.value, typed.type, DOUBLE, position)
-        assert not isinstance(value, Decimal)
-        return constant(value, DOUBLE)
-    return Typed(f"CAST({typed.sql} AS REAL)", DOUBLE)
+        value = typed.constant.value
+        if value is not None and cast.function:
+            value = call(cast.function, value)
+        return constant(value, cast.target)
+    if cast.is_same_form:
+        return replace(typed, type=cast.target, modifier=NO_MODIFIER)
+    if cast.sql:
+        return Typed(cast.sql.format(typed.sql), cast.target)
+    return Typed(f"{cast.function}({typed.sql})", cast.target)
 
 
-def _same_kind(left: Typed, right: Typed, operator: str, position: int) -> tuple[Typed, Typed]:
-    """Both sides in the type in which PostgreSQL compares them."""
-    a, b = left.type, right.type
-    if DOUBLE in (a, b) and _is_number(a) and _is_number(b):
-        return _to_double(left, position), _to_double(right, position)
-    if types.is_integer(a) and types.is_integer(b):
-        return left, right
-    if types.is_text(a) and types.is_text(b):
-        return left, right
-    if a is BOOLEAN and b is BOOLEAN:
-        return left, right
-    if _is_number(a) and _is_number(b):
-        raise _no_numeric(position)
-    raise _no_operator(f"{_shown(a)} {operator} {_shown(b)}", position)
+def implicit(typed: Typed, kind: Type) -> Typed:
+    """An operand as the type its operator takes."""
+    cast = casts.find(typed.type, kind, Context.IMPLICIT)
+    assert cast is not None, "the operator was resolved for this operand"
+    return converted(typed, cast)
 
 
-def _apply(name: str, kind: Type, operands: Sequence[Typed]) -> Typed:
-    """A call of a node's function; computed now if all operands are constants."""
-    values = [typed.constant for typed in operands]
-    known = [value.value for value in values if value is not None]
-    if len(known) < len(values):
-        return Typed(f"{name}({', '.join(typed.sql for typed in operands)})", kind)
-    if None in known:
-        return constant(None, kind)
-    try:
-        return constant(FUNCTIONS[name].call(*known), kind)
-    except (FunctionError, ValueFormatError) as exc:
-        raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
+def fitted(typed: Typed, modifier: int, context: Context) -> Typed:
+    """A value made to fit a modifier of its type."""
+    if modifier == NO_MODIFIER or typed.modifier == modifier:
+        return typed
+    function = casts.fit(typed.type, context)
+    if typed.constant is not None:
+        value = typed.constant.value
+        fitting = None if value is None else call(function, value, modifier)
+        return constant(fitting, typed.type, modifier)
+    sql = f"{function}({typed.sql}, {modifier})"
+    if typed.parameter and not typed.fit:
+        return replace(typed, sql=sql, modifier=modifier, fit=function)
+    return Typed(sql, typed.type, modifier=modifier)

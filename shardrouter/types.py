@@ -1,17 +1,16 @@
-"""The types of columns, constants and parameters, and the casts between them.
+"""The types of columns, constants, parameters and results, and their modifiers.
 
-Pure. A value that leaves this module is of its type as PostgreSQL understands it: in range,
-of the Python type that `nodes.protocol.Value` uses for it, and storable by SQLite without a
-change. What SQLite would silently alter (NaN, an integer out of its column's range) is an
-error here.
+Pure. A type is what PostgreSQL calls it, its category (pg_type.typcategory: resolving an operator
+asks for it), and its stored form: what SQLite keeps and compares (docs/language.md). The modifier
+is PostgreSQL's atttypmod: the length of a varchar plus 4, precision and scale of a numeric, -1
+for none. A value that leaves this module is of its type: in range, in its stored form, and
+storable by SQLite without a change.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from nodes import values
@@ -20,94 +19,209 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import is_utf8
 
 __all__ = [
-    "TYPES",
-    "SUPPORTED",
     "BIGINT",
     "BOOLEAN",
     "DOUBLE",
     "INTEGER",
+    "INTERVAL",
+    "NO_MODIFIER",
     "NUMERIC",
+    "SHARD_KEY_TYPES",
     "SMALLINT",
     "TEXT",
+    "TYPES",
     "VARCHAR",
     "Type",
-    "cast_constant",
+    "by_oid",
     "check_arguments",
     "check_value",
     "from_text",
     "integer_type",
     "is_integer",
+    "is_number",
     "is_text",
+    "of_column",
     "resolve",
+    "shown",
     "type_of_oid",
 ]
 
+NO_MODIFIER: Final = -1
 
-@dataclass(frozen=True)
+VARCHAR_LENGTH_MAX: Final = 10_485_760
+NUMERIC_PRECISION_MAX: Final = 1000
+"""PostgreSQL's limits of a modifier."""
+
+
+@dataclass(frozen=True, eq=False)
 class Type:
-    """A PostgreSQL type. `short` is pg_type's name for it, which unnamed columns show."""
+    """A PostgreSQL type; each exists once and is compared by identity.
+
+    `short` is pg_type's name for it, which functions' names and unnamed columns show.
+    """
 
     name: str
     short: str
     oid: int
+    category: str
     sqlite: str  # column type in a STRICT table
+    preferred: bool = False  # of its category
+    collation: str = ""  # in which SQLite compares the stored form; empty: its own
+    size: int = -1  # bytes, as pg_type.typlen says; -1: varies
     low: int = 0  # range of an integer type
     high: int = 0
 
+    @property
+    def column(self) -> str:
+        """The type of a column of SQLite, with its collation."""
+        return f"{self.sqlite} COLLATE {self.collation}" if self.collation else self.sqlite
 
-SMALLINT: Final = Type("smallint", "int2", values.INT2, "INTEGER", -(1 << 15), (1 << 15) - 1)
-INTEGER: Final = Type("integer", "int4", values.INT4, "INTEGER", -(1 << 31), (1 << 31) - 1)
-BIGINT: Final = Type("bigint", "int8", values.INT8, "INTEGER", -(1 << 63), (1 << 63) - 1)
-TEXT: Final = Type("text", "text", values.TEXT, "TEXT")
-VARCHAR: Final = Type("varchar", "varchar", values.VARCHAR, "TEXT")
-BOOLEAN: Final = Type("boolean", "bool", values.BOOL, "INTEGER")
-DOUBLE: Final = Type("double precision", "float8", values.FLOAT8, "REAL")
-NUMERIC: Final = Type("numeric", "numeric", 1700, "")
-"""What PostgreSQL makes of 1.5. Only constants have it, until they meet a float or a cast."""
 
-TYPES: Final = {
-    kind.name: kind for kind in (SMALLINT, INTEGER, BIGINT, TEXT, VARCHAR, BOOLEAN, DOUBLE)
-}
-SUPPORTED: Final = "smallint, integer, bigint, text, varchar, boolean and double precision"
+def _integer(name: str, short: str, oid: int, size: int) -> Type:
+    bound = 1 << (8 * size - 1)
+    return Type(name, short, oid, "N", "INTEGER", size=size, low=-bound, high=bound - 1)
 
-_ALIASES: Final = {
+
+SMALLINT: Final = _integer("smallint", "int2", values.INT2, 2)
+INTEGER: Final = _integer("integer", "int4", values.INT4, 4)
+BIGINT: Final = _integer("bigint", "int8", values.INT8, 8)
+NUMERIC: Final = Type("numeric", "numeric", values.NUMERIC, "N", "TEXT", collation="numeric")
+DOUBLE: Final = Type(
+    "double precision", "float8", values.FLOAT8, "N", "REAL", preferred=True, size=8
+)
+BOOLEAN: Final = Type("boolean", "bool", values.BOOL, "B", "INTEGER", preferred=True, size=1)
+TEXT: Final = Type("text", "text", values.TEXT, "S", "TEXT", preferred=True)
+VARCHAR: Final = Type("character varying", "varchar", values.VARCHAR, "S", "TEXT")
+INTERVAL: Final = Type(
+    "interval", "interval", 1186, "T", "TEXT", preferred=True, collation="interval", size=16
+)
+"""Of no column yet. Its operators are known, for they make `unknown + unknown` ambiguous."""
+
+_ALL: Final = (SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, BOOLEAN, TEXT, VARCHAR)
+
+TYPES: Final[Mapping[str, Type]] = {kind.name: kind for kind in _ALL}
+"""By the name that a catalog keeps."""
+
+SHARD_KEY_TYPES: Final = frozenset({SMALLINT, INTEGER, BIGINT, TEXT, VARCHAR, BOOLEAN})
+"""Whose equal values have equal bytes in `nodes.values.canonical_key`."""
+
+_SPELLINGS: Final[Mapping[str, Type]] = {
     **TYPES,
+    **{kind.short: kind for kind in _ALL},
     "int": INTEGER,
-    "int2": SMALLINT,
-    "int4": INTEGER,
-    "int8": BIGINT,
-    "bool": BOOLEAN,
-    "character varying": VARCHAR,
     "float": DOUBLE,
-    "float8": DOUBLE,
+    "decimal": NUMERIC,
+    "dec": NUMERIC,
 }
-_BY_OID: Final = {kind.oid: kind for kind in TYPES.values()}
+_BY_OID: Final = {kind.oid: kind for kind in _ALL}
+_OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalogs have
+
+_OTHERS: Final = frozenset(
+    {
+        *("bit", "bpchar", "bytea", "box", "char", "character", "cidr", "circle", "date"),
+        *("float4", "inet", "interval", "json", "jsonb", "line", "lseg", "macaddr", "macaddr8"),
+        *("money", "oid", "path", "point", "polygon", "real", "regclass", "regtype", "time"),
+        *("timestamp", "timestamptz", "timetz", "tsquery", "tsvector", "uuid", "varbit", "xml"),
+        *("serial", "smallserial", "bigserial", "serial2", "serial4", "serial8"),
+    }
+)
+"""Types of PostgreSQL that this database has not."""
 
 
 def is_integer(kind: Type) -> bool:
-    return kind is SMALLINT or kind is INTEGER or kind is BIGINT
+    return kind is INTEGER or kind is BIGINT or kind is SMALLINT
+
+
+def is_number(kind: Type) -> bool:
+    return kind.category == "N"
 
 
 def is_text(kind: Type) -> bool:
-    return kind is TEXT or kind is VARCHAR
+    return kind.category == "S"
 
 
-def resolve(name: str, parameters: str | None, position: int) -> Type:
-    """The type named in a statement; raises NotSupported for any other than the seven."""
-    kind = _ALIASES.get(name)
+def of_column(name: str) -> Type:
+    """The type of a column of the catalog."""
+    return _OF_COLUMN[name]
+
+
+def by_oid(oid: int) -> Type:
+    """The type of a parameter or result column."""
+    return _BY_OID[oid]
+
+
+def _supported() -> str:
+    *names, last = TYPES
+    return f"Supported types are {', '.join(names)} and {last}."
+
+
+def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
+    """The type a statement names, with its modifier. Raises NotSupported for a type of
+    PostgreSQL's that is not here, StatementError 42704, 42601 and 22023 as PostgreSQL does."""
+    kind = _SPELLINGS.get(name)
     if kind is None:
-        raise NotSupported(
-            f'type "{name}" is not supported',
-            position=position,
-            hint=f"Supported types are {SUPPORTED}.",
+        if name in _OTHERS:
+            raise NotSupported(
+                f'type "{name}" is not supported', position=position, hint=_supported()
+            )
+        raise StatementError(
+            f'type "{name}" does not exist', sqlstate="42704", position=position, hint=_supported()
         )
-    if parameters is not None:
-        raise NotSupported(
-            f"{name}({parameters}) is not supported",
-            position=position,
-            hint=f"Write {'varchar or text' if kind is VARCHAR else kind.name} without a length.",
-        )
-    return kind
+    return kind, _modifier(kind, name, modifiers, position) if modifiers else NO_MODIFIER
+
+
+def _modifier(kind: Type, name: str, modifiers: Sequence[str], position: int) -> int:
+    def refused(message: str, sqlstate: str = "22023") -> StatementError:
+        return StatementError(message, sqlstate=sqlstate, position=position)
+
+    try:
+        numbers = [int(text) for text in modifiers]
+    except ValueError as exc:
+        raise refused("type modifiers must be simple constants or identifiers", "42601") from exc
+    if kind is VARCHAR:
+        (length, *others) = numbers
+        if others:
+            raise refused("invalid type modifier")
+        if length < 1:
+            raise refused("length for type varchar must be at least 1")
+        if length > VARCHAR_LENGTH_MAX:
+            raise refused(f"length for type varchar cannot exceed {VARCHAR_LENGTH_MAX}")
+        return length + 4
+    if kind is NUMERIC:
+        (precision, *scales) = numbers
+        if len(scales) > 1:
+            raise refused("invalid NUMERIC type modifier")
+        if not 1 <= precision <= NUMERIC_PRECISION_MAX:
+            raise refused(
+                f"NUMERIC precision {precision} must be between 1 and {NUMERIC_PRECISION_MAX}"
+            )
+        scale = scales[0] if scales else 0
+        if not -NUMERIC_PRECISION_MAX <= scale <= NUMERIC_PRECISION_MAX:
+            raise refused(
+                f"NUMERIC scale {scale} must be between -{NUMERIC_PRECISION_MAX} "
+                f"and {NUMERIC_PRECISION_MAX}"
+            )
+        return values.numeric_modifier(precision, scale)
+    if kind is DOUBLE and name == "float":
+        (digits,) = numbers if len(numbers) == 1 else (0,)
+        if digits < 1:
+            raise refused("precision for type float must be at least 1 bit")
+        if digits > 53:
+            raise refused("precision for type float must be less than 54 bits")
+        if digits >= 25:
+            return NO_MODIFIER
+        raise NotSupported('type "real" is not supported', position=position, hint=_supported())
+    raise refused(f'type modifier is not allowed for type "{kind.short}"', "42601")
+
+
+def shown(kind: Type, modifier: int = NO_MODIFIER) -> str:
+    """As PostgreSQL's format_type: `character varying(10)`, `numeric(8,2)`."""
+    if modifier < 0:
+        return kind.name
+    if kind is NUMERIC:
+        precision, scale = values.precision_and_scale(modifier)
+        return f"numeric({precision},{scale})"
+    return f"{kind.name}({modifier - 4})"
 
 
 def type_of_oid(oid: int, number: int) -> Type | None:
@@ -117,8 +231,7 @@ def type_of_oid(oid: int, number: int) -> Type | None:
     kind = _BY_OID.get(oid)
     if kind is None:
         raise NotSupported(
-            f"parameter ${number} has a type (OID {oid}) that is not supported",
-            hint=f"Supported types are {SUPPORTED}.",
+            f"parameter ${number} has a type (OID {oid}) that is not supported", hint=_supported()
         )
     return kind
 
@@ -131,9 +244,6 @@ def integer_type(value: int) -> Type:
     return NUMERIC
 
 
-# --------------------------------------------------------------------------- constants
-
-
 def from_text(text: str, kind: Type, position: int = 0) -> Value:
     """A value of `kind` from an untyped literal, as the type's input function reads it."""
     try:
@@ -142,84 +252,13 @@ def from_text(text: str, kind: Type, position: int = 0) -> Value:
         raise StatementError(exc.message, sqlstate=exc.sqlstate, position=position) from exc
 
 
-def cast_constant(
-    value: Value | Decimal, source: Type, target: Type, position: int = 0
-) -> Value | Decimal:
-    """`value` of type `source` as `target`, as PostgreSQL's cast computes it.
-
-    Raises StatementError 22003 (out of range), 22P02 (text that is not of the type), 42846
-    (there is no such cast), and NotSupported for numeric as a target.
-    """
-    if source is target:
-        return value
-    has_cast = INTEGER in (source, target) or is_text(source) or is_text(target)
-    if BOOLEAN in (source, target) and not has_cast:
-        raise StatementError(
-            f"cannot cast type {source.name} to {target.name}",
-            sqlstate="42846",
-            position=position,
-        )
-    if value is None:
-        return None
-    if is_text(target):
-        if is_text(source):
-            return value
-        if isinstance(value, Decimal):
-            raise NotSupported(
-                "a cast of numeric to text is not supported",
-                position=position,
-                hint="Write the text: '1.5'.",
-            )
-        if source is BOOLEAN:
-            return "true" if value else "false"
-        return values.encode_text(value, source.oid).decode()
-    if is_text(source):
-        return from_text(str(value), target, position)
-    if target is BOOLEAN:
-        return bool(value)
-    if source is BOOLEAN:
-        return int(bool(value))
-    assert isinstance(value, int | float | Decimal)
-    if target is DOUBLE:
-        return _to_float(value)
-    if is_integer(target):
-        return _to_integer(value, target)
-    raise NotSupported(f'type "{target.name}" is not supported', position=position)
-
-
-def _to_float(value: int | float | Decimal) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if (math.isinf(number) and not isinstance(value, float)) or (number == 0 and value != 0):
-        raise StatementError(
-            f'"{value}" is out of range for type double precision', sqlstate="22003"
-        )
-    return number
-
-
-def _to_integer(value: int | float | Decimal, target: Type) -> int:
-    """numeric rounds half away from zero, double precision half to even."""
-    if isinstance(value, Decimal):
-        # A range check first: an exponent of a million must not become a million digits.
-        whole = (
-            int(value.to_integral_value(ROUND_HALF_UP)) if abs(value) < 1 << 64 else target.high + 1
-        )
-    elif isinstance(value, float):
-        whole = round(value) if math.isfinite(value) else target.high + 1
-    else:
-        whole = value
-    if not target.low <= whole <= target.high:
-        raise StatementError(f"{target.name} out of range", sqlstate="22003")
-    return whole
-
-
 # --------------------------------------------------------------------------- arguments
+
+_PYTHON: Final = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 
 def check_value(value: Value, kind: Type, number: int) -> Value:
-    """The argument for parameter `number`, of the Python type its column stores.
+    """The argument for parameter `number`, in its type's stored form.
 
     Raises StatementError 22003 for an integer out of range and 42804 for a value of another
     type: SQLite would store or compare it in its own way.
@@ -238,6 +277,9 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
             return value
     elif kind is BOOLEAN:
         if found is bool:
+            return value
+    elif kind is not DOUBLE:
+        if found is _PYTHON[kind.sqlite]:
             return value
     elif found is float or found is int:
         try:

@@ -20,19 +20,11 @@ from shardrouter.planned import (
     ShowTables,
 )
 from shardrouter.role_statements import role_statement
-from shardrouter.token_reader import TokenReader
+from shardrouter.statement_words import Rest
 
 __all__ = ["utility"]
 
-_AUTOCOMMIT: Final = (
-    "Every statement commits by itself, and so does a query of several statements on one "
-    "shard; send them without BEGIN."
-)
 _REFUSED: Final = {
-    **dict.fromkeys(
-        ["abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"],
-        _AUTOCOMMIT,
-    ),
     "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
@@ -51,7 +43,7 @@ _REFUSED: Final = {
     "import": "",
     "listen": "",
     "load": "",
-    "lock": _AUTOCOMMIT,
+    "lock": "Transactions are serializable without it.",
     "merge": "Write INSERT ... ON CONFLICT.",
     "move": "",
     "notify": "",
@@ -71,7 +63,7 @@ _REFUSED: Final = {
 def utility(tokens: Sequence[Token]) -> Plan | None:
     """The plan of such a statement; None if it is for the parser."""
     words = [token.text if token.kind is Kind.WORD else "" for token in tokens]
-    rest = TokenReader(tokens)
+    rest = Rest(tokens)
     match words:
         case ["set", *_]:
             return _set(rest)
@@ -109,7 +101,7 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
     return None
 
 
-def _setting_name(rest: TokenReader) -> str:
+def _setting_name(rest: Rest) -> str:
     first = rest.name()
     if first == "time" and (token := rest.peek()) is not None and token.is_word("zone"):
         rest.take()
@@ -125,23 +117,24 @@ def _setting_name(rest: TokenReader) -> str:
     return ".".join(part.lower() for part in parts)
 
 
-def _set(rest: TokenReader) -> SetSetting:
+def _set(rest: Rest) -> SetSetting:
     rest.skip(1)
     scope = rest.peek()
-    if scope is not None and scope.is_word("local", "transaction", "constraints", "role"):
+    if scope is not None and scope.is_word("constraints", "role"):
         raise NotSupported(
             f"SET {scope.text.upper()} is not supported",
             position=scope.start + 1,
-            hint="Write SET name = value; to be another role, connect as that role.",
+            hint="There are no deferred constraints; to be another role, connect as that role.",
         )
-    if scope is not None and scope.is_word("session"):
-        rest.take()
-        if (token := rest.peek()) is not None and token.is_word("characteristics", "authorization"):
-            raise NotSupported(
-                f"SET SESSION {token.text.upper()} is not supported",
-                position=token.start + 1,
-                hint="Every statement is a transaction of its own.",
-            )
+    is_local = rest.takes("local")
+    is_session = not is_local and rest.takes("session")
+    token = rest.peek()
+    if is_session and token is not None and token.is_word("authorization"):
+        raise NotSupported(
+            "SET SESSION AUTHORIZATION is not supported",
+            position=token.start + 1,
+            hint="Connect as the other user.",
+        )
     name = _setting_name(rest)
     if name == "names":
         name = "client_encoding"
@@ -154,10 +147,11 @@ def _set(rest: TokenReader) -> SetSetting:
         rest.take()
         values.append(_value(rest))
     if values == [None]:
-        return SetSetting(rest.last(name), None)
+        return SetSetting(rest.last(name), None, is_local)
     if None in values:
         raise syntax_error("default", 0)
-    return SetSetting(rest.last(name), ", ".join(value for value in values if value is not None))
+    value = ", ".join(value for value in values if value is not None)
+    return SetSetting(rest.last(name), value, is_local)
 
 
 def _is_assignment(token: Token | None) -> bool:
@@ -166,7 +160,7 @@ def _is_assignment(token: Token | None) -> bool:
     return token.is_word("to") or (token.kind is Kind.OPERATOR and token.text == "=")
 
 
-def _value(rest: TokenReader) -> str | None:
+def _value(rest: Rest) -> str | None:
     """One value; None for DEFAULT."""
     token = rest.take()
     if token.is_word("default"):

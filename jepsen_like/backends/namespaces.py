@@ -107,10 +107,7 @@ class Namespaces:
             raise BackendError(f"the namespace of {host} is gone.")
         if not handles:
             why = said.decode(errors="replace")
-            raise BackendError(
-                f"links cannot be shaped here ({why}): run as root, or let everybody use it with "
-                f"chmod a+rw {holder.TUN_DEVICE}"
-            )
+            raise BackendError(f"links cannot be shaped here ({why}): run as root.")
         return handles[0]
 
     def shape(self, command: str) -> None:
@@ -140,16 +137,18 @@ class Namespaces:
         for host in self.addresses:
             self._hold(host, self._as_the_switch_user("unshare", "--net", *HOLDER))
         switch = ["link add switch type bridge", "link set switch up"]
-        handles = []
         for number, host in enumerate(self.addresses):
-            if self._is_shaped:
-                handles += [self._made(host, "tap eth0"), self._made(SWITCH, f"tap port{number}")]
+            port, eth0 = f"port{number}", f"eth0 netns {self._holders[host].pid}"
+            if self._is_shaped:  # the host's wire ends here, and another one leads to the port
+                near, far = _wires(number)
+                switch += [
+                    f"link add {near} type veth peer {eth0}",
+                    f"link add {port} type veth peer {far}",
+                    *(f"link set {end} addrgenmode none up" for end in (near, far)),
+                ]
             else:
-                pid = self._holders[host].pid
-                switch.append(f"link add port{number} type veth peer eth0 netns {pid}")
-            switch.append(f"link set port{number} master switch up")
-        if self._is_shaped:
-            self._shaper = self._start_shaper(handles)
+                switch.append(f"link add {port} type veth peer {eth0}")
+            switch.append(f"link set {port} master switch up")
         self._ip(SWITCH, switch)
         for host, address in self.addresses.items():
             self._ip(
@@ -161,14 +160,20 @@ class Namespaces:
                     "link set eth0 up",
                 ],
             )
+        if self._is_shaped:
+            self._shaper = self._start_shaper()
 
     def _hold(self, host: str, argv: Sequence[str]) -> None:
         process, parent = self._start(argv, socket.SOCK_SEQPACKET)
         self._holders[host] = process
         self._parents[host] = parent
 
-    def _start_shaper(self, handles: Sequence[int]) -> Socket:
+    def _start_shaper(self) -> Socket:
+        handles: list[int] = []
         try:
+            for number, host in enumerate(self.addresses):
+                os.close(self._made(host, "whole eth0"))
+                handles += [self._made(SWITCH, f"frames {end}") for end in _wires(number)]
             _, parent = self._start(SHAPER, socket.SOCK_STREAM, handles)
         finally:
             for handle in handles:
@@ -221,6 +226,11 @@ class Namespaces:
         if done.returncode:
             raise BackendError(_refused(done.stderr))
         return done.stdout
+
+
+def _wires(number: int) -> tuple[str, str]:
+    """The ends of the wires of a shaped host: towards the host, and towards the switch."""
+    return f"near{number}", f"far{number}"
 
 
 def _end(process: subprocess.Popen[bytes], parent: Socket) -> None:

@@ -1,13 +1,14 @@
 """A process of its own that shapes links packet by packet, without the kernel's help.
 
-Between each host and its port of the switch stand two TAP devices whose ends are held here:
-what the host sends is read from one, held as long as its link says (see `shape`), and written
-to the other, where the switch's rules for cuts and its counters come next; what the switch has
-for the host is passed on at once. Linux's own netem would do the same, where a kernel has it;
-this one has a seed.
+Between each host and its port of the switch are two wires (pairs of veths) whose ends meet here:
+what the host sends is read from one, held as long as its link says (see `shape`), and written to
+the other, where the switch's rules for cuts and its counters come next; what the switch has for the
+host is passed on at once. Linux's own netem would do the same, where a kernel has it; this one has
+a seed, and asks for no rights that a user does not have in a user namespace.
 
-Started with the devices as inherited handles; commands come as lines of JSON on another one,
-each answered by a line. It ends when that is closed, which the kernel does when the harness ends.
+Started with packet sockets on these ends as inherited handles; commands come as lines of JSON on
+another one, each answered by a line. It ends when that is closed, which the kernel does when the
+harness ends.
 """
 
 from __future__ import annotations

@@ -41,8 +41,9 @@ authentication_timeout: half-open connections must not use up the places."""
 LINGER_S: Final = 5.0
 """How long a last word may take to be read before the connection is cut."""
 
-_FACTS: Final = {"in_hot_standby": "off", "default_transaction_read_only": "off"}
-"""What libpq's target_session_attrs looks at; every router takes reads and writes."""
+_FACTS: Final = {"in_hot_standby": "off"}
+"""What libpq's target_session_attrs looks at besides default_transaction_read_only; every router
+takes reads and writes."""
 
 _TLS_RECORD: Final = 0x16
 """The first byte of TLS's handshake; of a startup packet it would mean 369 MB."""

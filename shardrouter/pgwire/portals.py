@@ -32,12 +32,14 @@ _NO_DATA: Final = encode(NoData())
 
 
 class Column(Protocol):
-    """A column of a result, by its name and its type."""
+    """A column of a result: its name, type and modifier."""
 
     @property
     def name(self) -> str: ...
     @property
     def oid(self) -> int: ...
+    @property
+    def modifier(self) -> int: ...
 
 
 def bind_arguments(bind: Bind, oids: Sequence[int]) -> tuple[Value, ...]:
@@ -100,7 +102,15 @@ def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
     if not columns:
         return _NO_DATA
     fields = [
-        Field(column.name, 0, 0, column.oid, _SIZES.get(column.oid, _VARIES), -1, int(binary))
+        Field(
+            column.name,
+            table_oid=0,
+            column=0,
+            oid=column.oid,
+            size=_SIZES.get(column.oid, _VARIES),
+            modifier=column.modifier,
+            format=int(binary),
+        )
         for column, binary in zip(columns, formats, strict=True)
     ]
     return encode(RowDescription(tuple(fields)))

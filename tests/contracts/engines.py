@@ -82,8 +82,8 @@ class Ledger:
     def opening(self) -> EntryBody | None:
         return None
 
-    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
-        return ()
+    def idle(self, since: int) -> None:
+        return None
 
     def make_durable(self) -> int:
         self.flush()

@@ -12,10 +12,8 @@ import pytest
 
 from jepsen_like import faults
 from jepsen_like.adapters.database import RunningDatabase
-from jepsen_like.backends.abilities import SHAPING
 from jepsen_like.backends.backend import Backend, Pair
 from jepsen_like.backends.choose import open_backend
-from jepsen_like.backends.holder import TUN_DEVICE
 from jepsen_like.backends.namespaces import PROGRAMS
 from jepsen_like.backends.probe import Prober
 from jepsen_like.dispatch import Clock
@@ -37,8 +35,6 @@ def require_namespaces() -> None:
 async def opened(name: str, hosts: Collection[str], needs: Collection[str] = ()) -> Backend:
     if name == "netns":
         require_namespaces()
-        if SHAPING & set(needs) and not os.access(TUN_DEVICE, os.R_OK | os.W_OK):
-            pytest.skip(f"{TUN_DEVICE} is missing: modprobe tun")
     return await open_backend(name, tuple(hosts), needs)
 
 

@@ -171,7 +171,7 @@ async def test_the_end_leaves_no_process(network: Netns) -> None:
 @pytest.mark.parametrize("user", ["who runs the tests", "nobody in particular"])
 def test_every_fault_works_with_and_without_root(user: str) -> None:
     """The doctor tries them for real. A user without rights is made by a user namespace, so that
-    it may still read this Python, and open the device that a machine may keep from it."""
+    it may still read this Python."""
     require_namespaces()
     drop = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
     command = [sys.executable, "-m", "jepsen_like", "doctor", "--json"]

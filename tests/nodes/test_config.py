@@ -74,7 +74,7 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         lease_margin_ms=draw(st.integers(1, 100)),
         spread_leaders=draw(st.booleans()),
     )
-    limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(3)))
+    limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(4)))
     router = Address("localhost", draw(ports))
     revision = draw(st.integers(0, 9))
     return ClusterConfig("id", nodes, groups, router, raft, engine, limits, revision)
@@ -106,7 +106,11 @@ def test_the_parts_of_a_cluster() -> None:
         ('"127.0.0.1:7001"', '"127.0.0.1"', "is not an address; write HOST:PORT"),
         ('"127.0.0.1:7001"', '"127.0.0.1:99999"', "is not an address"),
         ("[groups.meta]", "[limits]\nwrite_ms = 0\n[groups.meta]", "[limits] write_ms: 0 is not"),
-        ("[groups.meta]", "[limits]\nrows = 1\n[groups.meta]", "known are write_bytes, write_ms"),
+        (
+            "[groups.meta]",
+            "[limits]\nrows = 1\n[groups.meta]",
+            "known are transaction_bytes_max, write_b",
+        ),
         ("[groups.meta]", "[raft]\nlease_reads = 1\n[groups.meta]", "neither true nor false"),
         ("[groups.meta]", "[raft]\nclock_drift = 1\n[groups.meta]", "from 0 to below 1"),
         (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes.bounds import STOPPED, Stop, Stopped
 from nodes.config import WriteLimits
-from nodes.dry_run import STOPPED, Stop, Stopped
 from nodes.dry_runs import STOPPED_TRIES
 from nodes.protocol import (
     AnswerNotKept,
@@ -149,7 +149,7 @@ WITHOUT_MEMORY = """
 import asyncio, sys
 from pathlib import Path
 from nodes.config import WriteLimits
-from nodes.dry_run import Stop
+from nodes.bounds import Stop
 from tests.nodes.replica import INSERT, Replica, statement
 
 async def main():

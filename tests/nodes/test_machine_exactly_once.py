@@ -214,10 +214,10 @@ def test_idle_sessions_are_those_no_later_entry_used(replica: Replica) -> None:
     opened = replica.apply(OpenSession("r2"))
     assert isinstance(opened, Opened)
     mark = machine.applied
-    assert set(machine.idle_sessions(mark)) == {replica.session, opened.session}
+    assert machine.idle(mark) == ExpireSessions((replica.session, opened.session))
     replica.write(statement(INSERT, 1, "a"))
-    assert machine.idle_sessions(mark) == (opened.session,)
-    assert machine.idle_sessions(1) == ()
+    assert machine.idle(mark) == ExpireSessions((opened.session,))
+    assert machine.idle(1) is None
 
 
 async def test_a_restart_counts_as_a_use(replica: Replica) -> None:
@@ -225,7 +225,7 @@ async def test_a_restart_counts_as_a_use(replica: Replica) -> None:
     mark = replica.machine.applied
     replica.machine.apply([committed(mark + 1, b"")])
     await replica.reopen()
-    assert replica.machine.idle_sessions(mark) == ()
+    assert replica.machine.idle(mark) is None
 
 
 def test_sessions_are_limited() -> None:

@@ -23,11 +23,15 @@ from nodes.protocol import (
     SessionId,
     SetVersion,
     SqlFailure,
+    Stage,
+    Staged,
     Stale,
     Statement,
     UnknownOutcome,
+    Unstage,
     Write,
 )
+from nodes.stage_content import StageWriter
 from tests.nodes.replica import (
     INSERT,
     TABLE,
@@ -67,7 +71,9 @@ def random_log(rng: random.Random, length: int) -> list[bytes]:
             bodies.append(Fence(session, seq, watermark))
         elif kind < 0.23:
             bodies.append(ExpireSessions((sessions[1],)))
-        elif kind < 0.26:
+        elif kind < 0.45:
+            bodies.append(_of_stages(rng, session, seq, watermark))
+        elif kind < 0.47:
             sessions[1] = SessionId(1, len(bodies) + 1)
             bodies.append(OpenSession("r3"))
         else:
@@ -79,6 +85,25 @@ def random_log(rng: random.Random, length: int) -> list[bytes]:
         b"" if body is None else encode(body, now_us=1_000_000 * index, seed=rng.getrandbits(63))
         for index, body in enumerate(bodies)
     ]
+
+
+def _of_stages(rng: random.Random, session: SessionId, seq: int, watermark: int) -> EntryBody:
+    """One of the commands around one of three stages, which have one chunk each."""
+    stage = rng.randint(1, 3)
+    writer = StageWriter()
+    rows = [(key, "staged") for key in range(stage * 10, stage * 10 + 3)]
+    [chunk] = writer.add(rows) + writer.finish()
+    kind = rng.random()
+    if kind < 0.6:
+        return Stage(session, seq, watermark, stage, 0, chunk)
+    if kind < 0.7:
+        return Unstage(session, stage)
+    staged = writer.staged(session, stage)
+    if kind < 0.8:
+        staged = Staged(session, stage, 1, staged.size, b"another hash")
+    statements = (_statement(rng), Statement(INSERT, staged=staged))
+    guards = (Guard("slot:1", rng.randint(0, 1)),) if rng.random() < 0.3 else ()
+    return Write(session, seq, watermark, statements, guards)
 
 
 def _statement(rng: random.Random) -> Statement:

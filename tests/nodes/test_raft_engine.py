@@ -81,7 +81,7 @@ class Journal:
         self.entries: list[Entry] = []
         self.gate = threading.Event()
         self.gate.set()
-        self.idle: tuple[SessionId, ...] = ()
+        self.expiry: ExpireSessions | None = None
         self.idle_since: list[int] = []
         self.durable: int | None = None  # None: everything that is applied
         self.generation = 1
@@ -136,9 +136,9 @@ class Journal:
     def opening(self) -> EntryBody | None:
         return None
 
-    def idle_sessions(self, since: int) -> tuple[SessionId, ...]:
+    def idle(self, since: int) -> ExpireSessions | None:
         self.idle_since.append(since)
-        return self.idle
+        return self.expiry
 
 
 @dataclass
@@ -701,7 +701,7 @@ def test_idle_sessions_are_expired_by_the_leader_on_its_own_clock(group: Group) 
     group.propose(1, command(1))
     group.settle()
     group.ticks(1)
-    member.machine.idle = other.machine.idle = (SessionId(1, 1),)
+    member.machine.expiry = other.machine.expiry = ExpireSessions((SessionId(1, 1),))
     position = member.machine.applied
     start = member.clock.time
     while member.clock.time < start + raft_engine.SESSION_IDLE_S + raft_engine.SESSION_SAMPLE_S:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from nodes import dry_runs
+from nodes import dry_runs, speculations
 from nodes import service as service_module
+from nodes.bounds import STOPPED, Stop, Stopped
 from nodes.config import WriteLimits
-from nodes.dry_run import STOPPED, Stop, Stopped
 from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
@@ -23,14 +23,20 @@ from nodes.protocol import (
     MoveLeadership,
     NotLeader,
     OpenSession,
+    Ran,
     Read,
     ReplicaStatus,
     Request,
     RequestBody,
     ResponseBody,
     SessionId,
+    Speculate,
+    Speculated,
     SqlFailure,
+    Stage,
     Statement,
+    StatementResult,
+    Transaction,
     Write,
 )
 from nodes.service import GroupService, decode_body
@@ -45,6 +51,7 @@ class HeldEngine:
     consistencies: list[Consistency] = field(default_factory=list)
     stops: list[Callable[[], None]] = field(default_factory=list)  # who has borrowed the file
     is_holding: bool = False
+    leads: bool = True
 
     def propose(
         self,
@@ -75,6 +82,10 @@ class HeldEngine:
         self.stops.append(stop)
         return True
 
+    def borrow_file_now(self, stop: Callable[[], None]) -> bool:
+        self.stops.append(stop)
+        return True
+
     def return_file(self) -> None:
         self.stops.pop()
 
@@ -90,6 +101,10 @@ class Shelf:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     tried: list[Stop] = field(default_factory=list)
     refusal: ResponseBody | None = None
+    is_speculating: bool = False
+
+    def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
+        return SqlFailure("54000", "too much") if len(piece.data) > bytes_max else None
 
     def check(self, body: EntryBody, size: int) -> SqlFailure | None:
         return SqlFailure("42601", "no") if body == OpenSession("bad") else None
@@ -111,17 +126,41 @@ class Shelf:
         await self.gate.wait()
         return STOPPED if stop.is_set else self.refusal
 
+    def speculate_now(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float
+    ) -> ResponseBody | Stopped:
+        if self.broken:
+            raise OSError("the disk is gone")
+        self.is_speculating = True
+        return Speculated(StatementResult(1))
+
+    async def speculate(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        self.tried.append(stop)
+        await self.gate.wait()
+        if stop.is_set:
+            return STOPPED
+        self.is_speculating = True
+        return Speculated(StatementResult(2))
+
+    def give_up_speculation(self) -> None:
+        self.is_speculating = False
+
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
         await self.gate.wait()
         return Done((), round(timeout_s))
 
 
 class Fixture:
-    def __init__(self) -> None:
+    def __init__(self, limits: WriteLimits | None = None) -> None:
         self.engine, self.machine = HeldEngine(), Shelf()
         self.failures: list[Exception] = []
         self.service = GroupService(
-            self.engine, self.machine, limits=WriteLimits(), failed=self.failures.append
+            self.engine,
+            self.machine,
+            limits=limits or WriteLimits(),
+            failed=self.failures.append,
         )
         self.answers: list[ResponseBody] = []
         self.answered = asyncio.Event()
@@ -135,6 +174,8 @@ class Fixture:
         decoded = decode_body(request.body)
         if isinstance(decoded, Read):
             self.service.on_read(request, decoded, self._answer)
+        elif isinstance(decoded, Speculate):
+            self.service.on_speculate(request, decoded, self._answer)
         else:
             assert isinstance(decoded, EntryBody)
             self.service.on_command(request, decoded, self._answer)
@@ -163,6 +204,17 @@ async def test_a_command_is_refused_when_its_time_is_over_or_its_sql_is_wrong() 
     assert isinstance(late(), Busy)
     assert bad is not None
     assert bad() == SqlFailure("42601", "no")
+
+
+async def test_a_chunk_is_refused_when_there_would_be_too_much() -> None:
+    fixture = Fixture(WriteLimits(transaction_bytes_max=10))
+    for size in (10, 11):
+        fixture.ask(Stage(SessionId(1, 1), 1, 0, 1, 0, bytes(size)))
+    fits, too_much = (refuse for _, _, refuse in fixture.engine.proposals)
+    assert fits is not None
+    assert fits() is None
+    assert too_much is not None
+    assert too_much() == SqlFailure("54000", "too much")
 
 
 async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:
@@ -301,3 +353,109 @@ async def test_a_dry_run_that_breaks_the_machine_is_reported() -> None:
 def test_a_body_that_is_no_request_is_not_decoded() -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_body(msgspec.msgpack.encode(["nonsense"]))
+
+
+# --------------------------------------------------------------------------- open transactions
+
+
+def speculate(name: bytes, *, quick: bool = True) -> Speculate:
+    steps = (Ran(Statement("SELECT 1")),)
+    return Speculate(name, Transaction(1, 1, steps), quick=quick)
+
+
+ONE, TWO = Speculated(StatementResult(1)), Speculated(StatementResult(2))
+
+
+async def test_the_first_statement_of_a_transaction_waits_for_a_barrier() -> None:
+    fixture = Fixture()
+    fixture.ask(speculate(b"a"))
+    assert fixture.answers == []
+    fixture.engine.barriers[0](None)
+    fixture.ask(speculate(b"a"))
+    assert fixture.answers == [ONE, ONE]
+    assert len(fixture.engine.barriers) == 1
+    fixture.ask(speculate(b"b"))
+    fixture.engine.barriers[1](NotLeader("n2"))
+    assert fixture.answers[-1] == NotLeader("n2")
+    fixture.engine.leads = False
+    fixture.ask(speculate(b"a"))
+    assert fixture.answers[-1] == NotLeader("n1")
+    await fixture.service.close()
+
+
+async def test_an_open_transaction_keeps_the_file_until_somebody_wants_it() -> None:
+    fixture = Fixture()
+    engine, machine = fixture.engine, fixture.machine
+    for name in (b"a", b"b", b"c"):
+        fixture.ask(speculate(name))
+        engine.barriers[-1](None)
+        assert len(engine.stops) == 1  # one loan, whoever's transaction is open
+        assert machine.is_speculating
+    engine.stops[-1]()  # apply
+    assert (engine.stops, machine.is_speculating) == ([], False)
+    fixture.ask(speculate(b"a"))
+    assert machine.is_speculating
+    machine.gate.set()
+    fixture.ask(HEAVY)  # a dry run
+    await turns()
+    assert (engine.stops, machine.is_speculating) == ([], False)
+    fixture.ask(speculate(b"a"))
+    await fixture.service.close()
+    assert (engine.stops, machine.is_speculating) == ([], False)
+
+
+async def test_an_open_transaction_is_given_up_when_its_client_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speculations, "IDLE_S", 0.0)
+    fixture = Fixture()
+    fixture.ask(speculate(b"a"))
+    fixture.engine.barriers[0](None)
+    assert fixture.machine.is_speculating
+    await turns()
+    assert (fixture.engine.stops, fixture.machine.is_speculating) == ([], False)
+
+
+async def test_proposals_are_held_for_a_statement_that_apply_has_stopped_twice() -> None:
+    fixture = Fixture()
+    fixture.ask(speculate(b"a", quick=False))
+    fixture.engine.barriers[0](None)
+    held = []
+    for tries in range(3):
+        await turns()
+        held.append(fixture.engine.is_holding)
+        if tries < 2:
+            fixture.engine.stops[-1]()
+        fixture.machine.gate.set()  # for who waits now, not for who comes again
+        fixture.machine.gate.clear()
+    await turns()
+    assert held == [False, False, True]
+    assert fixture.answers == [TWO]
+    assert not fixture.engine.is_holding
+    assert len(fixture.engine.stops) == 1  # kept
+    await fixture.service.close()
+
+
+async def test_waiting_statements_are_bounded_and_end_with_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speculations, "WAITING_MAX", 2)
+    fixture = Fixture()
+    for number in range(3):
+        fixture.ask(speculate(bytes([number]), quick=False))
+        fixture.engine.barriers[number](None)
+    assert [type(answer) for answer in fixture.answers] == [Busy]
+    await turns()
+    await fixture.service.close()
+    assert [type(answer) for answer in fixture.answers] == [Busy] * 3
+    assert fixture.engine.stops == []
+
+
+async def test_a_statement_that_breaks_the_machine_is_reported() -> None:
+    fixture = Fixture()
+    fixture.machine.broken = True
+    fixture.ask(speculate(b"a"))
+    fixture.engine.barriers[0](None)
+    assert [type(answer) for answer in fixture.answers] == [Busy]
+    assert [str(failure) for failure in fixture.failures] == ["the disk is gone"]
+    assert fixture.engine.stops == []

@@ -100,7 +100,7 @@ def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
         ("SELECT id FROM t WHERE id = $0", (), "42P02"),
         ("SELECT id FROM t WHERE id = $70000", (), "42P02"),
         ("SELECT id FROM t WHERE id = $40000", (), "0A000"),
-        ("SELECT id FROM t WHERE id = $1", (1700,), "0A000"),
+        ("SELECT id FROM t WHERE id = $1", (790,), "0A000"),
         ("SELECT id FROM t WHERE b = $1 AND id = $1", (), "42883"),
     ],
 )

@@ -1,4 +1,8 @@
-"""Reading a statement of few words from its tokens, without a grammar."""
+"""The tokens of a short statement, taken one by one.
+
+For statements whose grammar is a few words each: settings, transactions, roles. Everything else
+is read by `shardrouter.statement`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from typing import TypeVar
 from shardrouter.errors import StatementError
 from shardrouter.lexer import Kind, Token, syntax_error
 
-__all__ = ["TokenReader"]
+__all__ = ["Rest"]
 
 T = TypeVar("T")
 
 
-class TokenReader:
+class Rest:
     """The tokens of a statement, taken one by one."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
@@ -42,24 +46,30 @@ class TokenReader:
     def unexpected(self, token: Token) -> StatementError:
         return syntax_error(token.source, token.start)
 
-    def last(self, value: T) -> T:
-        """`value`, if nothing follows."""
-        if (token := self.peek()) is not None:
-            raise self.unexpected(token)
-        return value
-
-    def takes(self, *words: str) -> bool:
-        """Take the next tokens if they are these words."""
-        for offset, word in enumerate(words):
-            at = self._at + offset
-            if at >= len(self._tokens) or not self._tokens[at].is_word(word):
-                return False
-        self._at += len(words)
+    def takes(self, word: str) -> bool:
+        """Take the next token if it is this keyword."""
+        token = self.peek()
+        if token is None or not token.is_word(word):
+            return False
+        self._at += 1
         return True
 
     def takes_mark(self, mark: str) -> bool:
+        """Take the next token if it is this mark."""
         token = self.peek()
         if token is None or not token.is_mark(mark):
             return False
         self._at += 1
         return True
+
+    def word(self, word: str) -> None:
+        """Take this keyword, which has to be there."""
+        token = self.take()
+        if not token.is_word(word):
+            raise self.unexpected(token)
+
+    def last(self, value: T) -> T:
+        """`value`, if nothing follows."""
+        if (token := self.peek()) is not None:
+            raise self.unexpected(token)
+        return value

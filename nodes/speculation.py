@@ -1,0 +1,165 @@
+"""The open transaction on one data file: a cache of steps that ran and are not committed.
+
+A client inside BEGIN wants the answer of each statement at once, while nothing of it may be in
+the file before its COMMIT is in the log. So the leader runs the steps in a SQLite transaction that
+never commits, and keeps that open for the next one. Whatever happens to it costs time only: the
+steps come again with the next statement and are run again, each held to the answer that its
+client was given (DESIGN section 8, docs/transactions.md).
+
+There is one open transaction per file, for it takes the only write lock. Who may have that is
+decided by `nodes.speculations`; used by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nodes.bounds import Bounds, Stop, Stopped, stale_guard
+from nodes.config import WriteLimits
+from nodes.data_file import BEGIN_WRITE, ROLLBACK
+from nodes.outcome_digest import chain, digest_of
+from nodes.protocol import (
+    NotOpen,
+    Ran,
+    ResponseBody,
+    Speculate,
+    Speculated,
+    SqlFailure,
+    Step,
+)
+from nodes.sql_connection import SqlConnection
+from nodes.transaction_unit import refuse_difference, run_step
+
+__all__ = ["Speculation"]
+
+
+class Speculation:
+    """See the module. Opens nothing before the first statement."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: SqlConnection | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._id = b""  # of the open transaction; empty: none is open
+        self._chain = b""  # of the steps that ran in it
+        self._count = 0  # of these steps
+        self._changes = 0  # of the connection, at its beginning
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a transaction keeps the file's write lock."""
+        return bool(self._id)
+
+    def run_now(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float
+    ) -> ResponseBody | Stopped:
+        """Run bounded work on the calling thread. Raises what is damage."""
+        return self._run(asked, limits, timeout_s, Stop())
+
+    async def run(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        """The same on a thread of its own, until `stop`. A cancelled call waits for the end of
+        the thread's work, so that nothing keeps the file behind its back."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="speculation")
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._thread, self._run, asked, limits, timeout_s, stop)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([work])
+            raise
+
+    def give_up(self) -> None:
+        """Roll back what is open. Not while it runs."""
+        self._id, self._chain, self._count = b"", b"", 0
+        if self._connection is not None and self._connection.raw.in_transaction:
+            self._connection.raw.execute(ROLLBACK)
+
+    def close(self) -> None:
+        """Not while it runs."""
+        if self._thread is not None:
+            self._thread.shutdown()
+        if self._connection is not None:
+            self.give_up()
+            self._connection.close()
+
+    # ----------------------------------------------------------------------- the work
+
+    def _run(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        if self._connection is None:
+            self._connection = SqlConnection(self._path, is_writer=True)
+        raw = self._connection.raw
+        bounds = Bounds(raw, self._path, limits, timeout_s, stop)
+        bounds.watch()
+        keeps = False
+        try:
+            done = self._steps_that_ran(asked)
+            if done is None:
+                return NotOpen()
+            if not self.is_open:
+                raw.execute(BEGIN_WRITE)
+                bounds.limit_growth()
+                self._id, self._changes = asked.id, raw.total_changes
+            if (stale := stale_guard(raw, asked.guards)) is not None:
+                return stale
+            answer = self._run_steps(self._connection, asked, done, bounds)
+            keeps = True
+            return answer
+        except Exception as exc:
+            return bounds.outcome(exc)
+        finally:
+            bounds.unwatch()
+            if not keeps:
+                self.give_up()
+
+    def _steps_that_ran(self, asked: Speculate) -> int | None:
+        """How many of the steps at hand ran in the open transaction already; None if steps were
+        left out that it does not have. What is open of another transaction, or took another turn
+        (a copy of a statement that its client has given up), is rolled back."""
+        if asked.base:
+            if (asked.id, asked.base) == (self._id, self._chain):
+                return 0
+            self.give_up()
+            return None
+        earlier = asked.transaction.steps[:-1]
+        if self._id == asked.id and self._count <= len(earlier):
+            before = b""
+            for step in earlier[: self._count]:
+                before = chain(before, step)
+            if before == self._chain:
+                return self._count
+        self.give_up()
+        return 0
+
+    def _run_steps(
+        self, connection: SqlConnection, asked: Speculate, done: int, bounds: Bounds
+    ) -> Speculated:
+        """Run the steps that did not run yet; the answer of the last one. Raises Refused if one
+        before it differs."""
+        now_us, seed = asked.transaction.now_us, asked.transaction.seed
+        *earlier, new = asked.transaction.steps[done:]
+        if not isinstance(new, Ran):
+            raise TypeError("a mark is not answered")
+        for step in earlier:
+            outcome = run_step(connection, step, self._count, now_us, seed)
+            refuse_difference(step, outcome, self._count)
+            self._took(connection, step, bounds)
+        outcome = run_step(connection, new, self._count, now_us, seed)
+        assert outcome is not None
+        self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
+        if isinstance(outcome, SqlFailure):
+            return Speculated(failure=outcome)
+        return Speculated(result=outcome)
+
+    def _took(self, connection: SqlConnection, step: Step, bounds: Bounds) -> None:
+        """A step has run. Raises Refused if it was too much."""
+        bounds.refuse_rows(connection.raw.total_changes - self._changes)
+        self._chain = chain(self._chain, step)
+        self._count += 1

@@ -1,0 +1,267 @@
+"""When a leader runs a statement of a transaction that is not committed, and what waits for that.
+
+    1. for a transaction that this replica has not met: a read barrier, so that what its client
+       sees is no older than the transaction
+    2. the turn (`nodes.file_turn`), and the loan of the data file from the applier
+    3. the steps (`nodes.speculation`): bounded work on the loop, other on a thread
+    4. the file is kept, with the transaction open in it, until somebody wants it
+
+Apply never waits for a client: a transaction that is open and at rest is rolled back the moment an
+entry is to be applied, and one that is at work is stopped within some thousand steps of SQLite and
+begins again afterwards. As with a dry run, STOPPED_TRIES of those are followed by one that is left
+alone, because the group's proposals are held meanwhile; `write_ms` bounds that.
+
+The file is given back after IDLE_S without a statement, whatever became of the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from nodes.bounds import Stop, Stopped
+from nodes.config import WriteLimits
+from nodes.dry_runs import STOPPED_TRIES
+from nodes.engine import Engine
+from nodes.file_turn import FileTurn
+from nodes.protocol import Busy, NotLeader, ResponseBody, Speculate, SqlFailure
+
+__all__ = ["SpeculatingMachine", "Speculations"]
+
+WAITING_MAX: Final = 1024
+"""Statements of one group that run or wait for their turn; one more is answered Busy."""
+
+INLINE_STEPS_MAX: Final = 64
+"""Bounded steps that run on the loop: well under a millisecond."""
+
+IDLE_S: Final = 1.0
+"""How long an open transaction is kept for a client that says nothing."""
+
+MET_MAX: Final = 4096
+"""Transactions that are known to have passed their barrier here."""
+
+_TIMED_OUT: Final = SqlFailure("57014", "canceling statement due to statement timeout")
+
+
+class SpeculatingMachine(Protocol):
+    """What it asks of the state machine; see `nodes.speculation.Speculation`."""
+
+    def speculate_now(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float
+    ) -> ResponseBody | Stopped:
+        """Bounded work, at once."""
+
+    async def speculate(
+        self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
+    ) -> ResponseBody | Stopped:
+        """On a thread."""
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether a transaction is open."""
+
+    def give_up_speculation(self) -> None:
+        """Roll it back."""
+
+
+class Speculations:
+    """The transactions of one group that are not committed. `failed` gets what the machine
+    raised: its replica must stop."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        machine: SpeculatingMachine,
+        limits: WriteLimits,
+        turn: FileTurn,
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._engine = engine
+        self._machine = machine
+        self._limits = limits
+        self._turn = turn
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._met: OrderedDict[bytes, None] = OrderedDict()
+        self._has_file = False
+        self._running: Stop | None = None  # of the statement on the thread
+        self._last_used = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        turn.give_up = self.give_up
+
+    def ask(
+        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        """Run a statement until `deadline`, a time of the loop; `answer` is called once."""
+        if (elsewhere := self._not_leader()) is not None:
+            answer(elsewhere)
+        elif asked.id in self._met:
+            self._begin(asked, deadline, answer)
+        else:
+            self._engine.read_barrier(
+                "linearizable", lambda refusal: self._meet(asked, deadline, answer, refusal)
+            )
+
+    def _not_leader(self) -> NotLeader | None:
+        """A follower may pass a barrier, and its state is one that was committed; but its client
+        would learn only at COMMIT what is newer."""
+        return None if self._engine.leads else NotLeader(self._engine.status().leader)
+
+    def _meet(
+        self,
+        asked: Speculate,
+        deadline: float,
+        answer: Callable[[ResponseBody], None],
+        refusal: ResponseBody | None,
+    ) -> None:
+        if refusal is not None:
+            answer(refusal)
+            return
+        self._met[asked.id] = None
+        if len(self._met) > MET_MAX:
+            self._met.popitem(last=False)
+        self._begin(asked, deadline, answer)
+
+    def _begin(
+        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        if self._loop.time() >= deadline:
+            answer(_TIMED_OUT)
+        elif _is_inline(asked) and not self._turn.is_taken and self._has_file_now():
+            answer(self._run_now(asked, deadline))
+        elif len(self._tasks) >= WAITING_MAX:
+            answer(Busy(f"{WAITING_MAX} statements of transactions are waiting"))
+        else:
+            task = self._loop.create_task(self._run(asked, deadline, answer))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # ------------------------------------------------------------------ running
+
+    def _has_file_now(self) -> bool:
+        if not self._has_file:
+            self._has_file = self._engine.borrow_file_now(self._stop)
+        return self._has_file
+
+    def _run_now(self, asked: Speculate, deadline: float) -> ResponseBody:
+        try:
+            time_left_s = deadline - self._loop.time()
+            outcome = self._machine.speculate_now(asked, self._limits, time_left_s)
+        except Exception as exc:
+            return self._broken(exc)
+        assert not isinstance(outcome, Stopped), "nobody can stop what is done at once"
+        self._keep()
+        return outcome
+
+    def _broken(self, error: Exception) -> ResponseBody:
+        self.give_up()
+        self._failed(error)
+        return Busy(f"the replica stopped: {error}")
+
+    async def _run(
+        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        try:
+            async with self._turn.taken(deadline):
+                result = await self._run_in_turn(asked, deadline)
+        except TimeoutError:
+            result = _TIMED_OUT
+        except asyncio.CancelledError:
+            answer(Busy("the node is stopping"))
+            raise
+        answer(result)
+
+    async def _run_in_turn(self, asked: Speculate, deadline: float) -> ResponseBody:
+        tries = 0
+        is_holding = False
+        try:
+            while True:
+                tries += 1
+                if tries > STOPPED_TRIES and not is_holding:
+                    self._engine.hold_proposals()
+                    is_holding = True
+                if not self._has_file:
+                    async with asyncio.timeout_at(deadline):
+                        self._has_file = await self._engine.borrow_file(self._stop)
+                if not self._has_file:
+                    return Busy("the replica is stopping")
+                if (elsewhere := self._not_leader()) is not None:
+                    self.give_up()
+                    return elsewhere
+                if _is_inline(asked):
+                    return self._run_now(asked, deadline)
+                outcome = await self._run_on_thread(asked, deadline)
+                if not isinstance(outcome, Stopped):
+                    return outcome
+        finally:
+            if is_holding:
+                self._engine.release_proposals()
+
+    async def _run_on_thread(self, asked: Speculate, deadline: float) -> ResponseBody | Stopped:
+        stop = self._running = Stop()
+        try:
+            time_left_s = deadline - self._loop.time()
+            outcome = await self._machine.speculate(asked, self._limits, time_left_s, stop)
+        except Exception as exc:
+            self._running = None
+            return self._broken(exc)
+        finally:
+            self._running = None
+            if stop.is_set:
+                self.give_up()
+        self._keep()
+        return outcome
+
+    # ------------------------------------------------------------------ keeping the file
+
+    def _stop(self) -> None:
+        """Something is to be applied."""
+        if self._running is not None:
+            self._running.set()
+        else:
+            self.give_up()
+
+    def _keep(self) -> None:
+        """Keep the file if a transaction is open in it."""
+        if not self._machine.is_speculating:
+            self.give_up()
+            return
+        self._last_used = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(IDLE_S, self._look)
+
+    def _look(self) -> None:
+        """Give the file back if it was not used for long."""
+        self._timer = None
+        if not self._has_file or self._running is not None:
+            return  # `_keep` comes again
+        left_s = self._last_used + IDLE_S - self._loop.time()
+        if left_s > 0:
+            self._timer = self._loop.call_later(left_s, self._look)
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Roll back what is open and at rest, and give the file back."""
+        if self._has_file:
+            self._has_file = False
+            self._machine.give_up_speculation()
+            self._engine.return_file()
+
+    async def close(self) -> None:
+        """Answer what runs or waits, and give the file back."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.give_up()
+
+
+def _is_inline(asked: Speculate) -> bool:
+    return asked.quick and len(asked.transaction.steps) <= INLINE_STEPS_MAX

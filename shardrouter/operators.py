@@ -1,0 +1,238 @@
+"""Operators as data, and PostgreSQL's rule which of them a symbol between two types is.
+
+Each row is one of pg_operator: symbol, operand types, result, and its text for SQLite: SQLite's
+own operator where it answers what PostgreSQL's would, else a function of the node. `resolve` is
+the rule of "Operator Type Resolution" in PostgreSQL's documentation (10.2), with its errors:
+42883 if there is none, 42725 if there are several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from shardrouter import casts
+from shardrouter.errors import StatementError
+from shardrouter.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    INTERVAL,
+    NUMERIC,
+    SMALLINT,
+    TEXT,
+    TYPES,
+    Type,
+    is_text,
+)
+
+__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "resolve", "resolve_prefix"]
+
+COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
+
+
+@dataclass(frozen=True)
+class Operator:
+    """`left` is None for a prefix operator. `function` is the node's, which also computes it
+    for constants; or `sql` is SQLite's text around {0} and {1}."""
+
+    symbol: str
+    left: Type | None
+    right: Type
+    result: Type
+    function: str = ""
+    sql: str = ""
+
+    @property
+    def operands(self) -> tuple[Type, ...]:
+        return (self.right,) if self.left is None else (self.left, self.right)
+
+
+_INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
+_ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
+
+
+def _comparisons(left: Type, right: Type) -> Iterator[Operator]:
+    """SQLite's own; the collation is written, for it does not see it in an expression."""
+    collate = f" COLLATE {left.collation}" if left.collation else ""
+    for symbol in sorted(COMPARISONS):
+        yield Operator(symbol, left, right, BOOLEAN, sql=f"({{0}} {symbol} {{1}}{collate})")
+
+
+def _arithmetic(left: Type, right: Type, result: Type, symbols: str) -> Iterator[Operator]:
+    for symbol in symbols:
+        name = f"pg_{_ARITHMETIC[symbol]}_{result.short}"
+        yield Operator(symbol, left, right, result, name)
+
+
+def _table() -> Iterator[Operator]:
+    for left in _INTEGERS:
+        for right in _INTEGERS:
+            yield from _comparisons(left, right)
+            wider = left if left.size > right.size else right
+            yield from _arithmetic(left, right, wider, "+-*/%")
+    for kind in (NUMERIC, DOUBLE, BOOLEAN, TEXT):
+        yield from _comparisons(kind, kind)
+    yield from _arithmetic(NUMERIC, NUMERIC, NUMERIC, "+-*/%")
+    yield from _arithmetic(DOUBLE, DOUBLE, DOUBLE, "+-*/")
+    for kind in (NUMERIC, DOUBLE):
+        yield Operator("^", kind, kind, kind, f"pg_pow_{kind.short}")
+    for kind in (*_INTEGERS, NUMERIC, DOUBLE):
+        yield Operator("-", None, kind, kind, f"pg_neg_{kind.short}")
+        yield Operator("+", None, kind, kind, sql="{0}")
+        yield Operator("@", None, kind, kind, f"pg_abs_{kind.short}")
+    yield from _comparisons(INTERVAL, INTERVAL)
+    for symbol, name in (("+", "add"), ("-", "sub")):
+        yield Operator(symbol, INTERVAL, INTERVAL, INTERVAL, f"pg_{name}_interval")
+    yield Operator("-", None, INTERVAL, INTERVAL, "pg_neg_interval")
+    yield Operator("*", INTERVAL, DOUBLE, INTERVAL, "pg_mul_interval")
+    yield Operator("*", DOUBLE, INTERVAL, INTERVAL, sql="pg_mul_interval({1}, {0})")
+    yield Operator("/", INTERVAL, DOUBLE, INTERVAL, "pg_div_interval")
+    yield Operator("||", TEXT, TEXT, TEXT, "pg_concat_text", "({0} || {1})")
+    for kind in TYPES.values():
+        if not is_text(kind):  # PostgreSQL's text || anynonarray
+            as_text = f"pg_text_{kind.short}"
+            yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {as_text}({{1}}))")
+            yield Operator("||", kind, TEXT, TEXT, sql=f"({as_text}({{0}}) || {{1}})")
+
+
+def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:
+    found: dict[tuple[str, int], list[Operator]] = {}
+    for operator in table:
+        found.setdefault((operator.symbol, len(operator.operands)), []).append(operator)
+    return {key: tuple(operators) for key, operators in found.items()}
+
+
+OPERATORS: Final = _by_symbol(_table())
+
+_Candidate = TypeVar("_Candidate")
+
+
+def resolve(symbol: str, left: Type | None, right: Type | None, position: int = 0) -> Operator:
+    """The operator between two operands; None is an operand whose type is open."""
+    return _resolve(symbol, (left, right), position)
+
+
+def resolve_prefix(symbol: str, operand: Type | None, position: int = 0) -> Operator:
+    """The operator before an operand."""
+    return _resolve(symbol, (operand,), position)
+
+
+def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> Operator:
+    operators = OPERATORS.get((symbol, len(operands)), ())
+    known = next((kind for kind in operands if kind is not None), None)
+    if known is not None:  # an open operand is first thought to be of the other's type
+        wanted = tuple(known if kind is None else kind for kind in operands)
+        for operator in operators:
+            if operator.operands == wanted:
+                return operator
+    found = best(operators, lambda operator: operator.operands, operands)
+    if isinstance(found, Operator):
+        return found
+    shown = [kind.name if kind is not None else "unknown" for kind in operands]
+    text = f"{symbol} {shown[0]}" if len(shown) == 1 else f"{shown[0]} {symbol} {shown[1]}"
+    if found is None:
+        raise StatementError(
+            f"operator does not exist: {text}",
+            sqlstate="42883",
+            position=position,
+            hint="No operator matches the given name and argument types. "
+            "You might need to add explicit type casts.",
+        )
+    raise StatementError(
+        f"operator is not unique: {text}",
+        sqlstate="42725",
+        position=position,
+        hint="Could not choose a best candidate operator. "
+        "You might need to add explicit type casts.",
+    )
+
+
+def best(
+    candidates: Sequence[_Candidate],
+    operands_of: Callable[[_Candidate], tuple[Type, ...]],
+    given: Sequence[Type | None],
+) -> _Candidate | Sequence[_Candidate] | None:
+    """The candidate that `given` operands mean, also of functions (10.2 and 10.3); None if none
+    can take them, those that remain if PostgreSQL finds it not unique."""
+    left = [
+        candidate
+        for candidate in candidates
+        if all(
+            kind is None or casts.is_implicit(kind, wanted)
+            for kind, wanted in zip(given, operands_of(candidate), strict=True)
+        )
+    ]
+    if len(left) <= 1:
+        return left[0] if left else None
+
+    def keep_most(count: Callable[[Type, Type], bool]) -> None:
+        """Keep the candidates that have the most operands with `count(given, wanted)`."""
+        nonlocal left
+        scores = [
+            sum(
+                kind is not None and count(kind, wanted)
+                for kind, wanted in zip(given, operands_of(candidate), strict=True)
+            )
+            for candidate in left
+        ]
+        most = max(scores)
+        left = [c for c, score in zip(left, scores, strict=True) if score == most]
+
+    keep_most(lambda kind, wanted: kind is wanted)
+    if len(left) > 1:
+        keep_most(
+            lambda kind, wanted: (
+                kind is wanted or (wanted.preferred and wanted.category == kind.category)
+            )
+        )
+    if len(left) == 1:
+        return left[0]
+    open_ones = [i for i, kind in enumerate(given) if kind is None]
+    if not open_ones:
+        return left
+    narrowed = _by_category(left, operands_of, open_ones)
+    if narrowed is not None:
+        left = narrowed
+        if len(left) == 1:
+            return left[0]
+    known = {kind for kind in given if kind is not None}
+    if len(known) == 1:
+        (kind,) = known
+        same = [c for c in left if all(casts.is_implicit(kind, w) for w in operands_of(c))]
+        if len(same) == 1:
+            return same[0]
+    return left
+
+
+def _by_category(
+    candidates: list[_Candidate],
+    operands_of: Callable[[_Candidate], tuple[Type, ...]],
+    open_ones: Sequence[int],
+) -> list[_Candidate] | None:
+    """Those that take, for every open operand, the one category it can have: text if any takes
+    text; and of these its preferred type if any takes that. None if there is no one category."""
+    chosen: list[tuple[int, str, bool]] = []
+    for i in open_ones:
+        kinds = [operands_of(candidate)[i] for candidate in candidates]
+        categories = {kind.category for kind in kinds}
+        if "S" in categories:
+            category = "S"
+        elif len(categories) == 1:
+            (category,) = categories
+        else:
+            return None
+        preferred = any(kind.preferred for kind in kinds if kind.category == category)
+        chosen.append((i, category, preferred))
+    kept = [
+        candidate
+        for candidate in candidates
+        if all(
+            (kind := operands_of(candidate)[i]).category == category
+            and (kind.preferred or not preferred)
+            for i, category, preferred in chosen
+        )
+    ]
+    return kept or None
