@@ -118,21 +118,18 @@ class RoleStore:
 
     # ------------------------------------------------------------------ changing
 
-    async def change(
-        self, plan: RoleStatement, by: Role, deadline: float
-    ) -> tuple[str, tuple[Notice, ...]]:
-        """Run a statement about roles for `by`: its tag and notices. Raises RouterError."""
+    async def change(self, plan: RoleStatement, by: Role, deadline: float) -> tuple[Notice, ...]:
+        """Run a statement about roles for `by`: its notices. Raises RouterError."""
         if not by.is_superuser:  # what it was when it logged in may have been taken from it
             by = await self._read(by.name, deadline) or replace(by, may_create_roles=False)
         match plan:
             case CreateRole():
                 await self._create(plan, by, deadline)
-                return "CREATE ROLE", ()
             case AlterRole():
                 await self._alter(plan, by, deadline)
-                return "ALTER ROLE", ()
             case DropRoles():
-                return "DROP ROLE", await self._drop(plan, by, deadline)
+                return await self._drop(plan, by, deadline)
+        return ()
 
     async def _create(self, plan: CreateRole, by: Role, deadline: float) -> None:
         role = Role(plan.name, _verifier(plan.password), **dict(plan.flags))

@@ -14,6 +14,7 @@ from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
     Plan,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -25,7 +26,6 @@ from shardrouter.statement_words import Rest
 __all__ = ["utility"]
 
 _REFUSED: Final = {
-    "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
     "call": "",
@@ -53,7 +53,6 @@ _REFUSED: Final = {
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "truncate": "DROP the table and CREATE it again.",
     "vacuum": "SQLite reuses free space by itself.",
     "values": "Write SELECT.",
     "with": "Write one SELECT over one table.",
@@ -68,7 +67,7 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
         case ["set", *_]:
             return _set(rest)
         case ["create" | "alter" | "drop", "role" | "user" | "group", *_]:
-            return role_statement(rest)
+            return SchemaChange(f"{words[0].upper()} ROLE", role_statement(rest))
         case ["show", "tables"]:
             return ShowTables()
         case ["show", "columns", "from", _, *_]:
