@@ -35,6 +35,7 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.statement import parse_tokens
+from shardrouter.transaction_control import transaction_control
 from shardrouter.translate import Parameters, call
 from shardrouter.utility import utility
 
@@ -83,7 +84,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         tokens.pop()
     if not tokens:
         raise syntax_error("", 0)
-    plan = utility(tokens)
+    plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
     node = parse_tokens(tokens)

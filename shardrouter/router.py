@@ -66,7 +66,7 @@ class Router(Queries):
     """
 
     def __init__(self, config: ClusterConfig, backend: Backend) -> None:
-        super().__init__(Session(backend))
+        super().__init__(Session(backend, shared=True))
         self._config = config
         self._backend = backend
 

@@ -226,7 +226,8 @@ class Dialogue:
             reply = unit.replies[0]
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
-                    self._execute_unit(unit.take_executions())
+                    in_block = self._session.status != "I"
+                    self._execute_unit(unit.take_executions(in_block=in_block))
                     return
                 unit.replies.popleft()
                 self._answer(reply, reply.portal.outcome)

@@ -15,14 +15,18 @@ from shardrouter.errors import RouterError
 from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
+    Begin,
     Constant,
     CreateTable,
     DropTable,
+    EndBlock,
     OneShard,
     Operand,
     Plan,
     ResultColumn,
+    SavepointStep,
     Scatter,
+    SetModes,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -115,7 +119,9 @@ def _plan(plan: Plan) -> str:
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
         case SetSetting():
-            return f"set {plan.name} = {plan.value!r}"
+            return f"set {'local ' if plan.is_local else ''}{plan.name} = {plan.value!r}"
+        case Begin() | EndBlock() | SavepointStep() | SetModes():
+            return str(plan)
         case ShowSetting():
             return f"show {plan.name}"
         case ShowTables():
