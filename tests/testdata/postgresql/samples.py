@@ -159,12 +159,12 @@ def _arithmetic() -> list[str]:
     for _ in range(60):
         symbol = _rng.choice(("+", "-", "*", "/", "%", "&", "|", "#", "<<", ">>"))
         kind = _rng.choice((("int2", 16), ("int4", 32), ("int8", 64)))
-        left = _rng.getrandbits(kind[1] - 1) >> _rng.randrange(kind[1])
-        right = _rng.getrandbits(kind[1] - 1) >> _rng.randrange(kind[1])
+        first = _rng.getrandbits(kind[1] - 1) >> _rng.randrange(kind[1])
+        second = _rng.getrandbits(kind[1] - 1) >> _rng.randrange(kind[1])
         if symbol in ("<<", ">>"):
-            found.append(f"'{left}'::{kind[0]} {symbol} {right % kind[1]}")
+            found.append(f"'{first}'::{kind[0]} {symbol} {second % kind[1]}")
         else:
-            found.append(f"'{left}'::{kind[0]} {symbol} '-{right}'::{kind[0]}")
+            found.append(f"'{first}'::{kind[0]} {symbol} '-{second}'::{kind[0]}")
     for _ in range(40):
         left, right = _rng.choice(STAMPS[:3]), _rng.choice(INTERVALS)
         symbol = _rng.choice("+-")
