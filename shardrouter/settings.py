@@ -14,6 +14,7 @@ from typing import Final, cast, get_args
 
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.tables import Placement
 
 __all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
 
@@ -112,6 +113,15 @@ def _name(value: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in value)[:63]
 
 
+_PLACEMENTS: Final = ("sharded", "home")
+
+
+def _placement(value: str) -> str:
+    if value.strip().lower() not in _PLACEMENTS:
+        raise _invalid("default_placement", value, f"Available values: {', '.join(_PLACEMENTS)}.")
+    return value.strip().lower()
+
+
 _CONSISTENCIES: Final = get_args(Consistency)
 _NO_CONSISTENCIES_YET: Final = ("lease", "session", "bounded")
 
@@ -179,6 +189,7 @@ _SETTINGS: Final = {
         _Setting("application_name", "", _name, announced=True),
         _Setting("client_encoding", "UTF8", _encoding, announced=True),
         _Setting("DateStyle", "ISO, MDY", _date_style, announced=True),
+        _Setting("default_placement", "sharded", _placement),
         _Setting("extra_float_digits", "1", _float_digits),
         _Setting("integer_datetimes", "on", announced=True),
         _Setting("IntervalStyle", "postgres", announced=True),
@@ -228,12 +239,13 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "consistency", "read_only", "statement_timeout_s")
+    __slots__ = ("_changed", "consistency", "placement", "read_only", "statement_timeout_s")
 
     def __init__(self, changed: Mapping[str, str] | None = None) -> None:
         self._changed = dict(changed or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
+        self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"
 

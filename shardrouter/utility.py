@@ -24,7 +24,6 @@ from shardrouter.statement_words import Rest
 __all__ = ["utility"]
 
 _REFUSED: Final = {
-    "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
     "call": "",
@@ -52,7 +51,6 @@ _REFUSED: Final = {
     "revoke": "There are no roles.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "truncate": "DROP the table and CREATE it again.",
     "vacuum": "SQLite reuses free space by itself.",
     "values": "Write SELECT.",
     "with": "Write one SELECT over one table.",
