@@ -36,7 +36,19 @@ from nodes import (
     values,
     write_unit,
 )
-from nodes.pgtypes import formats, numerics, queries, strings
+from nodes.pgtypes import (
+    bytes_and_uuids,
+    date_texts,
+    dates,
+    floats,
+    formats,
+    integers,
+    intervals,
+    numerics,
+    queries,
+    strings,
+    text_functions,
+)
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -45,9 +57,16 @@ DECIDING: Final = (
     functions,
     values,
     formats,
+    integers,
+    floats,
     numerics,
-    queries,
     strings,
+    text_functions,
+    queries,
+    bytes_and_uuids,
+    dates,
+    date_texts,
+    intervals,
     authorizer,
     sql_errors,
     sql_connection,

@@ -134,8 +134,6 @@ _FIRST_WORDS: Final = {
     "insert": "INSERT",
     "update": "UPDATE",
     "delete": "DELETE",
-    "create": "CREATE",
-    "drop": "DROP",
     "values": "VALUES",
     "with": "WITH",
 }
@@ -143,7 +141,6 @@ _PHRASES: Final = {
     ("order", "by"): ("ORDER_BY", "ORDER BY"),
     ("group", "by"): ("GROUP_BY", "GROUP BY"),
     ("partition", "by"): ("PARTITION_BY", "PARTITION BY"),
-    ("primary", "key"): ("PRIMARY_KEY", "PRIMARY KEY"),
 }
 """Two words that are one token."""
 
@@ -154,8 +151,6 @@ _IN_CONTEXT: Final = {
     "update": (("do",), "UPDATE"),
     "first": (("nulls",), "FIRST"),
     "last": (("nulls",), "VAR"),
-    "if": (("table",), "VAR"),
-    "exists": (("if", "not"), "EXISTS"),
     "recursive": (("with",), "RECURSIVE"),
     "materialized": (("as", "not"), "VAR"),
     "symmetric": (("between",), "VAR"),
@@ -227,8 +222,6 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint="Take single elements, as in a[1].",
             )
-        elif token.kind is Kind.OPERATOR and depth == 0 and tokens[0].is_word("create"):
-            raise unexpected(token)  # ENGINE = ...
         elif token.is_word("limit") and depth == 0:
             in_limit = True
         is_prefix = token.is_word("not") or _is_sign(token)
@@ -433,11 +426,6 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
                 and tokens[i - 1].is_word("at", "time")
             )
             or (word == "nulls" and following and following.is_word("first", "last"))
-            or (
-                word in ("cascade", "restrict")
-                and i == len(tokens) - 1
-                and tokens[0].is_word("drop")
-            )
         ):
             yield ParserToken("VAR", word, i)
         elif word in CALLED_WITHOUT_PARENTHESES and previous not in _BEFORE_NAMES:

@@ -1,221 +1,230 @@
-"""Functions of text, as PostgreSQL 15 answers them: characters, never bytes."""
+"""text, varchar(n), char(n) and boolean.
+
+The stored form of a char(n) has its blanks, as PostgreSQL shows it wherever it goes; the
+collation `bpchar` compares without them.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
-from nodes.pgtypes.formats import Function, FunctionError, text_of
+from nodes.pgtypes.formats import (
+    SPACES,
+    Codec,
+    Function,
+    FunctionError,
+    ValueFormatError,
+    bad_binary,
+    bad_syntax,
+    mismatch,
+    text_of,
+)
+from nodes.pgtypes.integers import integer_of
 from nodes.protocol import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = [
+    "BOOL",
+    "BPCHAR",
+    "CODECS",
+    "COLLATIONS",
+    "FUNCTIONS",
+    "TEXT",
+    "UNKNOWN",
+    "VARCHAR",
+    "like",
+    "parse_bool",
+    "parse_text",
+    "string_of",
+]
 
-RESULT_CHARACTERS_MAX: Final = 8 * 1024 * 1024
-"""Of repeat, lpad and rpad: what SQLite holds at most in one value."""
+BOOL: Final = 16
+TEXT: Final = 25
+UNKNOWN: Final = 705
+BPCHAR: Final = 1042
+VARCHAR: Final = 1043
 
 
-def _text(value: Value) -> str:
+# --------------------------------------------------------------------------- formats
+
+
+def _bool_text(value: Value) -> bytes:
+    if (type(value) is bool or type(value) is int) and value in (0, 1):
+        return b"t" if value else b"f"
+    raise mismatch(value, "boolean")
+
+
+def _bool_binary(value: Value) -> bytes:
+    return b"\x01" if _bool_text(value) == b"t" else b"\x00"
+
+
+def _bool_from_binary(data: bytes) -> Value:
+    if len(data) != 1:
+        raise bad_binary()
+    return data != b"\x00"
+
+
+def _encoded(value: Value) -> bytes:
+    if type(value) is str:
+        try:
+            return value.encode()
+        except UnicodeEncodeError as exc:
+            raise ValueFormatError("22021", f"{value!r} cannot be encoded in UTF8") from exc
+    raise mismatch(value, "text")
+
+
+def parse_text(data: bytes) -> str:
+    """UTF-8 without NUL, as PostgreSQL wants it of every string."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        wrong = " ".join(f"0x{byte:02x}" for byte in data[exc.start : exc.end])
+        raise ValueFormatError(
+            "22021", f'invalid byte sequence for encoding "UTF8": {wrong}'
+        ) from exc
+    if "\0" in text:
+        raise ValueFormatError("22021", 'invalid byte sequence for encoding "UTF8": 0x00')
+    return text
+
+
+def parse_bool(text: str) -> bool:
+    """A boolean as PostgreSQL reads it: unique prefixes of true/false/yes/no, on/off, 1/0."""
+    word = text.strip(SPACES).lower()
+    if word:
+        if word == "1" or "true".startswith(word) or "yes".startswith(word) or word == "on":
+            return True
+        if word == "0" or "false".startswith(word) or "no".startswith(word):
+            return False
+        if word in ("of", "off"):
+            return False
+    raise bad_syntax("boolean", text)
+
+
+def _as_it_is(text: str) -> Value:
+    return text
+
+
+CODECS: Final = (
+    Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
+    *(
+        Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN)
+    ),
+)
+
+
+# --------------------------------------------------------------------------- char(n)
+
+
+def _compare_blank_padded(left: str, right: str) -> int:
+    a, b = left.rstrip(" "), right.rstrip(" ")
+    return (a > b) - (a < b)
+
+
+COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {"bpchar": _compare_blank_padded}
+
+
+def string_of(value: Value) -> str:
+    """A stored form that is a text. Raises FunctionError for another."""
     return text_of(value, "text")
 
 
-def _integer(value: Value) -> int:
-    if type(value) is not int:
-        raise FunctionError("42804", f"an integer was expected, not {type(value).__name__}")
-    return value
+def _fitted(value: Value, modifier: Value, name: str) -> str:
+    """Only blanks may go beyond the length."""
+    text, length = string_of(value), integer_of(modifier) - 4
+    if 0 <= length < len(text):
+        if text[length:].strip(" "):
+            raise FunctionError("22001", f"value too long for type {name}({length})")
+        return text[:length]
+    return text
 
 
-def _limited(characters: int) -> None:
-    if characters > RESULT_CHARACTERS_MAX:
-        raise FunctionError("54000", "requested length too large")
+def _cut(value: Value, modifier: Value) -> str:
+    """As an explicit cast takes it."""
+    length = integer_of(modifier) - 4
+    return string_of(value)[:length] if length >= 0 else string_of(value)
 
 
-def _substring(value: Value, start: Value, length: Value) -> str:
-    text, first, count = _text(value), _integer(start), _integer(length)
-    if count < 0:
-        raise FunctionError("22011", "negative substring length not allowed")
-    return text[max(first - 1, 0) : max(first - 1 + count, 0)]
+def _padded(text: str, modifier: Value) -> str:
+    return text.ljust(max(integer_of(modifier) - 4, 0))
 
 
-def _substring_from(value: Value, start: Value) -> str:
-    return _text(value)[max(_integer(start) - 1, 0) :]
+# --------------------------------------------------------------------------- LIKE
 
 
-def _left(value: Value, count: Value) -> str:
-    text, number = _text(value), _integer(count)
-    return text[:number]
+@dataclass(frozen=True)
+class _Segment:
+    """A part of a LIKE pattern between two %: matches exactly `length` characters."""
+
+    length: int
+    expression: re.Pattern[str]
 
 
-def _right(value: Value, count: Value) -> str:
-    text, number = _text(value), _integer(count)
-    if number >= 0:
-        return text[max(len(text) - number, 0) :]
-    return text[-number:]
+def like(value: Value, pattern: Value, *, any_case: bool) -> bool:
+    """LIKE, leftmost segment first: one pass, where a regular expression of several `.*` takes
+    time exponential in their number."""
+    text, pattern = string_of(value), string_of(pattern)
+    if any_case:
+        text, pattern = text.lower(), pattern.lower()
+    first, *others = _like_segments(pattern)
+    if not first.expression.match(text):
+        return False
+    if not others:
+        return len(text) == first.length
+    position = first.length
+    for segment in others[:-1]:
+        found = segment.expression.search(text, position)
+        if found is None:
+            return False
+        position = found.end()
+    end = len(text) - others[-1].length
+    return end >= position and others[-1].expression.match(text, end) is not None
 
 
-def _repeat(value: Value, count: Value) -> str:
-    text, number = _text(value), max(_integer(count), 0)
-    _limited(len(text) * number)
-    return text * number
-
-
-def _filling(fill: str, wanted: int) -> str:
-    return (fill * (wanted // len(fill) + 1))[:wanted] if fill and wanted > 0 else ""
-
-
-def _lpad(value: Value, length: Value, fill: Value) -> str:
-    text, wanted = _text(value), max(_integer(length), 0)
-    _limited(wanted)
-    return _filling(_text(fill), wanted - len(text)) + text[:wanted]
-
-
-def _rpad(value: Value, length: Value, fill: Value) -> str:
-    text, wanted = _text(value), max(_integer(length), 0)
-    _limited(wanted)
-    return text[:wanted] + _filling(_text(fill), wanted - len(text))
-
-
-def _trim(strip: Callable[[str, str], str]) -> Function:
-    def trimmed(value: Value, characters: Value) -> str:
-        unwanted = _text(characters)
-        return strip(_text(value), unwanted) if unwanted else _text(value)
-
-    return Function(2, trimmed)
-
-
-def _replace(value: Value, old: Value, new: Value) -> str:
-    text, wanted = _text(value), _text(old)
-    return text.replace(wanted, _text(new)) if wanted else text
-
-
-def _translate(value: Value, old: Value, new: Value) -> str:
-    others = _text(new)
-    table: dict[int, str | None] = {}
-    for i, character in enumerate(_text(old)):
-        table.setdefault(ord(character), others[i] if i < len(others) else None)
-    return _text(value).translate(table)
-
-
-def _split_part(value: Value, separator: Value, field: Value) -> str:
-    number, mark = _integer(field), _text(separator)
-    if number == 0:
-        raise FunctionError("22023", "field position must not be zero")
-    parts = _text(value).split(mark) if mark else [_text(value)]
-    index = number - 1 if number > 0 else len(parts) + number
-    return parts[index] if 0 <= index < len(parts) else ""
-
-
-def _strpos(value: Value, wanted: Value) -> int:
-    return _text(value).find(_text(wanted)) + 1
-
-
-def _overlay(value: Value, new: Value, start: Value, length: Value) -> str:
-    text, first, count = _text(value), _integer(start), _integer(length)
-    if first <= 0:
-        raise FunctionError("22011", "negative substring length not allowed")
-    return text[: first - 1] + _text(new) + text[max(first - 1 + count, 0) :]
-
-
-def _initcap(value: Value) -> str:
-    out, inside = [], False
-    for character in _text(value):
-        out.append(character.lower() if inside else character.upper())
-        inside = character.isalnum()
-    return "".join(out)
-
-
-def _ascii(value: Value) -> int:
-    text = _text(value)
-    return ord(text[0]) if text else 0
-
-
-def _chr(value: Value) -> str:
-    code = _integer(value)
-    if code == 0:
-        raise FunctionError("54000", "null character not permitted")
-    if code < 0 or code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        message = f"requested character too large for encoding: {code}"
-        if code < 0:
-            message = "character number must be positive"
-        raise FunctionError("54000", message)
-    return chr(code)
-
-
-def _to_hex(bits: int) -> Function:
-    return Function(1, lambda a: f"{_integer(a) & ((1 << bits) - 1):x}")
-
-
-def _quote_literal(value: Value) -> str:
-    text = _text(value).replace("'", "''")
-    if "\\" in text:
-        return "E'" + text.replace("\\", "\\\\") + "'"
-    return f"'{text}'"
-
-
-def _concat(*values: Value) -> str:
-    return "".join(_text(value) for value in values if value is not None)
-
-
-def _concat_ws(separator: Value, *values: Value) -> str | None:
-    if separator is None:
-        return None
-    return _text(separator).join(_text(value) for value in values if value is not None)
-
-
-def _like_escape(pattern: Value, escape: Value) -> str:
-    """A pattern of LIKE ... ESCAPE as one whose escape is the backslash."""
-    text, mark = _text(pattern), _text(escape)
-    if len(mark) > 1:
-        raise FunctionError("22025", "invalid escape string")
-    if mark == "\\":
-        return text
-    out: list[str] = []
-    characters = iter(text)
+@lru_cache(maxsize=256)
+def _like_segments(pattern: str) -> tuple[_Segment, ...]:
+    segments: list[list[str]] = [[]]
+    characters = iter(pattern)
     for character in characters:
-        if mark and character == mark:
+        if character == "\\":
             escaped = next(characters, None)
             if escaped is None:
                 raise FunctionError("22025", "LIKE pattern must not end with escape character")
-            out.append("\\" + escaped)
-        elif character == "\\":
-            out.append("\\\\")
+            segments[-1].append(re.escape(escaped))
+        elif character == "%":
+            segments.append([])
         else:
-            out.append(character)
-    return "".join(out)
+            segments[-1].append("." if character == "_" else re.escape(character))
+    return tuple(_Segment(len(parts), re.compile("".join(parts), re.DOTALL)) for parts in segments)
 
 
-def _one(compute: Callable[[str], Any]) -> Function:
-    return Function(1, lambda a: compute(_text(a)))
+# --------------------------------------------------------------------------- functions
+
+
+def _cast_bool(value: Value) -> bool:
+    if type(value) is str:
+        return parse_bool(value)
+    return integer_of(value) != 0
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    "pg_octet_length": _one(lambda a: len(a.encode())),
-    "pg_bit_length": _one(lambda a: 8 * len(a.encode())),
-    "pg_reverse": _one(lambda a: a[::-1]),
-    "pg_md5": _one(lambda a: hashlib.md5(a.encode(), usedforsecurity=False).hexdigest()),
-    "pg_initcap": Function(1, _initcap),
-    "pg_ascii": Function(1, _ascii),
-    "pg_chr": Function(1, _chr),
-    "pg_to_hex_int4": _to_hex(32),
-    "pg_to_hex_int8": _to_hex(64),
-    "pg_quote_literal": Function(1, _quote_literal),
-    "pg_btrim": _trim(lambda text, characters: text.strip(characters)),
-    "pg_ltrim": _trim(lambda text, characters: text.lstrip(characters)),
-    "pg_rtrim": _trim(lambda text, characters: text.rstrip(characters)),
-    "pg_substring": Function(3, _substring),
-    "pg_substring_from": Function(2, _substring_from),
-    "pg_left": Function(2, _left),
-    "pg_right": Function(2, _right),
-    "pg_repeat": Function(2, _repeat),
-    "pg_lpad": Function(3, _lpad),
-    "pg_rpad": Function(3, _rpad),
-    "pg_replace": Function(3, _replace),
-    "pg_translate": Function(3, _translate),
-    "pg_split_part": Function(3, _split_part),
-    "pg_strpos": Function(2, _strpos),
-    "pg_starts_with": Function(2, lambda a, b: _text(a).startswith(_text(b))),
-    "pg_overlay": Function(4, _overlay),
-    "pg_like_escape": Function(2, _like_escape),
-    "pg_concat": Function(-1, _concat, strict=False),
-    "pg_concat_ws": Function(-1, _concat_ws, strict=False),
+    "pg_concat_text": Function(2, lambda a, b: string_of(a) + string_of(b)),
+    "pg_fit_varchar": Function(2, lambda a, m: _fitted(a, m, "character varying")),
+    "pg_fit_varchar_explicit": Function(2, _cut),
+    "pg_fit_bpchar": Function(2, lambda a, m: _padded(_fitted(a, m, "character"), m)),
+    "pg_fit_bpchar_explicit": Function(2, lambda a, m: _padded(_cut(a, m), m)),
+    "pg_text_bpchar": Function(1, lambda a: string_of(a).rstrip(" ")),
+    "pg_length_text": Function(1, lambda a: len(string_of(a))),
+    "pg_lower_text": Function(1, lambda a: string_of(a).lower()),
+    "pg_upper_text": Function(1, lambda a: string_of(a).upper()),
+    "pg_like_text": Function(2, lambda a, b: like(a, b, any_case=False)),
+    "pg_ilike_text": Function(2, lambda a, b: like(a, b, any_case=True)),
+    "pg_notlike_text": Function(2, lambda a, b: not like(a, b, any_case=False)),
+    "pg_notilike_text": Function(2, lambda a, b: not like(a, b, any_case=True)),
+    "pg_cast_bool": Function(1, _cast_bool),
+    "pg_cast_int4_bool": Function(1, lambda a: int(_cast_bool(int(a)))),
+    "pg_text_bool": Function(1, lambda a: "true" if _bool_text(a) == b"t" else "false"),
 }
