@@ -10,16 +10,15 @@ from collections.abc import Sequence
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import changes, ddl, query, syntax, types
+from shardrouter import changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.errors import NotSupported
 from shardrouter.exceptions import UndefinedTableError
-from shardrouter.lexer import syntax_error, tokenize
+from shardrouter.lexer import Token, syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
     Constant,
-    CreateTable,
-    DropTable,
     OneShard,
     Operand,
     OrderKey,
@@ -27,6 +26,7 @@ from shardrouter.planned import (
     Plan,
     ResultColumn,
     Scatter,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -47,8 +47,7 @@ __all__ = [
     "OrderKey",
     "OneShard",
     "Scatter",
-    "CreateTable",
-    "DropTable",
+    "SchemaChange",
     "Answer",
     "SetSetting",
     "ShowSetting",
@@ -87,13 +86,11 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
+    if tokens[0].is_word(*FIRST_WORDS):
+        return SchemaChange(_tag(tokens), parse_definition(tokens))
     node = parse_tokens(tokens)
     parameters = Parameters(parameter_oids)
     match node:
-        case syntax.CreateTableStatement():
-            return ddl.create_table(node)
-        case syntax.DropTableStatement():
-            return ddl.drop_table(node)
         case syntax.Insert():
             return changes.insert(node, _changed(node.table, catalog), parameters)
         case syntax.Update():
@@ -105,6 +102,15 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.Select():
             assert node.table is not None
             return query.select(node, _table(node.table, catalog), parameters)
+
+
+def _tag(tokens: Sequence[Token]) -> str:
+    """As PostgreSQL completes a change of the schema: CREATE TABLE, DROP INDEX, TRUNCATE TABLE."""
+    first = tokens[0].text.upper()
+    if first == "TRUNCATE":
+        return "TRUNCATE TABLE"
+    kind = next((t for t in tokens[1:3] if t.is_word("table", "index", "sequence")), tokens[-1])
+    return f"{first} {kind.text.upper()}"
 
 
 def _table(name: syntax.TableName, catalog: Catalog) -> Table:

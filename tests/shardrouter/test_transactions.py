@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 
 from nodes.protocol import TRANSACTION_STEPS_MAX, Value
-from shardrouter.errors import NotSupported, RouterError
-from shardrouter.exceptions import SerializationError
+from shardrouter.connection import Connection
+from shardrouter.errors import NotSupported, OutcomeUnknown, RouterError
+from shardrouter.exceptions import SerializationError, UniqueViolationError
 from shardrouter.router import Router
 from shardrouter.session import Execution, Outcome, Session
 from tests.shardrouter.cluster import one_node
@@ -423,3 +424,87 @@ async def test_money_is_kept_by_many_at_once(router: Router, here: list[int]) ->
     await asyncio.gather(*(work(Client(router), moves) for moves in plans))
     assert await total(router, here) == 0
     assert refused  # or this test would show nothing
+
+
+# --------------------------------------------------------------------------- the embedded API
+
+
+async def test_a_transaction_of_a_router(router: Router, here: list[int]) -> None:
+    a, b, *_ = here
+
+    async def fails_within(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute(ADD, a, 100)
+            await connection.execute("INSERT INTO t (id) VALUES ($1)", a)
+
+    async def hides_its_failure(connection: Connection) -> None:
+        async with connection.transaction():
+            with pytest.raises(UniqueViolationError):
+                await connection.execute("INSERT INTO t (id) VALUES ($1)", a)
+
+    async with router.transaction(isolation="repeatable_read") as t:
+        await t.execute(ADD, a, -5)
+        assert t.is_in_transaction()
+        with pytest.raises(UniqueViolationError):
+            await fails_within(t)  # a savepoint
+        async with t.transaction():
+            await t.execute(ADD, b, 5)
+    assert [await router.fetchval(READ, key) for key in (a, b)] == [-5, 5]
+
+    async def leaves() -> None:
+        async with router.transaction() as t:
+            await t.execute(ADD, a, 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await leaves()
+    async with router.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(ADD, a, 1)
+        await transaction.rollback()
+        with pytest.raises(UniqueViolationError):
+            await fails_within(connection)
+        assert not connection.is_in_transaction()
+        with pytest.raises(RouterError, match="aborted"):  # it cannot end as if it had committed
+            await hides_its_failure(connection)
+    assert await router.fetchval(READ, a) == -5
+
+
+async def test_a_transaction_is_repeated_on_40001_and_on_nothing_else(
+    router: Router, here: list[int]
+) -> None:
+    a, *_ = here
+    runs: list[int] = []
+
+    async def disturbed(t: Connection) -> int:
+        seen: int = await t.fetchval(READ, a)
+        runs.append(seen)
+        if len(runs) < 3:
+            await router.execute(ADD, a, 1)
+        await t.execute("UPDATE t SET n = $2 WHERE id = $1", a, seen + 100)
+        return seen
+
+    assert await router.transaction_with_retry(disturbed) == 2
+    assert runs == [0, 1, 2]
+    assert await router.fetchval(READ, a) == 102
+
+    async def unknown(_t: Connection) -> None:
+        runs.append(0)
+        raise OutcomeUnknown("it may have happened")
+
+    runs.clear()
+    with pytest.raises(OutcomeUnknown):
+        await router.transaction_with_retry(unknown)
+    assert runs == [0]
+
+    async def always(t: Connection) -> None:
+        runs.append(0)
+        await t.fetchval(READ, a)
+        await router.execute(ADD, a, 1)
+        await t.execute(ADD, a, 1)
+
+    runs.clear()
+    with pytest.raises(SerializationError):
+        await router.transaction_with_retry(always, attempts=2)
+    assert runs == [0, 0]
