@@ -67,6 +67,7 @@ TEXT: Final = 25
 FLOAT8: Final = 701
 UNKNOWN: Final = 705
 VARCHAR: Final = 1043
+VOID: Final = 2278
 
 SLOTS: Final = 16384
 """Hash buckets of shard keys; a power of two. The slot of a key never changes."""
@@ -209,6 +210,7 @@ _TO_TEXT: Final[dict[int, Callable[[Value], bytes]]] = {
     TEXT: _string,
     VARCHAR: _string,
     UNKNOWN: _string,
+    VOID: _string,
 }
 _TO_BINARY: Final[dict[int, Callable[[Value], bytes]]] = {
     BOOL: _bool_binary,
@@ -216,6 +218,7 @@ _TO_BINARY: Final[dict[int, Callable[[Value], bytes]]] = {
     TEXT: _string,
     VARCHAR: _string,
     UNKNOWN: _string,
+    VOID: _string,
 }
 for _oid in _INTEGERS:
     _TO_TEXT[_oid], _TO_BINARY[_oid] = _integer_codec(_oid)

@@ -26,7 +26,7 @@ from shardrouter.pgwire.messages import Bind, Field, NoData, RowDescription, enc
 
 __all__ = ["Column", "bind_arguments", "cut_rows", "describe_rows", "result_formats"]
 
-_SIZES: Final = {BOOL: 1, INT2: 2, INT4: 4, INT8: 8, FLOAT8: 8, UNKNOWN: -2}
+_SIZES: Final = {BOOL: 1, INT2: 2, INT4: 4, INT8: 8, FLOAT8: 8, UNKNOWN: -2, VOID: 4}
 _VARIES: Final = -1
 _NO_DATA: Final = encode(NoData())
 
