@@ -16,7 +16,7 @@ import sqlite3
 from functools import lru_cache
 from typing import Final
 
-from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, OVERRIDDEN, ROW_ID
+from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, ROW_ID
 
 __all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
 
@@ -26,7 +26,9 @@ DDL: Final = "/*_ddl*/"
 asks only when it compiles, so what was compiled under one mode must never be found by another:
 a replica with a warm cache would obey where a restarted one refuses."""
 
-_FUNCTIONS: Final = BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {ROW_ID}
+_FUNCTIONS: Final = (
+    BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {NOW, ROW_ID}
+)
 
 
 REBUILT: Final = "_rebuild"
