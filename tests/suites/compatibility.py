@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.suites.asyncpg_suite.__main__ import BASELINE, REASONS, reason_of, reasons
+from tests.suites.asyncpg_suite.reasons import BASELINE, REASONS, reason_of, reasons
 from tests.suites.differential.comparison import EXPLAINED
 from tests.suites.differential.measure import Finding, measure
 from tests.suites.differential.pair import running_pair
