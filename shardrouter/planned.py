@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
 from shardrouter.definitions import Definition
+from shardrouter.role_statements import RoleStatement
 
 __all__ = [
     "ResultColumn",
@@ -135,7 +136,7 @@ class SchemaChange:
     when it is made."""
 
     tag: str
-    definition: Definition
+    definition: Definition | RoleStatement
 
 
 @dataclass(frozen=True)

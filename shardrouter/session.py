@@ -61,6 +61,9 @@ from shardrouter.planned import (
     ShowTables,
     TransactionControl,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.role_store import EMBEDDED, RoleStore
+from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
@@ -97,6 +100,7 @@ class Backend:
     schema: Schema
     tasks: Tasks
     plans: PlanCache
+    roles: RoleStore
 
 
 class Session:
@@ -104,14 +108,21 @@ class Session:
     transaction blocks; the settings that a unit changes are those it began with, so a client that
     wants order waits for `done`."""
 
-    def __init__(self, backend: Backend, *, shared: bool = False) -> None:
+    def __init__(self, backend: Backend, role: Role = EMBEDDED, *, shared: bool = False) -> None:
         self._shared = shared
+        self._role = role
+        self._roles = backend.roles
         self._loop = asyncio.get_running_loop()
         self.shards = backend.shards
         self._schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
-        self.settings = Settings()
+        self.settings = Settings(
+            facts={
+                "session_authorization": role.name,
+                "is_superuser": "on" if role.is_superuser else "off",
+            }
+        )
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
@@ -439,6 +450,9 @@ class Session:
             )
         plan = plans[0]
         assert isinstance(plan, SchemaChange)
+        if isinstance(plan.definition, RoleStatement):
+            said = await self._roles.change(plan.definition, self._role, deadline)
+            return [Outcome(plan.tag, notices=said)]
         notices = await self._schema.change(plan.definition, self.settings.placement, deadline)
         return [Outcome(plan.tag, notices=tuple(map(Notice, notices)))]
 

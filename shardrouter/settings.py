@@ -239,10 +239,21 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "consistency", "placement", "read_only", "statement_timeout_s")
+    __slots__ = (
+        "_changed",
+        "_facts",
+        "consistency",
+        "placement",
+        "read_only",
+        "statement_timeout_s",
+    )
 
-    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, changed: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None
+    ) -> None:
+        """facts: values that the session has from its start and cannot change."""
         self._changed = dict(changed or {})
+        self._facts = dict(facts or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
         self.placement = cast("Placement", self.get("default_placement"))
@@ -257,7 +268,7 @@ class Settings:
             return found
         if setting.name in TRANSACTION_MODES:
             return self.get(f"default_{setting.name}")
-        return setting.default
+        return self._facts.get(setting.name, setting.default)
 
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
@@ -266,7 +277,7 @@ class Settings:
         cannot be changed).
         """
         if value is None and name.lower() == "all":
-            return Settings()
+            return Settings(facts=self._facts)
         setting = _find(name)
         changed = dict(self._changed)
         if value is None:
@@ -275,7 +286,7 @@ class Settings:
             raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
         else:
             changed[setting.name] = setting.check(value)
-        return Settings(changed)
+        return Settings(changed, self._facts)
 
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""

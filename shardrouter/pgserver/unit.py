@@ -96,7 +96,7 @@ Reply: TypeAlias = bytes | PortalRun
 def schema_change_in_company() -> NotSupported:
     """For a unit with a schema change and more: it is no command that one shard could run."""
     return NotSupported(
-        "CREATE TABLE and DROP TABLE cannot be one unit with other statements",
+        "CREATE, ALTER and DROP cannot be one unit with other statements",
         hint="Send the statement alone, in a message of its own (or with a Sync behind it).",
     )
 

@@ -34,7 +34,7 @@ START_TIMEOUT_S = 60
 INSERT_AND_COUNT = """
 import asyncio, asyncpg
 async def main():
-    db = await asyncpg.connect("postgresql://shardrouter@127.0.0.1:6433/shardrouter")
+    db = await asyncpg.connect(open("dsn").read().strip())
     for number in range(100, 120):
         await db.execute("INSERT INTO accounts VALUES ($1, $2)", number, f"owner {number}")
     print(await db.fetchval("SELECT count(*) FROM accounts"))

@@ -9,6 +9,7 @@ from shardrouter.definition_changes import begin
 from shardrouter.definitions import Definition
 from shardrouter.plan import make_plan
 from shardrouter.planned import SchemaChange
+from shardrouter.role_statements import RoleStatement
 from shardrouter.tables import Change, Table
 
 EMPTY = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
@@ -17,6 +18,7 @@ EMPTY = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
 def definition_of(sql: str, catalog: Catalog = EMPTY) -> Definition:
     plan = make_plan(sql, catalog)
     assert isinstance(plan, SchemaChange)
+    assert not isinstance(plan.definition, RoleStatement)
     return plan.definition
 
 

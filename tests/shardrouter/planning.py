@@ -32,6 +32,7 @@ from shardrouter.planned import (
     Scatter,
     SchemaChange,
 )
+from shardrouter.role_statements import RoleStatement
 from shardrouter.schema_change import mark, publish, shard_parts, shards_of
 
 
@@ -143,6 +144,7 @@ class PlannedCluster:
                 raise AssertionError(f"{plan!r} asks no shard")
 
     def _change(self, catalog: Catalog, plan: SchemaChange) -> None:
+        assert not isinstance(plan.definition, RoleStatement)
         change = begin(catalog, plan.definition).change
         if change is None:
             return

@@ -33,6 +33,7 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import RoleStatement
 from shardrouter.tables import Table
 from tests.shardrouter.catalogs import EMPTY, with_change
 
@@ -66,6 +67,8 @@ def _said(plan: Plan, catalog: Catalog) -> tuple[str, Catalog]:
     if not isinstance(plan, SchemaChange):
         return _plan(plan), catalog
     definition = plan.definition
+    if isinstance(definition, RoleStatement):
+        return repr(definition), catalog
     if isinstance(definition, CreateTable):  # a name may be used again
         others = {k: t for k, t in catalog.tables.items() if k != definition.table.text}
         catalog = dataclasses.replace(catalog, tables=others, sequences={})

@@ -16,7 +16,7 @@ from nodes.protocol import StatementResult, Value
 from nodes.values import SLOTS, encode_data_rows
 from shardrouter.catalog import Catalog, Table
 from shardrouter.definition_changes import begin
-from shardrouter.errors import RouterError, StatementError
+from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Execution,
     Notice,
@@ -37,6 +37,8 @@ from shardrouter.planned import (
     SetSetting,
     ShowSetting,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.roles import Role
 from shardrouter.settings import Settings
 from tests.shardrouter.catalogs import EMPTY, with_change
 
@@ -59,14 +61,16 @@ class Database:
     waiting: asyncio.Event = field(default_factory=asyncio.Event)  # something is at the gate
     answer_at_once: bool = False  # `done` from within execute_unit
     status: Status = "I"  # what every session says of its transaction
+    roles: list[Role | None] = field(default_factory=list)  # of sessions, in their order
     cancelled: int = 0  # how often a session was asked to cancel
 
     @property
     def catalog(self) -> Catalog:
         return Catalog(self.version, self.tables, ("shard-1",), [0] * SLOTS, [1] * SLOTS)
 
-    def session(self) -> MemorySession:
+    def session(self, role: Role | None = None) -> MemorySession:
         self.sessions += 1
+        self.roles.append(role)
         return MemorySession(self)
 
     def close(self) -> None:
@@ -185,6 +189,8 @@ class MemorySession:
     def _change(self, tag: str, plan: SchemaChange) -> Outcome:
         database = self._database
         catalog = replace(EMPTY, version=database.version, tables=database.tables)
+        if isinstance(plan.definition, RoleStatement):
+            raise NotSupported("there are no roles here")
         begun = begin(catalog, plan.definition)
         if begun.change is not None:
             for moved in begun.change.tables:
