@@ -65,8 +65,30 @@ _MODULES: Final = (
     *(dates, intervals, json_values, arrays),
 )
 
-FUNCTIONS: Final[Mapping[str, Function]] = {
+_OF_TYPES: Final[Mapping[str, Function]] = {
     name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
+}
+
+
+def _each(array: Value, function: Value) -> str:
+    """An array whose elements a cast has turned into another type."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    return arrays.dump([e if e is None else cast(e) for e in arrays.elements(array)])
+
+
+def _each_of_bytes(array: Value, function: Value) -> str:
+    """The same for elements that are bytes, which stand in an array as their digits."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    found = arrays.elements(array)
+    return arrays.dump([e if e is None else cast(bytes.fromhex(e)) for e in found])
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    **_OF_TYPES,
+    "pg_each": Function(2, _each),
+    "pg_eachbytes": Function(2, _each_of_bytes),
 }
 """PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
 

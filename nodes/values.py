@@ -28,7 +28,8 @@ from nodes.pgtypes import (
     numerics,
     strings,
 )
-from nodes.pgtypes.arrays import ARRAYS
+from nodes.pgtypes.arrays import ARRAYS, ArrayKind
+from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
@@ -51,6 +52,7 @@ __all__ = [
     "INT4",
     "INT8",
     "ARRAYS",
+    "ArrayKind",
     "INTERVAL",
     "JSON",
     "JSONB",
@@ -76,6 +78,7 @@ __all__ = [
     "parse_text",
     "precision_and_scale",
     "slot_of",
+    "stored_array",
 ]
 
 SLOTS: Final = 16384

@@ -387,6 +387,10 @@ def _has(value: Value, key: Value) -> bool:
     return type(whole) is str and whole == key
 
 
+def _each_has(value: Value, keys: Value) -> Iterator[bool]:
+    return (_has(value, key) for key in _steps(keys) if key is not None)
+
+
 def _joined(a: Value, b: Value) -> str:
     left, right = load(a), load(b)
     if isinstance(left, dict) and isinstance(right, dict):
