@@ -361,7 +361,7 @@ def best(
     open_ones = [i for i, kind in enumerate(given) if kind is None]
     if not open_ones:
         return left
-    narrowed = _by_category(left, operands_of, open_ones)
+    narrowed = _by_category(left, operands_of, open_ones, family_of)
     if narrowed is not None:
         left = narrowed
         if len(left) == 1:
@@ -379,27 +379,32 @@ def _by_category(
     candidates: list[_Candidate],
     operands_of: Callable[[_Candidate], tuple[Type, ...]],
     open_ones: Sequence[int],
+    family_of: Callable[[_Candidate], str],
 ) -> list[_Candidate] | None:
     """Those that take, for every open operand, the one category it can have: text if any takes
     text; and of these its preferred type if any takes that. None if there is no one category."""
+
+    def taken(candidate: _Candidate, i: int) -> tuple[str, bool]:
+        """The category, and whether it is its preferred type; "any array" is one of its own."""
+        kind = operands_of(candidate)[i]
+        return ("P", False) if family_of(candidate) else (kind.category, kind.preferred)
+
     chosen: list[tuple[int, str, bool]] = []
     for i in open_ones:
-        kinds = [operands_of(candidate)[i] for candidate in candidates]
-        categories = {kind.category for kind in kinds}
+        kinds = [taken(candidate, i) for candidate in candidates]
+        categories = {category for category, _ in kinds}
         if "S" in categories:
             category = "S"
         elif len(categories) == 1:
             (category,) = categories
         else:
             return None
-        preferred = any(kind.preferred for kind in kinds if kind.category == category)
-        chosen.append((i, category, preferred))
+        chosen.append((i, category, (category, True) in kinds))
     kept = [
         candidate
         for candidate in candidates
         if all(
-            (kind := operands_of(candidate)[i]).category == category
-            and (kind.preferred or not preferred)
+            taken(candidate, i)[0] == category and (taken(candidate, i)[1] or not preferred)
             for i, category, preferred in chosen
         )
     ]

@@ -21,6 +21,9 @@ KINDS = {
     if kind.element is None or kind.short in ASKED_ARRAYS
 }
 
+TEXTS = ("text", "varchar", "bpchar")
+"""Of an element of one of these types and an array of another, PostgreSQL takes either."""
+
 SHORTS = {kind.short for kind in TYPES.values()}
 
 OF_RANGES = ("@>", "<@", "&&", "?|")
@@ -44,6 +47,9 @@ def test_an_operator_is_the_one_that_postgresql_chooses(symbol: str) -> None:
                 wanted = "42883"  # of a type that is not here
             found = _chosen(symbol, left, right)
             if symbol in OF_RANGES and wanted == "42725":
+                continue
+            sides = (left.removeprefix("_"), right.removeprefix("_"))
+            if symbol == "||" and set(sides) <= set(TEXTS) and sides != (left, right):
                 continue
             assert found == wanted, f"{left} {symbol} {right}"
 
