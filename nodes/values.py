@@ -38,7 +38,7 @@ from nodes.pgtypes.integers import INT2, INT4, INT8
 from nodes.pgtypes.intervals import INTERVAL
 from nodes.pgtypes.json_values import JSON, JSONB
 from nodes.pgtypes.numerics import NUMERIC, numeric_modifier, precision_and_scale
-from nodes.pgtypes.strings import BOOL, BPCHAR, TEXT, UNKNOWN, VARCHAR, parse_bool, parse_text
+from nodes.pgtypes.strings import BOOL, BPCHAR, TEXT, UNKNOWN, VARCHAR, VOID, parse_bool, parse_text
 from nodes.protocol import OutputColumn, Value
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "UNKNOWN",
     "UUID",
     "VARCHAR",
+    "VOID",
     "ValueFormatError",
     "canonical_key",
     "decode_binary",
