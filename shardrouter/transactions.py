@@ -6,6 +6,7 @@ which runs it without keeping it; the COMMIT into the log of that shard (docs/tr
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -80,6 +81,7 @@ class Transactions:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
 
     # ------------------------------------------------------------------ without a block
@@ -151,10 +153,15 @@ class Transactions:
     # ------------------------------------------------------------------ in the block
 
     async def run(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement of the open block. Raises RouterError; then the block has failed, or is
-        over."""
-        block = self.block
-        assert block is not None
+        """A statement of the open block, after those that were asked before. Raises RouterError;
+        then the block has failed, or is over."""
+        async with self._turn:
+            block = self.block
+            if block is None:
+                raise _outside("the transaction ended before the statement had its turn")
+            return await self._run(block, execution, deadline)
+
+    async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         if isinstance(plan, EndBlock):
             return await self._end(block, plan, deadline)
