@@ -153,6 +153,22 @@ class Session:
             self._transactions.block.failed = True
 
     @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+        settings = self.settings
+        if self._transactions.block is None:
+            return settings.idle_session_s
+        return settings.idle_in_transaction_s
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+        return self.settings.wants(severity)
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
+        self.settings = self.settings.rebased()
+
+    @property
     def is_closed(self) -> bool:
         """Whether it takes no more units."""
         return self._closed
