@@ -95,8 +95,18 @@ class Transactions:
             secrets.randbits(63),
             host.settings,
         )
-        host.settings = block.with_modes(host.settings, modes)
+        settings = block.with_modes(host.settings, modes)
+        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+            settings = settings.with_value(mode, settings.get(mode))
+        host.settings = settings
         self.block = block
+
+    def begin_here(self, plan: Begin) -> Outcome:
+        """BEGIN behind statements of the same unit, which are in the block already. Raises
+        StatementError for modes that come too late for them."""
+        assert self.block is not None
+        self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
         """Carry out what came outside of a block. Raises StatementError."""
@@ -182,6 +192,7 @@ class Transactions:
         match plan:
             case Begin():
                 warning = _warning("there is already a transaction in progress", "25001")
+                host.settings = block.with_modes(host.settings, plan.modes)
                 return Outcome(plan.tag, notices=(warning,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)
