@@ -58,13 +58,16 @@ from nodes.protocol import (
     Opened,
     OpenSession,
     Read,
+    RequestBody,
     SessionId,
     SetVersion,
     SqlFailure,
+    Stage,
     Stale,
     Statement,
     Status,
     UnknownSession,
+    Unstage,
     Write,
 )
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
@@ -80,7 +83,7 @@ from shardrouter.verdicts import (
 )
 from shardrouter.window import SeqWindow
 
-__all__ = ["Outcome", "Shards"]
+__all__ = ["Outcome", "ShardStage", "Shards"]
 
 WAITING_MAX: Final = 4096
 """Writes of one shard that wait for a session or a free seq; more answer 53300."""
@@ -198,6 +201,30 @@ class Shards:
                 cancel()
         return _returned(future.result())
 
+    # ------------------------------------------------------------------ rows sent ahead
+
+    def new_stage(self, group: str) -> ShardStage:
+        """For rows that a write of `group` will name."""
+        return ShardStage(self._lanes[group])
+
+    def submit_chunk(
+        self, stage: ShardStage, number: int, data: bytes, deadline: float, done: Settled
+    ) -> None:
+        """Send chunk `number` of a stage, exactly once. Whatever the outcome, nobody sees it."""
+        chunk = _Chunk(self, stage, number, data, deadline, partial(_chunk_settled, stage, done))
+        left = deadline - self._loop.time()
+        chunk.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
+        if left <= 0 or self._closed:
+            self._loop.call_soon(done, self._too_late(stage.lane.group))
+        else:
+            self._start(chunk)
+
+    def forget_stage(self, stage: ShardStage, deadline: float) -> None:
+        """No write will name it. A replica that is not told finds out by itself, in time."""
+        if stage.session is not None:
+            body = Unstage(stage.session, stage.number)
+            self._delivery.send(stage.lane.group, body, deadline, _nobody_waits)
+
     # ------------------------------------------------------------------ the rest
 
     def leader(self, group: str) -> str | None:
@@ -242,15 +269,10 @@ class Shards:
 
     def _send(self, write: _Write, session: _Session, seq: int) -> None:
         write.session, write.seq = session, seq
-        body = Write(
-            session.id,
-            seq,
-            session.window.watermark,
-            write.statements,
-            write.guards,
-            write.sets,
-            write.quick,
-        )
+        body = write.body(session, seq)
+        if body is None:
+            self._loop.call_soon(self._settle, write, _stage_lost(write.lane.group))
+            return
         write.sending = self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
 
     def _expire(self, write: _Write) -> None:
@@ -413,13 +435,18 @@ class Shards:
 
 
 class _Session:
-    """An exactly-once session as the group knows it, and its seqs."""
+    """An exactly-once session as the group knows it, its seqs, and the numbers of its stages."""
 
-    __slots__ = ("id", "window")
+    __slots__ = ("id", "stages", "window")
 
     def __init__(self, session: SessionId) -> None:
         self.id = session
         self.window = SeqWindow()
+        self.stages = 0
+
+    def new_stage(self) -> int:
+        self.stages += 1
+        return self.stages
 
 
 class _Lane:
@@ -482,6 +509,18 @@ class _Write:
         self.cancelled = False
         self.ended = False  # `done` was called after it had been sent
 
+    def body(self, session: _Session, seq: int) -> RequestBody | None:
+        """What to send under this seq; None if it can be part of this session no more."""
+        return Write(
+            session.id,
+            seq,
+            session.window.watermark,
+            self.statements,
+            self.guards,
+            self.sets,
+            self.quick,
+        )
+
     def cancel(self) -> None:
         self.shards.cancel(self)
 
@@ -494,7 +533,66 @@ class _Write:
             self.shards.answered(self, answer, doubt)
 
 
+class ShardStage:
+    """Rows that are sent to a shard ahead of the write that will name them (docs/bulk.md).
+
+    It belongs to the session of its first chunk that was taken."""
+
+    __slots__ = ("is_taken", "lane", "number", "session")
+
+    def __init__(self, lane: _Lane) -> None:
+        self.lane = lane
+        self.session: SessionId | None = None
+        self.number = 0
+        self.is_taken = False  # a chunk of it is kept under `session`
+
+
+class _Chunk(_Write):
+    """A chunk of a stage: a write that nobody sees."""
+
+    __slots__ = ("data", "number", "stage")
+
+    def __init__(
+        self,
+        shards: Shards,
+        stage: ShardStage,
+        number: int,
+        data: bytes,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        super().__init__(shards, stage.lane, (), (), (), False, deadline, done)
+        self.stage = stage
+        self.number = number
+        self.data = data
+
+    def body(self, session: _Session, seq: int) -> RequestBody | None:
+        stage = self.stage
+        if stage.session != session.id:
+            if stage.is_taken:
+                return None
+            stage.session = session.id
+            stage.number = session.new_stage()
+        watermark = session.window.watermark
+        return Stage(session.id, seq, watermark, stage.number, self.number, self.data)
+
+
 # --------------------------------------------------------------------------- small steps
+
+
+def _chunk_settled(stage: ShardStage, done: Settled, outcome: Outcome) -> None:
+    if isinstance(outcome, Done):
+        stage.is_taken = True
+    done(outcome)
+
+
+def _stage_lost(group: str) -> RouterError:
+    return StatementError(
+        f"the rows sent to {group} so far are no longer kept",
+        sqlstate="57P05",
+        detail="The session that they belonged to has expired; nothing is written.",
+        hint="Repeat it.",
+    )
 
 
 def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
@@ -507,6 +605,10 @@ def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> N
             done(time_over(group, reason, hint))
         case _:
             done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
+
+
+def _nobody_waits(_answer: Answer, _doubt: bool) -> None:
+    pass
 
 
 def _size(statements: tuple[Statement, ...]) -> int:

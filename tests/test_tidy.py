@@ -120,6 +120,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.settings": 0,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
+    "shardrouter.upload": 1,
     "shardrouter.upgrades": 0,
     "shardrouter.upgrading": 1,
     "shardrouter.repair": 0,
