@@ -107,6 +107,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.changes": 0,
     "shardrouter.conditions": 0,
     "shardrouter.ddl": 0,
+    "shardrouter.copying": 0,
     "shardrouter.dialect": 0,
     "shardrouter.keywords": 0,
     "shardrouter.lexer": 0,
