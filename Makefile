@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest differential nightly check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,14 @@ CRASHES ?= 200
 soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1 if anything is lost
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
+FILES ?= $(wildcard ../shared/data/sqllogictest/*.test)
+sqllogictest: venv  ## files of sqllogictest through psycopg and asyncpg: FILES='a.test b.test'
+	@$(BIN)/python -m tests.suites.sqllogictest $(FILES)
+
+STATEMENTS ?= 20000
+differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
+	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
+
 nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
@@ -60,6 +68,7 @@ nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raf
 	  tests/jepsen_like/test_result.py tests/jepsen_like/test_limits.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
+	@$(BIN)/python -m tests.suites.differential
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

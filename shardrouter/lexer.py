@@ -42,6 +42,9 @@ class Token:
         return self.kind is Kind.WORD and self.text in texts
 
 
+TOKENS_MAX: Final = 200_000
+"""Of a text: so many are read in half a second."""
+
 _TOKEN: Final = re.compile(
     r"""
       (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
@@ -105,6 +108,12 @@ def tokenize(sql: str) -> list[Token]:
     tokens: list[Token] = []
     at, size = 0, len(sql)
     while at < size:
+        if len(tokens) > TOKENS_MAX:
+            raise StatementError(
+                f"the statement has more than {TOKENS_MAX} words, numbers and signs",
+                sqlstate="54000",
+                hint="Send several statements, pass lists as an array (= ANY($1)), or use COPY.",
+            )
         match = _TOKEN.match(sql, at)
         if match is None:
             raise syntax_error(sql[at], at)

@@ -30,8 +30,9 @@ from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
+from shardrouter.plan_cache import PlanCache
 from shardrouter.schema import Schema
-from shardrouter.session import Backend, PlanCache, Session
+from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from shardrouter.types import of_column

@@ -16,7 +16,6 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +43,8 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
-from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
+from shardrouter.plan import UnknownTable
+from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     CreateTable,
@@ -66,9 +66,6 @@ from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
 
-PREPARED_MAX: Final = 4096
-"""Statements whose plans are kept; the one not used for longest goes first."""
-
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
@@ -80,35 +77,6 @@ SCATTER_NOTICES: Final[dict[Consistency, str]] = {
     "any": "rows of several shards: each shard is read as some replica has it, and not at one "
     "instant (said once per session)",
 }
-
-
-class PlanCache:
-    """Prepared statements by text and declared parameter types, for one catalog."""
-
-    def __init__(self) -> None:
-        self._catalog_version = -1
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
-
-    def get(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared | None:
-        if catalog.version != self._catalog_version:
-            return None
-        key = (text, oids)
-        prepared = self._prepared.get(key)
-        if prepared is not None:
-            self._prepared.move_to_end(key)
-        return prepared
-
-    def make(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
-        """Plan `text` and keep the plan. Raises what `make_plan` raises."""
-        plan = make_plan(text, catalog, oids)
-        prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
-        if catalog.version != self._catalog_version:
-            self._prepared.clear()
-            self._catalog_version = catalog.version
-        self._prepared[text, oids] = prepared
-        if len(self._prepared) > PREPARED_MAX:
-            self._prepared.popitem(last=False)
-        return prepared
 
 
 @dataclass(frozen=True)
@@ -185,7 +153,7 @@ class Session:
         if prepared is not None:
             return prepared
         try:
-            return self._plans.make(text, oids, catalog)
+            return await self._plans.make(text, oids, catalog)
         except UnknownTable:
             await self._schema.refresh(deadline)
         except StatementError as exc:
@@ -197,7 +165,7 @@ class Session:
                 raise exc from None
             if self._schema.catalog.version == catalog.version:
                 raise
-        return self._plans.make(text, oids, self._schema.catalog)
+        return await self._plans.make(text, oids, self._schema.catalog)
 
     async def _current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""

@@ -10,6 +10,7 @@ dropped silently.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -107,6 +108,7 @@ class _Walk:
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
+        self._operators: dict[str, list[int]] | None = None  # text -> positions, in order
 
     # ---- helpers
 
@@ -553,18 +555,26 @@ class _Walk:
 
     def _operator_position(self, node: exp.Expr, *texts: str) -> int:
         """Where the operator between two operands is: the last one before the right one."""
-        right = self._position(node.expression)
-        before = [
-            token.start + 1
-            for token in self._tokens
-            if token.kind is Kind.OPERATOR and token.text in texts and token.start + 1 < right
-        ]
-        return before[-1] if before else self._position(node.this)
+        before = self._last_operator(self._position(node.expression), *texts)
+        return before or self._position(node.this)
 
     def _minus_position(self, operand: exp.Expr) -> int:
         right = self._position(operand)
-        before = [t.start + 1 for t in self._tokens if t.text == "-" and t.start + 1 < right]
-        return before[-1] if before else right
+        return self._last_operator(right, "-") or right
+
+    def _last_operator(self, position: int, *texts: str) -> int:
+        """Position of the last of these operators before `position`; 0 if there is none."""
+        if self._operators is None:
+            self._operators = {}
+            for token in self._tokens:
+                if token.kind is Kind.OPERATOR:
+                    self._operators.setdefault(token.text, []).append(token.start + 1)
+        last = 0
+        for text in texts:
+            found = self._operators.get(text, [])
+            at = bisect_left(found, position)
+            last = max(last, found[at - 1] if at else 0)
+        return last
 
     def _chain(self, node: exp.Expr) -> syntax.Expression:
         """`a + b + c ...`: as deep on the left as it is long, hence a limit of its own."""

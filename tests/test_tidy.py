@@ -146,6 +146,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.connection": 2,
     "shardrouter.exceptions": 0,
     "shardrouter.record": 0,
+    "shardrouter.plan_cache": 1,
     "shardrouter.local": 2,
     "shardrouter.blocking": 2,
     "shardrouter.pytest_plugin": 2,

@@ -4,7 +4,8 @@ A harness that ends in any other way than SIGKILL removes what it made. After SI
 processes end too, since their standard input closes, unless they were stopped or do not watch
 it; namespaces end with the last process in them; its data directory stays. So each process is
 started with a mark in its environment, and each data directory is claimed in a file of its
-own; both name the maker. Only what belongs to a maker that is dead is ever removed.
+own; both name the maker. A control group, which holds no such file, has the maker in its name.
+Only what belongs to a maker that is dead is ever removed.
 
 A maker is a process id with the time at which that process started, since ids are used again,
 and the PID namespace in which it is valid: what another container made is none of ours.
@@ -24,13 +25,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Leftovers", "claimed", "clean", "find", "maker", "marked"]
+__all__ = [
+    "Leftovers",
+    "claimed",
+    "claimed_group",
+    "clean",
+    "find",
+    "group_name",
+    "maker",
+    "marked",
+]
 
 MARK: Final = "JEPSEN_LIKE_MAKER"
 
 SIGN: Final = ".made-by"
 """The file in a claimed directory that names its maker, so that no other directory that has
 come to the same path is taken for it."""
+
+GROUP: Final = "jepsen-like-"
+"""How the name of a control group begins; its maker follows."""
 
 END_TIMEOUT_S: Final = 5.0
 
@@ -71,11 +84,36 @@ def marked(argv: Sequence[str]) -> tuple[str, ...]:
 @contextmanager
 def claimed(directory: Path) -> Iterator[None]:
     """Until the end of the block, `directory` is to be removed if this process is killed."""
+    (directory / SIGN).write_text(maker(), encoding="utf-8")
+    try:
+        with _claim(directory):
+            yield
+    finally:
+        (directory / SIGN).unlink(missing_ok=True)
+
+
+def group_name(pid: int) -> str:
+    """Of a control group for process `pid`."""
+    return f"{GROUP}{maker()}-{pid}"
+
+
+@contextmanager
+def claimed_group(group: Path) -> Iterator[None]:
+    """A control group called by `group_name`, made here and removed at the end of the block."""
+    with _claim(group):
+        group.mkdir()
+        try:
+            yield
+        finally:
+            group.rmdir()
+
+
+@contextmanager
+def _claim(directory: Path) -> Iterator[None]:
     claims = _claims()
     claims.mkdir(mode=0o700, exist_ok=True)
     if not _is_ours(claims):
         raise OSError(f"{claims} belongs to somebody else; set TMPDIR to a directory of yours")
-    (directory / SIGN).write_text(maker(), encoding="utf-8")
     handle, name = tempfile.mkstemp(prefix=f"{maker()}-", dir=claims)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as claim:
@@ -83,7 +121,6 @@ def claimed(directory: Path) -> Iterator[None]:
         yield
     finally:
         Path(name).unlink()
-        (directory / SIGN).unlink(missing_ok=True)
 
 
 def find() -> Leftovers:
@@ -99,7 +136,10 @@ def clean() -> Leftovers:
     directories = []
     for claim, directory in _dead_claims():
         if directory is not None:
-            shutil.rmtree(directory)
+            if directory.name.startswith(GROUP):
+                directory.rmdir()  # its files are the kernel's
+            else:
+                shutil.rmtree(directory)
             directories.append(directory)
         claim.unlink(missing_ok=True)
     return Leftovers(pids, tuple(directories))
@@ -205,4 +245,6 @@ def _dead_claims() -> Iterator[tuple[Path, Path | None]]:
         directory = Path(claim.read_text(encoding="utf-8"))
         sign = directory / SIGN
         is_there = sign.is_file() and sign.read_text(encoding="utf-8") == made_by
+        if directory.name.startswith(f"{GROUP}{made_by}-"):
+            is_there = directory.is_dir()
         yield claim, directory if is_there else None

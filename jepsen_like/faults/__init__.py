@@ -46,7 +46,7 @@ from jepsen_like.faults.outage import Outage, outage
 from jepsen_like.faults.partitions import Flapping, Partition, flapping, partition
 from jepsen_like.faults.processes import ProcessFault
 from jepsen_like.faults.resets import HalfOpen, Reset, half_open, reset
-from jepsen_like.faults.resources import exhaust_files, starve_cpu
+from jepsen_like.faults.resources import exhaust_files
 from jepsen_like.faults.shaping import (
     Shaped,
     duplicate,
@@ -58,6 +58,7 @@ from jepsen_like.faults.shaping import (
     slow_link,
 )
 from jepsen_like.faults.signals import kill, pause, restart, rolling_restart
+from jepsen_like.faults.starving import starve_cpu
 from jepsen_like.faults.targets import (
     Target,
     TargetError,

@@ -13,6 +13,7 @@ import pytest
 
 from jepsen_like import faults
 from jepsen_like.adapters.database import Offer
+from jepsen_like.backends.cgroups import CgroupError, Limited
 from jepsen_like.dummy import HOST, dummy_site
 from jepsen_like.dummy_faults import FAULTS, try_faults
 from jepsen_like.faults.demands import demands
@@ -184,14 +185,27 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
     assert "notes" in " ".join(record.evidence)
 
 
-async def test_a_process_that_starves_goes_on_as_far_as_it_may(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["as it can be here", "by signals"])
+async def test_a_process_that_starves_goes_on_as_far_as_it_may(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one that wants all of the CPU; the kernel counts what it gets."""
+
+    def refuse(pid: int, share: float) -> Limited:
+        raise CgroupError("it is not wanted")
+
+    if way == "by signals":
+        monkeypatch.setattr("jepsen_like.faults.starving.Limited", refuse)
     async with dummy_site(tmp_path) as (site, dummy):
         task = asyncio.ensure_future(faults.starve_cpu(HOST, "20%", hold="600ms").run(site))
         assert await dummy.ask("spin 0.1", timeout_s=20) == "done"
         record = await task
     assert record.verified, record.evidence
-    assert "and used 0.00 s" not in record.evidence[1]
+    assert "used 0.00 s" not in record.evidence[1]
+    by_signals = "by signals, for" in record.evidence[0]
+    assert by_signals or "was held by cgroup v" in record.evidence[1]
+    assert by_signals or "wanted more in 0 turns" not in record.evidence[1]
+    assert not way.startswith("by") or by_signals
 
 
 async def test_nothing_can_be_opened_until_the_heal(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Plans of statements, kept by their text, for all sessions of a router.
+
+Bounded in number and in bytes. A text is planned on the event loop, where that is quicker than
+going elsewhere, unless it is long: then on a thread, so that nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from shardrouter.catalog import Catalog
+from shardrouter.execution import Prepared
+from shardrouter.plan import make_plan, parameter_oids, result_columns
+
+__all__ = ["PlanCache"]
+
+PREPARED_MAX: Final = 4096
+"""Statements whose plans are kept; the one not used for longest goes first."""
+
+PREPARED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Characters of their texts in all. A plan takes some ten times its text."""
+
+LONG_TEXT: Final = 16 * 1024
+"""Characters from which a text is planned on a thread: some ten milliseconds."""
+
+
+class PlanCache:
+    """Prepared statements by text and declared parameter types, for one catalog."""
+
+    def __init__(self) -> None:
+        self._catalog_version = -1
+        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
+        self._size = 0
+
+    def get(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared | None:
+        if catalog.version != self._catalog_version:
+            return None
+        key = (text, oids)
+        prepared = self._prepared.get(key)
+        if prepared is not None:
+            self._prepared.move_to_end(key)
+        return prepared
+
+    async def make(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
+        """Plan `text` and keep the plan. Raises what `make_plan` raises."""
+        if len(text) < LONG_TEXT:
+            plan = make_plan(text, catalog, oids)
+        else:
+            plan = await asyncio.to_thread(make_plan, text, catalog, oids)
+        prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        if catalog.version > self._catalog_version:
+            self._prepared.clear()
+            self._size = 0
+            self._catalog_version = catalog.version
+        if catalog.version == self._catalog_version and len(text) <= PREPARED_BYTES_MAX:
+            self._keep(prepared, (text, oids))
+        return prepared
+
+    def _keep(self, prepared: Prepared, key: tuple[str, tuple[int, ...]]) -> None:
+        if key not in self._prepared:
+            self._size += len(prepared.text)
+        self._prepared[key] = prepared
+        while len(self._prepared) > PREPARED_MAX or self._size > PREPARED_BYTES_MAX:
+            (text, _), _ = self._prepared.popitem(last=False)
+            self._size -= len(text)

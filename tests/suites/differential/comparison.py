@@ -1,0 +1,99 @@
+"""Two servers' answers to one statement: the same, refused here, or different."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from tests.suites.pgclient import Answer, Column
+
+__all__ = ["EXPLAINED", "REFUSED", "difference", "explained", "is_refusal"]
+
+REFUSED: Final = "0A000"
+
+OWN_NOTICE: Final = "rows of several shards"
+"""PostgreSQL has no shards to say it of."""
+
+ROWS_SHOWN: Final = 6
+
+
+def is_refusal(answers: Sequence[Answer]) -> bool:
+    """This database says that it does not have what was asked for."""
+    return any(answer.sqlstate == REFUSED for answer in answers)
+
+
+EXPLAINED: Final = (
+    (
+        """Of two errors in one statement the other one may be told: here a constant that cannot be
+        computed (class 22) is found while the rest is still to be understood (class 42).""",
+        re.compile(r"22...\Z"),
+        re.compile(r"42...\Z"),
+    ),
+)
+"""Differences that stay, with the SQLSTATEs of ours and theirs."""
+
+
+def explained(ours: Sequence[Answer], theirs: Sequence[Answer]) -> str:
+    """Why both failed, and differently, in a sentence; empty if there is no reason."""
+    for why, own, other in EXPLAINED:
+        if own.match(ours[-1].sqlstate) and other.match(theirs[-1].sqlstate):
+            return why
+    return ""
+
+
+def difference(ours: Sequence[Answer], theirs: Sequence[Answer], *, is_ordered: bool = True) -> str:
+    """The first difference, in one line that begins with its kind; empty if there is none."""
+    if len(ours) != len(theirs):
+        return f"answers: {len(ours)} instead of {len(theirs)}"
+    for own, other in zip(ours, theirs, strict=True):
+        found = _one(own, other, is_ordered=is_ordered)
+        if found:
+            return found
+    return ""
+
+
+def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
+    if ours.sqlstate != theirs.sqlstate:
+        return f"error: {_outcome(ours)} instead of {_outcome(theirs)}"
+    if ours.error is not None:
+        return ""  # how many rows were on their way before it is nobody's promise
+    if ours.parameters != theirs.parameters:
+        return f"parameters: {ours.parameters} instead of {theirs.parameters}"
+    if ours.columns != theirs.columns:
+        return f"columns: {_columns(ours.columns)} instead of {_columns(theirs.columns)}"
+    if ours.rows != theirs.rows:
+        if sorted(map(repr, ours.rows)) != sorted(map(repr, theirs.rows)):
+            return f"rows: {_rows(ours)} instead of {_rows(theirs)}"
+        if is_ordered:
+            return f"order: {_rows(ours)} instead of {_rows(theirs)}"
+    if ours.tag != theirs.tag:
+        return f"tag: {ours.tag!r} instead of {theirs.tag!r}"
+    levels = [
+        [(n.get("S"), n.get("C")) for n in answer.notices if not n["M"].startswith(OWN_NOTICE)]
+        for answer in (ours, theirs)
+    ]
+    if levels[0] != levels[1]:
+        return f"notices: {levels[0]} instead of {levels[1]}"
+    return ""
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.error is not None:
+        return f"{answer.sqlstate} ({answer.error.get('M')})"
+    return f"{answer.tag or 'no answer'} {_rows(answer) if answer.rows else ''}".strip()
+
+
+def _columns(columns: tuple[Column, ...] | None) -> str:
+    if columns is None:
+        return "none"
+    return ", ".join(f"{c.name}:{c.type}:{c.size}:{c.modifier}" for c in columns)
+
+
+def _rows(answer: Answer) -> str:
+    shown = [
+        "(" + ", ".join("NULL" if v is None else v.decode(errors="replace") for v in row) + ")"
+        for row in answer.rows[:ROWS_SHOWN]
+    ]
+    more = len(answer.rows) - len(shown)
+    return " ".join(shown) + (f" and {more} more" if more else "")

@@ -1,0 +1,54 @@
+"""This database and a real PostgreSQL, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.suites.in_process import serving
+from tests.suites.pgclient import Answer, Client
+from tests.suites.postgres import running_postgres
+
+__all__ = ["Pair", "running_pair"]
+
+
+@dataclass
+class Pair:
+    """A connection to each."""
+
+    ours: Client
+    theirs: Client
+
+    def reset(self) -> None:
+        """No transaction, no tables, no settings of before."""
+        for client in (self.ours, self.theirs):
+            if client.status != "I":
+                client.query("ROLLBACK")
+            client.query("DISCARD ALL")
+        self.theirs.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        self.place_at_home()
+
+    def place_at_home(self) -> None:
+        """Tables without a shard key of their own are whole on one shard."""
+        self.ours.query("SET default_placement = 'home'")
+
+    def drop(self, tables: list[str]) -> None:
+        """Here a table has no schema to be dropped with."""
+        for table in tables:
+            self.ours.query(f"DROP TABLE IF EXISTS {table}")
+
+    def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
+        return self.ours.query(sql), self.theirs.query(sql)
+
+
+@contextmanager
+def running_pair() -> Iterator[Pair]:
+    """Both are made, and removed at the end. Raises postgres.PostgresMissing."""
+    with (
+        running_postgres() as postgres,
+        serving() as port,
+        Client(postgres.port) as theirs,
+        Client(port) as ours,
+    ):
+        yield Pair(ours, theirs)

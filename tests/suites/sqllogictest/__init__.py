@@ -1,0 +1,1 @@
+"""sqllogictest's files through the drivers that people use; `records` knows the format."""
