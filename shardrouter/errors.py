@@ -37,7 +37,7 @@ class RouterError(Exception):
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
     its unit of commit, of the statement that failed. schema, table, column, data_type,
     constraint: what the error is about, empty where it is about none. where: what was being done,
-    in which line of a COPY for one.
+    in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown.
     """
 
     definite: bool
@@ -70,6 +70,7 @@ class RouterError(Exception):
         self.constraint = constraint
         self.where = ""
         self.statement = 0
+        self.row = 0
 
 
 class DefiniteError(RouterError):

@@ -11,12 +11,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
+from nodes.protocol import (
+    Guard,
+    OutputColumn,
+    Staged,
+    Statement,
+    StatementResult,
+    Value,
+)
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
-from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, Plan, ResultColumn, Scatter
 from shardrouter.python_values import from_stored
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "Outcome",
     "Command",
     "command_of",
+    "copy_command",
     "is_current",
     "outcome_of",
     "rows_outcome",
@@ -93,6 +101,10 @@ class Command:
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
+    if isinstance(plan, CopyFrom):
+        plan = plan.insert
+    elif isinstance(plan, CopyTo):
+        plan = plan.plan
     if not isinstance(plan, OneShard | Scatter):
         return True
     if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
@@ -127,6 +139,14 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             )
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
     return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
+
+
+def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
+    """The command that writes the rows of a COPY, which are on their shard already."""
+    guards = _table_guards(plan.insert)
+    if not plan.insert.keys:
+        guards.append(home_guard(catalog))
+    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), tuple(guards))
 
 
 def scatter_commands(

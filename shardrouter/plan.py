@@ -12,9 +12,11 @@ from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
 from shardrouter import changes, ddl, query, syntax, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copying.grammar import parse_copy
+from shardrouter.copying.plan import copy_plan
 from shardrouter.errors import NotSupported
 from shardrouter.exceptions import UndefinedTableError
-from shardrouter.lexer import syntax_error, tokenize
+from shardrouter.lexer import Token, syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
     Constant,
@@ -83,6 +85,8 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         tokens.pop()
     if not tokens:
         raise syntax_error("", 0)
+    if tokens[0].is_word("copy"):
+        return _copy(tokens, sql, catalog)
     plan = utility(tokens)
     if plan is not None:
         return plan
@@ -104,6 +108,16 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.Select():
             assert node.table is not None
             return query.select(node, _table(node.table, catalog), parameters)
+
+
+def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
+    statement = parse_copy(tokens, sql)
+    table: Table | None = None
+    if statement.table:
+        table = catalog.tables.get(statement.table)
+        if table is None:
+            raise UnknownTable(statement.table, statement.position)
+    return copy_plan(statement, catalog, table, make_plan)
 
 
 def _table(name: syntax.TableName, catalog: Catalog) -> Table:

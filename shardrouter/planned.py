@@ -12,6 +12,8 @@ from typing import TypeAlias
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
 from shardrouter.catalog import Table
+from shardrouter.copying.columns import CopyColumn
+from shardrouter.copying.options import CopyOptions
 
 __all__ = [
     "ResultColumn",
@@ -25,6 +27,8 @@ __all__ = [
     "CreateTable",
     "DropTable",
     "Answer",
+    "CopyFrom",
+    "CopyTo",
     "SetSetting",
     "ShowSetting",
     "ShowTables",
@@ -151,6 +155,26 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class CopyFrom:
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+
+    table: str
+    columns: tuple[CopyColumn, ...]
+    insert: OneShard
+    shard: str
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
+class CopyTo:
+    """COPY TO STDOUT: the rows of `plan`, which is that of `query`, as the options want them."""
+
+    query: str
+    plan: OneShard | Scatter | Answer
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
 class SetSetting:
     """SET, or RESET if `value` is None (name `all`: every setting)."""
 
@@ -195,6 +219,8 @@ Plan: TypeAlias = (
     | CreateTable
     | DropTable
     | Answer
+    | CopyFrom
+    | CopyTo
     | SetSetting
     | ShowSetting
     | ShowTables

@@ -21,9 +21,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
+from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
     DefiniteError,
     NotSupported,
@@ -38,6 +39,7 @@ from shardrouter.execution import (
     Outcome,
     Prepared,
     command_of,
+    copy_command,
     is_current,
     outcome_of,
     rows_outcome,
@@ -47,6 +49,7 @@ from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
+    CopyFrom,
     CreateTable,
     DropTable,
     OneShard,
@@ -62,9 +65,13 @@ from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
+from shardrouter.upload import Upload
 from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
+
+APPLIED_BYTES_PER_S: Final = 2 * 1024 * 1024
+"""How fast replicas apply what was sent ahead, at the least: the time a COPY's last step has."""
 
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
@@ -103,6 +110,7 @@ class Session:
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
+        self._copies: set[CopyIn] = set()  # under way
 
     # ------------------------------------------------------------------ settings
 
@@ -131,6 +139,8 @@ class Session:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed."""
         self._closed = True
+        for copy in list(self._copies):
+            copy.abandon()
 
     # ------------------------------------------------------------------ prepare
 
@@ -307,10 +317,7 @@ class Session:
             if outcomes is not None:
                 return outcomes
             is_stale = True
-        raise Unavailable(
-            "the tables of the statement are being changed",
-            hint="Repeat it when the schema change is over.",
-        )
+        raise _being_changed()
 
     async def _attempt(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """Execute the unit under the present catalog; None if a shard says that it is stale."""
@@ -384,6 +391,50 @@ class Session:
             outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
         self._settings = settings
         return outcomes
+
+    # ------------------------------------------------------------------ COPY FROM
+
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin what `prepared`, a COPY FROM STDIN, says. Raises RouterError.
+
+        statement_timeout holds for each piece of it that is on its way, and for the last step,
+        which has more the more there is to apply: how long the client takes is its business."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        if self._closed:
+            raise Unavailable("the session is closed", sqlstate="57P01")
+        timeout_s = self._settings.statement_timeout_s
+        upload = Upload(self._shards, plan.shard, timeout_s)
+        commit = partial(self._commit_copy, prepared, timeout_s)
+        copy = CopyIn(plan, upload, commit, self._copies.discard)
+        self._copies.add(copy)
+        return copy
+
+    async def _commit_copy(self, prepared: Prepared, timeout_s: float, staged: Staged) -> None:
+        """Write the rows that were sent ahead, exactly once. Raises RouterError."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        deadline = self._loop.time() + timeout_s + staged.size / APPLIED_BYTES_PER_S
+        for attempt in range(REPLANS_MAX):
+            command = copy_command(plan, staged, self._schema.catalog)
+            answer = await self._shards.write(
+                command.shard, (command.statement,), command.guards, deadline=deadline
+            )
+            if not isinstance(answer, Stale):
+                return
+            await self._schema.catch_up(deadline, attempt)
+            fresh = (await self._prepare(prepared.text, (), deadline)).plan
+            if (
+                not isinstance(fresh, CopyFrom)
+                or fresh.columns != plan.columns
+                or fresh.shard != plan.shard
+            ):
+                raise NotSupported(
+                    f'table "{plan.table}" was changed while rows were copied into it',
+                    hint="Repeat the COPY.",
+                )
+            plan = fresh
+        raise _being_changed()
 
     # ------------------------------------------------------------------ units of reads
 
@@ -506,6 +557,13 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, RouterError):
             error.statement = self._ordinal
+
+
+def _being_changed() -> Unavailable:
+    return Unavailable(
+        "the tables of the statement are being changed",
+        hint="Repeat it when the schema change is over.",
+    )
 
 
 def _several_shards() -> NotSupported:

@@ -41,6 +41,7 @@ def sql_error(failure: SqlFailure) -> RouterError:
     kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
     error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail)
     error.statement = failure.statement
+    error.row = failure.row
     return error
 
 

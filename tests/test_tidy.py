@@ -108,6 +108,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.conditions": 0,
     "shardrouter.ddl": 0,
     "shardrouter.copying": 0,
+    "shardrouter.copy_in": 1,
     "shardrouter.dialect": 0,
     "shardrouter.keywords": 0,
     "shardrouter.lexer": 0,

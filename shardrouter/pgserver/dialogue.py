@@ -17,10 +17,11 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.pgserver.copy_out import copy_out
 from shardrouter.pgserver.unit import (
     Portal,
     PortalRun,
@@ -31,7 +32,9 @@ from shardrouter.pgserver.unit import (
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
+from shardrouter.planned import CopyFrom, CopyTo
 from shardrouter.statement import split
+from shardrouter.verdicts import canceled
 
 __all__ = [
     "HELD_BYTES_MAX",
@@ -62,6 +65,23 @@ _SUSPENDED: Final = m.encode(m.PortalSuspended())
 T = TypeVar("T")
 
 
+class CopyIn(Protocol):
+    """A COPY FROM STDIN under way: see `shardrouter.copy_in`."""
+
+    plan: CopyFrom
+
+    @property
+    def is_full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    async def finish(self) -> Outcome: ...
+
+    def abandon(self) -> None: ...
+
+
 class Session(Protocol):
     """What runs a client's statements. All calls come from the event loop's thread."""
 
@@ -83,6 +103,9 @@ class Session(Protocol):
     async def run(
         self, unit: Sequence[Execution], timeout_s: float | None = None
     ) -> list[Outcome]: ...
+
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin a COPY FROM STDIN. Raises RouterError."""
 
     def cancel(self) -> None:
         """End early what was executed last; `done` hears what became of it."""
@@ -106,6 +129,13 @@ class _Then(enum.Enum):
     READY = "ready"  # after Sync and Query
 
 
+class Copying(NamedTuple):
+    """A COPY FROM STDIN, and what follows when it is answered."""
+
+    copy: CopyIn
+    then: _Then | None
+
+
 def report(error: RouterError, severity: str = "ERROR") -> m.Report:
     return m.Report(
         severity,
@@ -114,6 +144,7 @@ def report(error: RouterError, severity: str = "ERROR") -> m.Report:
         error.detail,
         error.hint,
         error.position,
+        where=error.where,
         schema=error.schema,
         table=error.table,
         column=error.column,
@@ -149,6 +180,7 @@ class Dialogue:
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
+        self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
 
     @property
     def answering(self) -> bool:
@@ -168,6 +200,9 @@ class Dialogue:
         """The client asks, on another connection, for an end of what is running."""
         if self.busy:
             self._session.cancel()
+        elif self._copying is not None:
+            self._fail(report(canceled()))
+            self._wake()
 
     def refuse(self, said: m.Report) -> None:
         """A message could not be read."""
@@ -188,6 +223,9 @@ class Dialogue:
         self._then = None
         self._unit.clear()
         self._flushed_write = False
+        if self._copying is not None:
+            self._copying.copy.abandon()
+            self._copying = None
         if self._session.status != "T":
             self._portals.clear()
             self._bound_bytes = 0
@@ -226,7 +264,11 @@ class Dialogue:
             reply = unit.replies[0]
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
-                    self._execute_unit(unit.take_executions())
+                    portals = unit.take_executions()
+                    if reply.portal.statement.copies_in:
+                        self._begin_copy(reply.portal)
+                    else:
+                        self._execute_unit(portals)
                     return
                 unit.replies.popleft()
                 self._answer(reply, reply.portal.outcome)
@@ -261,6 +303,9 @@ class Dialogue:
     def _answer(self, run: PortalRun, outcome: Outcome) -> None:
         portal, send = run.portal, self._connection.send_encoded
         statement = portal.statement
+        if isinstance(plan := statement.plan, CopyTo):
+            send(copy_out(plan, outcome))
+            return
         if run.described and statement.columns:
             send(statement.row_description(portal.formats))
         tag, rows = outcome.tag, outcome.rows
@@ -431,6 +476,8 @@ class Dialogue:
         if portal.started and not portal.statement.columns:
             raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
         self._run(PortalRun(portal, event.row_limit))
+        if portal.statement.copies_in:
+            self._then = _Then.NOTHING  # its rows come before the Sync
 
     def _run(self, run: PortalRun) -> None:
         if self._flushed_write and self._session.status == "I" and not run.portal.started:
@@ -459,6 +506,44 @@ class Dialogue:
             "the function call message is not supported", hint="Call the function by SELECT."
         )
 
+    # ------------------------------------------------------------------ COPY FROM STDIN
+
+    def _begin_copy(self, portal: Portal) -> None:
+        """Ask for the rows; what was to follow follows when they have come."""
+        assert portal.statement.prepared is not None
+        try:
+            copy = self._session.copy_in(portal.statement.prepared)
+        except RouterError as error:
+            self._fail(report(error))
+            return
+        self._copying = Copying(copy, self._then)
+        self._then = None
+        is_binary = copy.plan.options.format == "binary"
+        formats = (int(is_binary),) * len(copy.plan.columns)
+        self._connection.begin_copy_in(m.CopyInResponse(int(is_binary), formats))
+
+    def _copy_data(self, event: m.CopyData) -> None:
+        assert self._copying is not None
+        copy = self._copying.copy
+        copy.feed(event.data)
+        if copy.is_full:
+            self._later(copy.room(), lambda _: None)
+
+    def _copy_done(self, _: m.CopyDone) -> None:
+        assert self._copying is not None
+        self._later(self._copying.copy.finish(), self._copied)
+
+    def _copied(self, outcome: Outcome) -> None:
+        copying, self._copying = self._copying, None
+        assert copying is not None
+        run = self._unit.replies[0]
+        assert isinstance(run, PortalRun)
+        run.portal.outcome = outcome
+        self._then = copying.then
+
+    def _copy_fail(self, event: m.CopyFail) -> None:
+        raise StatementError(f"COPY from stdin failed: {event.reason}", sqlstate="57014")
+
     _handlers: ClassVar[dict[type[Any], Callable[[Dialogue, Any], None]]] = {
         m.Query: _query,
         m.Parse: _parse,
@@ -469,4 +554,7 @@ class Dialogue:
         m.Flush: _flush,
         m.Sync: _sync,
         m.FunctionCall: _function_call,
+        m.CopyData: _copy_data,
+        m.CopyDone: _copy_done,
+        m.CopyFail: _copy_fail,
     }

@@ -16,6 +16,8 @@ from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
     Constant,
+    CopyFrom,
+    CopyTo,
     CreateTable,
     DropTable,
     OneShard,
@@ -114,6 +116,11 @@ def _plan(plan: Plan) -> str:
             return f"drop table {', '.join(plan.names)}{' if exists' if plan.if_exists else ''}"
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
+        case CopyFrom():
+            names = ", ".join(column.name for column in plan.columns)
+            return f"copy from, {plan.options.format}: {names}\n{_plan(plan.insert)}"
+        case CopyTo():
+            return f"copy to, {plan.options.format}\n{_plan(plan.plan)}"
         case SetSetting():
             return f"set {plan.name} = {plan.value!r}"
         case ShowSetting():
