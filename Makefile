@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest differential nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential nightly check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,15 @@ soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1
 FILES ?= $(wildcard ../shared/data/sqllogictest/*.test)
 sqllogictest: venv  ## files of sqllogictest through psycopg and asyncpg: FILES='a.test b.test'
 	@$(BIN)/python -m tests.suites.sqllogictest $(FILES)
+
+SCALE   ?= 10
+CLIENTS ?= 8
+SECONDS ?= 10
+pgbench: venv  ## Debian's pgbench in all protocols, a leader killed: SCALE=N CLIENTS=C SECONDS=S
+	@$(BIN)/python -m tests.suites.pgbench --scale $(SCALE) --clients $(CLIENTS) --seconds $(SECONDS)
+
+asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
+	@$(BIN)/python -m tests.suites.asyncpg_suite
 
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from jepsen_like.clients import Answer, Client, ClientError
@@ -34,6 +34,10 @@ RETURN_S: Final = 1.0
 """How long an aborted client may take to return from the call. Then it is cancelled: it hangs."""
 
 
+TIMER_S: Final = 0.001
+"""The resolution of timers."""
+
+
 class Clock:
     """Nanoseconds since the run began, monotonic."""
 
@@ -45,9 +49,10 @@ class Clock:
 
     async def sleep_until(self, at_ns: int) -> None:
         """Never returns early: timers of some loops fire up to a millisecond before their time,
-        and a call must not be sent before it was scheduled."""
+        and a call must not be sent before it was scheduled. So it may return a millisecond late:
+        a shorter sleep is none, and to wait for the rest without one would take all of a core."""
         while (delay_s := (at_ns - self.now_ns()) / 1e9) > 0:  # noqa: ASYNC110 - it is about time
-            await asyncio.sleep(delay_s)
+            await asyncio.sleep(max(delay_s, TIMER_S))
 
 
 class _Unsure:
@@ -69,7 +74,7 @@ class _Unsure:
         place = (call.workload, call.key)
         count = self._counts.get(place, 0)
         if count >= limit:
-            return replace(call, f="read", value=None)
+            return Call("read", call.key, None, call.workload, call.home)
         self._counts[place] = count + 1
         return call
 
@@ -233,7 +238,8 @@ class Dispatcher:
         start_ns = self._clock.now_ns()
         for arrival in arrivals:
             scheduled_ns = start_ns + arrival.at_ns
-            await self._clock.sleep_until(scheduled_ns)
+            if scheduled_ns > self._clock.now_ns():
+                await self._clock.sleep_until(scheduled_ns)
             if stop is not None and stop.is_set():
                 return
             due = _Due(arrival, scheduled_ns, scheduled_ns + self._deadline_ns)
@@ -242,7 +248,9 @@ class Dispatcher:
     async def _work(self, lane: _Lane, slot: _Slot) -> None:
         """One slot, until the lane ends."""
         while True:
-            client = await self._connected(lane, slot)
+            client = slot.client
+            if client is None or not client.is_usable:
+                client = await self._connected(lane, slot)
             if client is None:
                 return
             due = await lane.take()
@@ -295,10 +303,16 @@ class Dispatcher:
         By aborting, not by cancelling: many drivers handle that by asking the server for leave (a
         CancelRequest of asyncpg dials anew), which a cut does not answer.
         """
-        overdue_s = self._deadline_ns / 1e9 + GRACE_S
-        alarm = asyncio.get_running_loop().call_later(overdue_s, client.abort)
+        loop = asyncio.get_running_loop()
+        patience = asyncio.timeout(None)
+
+        def abort() -> None:
+            client.abort()
+            patience.reschedule(loop.time() + RETURN_S)
+
+        alarm = loop.call_later(self._deadline_ns / 1e9 + GRACE_S, abort)
         try:
-            async with asyncio.timeout(overdue_s + RETURN_S):
+            async with patience:
                 return await client.invoke(call)
         except TimeoutError:
             outcome: Outcome = "fail" if call.f.startswith("read") else "info"

@@ -8,8 +8,9 @@ are sent (a Poisson process over the hosts) is `load.arrivals`.
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TypeVar
 
 __all__ = ["mix", "phases", "rotate", "keys_needed"]
@@ -20,11 +21,12 @@ T = TypeVar("T")
 def mix(rng: random.Random, streams: Sequence[tuple[float, Iterator[T]]]) -> Iterator[T]:
     """One item after the other, each from a stream that is drawn by its weight; ends when a
     stream that was drawn has ended."""
-    weights = [weight for weight, _ in streams]
+    weights = list(accumulate(weight for weight, _ in streams))
+    total, last = weights[-1], len(weights) - 1
     while True:
-        (chosen,) = rng.choices(streams, weights)
+        _, chosen = streams[bisect(weights, rng.random() * total, 0, last)]
         try:
-            item = next(chosen[1])
+            item = next(chosen)
         except StopIteration:
             return
         yield item

@@ -18,6 +18,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import (
     AsyncIterator,
     Callable,
@@ -69,6 +70,9 @@ EXTRA_CALLS_S: Final = 20.0
 
 PUNCTUAL_NS: Final = 20_000_000
 PROGRESS_S: Final = 1.0
+
+LATE_NS: Final = 100_000_000
+"""How far the history in the file may be behind while the load goes on."""
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """What a disk, a quota and a limit on the size of files say when they are reached."""
@@ -261,7 +265,11 @@ class _Run:
         self.online = test.online()
         self.stop = asyncio.Event()  # the load: the faults are over, or a violation was found
         self.recorder = Recorder(
-            history_path, clock=self.clock.now_ns, start_ns=0, watch=self._watch
+            history_path,
+            clock=self.clock.now_ns,
+            start_ns=0,
+            watch=self._watch if any(self.online.values()) else None,
+            late_ns=LATE_NS,
         )
         self.history = self.recorder.history
         self.unserved: list[Unserved] = []
@@ -409,14 +417,13 @@ class _Run:
         seen = 0
         while True:
             await asyncio.sleep(PROGRESS_S)
-            fresh = self.history[seen:]
-            seen += len(fresh)
-            parts = []
-            for host in self.test.db.hosts:
-                mine = [operation for operation in fresh if operation.node == host]
-                ok = sum(operation.outcome == "ok" for operation in mine)
-                parts.append(f"{host} {ok}/{len(mine)}")
+            nodes, outcomes = self.history.node[seen:], self.history.outcome[seen:]
+            seen += len(nodes)
+            asked = Counter(nodes)
+            ok = Counter(n for n, outcome in zip(nodes, outcomes, strict=True) if outcome == "ok")
+            parts = [f"{host} {ok[host]}/{asked[host]}" for host in self.test.db.hosts]
             self.progress.say(f"ok of asked: {'   '.join(parts)}")
+            self.recorder.flush()
 
     async def _final_reads(
         self,

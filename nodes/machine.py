@@ -556,7 +556,7 @@ class Machine:
         except Refused as exc:
             answer = exc.failure
         if not write.quick:
-            self._stages.remove(stages_of(write))
+            self._stages.remove((each.session, each.stage) for each in stages_of(write))
         self._sessions.record(session, seq, watermark, answer, index)
         return answer
 

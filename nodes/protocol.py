@@ -233,6 +233,7 @@ class Staged(_Message, frozen=True):
     chunks: int
     size: int  # of all chunks, in bytes
     digest: bytes  # xxh3-128 of their content, in order
+    rows: int = 0  # how many there are: what a leader allows for when it tries them
 
 
 class Statement(_Message, frozen=True):

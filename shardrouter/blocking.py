@@ -186,6 +186,14 @@ class Connection(_Queries[connection.Connection]):
     is_closed = _plain(connection.Connection.is_closed)
     close = _call(connection.Connection.close)
 
+    is_in_transaction = _plain(connection.Connection.is_in_transaction)
+
+    @contextmanager
+    def transaction(self, **options: Any) -> Iterator[None]:
+        """As `shardrouter.Connection.transaction`, with its options."""
+        with _entered(self._portal, self._original.transaction(**options)):
+            yield
+
     def prepare(self, query: str) -> PreparedStatement:
         """Parse and plan a statement, to run it many times. Raises RouterError."""
         return PreparedStatement(self._portal, self._portal.run(self._original.prepare(query)))
@@ -208,6 +216,12 @@ class Router(_Queries[router.Router]):
     def acquire(self) -> Iterator[Connection]:
         """A connection with settings of its own, handed back when the context is left."""
         with _entered(self._portal, self._original.acquire()) as original:
+            yield Connection(self._portal, original)
+
+    @contextmanager
+    def transaction(self, **options: Any) -> Iterator[Connection]:
+        """A transaction on a connection of its own, as `shardrouter.Router.transaction`."""
+        with _entered(self._portal, self._original.transaction(**options)) as original:
             yield Connection(self._portal, original)
 
     wait_ready = _call(router.Router.wait_ready)

@@ -7,7 +7,8 @@ A `Connection` has settings and a transaction of its own, as a connection to a s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
@@ -15,8 +16,9 @@ from shardrouter.python_values import to_stored
 from shardrouter.record import Record
 from shardrouter.session import Session
 from shardrouter.statement import split
+from shardrouter.transactions import in_failed_block
 
-__all__ = ["Connection", "PreparedStatement", "Queries"]
+__all__ = ["Connection", "PreparedStatement", "Queries", "Transaction"]
 
 
 class Queries:
@@ -153,8 +155,99 @@ class PreparedStatement:
         await self._queries.executemany(self._prepared.text, args, timeout=timeout)
 
 
+class Transaction:
+    """BEGIN ... COMMIT of a connection, as asyncpg's; one begun within another is a savepoint.
+
+        async with connection.transaction(readonly=True):
+            ...
+
+    It commits when the block ends, and rolls back if an exception leaves it. Made by
+    `Connection.transaction`.
+    """
+
+    def __init__(self, connection: Connection, begin: str) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._savepoint = ""
+        self._ended = False
+
+    async def start(self) -> None:
+        """Begin. Raises RouterError."""
+        if self._connection.is_in_transaction():
+            self._savepoint = self._connection.new_savepoint_name()
+            await self._connection.execute(f"SAVEPOINT {self._savepoint}")
+        else:
+            await self._connection.execute(self._begin)
+
+    async def commit(self) -> None:
+        """Raises RouterError: 40001 if the transaction, which had no effect, is to be repeated;
+        08007 if it may have had one."""
+        self._ended = True
+        if self._savepoint:
+            await self._connection.execute(f"RELEASE {self._savepoint}")
+        elif await self._connection.execute("COMMIT") != "COMMIT":
+            raise in_failed_block()
+
+    async def rollback(self) -> None:
+        """Undo it. Nothing is sent to a shard."""
+        self._ended = True
+        if self._savepoint:
+            await self._connection.execute(f"ROLLBACK TO {self._savepoint}")
+            await self._connection.execute(f"RELEASE {self._savepoint}")
+        elif self._connection.is_in_transaction():
+            await self._connection.execute("ROLLBACK")
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ended:
+            return  # the block did it itself
+        if kind is None:
+            await self.commit()
+        elif not self._connection.is_closed():
+            await self.rollback()
+
+
 class Connection(Queries):
     """A session of its own: what it SETs holds for it alone. Given out by `Router.acquire`."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._savepoints = 0
+
+    def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+    ) -> Transaction:
+        """A transaction to be entered by `async with`, or by `start`. isolation: named as
+        asyncpg names them; what is given is strict serializability."""
+        words = ["BEGIN"]
+        if isolation is not None:
+            words.append(f"ISOLATION LEVEL {isolation.replace('_', ' ')}")
+        if readonly:
+            words.append("READ ONLY")
+        if deferrable:
+            words.append("DEFERRABLE")
+        return Transaction(self, " ".join(words))
+
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, failed or not."""
+        return self._session.status != "I"
+
+    def new_savepoint_name(self) -> str:
+        """One that this connection has not used."""
+        self._savepoints += 1
+        return f"shardrouter_{self._savepoints}"
 
     async def prepare(self, query: str) -> PreparedStatement:
         """Parse and plan a statement, to run it many times. Raises RouterError."""

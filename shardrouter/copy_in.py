@@ -19,8 +19,9 @@ from shardrouter.upload import Upload
 
 __all__ = ["CopyIn"]
 
-Commit: TypeAlias = Callable[[Staged], Awaitable[None]]
-"""Writes the rows that were sent ahead. Raises RouterError, whose `row` may name one."""
+Commit: TypeAlias = Callable[[Staged], Awaitable[bool]]
+"""Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
+transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
 
 
 class CopyIn:
@@ -36,6 +37,7 @@ class CopyIn:
         self._ended = ended
         self._rows = 0
         self._has_bytes = True
+        self._is_given_away = False
         self._reader = row_reader(plan.table, plan.columns, plan.options)
 
     @property
@@ -68,7 +70,7 @@ class CopyIn:
                 self._add(self._reader.finish())
             staged = await self._upload.finish()
             if staged is not None:
-                await self._commit(staged)
+                self._is_given_away = await self._commit(staged)
         except RouterError as exc:
             if exc.row and not exc.where and self._has_bytes:
                 exc.where = self._reader.place(exc.row)
@@ -79,5 +81,6 @@ class CopyIn:
 
     def abandon(self) -> None:
         """It ends here; what was sent ahead is forgotten, unless it was committed."""
-        self._upload.abandon()
+        if not self._is_given_away:
+            self._upload.abandon()
         self._ended(self)

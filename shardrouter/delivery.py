@@ -55,10 +55,12 @@ from nodes.protocol import (
     Done,
     NoSuchGroup,
     NotLeader,
+    NotOpen,
     Opened,
     Read,
     RequestBody,
     ResponseBody,
+    Speculated,
     SqlFailure,
     Stale,
     Status,
@@ -95,7 +97,9 @@ class Sending(Protocol):
 Answer: TypeAlias = ResponseBody | GaveUp
 Delivered: TypeAlias = Callable[[Answer, bool], None]
 
-_FINAL: Final = frozenset((Done, SqlFailure, Opened, Aborted, AnswerNotKept, Stale, UnknownSession))
+_FINAL: Final = frozenset(
+    (Done, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale, UnknownSession)
+)
 """Answers of a leader about the request itself; everything else is about who should get it."""
 
 

@@ -37,6 +37,7 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.statement import parse_tokens
+from shardrouter.transaction_control import transaction_control
 from shardrouter.translate import Parameters, call
 from shardrouter.utility import utility
 
@@ -87,7 +88,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         raise syntax_error("", 0)
     if tokens[0].is_word("copy"):
         return _copy(tokens, sql, catalog)
-    plan = utility(tokens)
+    plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
     node = parse_tokens(tokens)

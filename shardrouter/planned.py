@@ -7,7 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
@@ -30,10 +30,17 @@ __all__ = [
     "CopyFrom",
     "CopyTo",
     "SetSetting",
+    "Modes",
+    "Begin",
+    "EndBlock",
+    "SavepointStep",
+    "SetModes",
+    "TransactionControl",
     "ShowSetting",
     "ShowTables",
     "ShowColumns",
     "Plan",
+    "changes_schema",
     "parameter_oids",
     "result_columns",
 ]
@@ -180,6 +187,53 @@ class SetSetting:
 
     name: str
     value: str | None
+    is_local: bool = False
+    """It ends with the transaction, however that ends."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What a transaction is said to be; None: as the settings say."""
+
+    isolation: str | None = None  # "serializable", "read committed", ...
+    read_only: bool | None = None
+    deferrable: bool | None = None
+
+
+@dataclass(frozen=True)
+class Begin:
+    """BEGIN, START TRANSACTION."""
+
+    tag: str
+    modes: Modes
+
+
+@dataclass(frozen=True)
+class EndBlock:
+    """COMMIT, END; or ROLLBACK, ABORT. `chain`: begin another one alike."""
+
+    commit: bool
+    chain: bool
+
+
+@dataclass(frozen=True)
+class SavepointStep:
+    """SAVEPOINT, ROLLBACK TO SAVEPOINT, RELEASE SAVEPOINT."""
+
+    what: Literal["savepoint", "rollback", "release"]
+    name: str
+
+
+@dataclass(frozen=True)
+class SetModes:
+    """SET TRANSACTION, or, `for_session`, SET SESSION CHARACTERISTICS AS TRANSACTION."""
+
+    modes: Modes
+    for_session: bool
+
+
+TransactionControl: TypeAlias = Begin | EndBlock | SavepointStep | SetModes
+"""What is about the transaction itself."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +276,16 @@ Plan: TypeAlias = (
     | CopyFrom
     | CopyTo
     | SetSetting
+    | TransactionControl
     | ShowSetting
     | ShowTables
     | ShowColumns
 )
+
+
+def changes_schema(plan: Plan) -> bool:
+    """Whether it is DDL."""
+    return isinstance(plan, CreateTable | DropTable)
 
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:

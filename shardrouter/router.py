@@ -16,11 +16,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
@@ -28,6 +28,7 @@ from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
+from shardrouter.exceptions import SerializationError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
@@ -44,6 +45,14 @@ OPEN_TIMEOUT_S: Final = 30.0
 
 STATUS_TIMEOUT_S: Final = 2.0
 """How long a node may take to say how it is."""
+
+RETRIES_MAX: Final = 20
+"""How often `Router.transaction_with_retry` runs a transaction, unless it is told."""
+
+RETRY_PAUSE_S_MIN: Final = 0.001
+RETRY_PAUSE_S_MAX: Final = 0.25
+
+T = TypeVar("T")
 
 PROBE: Final = (Statement("SELECT 1"),)
 """A read that touches nothing: answered when the group has a leader with a quorum."""
@@ -65,8 +74,9 @@ class Router(Queries):
     `acquire` gives a connection with settings of its own.
     """
 
-    def __init__(self, config: ClusterConfig, backend: Backend) -> None:
-        super().__init__(Session(backend))
+    def __init__(self, config: ClusterConfig, backend: Backend, rng: random.Random) -> None:
+        super().__init__(Session(backend, shared=True))
+        self._rng = rng
         self._config = config
         self._backend = backend
 
@@ -91,11 +101,12 @@ class Router(Queries):
         config = load_cluster(find_cluster(cluster))
         loop = asyncio.get_running_loop()
         tasks = Tasks()
-        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng or random.Random())
+        rng = rng or random.Random()
+        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng)
         try:
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
-            yield Router(config, Backend(shards, schema, tasks, PlanCache()))
+            yield Router(config, Backend(shards, schema, tasks, PlanCache()), rng)
         finally:
             await shards.close()
             await tasks.wait()
@@ -109,6 +120,39 @@ class Router(Queries):
             yield connection
         finally:
             await connection.close()
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> AsyncIterator[Connection]:
+        """A transaction on a connection of its own, committed when the context is left without an
+        exception.
+
+        async with db.transaction() as t:
+            await t.execute("UPDATE accounts SET balance = balance - 5 WHERE id = $1", 1)
+        """
+        async with (
+            self.acquire() as connection,
+            connection.transaction(isolation=isolation, readonly=readonly, deferrable=deferrable),
+        ):
+            yield connection
+
+    async def transaction_with_retry(
+        self, work: Callable[[Connection], Awaitable[T]], *, attempts: int = RETRIES_MAX
+    ) -> T:
+        """Run `work` in a transaction, again from its beginning as long as it ends with 40001,
+        which says that it had no effect: at most `attempts` times, with growing pauses. Any other
+        error is raised at once, 08007 first of all: that transaction may have been committed."""
+        for attempt in range(1, attempts + 1):
+            try:
+                async with self.transaction() as connection:
+                    return await work(connection)
+            except SerializationError:
+                if attempt == attempts:
+                    raise
+            longest = min(RETRY_PAUSE_S_MAX, RETRY_PAUSE_S_MIN * 2**attempt)
+            await asyncio.sleep(self._rng.uniform(0.0, longest))
+        raise ValueError("attempts has to be 1 or more")
 
     def new_session(self) -> Session:
         """A session with settings of its own; what a PostgreSQL connection is given."""

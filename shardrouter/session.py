@@ -49,29 +49,38 @@ from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
+    Begin,
     CopyFrom,
     CreateTable,
     DropTable,
+    EndBlock,
+    Modes,
     OneShard,
     Plan,
+    SavepointStep,
     Scatter,
     SetSetting,
     ShowColumns,
     ShowSetting,
     ShowTables,
+    TransactionControl,
+    changes_schema,
 )
 from shardrouter.schema import Schema
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
+from shardrouter.transactions import (
+    Transactions,
+    in_failed_block,
+    read_only_error,
+    set_outside,
+)
 from shardrouter.upload import Upload
 from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
-
-APPLIED_BYTES_PER_S: Final = 2 * 1024 * 1024
-"""How fast replicas apply what was sent ahead, at the least: the time a COPY's last step has."""
 
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
@@ -97,38 +106,44 @@ class Backend:
 
 
 class Session:
-    """Used from one event loop. Units of one session may overlap; the settings that a unit
-    changes are those it began with, so a client that wants order waits for `done`."""
+    """Used from one event loop. Units of one session may overlap, if it is `shared` and takes no
+    transaction blocks; the settings that a unit changes are those it began with, so a client that
+    wants order waits for `done`."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, *, shared: bool = False) -> None:
+        self._shared = shared
         self._loop = asyncio.get_running_loop()
-        self._shards = backend.shards
+        self.shards = backend.shards
         self._schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
-        self._settings = Settings()
+        self.settings = Settings()
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
         self._copies: set[CopyIn] = set()  # under way
+        self._transactions = Transactions(self)
 
     # ------------------------------------------------------------------ settings
 
     def setting(self, name: str) -> str:
         """The value of a setting. Raises StatementError 42704."""
-        return self._settings.get(name)
+        return self.settings.get(name)
 
     def parameter_status(self) -> list[tuple[str, str]]:
         """The settings a client is told of when it connects."""
-        return list(self._settings.announced())
+        return list(self.settings.announced())
 
     @property
     def status(self) -> Literal["I", "T", "E"]:
         """Idle, in a transaction block, or in one that has failed."""
-        return "I"
+        block = self._transactions.block
+        return "I" if block is None else block.status
 
     def note_failure(self) -> None:
         """Something of the client's failed before it came here: a transaction block fails too."""
+        if self._transactions.block is not None:
+            self._transactions.block.failed = True
 
     @property
     def is_closed(self) -> bool:
@@ -137,10 +152,11 @@ class Session:
 
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
-        or when the router is closed."""
+        or when the router is closed. Of a transaction block nothing remains."""
         self._closed = True
         for copy in list(self._copies):
             copy.abandon()
+        self._transactions.abandon()
 
     # ------------------------------------------------------------------ prepare
 
@@ -154,8 +170,16 @@ class Session:
         What this router does not know, or knows otherwise, may be newer than its catalog: the
         catalog is read again before the statement is refused for it.
         """
-        deadline = self._loop.time() + self._settings.statement_timeout_s
-        return await self._prepare(text, parameter_oids, deadline)
+        deadline = self._loop.time() + self.settings.statement_timeout_s
+        if self.status != "E":
+            return await self._prepare(text, parameter_oids, deadline)
+        try:
+            prepared = await self._prepare(text, parameter_oids, deadline)
+        except RouterError as exc:
+            raise exc if exc.sqlstate == "42601" else in_failed_block() from exc
+        if not isinstance(prepared.plan, EndBlock | SavepointStep):
+            raise in_failed_block()
+        return prepared
 
     async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
         catalog = self._schema.catalog
@@ -177,7 +201,23 @@ class Session:
                 raise
         return await self._plans.make(text, oids, self._schema.catalog)
 
-    async def _current(self, execution: Execution, deadline: float) -> Execution:
+    @property
+    def catalog(self) -> Catalog:
+        """As this router knows it."""
+        return self._schema.catalog
+
+    async def catch_up(self, deadline: float, attempt: int) -> None:
+        """A shard knows a newer catalog: read it."""
+        await self._schema.catch_up(deadline, attempt)
+
+    async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
+        """A statement that needs no shard, but no change of a setting."""
+        if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
+            await self._schema.refresh(deadline)
+        _, outcome = self._local(execution, self.settings, self._schema.catalog)
+        return outcome
+
+    async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
         if is_current(prepared.plan, self._schema.catalog):
@@ -218,11 +258,15 @@ class Session:
         """
         self._cancel_running = None
         if timeout_s is None:
-            timeout_s = self._settings.statement_timeout_s
+            timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
         if self._closed:
             self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
-        elif len(unit) == 1 and type(unit[0].prepared.plan) is OneShard:
+        elif (
+            len(unit) == 1
+            and type(unit[0].prepared.plan) is OneShard
+            and self._transactions.block is None
+        ):
             self._execute_one(unit[0], done, deadline)
         else:
             self._start(list(unit), done, deadline, is_stale=False)
@@ -238,7 +282,7 @@ class Session:
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         task = self._tasks.start(self._execute(unit, done, deadline, is_stale=is_stale))
-        if not any(isinstance(e.prepared.plan, CreateTable | DropTable) for e in unit):
+        if not any(changes_schema(execution.prepared.plan) for execution in unit):
             # Not before it has begun: a task that has not runs none of its code any more.
             self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
@@ -251,6 +295,8 @@ class Session:
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
+            if plan.is_write and self.settings.read_only:
+                raise read_only_error(plan)
             command = command_of(plan, execution, catalog)
         except RouterError as exc:
             self._loop.call_soon(done, exc)
@@ -273,19 +319,19 @@ class Session:
 
         statements = (command.statement,)
         if plan.is_write:
-            self._cancel_running = self._shards.submit_write(
+            self._cancel_running = self.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         else:
             self._cancel_running = partial(settled, canceled())
-            self._shards.submit_read(
+            self.shards.submit_read(
                 command.shard,
                 statements,
                 command.guards,
                 plan.quick,
                 deadline,
                 settled,
-                self._settings.consistency,
+                self.settings.consistency,
             )
 
     async def _execute(
@@ -293,7 +339,7 @@ class Session:
     ) -> None:
         """Any unit, step by step; reports to `done`."""
         try:
-            result: list[Outcome] | RouterError = await self._until_current(
+            result: list[Outcome] | RouterError = await self._in_blocks(
                 unit, deadline, is_stale=is_stale
             )
         except RouterError as exc:
@@ -306,6 +352,58 @@ class Session:
             raise
         self._cancel_running = None
         done(result)
+
+    async def _in_blocks(
+        self, unit: list[Execution], deadline: float, *, is_stale: bool
+    ) -> list[Outcome]:
+        """The unit in pieces: statements of a transaction block one by one, and what is between
+        blocks as units of their own. BEGIN among statements makes those before it part of the
+        block, as in PostgreSQL; a COMMIT without it ends their unit, a ROLLBACK undoes it."""
+        transactions = self._transactions
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(unit):
+            start = len(outcomes)
+            if transactions.block is not None:
+                with _Failing(start):
+                    outcomes.append(await transactions.run(unit[start], deadline))
+                continue
+            end = next(
+                (
+                    ordinal
+                    for ordinal in range(start, len(unit))
+                    if isinstance(unit[ordinal].prepared.plan, TransactionControl)
+                ),
+                len(unit),
+            )
+            control = unit[end].prepared.plan if end < len(unit) else None
+            assert control is None or isinstance(control, TransactionControl)
+            if self._shared and control is not None:
+                raise _shared_session()
+            if end == start and control is not None:
+                with _Failing(start):
+                    outcomes.append(transactions.control_idle(control))
+            elif isinstance(control, Begin) or control == EndBlock(commit=False, chain=False):
+                modes = control.modes if isinstance(control, Begin) else Modes()
+                transactions.begin(modes)
+                try:
+                    for ordinal in range(start, end):
+                        with _Failing(ordinal):
+                            outcomes.append(await transactions.run(unit[ordinal], deadline))
+                except BaseException:
+                    transactions.abandon()
+                    raise
+                if isinstance(control, Begin):
+                    outcomes.append(Outcome(control.tag))
+                else:
+                    transactions.abandon()
+            else:
+                if isinstance(control, SavepointStep) or control == EndBlock(True, True):
+                    with _Failing(end):
+                        transactions.control_idle(control)  # it fails, and all before it
+                piece = unit[start:end]
+                with _FailingFrom(start):
+                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+        return outcomes
 
     async def _until_current(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -324,9 +422,14 @@ class Session:
         plans: list[Plan] = []
         for ordinal, execution in enumerate(unit):
             with _Failing(ordinal):
-                unit[ordinal] = await self._current(execution, deadline)
+                unit[ordinal] = await self.current(execution, deadline)
                 plans.append(unit[ordinal].prepared.plan)
-        if any(isinstance(plan, CreateTable | DropTable) for plan in plans):
+        if self.settings.read_only:
+            for ordinal, plan in enumerate(plans):
+                with _Failing(ordinal):
+                    if changes_schema(plan) or (isinstance(plan, OneShard) and plan.is_write):
+                        raise read_only_error(plan)
+        if any(changes_schema(plan) for plan in plans):
             return await self._change_schema(plans, deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
@@ -351,7 +454,7 @@ class Session:
     async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """All statements as one command of one shard."""
         catalog = self._schema.catalog
-        settings = self._settings
+        settings = self.settings
         outcomes: list[Outcome] = []
         statements: list[Statement] = []
         guards: dict[Guard, None] = {}
@@ -377,7 +480,7 @@ class Session:
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
         try:
-            answer = await self._shards.write(
+            answer = await self.shards.write(
                 shard, tuple(statements), tuple(guards), quick=quick, deadline=deadline
             )
         except RouterError as exc:
@@ -389,7 +492,7 @@ class Session:
             plan = unit[ordinal].prepared.plan
             assert isinstance(plan, OneShard)
             outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
-        self._settings = settings
+        self.settings = settings
         return outcomes
 
     # ------------------------------------------------------------------ COPY FROM
@@ -403,25 +506,34 @@ class Session:
         assert isinstance(plan, CopyFrom)
         if self._closed:
             raise Unavailable("the session is closed", sqlstate="57P01")
-        timeout_s = self._settings.statement_timeout_s
-        upload = Upload(self._shards, plan.shard, timeout_s)
-        commit = partial(self._commit_copy, prepared, timeout_s)
+        timeout_s = self.settings.statement_timeout_s
+        if self.settings.read_only:
+            raise read_only_error(plan)
+        upload = Upload(self.shards, plan.shard, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s)
         copy = CopyIn(plan, upload, commit, self._copies.discard)
         self._copies.add(copy)
         return copy
 
-    async def _commit_copy(self, prepared: Prepared, timeout_s: float, staged: Staged) -> None:
-        """Write the rows that were sent ahead, exactly once. Raises RouterError."""
+    async def _commit_copy(
+        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+    ) -> bool:
+        """Write the rows that were sent ahead, exactly once; in a transaction block they are
+        written with the block, and True says that they are needed until then. Raises
+        RouterError."""
         plan = prepared.plan
         assert isinstance(plan, CopyFrom)
-        deadline = self._loop.time() + timeout_s + staged.size / APPLIED_BYTES_PER_S
+        deadline = self._loop.time() + timeout_s + upload.apply_s
         for attempt in range(REPLANS_MAX):
             command = copy_command(plan, staged, self._schema.catalog)
-            answer = await self._shards.write(
+            if self._transactions.block is not None:
+                await self._transactions.copy(command, upload, deadline)
+                return True
+            answer = await self.shards.write(
                 command.shard, (command.statement,), command.guards, deadline=deadline
             )
             if not isinstance(answer, Stale):
-                return
+                return False
             await self._schema.catch_up(deadline, attempt)
             fresh = (await self._prepare(prepared.text, (), deadline)).plan
             if (
@@ -440,7 +552,7 @@ class Session:
 
     async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """One statement after the other; they change nothing but settings."""
-        settings = self._settings
+        settings = self.settings
         outcomes: list[Outcome] = []
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
@@ -457,14 +569,14 @@ class Session:
             if outcome is None:
                 return None
             outcomes.append(outcome)
-        self._settings = settings
+        self.settings = settings
         return outcomes
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         command = command_of(plan, execution, self._schema.catalog)
-        answer = await self._shards.read(
+        answer = await self.shards.read(
             command.shard,
             (command.statement,),
             command.guards,
@@ -483,7 +595,7 @@ class Session:
         arguments, commands = scatter_commands(plan, execution, self._schema.catalog)
         answers = await asyncio.gather(
             *(
-                self._shards.read(
+                self.shards.read(
                     c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
                 )
                 for c in commands
@@ -513,10 +625,11 @@ class Session:
         plan = execution.prepared.plan
         columns = execution.prepared.columns
         match plan:
-            case SetSetting(name=name, value=value):
-                after = settings.with_value(name, value)
+            case SetSetting():
+                after, notices = set_outside(settings, plan)
                 return after, Outcome(
-                    "RESET" if value is None else "SET",
+                    "RESET" if plan.value is None else "SET",
+                    notices=notices,
                     parameter_status=after.announced_since(settings),
                 )
             case ShowSetting(name=name):
@@ -543,6 +656,22 @@ class Session:
                 raise AssertionError(f"{type(plan).__name__} needs shards")
 
 
+class _FailingFrom:
+    """Errors raised inside count their statement from another one of the unit."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, RouterError):
+            error.statement += self._start
+
+
 class _Failing:
     """Errors raised inside carry the ordinal of the statement that failed."""
 
@@ -563,6 +692,13 @@ def _being_changed() -> Unavailable:
     return Unavailable(
         "the tables of the statement are being changed",
         hint="Repeat it when the schema change is over.",
+    )
+
+
+def _shared_session() -> NotSupported:
+    return NotSupported(
+        "BEGIN and COMMIT need a connection of their own",
+        hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final, cast, get_args
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
 
-__all__ = ["STATEMENT_TIMEOUT_S_MAX", "Settings"]
+__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
 
 STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
 """What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
@@ -130,6 +130,41 @@ def _consistency(value: str) -> str:
     return level
 
 
+def _switch(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        word = value.strip().lower()
+        if word in ("on", "true", "yes", "1"):
+            return "on"
+        if word in ("off", "false", "no", "0"):
+            return "off"
+        raise StatementError(f'parameter "{name}" requires a Boolean value', sqlstate="22023")
+
+    return check
+
+
+_LEVELS: Final = ("serializable", "repeatable read", "read committed", "read uncommitted")
+
+
+def _isolation(name: str) -> Callable[[str], str]:
+    """All levels are taken, for what is given is above each of them (docs/transactions.md)."""
+
+    def check(value: str) -> str:
+        level = value.strip().lower()
+        if level not in _LEVELS:
+            raise _invalid(name, value, f"Available values: {', '.join(_LEVELS)}.")
+        return level
+
+    return check
+
+
+TRANSACTION_MODES: Final = (
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+)
+"""Settings of the transaction, not of the session: they are its defaults again afterwards."""
+
+
 @dataclass(frozen=True)
 class _Setting:
     name: str  # as SHOW and ParameterStatus spell it
@@ -162,7 +197,23 @@ _SETTINGS: Final = {
         ),
         _Setting("statement_timeout", "10s", _duration),
         _Setting("TimeZone", "UTC", _time_zone, announced=True),
-        _Setting("transaction_isolation", "serializable"),
+        _Setting(
+            "default_transaction_deferrable", "off", _switch("default_transaction_deferrable")
+        ),
+        _Setting(
+            "default_transaction_isolation",
+            "serializable",
+            _isolation("default_transaction_isolation"),
+        ),
+        _Setting(
+            "default_transaction_read_only",
+            "off",
+            _switch("default_transaction_read_only"),
+            announced=True,
+        ),
+        _Setting("transaction_deferrable", "off", _switch("transaction_deferrable")),
+        _Setting("transaction_isolation", "serializable", _isolation("transaction_isolation")),
+        _Setting("transaction_read_only", "off", _switch("transaction_read_only")),
     )
 }
 
@@ -177,18 +228,24 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "consistency", "statement_timeout_s")
+    __slots__ = ("_changed", "consistency", "read_only", "statement_timeout_s")
 
     def __init__(self, changed: Mapping[str, str] | None = None) -> None:
         self._changed = dict(changed or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
+        self.read_only = self.get("transaction_read_only") == "on"
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
         setting = _find(name)
-        return self._changed.get(setting.name, setting.default)
+        found = self._changed.get(setting.name)
+        if found is not None:
+            return found
+        if setting.name in TRANSACTION_MODES:
+            return self.get(f"default_{setting.name}")
+        return setting.default
 
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).

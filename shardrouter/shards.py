@@ -55,17 +55,22 @@ from nodes.protocol import (
     Done,
     Fence,
     Guard,
+    NotOpen,
     Opened,
     OpenSession,
     Read,
     RequestBody,
     SessionId,
     SetVersion,
+    Speculate,
+    Speculated,
     SqlFailure,
     Stage,
     Stale,
     Statement,
+    StatementResult,
     Status,
+    Transaction,
     UnknownSession,
     Unstage,
     Write,
@@ -155,11 +160,13 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
+        transaction: Transaction | None = None,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
         ends it early, if it is called before `done` was."""
         left = deadline - self._loop.time()
         write = _Write(self, self._lanes[group], statements, guards, sets, quick, deadline, done)
+        write.transaction = transaction
         write.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
         if _size(statements) > ENTRY_BYTES_MAX:
             error = StatementError(
@@ -184,6 +191,7 @@ class Shards:
         *,
         quick: bool = False,
         deadline: float,
+        transaction: Transaction | None = None,
     ) -> Done | Stale:
         """`submit_write`, awaited. Raises RouterError.
 
@@ -191,8 +199,9 @@ class Shards:
         it may have left, and only that says whether it happened.
         """
         future: asyncio.Future[Outcome] = self._loop.create_future()
+        settle = partial(_resolve, future)
         cancel = self.submit_write(
-            group, statements, guards, sets, quick, deadline, partial(_resolve, future)
+            group, statements, guards, sets, quick, deadline, settle, transaction
         )
         while not future.done():
             try:
@@ -224,6 +233,32 @@ class Shards:
         if stage.session is not None:
             body = Unstage(stage.session, stage.number)
             self._delivery.send(stage.lane.group, body, deadline, _nobody_waits)
+
+    async def speculate(
+        self, group: str, asked: Speculate, deadline: float
+    ) -> StatementResult | SqlFailure | Stale | NotOpen:
+        """A statement of a transaction that is not committed, on the leader; SqlFailure if that
+        is its answer. Raises RouterError if it has none, and the transaction cannot go on."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+
+        def done(answer: Answer, _doubt: bool) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        self._delivery.send(group, asked, deadline, done)
+        match await future:
+            case Speculated(result=result, failure=failure):
+                outcome = result or failure
+                assert outcome is not None, "one of them is the answer"
+                return outcome
+            case Stale() | NotOpen() as answer:
+                return answer
+            case SqlFailure() as failure:
+                raise sql_error(failure)
+            case GaveUp(reason=reason, hint=hint):
+                raise time_over(group, reason, hint)
+            case answer:
+                raise Unavailable(f"{group} answered a statement with {type(answer).__name__}")
 
     # ------------------------------------------------------------------ the rest
 
@@ -480,6 +515,7 @@ class _Write:
         "shards",
         "statements",
         "timer",
+        "transaction",
     )
 
     def __init__(
@@ -504,6 +540,7 @@ class _Write:
         self.done = done
         self.session: _Session | None = None
         self.seq = 0
+        self.transaction: Transaction | None = None  # in place of statements
         self.timer: asyncio.TimerHandle | None = None  # while it waits in the queue
         self.sending: Sending | None = None  # its last copies
         self.cancelled = False
@@ -519,6 +556,7 @@ class _Write:
             self.guards,
             self.sets,
             self.quick,
+            self.transaction,
         )
 
     def cancel(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nodes.protocol import Done, ProtocolError, Staged, Value
-from nodes.stage_content import StageWriter
+from nodes.stage_content import APPLIED_BYTES_PER_S, StageWriter
 from shardrouter.errors import OutcomeUnknown, RouterError, StatementError, Unavailable
 from shardrouter.shards import Outcome, Shards
 
@@ -56,6 +56,11 @@ class Upload:
                 return
             raise StatementError("a row is too large", sqlstate="54000", detail=str(exc)) from exc
         self._send(chunks)
+
+    @property
+    def apply_s(self) -> float:
+        """How long replicas may take to apply what was added, at the most."""
+        return self._writer.size / APPLIED_BYTES_PER_S
 
     async def room(self) -> None:
         """Return when chunks may be added. Raises RouterError if one failed."""

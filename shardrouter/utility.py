@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import NotSupported
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
@@ -19,18 +19,11 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.statement_words import Rest
 
 __all__ = ["utility"]
 
-_AUTOCOMMIT: Final = (
-    "Every statement commits by itself, and so does a query of several statements on one "
-    "shard; send them without BEGIN."
-)
 _REFUSED: Final = {
-    **dict.fromkeys(
-        ["abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"],
-        _AUTOCOMMIT,
-    ),
     "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
@@ -48,7 +41,7 @@ _REFUSED: Final = {
     "import": "",
     "listen": "",
     "load": "",
-    "lock": _AUTOCOMMIT,
+    "lock": "Transactions are serializable without it.",
     "merge": "Write INSERT ... ON CONFLICT.",
     "move": "",
     "notify": "",
@@ -68,7 +61,7 @@ _REFUSED: Final = {
 def utility(tokens: Sequence[Token]) -> Plan | None:
     """The plan of such a statement; None if it is for the parser."""
     words = [token.text if token.kind is Kind.WORD else "" for token in tokens]
-    rest = _Rest(tokens)
+    rest = Rest(tokens)
     match words:
         case ["set", *_]:
             return _set(rest)
@@ -104,43 +97,7 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
     return None
 
 
-class _Rest:
-    """The tokens of a statement, taken one by one."""
-
-    def __init__(self, tokens: Sequence[Token]) -> None:
-        self._tokens = tokens
-        self._at = 0
-
-    def skip(self, count: int) -> None:
-        self._at += count
-
-    def peek(self) -> Token | None:
-        return self._tokens[self._at] if self._at < len(self._tokens) else None
-
-    def take(self) -> Token:
-        token = self.peek()
-        if token is None:
-            raise syntax_error("", self._tokens[-1].end)
-        self._at += 1
-        return token
-
-    def name(self) -> str:
-        token = self.take()
-        if token.kind not in (Kind.WORD, Kind.NAME):
-            raise self.unexpected(token)
-        return token.text
-
-    def unexpected(self, token: Token) -> StatementError:
-        return syntax_error(token.source, token.start)
-
-    def last(self, value: str) -> str:
-        """`value`, if nothing follows."""
-        if (token := self.peek()) is not None:
-            raise self.unexpected(token)
-        return value
-
-
-def _setting_name(rest: _Rest) -> str:
+def _setting_name(rest: Rest) -> str:
     first = rest.name()
     if first == "time" and (token := rest.peek()) is not None and token.is_word("zone"):
         rest.take()
@@ -156,23 +113,24 @@ def _setting_name(rest: _Rest) -> str:
     return ".".join(part.lower() for part in parts)
 
 
-def _set(rest: _Rest) -> SetSetting:
+def _set(rest: Rest) -> SetSetting:
     rest.skip(1)
     scope = rest.peek()
-    if scope is not None and scope.is_word("local", "transaction", "constraints", "role"):
+    if scope is not None and scope.is_word("constraints", "role"):
         raise NotSupported(
             f"SET {scope.text.upper()} is not supported",
             position=scope.start + 1,
-            hint="There are no transaction blocks and no roles; write SET name = value.",
+            hint="There are no roles and no deferred constraints; write SET name = value.",
         )
-    if scope is not None and scope.is_word("session"):
-        rest.take()
-        if (token := rest.peek()) is not None and token.is_word("characteristics", "authorization"):
-            raise NotSupported(
-                f"SET SESSION {token.text.upper()} is not supported",
-                position=token.start + 1,
-                hint="Every statement is a transaction of its own.",
-            )
+    is_local = rest.takes("local")
+    is_session = not is_local and rest.takes("session")
+    token = rest.peek()
+    if is_session and token is not None and token.is_word("authorization"):
+        raise NotSupported(
+            "SET SESSION AUTHORIZATION is not supported",
+            position=token.start + 1,
+            hint="Connect as the other user.",
+        )
     name = _setting_name(rest)
     if name == "names":
         name = "client_encoding"
@@ -185,10 +143,11 @@ def _set(rest: _Rest) -> SetSetting:
         rest.take()
         values.append(_value(rest))
     if values == [None]:
-        return SetSetting(rest.last(name), None)
+        return SetSetting(rest.last(name), None, is_local)
     if None in values:
         raise syntax_error("default", 0)
-    return SetSetting(rest.last(name), ", ".join(value for value in values if value is not None))
+    value = ", ".join(value for value in values if value is not None)
+    return SetSetting(rest.last(name), value, is_local)
 
 
 def _is_assignment(token: Token | None) -> bool:
@@ -197,7 +156,7 @@ def _is_assignment(token: Token | None) -> bool:
     return token.is_word("to") or (token.kind is Kind.OPERATOR and token.text == "=")
 
 
-def _value(rest: _Rest) -> str | None:
+def _value(rest: Rest) -> str | None:
     """One value; None for DEFAULT."""
     token = rest.take()
     if token.is_word("default"):

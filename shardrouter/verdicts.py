@@ -23,6 +23,9 @@ Outcome: TypeAlias = Done | Stale | RouterError
 """It happened; it did not, because the caller's catalog is stale; or an error."""
 
 
+RETRY_HINT: Final = "The transaction might succeed if it is repeated from its beginning."
+
+
 def refused(refusal: SqlFailure | Stale) -> Outcome:
     """A refusal that is final."""
     return refusal if isinstance(refusal, Stale) else sql_error(refusal)
@@ -39,7 +42,8 @@ _SQLSTATE_CLASSES: Final[dict[str, type[RouterError]]] = {
 def sql_error(failure: SqlFailure) -> RouterError:
     """A failure that a shard found, as the kind of error its SQLSTATE means."""
     kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
-    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail)
+    hint = RETRY_HINT if failure.sqlstate == "40001" else ""
+    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail, hint=hint)
     error.statement = failure.statement
     error.row = failure.row
     return error

@@ -118,6 +118,10 @@ FLOORS: dict[str, int] = {
     "shardrouter.syntax": 0,
     "shardrouter.translate": 0,
     "shardrouter.utility": 0,
+    "shardrouter.statement_words": 0,
+    "shardrouter.transaction_control": 0,
+    "shardrouter.block": 0,
+    "shardrouter.transactions": 1,
     "shardrouter.pgwire": 0,
     "shardrouter.settings": 0,
     "shardrouter.execution": 0,
@@ -236,6 +240,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.comparison",
     "nodes.stage_content",
     "nodes.incarnations",
+    "nodes.outcome_digest",
     "nodes.local_cluster",
 }
 

@@ -73,7 +73,7 @@ class History(Sequence[Operation]):
             operation.returned_ns,
             operation.version or 0,
         )
-        if not all(-TIME_MAX <= number <= TIME_MAX for number in numbers):
+        if min(numbers) < -TIME_MAX or max(numbers) > TIME_MAX:
             raise HistoryError("a process, time or version is too large for 64 bits")
         intern = self._interned.setdefault
         self.process.append(operation.process)

@@ -29,6 +29,7 @@ import json
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -45,6 +46,10 @@ FORMAT: Final = "jepsen_like.history"
 VERSION: Final = 4
 CHUNK_LINES: Final = 512  # small enough that the rows of a chunk die in the cache
 LINE_CHARACTERS_SHOWN: Final = 60
+TEXTS_KEPT: Final = (
+    1024  # names of functions, nodes and workloads, and errors, come again and again
+)
+TEXT_CHARACTERS_KEPT: Final = 256
 
 _FIELDS: Final = (
     "process", "f", "key", "value", "outcome", "output", "scheduled_ns", "sent_ns", "returned_ns",
@@ -72,25 +77,36 @@ def _refuse(name: str) -> None:
 
 _from_json = json.JSONDecoder(parse_constant=_refuse).decode
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_encoded_text = lru_cache(TEXTS_KEPT)(_encode)
 
 
 class Writer:
-    """Appends operations to a new file, each line as soon as it is known."""
+    """Appends operations to a new file: whole lines, in their order, when it is told to `flush`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("w", encoding="utf-8", buffering=1)  # of lines
-        self._file.write(_header())
+        self._file = path.open("w", encoding="utf-8")
+        self._lines = [_header()]
+        self.flush()
 
     def write(self, operation: Operation, *, is_open: bool = False) -> None:
         """Raises HistoryError for a value that JSON cannot hold; nothing is written then."""
-        self._file.write(_line(self._path, operation, is_open=is_open))
+        self._lines.append(_line(self._path, operation, is_open=is_open))
 
     def write_fault(self, fault: FaultWindow) -> None:
-        self._file.write(_encode(as_row(fault)) + "\n")
+        self._lines.append(_encode(as_row(fault)) + "\n")
+
+    def flush(self) -> None:
+        """Raises OSError."""
+        lines, self._lines = self._lines, []
+        self._file.write("".join(lines))
+        self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 def write_jsonl(path: Path, operations: Iterable[Operation]) -> None:
@@ -112,9 +128,22 @@ def _line(path: Path, operation: Operation, *, is_open: bool) -> str:
     if is_open:
         row[_OUTCOME] = "open"
     try:
-        return _encode(row) + "\n"
+        return f"[{','.join(map(_json, row))}]\n"
     except (TypeError, ValueError, RecursionError) as exc:
         raise HistoryError(f"{path}: cannot write {operation}: {exc}") from exc
+
+
+def _json(value: Any) -> str:
+    """What `_encode` says, for most fields without asking it: that takes longer than all of the
+    rest of a line."""
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    if value is None:
+        return "null"
+    if kind is str and len(value) <= TEXT_CHARACTERS_KEPT:
+        return _encoded_text(value)
+    return _encode(value)
 
 
 def read_jsonl(path: Path, *, growing: bool = False) -> History:

@@ -16,7 +16,8 @@ a number that is free, and one that ended with `info` is never given again. `cli
 asks, where the order of each client's own operations is to be judged.
 
 The file can be read while it grows, and after the test was killed: an operation is written when
-it is sent, as `open`, and once more when it ended.
+it is sent, as `open`, and once more when it ended. A recorder that may be `late` writes several
+lines at once; what is in the file is then still all that happened up to some moment.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Recorder:
     `clock`: nanoseconds; times are recorded from `start_ns` on, by default from now on.
     `watch(operation, is_open)` is told of every operation when it is sent and when it has ended,
     in the order of their times and under the recorder's lock: it must be quick and not raise.
+    `late_ns`: how long a line may wait for others, until somebody says something or calls `flush`.
     """
 
     def __init__(
@@ -52,8 +54,11 @@ class Recorder:
         clock: Callable[[], int] = time.monotonic_ns,
         start_ns: int | None = None,
         watch: Callable[[Operation, bool], object] | None = None,
+        late_ns: int = 0,
     ) -> None:
         self.history = History()
+        self._late_ns = late_ns
+        self._flushed_ns = 0
         self._clock = clock
         self._start_ns = clock() if start_ns is None else start_ns
         self._watch = watch
@@ -97,6 +102,13 @@ class Recorder:
             self.history.faults.append(fault)
             if self._writer is not None:
                 self._writer.write_fault(fault)
+                self._writer.flush()
+
+    def flush(self) -> None:
+        """All that was recorded is in the file. Raises OSError."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.flush()
 
     def close(self) -> None:
         """What is still open ends as `info`. Closing twice does no harm."""
@@ -123,6 +135,7 @@ class Recorder:
                 opened = op.as_operation(op.sent_ns, "info", "")
                 if self._writer is not None:
                     self._writer.write(opened, is_open=True)
+                    self._flush_if_due(op.sent_ns)
                 if self._watch is not None:
                     self._watch(opened, True)
             self._open[op.process] = op
@@ -156,8 +169,15 @@ class Recorder:
         self.history.append(operation)
         if self._writer is not None:
             self._writer.write(operation)
+            self._flush_if_due(operation.returned_ns)
         if self._watch is not None:
             self._watch(operation, False)
+
+    def _flush_if_due(self, now_ns: int) -> None:
+        if now_ns - self._flushed_ns >= self._late_ns:
+            self._flushed_ns = now_ns
+            assert self._writer is not None
+            self._writer.flush()
 
 
 class RecordedOp:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from jepsen_like.generators import keys_needed
@@ -150,4 +150,4 @@ def sql_of(workloads: Sequence[Workload]) -> Callable[[Call], Statements]:
 
 def with_name(name: str, calls: Iterator[Call]) -> Iterator[Call]:
     """The calls as those of the workload `name`."""
-    return (replace(call, workload=name) for call in calls)
+    return (Call(call.f, call.key, call.value, name, call.home) for call in calls)

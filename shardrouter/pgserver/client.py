@@ -37,8 +37,9 @@ authentication_timeout: half-open connections must not use up the places."""
 LINGER_S: Final = 5.0
 """How long a last word may take to be read before the connection is cut."""
 
-_FACTS: Final = {"in_hot_standby": "off", "default_transaction_read_only": "off"}
-"""What libpq's target_session_attrs looks at; every router takes reads and writes."""
+_FACTS: Final = {"in_hot_standby": "off"}
+"""What libpq's target_session_attrs looks at besides default_transaction_read_only; every router
+takes reads and writes."""
 
 _SHUTDOWN: Final = m.Report("FATAL", "57P01", "terminating connection due to administrator command")
 

@@ -264,7 +264,8 @@ class Dialogue:
             reply = unit.replies[0]
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
-                    portals = unit.take_executions()
+                    in_block = self._session.status != "I"
+                    portals = unit.take_executions(in_block=in_block)
                     if reply.portal.statement.copies_in:
                         self._begin_copy(reply.portal)
                     else:

@@ -17,7 +17,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
-from shardrouter.planned import CopyFrom, CopyTo, CreateTable, DropTable, OneShard
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, TransactionControl, changes_schema
 
 __all__ = [
     "REPLIES_MAX",
@@ -45,8 +45,9 @@ class PreparedStatement:
         plan = self.plan = prepared.plan if prepared is not None else None
         self.columns = prepared.columns if prepared is not None else ()
         self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
-        self.changes_schema = isinstance(plan, CreateTable | DropTable)
+        self.changes_schema = plan is not None and changes_schema(plan)
         self.copies_in = isinstance(plan, CopyFrom)
+        self.is_control = isinstance(plan, TransactionControl)
         self.writes = (
             self.changes_schema or self.copies_in or (isinstance(plan, OneShard) and plan.is_write)
         )
@@ -149,14 +150,20 @@ class Unit:
             self.waiting.append(reply.portal)
         self.replies.append(reply)
 
-    def take_executions(self) -> list[Portal]:
-        """The portals to run now: all if the unit writes, for it is one command on one shard;
-        else the next one only, so that no more than one answer is held in memory."""
-        if self.writes:
-            portals = list(self.waiting)
-            self.waiting.clear()
-            return portals
-        return [self.waiting.popleft()]
+    def take_executions(self, *, in_block: bool) -> list[Portal]:
+        """The portals to run now.
+
+        In a transaction block the next one, for each is answered by itself. Outside, all up to
+        BEGIN or the like, for what that becomes part of, or ends, is known only then; all if the
+        unit writes, for it is one command on one shard; else the next one only, so that no more
+        than one answer is held in memory.
+        """
+        waiting = self.waiting
+        count = 1
+        if not in_block:
+            controls = (place for place, p in enumerate(waiting, 1) if p.statement.is_control)
+            count = next(controls, len(waiting) if self.writes else 1)
+        return [waiting.popleft() for _ in range(count)]
 
     def clear(self) -> None:
         self.replies.clear()

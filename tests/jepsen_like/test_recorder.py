@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jepsen_like.checks.linearizable import check
-from jepsen_like.history import History, HistoryError, Recorder, lint, read, read_jsonl
+from jepsen_like.history import (
+    History,
+    HistoryError,
+    Operation,
+    Recorder,
+    lint,
+    read,
+    read_jsonl,
+    write_jsonl,
+)
 from jepsen_like.models import CasRegister
 from tests.jepsen_like.histories import legal_history, write
 from tests.jepsen_like.histories import read as a_read
@@ -154,3 +167,49 @@ def test_a_history_is_a_sequence_of_operations() -> None:
         history[len(operations)]
     with pytest.raises(HistoryError, match="too large"):
         history.append(write(1, 0, 1 << 63))
+
+
+def test_a_file_that_is_late_holds_all_up_to_some_moment(tmp_path: Path) -> None:
+    """Several lines at once: never a later one without those before it."""
+    now_ns = iter(range(0, 1000, 10)).__next__
+    path = tmp_path / "h.jsonl"
+    recorder = Recorder(path, clock=now_ns, start_ns=0, late_ns=35)
+    seen = []
+    for value in range(8):
+        with recorder.op("write", key="x", value=value):
+            lines = path.read_text().splitlines()[1:]
+        seen.append(len(lines))
+    assert seen == sorted(seen)
+    assert 0 < max(seen) < 15, "less than what has happened by then"
+    assert len(set(seen)) > 2
+    recorder.flush()
+    assert len(path.read_text().splitlines()) == 1 + 2 * 8
+    assert read_jsonl(path) == recorder.history
+    recorder.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lines") / "h.jsonl"
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs"])),
+        lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner),
+        max_leaves=6,
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
+)
+def test_a_line_is_what_the_encoder_of_json_says(file: Path, value: Any, error: str) -> None:
+    operation = Operation(
+        *(7, "write", error, value, "ok", value, 1, 2, 3, "n1", error, None, "register")
+    )
+    write_jsonl(file, [operation])
+    row = [getattr(operation, field.name) for field in fields(operation)]
+    expected = json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+    assert file.read_text(encoding="utf-8").split("\n")[1:] == [expected, ""]

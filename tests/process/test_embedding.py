@@ -13,7 +13,7 @@ from tests.shardrouter.test_local import PLUGIN
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "embedding.md"
 PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-PRINTED = ["Ada\n", "23505 True\nAda\n", "Ada\n"]
+PRINTED = ["Ada\n", "23505 True\nAda\n", "70\n", "Ada\n"]
 
 
 @pytest.mark.parametrize("number", range(len(PRINTED)))

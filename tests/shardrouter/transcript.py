@@ -15,16 +15,20 @@ from shardrouter.errors import RouterError
 from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
+    Begin,
     Constant,
     CopyFrom,
     CopyTo,
     CreateTable,
     DropTable,
+    EndBlock,
     OneShard,
     Operand,
     Plan,
     ResultColumn,
+    SavepointStep,
     Scatter,
+    SetModes,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -122,7 +126,9 @@ def _plan(plan: Plan) -> str:
         case CopyTo():
             return f"copy to, {plan.options.format}\n{_plan(plan.plan)}"
         case SetSetting():
-            return f"set {plan.name} = {plan.value!r}"
+            return f"set {'local ' if plan.is_local else ''}{plan.name} = {plan.value!r}"
+        case Begin() | EndBlock() | SavepointStep() | SetModes():
+            return str(plan)
         case ShowSetting():
             return f"show {plan.name}"
         case ShowTables():

@@ -17,6 +17,7 @@ from pathlib import Path
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.local_cluster import LocalCluster, ManagedProcess, free_ports, new_cluster_config
+from shardrouter.router import Router
 from tests.suites.replay import compare_replicas, replay_log
 
 __all__ = ["Served", "served"]
@@ -47,6 +48,11 @@ class Served:
         """What a suite says first: tables without a shard key of their own are whole on one
         shard."""
         return "SET default_placement = 'home'"
+
+    async def group_of(self, table: str) -> str:
+        """The group that holds a table that is whole on one shard."""
+        async with Router.open(self.directory / "cluster.toml", name="suite") as router:
+            return (await router.where(table, 1)).shard
 
     async def kill_leader(self, group: str) -> str:
         """SIGKILL the node that leads `group`; returns its name once another one leads all."""

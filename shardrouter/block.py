@@ -1,0 +1,243 @@
+"""A transaction block: what a session keeps between BEGIN and COMMIT (docs/transactions.md).
+
+Pure: the statements that ran with the digests of what the client was told, the savepoints among
+them, the settings to go back to. It makes the requests that a leader is sent, and the transaction
+that a COMMIT carries; it sends nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from nodes.outcome_digest import chain, digest_of
+from nodes.protocol import (
+    ENTRY_BYTES_MAX,
+    TRANSACTION_STEPS_MAX,
+    Guard,
+    Mark,
+    Ran,
+    Speculate,
+    SqlFailure,
+    Statement,
+    StatementResult,
+    Step,
+    Transaction,
+)
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.planned import Modes
+from shardrouter.settings import Settings
+
+__all__ = ["Block", "serialization_failure"]
+
+RESENT_BYTES_MAX: Final = 16 * 1024
+"""Steps up to this size go along with every statement, in case that the leader has to run them
+again; beyond it they are sent when it asks for them."""
+
+ROOM_BYTES: Final = 16 * 1024
+"""Of an entry, for what is not steps and guards."""
+
+QUICK_STEPS_MAX: Final = 64
+"""Bounded statements that are together bounded work, applied on the node's loop."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True)
+class _Savepoint:
+    name: str
+    settings: Settings
+    kept: Settings
+
+
+class Block:
+    """From BEGIN to COMMIT or ROLLBACK.
+
+    `settings` are the session's at BEGIN: what holds again after ROLLBACK. `kept` is what holds
+    after COMMIT: without SET LOCAL.
+    """
+
+    def __init__(self, id: bytes, now_us: int, seed: int, settings: Settings) -> None:
+        self.id = id
+        self.now_us = now_us
+        self.settings = settings
+        self.kept = settings
+        self.failed = False
+        self.shard = ""
+        """Where it is; empty before its first statement that needs one."""
+        self.writes = False
+        """One of its statements is a write, whatever became of it."""
+        self._seed = seed
+        self._steps: list[Step] = []
+        self._marks: list[Step] = []  # the last of the steps, after the last statement
+        self._chain = b""  # of the steps before these
+        self._guards: dict[Guard, None] = {}
+        self._bytes = 0  # of steps and guards
+        self._quick = True
+        self._savepoints: list[_Savepoint] = []
+
+    @property
+    def status(self) -> Literal["T", "E"]:
+        return "E" if self.failed else "T"
+
+    @property
+    def has_run(self) -> bool:
+        """Whether a statement of it has been answered by a shard."""
+        return self._chain != b""
+
+    def guards_on(self, object: str) -> bool:
+        """Whether an earlier statement relied on a version of this."""
+        return any(guard.object == object for guard in self._guards)
+
+    # ------------------------------------------------------------------ statements
+
+    def move_to(self, shard: str) -> None:
+        """The next statement runs on `shard`. Raises NotSupported if the block is elsewhere."""
+        if self.shard and self.shard != shard:
+            raise spans_shards(
+                f"The transaction is on {self.shard}, this statement concerns {shard}."
+            )
+        self.shard = shard
+
+    def request(
+        self, statement: Statement, guards: tuple[Guard, ...], *, quick: bool, whole: bool
+    ) -> Speculate:
+        """For a statement, with all steps before it if `whole`, or if they are few; else with
+        what stands for them. Raises StatementError (54000) if the transaction grows too large."""
+        new = Ran(statement)
+        size = self._bytes + len(_encode((new, guards)))
+        if len(self._steps) >= TRANSACTION_STEPS_MAX:
+            raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
+        if size > ENTRY_BYTES_MAX - ROOM_BYTES:
+            raise _too_large(f"{ENTRY_BYTES_MAX - ROOM_BYTES} bytes of statements and parameters")
+        if whole or not self._chain or self._bytes <= RESENT_BYTES_MAX:
+            steps, base = (*self._steps, new), b""
+            guards = tuple({**self._guards, **dict.fromkeys(guards)})
+        else:
+            steps, base = (*self._marks, new), self._chain
+        transaction = Transaction(self.now_us, self._seed, steps)
+        return Speculate(self.id, transaction, guards, base, quick and self._quick)
+
+    def took(
+        self,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        outcome: StatementResult | SqlFailure,
+        *,
+        quick: bool,
+        is_write: bool,
+    ) -> None:
+        """The client is told `outcome`: from now on the transaction stands and falls with it."""
+        for mark in self._marks:
+            self._chain = chain(self._chain, mark)
+        self._marks.clear()
+        step = Ran(statement, digest_of(outcome))
+        self._chain = chain(self._chain, step)
+        self._add(step)
+        for guard in guards:
+            if guard not in self._guards:
+                self._guards[guard] = None
+                self._bytes += len(_encode(guard))
+        self._quick = self._quick and quick
+        self.writes = self.writes or is_write
+
+    def _add(self, step: Step) -> None:
+        self._steps.append(step)
+        self._bytes += len(_encode(step))
+
+    def transaction(self) -> tuple[Transaction, tuple[Guard, ...], bool]:
+        """What COMMIT carries: the steps, what they rely on, and whether that is bounded work."""
+        quick = self._quick and len(self._steps) <= QUICK_STEPS_MAX
+        steps = tuple(self._steps)
+        return Transaction(self.now_us, self._seed, steps), tuple(self._guards), quick
+
+    # ------------------------------------------------------------------ savepoints
+
+    def _mark(self, what: Literal["savepoint", "rollback", "release"], depth: int) -> None:
+        if len(self._steps) >= TRANSACTION_STEPS_MAX and what != "rollback":
+            raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
+        mark = Mark(what, depth)
+        self._add(mark)
+        self._marks.append(mark)
+
+    def savepoint(self, name: str, settings: Settings) -> None:
+        """SAVEPOINT; `settings` are the session's."""
+        self._mark("savepoint", len(self._savepoints) + 1)
+        self._savepoints.append(_Savepoint(name, settings, self.kept))
+
+    def roll_back_to(self, name: str) -> Settings:
+        """ROLLBACK TO: it goes on from there, also after a failure; returns the settings of that
+        moment. Raises StatementError 3B001."""
+        place = self._find(name)
+        self._mark("rollback", place + 1)
+        del self._savepoints[place + 1 :]
+        found = self._savepoints[place]
+        self.kept = found.kept
+        self.failed = False
+        return found.settings
+
+    def release(self, name: str) -> None:
+        """RELEASE: forget it and those within. Raises StatementError 3B001."""
+        place = self._find(name)
+        self._mark("release", place + 1)
+        del self._savepoints[place:]
+
+    def _find(self, name: str) -> int:
+        for place in reversed(range(len(self._savepoints))):
+            if self._savepoints[place].name == name:
+                return place
+        raise StatementError(f'savepoint "{name}" does not exist', sqlstate="3B001")
+
+    # ------------------------------------------------------------------ modes
+
+    def with_modes(self, settings: Settings, modes: Modes) -> Settings:
+        """The settings of the session under these modes. Raises StatementError 25001 for what
+        comes too late."""
+        if modes.isolation is not None:
+            if self.has_run and modes.isolation != settings.get("transaction_isolation"):
+                raise _too_late("SET TRANSACTION ISOLATION LEVEL must be called before any query")
+            settings = settings.with_value("transaction_isolation", modes.isolation)
+        if modes.read_only is not None:
+            if self.has_run and settings.read_only and not modes.read_only:
+                raise _too_late("transaction read-write mode must be set before any query")
+            value = "on" if modes.read_only else "off"
+            settings = settings.with_value("transaction_read_only", value)
+        if modes.deferrable is not None:
+            if self.has_run:
+                raise _too_late("SET TRANSACTION [NOT] DEFERRABLE must be called before any query")
+            value = "on" if modes.deferrable else "off"
+            settings = settings.with_value("transaction_deferrable", value)
+        return settings
+
+
+def _too_late(message: str) -> StatementError:
+    return StatementError(message, sqlstate="25001")
+
+
+def _too_large(what: str) -> StatementError:
+    return StatementError(
+        f"a transaction may have {what}, not more",
+        sqlstate="54000",
+        hint="Commit more often.",
+    )
+
+
+def spans_shards(detail: str) -> NotSupported:
+    """A statement of a block that would leave its one shard."""
+    return NotSupported(
+        "a transaction over several shards is not supported",
+        detail=detail,
+        hint="Keep a transaction to rows with one shard-key value, or to home tables; "
+        "`shardrouter where TABLE KEY` tells the shard.",
+    )
+
+
+def serialization_failure(reason: str) -> StatementError:
+    """The transaction had no effect, and may be repeated whole."""
+    return StatementError(
+        f"could not serialize access due to {reason}",
+        sqlstate="40001",
+        hint="The transaction might succeed if it is repeated from its beginning.",
+    )

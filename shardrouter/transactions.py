@@ -1,0 +1,377 @@
+"""The transaction block of one session: its statements one by one, and its end.
+
+It carries what `shardrouter.block` decides: each statement to the leader of the block's shard,
+which runs it without keeping it; the COMMIT into the log of that shard (docs/transactions.md).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from nodes.protocol import NotOpen, SqlFailure, Stale, StatementResult
+from shardrouter import merge
+from shardrouter.block import Block, serialization_failure, spans_shards
+from shardrouter.catalog import Catalog
+from shardrouter.errors import NotSupported, StatementError, Unavailable
+from shardrouter.execution import (
+    Command,
+    Execution,
+    Notice,
+    Outcome,
+    command_of,
+    outcome_of,
+    rows_outcome,
+    scatter_commands,
+)
+from shardrouter.planned import (
+    Begin,
+    CopyFrom,
+    EndBlock,
+    Modes,
+    OneShard,
+    Plan,
+    SavepointStep,
+    Scatter,
+    SetModes,
+    SetSetting,
+    TransactionControl,
+    changes_schema,
+)
+from shardrouter.settings import TRANSACTION_MODES, Settings
+from shardrouter.shards import Shards
+from shardrouter.upload import Upload
+from shardrouter.verdicts import sql_error
+
+__all__ = ["Host", "Transactions", "in_failed_block", "read_only_error", "set_outside"]
+
+REPLANS_MAX: Final = 50
+"""How often a statement is planned again because the shard says that its catalog is stale."""
+
+_ID_BYTES: Final = 16
+
+_Finish = Callable[[StatementResult], Outcome]
+
+
+class Host(Protocol):
+    """The session whose block it is."""
+
+    settings: Settings
+
+    @property
+    def shards(self) -> Shards: ...
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    async def current(self, execution: Execution, deadline: float) -> Execution:
+        """The execution, planned again if its tables have changed."""
+
+    async def catch_up(self, deadline: float, attempt: int) -> None:
+        """A shard knows a newer catalog: read it."""
+
+    async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
+        """A statement that needs no shard."""
+
+
+class Transactions:
+    """The block, if one is open, and what changes it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.block: Block | None = None
+        self._uploads: list[Upload] = []  # whose rows the block has written
+
+    # ------------------------------------------------------------------ without a block
+
+    def begin(self, modes: Modes) -> None:
+        """Open a block. Nothing is sent anywhere."""
+        host = self._host
+        block = Block(
+            secrets.token_bytes(_ID_BYTES),
+            time.time_ns() // 1000,
+            secrets.randbits(63),
+            host.settings,
+        )
+        host.settings = block.with_modes(host.settings, modes)
+        self.block = block
+
+    def control_idle(self, plan: TransactionControl) -> Outcome:
+        """Carry out what came outside of a block. Raises StatementError."""
+        match plan:
+            case Begin():
+                self.begin(plan.modes)
+                return Outcome(plan.tag)
+            case EndBlock(chain=True):
+                command = "COMMIT" if plan.commit else "ROLLBACK"
+                raise _outside(f"{command} AND CHAIN can only be used in transaction blocks")
+            case EndBlock():
+                tag = "COMMIT" if plan.commit else "ROLLBACK"
+                warning = _warning("there is no transaction in progress", "25P01")
+                return Outcome(tag, notices=(warning,))
+            case SavepointStep():
+                before = {"savepoint": "", "rollback": "ROLLBACK TO ", "release": "RELEASE "}
+                what = before[plan.what] + "SAVEPOINT"
+                raise _outside(f"{what} can only be used in transaction blocks")
+            case SetModes(for_session=True):
+                return self._set_for_session(plan.modes)
+            case SetModes():
+                said = "SET TRANSACTION can only be used in transaction blocks"
+                return Outcome("SET", notices=(_warning(said, "25P01"),))
+
+    def _set_for_session(self, modes: Modes) -> Outcome:
+        host = self._host
+        before = host.settings
+        for name, value in (
+            ("isolation", modes.isolation),
+            ("read_only", _word(modes.read_only)),
+            ("deferrable", _word(modes.deferrable)),
+        ):
+            if value is not None:
+                setting = f"default_transaction_{name}"
+                host.settings = host.settings.with_value(setting, value)
+                if self.block is not None:
+                    self.block.kept = self.block.kept.with_value(setting, value)
+        return Outcome("SET", parameter_status=host.settings.announced_since(before))
+
+    def _set(self, block: Block, plan: SetSetting) -> Outcome:
+        """SET, SET LOCAL or RESET in the block. Raises StatementError."""
+        host = self._host
+        before, name = host.settings, plan.name.lower()
+        after = before.with_value(plan.name, plan.value)
+        if not plan.is_local and name not in TRANSACTION_MODES:
+            block.kept = block.kept.with_value(plan.name, plan.value)
+        if name == "all":  # the transaction stays what it is
+            for mode in TRANSACTION_MODES:
+                after = after.with_value(mode, before.get(mode))
+        host.settings = after
+        tag = "RESET" if plan.value is None else "SET"
+        return Outcome(tag, parameter_status=after.announced_since(before))
+
+    # ------------------------------------------------------------------ in the block
+
+    async def run(self, execution: Execution, deadline: float) -> Outcome:
+        """A statement of the open block. Raises RouterError; then the block has failed, or is
+        over."""
+        block = self.block
+        assert block is not None
+        plan = execution.prepared.plan
+        if isinstance(plan, EndBlock):
+            return await self._end(block, plan, deadline)
+        try:
+            if isinstance(plan, SavepointStep) and plan.what == "rollback":
+                return self._roll_back_to(block, plan.name)
+            if block.failed:
+                raise in_failed_block()
+            if isinstance(plan, TransactionControl):
+                return self._control(block, plan)
+            return await self._statement(block, execution, deadline)
+        except BaseException:
+            block.failed = True
+            raise
+
+    def _control(self, block: Block, plan: TransactionControl) -> Outcome:
+        host = self._host
+        match plan:
+            case Begin():
+                warning = _warning("there is already a transaction in progress", "25001")
+                return Outcome(plan.tag, notices=(warning,))
+            case SavepointStep(what="savepoint"):
+                block.savepoint(plan.name, host.settings)
+                return Outcome("SAVEPOINT")
+            case SavepointStep():
+                block.release(plan.name)
+                return Outcome("RELEASE")
+            case SetModes(for_session=True):
+                return self._set_for_session(plan.modes)
+            case SetModes():
+                host.settings = block.with_modes(host.settings, plan.modes)
+                return Outcome("SET")
+            case _:
+                raise AssertionError(plan)
+
+    def _roll_back_to(self, block: Block, name: str) -> Outcome:
+        host = self._host
+        before = host.settings
+        host.settings = block.roll_back_to(name)
+        return Outcome("ROLLBACK", parameter_status=host.settings.announced_since(before))
+
+    async def _statement(self, block: Block, execution: Execution, deadline: float) -> Outcome:
+        host = self._host
+        for attempt in range(REPLANS_MAX):
+            execution = await host.current(execution, deadline)
+            plan = execution.prepared.plan
+            if not isinstance(plan, OneShard | Scatter):
+                if changes_schema(plan):
+                    raise NotSupported(
+                        "a schema change inside a transaction is not supported",
+                        hint="Send it outside of BEGIN and COMMIT.",
+                    )
+                if isinstance(plan, SetSetting):
+                    return self._set(block, plan)
+                return await host.run_locally(execution, deadline)
+            command, quick, finish = self._command(plan, execution)
+            block.move_to(command.shard)
+            answer = await self._speculate(block, command, quick=quick, deadline=deadline)
+            if isinstance(answer, Stale):
+                if block.guards_on(answer.object):
+                    raise serialization_failure("a concurrent schema change")
+                await host.catch_up(deadline, attempt)
+                continue
+            is_write = isinstance(plan, OneShard) and plan.is_write
+            block.took(command.statement, command.guards, answer, quick=quick, is_write=is_write)
+            if isinstance(answer, SqlFailure):
+                raise sql_error(answer)
+            return finish(answer)
+        raise Unavailable(
+            "the tables of the statement are being changed",
+            hint="Repeat the transaction when the schema change is over.",
+        )
+
+    def _command(
+        self, plan: OneShard | Scatter, execution: Execution
+    ) -> tuple[Command, bool, _Finish]:
+        """What the shard is asked, whether it is bounded work, and what its answer becomes."""
+        host = self._host
+        if isinstance(plan, OneShard):
+            if plan.is_write and host.settings.read_only:
+                raise read_only_error(plan)
+            command = command_of(plan, execution, host.catalog)
+            return command, plan.quick, partial(outcome_of, plan, execution)
+        arguments, commands = scatter_commands(plan, execution, host.catalog)
+        if len(commands) != 1:
+            raise spans_shards("The statement concerns all shards.")
+
+        def merged(result: StatementResult) -> Outcome:
+            rows = merge.merge_rows(plan, [result.values], arguments)
+            return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
+
+        return commands[0], False, merged
+
+    async def _speculate(
+        self, block: Block, command: Command, *, quick: bool, deadline: float
+    ) -> StatementResult | SqlFailure | Stale:
+        """What the leader answers to the next statement, when it has all that came before."""
+        whole = False
+        while True:
+            asked = block.request(command.statement, command.guards, quick=quick, whole=whole)
+            answer = await self._host.shards.speculate(command.shard, asked, deadline)
+            if not isinstance(answer, NotOpen):
+                return answer
+            whole = True
+
+    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        """Write rows that were sent ahead, in the open block; they are kept as long as it is.
+        Raises RouterError; then the block has failed."""
+        block = self.block
+        assert block is not None
+        self._uploads.append(upload)
+        try:
+            if block.failed:
+                raise in_failed_block()
+            block.move_to(command.shard)
+            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            if isinstance(answer, Stale):
+                raise serialization_failure("a concurrent schema change")
+            block.took(command.statement, command.guards, answer, quick=False, is_write=True)
+            if isinstance(answer, SqlFailure):
+                raise sql_error(answer)
+        except BaseException:
+            block.failed = True
+            raise
+
+    # ------------------------------------------------------------------ its end
+
+    async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
+        host = self._host
+        before, modes = host.settings, _modes_of(host.settings)
+        commits = plan.commit and not block.failed
+        # Whatever comes of it, the block is over.
+        self.block = None
+        host.settings = block.settings
+        if commits:
+            if block.writes:
+                await self._commit(block, deadline)
+            host.settings = block.kept
+        self._forget_uploads()
+        after = host.settings.announced_since(before)
+        if plan.chain:
+            self.begin(modes)
+        return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
+
+    async def _commit(self, block: Block, deadline: float) -> None:
+        transaction, guards, quick = block.transaction()
+        deadline += sum(upload.apply_s for upload in self._uploads)
+        try:
+            answer = await self._host.shards.write(
+                block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+            )
+        except BaseException:
+            self._forget_uploads()
+            raise
+        if isinstance(answer, Stale):
+            self._forget_uploads()
+            raise serialization_failure("a concurrent schema change")
+
+    def _forget_uploads(self) -> None:
+        """The block is over. What it wrote of them is written, or is not any more."""
+        for upload in self._uploads:
+            upload.abandon()
+        self._uploads.clear()
+
+    def abandon(self) -> None:
+        """The session ends, or what was to become a block has failed: nothing of it remains."""
+        self._forget_uploads()
+        if self.block is not None:
+            self._host.settings = self.block.settings
+            self.block = None
+
+
+def set_outside(settings: Settings, plan: SetSetting) -> tuple[Settings, tuple[Notice, ...]]:
+    """SET or RESET outside of a block: the settings after it. Raises StatementError."""
+    after = settings.with_value(plan.name, plan.value)
+    if plan.is_local:
+        said = "SET LOCAL can only be used in transaction blocks"
+        return settings, (_warning(said, "25P01"),)
+    if plan.name.lower() in TRANSACTION_MODES:  # of a transaction that is over with this
+        return settings, ()
+    return after, ()
+
+
+def _modes_of(settings: Settings) -> Modes:
+    return Modes(
+        settings.get("transaction_isolation"),
+        settings.read_only,
+        settings.get("transaction_deferrable") == "on",
+    )
+
+
+def _word(switch: bool | None) -> str | None:
+    return None if switch is None else "on" if switch else "off"
+
+
+def _warning(message: str, sqlstate: str) -> Notice:
+    return Notice(message, "WARNING", sqlstate)
+
+
+def _outside(message: str) -> StatementError:
+    return StatementError(message, sqlstate="25P01")
+
+
+def in_failed_block() -> StatementError:
+    """For whatever comes after a failure, but the end of the block."""
+    return StatementError(
+        "current transaction is aborted, commands ignored until end of transaction block",
+        sqlstate="25P02",
+    )
+
+
+def read_only_error(plan: Plan) -> StatementError:
+    """For a write in a transaction that is READ ONLY."""
+    tag = plan.tag if isinstance(plan, OneShard) else "this statement"
+    if isinstance(plan, CopyFrom):
+        tag = "COPY FROM"
+    return StatementError(f"cannot execute {tag} in a read-only transaction", sqlstate="25006")

@@ -1,0 +1,1 @@
+"""asyncpg's own tests, as its authors publish them, against this database."""

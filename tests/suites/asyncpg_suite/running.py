@@ -1,0 +1,100 @@
+"""Gets asyncpg's tests of the installed version, and runs them against a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from tests.suites.environment import BUILD, environment
+
+__all__ = ["Outcome", "fetch_tests", "run_tests"]
+
+LEFT_OUT: Final = {
+    "test_connect.py": "it starts servers of its own",
+    "test__sourcecode.py": "it lints asyncpg",
+}
+
+TEST_TIMEOUT_S: Final = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one test."""
+
+    test: str
+    """Module, class and name, with points between them."""
+    result: str
+    """passed, failed or skipped"""
+    message: str = ""
+
+
+def fetch_tests() -> tuple[Path, Path]:
+    """The Python that has asyncpg, and the directory that has its tests, without its sources.
+    Raises subprocess.CalledProcessError."""
+    wanted = version("asyncpg")
+    python = environment(
+        "asyncpg", (f"asyncpg=={wanted}", "pytest>=8,<10", "pytest-timeout>=2.3,<3", "uvloop")
+    )
+    directory = BUILD / f"asyncpg-{wanted}"
+    if not directory.exists():
+        download = [
+            *(str(python), "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--no-binary", "asyncpg", f"asyncpg=={wanted}", "--dest", str(BUILD)),
+        ]
+        subprocess.run(download, check=True)
+        with tarfile.open(BUILD / f"asyncpg-{wanted}.tar.gz") as archive:
+            members = [m for m in archive if "/tests/" in m.name or m.name.endswith("/tests")]
+            archive.extractall(BUILD, members, filter="data")
+    return python, directory
+
+
+def run_tests(port: int, *, user: str, database: str, only: str = "") -> list[Outcome]:
+    """Every test, or those whose names have `only`, on the server at `port` of loopback."""
+    python, directory = fetch_tests()
+    report = directory / "report.xml"
+    report.unlink(missing_ok=True)
+    (directory / "pytest.ini").write_text("[pytest]\n")  # else the project's own would hold
+    done = subprocess.run(
+        [
+            *(str(python), "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider"),
+            *(f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", "--tb=short"),
+            *(f"--ignore=tests/{name}" for name in LEFT_OUT),
+            *(("-k", only) if only else ()),
+        ],
+        cwd=directory,
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("PG") and k != "PYTHONPATH"},
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(port),
+            "PGUSER": user,
+            "PGDATABASE": database,
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if not report.exists():
+        sys.exit(f"asyncpg's tests did not run:\n{done.stdout[-4000:]}")
+    return outcomes(report.read_text(encoding="utf-8"))
+
+
+def outcomes(junit: str) -> list[Outcome]:
+    """What a JUnit report tells of each test, by name."""
+    found: dict[str, Outcome] = {}
+    for case in ElementTree.fromstring(junit).iter("testcase"):
+        name = f"{case.get('classname', '')}.{case.get('name', '')}".removeprefix("tests.")
+        bad = [child for kind in ("failure", "error") for child in case.findall(kind)]
+        if bad:
+            lines = (bad[0].get("message") or bad[0].text or "").strip().splitlines()
+            found[name] = Outcome(name, "failed", lines[0] if lines else "")
+        elif name not in found:  # what failed while it was cleaned up is told twice
+            is_skipped = case.find("skipped") is not None
+            found[name] = Outcome(name, "skipped" if is_skipped else "passed")
+    return [found[name] for name in sorted(found)]

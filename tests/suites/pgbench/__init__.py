@@ -1,0 +1,1 @@
+"""Debian's pgbench, unmodified, against this database."""
