@@ -90,7 +90,8 @@ async def measure(directory: Path, seconds: float, runs: int) -> dict[str, Any]:
             raise RuntimeError((await up.stderr.read()).decode(errors="replace"))
         ready_s = time.perf_counter() - begin
         click.echo(f"ready after {ready_s:.1f} s", err=True)
-        dsn = f"postgresql://shardrouter@127.0.0.1:{port}/shardrouter"
+        # Without TLS: what is measured is the database, and clients of a bench are local.
+        dsn = (directory / "dsn").read_text().strip() + "?sslmode=disable"
         config = parse_cluster((directory / "cluster.toml").read_text())
         pids = {n: s.pid for n, s in (await node_statuses(config, timeout=5)).items() if s}
         everyone = {**pids, "router": up.pid}

@@ -185,6 +185,7 @@ async def connect_sql(
     deadline_s: float,
     definite_codes: Collection[str],
     settings: Mapping[str, str] | None = None,
+    password: str | None = None,
 ) -> SqlClient:
     """A new connection whose statements have `deadline_s`; `settings` are those of its session.
 
@@ -195,6 +196,7 @@ async def connect_sql(
             host=host,
             port=port,
             user=user,
+            password=password,
             database=database,
             ssl=False,
             timeout=CONNECT_TIMEOUT_S,

@@ -16,7 +16,7 @@ import sqlite3
 from functools import lru_cache
 from typing import Final
 
-from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, OVERRIDDEN, ROW_ID
+from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, ROW_ID
 
 __all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
 
@@ -26,7 +26,13 @@ DDL: Final = "/*_ddl*/"
 asks only when it compiles, so what was compiled under one mode must never be found by another:
 a replica with a warm cache would obey where a restarted one refuses."""
 
-_FUNCTIONS: Final = BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {ROW_ID}
+_FUNCTIONS: Final = (
+    BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {NOW, ROW_ID}
+)
+
+
+REBUILT: Final = "_rebuild"
+"""The name under which a table is made anew, between two statements of one write."""
 
 
 class Mode(enum.Enum):
@@ -36,12 +42,16 @@ class Mode(enum.Enum):
     READ = enum.auto()
     WRITE = enum.auto()
     DDL = enum.auto()  # CREATE and DROP
+    RENAME = enum.auto()  # of a rebuilt table: by SELECT and UPDATE of the schema table
 
 
 def mode_of_write(sql: str, *, sets_versions: bool) -> Mode:
     """The mode for a statement of a write: the schema changes only together with a version."""
-    if sets_versions and sql[:6].upper().startswith(("CREATE", "DROP")):
-        return Mode.DDL
+    if sets_versions:
+        if sql[:6].upper().startswith(("CREATE", "DROP")):
+            return Mode.DDL
+        if sql.startswith(f'ALTER TABLE "{REBUILT}" RENAME TO '):
+            return Mode.RENAME
     return Mode.WRITE
 
 
@@ -53,9 +63,16 @@ _SCHEMA: Final = frozenset(
         sqlite3.SQLITE_CREATE_INDEX,
         sqlite3.SQLITE_DROP_INDEX,
         sqlite3.SQLITE_REINDEX,  # asked by CREATE INDEX
+        sqlite3.SQLITE_ALTER_TABLE,
     }
 )
-_SCHEMA_TABLES: Final = frozenset({"sqlite_master", "sqlite_schema"})
+_SCHEMA_TABLES: Final = frozenset({"sqlite_master", "sqlite_schema", "sqlite_temp_master"})
+
+
+_OF_ALTER: Final = frozenset(
+    {"sqlite_rename_table", "sqlite_rename_test", "sqlite_rename_quotefix"}
+)
+"""Functions by which ALTER TABLE ... RENAME edits the schema table."""
 
 
 class Authorizer:
@@ -89,13 +106,15 @@ class Authorizer:
         if action == sqlite3.SQLITE_SELECT:
             return self.mode is not Mode.DDL  # CREATE TABLE ... AS SELECT
         if action == sqlite3.SQLITE_FUNCTION:
+            if self.mode is Mode.RENAME and second in _OF_ALTER:
+                return True
             return second.lower() in _FUNCTIONS
         if action == sqlite3.SQLITE_READ or (action in _CHANGES and self.mode is not Mode.READ):
             # CREATE and DROP also read and write the schema table.
             if first.lower() in _SCHEMA_TABLES:
-                return self.mode is Mode.DDL
+                return self.mode in (Mode.DDL, Mode.RENAME)
             return not _is_closed(first)
-        if action in _SCHEMA and self.mode is Mode.DDL:
+        if action in _SCHEMA and self.mode in (Mode.DDL, Mode.RENAME):
             # An index made for UNIQUE carries SQLite's own name; its table is what counts.
             return not _is_closed(second) and (
                 not _is_closed(first) or first.startswith("sqlite_autoindex_")
@@ -112,6 +131,8 @@ class Authorizer:
 
 
 def _is_closed(name: str) -> bool:
+    if name == REBUILT:
+        return False
     return name.startswith("_") or name.lower().startswith(("sqlite_", "pragma_"))
 
 

@@ -119,6 +119,8 @@ class NodeClient:
         self, address: Address, *, cluster_id: str, name: str, secret: bytes = b""
     ) -> None:
         self.address = address
+        self.refusal = ""
+        """What the node said when it last refused this connection; empty since it welcomed it."""
         self._cluster_id = cluster_id
         self._name = name
         self._secret = secret
@@ -429,9 +431,11 @@ class _Link(asyncio.Protocol):
         if isinstance(said, Proof):
             self._send(said)
         elif isinstance(said, Refused):
-            self._end(f"{self._owner.address} refused the connection: {said.reason}")
+            self._owner.refusal = f"{self._owner.address} refused the connection: {said.reason}"
+            self._end(self._owner.refusal)
         else:
             self._frames.limit = FRAME_BYTES_MAX
+            self._owner.refusal = ""
             self.welcome.set_result("")
 
     def _send(self, message: Hello | Proof) -> None:

@@ -16,7 +16,7 @@ from nodes.config import ClusterConfig, ConfigError, format_cluster, parse_clust
 from nodes.durability import sync_directory
 from nodes.handshake import SECRET_BYTES
 
-__all__ = ["load_cluster", "new_secret", "secret_path", "write_cluster"]
+__all__ = ["load_cluster", "make_file", "new_secret", "secret_path", "write_cluster", "write_file"]
 
 _SECRET_FILE_BYTES_MAX: Final = 2 * SECRET_BYTES + 2
 
@@ -34,8 +34,8 @@ def load_cluster(path: Path) -> ClusterConfig:
 def write_cluster(path: Path, config: ClusterConfig) -> None:
     """Write both files, each whole or not at all, and durable when this returns."""
     if config.secret:
-        _write(secret_path(path), config.secret.hex() + "\n", 0o600)
-    _write(path, format_cluster(config), 0o644)
+        write_file(secret_path(path), config.secret.hex() + "\n", 0o600)
+    write_file(path, format_cluster(config), 0o644)
 
 
 def secret_path(path: Path) -> Path:
@@ -71,9 +71,34 @@ def _load_secret(path: Path) -> bytes:
     return secret
 
 
-def _write(path: Path, text: str, mode: int) -> None:
+def make_file(path: Path, text: str, mode: int) -> bool:
+    """Make a file that is not there, whole and durable; False if it is there. Of several
+    processes that do so at once one makes it."""
+    new = _written(path, text, mode)
+    try:
+        path.hardlink_to(new)
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink()
+    sync_directory(path.parent)
+    return True
+
+
+def write_file(path: Path, text: str, mode: int) -> None:
     """Never a mixture of old and new: a reader, or the next start after a crash, finds one of
     the two."""
+    new = _written(path, text, mode)
+    try:
+        new.replace(path)
+    except OSError:
+        new.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def _written(path: Path, text: str, mode: int) -> Path:
+    """A durable file beside `path`, to be put in its place."""
     new = path.with_name(f"{path.name}.{os.getpid()}.new")  # a node and a tool may write it at once
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -81,9 +106,4 @@ def _write(path: Path, text: str, mode: int) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    try:
-        new.replace(path)
-    except OSError:
-        new.unlink()
-        raise
-    sync_directory(path.parent)
+    return new

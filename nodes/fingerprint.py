@@ -36,7 +36,17 @@ from nodes import (
     values,
     write_unit,
 )
-from nodes.pgtypes import formats, numerics
+from nodes.pgtypes import (
+    bytes_and_uuids,
+    date_texts,
+    dates,
+    floats,
+    formats,
+    integers,
+    intervals,
+    numerics,
+    strings,
+)
 from nodes.sql_connection import LIMITS
 
 __all__ = ["facts_of_this_process", "fingerprint_of", "own_fingerprint"]
@@ -45,7 +55,14 @@ DECIDING: Final = (
     functions,
     values,
     formats,
+    integers,
+    floats,
     numerics,
+    strings,
+    bytes_and_uuids,
+    dates,
+    date_texts,
+    intervals,
     authorizer,
     sql_errors,
     sql_connection,

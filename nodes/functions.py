@@ -19,35 +19,25 @@ letters would change.
 
 from __future__ import annotations
 
-import math
-import operator
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from random import Random
 from typing import Any, Final, Protocol
 
-from nodes.pgtypes import numerics
-from nodes.pgtypes.formats import (
-    Aggregate,
-    Function,
-    FunctionError,
-    ValueFormatError,
+from nodes.pgtypes import (
+    bytes_and_uuids,
+    dates,
+    floats,
+    integers,
+    intervals,
+    numerics,
+    strings,
 )
+from nodes.pgtypes.dates import UNIX_EPOCH_US
+from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
+from nodes.pgtypes.integers import integer_of
 from nodes.protocol import Value
-from nodes.values import (
-    BOOL,
-    FLOAT8,
-    INT2,
-    INT4,
-    INT8,
-    encode_text,
-    parse_bool,
-    parse_float,
-    parse_integer,
-)
 
 __all__ = [
     "AGGREGATES",
@@ -58,6 +48,7 @@ __all__ = [
     "Environment",
     "Function",
     "FunctionError",
+    "NOW",
     "ROW_ID",
     "install",
     "install_collations",
@@ -67,245 +58,10 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 """Largest randomblob(): as large as the largest entry could have carried."""
 
 
-# --------------------------------------------------------------------------- integers
-
-_RANGES: Final = {
-    "int2": ("smallint", INT2, -(1 << 15), (1 << 15) - 1),
-    "int4": ("integer", INT4, -(1 << 31), (1 << 31) - 1),
-    "int8": ("bigint", INT8, -(1 << 63), (1 << 63) - 1),
-}
-
-
-def _integer(value: Value) -> int:
-    if type(value) is not int:
-        raise FunctionError("42804", f"an integer was expected, not {type(value).__name__}")
-    return value
-
-
-def _integer_functions(suffix: str) -> Mapping[str, Function]:
-    name, oid, low, high = _RANGES[suffix]
-
-    def ranged(value: int) -> int:
-        if low <= value <= high:
-            return value
-        raise FunctionError("22003", f"{name} out of range")
-
-    def two(compute: Callable[[int, int], int]) -> Function:
-        return Function(2, lambda a, b: ranged(compute(_integer(a), _integer(b))))
-
-    def one(compute: Callable[[int], int]) -> Function:
-        return Function(1, lambda a: ranged(compute(_integer(a))))
-
-    def cast(value: Value) -> int:
-        if type(value) is int:
-            return ranged(value)
-        if type(value) is str:
-            return parse_integer(value, oid)
-        if type(value) is float:
-            # To the nearest, halves to even, as rint() does for PostgreSQL.
-            return ranged(round(value) if math.isfinite(value) else high + 1)
-        raise FunctionError("42846", f"cannot cast {type(value).__name__} to {name}")
-
-    return {
-        f"pg_add_{suffix}": two(operator.add),
-        f"pg_sub_{suffix}": two(operator.sub),
-        f"pg_mul_{suffix}": two(operator.mul),
-        f"pg_div_{suffix}": two(_quotient),
-        f"pg_mod_{suffix}": two(_remainder),
-        f"pg_neg_{suffix}": one(operator.neg),
-        f"pg_abs_{suffix}": one(operator.abs),
-        f"pg_cast_{suffix}": Function(1, cast),
-    }
-
-
-def _quotient(a: int, b: int) -> int:
-    """Truncated toward zero; Python's // rounds down."""
-    if b == 0:
-        raise FunctionError("22012", "division by zero")
-    quotient = abs(a) // abs(b)
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
-def _remainder(a: int, b: int) -> int:
-    """Of the sign of the dividend; Python's % takes the divisor's."""
-    if b == 0:
-        raise FunctionError("22012", "division by zero")
-    remainder = abs(a) % abs(b)
-    return -remainder if a < 0 else remainder
-
-
-# --------------------------------------------------------------------------- floats
-
-
-def _float(value: Value) -> float:
-    if type(value) is float:
-        return value
-    if type(value) is int:
-        return float(value)
-    raise FunctionError("42804", f"a number was expected, not {type(value).__name__}")
-
-
-def _float_result(result: float, *, finite: bool, nonzero: bool) -> float:
-    """`finite`, `nonzero`: what an exact result would be, so anything else is a range error."""
-    if result != result:
-        raise FunctionError("0A000", "NaN is not supported as a value of type double precision")
-    if finite and math.isinf(result):
-        raise FunctionError("22003", "value out of range: overflow")
-    if nonzero and result == 0:
-        raise FunctionError("22003", "value out of range: underflow")
-    return result
-
-
-def _float_sum(a: float, b: float) -> float:
-    return _float_result(a + b, finite=math.isfinite(a) and math.isfinite(b), nonzero=False)
-
-
-def _float_product(a: float, b: float) -> float:
-    return _float_result(
-        a * b, finite=math.isfinite(a) and math.isfinite(b), nonzero=a != 0 and b != 0
-    )
-
-
-def _float_quotient(a: float, b: float) -> float:
-    if b == 0:
-        raise FunctionError("22012", "division by zero")
-    return _float_result(a / b, finite=math.isfinite(a), nonzero=a != 0 and math.isfinite(b))
-
-
-def _float_power(a: float, b: float) -> float:
-    if a == 0 and b < 0:
-        raise FunctionError("2201F", "zero raised to a negative power is undefined")
-    if a < 0 and not b.is_integer() and math.isfinite(b):
-        raise FunctionError(
-            "2201F", "a negative number raised to a non-integer power yields a complex result"
-        )
-    try:
-        result = math.pow(a, b)
-    except OverflowError:
-        result = math.inf
-    finite = math.isfinite(a) and math.isfinite(b)
-    return _float_result(result, finite=finite, nonzero=finite and a != 0)
-
-
-def _cast_float(value: Value) -> float:
-    return parse_float(value) if type(value) is str else _float(value)
-
-
-_FLOATS: Final[Mapping[str, Function]] = {
-    "pg_add_float8": Function(2, lambda a, b: _float_sum(_float(a), _float(b))),
-    "pg_sub_float8": Function(2, lambda a, b: _float_sum(_float(a), -_float(b))),
-    "pg_mul_float8": Function(2, lambda a, b: _float_product(_float(a), _float(b))),
-    "pg_div_float8": Function(2, lambda a, b: _float_quotient(_float(a), _float(b))),
-    "pg_neg_float8": Function(1, lambda a: -_float(a)),
-    "pg_abs_float8": Function(1, lambda a: abs(_float(a))),
-    "pg_pow_float8": Function(2, lambda a, b: _float_power(_float(a), _float(b))),
-    "pg_cast_float8": Function(1, _cast_float),
-}
-
-
-# --------------------------------------------------------------------------- text, boolean
-
-
-def _string(value: Value) -> str:
-    if type(value) is not str:
-        raise FunctionError("42804", f"text was expected, not {type(value).__name__}")
-    return value
-
-
-def _cast_bool(value: Value) -> bool:
-    if type(value) is str:
-        return parse_bool(value)
-    return _integer(value) != 0
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A part of a LIKE pattern between two %: matches exactly `length` characters."""
-
-    length: int
-    expression: re.Pattern[str]
-
-
-def _like(value: Value, pattern: Value, *, any_case: bool) -> bool:
-    """LIKE, leftmost segment first: one pass, where a regular expression of several `.*` takes
-    time exponential in their number."""
-    text, pattern = _string(value), _string(pattern)
-    if any_case:
-        text, pattern = text.lower(), pattern.lower()
-    first, *others = _like_segments(pattern)
-    if not first.expression.match(text):
-        return False
-    if not others:
-        return len(text) == first.length
-    position = first.length
-    for segment in others[:-1]:
-        found = segment.expression.search(text, position)
-        if found is None:
-            return False
-        position = found.end()
-    end = len(text) - others[-1].length
-    return end >= position and others[-1].expression.match(text, end) is not None
-
-
-@lru_cache(maxsize=256)
-def _like_segments(pattern: str) -> tuple[_Segment, ...]:
-    segments: list[list[str]] = [[]]
-    characters = iter(pattern)
-    for character in characters:
-        if character == "\\":
-            escaped = next(characters, None)
-            if escaped is None:
-                raise FunctionError("22025", "LIKE pattern must not end with escape character")
-            segments[-1].append(re.escape(escaped))
-        elif character == "%":
-            segments.append([])
-        else:
-            segments[-1].append("." if character == "_" else re.escape(character))
-    return tuple(_Segment(len(parts), re.compile("".join(parts), re.DOTALL)) for parts in segments)
-
-
-def _fit_varchar(value: Value, modifier: Value) -> str:
-    """As varchar(n) takes an assigned value: only blanks may go beyond its length."""
-    text, length = _string(value), _integer(modifier) - 4
-    if 0 <= length < len(text):
-        if text[length:].strip(" "):
-            raise FunctionError("22001", f"value too long for type character varying({length})")
-        return text[:length]
-    return text
-
-
-def _cut_varchar(value: Value, modifier: Value) -> str:
-    """As an explicit cast to varchar(n) takes it."""
-    length = _integer(modifier) - 4
-    return _string(value)[:length] if length >= 0 else _string(value)
-
-
-_TEXTS: Final[Mapping[str, Function]] = {
-    "pg_concat_text": Function(2, lambda a, b: _string(a) + _string(b)),
-    "pg_fit_varchar": Function(2, _fit_varchar),
-    "pg_fit_varchar_explicit": Function(2, _cut_varchar),
-    "pg_length_text": Function(1, lambda a: len(_string(a))),
-    "pg_lower_text": Function(1, lambda a: _string(a).lower()),
-    "pg_upper_text": Function(1, lambda a: _string(a).upper()),
-    "pg_like_text": Function(2, lambda a, b: _like(a, b, any_case=False)),
-    "pg_ilike_text": Function(2, lambda a, b: _like(a, b, any_case=True)),
-    "pg_cast_bool": Function(1, _cast_bool),
-    "pg_cast_int4_bool": Function(1, lambda a: int(_cast_bool(int(a)))),
-    # by the type that is cast: SQLite does not know a boolean from an integer
-    "pg_text_int2": Function(1, lambda a: str(_integer(a))),
-    "pg_text_int4": Function(1, lambda a: str(_integer(a))),
-    "pg_text_int8": Function(1, lambda a: str(_integer(a))),
-    "pg_text_float8": Function(1, lambda a: encode_text(_float(a), FLOAT8).decode()),
-    "pg_text_bool": Function(1, lambda a: "true" if encode_text(a, BOOL) == b"t" else "false"),
-}
+_MODULES: Final = (integers, floats, numerics, strings, bytes_and_uuids, dates, intervals)
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    **_integer_functions("int2"),
-    **_integer_functions("int4"),
-    **_integer_functions("int8"),
-    **_FLOATS,
-    **_TEXTS,
-    **numerics.FUNCTIONS,
+    name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
 }
 """PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
 
@@ -313,10 +69,14 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
 makes a value fit a modifier."""
 
-AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES}
+AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES, **intervals.AGGREGATES}
 """PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
-COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {**numerics.COLLATIONS}
+COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
+    **numerics.COLLATIONS,
+    **strings.COLLATIONS,
+    **intervals.COLLATIONS,
+}
 """How SQLite compares the stored forms that it would not compare as PostgreSQL does."""
 
 
@@ -376,6 +136,9 @@ class Calculator(Protocol):
 
     def execute(self, sql: str, parameters: Sequence[Value], /) -> Any: ...
 
+
+NOW: Final = "pg_now"
+"""The function that answers the time of the entry as a timestamptz: PostgreSQL's now()."""
 
 ROW_ID: Final = "pg_row_id"
 """The function that gives a row without a primary key its hidden one, as the DEFAULT of that
@@ -466,7 +229,9 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
                 environment.keep_error(exc)
                 raise
             except ValueFormatError as exc:
-                environment.keep_error(FunctionError(exc.sqlstate, exc.message, exc.detail))
+                environment.keep_error(
+                    FunctionError(exc.sqlstate, exc.message, exc.detail, exc.hint)
+                )
                 raise
             except (MemoryError, RecursionError):
                 raise  # of this machine, not of the arguments: no result
@@ -497,7 +262,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)
 
     def random_blob(size: Value) -> bytes:
-        count = max(1, _integer(size))
+        count = max(1, integer_of(size))
         if count > RANDOM_BLOB_BYTES_MAX:
             raise FunctionError("54000", f"randomblob is limited to {RANDOM_BLOB_BYTES_MAX} bytes")
         return environment.random.randbytes(count)
@@ -523,6 +288,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
         pure=False,
         strict=False,
     )
+    define(NOW, 0, lambda: environment.stamp[0] + UNIX_EPOCH_US, pure=False, strict=False)
     define("randomblob", 1, random_blob, pure=False, strict=True)
     define(ROW_ID, 0, environment.next_row_id, pure=False, strict=False)
     define("current_timestamp", 0, lambda: environment.now[:19], pure=False, strict=False)

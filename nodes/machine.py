@@ -20,6 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias, cast
@@ -128,6 +129,14 @@ _Other: TypeAlias = (
     | NewIncarnation
 )
 """What an entry may be but a write."""
+
+
+def _changes_schema(committed: Committed) -> bool:
+    """Whether an entry has statements that may need a transaction of their own."""
+    entry = committed[2]
+    return entry is not None and any(
+        type(body) is Write and bool(body.sets) and bool(body.statements) for body in entry.bodies
+    )
 
 
 class ReplicaFault(Exception):
@@ -418,11 +427,12 @@ class Machine:
     # ----------------------------------------------------------------------- applying
 
     def apply(self, batch: Sequence[Committed]) -> list[Answers]:
-        """Apply a batch in one transaction and answer each body of each entry.
+        """Apply a batch and answer each body of each entry: in one transaction, but for entries
+        that change the schema, each of which has its own.
 
         Entries at or below `applied` are skipped, without an answer: after a restart the log is
-        handed out again from where the driver knows. Raises ReplicaFault, with nothing of the batch
-        applied, if this replica has to stop.
+        handed out again from where the driver knows. Raises ReplicaFault if this replica has to
+        stop; the transaction in which that happens is undone.
         """
         if self._fault is not None:
             raise ReplicaFault(self._fault)
@@ -430,24 +440,18 @@ class Machine:
             return [()] * len(batch)
         execute = self._writer.raw.execute
         self._is_applying = True
+        answers: list[Answers] = []
         try:
-            execute(BEGIN_WRITE)
-            index = self._applied
-            answers: list[Answers] = []
-            for entry_index, _, entry in batch:
-                if entry_index <= index:
-                    answers.append(())
+            for is_schema, entries in groupby(batch, _changes_schema):
+                if not is_schema:
+                    answers += self._apply_together(list(entries))
                     continue
-                index += 1
-                if entry_index != index:
-                    raise ReplicaFault(f"entry {index} is missing before {entry_index}")
-                answers.append(() if entry is None else self._apply_entry(index, entry))
-            self._save_sessions()
-            execute(WRITE_APPLIED, (index, batch[-1][1]))
-            execute(COMMIT)
-            self._applied, self._applied_term = index, batch[-1][1]
-            if self._checksum_due == index:
-                self._checksums.start(index)
+                # A table that is rebuilt is dropped first, and must not take what refers to it
+                # along; foreign keys cannot be switched off inside a transaction.
+                self._writer.enforce_foreign_keys(False)
+                for entry in entries:
+                    answers += self._apply_together([entry])
+                self._writer.enforce_foreign_keys(True)
         except BaseException as exc:
             # Memory is ahead of the file now, and stays so: this replica does not go on.
             sentence = self._failed(exc)
@@ -461,6 +465,30 @@ class Machine:
             raise
         finally:
             self._is_applying = False
+        return answers
+
+    def _apply_together(self, entries: Sequence[Committed]) -> list[Answers]:
+        """Apply entries in one transaction."""
+        answers: list[Answers] = [()] * len(entries)
+        if entries[-1][0] <= self._applied:
+            return answers
+        execute = self._writer.raw.execute
+        execute(BEGIN_WRITE)
+        index = self._applied
+        for position, (entry_index, _, entry) in enumerate(entries):
+            if entry_index <= index:
+                continue
+            index += 1
+            if entry_index != index:
+                raise ReplicaFault(f"entry {index} is missing before {entry_index}")
+            if entry is not None:
+                answers[position] = self._apply_entry(index, entry)
+        self._save_sessions()
+        execute(WRITE_APPLIED, (index, entries[-1][1]))
+        execute(COMMIT)
+        self._applied, self._applied_term = index, entries[-1][1]
+        if self._checksum_due == index:
+            self._checksums.start(index)
         return answers
 
     def _apply_entry(self, index: int, entry: Entry) -> Answers:
@@ -617,7 +645,8 @@ class Machine:
             if statement.sql in compiled and not body.sets:
                 continue
             mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
-            key = DDL + statement.sql if mode is Mode.DDL else statement.sql
+            is_schema = mode in (Mode.DDL, Mode.RENAME)
+            key = DDL + statement.sql if is_schema else statement.sql
             if key in compiled:
                 continue
             try:

@@ -184,12 +184,19 @@ class SqlConnection:
                 f"cache_size = -{WRITER_CACHE_KIB}",
             )
         # A trusted schema may call our functions in its DEFAULTs and CHECKs.
-        for pragma in (*pragmas, "temp_store = MEMORY", "trusted_schema = ON"):
+        always = ("temp_store = MEMORY", "trusted_schema = ON", "foreign_keys = ON")
+        for pragma in (*pragmas, *always):
             raw.execute(f"PRAGMA {pragma}").fetchall()
         for limit, value in LIMITS:
             raw.setlimit(limit, value)
         install(raw, self._environment, self._calculator)
         raw.set_authorizer(self._authorizer)
+
+    def enforce_foreign_keys(self, is_on: bool) -> None:
+        """Outside of a transaction, where alone SQLite lets it be changed."""
+        self.raw.execute(f"PRAGMA foreign_keys = {'ON' if is_on else 'OFF'}")
+        (is_now,) = self.raw.execute("PRAGMA foreign_keys").fetchone()
+        assert bool(is_now) is is_on, "a transaction is open"
 
     def close(self) -> None:
         self.raw.close()
@@ -206,7 +213,7 @@ class SqlConnection:
         _check(statement, ordinal)
         self._environment.begin(now_us, seed, ordinal)
         self._authorizer.mode = mode
-        return DDL + statement.sql if mode is Mode.DDL else statement.sql
+        return DDL + statement.sql if mode in (Mode.DDL, Mode.RENAME) else statement.sql
 
     def end(self) -> None:
         """The statement has ended, one way or the other."""

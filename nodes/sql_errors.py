@@ -94,6 +94,13 @@ _GENERAL: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
         (r"incomplete input", "42601", "syntax error at end of input"),
         (r"unrecognized token: (.*)", "42601", r"syntax error at or near \1"),
         (r"integer overflow", "22003", "bigint out of range"),
+        (r"Expression tree is too large.*", "54001", "stack depth limit exceeded"),
+        (r"parser stack overflow", "54001", "stack depth limit exceeded"),
+        (r"too many levels of trigger recursion", "54001", "stack depth limit exceeded"),
+        (r"too many arguments on function (.+)", "54023", r"too many arguments to function \1"),
+        (r"too many columns in result set", "54011", "the answer has too many columns"),
+        (r"(too many terms in .+|at most \d+ tables in a join)", "54000", r"\1"),
+        (r"(too many SQL variables|LIKE or GLOB pattern too complex)", "54000", r"\1"),
     )
 )  # fmt: skip
 

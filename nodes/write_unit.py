@@ -11,6 +11,7 @@ from typing import Final
 
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
+from nodes.foreign_keys import check_references
 from nodes.protocol import Ran, SqlFailure, Staged, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.transaction_unit import run_transaction
@@ -37,6 +38,7 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
         mode = mode_of_write(statement.sql, sets_versions=True)
         connection.run(statement, answer, now_us, seed, mode)
     _set_versions(connection, write)
+    check_references(connection, write)
     return answer
 
 

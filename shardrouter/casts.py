@@ -7,7 +7,7 @@ read from one by an explicit cast. A cast to a type with a modifier also fits th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -15,11 +15,18 @@ from typing import Final
 from shardrouter.types import (
     BIGINT,
     BOOLEAN,
+    BPCHAR,
+    DATE,
     DOUBLE,
     INTEGER,
+    INTERVAL,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
     TYPES,
     VARCHAR,
     Type,
@@ -59,44 +66,80 @@ _I, _A, _E = Context.IMPLICIT, Context.ASSIGNMENT, Context.EXPLICIT
 _REAL: Final = "CAST({0} AS REAL)"
 
 
-def _table() -> tuple[Cast, ...]:
-    integers = (SMALLINT, INTEGER, BIGINT)
-    casts: list[Cast] = []
-    for i, source in enumerate(integers):
-        for j, target in enumerate(integers):
+_INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
+
+
+def _numbers() -> Iterator[Cast]:
+    for i, source in enumerate(_INTEGERS):
+        for j, target in enumerate(_INTEGERS):
             if i < j:
-                casts.append(Cast(source, target, _I))
+                yield Cast(source, target, _I)
             elif i > j:
-                casts.append(Cast(source, target, _A, f"pg_cast_{target.short}"))
-        casts.append(Cast(source, DOUBLE, _I, "pg_cast_float8", _REAL))
-        casts.append(Cast(source, NUMERIC, _I, "pg_cast_numeric"))
-        casts.append(Cast(DOUBLE, source, _A, f"pg_cast_{source.short}"))
-        casts.append(Cast(NUMERIC, source, _A, f"pg_cast_{source.short}_numeric"))
-    casts += [
-        Cast(DOUBLE, NUMERIC, _A, "pg_cast_numeric"),
-        Cast(NUMERIC, DOUBLE, _I, "pg_cast_float8_numeric"),
-        Cast(INTEGER, BOOLEAN, _E, "pg_cast_bool"),
-        Cast(BOOLEAN, INTEGER, _E, "pg_cast_int4_bool", "{0}"),  # it is 0 or 1
-        Cast(TEXT, VARCHAR, _I),
-        Cast(VARCHAR, TEXT, _I),
-    ]
+                yield Cast(source, target, _A, f"pg_cast_{target.short}")
+        yield Cast(source, DOUBLE, _I, "pg_cast_float8", _REAL)
+        yield Cast(source, REAL, _I, "pg_cast_float4")
+        yield Cast(source, NUMERIC, _I, "pg_cast_numeric")
+        yield Cast(DOUBLE, source, _A, f"pg_cast_{source.short}")
+        yield Cast(REAL, source, _A, f"pg_cast_{source.short}")
+        yield Cast(NUMERIC, source, _A, f"pg_cast_{source.short}_numeric")
+    yield Cast(REAL, DOUBLE, _I)
+    yield Cast(DOUBLE, REAL, _A, "pg_cast_float4")
+    yield Cast(DOUBLE, NUMERIC, _A, "pg_cast_numeric")
+    yield Cast(REAL, NUMERIC, _A, "pg_cast_numeric_float4")
+    yield Cast(NUMERIC, DOUBLE, _I, "pg_cast_float8_numeric")
+    yield Cast(NUMERIC, REAL, _I, "pg_cast_float4_numeric")
+    yield Cast(INTEGER, BOOLEAN, _E, "pg_cast_bool")
+    yield Cast(BOOLEAN, INTEGER, _E, "pg_cast_int4_bool", "{0}")  # it is 0 or 1
+
+
+def _strings() -> Iterator[Cast]:
+    yield Cast(TEXT, VARCHAR, _I)
+    yield Cast(VARCHAR, TEXT, _I)
+    for kind in (TEXT, VARCHAR):
+        yield Cast(kind, BPCHAR, _I)
+        yield Cast(BPCHAR, kind, _I, "pg_text_bpchar")
     for kind in TYPES.values():
         if not is_text(kind):
-            for text in (TEXT, VARCHAR):
-                casts.append(Cast(kind, text, _A, f"pg_text_{kind.short}"))
-                casts.append(Cast(text, kind, _E, f"pg_cast_{kind.short}"))
-    return tuple(casts)
+            for text in (TEXT, VARCHAR, BPCHAR):
+                yield Cast(kind, text, _A, f"pg_text_{kind.short}")
+                yield Cast(text, kind, _E, f"pg_cast_{kind.short}")
+
+
+def _times() -> Iterator[Cast]:
+    """Both timestamps are the same number: the session's time zone is UTC."""
+    for stamp in (TIMESTAMP, TIMESTAMPTZ):
+        yield Cast(DATE, stamp, _I, "pg_cast_timestamp_date")
+        yield Cast(stamp, DATE, _A, "pg_cast_date_timestamp")
+        yield Cast(stamp, TIME, _A, "pg_cast_time_timestamp")
+    yield Cast(TIMESTAMP, TIMESTAMPTZ, _I)
+    yield Cast(TIMESTAMPTZ, TIMESTAMP, _A)
+    yield Cast(TIME, INTERVAL, _I, "pg_cast_interval_time")
+    yield Cast(INTERVAL, TIME, _A, "pg_cast_time_interval")
+
+
+def _table() -> Iterator[Cast]:
+    yield from _numbers()
+    yield from _strings()
+    yield from _times()
 
 
 CASTS: Final[Mapping[tuple[Type, Type], Cast]] = {
     (cast.source, cast.target): cast for cast in _table()
 }
 
-FITS: Final[Mapping[Type, str]] = {NUMERIC: "pg_fit_numeric", VARCHAR: "pg_fit_varchar"}
+FITS: Final[Mapping[Type, str]] = {
+    NUMERIC: "pg_fit_numeric",
+    VARCHAR: "pg_fit_varchar",
+    BPCHAR: "pg_fit_bpchar",
+    TIME: "pg_fit_time",
+    TIMESTAMP: "pg_fit_timestamp",
+    TIMESTAMPTZ: "pg_fit_timestamp",
+    INTERVAL: "pg_fit_interval",
+}
 """The node's function (value, modifier) that fits an assigned value; with `_explicit` behind it
 where an explicit cast cuts what an assignment refuses."""
 
-_CUT_BY_CASTS: Final = frozenset({VARCHAR})
+_CUT_BY_CASTS: Final = frozenset({VARCHAR, BPCHAR})
 
 
 def find(source: Type, target: Type, context: Context) -> Cast | None:

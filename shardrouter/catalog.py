@@ -5,9 +5,11 @@ pure: it says which SQL makes and reads those tables, and turns rows into a `Cat
 `shardrouter.schema_change` says how they change. A router keeps one immutable `Catalog` and
 replaces it when a shard answers that a version is stale.
 
-    catalog_state   one row: the catalog's version and the slot map as two arrays
-    catalog_shards  the shards, by the number that the slot map uses
-    catalog_tables  every table that ever was, with the state of its last change
+    catalog_state      one row: the catalog's version, the slot map as two arrays, the home
+    catalog_shards     the shards, by the number that the slot map uses
+    catalog_tables     every table that ever was, with its version; a dropped one has no definition
+    catalog_change     at most one row: the change that is under way
+    catalog_sequences  definition of each sequence, and how far it was given out
 
 A fresh cluster is made in this order, each step harmless to repeat by any router:
 `ownership` on every shard, then `bootstrap` in meta. Whoever can load the catalog therefore
@@ -16,24 +18,27 @@ finds all slots owned.
 
 from __future__ import annotations
 
-import json
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final
+
+import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement, StatementResult, Value
 from nodes.values import SLOTS
+from shardrouter.tables import Change, Column, Default, Placement, SqlSequence, Table
 
 __all__ = [
+    "Catalog",
+    "CatalogError",
+    "Change",
     "Column",
     "Default",
     "Placement",
+    "SqlSequence",
     "Table",
-    "Change",
-    "Catalog",
-    "CatalogError",
     "Parts",
     "CATALOG_FORMAT",
     "FIRST_VERSION",
@@ -41,15 +46,13 @@ __all__ = [
     "LOAD_STATEMENTS",
     "bootstrap",
     "decode",
-    "decode_table",
-    "encode_table",
     "home_guard",
     "ownership",
     "slot_guard",
     "table_guard",
 ]
 
-CATALOG_FORMAT: Final = 1
+CATALOG_FORMAT: Final = 2
 """Raised when the tables in meta change their shape."""
 
 FIRST_VERSION: Final = 1
@@ -58,69 +61,6 @@ FIRST_VERSION: Final = 1
 
 class CatalogError(Exception):
     """What meta holds is not a catalog; the message is a sentence."""
-
-
-@dataclass(frozen=True)
-class Default:
-    """What a column is given when an INSERT names no value for it."""
-
-    sql: str
-    """SQLite's text: what stands in the DEFAULT of the shards' table, and what DEFAULT in a list
-    of VALUES means."""
-    is_constant: bool = True
-    value: Value = None
-    """Of a constant: the stored form."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column as the client sees it."""
-
-    name: str
-    type: str  # PostgreSQL type name, see shardrouter.types.of_column
-    not_null: bool = False
-    default: Default | None = None  # None is NULL
-    modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
-
-
-Placement: TypeAlias = Literal["sharded", "reference", "home"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table. `version` changes with every schema change; shards check it.
-
-    sharded: each row is on the shard that owns the slot of its shard key. reference: every shard
-    has all rows. home: all rows are on the home shard, and no other shard has the table.
-    """
-
-    name: str
-    version: int
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]  # empty: none, the rows of a home table have a hidden key
-    shard_key: str  # empty unless sharded
-    unique: tuple[tuple[str, ...], ...] = ()  # UNIQUE constraints besides the primary key
-    placement: Placement = "sharded"
-
-    def column(self, name: str) -> Column | None:
-        return next((c for c in self.columns if c.name == name), None)
-
-
-@dataclass(frozen=True)
-class Change:
-    """A schema change of one table that is marked in meta and may not be on all shards yet.
-
-    Each shard runs `sqlite` if it has the table at `previous`, and then has it at `version`.
-    Versions of one table only grow and are never used twice: a table that is dropped and
-    created again has another, so an entry that arrives late cannot bring the old one back.
-    """
-
-    name: str
-    kind: str  # "create" or "drop"
-    previous: int  # 0 if there never was such a table
-    version: int
-    sqlite: str
-    table: Table  # that is created or dropped
 
 
 @dataclass(frozen=True)
@@ -134,8 +74,9 @@ class Catalog:
     slot_versions: Sequence[int]  # slot number -> version of its ownership
     home: str = ""  # the shard of all home tables
     home_version: int = 1  # of its being that
-    pending: tuple[Change, ...] = ()  # whoever finds one finishes it
+    pending: Change | None = None  # whoever finds one finishes it
     dropped: Mapping[str, int] = field(default_factory=dict)  # name -> version it was left at
+    sequences: Mapping[str, SqlSequence] = field(default_factory=dict)
 
     def shard_of(self, slot: int) -> str:
         return self.shards[self.slots[slot]]
@@ -184,8 +125,16 @@ _TABLES: Final = (
     ),
     (
         'CREATE TABLE "catalog_tables" ("name" TEXT NOT NULL, "version" INTEGER NOT NULL, '
-        '"previous" INTEGER NOT NULL, "state" TEXT NOT NULL, "sqlite" TEXT NOT NULL, '
-        '"definition" TEXT NOT NULL, PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
+        '"definition" BLOB, PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
+    ),
+    (
+        'CREATE TABLE "catalog_change" ("id" INTEGER NOT NULL, "change" BLOB NOT NULL, '
+        'PRIMARY KEY ("id")) STRICT, WITHOUT ROWID'
+    ),
+    (
+        'CREATE TABLE "catalog_sequences" ("name" TEXT NOT NULL, "definition" BLOB NOT NULL, '
+        '"last" INTEGER NOT NULL, "is_called" INTEGER NOT NULL, '
+        'PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
     ),
 )
 
@@ -251,24 +200,32 @@ LOAD_STATEMENTS: Final = (
         'SELECT "version", "owners", "slot_versions", "home", "home_version" FROM "catalog_state"'
     ),
     Statement('SELECT "number", "name" FROM "catalog_shards" ORDER BY "number"'),
-    Statement(
-        'SELECT "name", "version", "previous", "state", "sqlite", "definition" '
-        'FROM "catalog_tables" ORDER BY "name"'
-    ),
+    Statement('SELECT "name", "version", "definition" FROM "catalog_tables" ORDER BY "name"'),
+    Statement('SELECT "change" FROM "catalog_change"'),
+    Statement('SELECT "name", "definition" FROM "catalog_sequences" ORDER BY "name"'),
 )
 
 
 def decode(results: Sequence[StatementResult]) -> Catalog:
     """The catalog from the answers to LOAD_STATEMENTS. Raises CatalogError."""
     try:
-        state, shards, rows = (result.values for result in results)
+        state, shards, rows, changes, sequences = (result.values for result in results)
         ((version, owners, slot_versions, home, home_version),) = state
         names = tuple(str(name) for _, name in shards)
         tables: dict[str, Table] = {}
-        pending: list[Change] = []
         dropped: dict[str, int] = {}
-        for row in rows:
-            _decode_row(row, tables, pending, dropped)
+        for name, number, definition in rows:
+            if definition is None:
+                dropped[str(name)] = _int(number)
+            else:
+                tables[str(name)] = msgspec.msgpack.decode(_bytes(definition), type=Table)
+        pending = None
+        if changes:
+            ((change,),) = changes
+            pending = msgspec.msgpack.decode(_bytes(change), type=Change)
+            for moved in pending.tables:
+                if moved.before is None or moved.after is None:
+                    tables.pop(moved.name, None)  # it comes or goes
         return Catalog(
             version=_int(version),
             tables=tables,
@@ -277,30 +234,21 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
             slot_versions=_unpack("I", slot_versions),
             home=names[_int(home)],
             home_version=_int(home_version),
-            pending=tuple(pending),
+            pending=pending,
             dropped=dropped,
+            sequences={
+                str(name): msgspec.msgpack.decode(_bytes(definition), type=SqlSequence)
+                for name, definition in sequences
+            },
         )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
+    except (ValueError, KeyError, TypeError, IndexError, msgspec.MsgspecError) as exc:
         raise CatalogError(f"The catalog in meta cannot be read: {exc}.") from exc
 
 
-def _decode_row(
-    row: Sequence[Value],
-    tables: dict[str, Table],
-    pending: list[Change],
-    dropped: dict[str, int],
-) -> None:
-    name, version, previous, state, sqlite, definition = row
-    table_name, number = str(name), _int(version)
-    if state == "dropped":
-        dropped[table_name] = number
-        return
-    table = decode_table(table_name, number, str(definition))
-    if state == "live":
-        tables[table_name] = table
-        return
-    kind = {"creating": "create", "dropping": "drop"}[str(state)]
-    pending.append(Change(table_name, kind, _int(previous), number, str(sqlite), table))
+def _bytes(value: Value) -> bytes:
+    if type(value) is not bytes:
+        raise TypeError(f"{value!r} is not bytes")
+    return value
 
 
 def _int(value: Value) -> int:
@@ -330,48 +278,3 @@ def _unpack(code: str, data: Value) -> Sequence[int]:
     if len(numbers) != SLOTS:
         raise ValueError(f"a slot map has {len(numbers)} slots, not {SLOTS}")
     return numbers
-
-
-def encode_table(table: Table) -> str:
-    """A table's definition, without its name and version, as JSON."""
-    return json.dumps(
-        {
-            "columns": [
-                [c.name, c.type, c.not_null, c.default and _encode_default(c.default), c.modifier]
-                for c in table.columns
-            ],
-            "primary_key": table.primary_key,
-            "shard_key": table.shard_key,
-            "unique": table.unique,
-            "placement": table.placement,
-        }
-    )
-
-
-def _encode_default(default: Default) -> list[Any]:
-    value = default.value
-    if isinstance(value, bytes):
-        return [default.sql, default.is_constant, True, value.hex()]
-    return [default.sql, default.is_constant, False, value]
-
-
-def _decode_default(fields: Sequence[Any]) -> Default:
-    sql, is_constant, is_bytes, value = fields
-    return Default(sql, is_constant, bytes.fromhex(value) if is_bytes else value)
-
-
-def decode_table(name: str, version: int, definition: str) -> Table:
-    """The inverse of `encode_table`. Raises ValueError or KeyError."""
-    fields: dict[str, Any] = json.loads(definition)
-    return Table(
-        name=name,
-        version=version,
-        columns=tuple(
-            Column(column, kind, not_null, default and _decode_default(default), modifier)
-            for column, kind, not_null, default, modifier in fields["columns"]
-        ),
-        primary_key=tuple(fields["primary_key"]),
-        shard_key=fields["shard_key"],
-        unique=tuple(tuple(key) for key in fields["unique"]),
-        placement=cast("Placement", fields["placement"]),
-    )

@@ -1,30 +1,34 @@
-"""CREATE TABLE and DROP TABLE: what a table is to the catalog and what it is to SQLite.
-
-The SQLite table is STRICT and WITHOUT ROWID: a value is of its column's type or refused, and
-SQLite never chooses a key of its own. What a SQLite integer allows and the PostgreSQL type
-does not is refused by a CHECK named `shardrouter_range_<type>_<column>`, which nodes
-translate into PostgreSQL's 22003.
+"""CREATE TABLE and what can be added to a table: from what was written to a table of the catalog.
 
 Constraints that span shards are refused: uniqueness can be kept where it includes the shard
-key, because all rows of equal shard key are on one shard.
+key, because all rows of equal shard key are on one shard; a foreign key where the row it refers to
+is on the same shard (`shardrouter.references`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final, NoReturn
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Final
 
 from shardrouter import syntax, types
-from shardrouter.catalog import Column, Default, Placement, Table
+from shardrouter.constraint_names import NAME_BYTES_MAX, choose
+from shardrouter.definitions import (
+    CheckDefinition,
+    ColumnDefinition,
+    ConstraintDefinition,
+    CreateIndex,
+    CreateTable,
+    ForeignKeyDefinition,
+    KeyDefinition,
+)
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.planned import CreateTable, DropTable
-from shardrouter.translate import Parameters, Scope, Typed, literal, quote
+from shardrouter.references import foreign_key
+from shardrouter.serial import SERIALS, column_sequence
+from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
+from shardrouter.translate import Parameters, Scope, literal, quote
 
-__all__ = ["create_table", "drop_table"]
-
-NAME_BYTES_MAX: Final = 63
-"""PostgreSQL cuts longer names; two names that differ beyond it would be one."""
+__all__ = ["Made", "add_constraint", "check_relation_name", "create_index", "create_table"]
 
 COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
@@ -35,57 +39,70 @@ _OPTIONS: Final = (
 )
 _WAYS_OUT: Final = (
     "Include the shard key in it, choose another shard key with "
-    "WITH (shard_key = 'column'), or leave the constraint out."
+    "WITH (shard_key = 'column'), make it a home table with WITH (home = true), or leave the "
+    "constraint out."
 )
 
 
-def drop_table(node: syntax.DropTableStatement) -> DropTable:
-    return DropTable(tuple(table.name for table in node.tables), node.if_exists)
+@dataclass(frozen=True)
+class Made:
+    """A table, without its version, and the sequences of its columns."""
+
+    table: Table
+    sequences: tuple[SqlSequence, ...] = ()
 
 
-def create_table(node: syntax.CreateTableStatement) -> CreateTable:
-    """Checks everything that needs no catalog; whether the name is free is checked when the
-    change is made."""
-    _check_name(syntax.Name(node.table.name, node.table.position), "table")
-    definitions = {definition.name.text: definition for definition in node.columns}
+def create_table(
+    node: CreateTable, tables: Mapping[str, Table], taken: set[str], default: Placement = "sharded"
+) -> Made:
+    """The table that `node` describes, among those there are; `taken` are the names of all
+    relations, to which those of its keys and sequences are added. `default` is the placement of a
+    table that has a primary key and says nothing."""
+    check_relation_name(node.table, "table")
     _check_columns(node)
-    primary, uniques = _keys(node)
-    for key in (primary, *uniques):
-        _check_key(key, definitions)
-    primary_key = tuple(name.text for name in primary)
-    placement, shard_key = _placement(node, definitions, primary_key)
-    for key in (primary, *uniques):
-        if placement == "sharded" and shard_key not in {name.text for name in key}:
-            what = "PRIMARY KEY" if key is primary else "UNIQUE"
-            listed = ", ".join(name.text for name in key)
-            raise NotSupported(
-                f'{what} ({listed}) does not include the shard key "{shard_key}"',
-                position=key[0].position,
-                hint=_WAYS_OUT,
-            )
-    columns = tuple(_column(d, d.name.text in primary_key) for d in node.columns)
-    unique = tuple(tuple(name.text for name in key) for key in uniques)
-    table = Table(node.table.name, 0, columns, primary_key, shard_key, unique, placement)
-    return CreateTable(table, _sqlite(table), node.if_not_exists)
+    name = node.table.text
+    taken.add(name)
+    primary_key = _primary_key(node)
+    placement, shard_key = _placement(node, primary_key, default)
+    columns: list[Column] = []
+    sequences: list[SqlSequence] = []
+    for definition in node.columns:
+        column, sequence = _column(definition, name, primary_key, taken)
+        columns.append(column)
+        if sequence is not None:
+            sequences.append(sequence)
+    table = Table(name, 0, tuple(columns), (), shard_key, placement)
+    for constraint in _in_order(node.constraints):
+        table = add_constraint(table, constraint, tables, taken)
+    return Made(table, tuple(sequences))
 
 
-def _check_name(name: syntax.Name, what: str) -> None:
+def _in_order(constraints: Sequence[ConstraintDefinition]) -> list[ConstraintDefinition]:
+    """Keys before what may refer to them; names that were given before names to be found."""
+    kinds = (KeyDefinition, CheckDefinition, ForeignKeyDefinition)
+    return sorted(constraints, key=lambda c: (kinds.index(type(c)), c.name is None))
+
+
+# --------------------------------------------------------------------------- names and columns
+
+
+def check_relation_name(name: syntax.Name, what: str) -> None:
     if len(name.text.encode()) > NAME_BYTES_MAX:
         raise StatementError(
             f'identifier "{name.text}" is longer than {NAME_BYTES_MAX} bytes',
             sqlstate="42622",
             position=name.position,
         )
-    if what == "table" and (name.text.startswith("_") or name.text.lower().startswith("sqlite_")):
+    if what != "column" and (name.text.startswith("_") or name.text.lower().startswith("sqlite_")):
         raise StatementError(
-            f'unacceptable table name "{name.text}"',
+            f'unacceptable {what} name "{name.text}"',
             sqlstate="42939",
             position=name.position,
             hint="Names that begin with _ or sqlite_ belong to the system.",
         )
 
 
-def _check_columns(node: syntax.CreateTableStatement) -> None:
+def _check_columns(node: CreateTable) -> None:
     seen: dict[str, str] = {}
     if not node.columns:
         raise NotSupported("a table without columns is not supported", position=node.table.position)
@@ -93,77 +110,106 @@ def _check_columns(node: syntax.CreateTableStatement) -> None:
         raise StatementError(f"tables can have at most {COLUMNS_MAX} columns", sqlstate="54011")
     for definition in node.columns:
         name = definition.name
-        _check_name(name, "column")
+        check_relation_name(name, "column")
         if name.text in _SYSTEM_COLUMNS:
             raise StatementError(
                 f'column name "{name.text}" conflicts with a system column name',
                 sqlstate="42701",
                 position=name.position,
             )
-        other = seen.setdefault(name.text.lower(), name.text)
-        if other == name.text and definition is not _first(node.columns, name.text):
+        other = seen.get(name.text.lower())
+        if other == name.text:
             raise StatementError(
                 f'column "{name.text}" specified more than once',
                 sqlstate="42701",
                 position=name.position,
             )
-        if other != name.text:
+        if other is not None:
             raise NotSupported(
                 f'columns "{other}" and "{name.text}" differ only by case',
                 position=name.position,
                 hint="Give them names that differ in letters.",
             )
+        seen[name.text.lower()] = name.text
 
 
-def _first(columns: Sequence[syntax.ColumnDefinition], name: str) -> syntax.ColumnDefinition:
-    return next(column for column in columns if column.name.text == name)
-
-
-_Key = tuple[syntax.Name, ...]
-
-
-def _keys(node: syntax.CreateTableStatement) -> tuple[_Key, list[_Key]]:
-    """The primary key and the UNIQUE constraints."""
-    primaries: list[_Key] = [(column.name,) for column in node.columns if column.primary_key]
-    primaries += [key.columns for key in node.keys if key.primary]
-    if len(primaries) > 1:
+def _primary_key(node: CreateTable) -> tuple[str, ...]:
+    keys = [c for c in node.constraints if isinstance(c, KeyDefinition) and c.primary]
+    if len(keys) > 1:
         raise StatementError(
-            f'multiple primary keys for table "{node.table.name}" are not allowed',
+            f'multiple primary keys for table "{node.table.text}" are not allowed',
             sqlstate="42P16",
-            position=primaries[1][0].position,
+            position=keys[1].position,
         )
-    uniques: list[_Key] = [(column.name,) for column in node.columns if column.unique]
-    uniques += [key.columns for key in node.keys if not key.primary]
-    return primaries[0] if primaries else (), uniques
+    return tuple(name.text for name in keys[0].columns) if keys else ()
 
 
-def _check_key(key: _Key, definitions: dict[str, syntax.ColumnDefinition]) -> None:
-    seen: set[str] = set()
-    for name in key:
-        if name.text not in definitions:
+def _column(
+    definition: ColumnDefinition, table: str, primary_key: Sequence[str], taken: set[str]
+) -> tuple[Column, SqlSequence | None]:
+    name = definition.name
+    written = definition.type
+    serial = SERIALS.get(written.name)
+    if serial is not None:
+        if definition.default is not None:
             raise StatementError(
-                f'column "{name.text}" named in key does not exist',
-                sqlstate="42703",
+                f'multiple default values specified for column "{name.text}" of table "{table}"',
+                sqlstate="42601",
                 position=name.position,
             )
-        if name.text in seen:
+        written = replace(written, name=serial)
+    kind, modifier = types.resolve(written.name, written.modifiers, written.position)
+    not_null = definition.not_null or name.text in primary_key
+    column = Column(name.text, kind.name, not_null, None, modifier, definition.identity)
+    if serial is not None or definition.identity:
+        sequence = column_sequence(definition, kind, table, taken)
+        drawn = Default("", is_constant=False, sequence=sequence.name)
+        return replace(column, not_null=True, default=drawn), sequence
+    if definition.default is None:
+        return column, None
+    return replace(column, default=_default(definition.default, column, name.position)), None
+
+
+def _default(node: syntax.Expression, column: Column, position: int) -> Default | None:
+    if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
+        (argument,) = node.arguments
+        while isinstance(argument, syntax.TypeCast):
+            argument = argument.operand
+        if isinstance(argument, syntax.StringLiteral):
+            return Default("", is_constant=False, sequence=argument.value)
+    parameters = Parameters(())
+    try:
+        typed = Scope(parameters).assign(node, column)
+    except StatementError as exc:
+        if exc.sqlstate == "42703":
             raise StatementError(
-                f'column "{name.text}" appears twice in a key constraint',
-                sqlstate="42701",
-                position=name.position,
-            )
-        seen.add(name.text)
+                "cannot use column reference in DEFAULT expression",
+                sqlstate="0A000",
+                position=exc.position,
+            ) from exc
+        raise
+    _no_parameters(parameters, position)
+    if typed.constant is None:
+        return Default(typed.sql, is_constant=False)
+    value = typed.constant.value
+    return None if value is None else Default(literal(value), value=value)
+
+
+def _no_parameters(parameters: Parameters, position: int) -> None:
+    if parameters.oids():
+        raise StatementError("there is no parameter $1", sqlstate="42P02", position=position)
+
+
+# --------------------------------------------------------------------------- placement
 
 
 def _placement(
-    node: syntax.CreateTableStatement,
-    definitions: dict[str, syntax.ColumnDefinition],
-    primary_key: tuple[str, ...],
+    node: CreateTable, primary_key: tuple[str, ...], default: Placement
 ) -> tuple[Placement, str]:
     """Where the rows are, and the shard key of a sharded table.
 
-    Without a word a table is sharded by the first column of its primary key; one that has none
-    is a home table.
+    Without a word a table is sharded by the first column of its primary key, unless the setting
+    default_placement says home; one that has none is a home table.
     """
     options: dict[str, str] = {}
     for name, value in node.options:
@@ -182,16 +228,22 @@ def _placement(
         )
     if said:
         return said[0], ""
-    if "shard_key" not in options and not primary_key:
+    if "shard_key" not in options and (not primary_key or default == "home"):
         return "home", ""
     if not primary_key:
         raise NotSupported(
-            f'table "{node.table.name}" has a shard key and no primary key',
+            f'table "{node.table.text}" has a shard key and no primary key',
             position=node.table.position,
             hint="Declare a PRIMARY KEY that includes the shard key, or make it a home table: "
             "WITH (home = true).",
         )
-    return "sharded", _shard_key(options.get("shard_key", primary_key[0]), definitions)
+    if "shard_key" not in options and not _is_column(primary_key[0], node):
+        return "sharded", primary_key[0]  # what is wrong is said of the key
+    return "sharded", _shard_key(options.get("shard_key", primary_key[0]), node)
+
+
+def _is_column(name: str, node: CreateTable) -> bool:
+    return any(column.name.text == name for column in node.columns)
 
 
 def _is_true(name: str, value: str) -> bool:
@@ -204,88 +256,202 @@ def _is_true(name: str, value: str) -> bool:
     )
 
 
-def _shard_key(shard_key: str, definitions: dict[str, syntax.ColumnDefinition]) -> str:
-    if shard_key not in definitions:
+def _shard_key(shard_key: str, node: CreateTable) -> str:
+    column = next((c for c in node.columns if c.name.text == shard_key), None)
+    if column is None:
         raise StatementError(
             f'column "{shard_key}" named as shard key does not exist', sqlstate="42703"
         )
-    kind, _ = _type(definitions[shard_key])
+    name = SERIALS.get(column.type.name, column.type.name)
+    kind, _ = types.resolve(name, column.type.modifiers, column.type.position)
     if kind not in types.SHARD_KEY_TYPES:
+        listed = sorted(kind.name for kind in types.SHARD_KEY_TYPES)
         raise NotSupported(
             f"a column of type {kind.name} cannot be the shard key",
-            position=definitions[shard_key].type.position,
-            hint="A shard key is smallint, integer, bigint, text, varchar or boolean.",
+            position=column.type.position,
+            hint=f"A shard key is of one of the types {', '.join(listed)}.",
         )
     return shard_key
 
 
-def _type(definition: syntax.ColumnDefinition) -> tuple[types.Type, int]:
-    name = definition.type
-    if name.name in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
-        raise NotSupported(
-            f'type "{name.name}" is not supported',
-            position=name.position,
-            hint="Supply the value with every INSERT; a counter would be one place for all shards.",
+# --------------------------------------------------------------------------- constraints
+
+
+def add_constraint(
+    table: Table,
+    node: ConstraintDefinition,
+    tables: Mapping[str, Table],
+    taken: set[str],
+) -> Table:
+    """The table with one constraint more."""
+    if isinstance(node, KeyDefinition):
+        return _add_key(table, node, taken)
+    own = {table.primary, *(key.name for key in table.keys), *(c.name for c in table.checks)}
+    own |= {key.name for key in table.foreign_keys}
+    if node.name is not None and node.name.text in own:
+        raise StatementError(
+            f'constraint "{node.name.text}" for relation "{table.name}" already exists',
+            sqlstate="42710",
+            position=node.name.position,
         )
-    return types.resolve(name.name, name.modifiers, name.position)
+    if isinstance(node, ForeignKeyDefinition):
+        listed = "_".join(name.text for name in node.columns)
+        name = node.name.text if node.name else choose(table.name, listed, "fkey", own)
+        key = foreign_key(table, node, name, tables)
+        return replace(table, foreign_keys=(*table.foreign_keys, key))
+    sql = _condition(table, node.expression, "CHECK")
+    columns = _columns_in(node.expression)
+    listed = columns.pop() if len(columns) == 1 else ""
+    name = node.name.text if node.name else choose(table.name, listed, "check", own)
+    if name.startswith("shardrouter_"):
+        raise StatementError(
+            f'unacceptable constraint name "{name}"',
+            sqlstate="42939",
+            hint="Names that begin with shardrouter_ belong to the system.",
+        )
+    return replace(table, checks=(*table.checks, Check(name, sql, node.source)))
 
 
-def _column(definition: syntax.ColumnDefinition, in_key: bool) -> Column:
-    kind, modifier = _type(definition)
-    not_null = definition.not_null or in_key
-    column = Column(definition.name.text, kind.name, not_null, modifier=modifier)
-    if definition.default is None:
-        return column
-    scope = Scope(Parameters(()))
-    if scope.is_open(definition.default) and isinstance(
-        definition.default, syntax.ParameterReference
-    ):
-        _refuse_default(definition)
-    typed: Typed = scope.assign(definition.default, column)
-    if typed.constant is None:
-        _refuse_default(definition)
-    value = typed.constant.value
-    return replace(column, default=Default(literal(value), value=value))
-
-
-def _refuse_default(definition: syntax.ColumnDefinition) -> NoReturn:
-    raise NotSupported(
-        "a default that is not a constant is not supported",
-        position=definition.name.position,
-        hint="Supply the value with the INSERT.",
+def _add_key(table: Table, node: KeyDefinition, taken: set[str]) -> Table:
+    columns = _key_columns(table, node.columns, "PRIMARY KEY" if node.primary else "UNIQUE")
+    if node.primary and table.primary_key:
+        raise StatementError(
+            f'multiple primary keys for table "{table.name}" are not allowed',
+            sqlstate="42P16",
+            position=node.position,
+        )
+    if node.name is not None:
+        name = _new_relation(node.name, taken)
+    elif node.primary:
+        name = choose(table.name, "", "pkey", taken)
+    else:
+        name = choose(table.name, "_".join(columns), "key", taken)
+    taken.add(name)
+    if not node.primary:
+        return replace(table, keys=(*table.keys, Key(name, columns)))
+    return replace(
+        table,
+        primary=name,
+        primary_key=columns,
+        columns=tuple(replace(c, not_null=c.not_null or c.name in columns) for c in table.columns),
     )
 
 
-ROW_ID: Final = "ctid"
-"""The hidden key of a table without a primary key. PostgreSQL has a system column of that name, so
-no table has a column of its own that is called so."""
+def _new_relation(name: syntax.Name, taken: set[str]) -> str:
+    check_relation_name(name, "relation")
+    if name.text in taken:
+        raise StatementError(
+            f'relation "{name.text}" already exists', sqlstate="42P07", position=name.position
+        )
+    return name.text
 
 
-def _sqlite(table: Table) -> str:
-    columns, primary_key = table.columns, table.primary_key
-    parts = []
-    for column in columns:
-        kind = types.of_column(column.type)
-        text = f"{quote(column.name)} {kind.column}"
-        if column.not_null:
-            text += " NOT NULL"
-        if column.default is not None:
-            default = column.default
-            text += f" DEFAULT {default.sql if default.is_constant else f'({default.sql})'}"
-        parts.append(text)
-    if not primary_key:
-        parts.append(f"{quote(ROW_ID)} INTEGER NOT NULL DEFAULT (pg_row_id())")
-        primary_key = (ROW_ID,)
-    for column in columns:
-        kind = types.of_column(column.type)
-        if kind in (types.SMALLINT, types.INTEGER):
-            test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
-        elif kind is types.BOOLEAN:
-            test = f"{quote(column.name)} IN (0, 1)"
-        else:
-            continue
-        name = quote(f"shardrouter_range_{kind.name}_{column.name}")
-        parts.append(f"CONSTRAINT {name} CHECK ({test})")
-    for words, key in (("PRIMARY KEY", primary_key), *(("UNIQUE", key) for key in table.unique)):
-        parts.append(f"{words} ({', '.join(map(quote, key))})")
-    return f"CREATE TABLE {quote(table.name)} ({', '.join(parts)}) STRICT, WITHOUT ROWID"
+def _key_columns(table: Table, names: Sequence[syntax.Name], what: str) -> tuple[str, ...]:
+    seen: list[str] = []
+    for name in names:
+        if table.column(name.text) is None:
+            raise StatementError(
+                f'column "{name.text}" named in key does not exist',
+                sqlstate="42703",
+                position=name.position,
+            )
+        if name.text in seen:
+            constraint = "primary key" if what == "PRIMARY KEY" else "unique"
+            raise StatementError(
+                f'column "{name.text}" appears twice in {constraint} constraint',
+                sqlstate="42701",
+                position=name.position,
+            )
+        seen.append(name.text)
+    if table.placement == "sharded" and table.shard_key not in seen:
+        raise NotSupported(
+            f'{what} ({", ".join(seen)}) does not include the shard key "{table.shard_key}"',
+            position=names[0].position,
+            hint=_WAYS_OUT,
+        )
+    return tuple(seen)
+
+
+def _condition(table: Table, node: syntax.Expression, clause: str) -> str:
+    """A condition on the rows of a table as SQLite's text."""
+    parameters = Parameters(())
+    sql = Scope(parameters, table, table.name).condition(node, clause).sql
+    _no_parameters(parameters, syntax.position_of(node))
+    return sql
+
+
+def _columns_in(node: object) -> set[str]:
+    """The names of the columns that an expression refers to."""
+    if isinstance(node, syntax.ColumnReference):
+        return {node.name}
+    if isinstance(node, tuple):
+        return set().union(*map(_columns_in, node))
+    if is_dataclass(node):
+        return set().union(*(_columns_in(getattr(node, f.name)) for f in fields(node)))
+    return set()
+
+
+# --------------------------------------------------------------------------- indexes
+
+
+def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
+    """The table with one index more."""
+    columns: list[str] = []
+    parts: list[str] = []
+    labels: list[str] = []
+    scope = Scope(Parameters(()), table, table.name)
+    for element in node.elements:
+        expression = element.expression
+        if isinstance(expression, syntax.ColumnReference):
+            if table.column(expression.name) is None:
+                raise StatementError(
+                    f'column "{expression.name}" does not exist',
+                    sqlstate="42703",
+                    position=element.position,
+                )
+            columns.append(expression.name)
+        sql = scope.expression(expression).sql
+        parts.append(f"{sql}{' DESC' if element.descending else ''}")
+        labels.append(_label(expression))
+    is_plain = len(columns) == len(node.elements)
+    if node.unique and table.placement == "sharded" and table.shard_key not in columns:
+        raise NotSupported(
+            f'the unique index does not include the shard key "{table.shard_key}"',
+            position=node.elements[0].position,
+            hint=_WAYS_OUT,
+        )
+    if node.name is None:
+        name = choose(table.name, "_".join(_numbered(labels)), "idx", taken)
+    else:
+        name = _new_relation(node.name, taken)
+    text = f"CREATE {'UNIQUE ' if node.unique else ''}INDEX {quote(name)} "
+    text += f"ON {quote(table.name)} ({', '.join(parts)})"
+    if node.where is not None:
+        text += f" WHERE {_condition(table, node.where, 'WHERE')}"
+    index = Index(
+        name,
+        node.unique,
+        text,
+        tuple(columns) if is_plain else (),
+        tuple(element.source for element in node.elements),
+        node.where_source,
+    )
+    return replace(table, indexes=(*table.indexes, index))
+
+
+def _label(node: syntax.Expression) -> str:
+    if isinstance(node, syntax.ColumnReference | syntax.Call):
+        return node.name
+    return "expr"
+
+
+def _numbered(labels: Sequence[str]) -> list[str]:
+    """As PostgreSQL names the columns of an index: expr, expr1, ..."""
+    seen: list[str] = []
+    for label in labels:
+        name, number = label, 0
+        while name in seen:
+            number += 1
+            name = f"{label}{number}"
+        seen.append(name)
+    return seen

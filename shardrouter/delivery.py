@@ -225,6 +225,9 @@ class Delivery:
             self._end(call, GaveUp(group.trouble or "the time was over", call.hint))
         elif (contact := self._pick(call)) is not None:
             self._send_copy(call, contact, now)
+        elif isinstance(call.body, Read) and (refusal := _refusal(group)):
+            # Time mends a node that is down, but not a secret that is wrong.
+            self._end(call, SqlFailure("57P03", "the cluster refuses this program", detail=refusal))
         else:
             call.asked.clear()
             longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
@@ -398,3 +401,9 @@ def _is_at_follower(body: RequestBody) -> bool:
 
 def _read_ended(done: Delivered, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:
     done(GaveUp(trouble) if answer is None else answer, False)
+
+
+def _refusal(group: Group) -> str:
+    """What one of its nodes said, if all of them refuse this program's connections."""
+    refusals = [contact.client.refusal for contact in group.contacts]
+    return refusals[0] if all(refusals) else ""

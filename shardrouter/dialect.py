@@ -101,12 +101,9 @@ _FIRST_WORDS: Final = {
     "insert": "INSERT",
     "update": "UPDATE",
     "delete": "DELETE",
-    "create": "CREATE",
-    "drop": "DROP",
 }
 _PHRASES: Final = {
     ("order", "by"): ("ORDER_BY", "ORDER BY"),
-    ("primary", "key"): ("PRIMARY_KEY", "PRIMARY KEY"),
     ("double", "precision"): ("IDENTIFIER", MARK + "double precision"),
     ("character", "varying"): ("IDENTIFIER", MARK + "character varying"),
 }
@@ -119,8 +116,6 @@ _IN_CONTEXT: Final = {
     "update": (("do",), "UPDATE"),
     "first": (("nulls",), "FIRST"),
     "last": (("nulls",), "VAR"),
-    "if": (("table",), "VAR"),
-    "exists": (("if", "not"), "EXISTS"),
 }
 """Words that are keywords only after another one; elsewhere they name columns."""
 
@@ -167,8 +162,6 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint="Write IN (...) with one parameter for each value; keep lists in a table.",
             )
-        elif token.kind is Kind.OPERATOR and depth == 0 and tokens[0].is_word("create"):
-            raise unexpected(token)  # ENGINE = ...
         elif token.is_word("limit") and depth == 0:
             in_limit = True
         is_prefix = token.is_word("not") or _is_sign(token)
@@ -317,14 +310,8 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             yield ParserToken("SET", word, i)
         elif word in _IN_CONTEXT and previous in _IN_CONTEXT[word][0]:
             yield ParserToken(_IN_CONTEXT[word][1], word, i)
-        elif (
-            (word == "nulls" and following and following.is_word("first", "last"))
-            or (word == "count" and following and following.is_mark("("))
-            or (
-                word in ("cascade", "restrict")
-                and i == len(tokens) - 1
-                and tokens[0].is_word("drop")
-            )
+        elif (word == "nulls" and following and following.is_word("first", "last")) or (
+            word == "count" and following and following.is_mark("(")
         ):
             yield ParserToken("VAR", word, i)
         elif (

@@ -12,6 +12,7 @@ without an event loop use `shardrouter.blocking.LocalCluster`; pytest has the fi
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -22,9 +23,10 @@ from nodes import local_cluster
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, ClusterConfig, ConfigError
 from nodes.local_cluster import free_ports, new_cluster_config
+from shardrouter.access import admit_first, read_dsn
 from shardrouter.pgserver import PgServer
 from shardrouter.placement import place_replicas
-from shardrouter.router import Router
+from shardrouter.router import OPEN_TIMEOUT_S, Router
 
 __all__ = ["LocalCluster"]
 
@@ -83,11 +85,16 @@ class LocalCluster:
             await self.nodes.start()
             self.router = await stack.enter_async_context(Router.open(self.file, name="local"))
             listen = self.config.router
-            server = PgServer(self.router.new_session, host=listen.host, port=listen.port)
+            roles = self.router.roles
+            server = PgServer(
+                self.router.new_session, host=listen.host, port=listen.port, authenticator=roles
+            )
             await server.start()
             stack.push_async_callback(server.close, CLOSE_GRACE_S)
+            deadline = asyncio.get_running_loop().time() + OPEN_TIMEOUT_S
+            await admit_first(roles, self.file, listen, deadline)
             await self.router.wait_ready()
-            self.dsn = f"postgresql://shardrouter@{listen}/shardrouter"
+            self.dsn = read_dsn(self.file)
             self._stack = stack.pop_all()
         return self
 

@@ -91,7 +91,8 @@ class Mover:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
     async def look(self) -> dict[str, Status | None]:
-        """What each node says of itself; None if it does not answer."""
+        """What each node says of itself; None if it does not answer. Raises ConnectionError if
+        all of them refuse this program."""
 
         async def ask(client: NodeClient) -> Status | None:
             try:
@@ -101,6 +102,9 @@ class Mover:
             return answer if isinstance(answer, Status) else None
 
         answers = await asyncio.gather(*map(ask, self._clients.values()))
+        refusals = [client.refusal for client in self._clients.values()]
+        if refusals and all(refusals):
+            raise ConnectionError(f"the cluster refuses this program: {refusals[0]}")
         return dict(zip(self._clients, answers, strict=True))
 
     async def call(

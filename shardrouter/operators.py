@@ -17,13 +17,21 @@ from shardrouter.errors import StatementError
 from shardrouter.types import (
     BIGINT,
     BOOLEAN,
+    BPCHAR,
+    BYTEA,
+    DATE,
     DOUBLE,
     INTEGER,
     INTERVAL,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
     TYPES,
+    UUID,
     Type,
     is_text,
 )
@@ -51,6 +59,7 @@ class Operator:
 
 
 _INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
+_STAMPS: Final = (TIMESTAMP, TIMESTAMPTZ)
 _ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
 
 
@@ -67,35 +76,96 @@ def _arithmetic(left: Type, right: Type, result: Type, symbols: str) -> Iterator
         yield Operator(symbol, left, right, result, name)
 
 
-def _table() -> Iterator[Operator]:
+_BITS: Final = {"&": "and", "|": "or", "#": "xor"}
+_LIKE: Final = {"~~": "like", "~~*": "ilike", "!~~": "notlike", "!~~*": "notilike"}
+
+
+def _numbers() -> Iterator[Operator]:
     for left in _INTEGERS:
         for right in _INTEGERS:
             yield from _comparisons(left, right)
             wider = left if left.size > right.size else right
             yield from _arithmetic(left, right, wider, "+-*/%")
-    for kind in (NUMERIC, DOUBLE, BOOLEAN, TEXT):
-        yield from _comparisons(kind, kind)
+    for left in (REAL, DOUBLE):
+        for right in (REAL, DOUBLE):
+            yield from _comparisons(left, right)
+            wider = left if left.size > right.size else right
+            yield from _arithmetic(left, right, wider, "+-*/")
+    yield from _comparisons(NUMERIC, NUMERIC)
     yield from _arithmetic(NUMERIC, NUMERIC, NUMERIC, "+-*/%")
-    yield from _arithmetic(DOUBLE, DOUBLE, DOUBLE, "+-*/")
     for kind in (NUMERIC, DOUBLE):
         yield Operator("^", kind, kind, kind, f"pg_pow_{kind.short}")
-    for kind in (*_INTEGERS, NUMERIC, DOUBLE):
+    yield Operator("|/", None, DOUBLE, DOUBLE, "pg_sqrt_float8")
+    for kind in (*_INTEGERS, NUMERIC, REAL, DOUBLE):
         yield Operator("-", None, kind, kind, f"pg_neg_{kind.short}")
         yield Operator("+", None, kind, kind, sql="{0}")
         yield Operator("@", None, kind, kind, f"pg_abs_{kind.short}")
-    yield from _comparisons(INTERVAL, INTERVAL)
-    for symbol, name in (("+", "add"), ("-", "sub")):
-        yield Operator(symbol, INTERVAL, INTERVAL, INTERVAL, f"pg_{name}_interval")
-    yield Operator("-", None, INTERVAL, INTERVAL, "pg_neg_interval")
-    yield Operator("*", INTERVAL, DOUBLE, INTERVAL, "pg_mul_interval")
-    yield Operator("*", DOUBLE, INTERVAL, INTERVAL, sql="pg_mul_interval({1}, {0})")
-    yield Operator("/", INTERVAL, DOUBLE, INTERVAL, "pg_div_interval")
+    for kind in _INTEGERS:
+        for symbol, name in _BITS.items():
+            yield Operator(symbol, kind, kind, kind, f"pg_{name}_{kind.short}")
+        yield Operator("~", None, kind, kind, f"pg_not_{kind.short}")
+        yield Operator("<<", kind, INTEGER, kind, f"pg_shl_{kind.short}")
+        yield Operator(">>", kind, INTEGER, kind, f"pg_shr_{kind.short}")
+
+
+def _strings() -> Iterator[Operator]:
+    for kind in (BOOLEAN, TEXT, BPCHAR, BYTEA, UUID):
+        yield from _comparisons(kind, kind)
     yield Operator("||", TEXT, TEXT, TEXT, "pg_concat_text", "({0} || {1})")
+    yield Operator("||", BYTEA, BYTEA, BYTEA, "pg_concat_bytea")
     for kind in TYPES.values():
         if not is_text(kind):  # PostgreSQL's text || anynonarray
             as_text = f"pg_text_{kind.short}"
             yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {as_text}({{1}}))")
             yield Operator("||", kind, TEXT, TEXT, sql=f"({as_text}({{0}}) || {{1}})")
+    for symbol, name in _LIKE.items():
+        yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
+        yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
+        if not symbol.endswith("*"):
+            yield Operator(symbol, BYTEA, BYTEA, BOOLEAN, f"pg_{name}_bytea")
+
+
+def _times() -> Iterator[Operator]:
+    for kind in (DATE, TIME, INTERVAL):
+        yield from _comparisons(kind, kind)
+    for left in _STAMPS:
+        for right in _STAMPS:
+            yield from _comparisons(left, right)
+        for symbol in sorted(COMPARISONS):
+            after = f"(pg_compare_timestamp_date({{0}}, {{1}}) {symbol} 0)"
+            before = f"(0 {symbol} pg_compare_timestamp_date({{1}}, {{0}}))"
+            yield Operator(symbol, left, DATE, BOOLEAN, sql=after)
+            yield Operator(symbol, DATE, left, BOOLEAN, sql=before)
+        yield Operator("-", left, left, INTERVAL, "pg_sub_timestamp")
+        yield Operator("+", left, INTERVAL, left, "pg_add_timestamp_interval")
+        yield Operator("-", left, INTERVAL, left, "pg_sub_timestamp_interval")
+        yield Operator("+", INTERVAL, left, left, sql="pg_add_timestamp_interval({1}, {0})")
+    yield Operator("-", DATE, DATE, INTEGER, "pg_sub_date")
+    yield Operator("+", DATE, INTEGER, DATE, "pg_add_date_int4")
+    yield Operator("-", DATE, INTEGER, DATE, "pg_sub_date_int4")
+    yield Operator("+", INTEGER, DATE, DATE, sql="pg_add_date_int4({1}, {0})")
+    yield Operator("+", DATE, TIME, TIMESTAMP, "pg_add_date_time")
+    yield Operator("+", TIME, DATE, TIMESTAMP, sql="pg_add_date_time({1}, {0})")
+    stamp = "pg_cast_timestamp_date"
+    for symbol, name in (("+", "add"), ("-", "sub")):
+        moved = f"pg_{name}_timestamp_interval"
+        yield Operator(symbol, DATE, INTERVAL, TIMESTAMP, sql=f"{moved}({stamp}({{0}}), {{1}})")
+        yield Operator(symbol, TIME, INTERVAL, TIME, f"pg_{name}_time_interval")
+        yield Operator(symbol, INTERVAL, INTERVAL, INTERVAL, f"pg_{name}_interval")
+    moved = f"pg_add_timestamp_interval({stamp}({{1}}), {{0}})"
+    yield Operator("+", INTERVAL, DATE, TIMESTAMP, sql=moved)
+    yield Operator("+", INTERVAL, TIME, TIME, sql="pg_add_time_interval({1}, {0})")
+    yield Operator("-", TIME, TIME, INTERVAL, "pg_sub_time")
+    yield Operator("-", None, INTERVAL, INTERVAL, "pg_neg_interval")
+    yield Operator("*", INTERVAL, DOUBLE, INTERVAL, "pg_mul_interval")
+    yield Operator("*", DOUBLE, INTERVAL, INTERVAL, sql="pg_mul_interval({1}, {0})")
+    yield Operator("/", INTERVAL, DOUBLE, INTERVAL, "pg_div_interval")
+
+
+def _table() -> Iterator[Operator]:
+    yield from _numbers()
+    yield from _strings()
+    yield from _times()
 
 
 def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import changes, ddl, query, syntax, types
+from shardrouter import changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
+from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.errors import NotSupported
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import Token, syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
     Constant,
-    CreateTable,
-    DropTable,
     OneShard,
     Operand,
     OrderKey,
@@ -29,6 +28,7 @@ from shardrouter.planned import (
     Plan,
     ResultColumn,
     Scatter,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -49,8 +49,7 @@ __all__ = [
     "OrderKey",
     "OneShard",
     "Scatter",
-    "CreateTable",
-    "DropTable",
+    "SchemaChange",
     "Answer",
     "SetSetting",
     "ShowSetting",
@@ -91,13 +90,11 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
+    if tokens[0].is_word(*FIRST_WORDS):
+        return SchemaChange(_tag(tokens), parse_definition(tokens))
     node = parse_tokens(tokens)
     parameters = Parameters(parameter_oids)
     match node:
-        case syntax.CreateTableStatement():
-            return ddl.create_table(node)
-        case syntax.DropTableStatement():
-            return ddl.drop_table(node)
         case syntax.Insert():
             return changes.insert(node, _changed(node.table, catalog), parameters)
         case syntax.Update():
@@ -119,6 +116,15 @@ def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
         if table is None:
             raise UnknownTable(statement.table, statement.position)
     return copy_plan(statement, catalog, table, make_plan)
+
+
+def _tag(tokens: Sequence[Token]) -> str:
+    """As PostgreSQL completes a change of the schema: CREATE TABLE, DROP INDEX, TRUNCATE TABLE."""
+    first = tokens[0].text.upper()
+    if first == "TRUNCATE":
+        return "TRUNCATE TABLE"
+    kind = next((t for t in tokens[1:3] if t.is_word("table", "index", "sequence")), tokens[-1])
+    return f"{first} {kind.text.upper()}"
 
 
 def _table(name: syntax.TableName, catalog: Catalog) -> Table:

@@ -13,6 +13,8 @@ from typing import Final
 from shardrouter.catalog import Catalog
 from shardrouter.execution import Prepared
 from shardrouter.plan import make_plan, parameter_oids, result_columns
+from shardrouter.planned import SchemaChange
+from shardrouter.role_statements import RoleStatement
 
 __all__ = ["PlanCache"]
 
@@ -50,6 +52,8 @@ class PlanCache:
         else:
             plan = await asyncio.to_thread(make_plan, text, catalog, oids)
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        if isinstance(plan, SchemaChange) and isinstance(plan.definition, RoleStatement):
+            return prepared  # not kept: there may be a password in it
         if catalog.version > self._catalog_version:
             self._prepared.clear()
             self._size = 0

@@ -11,9 +11,10 @@ from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
-from shardrouter.catalog import Table
 from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
+from shardrouter.definitions import Definition
+from shardrouter.role_statements import RoleStatement
 
 __all__ = [
     "ResultColumn",
@@ -24,8 +25,7 @@ __all__ = [
     "OrderKey",
     "OneShard",
     "Scatter",
-    "CreateTable",
-    "DropTable",
+    "SchemaChange",
     "Answer",
     "CopyFrom",
     "CopyTo",
@@ -40,7 +40,6 @@ __all__ = [
     "ShowTables",
     "ShowColumns",
     "Plan",
-    "changes_schema",
     "parameter_oids",
     "result_columns",
 ]
@@ -136,19 +135,12 @@ class Scatter:
 
 
 @dataclass(frozen=True)
-class CreateTable:
-    """A table to create. `sqlite` is the text for the shards; the table's version is not known
-    yet."""
+class SchemaChange:
+    """A change of the schema as it was written: what it means depends on the catalog of the moment
+    when it is made."""
 
-    table: Table
-    sqlite: str
-    if_not_exists: bool = False
-
-
-@dataclass(frozen=True)
-class DropTable:
-    names: tuple[str, ...]
-    if_exists: bool = False
+    tag: str
+    definition: Definition | RoleStatement
 
 
 @dataclass(frozen=True)
@@ -270,8 +262,7 @@ class ShowColumns:
 Plan: TypeAlias = (
     OneShard
     | Scatter
-    | CreateTable
-    | DropTable
+    | SchemaChange
     | Answer
     | CopyFrom
     | CopyTo
@@ -281,11 +272,6 @@ Plan: TypeAlias = (
     | ShowTables
     | ShowColumns
 )
-
-
-def changes_schema(plan: Plan) -> bool:
-    """Whether it is DDL."""
-    return isinstance(plan, CreateTable | DropTable)
 
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:

@@ -1,41 +1,161 @@
 """Between stored forms and Python's values: the edge of the embedded API.
 
 Pure. PostgreSQL's clients get these conversions from their driver; a program that embeds the
-router gets them here, with the classes asyncpg uses: Decimal for a numeric. Inside, and on the
-PostgreSQL wire, there are stored forms only.
+router gets them here, with the classes asyncpg uses: Decimal for a numeric, datetime's for dates
+and times, timedelta for an interval, UUID. Inside, and on the PostgreSQL wire, there are stored
+forms only. A text is taken for any of them, and read as PostgreSQL reads it.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from nodes.protocol import Value
-from nodes.values import BOOL, NUMERIC, ValueFormatError, decode_text
+from nodes.values import (
+    BOOL,
+    DATE,
+    INTERVAL,
+    NUMERIC,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    UUID,
+    ValueFormatError,
+    decode_text,
+)
 from shardrouter.errors import StatementError
 from shardrouter.planned import ResultColumn
 
 __all__ = ["from_stored", "to_stored"]
 
+_DAY_ONE: Final = date(2000, 1, 1)
+_EPOCH: Final = datetime(2000, 1, 1)
+_EPOCH_UTC: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DAYS_A_MONTH: Final = 30
+_MONTHS_A_YEAR: Final = 12
 
-def _bool(value: Any) -> Any:
+
+# --------------------------------------------------------------------------- to Python
+
+
+def _date(days: int) -> date:
+    """Beyond Python's calendar, and for infinity, its last or first day, as asyncpg has it."""
+    if days > (date.max - _DAY_ONE).days:
+        return date.max
+    if days < (date.min - _DAY_ONE).days:
+        return date.min
+    return _DAY_ONE + timedelta(days)
+
+
+def _moment(epoch: datetime) -> Callable[[int], datetime]:
+    last, first = datetime.max, datetime.min
+    last, first = last.replace(tzinfo=epoch.tzinfo), first.replace(tzinfo=epoch.tzinfo)
+    most, least = (last - epoch) // _MICROSECOND, (first - epoch) // _MICROSECOND
+
+    def convert(microseconds: int) -> datetime:
+        if microseconds >= most:
+            return last
+        return first if microseconds <= least else epoch + timedelta(microseconds=microseconds)
+
+    return convert
+
+
+def _time(microseconds: int) -> time:
+    if microseconds >= 86_400_000_000:
+        return time.max  # 24:00, which Python has not
+    return (_EPOCH + timedelta(microseconds=microseconds)).time()
+
+
+def _interval(stored: str) -> timedelta:
+    """A year is 365 days and a month 30, as asyncpg has it: a timedelta has neither."""
+    months, days, microseconds = (int(part) for part in stored.split(" "))
+    years = abs(months) // _MONTHS_A_YEAR * (1 if months >= 0 else -1)
+    days += years * 365 + (months - years * _MONTHS_A_YEAR) * _DAYS_A_MONTH
+    return timedelta(days=days, microseconds=microseconds)
+
+
+def _uuid(data: bytes) -> uuid.UUID:
+    return uuid.UUID(bytes=data)
+
+
+def _boolean(value: Any) -> bool:
     return bool(value)
 
 
-_FROM_STORED: Final[Mapping[int, Callable[[Any], Any]]] = {BOOL: _bool, NUMERIC: Decimal}
+_FROM_STORED: Final[Mapping[int, Callable[[Any], Any]]] = {
+    BOOL: _boolean,
+    NUMERIC: Decimal,
+    DATE: _date,
+    TIME: _time,
+    TIMESTAMP: _moment(_EPOCH),
+    TIMESTAMPTZ: _moment(_EPOCH_UTC),
+    INTERVAL: _interval,
+    UUID: _uuid,
+}
 
 
-def _numeric(value: Any) -> Value:
-    """Of a Decimal, an integer, a float or a text."""
-    try:
-        number = value if isinstance(value, Decimal) else Decimal(str(value))
-    except InvalidOperation as exc:
-        raise TypeError(f"{value!r} is not a number") from exc
-    return decode_text(str(number).encode(), NUMERIC)
+# --------------------------------------------------------------------------- from Python
 
 
-_TO_STORED: Final[Mapping[int, Callable[[Any], Value]]] = {NUMERIC: _numeric}
+def _of_number(value: Any) -> Value:
+    if not isinstance(value, Decimal | int | float):
+        raise TypeError("a number is wanted")
+    return decode_text(str(value).encode(), NUMERIC)
+
+
+def _of_date(value: Any) -> Value:
+    if not isinstance(value, date):
+        raise TypeError("a date is wanted")
+    return (date(value.year, value.month, value.day) - _DAY_ONE).days
+
+
+def _of_time(value: Any) -> Value:
+    if not isinstance(value, time) or value.tzinfo is not None:
+        raise TypeError("a time without a zone is wanted")
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return seconds * 1_000_000 + value.microsecond
+
+
+def _of_timestamp(value: Any) -> Value:
+    if not isinstance(value, datetime) or value.tzinfo is not None:
+        raise TypeError("a datetime without a zone is wanted")
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def _of_timestamptz(value: Any) -> Value:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise TypeError("a datetime with a zone is wanted")
+    return (value - _EPOCH_UTC) // _MICROSECOND
+
+
+def _of_timedelta(value: Any) -> Value:
+    if not isinstance(value, timedelta):
+        raise TypeError("a timedelta is wanted")
+    return f"0 {value.days} {value.seconds * 1_000_000 + value.microseconds}"
+
+
+def _of_uuid(value: Any) -> Value:
+    if isinstance(value, bytes):
+        value = uuid.UUID(bytes=value)
+    if not isinstance(value, uuid.UUID):
+        raise TypeError("a UUID is wanted")
+    return value.bytes
+
+
+_TO_STORED: Final[Mapping[int, Callable[[Any], Value]]] = {
+    NUMERIC: _of_number,
+    DATE: _of_date,
+    TIME: _of_time,
+    TIMESTAMP: _of_timestamp,
+    TIMESTAMPTZ: _of_timestamptz,
+    INTERVAL: _of_timedelta,
+    UUID: _of_uuid,
+}
 
 
 def to_stored(oids: Sequence[int], arguments: Sequence[Any]) -> tuple[Value, ...]:
@@ -50,7 +170,10 @@ def to_stored(oids: Sequence[int], arguments: Sequence[Any]) -> tuple[Value, ...
             bound.append(value)
             continue
         try:
-            bound.append(convert(value))
+            if isinstance(value, str):
+                bound.append(decode_text(value.encode(), oid))
+            else:
+                bound.append(convert(value))
         except ValueFormatError as exc:
             raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
         except (TypeError, ValueError, AttributeError) as exc:

@@ -32,6 +32,8 @@ from shardrouter.exceptions import SerializationError
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
+from shardrouter.role_store import EMBEDDED, RoleStore
+from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
@@ -106,7 +108,8 @@ class Router(Queries):
         try:
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
-            yield Router(config, Backend(shards, schema, tasks, PlanCache()), rng)
+            roles = RoleStore(shards, config.secret)
+            yield Router(config, Backend(shards, schema, tasks, PlanCache(), roles), rng)
         finally:
             await shards.close()
             await tasks.wait()
@@ -154,9 +157,14 @@ class Router(Queries):
             await asyncio.sleep(self._rng.uniform(0.0, longest))
         raise ValueError("attempts has to be 1 or more")
 
-    def new_session(self) -> Session:
+    def new_session(self, role: Role = EMBEDDED) -> Session:
         """A session with settings of its own; what a PostgreSQL connection is given."""
-        return Session(self._backend)
+        return Session(self._backend, role)
+
+    @property
+    def roles(self) -> RoleStore:
+        """Who may connect; for a server in front of this router."""
+        return self._backend.roles
 
     # ------------------------------------------------------------------ the cluster
 

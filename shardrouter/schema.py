@@ -1,4 +1,4 @@
-"""The router's catalog, and its changes: reads `meta`, makes a new cluster, creates and drops.
+"""The router's catalog, and its changes: reads `meta`, makes a new cluster, changes the schema.
 
 One `Schema` serves all sessions of a router. It holds one immutable `Catalog` and replaces it;
 what the catalog's rows are and which writes change them is `shardrouter.catalog` and
@@ -30,6 +30,8 @@ from shardrouter.catalog import (
     decode,
     ownership,
 )
+from shardrouter.definition_changes import begin
+from shardrouter.definitions import Definition
 from shardrouter.errors import (
     DeadlineExceeded,
     IndefiniteError,
@@ -39,8 +41,8 @@ from shardrouter.errors import (
     Unavailable,
 )
 from shardrouter.placement import assign_slots
-from shardrouter.planned import CreateTable, DropTable
 from shardrouter.shards import Shards
+from shardrouter.tables import Placement
 from shardrouter.tasks import Tasks
 
 __all__ = ["Schema"]
@@ -188,26 +190,17 @@ class Schema:
 
     # ------------------------------------------------------------------ changing
 
-    async def create_table(self, plan: CreateTable, deadline: float) -> tuple[str, ...]:
-        """Create it on every shard; returns notices. Raises RouterError."""
+    async def change(
+        self, definition: Definition, default: Placement, deadline: float
+    ) -> tuple[str, ...]:
+        """Make it on every shard that it concerns; returns notices. `default` is the placement of
+        tables that say nothing. Raises RouterError."""
         async with _Turn(self._changing, deadline):
             while True:
                 catalog = await self._settled(deadline)
-                begun = schema_change.begin_create(catalog, plan)
-                if begun is None:
-                    return (f'relation "{plan.table.name}" already exists, skipping',)
-                parts, changes = begun
-                if await self._change(catalog, parts, changes, deadline):
-                    return ()
-
-    async def drop_tables(self, plan: DropTable, deadline: float) -> tuple[str, ...]:
-        """Drop them on every shard; returns notices. Raises RouterError."""
-        async with _Turn(self._changing, deadline):
-            while True:
-                catalog = await self._settled(deadline)
-                parts, changes, missing = schema_change.begin_drop(catalog, plan)
-                if parts is None or await self._change(catalog, parts, changes, deadline):
-                    return tuple(f'table "{name}" does not exist, skipping' for name in missing)
+                begun = begin(catalog, definition, default)
+                if begun.change is None or await self._change(catalog, begun.change, deadline):
+                    return begun.notices
 
     async def _settled(self, deadline: float) -> Catalog:
         """The catalog without pending changes, as far as other routers let it be."""
@@ -228,13 +221,12 @@ class Schema:
                 "another schema change could not be finished", detail=exc.detail or exc.message
             ) from exc
 
-    async def _change(
-        self, catalog: Catalog, mark: Parts, changes: tuple[Change, ...], deadline: float
-    ) -> bool:
+    async def _change(self, catalog: Catalog, change: Change, deadline: float) -> bool:
         """Mark, apply, publish; False if another router changed the catalog first."""
-        if await self._write(META_GROUP, mark, deadline) is not None:
+        parts = schema_change.mark(catalog, change)
+        if await self._write(META_GROUP, parts, deadline) is not None:
             return False
-        marked = replace(catalog, version=catalog.version + 1, pending=changes)
+        marked = replace(catalog, version=catalog.version + 1, pending=change)
         try:
             await self._finish(marked, deadline)
         except StatementError:
@@ -249,27 +241,58 @@ class Schema:
         return True
 
     async def _finish(self, catalog: Catalog, deadline: float) -> None:
-        """Apply what pends in `catalog` to every shard, publish it, and read the result."""
-        for change in catalog.pending:
-            try:
-                shards = catalog.shards_of(change.table)
-                await _all(*(self._apply(shard, change, deadline) for shard in shards))
-            except StatementError:
-                if change.kind == "create":
-                    await self._write(META_GROUP, schema_change.abandon(catalog, change), deadline)
+        """Apply what pends in `catalog` to every shard, publish it, and read the result. Raises
+        StatementError if a shard refused it, when it has been taken back everywhere."""
+        change = catalog.pending
+        assert change is not None
+        if change.undone:
+            await self._undo(catalog, deadline)
+            return
+        shards = schema_change.shards_of(catalog, change)
+        try:
+            await _all(*(self._apply(catalog, shard, change, deadline) for shard in shards))
+        except StatementError:
+            if all(
+                moved.after is not None for moved in change.tables
+            ):  # what exists can be dropped
+                parts, undone = schema_change.take_back(catalog)
+                if await self._write(META_GROUP, parts, deadline) is None:
+                    await self._undo(
+                        replace(catalog, version=catalog.version + 1, pending=undone), deadline
+                    )
+                else:
                     await self.refresh(deadline)
-                raise
-        await self._write(META_GROUP, schema_change.publish(catalog, catalog.pending), deadline)
+            raise
+        await self._write(META_GROUP, schema_change.publish(catalog), deadline)
         # Stale or not: if another router was faster, what is now in meta says so.
         await self.refresh(deadline)
 
-    async def _apply(self, shard: str, change: Change, deadline: float) -> None:
-        stale = await self._write(shard, schema_change.shard_parts(change), deadline)
+    async def _apply(self, catalog: Catalog, shard: str, change: Change, deadline: float) -> None:
+        parts = schema_change.shard_parts(catalog, change, shard)
+        stale = await self._write(shard, parts, deadline)
         if stale is not None and stale.have < change.version:
             raise Unavailable(
-                f'{shard} has table "{change.name}" at version {stale.have}, not {stale.want}',
+                f"{shard} has {stale.object} at version {stale.have}, not {stale.want}",
                 hint="Repeat the statement.",
             )
+
+    async def _undo(self, catalog: Catalog, deadline: float) -> None:
+        """Take back on every shard what pends in `catalog`, and publish the tables as they were."""
+        change = catalog.pending
+        assert change is not None
+        shards = schema_change.shards_of(catalog, change)
+        await _all(*(self._undo_on(catalog, shard, change, deadline) for shard in shards))
+        await self._write(META_GROUP, schema_change.publish(catalog), deadline)
+        await self.refresh(deadline)
+
+    async def _undo_on(self, catalog: Catalog, shard: str, change: Change, deadline: float) -> None:
+        """A shard has made the change, or has not, or has undone it already."""
+        for made in (True, False):
+            parts = schema_change.undo_parts(catalog, change, shard, made=made)
+            stale = await self._write(shard, parts, deadline)
+            if stale is None or stale.have >= change.undone:
+                return
+        raise Unavailable(f"{shard} is being changed", hint="Repeat the statement.")
 
     async def _write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
         answer = await self._shards.write(

@@ -1,18 +1,23 @@
 """Schema changes: marked in meta, applied on each shard, then published (DESIGN section 7).
 
-    parts, changes = begin_create(catalog, plan)        one write to meta: the mark
-    for each shard of the table: shard_parts(change)    the table itself, and its version
-    publish(catalog, changes)                           one write to meta: everybody may see it
+    begun = begin(catalog, definition)                  see shardrouter.definition_changes
+    mark(catalog, change)                               one write to meta
+    for each shard with tables of it: shard_parts(...)  all of it, and its version, in one entry
+    publish(catalog, change)                            one write to meta: everybody may see it
 
 The mark holds everything that is needed to finish, so that whoever finds it in a catalog can
 (`Catalog.pending`); every step is guarded by versions and does nothing the second time:
 
     write      refused as Stale           meaning
-    begin      catalog                    load the catalog, plan again
+    mark       catalog                    load the catalog, begin again
     shard      have >= change.version     this shard is done (finished by another router)
     publish    catalog                    load the catalog; done unless the change still pends
 
-A dropped table leaves a row behind with its version: see `Change`.
+A shard that has rows may refuse what others have made (a unique index over duplicates). Then
+the change is marked again, as one to be taken back (`take_back`), each shard undoes what it has
+made (`undo_parts`), and the tables are published as they were, under versions of their own.
+
+A dropped table leaves a row behind with its version: see `shardrouter.tables.TableChange`.
 """
 
 from __future__ import annotations
@@ -20,122 +25,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from nodes.protocol import Guard, SetVersion, Statement
-from shardrouter.catalog import Catalog, Change, Parts, encode_table
-from shardrouter.errors import NotSupported, StatementError
-from shardrouter.planned import CreateTable, DropTable
-from shardrouter.translate import quote
+from shardrouter.catalog import Catalog, Parts
+from shardrouter.tables import Change, TableChange
 
-__all__ = ["abandon", "begin_create", "begin_drop", "publish", "shard_parts"]
+__all__ = ["mark", "publish", "shard_parts", "shards_of", "take_back", "undo_parts"]
 
-
-def begin_create(catalog: Catalog, plan: CreateTable) -> tuple[Parts, tuple[Change, ...]] | None:
-    """The mark of a new table; None if it exists and IF NOT EXISTS was said.
-
-    Raises StatementError 42P07 if the table exists, NotSupported if SQLite would take it for
-    another one. Finish the changes in `catalog.pending` first.
-    """
-    name = plan.table.name
-    if name in catalog.tables:
-        if plan.if_not_exists:
-            return None
-        raise StatementError(f'relation "{name}" already exists', sqlstate="42P07")
-    for other in catalog.tables:
-        if other.lower() == name.lower():
-            raise NotSupported(
-                f'tables "{other}" and "{name}" differ only by case',
-                hint="Give them names that differ in letters.",
-            )
-    version = catalog.version + 1
-    table = replace(plan.table, version=version)
-    change = Change(name, "create", catalog.dropped.get(name, 0), version, plan.sqlite, table)
-    return _mark(catalog, (change,)), (change,)
+_encode = msgspec.msgpack.Encoder().encode
 
 
-def begin_drop(
-    catalog: Catalog, plan: DropTable
-) -> tuple[Parts | None, tuple[Change, ...], tuple[str, ...]]:
-    """The mark of all tables to drop, the changes, and the names IF EXISTS did not find.
-
-    Without a mark there is nothing to do. Raises StatementError 42P01.
-    """
-    missing = tuple(name for name in plan.names if name not in catalog.tables)
-    if missing and not plan.if_exists:
-        raise StatementError(f'table "{missing[0]}" does not exist', sqlstate="42P01")
-    found = dict.fromkeys(name for name in plan.names if name in catalog.tables)
-    changes = tuple(
-        Change(
-            name,
-            "drop",
-            catalog.tables[name].version,
-            catalog.version + 1,
-            f"DROP TABLE {quote(name)}",
-            catalog.tables[name],
-        )
-        for name in found
-    )
-    return (_mark(catalog, changes) if changes else None), changes, missing
+def mark(catalog: Catalog, change: Change) -> Parts:
+    """Everybody may know of the change, and finish it."""
+    text = 'INSERT INTO "catalog_change" ("id", "change") VALUES (1, ?1)'
+    return _in_meta(catalog, [Statement(text, (_encode(change),))])
 
 
-def _mark(catalog: Catalog, changes: Sequence[Change]) -> Parts:
-    statements = [
-        Statement(
-            'INSERT INTO "catalog_tables" '
-            '("name", "version", "previous", "state", "sqlite", "definition") '
-            "VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
-            'ON CONFLICT ("name") DO UPDATE SET "version" = excluded."version", '
-            '"previous" = excluded."previous", "state" = excluded."state", '
-            '"sqlite" = excluded."sqlite", "definition" = excluded."definition"',
-            (
-                change.name,
-                change.version,
-                change.previous,
-                "creating" if change.kind == "create" else "dropping",
-                change.sqlite,
-                encode_table(change.table),
-            ),
-        )
-        for change in changes
-    ]
-    return _in_meta(catalog, statements)
+def take_back(catalog: Catalog) -> tuple[Parts, Change]:
+    """The pending change is to be undone."""
+    assert catalog.pending is not None
+    change = replace(catalog.pending, undone=catalog.version + 1)
+    text = 'UPDATE "catalog_change" SET "change" = ?1 WHERE "id" = 1'
+    return _in_meta(catalog, [Statement(text, (_encode(change),))]), change
 
 
-def shard_parts(change: Change) -> Parts:
-    """The change on one shard. The table's version there makes it happen once."""
-    return Parts(
-        statements=(Statement(change.sqlite),),
-        guards=(Guard(f"table:{change.name}", change.previous),),
-        sets=(SetVersion(f"table:{change.name}", change.version),),
-    )
-
-
-def publish(catalog: Catalog, changes: Sequence[Change]) -> Parts:
-    """Every shard has the changes; `catalog` must be one in which they pend, or the one they
-    were begun from with its version raised by one."""
-    statements = [
-        Statement(
-            'UPDATE "catalog_tables" SET "state" = ?1 WHERE "name" = ?2 AND "version" = ?3',
-            ("live" if change.kind == "create" else "dropped", change.name, change.version),
-        )
-        for change in changes
-    ]
-    return _in_meta(catalog, statements)
-
-
-def abandon(catalog: Catalog, change: Change) -> Parts:
-    """Take back a creation that a shard refused as SQL: the same text fails on every shard, so
-    none has the table. The row stays, with the version that was used up."""
-    assert change.kind == "create", "a table that exists can be dropped"
-    return _in_meta(
-        catalog,
-        [
+def publish(catalog: Catalog) -> Parts:
+    """Every shard is done with the change that pends in `catalog`, or has undone it."""
+    change = catalog.pending
+    assert change is not None
+    version = change.undone or change.version
+    statements = [Statement('DELETE FROM "catalog_change"')]
+    for moved in change.tables:
+        left = moved.before if change.undone else moved.after
+        definition = None if left is None else _encode(replace(left, version=version))
+        statements.append(
             Statement(
-                'UPDATE "catalog_tables" SET "state" = ?1, "version" = ?2 '
-                'WHERE "name" = ?3 AND "version" = ?4',
-                ("dropped", change.previous, change.name, change.version),
+                'INSERT INTO "catalog_tables" ("name", "version", "definition") '
+                'VALUES (?1, ?2, ?3) ON CONFLICT ("name") DO UPDATE SET '
+                '"version" = excluded."version", "definition" = excluded."definition"',
+                (moved.name, version, definition),
             )
-        ],
-    )
+        )
+    if not change.undone:
+        for name in change.dropped:
+            text = 'DELETE FROM "catalog_sequences" WHERE "name" = ?1'
+            statements.append(Statement(text, (name,)))
+        for sequence in change.made:
+            text = (
+                'INSERT INTO "catalog_sequences" ("name", "definition", "last", "is_called") '
+                "VALUES (?1, ?2, ?3, 0)"
+            )
+            values = (sequence.name, _encode(sequence), sequence.start)
+            statements.append(Statement(text, values))
+    return _in_meta(catalog, statements)
 
 
 def _in_meta(catalog: Catalog, statements: Sequence[Statement]) -> Parts:
@@ -148,4 +91,46 @@ def _in_meta(catalog: Catalog, statements: Sequence[Statement]) -> Parts:
         ),
         guards=(Guard("catalog", catalog.version),),
         sets=(SetVersion("catalog", version),),
+    )
+
+
+# --------------------------------------------------------------------------- on the shards
+
+
+def shards_of(catalog: Catalog, change: Change) -> tuple[str, ...]:
+    """The shards that have something to do."""
+    return tuple(shard for shard in catalog.shards if _on(catalog, change, shard))
+
+
+def _on(catalog: Catalog, change: Change, shard: str) -> list[TableChange]:
+    return [
+        moved
+        for moved in change.tables
+        if any(
+            table is not None and shard in catalog.shards_of(table)
+            for table in (moved.before, moved.after)
+        )
+    ]
+
+
+def shard_parts(catalog: Catalog, change: Change, shard: str) -> Parts:
+    """The change on one shard. The tables' versions there make it happen once."""
+    here = _on(catalog, change, shard)
+    return Parts(
+        statements=tuple(Statement(sql) for moved in here for sql in moved.sqlite),
+        guards=tuple(Guard(f"table:{moved.name}", moved.previous) for moved in here),
+        sets=tuple(SetVersion(f"table:{moved.name}", change.version) for moved in here),
+    )
+
+
+def undo_parts(catalog: Catalog, change: Change, shard: str, *, made: bool) -> Parts:
+    """The way back on a shard that has made the change, or on one that has not."""
+    here = _on(catalog, change, shard)
+    return Parts(
+        statements=tuple(Statement(sql) for moved in reversed(here) for sql in moved.undo if made),
+        guards=tuple(
+            Guard(f"table:{moved.name}", change.version if made else moved.previous)
+            for moved in here
+        ),
+        sets=tuple(SetVersion(f"table:{moved.name}", change.undone) for moved in here),
     )

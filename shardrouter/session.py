@@ -51,21 +51,22 @@ from shardrouter.planned import (
     Answer,
     Begin,
     CopyFrom,
-    CreateTable,
-    DropTable,
     EndBlock,
     Modes,
     OneShard,
     Plan,
     SavepointStep,
     Scatter,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
     ShowTables,
     TransactionControl,
-    changes_schema,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.role_store import EMBEDDED, RoleStore
+from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
@@ -103,6 +104,7 @@ class Backend:
     schema: Schema
     tasks: Tasks
     plans: PlanCache
+    roles: RoleStore
 
 
 class Session:
@@ -110,14 +112,21 @@ class Session:
     transaction blocks; the settings that a unit changes are those it began with, so a client that
     wants order waits for `done`."""
 
-    def __init__(self, backend: Backend, *, shared: bool = False) -> None:
+    def __init__(self, backend: Backend, role: Role = EMBEDDED, *, shared: bool = False) -> None:
         self._shared = shared
+        self._role = role
+        self._roles = backend.roles
         self._loop = asyncio.get_running_loop()
         self.shards = backend.shards
         self._schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
-        self.settings = Settings()
+        self.settings = Settings(
+            facts={
+                "session_authorization": role.name,
+                "is_superuser": "on" if role.is_superuser else "off",
+            }
+        )
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
@@ -282,7 +291,7 @@ class Session:
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         task = self._tasks.start(self._execute(unit, done, deadline, is_stale=is_stale))
-        if not any(changes_schema(execution.prepared.plan) for execution in unit):
+        if not any(isinstance(e.prepared.plan, SchemaChange) for e in unit):
             # Not before it has begun: a task that has not runs none of its code any more.
             self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
@@ -427,9 +436,11 @@ class Session:
         if self.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
-                    if changes_schema(plan) or (isinstance(plan, OneShard) and plan.is_write):
+                    if isinstance(plan, SchemaChange) or (
+                        isinstance(plan, OneShard) and plan.is_write
+                    ):
                         raise read_only_error(plan)
-        if any(changes_schema(plan) for plan in plans):
+        if any(isinstance(plan, SchemaChange) for plan in plans):
             return await self._change_schema(plans, deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
@@ -439,15 +450,15 @@ class Session:
         if len(plans) > 1:
             raise NotSupported(
                 "a schema change together with other statements is not supported",
-                hint="Send CREATE TABLE and DROP TABLE as queries of their own.",
+                hint="Send CREATE, DROP, ALTER and TRUNCATE as queries of their own.",
             )
         plan = plans[0]
-        if isinstance(plan, CreateTable):
-            notices = await self._schema.create_table(plan, deadline)
-            return [Outcome("CREATE TABLE", notices=tuple(map(Notice, notices)))]
-        assert isinstance(plan, DropTable)
-        notices = await self._schema.drop_tables(plan, deadline)
-        return [Outcome("DROP TABLE", notices=tuple(map(Notice, notices)))]
+        assert isinstance(plan, SchemaChange)
+        if isinstance(plan.definition, RoleStatement):
+            said = await self._roles.change(plan.definition, self._role, deadline)
+            return [Outcome(plan.tag, notices=said)]
+        notices = await self._schema.change(plan.definition, self.settings.placement, deadline)
+        return [Outcome(plan.tag, notices=tuple(map(Notice, notices)))]
 
     # ------------------------------------------------------------------ units with a write
 

@@ -14,6 +14,7 @@ from typing import Final, cast, get_args
 
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.tables import Placement
 
 __all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
 
@@ -112,6 +113,15 @@ def _name(value: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in value)[:63]
 
 
+_PLACEMENTS: Final = ("sharded", "home")
+
+
+def _placement(value: str) -> str:
+    if value.strip().lower() not in _PLACEMENTS:
+        raise _invalid("default_placement", value, f"Available values: {', '.join(_PLACEMENTS)}.")
+    return value.strip().lower()
+
+
 _CONSISTENCIES: Final = get_args(Consistency)
 _NO_CONSISTENCIES_YET: Final = ("lease", "session", "bounded")
 
@@ -179,6 +189,7 @@ _SETTINGS: Final = {
         _Setting("application_name", "", _name, announced=True),
         _Setting("client_encoding", "UTF8", _encoding, announced=True),
         _Setting("DateStyle", "ISO, MDY", _date_style, announced=True),
+        _Setting("default_placement", "sharded", _placement),
         _Setting("extra_float_digits", "1", _float_digits),
         _Setting("integer_datetimes", "on", announced=True),
         _Setting("IntervalStyle", "postgres", announced=True),
@@ -228,12 +239,24 @@ def _find(name: str) -> _Setting:
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
-    __slots__ = ("_changed", "consistency", "read_only", "statement_timeout_s")
+    __slots__ = (
+        "_changed",
+        "_facts",
+        "consistency",
+        "placement",
+        "read_only",
+        "statement_timeout_s",
+    )
 
-    def __init__(self, changed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, changed: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None
+    ) -> None:
+        """facts: values that the session has from its start and cannot change."""
         self._changed = dict(changed or {})
+        self._facts = dict(facts or {})
         milliseconds = _duration_ms(self.get("statement_timeout"))
         self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
+        self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"
 
@@ -245,7 +268,7 @@ class Settings:
             return found
         if setting.name in TRANSACTION_MODES:
             return self.get(f"default_{setting.name}")
-        return setting.default
+        return self._facts.get(setting.name, setting.default)
 
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
@@ -254,7 +277,7 @@ class Settings:
         cannot be changed).
         """
         if value is None and name.lower() == "all":
-            return Settings()
+            return Settings(facts=self._facts)
         setting = _find(name)
         changed = dict(self._changed)
         if value is None:
@@ -263,7 +286,7 @@ class Settings:
             raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
         else:
             changed[setting.name] = setting.check(value)
-        return Settings(changed)
+        return Settings(changed, self._facts)
 
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""

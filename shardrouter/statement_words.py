@@ -1,7 +1,7 @@
 """The tokens of a short statement, taken one by one.
 
-For statements whose grammar is a few words each: settings, transactions. Everything else is read
-by `shardrouter.statement`.
+For statements whose grammar is a few words each: settings, transactions, roles. Everything else
+is read by `shardrouter.statement`.
 """
 
 from __future__ import annotations

@@ -41,10 +41,6 @@ __all__ = [
     "Update",
     "Delete",
     "TypeName",
-    "ColumnDefinition",
-    "KeyConstraint",
-    "CreateTableStatement",
-    "DropTableStatement",
     "Statement",
 ]
 
@@ -291,37 +287,4 @@ class Delete:
     where: Expression | None
 
 
-@dataclass(frozen=True)
-class ColumnDefinition:
-    name: Name
-    type: TypeName
-    not_null: bool = False
-    primary_key: bool = False
-    unique: bool = False
-    default: Expression | None = None
-
-
-@dataclass(frozen=True)
-class KeyConstraint:
-    """PRIMARY KEY (...) or UNIQUE (...) of a table."""
-
-    primary: bool
-    columns: tuple[Name, ...]
-
-
-@dataclass(frozen=True)
-class CreateTableStatement:
-    table: TableName
-    columns: tuple[ColumnDefinition, ...]
-    keys: tuple[KeyConstraint, ...] = ()
-    options: tuple[tuple[str, str], ...] = ()
-    if_not_exists: bool = False
-
-
-@dataclass(frozen=True)
-class DropTableStatement:
-    tables: tuple[TableName, ...]
-    if_exists: bool = False
-
-
-Statement: TypeAlias = Select | Insert | Update | Delete | CreateTableStatement | DropTableStatement
+Statement: TypeAlias = Select | Insert | Update | Delete

@@ -36,10 +36,10 @@ from shardrouter.planned import (
     Plan,
     SavepointStep,
     Scatter,
+    SchemaChange,
     SetModes,
     SetSetting,
     TransactionControl,
-    changes_schema,
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
@@ -205,7 +205,7 @@ class Transactions:
             execution = await host.current(execution, deadline)
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
-                if changes_schema(plan):
+                if isinstance(plan, SchemaChange):
                     raise NotSupported(
                         "a schema change inside a transaction is not supported",
                         hint="Send it outside of BEGIN and COMMIT.",

@@ -21,17 +21,25 @@ from shardrouter.lexer import is_utf8
 __all__ = [
     "BIGINT",
     "BOOLEAN",
+    "BPCHAR",
+    "BYTEA",
+    "DATE",
     "DOUBLE",
     "INTEGER",
     "INTERVAL",
     "NO_MODIFIER",
     "NUMERIC",
+    "REAL",
     "SHARD_KEY_TYPES",
     "SMALLINT",
     "TEXT",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
     "TYPES",
-    "VARCHAR",
     "Type",
+    "UUID",
+    "VARCHAR",
     "by_oid",
     "check_arguments",
     "check_value",
@@ -48,8 +56,8 @@ __all__ = [
 
 NO_MODIFIER: Final = -1
 
-VARCHAR_LENGTH_MAX: Final = 10_485_760
-NUMERIC_PRECISION_MAX: Final = 1000
+LENGTH_MAX: Final = 10_485_760
+PRECISION_MAX: Final = 1000
 """PostgreSQL's limits of a modifier."""
 
 
@@ -86,23 +94,55 @@ SMALLINT: Final = _integer("smallint", "int2", values.INT2, 2)
 INTEGER: Final = _integer("integer", "int4", values.INT4, 4)
 BIGINT: Final = _integer("bigint", "int8", values.INT8, 8)
 NUMERIC: Final = Type("numeric", "numeric", values.NUMERIC, "N", "TEXT", collation="numeric")
+REAL: Final = Type("real", "float4", values.FLOAT4, "N", "REAL", size=4)
 DOUBLE: Final = Type(
     "double precision", "float8", values.FLOAT8, "N", "REAL", preferred=True, size=8
 )
 BOOLEAN: Final = Type("boolean", "bool", values.BOOL, "B", "INTEGER", preferred=True, size=1)
 TEXT: Final = Type("text", "text", values.TEXT, "S", "TEXT", preferred=True)
 VARCHAR: Final = Type("character varying", "varchar", values.VARCHAR, "S", "TEXT")
-INTERVAL: Final = Type(
-    "interval", "interval", 1186, "T", "TEXT", preferred=True, collation="interval", size=16
+BPCHAR: Final = Type("character", "bpchar", values.BPCHAR, "S", "TEXT", collation="bpchar")
+BYTEA: Final = Type("bytea", "bytea", values.BYTEA, "U", "BLOB")
+UUID: Final = Type("uuid", "uuid", values.UUID, "U", "BLOB", size=16)
+DATE: Final = Type("date", "date", values.DATE, "D", "INTEGER", size=4)
+TIME: Final = Type("time without time zone", "time", values.TIME, "D", "INTEGER", size=8)
+TIMESTAMP: Final = Type(
+    "timestamp without time zone", "timestamp", values.TIMESTAMP, "D", "INTEGER", size=8
 )
-"""Of no column yet. Its operators are known, for they make `unknown + unknown` ambiguous."""
+TIMESTAMPTZ: Final = Type(
+    "timestamp with time zone",
+    "timestamptz",
+    values.TIMESTAMPTZ,
+    "D",
+    "INTEGER",
+    preferred=True,
+    size=8,
+)
+INTERVAL: Final = Type(
+    "interval",
+    "interval",
+    values.INTERVAL,
+    "T",
+    "TEXT",
+    preferred=True,
+    collation="interval",
+    size=16,
+)
 
-_ALL: Final = (SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, BOOLEAN, TEXT, VARCHAR)
+_ALL: Final = (
+    *(SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE, BOOLEAN, TEXT, VARCHAR, BPCHAR),
+    *(BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL),
+)
 
 TYPES: Final[Mapping[str, Type]] = {kind.name: kind for kind in _ALL}
 """By the name that a catalog keeps."""
 
-SHARD_KEY_TYPES: Final = frozenset({SMALLINT, INTEGER, BIGINT, TEXT, VARCHAR, BOOLEAN})
+SHARD_KEY_TYPES: Final = frozenset(
+    {
+        *(SMALLINT, INTEGER, BIGINT, TEXT, VARCHAR, BOOLEAN, UUID, BYTEA, DATE),
+        *(TIMESTAMP, TIMESTAMPTZ),
+    }
+)
 """Whose equal values have equal bytes in `nodes.values.canonical_key`."""
 
 _SPELLINGS: Final[Mapping[str, Type]] = {
@@ -112,16 +152,20 @@ _SPELLINGS: Final[Mapping[str, Type]] = {
     "float": DOUBLE,
     "decimal": NUMERIC,
     "dec": NUMERIC,
+    "char": BPCHAR,
+    "nchar": BPCHAR,
+    "char varying": VARCHAR,
+    "time": TIME,
+    "timestamp": TIMESTAMP,
 }
 _BY_OID: Final = {kind.oid: kind for kind in _ALL}
 _OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalogs have
 
 _OTHERS: Final = frozenset(
     {
-        *("bit", "bpchar", "bytea", "box", "char", "character", "cidr", "circle", "date"),
-        *("float4", "inet", "interval", "json", "jsonb", "line", "lseg", "macaddr", "macaddr8"),
-        *("money", "oid", "path", "point", "polygon", "real", "regclass", "regtype", "time"),
-        *("timestamp", "timestamptz", "timetz", "tsquery", "tsvector", "uuid", "varbit", "xml"),
+        *("bit", "box", "cidr", "circle", "inet", "json", "jsonb", "line", "lseg", "macaddr"),
+        *("macaddr8", "money", "oid", "path", "point", "polygon", "regclass", "regtype"),
+        *("time with time zone", "timetz", "tsquery", "tsvector", "varbit", "xml"),
         *("serial", "smallserial", "bigserial", "serial2", "serial4", "serial8"),
     }
 )
@@ -167,10 +211,21 @@ def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, i
         raise StatementError(
             f'type "{name}" does not exist', sqlstate="42704", position=position, hint=_supported()
         )
-    return kind, _modifier(kind, name, modifiers, position) if modifiers else NO_MODIFIER
+    if modifiers:
+        return _with_modifier(kind, name, modifiers, position)
+    if kind is BPCHAR and name != "bpchar":
+        return kind, 5  # char is char(1)
+    return kind, NO_MODIFIER
 
 
-def _modifier(kind: Type, name: str, modifiers: Sequence[str], position: int) -> int:
+_FRACTIONS: Final = (TIME, TIMESTAMP, TIMESTAMPTZ)
+_FRACTION_DIGITS_MAX: Final = 6
+_INTERVAL_FULL_RANGE: Final = 0x7FFF << 16
+
+
+def _with_modifier(
+    kind: Type, name: str, modifiers: Sequence[str], position: int
+) -> tuple[Type, int]:
     def refused(message: str, sqlstate: str = "22023") -> StatementError:
         return StatementError(message, sqlstate=sqlstate, position=position)
 
@@ -178,39 +233,38 @@ def _modifier(kind: Type, name: str, modifiers: Sequence[str], position: int) ->
         numbers = [int(text) for text in modifiers]
     except ValueError as exc:
         raise refused("type modifiers must be simple constants or identifiers", "42601") from exc
-    if kind is VARCHAR:
-        (length, *others) = numbers
+    first, *others = numbers
+    if kind is VARCHAR or kind is BPCHAR:
+        short = "char" if kind is BPCHAR else "varchar"
         if others:
             raise refused("invalid type modifier")
-        if length < 1:
-            raise refused("length for type varchar must be at least 1")
-        if length > VARCHAR_LENGTH_MAX:
-            raise refused(f"length for type varchar cannot exceed {VARCHAR_LENGTH_MAX}")
-        return length + 4
+        if first < 1:
+            raise refused(f"length for type {short} must be at least 1")
+        if first > LENGTH_MAX:
+            raise refused(f"length for type {short} cannot exceed {LENGTH_MAX}")
+        return kind, first + 4
     if kind is NUMERIC:
-        (precision, *scales) = numbers
-        if len(scales) > 1:
+        if len(others) > 1:
             raise refused("invalid NUMERIC type modifier")
-        if not 1 <= precision <= NUMERIC_PRECISION_MAX:
+        if not 1 <= first <= PRECISION_MAX:
+            raise refused(f"NUMERIC precision {first} must be between 1 and {PRECISION_MAX}")
+        scale = others[0] if others else 0
+        if not -PRECISION_MAX <= scale <= PRECISION_MAX:
             raise refused(
-                f"NUMERIC precision {precision} must be between 1 and {NUMERIC_PRECISION_MAX}"
+                f"NUMERIC scale {scale} must be between -{PRECISION_MAX} and {PRECISION_MAX}"
             )
-        scale = scales[0] if scales else 0
-        if not -NUMERIC_PRECISION_MAX <= scale <= NUMERIC_PRECISION_MAX:
-            raise refused(
-                f"NUMERIC scale {scale} must be between -{NUMERIC_PRECISION_MAX} "
-                f"and {NUMERIC_PRECISION_MAX}"
-            )
-        return values.numeric_modifier(precision, scale)
-    if kind is DOUBLE and name == "float":
-        (digits,) = numbers if len(numbers) == 1 else (0,)
-        if digits < 1:
+        return kind, values.numeric_modifier(first, scale)
+    if kind in _FRACTIONS or kind is INTERVAL:
+        if others:
+            raise refused("invalid type modifier")
+        digits = min(first, _FRACTION_DIGITS_MAX)  # PostgreSQL warns, and takes 6
+        return kind, digits | _INTERVAL_FULL_RANGE if kind is INTERVAL else digits
+    if name == "float":
+        if first < 1:
             raise refused("precision for type float must be at least 1 bit")
-        if digits > 53:
+        if first > 53:
             raise refused("precision for type float must be less than 54 bits")
-        if digits >= 25:
-            return NO_MODIFIER
-        raise NotSupported('type "real" is not supported', position=position, hint=_supported())
+        return (DOUBLE if first >= 25 else REAL), NO_MODIFIER
     raise refused(f'type modifier is not allowed for type "{kind.short}"', "42601")
 
 
@@ -221,6 +275,11 @@ def shown(kind: Type, modifier: int = NO_MODIFIER) -> str:
     if kind is NUMERIC:
         precision, scale = values.precision_and_scale(modifier)
         return f"numeric({precision},{scale})"
+    if kind in _FRACTIONS:
+        word, _, rest = kind.name.partition(" ")
+        return f"{word}({modifier}) {rest}"
+    if kind is INTERVAL:
+        return f"interval({modifier & 0xFFFF})"
     return f"{kind.name}({modifier - 4})"
 
 
@@ -249,7 +308,13 @@ def from_text(text: str, kind: Type, position: int = 0) -> Value:
     try:
         return values.decode_text(text.encode(), kind.oid)
     except values.ValueFormatError as exc:
-        raise StatementError(exc.message, sqlstate=exc.sqlstate, position=position) from exc
+        raise StatementError(
+            exc.message,
+            sqlstate=exc.sqlstate,
+            position=position,
+            detail=exc.detail,
+            hint=exc.hint,
+        ) from exc
 
 
 # --------------------------------------------------------------------------- arguments
@@ -278,7 +343,7 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
     elif kind is BOOLEAN:
         if found is bool:
             return value
-    elif kind is not DOUBLE:
+    elif kind.sqlite != "REAL":
         if found is _PYTHON[kind.sqlite]:
             return value
     elif found is float or found is int:

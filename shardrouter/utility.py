@@ -14,17 +14,18 @@ from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
     Plan,
+    SchemaChange,
     SetSetting,
     ShowColumns,
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import role_statement
 from shardrouter.statement_words import Rest
 
 __all__ = ["utility"]
 
 _REFUSED: Final = {
-    "alter": "Create a table with the new definition and copy the rows.",
     "analyse": "There are no planner statistics to collect.",
     "analyze": "There are no planner statistics to collect.",
     "call": "",
@@ -37,7 +38,7 @@ _REFUSED: Final = {
     "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
     "prepare": "Prepare through the extended query protocol.",
     "fetch": "Use LIMIT and OFFSET.",
-    "grant": "There are no roles.",
+    "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",
     "load": "",
@@ -45,13 +46,12 @@ _REFUSED: Final = {
     "merge": "Write INSERT ... ON CONFLICT.",
     "move": "",
     "notify": "",
-    "reassign": "There are no roles.",
+    "reassign": "Every role that may log in reads and writes all tables.",
     "refresh": "",
     "reindex": "",
-    "revoke": "There are no roles.",
+    "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "truncate": "DROP the table and CREATE it again.",
     "vacuum": "SQLite reuses free space by itself.",
     "values": "Write SELECT.",
     "with": "Write one SELECT over one table.",
@@ -65,6 +65,8 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
     match words:
         case ["set", *_]:
             return _set(rest)
+        case ["create" | "alter" | "drop", "role" | "user" | "group", *_]:
+            return SchemaChange(f"{words[0].upper()} ROLE", role_statement(rest))
         case ["show", "tables"]:
             return ShowTables()
         case ["show", "columns", "from", _, *_]:
@@ -120,7 +122,7 @@ def _set(rest: Rest) -> SetSetting:
         raise NotSupported(
             f"SET {scope.text.upper()} is not supported",
             position=scope.start + 1,
-            hint="There are no roles and no deferred constraints; write SET name = value.",
+            hint="There are no deferred constraints; to be another role, connect as that role.",
         )
     is_local = rest.takes("local")
     is_session = not is_local and rest.takes("session")

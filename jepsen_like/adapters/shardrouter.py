@@ -43,6 +43,7 @@ from nodes.local_cluster import (
     free_ports,
     new_cluster,
 )
+from shardrouter.access import USER, new_dsn, new_password
 from shardrouter.errors import RouterError
 from shardrouter.mover import Mover
 from shardrouter.moves import Goal, view_of
@@ -58,8 +59,6 @@ SQL_SERVICE: Final = "sql"
 LOOPBACK: Final = "127.0.0.1"
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
-
-USER: Final = "shardrouter"
 
 PREPARE_DEADLINE_S: Final = 10.0
 
@@ -176,14 +175,17 @@ class ShardRouter:
             config, directory, node_command=self.node_command, views=views, command_on=start_node
         )
         routers = {}
+        password = new_password()
         for host in self.hosts:
             name = router_name(host)
             station = _router_station(host, backend)
-            argv = _router_argv(name, views[station], directory / name)
+            argv = _router_argv(name, views[station], directory / name, password)
             command = backend.command(station, self._with_library(name, directory / name, argv))
             log = directory / name / "router.log"
             routers[host] = ManagedProcess(name, command, log_path=log)
-        running = RunningShardRouter(config, cluster, routers, backend, directory / "cluster.toml")
+        running = RunningShardRouter(
+            config, cluster, Routers(routers, backend, password), directory / "cluster.toml"
+        )
         try:
             await running.boot(say)
         except (ProcessFailed, TimeoutError, RouterError) as exc:
@@ -227,12 +229,13 @@ async def _seen_by_the_harness(config: ClusterConfig, backend: Backend) -> Clust
     return replace(config, nodes=nodes)
 
 
-def _router_argv(name: str, view: ClusterConfig, directory: Path) -> list[str]:
+def _router_argv(name: str, view: ClusterConfig, directory: Path, password: str) -> list[str]:
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / "cluster.toml"
     write_cluster(file, view)
+    new_dsn(file, view.router, password)
     argv = [sys.executable, "-m", "shardrouter.cli", "serve", "--cluster", str(file)]
-    return [*argv, "--name", name, "--port", "0", "--exit-with-stdin"]
+    return [*argv, "--name", name, "--port", "0", "--no-tls", "--exit-with-stdin"]
 
 
 class RunningShardRouter:
@@ -242,13 +245,12 @@ class RunningShardRouter:
         self,
         config: ClusterConfig,
         cluster: LocalCluster,
-        routers: Mapping[str, ManagedProcess],
-        backend: Backend,
+        routers: Routers,
         direct_file: Path,
     ) -> None:
         self._config = config
         self._cluster = cluster
-        self.routers = Routers(routers, backend)
+        self.routers = routers
         self.direct_file = direct_file
         """A cluster.toml with addresses past all links."""
 
@@ -395,8 +397,11 @@ class RunningShardRouter:
 class Routers:
     """The router of each host."""
 
-    def __init__(self, processes: Mapping[str, ManagedProcess], backend: Backend) -> None:
+    def __init__(
+        self, processes: Mapping[str, ManagedProcess], backend: Backend, password: str
+    ) -> None:
         self._processes = processes
+        self._password = password
         self._backend = backend
         self._ports: dict[str, int] = {}  # as the router itself sees them
         self._reached: dict[str, Endpoint] = {}  # past all links
@@ -437,6 +442,7 @@ class Routers:
             *endpoint,
             to_sql,
             user=USER,
+            password=self._password,
             database=USER,
             deadline_s=deadline_s,
             definite_codes=DEFINITE_CODES,

@@ -28,21 +28,23 @@ SPACES: Final = " \t\n\v\f\r"
 class ValueFormatError(ValueError):
     """A value is not of its type's format or range; `sqlstate` and texts as PostgreSQL's."""
 
-    def __init__(self, sqlstate: str, message: str, detail: str = "") -> None:
+    def __init__(self, sqlstate: str, message: str, detail: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
         self.message = message
         self.detail = detail
+        self.hint = hint
 
 
 class FunctionError(Exception):
     """What a function has against its arguments; the same on every replica."""
 
-    def __init__(self, sqlstate: str, message: str, detail: str = "") -> None:
+    def __init__(self, sqlstate: str, message: str, detail: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
         self.message = message
         self.detail = detail
+        self.hint = hint
 
 
 @dataclass(frozen=True)

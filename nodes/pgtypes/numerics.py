@@ -235,7 +235,7 @@ def _from_binary(data: bytes) -> Value:
     digits = "".join(f"{group:04d}" for group in groups)
     number = Decimal(digits).scaleb((weight - count + 1) * 4, context=_EXACT)
     # A sender's digits beyond its own scale are cut, as PostgreSQL does.
-    return stored(_rounded(-number if sign else number, scale, ROUND_DOWN))
+    return stored(_rounded(number.copy_negate() if sign else number, scale, ROUND_DOWN))
 
 
 CODECS: Final = (Codec(NUMERIC, _to_text, _to_binary, parse, _from_binary),)
@@ -252,7 +252,9 @@ def _digit(value: Decimal) -> tuple[int, int]:
     if not value:
         return 0, 0
     weight = value.adjusted() // 4
-    return weight, int(abs(value).scaleb(-4 * weight, context=_EXACT).to_integral_value(ROUND_DOWN))
+    return weight, int(
+        value.copy_abs().scaleb(-4 * weight, context=_EXACT).to_integral_value(ROUND_DOWN)
+    )
 
 
 def _quotient_scale(a: Decimal, b: Decimal) -> int:
@@ -320,14 +322,14 @@ def _power(base: Decimal, power: Decimal) -> Decimal:
         )
     if not base.is_finite() or not power.is_finite():
         return _infinite_power(base, power)
-    if whole and abs(power) < 1 << 31:
+    if whole and power.copy_abs() < 1 << 31:
         scale = max(_SIGNIFICANT_MIN, _scale(base))
     elif not base:
         return Decimal(0).scaleb(-_SIGNIFICANT_MIN)
     else:
         scale = 0
     scale = min(scale, _RESULT_SCALE_MAX)
-    weight = _log10(abs(base)) * float(power) if base and power else 0.0
+    weight = _log10(base.copy_abs()) * float(power) if base and power else 0.0
     if weight > WHOLE_DIGITS_MAX + 1:
         raise _overflow()
     if not scale:
@@ -414,7 +416,7 @@ def _to_integer(kind: str) -> Callable[[Value], int]:
             what = "NaN" if number.is_nan() else "infinity"
             raise FunctionError("0A000", f"cannot convert {what} to {name}")
         # A range check first: a hundred thousand digits need not become an int.
-        whole = int(_rounded(number, 0)) if abs(number) < 1 << 64 else high + 1
+        whole = int(_rounded(number, 0)) if number.copy_abs() < 1 << 64 else high + 1
         if not low <= whole <= high:
             raise FunctionError("22003", f"{name} out of range")
         return whole

@@ -12,6 +12,7 @@ from shardrouter.cli.init import init
 from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
+from shardrouter.cli.password import password
 from shardrouter.cli.recover import recover
 from shardrouter.cli.replicas import leader, replica
 from shardrouter.cli.shell import sql
@@ -46,6 +47,7 @@ for command in (
     init,
     node,
     serve,
+    password,
     replica,
     leader,
     verify,

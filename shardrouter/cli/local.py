@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -33,6 +33,9 @@ from shardrouter.cli.look import cluster_option
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster
 from shardrouter.placement import place_replicas
+
+if TYPE_CHECKING:
+    from shardrouter.pgserver.tls import Encryption
 
 __all__ = ["up", "serve"]
 
@@ -182,12 +185,13 @@ def up(
 
     The first time, DIRECTORY (default ./shardrouter-data) is made and the cluster is described
     in DIRECTORY/cluster.toml; later the same command finds its data again. A node that dies is
-    started again. Ctrl-C or SIGTERM stops everything cleanly.
+    started again. Ctrl-C or SIGTERM stops everything cleanly. DIRECTORY/dsn says how to connect,
+    and has the password of the role shardrouter.
 
     \b
       shardrouter up                      three nodes, three shards, three replicas of each
       shardrouter up demo --nodes 5 --shards 4
-      psql postgresql://shardrouter@127.0.0.1:6433/shardrouter
+      psql "$(cat shardrouter-data/dsn)"
     """
     asked = {"nodes": nodes, "shards": shards, "replicas": replicas, "port": port}
     try:
@@ -209,15 +213,26 @@ async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
     async with until_stopped(), LocalCluster(config, directory) as cluster:
         await cluster.start(progress=lambda text: say(f"  {text}"))
         await follow_new_release(directory)
-        async with running_router(config, directory / CLUSTER_FILE, name="up") as address:
+        path = directory / CLUSTER_FILE
+        encryption = encryption_for(path, config.router)
+        async with running_router(config, path, name="up", encryption=encryption):
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
-            click.echo(f"ready: postgresql://shardrouter@{address}/shardrouter")
+            click.echo(f"ready: {connectable(path)}")
             sys.stdout.flush()
             try:
                 await keep_running(cluster, directory)
             finally:
                 say("stopping")
     say("stopped; the same command starts this cluster again")
+
+
+def connectable(path: Path) -> str:
+    """The DSN that connects; one without a password if this directory has none."""
+    from shardrouter.access import USER, dsn_path, read_dsn
+
+    if dsn_path(path).exists():
+        return read_dsn(path)
+    return f"postgresql://{USER}@{load_cluster(path).router}/{USER}"
 
 
 async def follow_new_release(directory: Path) -> None:
@@ -272,52 +287,110 @@ async def keep_running(cluster: LocalCluster, directory: Path) -> None:
 
 @asynccontextmanager
 async def running_router(
-    config: ClusterConfig, path: Path, *, name: str, address: Address | None = None
+    config: ClusterConfig,
+    path: Path,
+    *,
+    name: str,
+    address: Address | None = None,
+    encryption: Encryption | None,
 ) -> AsyncIterator[Address]:
-    """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads."""
+    """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads and
+    has a role that may connect."""
+    from shardrouter.access import admit_first
     from shardrouter.pgserver import PgServer
     from shardrouter.router import Router
 
     listen = address or config.router
     async with Router.open(path, name=name, timeout=READY_TIMEOUT_S, progress=say) as router:
-        server = PgServer(router.new_session, host=listen.host, port=listen.port)
+        server = PgServer(
+            router.new_session,
+            host=listen.host,
+            port=listen.port,
+            authenticator=router.roles,
+            encryption=encryption,
+        )
         bound = await server.start()
         try:
+            deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
+            await admit_first(router.roles, path, config.router, deadline)
             await router.wait_ready(timeout=READY_TIMEOUT_S)
             yield bound
         finally:
             await server.close(CLOSE_GRACE_S)
 
 
+def encryption_for(
+    path: Path,
+    address: Address,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    *,
+    no_tls: bool = False,
+) -> Encryption | None:
+    """How the router at `address` encrypts. Raises ConfigError."""
+    from shardrouter.access import encryption_from, own_encryption
+
+    if (certificate is None) != (key is None) or (no_tls and certificate is not None):
+        raise ConfigError("give --tls-cert and --tls-key together, or --no-tls alone.")
+    if no_tls:
+        return None
+    if certificate is not None and key is not None:
+        return encryption_from(certificate, key)
+    return own_encryption(path, address)
+
+
 @click.command()
 @cluster_option
 @click.option("--name", default=None, help="This router's name in logs.  [default: router-PID]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead (0: any).")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    help="Certificate for TLS, PEM.  [default: router.crt beside cluster.toml, made if missing]",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@click.option("--no-tls", is_flag=True, help="Refuse encryption.")
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
 def serve(
-    cluster_file: str | None, name: str | None, port: int | None, exit_with_stdin: bool
+    cluster_file: str | None,
+    name: str | None,
+    port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    no_tls: bool,
+    exit_with_stdin: bool,
 ) -> None:
     """Run a router alone, for a cluster whose nodes run elsewhere.
 
     A router keeps no state: run as many as you like, side by side. Prints `ready HOST:PORT`
-    once the cluster answers it a linearizable read.
+    once the cluster answers it a linearizable read. The first router of a cluster makes the role
+    shardrouter and writes how to connect as it into the file `dsn` beside cluster.toml.
     """
     try:
         path = find_cluster(cluster_file)
         config = load_cluster(path)
         listen = config.router if port is None else Address(config.router.host, port)
-        run_async(_serve(config, path, name or f"router-{os.getpid()}", listen, exit_with_stdin))
+        encryption = encryption_for(path, listen, tls_cert, tls_key, no_tls=no_tls)
+        name = name or f"router-{os.getpid()}"
+        run_async(_serve(config, path, name, listen, encryption, exit_with_stdin))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
 async def _serve(
-    config: ClusterConfig, path: Path, name: str, listen: Address, exit_with_stdin: bool
+    config: ClusterConfig,
+    path: Path,
+    name: str,
+    listen: Address,
+    encryption: Encryption | None,
+    exit_with_stdin: bool,
 ) -> None:
     async with until_stopped() as stop:
         if exit_with_stdin:
             watch_stdin(stop)
-        async with running_router(config, path, name=name, address=listen) as address:
+        async with running_router(
+            config, path, name=name, address=listen, encryption=encryption
+        ) as address:
             click.echo(f"ready {address}")
             sys.stdout.flush()
             await asyncio.Event().wait()

@@ -17,8 +17,9 @@ import asyncpg
 import click
 
 from nodes.config import ConfigError
+from shardrouter.access import read_dsn, without_password
 from shardrouter.cli.run import run_async
-from shardrouter.locate import find_cluster, load_cluster
+from shardrouter.locate import find_cluster
 from shardrouter.statement import split
 
 __all__ = ["sql"]
@@ -51,16 +52,15 @@ def sql(dsn: str | None, commands: tuple[str, ...], cluster_file: str | None) ->
       shardrouter sql
       shardrouter sql -c "SELECT count(*) FROM t"
       shardrouter sql < script.sql
-      shardrouter sql postgresql://shardrouter@127.0.0.1:6433/shardrouter
+      shardrouter sql postgresql://ann:secret@10.0.0.1:6433/shardrouter
 
     With -c or a pipe the first error ends it, with exit code 1.
     """
     if dsn is None:
         try:
-            address = load_cluster(find_cluster(cluster_file)).router
+            dsn = read_dsn(find_cluster(cluster_file))
         except ConfigError as exc:
             raise click.ClickException(str(exc)) from exc
-        dsn = f"postgresql://shardrouter@{address}/shardrouter"
     if run_async(_sql(dsn, commands)):
         sys.exit(1)
 
@@ -98,7 +98,7 @@ class Shell:
             self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT_S)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as exc:
             raise click.ClickException(
-                f"cannot connect to {self._dsn}: {exc or type(exc).__name__}. "
+                f"cannot connect to {without_password(self._dsn)}: {exc or type(exc).__name__}. "
                 "Is the cluster up? `shardrouter up` starts one."
             ) from exc
 

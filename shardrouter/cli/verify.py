@@ -11,6 +11,7 @@ import click
 from nodes.client import NodeClient
 from nodes.comparison import Comparison, compare, describe
 from nodes.config import ClusterConfig
+from nodes.protocol import Status
 from shardrouter.cli.look import cluster_option, located
 from shardrouter.cli.run import run_async
 from shardrouter.moves import view_of
@@ -47,7 +48,7 @@ def verify(groups: tuple[str, ...], cluster_file: str | None, timeout_s: float) 
 async def _compare(
     config: ClusterConfig, groups: tuple[str, ...], timeout_s: float
 ) -> dict[str, Comparison | str]:
-    from shardrouter.router import node_statuses
+    from shardrouter.router import node_answers
 
     async with AsyncExitStack() as stack:
         clients: dict[str, NodeClient] = {}
@@ -56,7 +57,10 @@ async def _compare(
             stack.push_async_callback(client.close)
             clients[name] = client
 
-        statuses = await node_statuses(config)
+        answers = await node_answers(config)
+        statuses = {n: said if isinstance(said, Status) else None for n, said in answers.items()}
+        if not any(statuses.values()):
+            raise ConnectionError(f"no node answers: {next(iter(answers.values()))}")
 
         async def one(group: str) -> Comparison | str:
             seats = view_of(group, statuses).seats or config.groups[group].replicas

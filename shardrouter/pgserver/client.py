@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Coroutine
 from typing import Final, Protocol, cast
 
-from shardrouter.errors import RouterError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.execution import Execution
 from shardrouter.pgserver.dialogue import Dialogue, Session, internal_error, report
+from shardrouter.pgserver.login import Authenticator, Login
+from shardrouter.pgserver.tls import ALPN, Encryption, TlsStream
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, ProtocolError, State
-from shardrouter.pgwire.startup import read_startup, set_statement
+from shardrouter.pgwire.startup import Startup, read_startup, set_statement
+from shardrouter.roles import Role
 
 __all__ = ["Client", "Host"]
 
@@ -41,14 +45,28 @@ _FACTS: Final = {"in_hot_standby": "off"}
 """What libpq's target_session_attrs looks at besides default_transaction_read_only; every router
 takes reads and writes."""
 
+_TLS_RECORD: Final = 0x16
+"""The first byte of TLS's handshake; of a startup packet it would mean 369 MB."""
+
 _SHUTDOWN: Final = m.Report("FATAL", "57P01", "terminating connection due to administrator command")
 
 
 class Host(Protocol):
     """What a client needs of its server."""
 
-    def new_session(self) -> Session:
-        """Raises RouterError if there is no place for another."""
+    @property
+    def authenticator(self) -> Authenticator | None:
+        """None: whoever comes is who it says, and may do everything."""
+
+    @property
+    def encryption(self) -> Encryption | None:
+        """None: there is none."""
+
+    def admit(self) -> None:
+        """Raises Unavailable if there is no place for another."""
+
+    def new_session(self, role: Role) -> Session:
+        """Raises RouterError."""
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run a task that the server waits for when it closes."""
@@ -76,11 +94,15 @@ class Client(asyncio.Protocol):
         self._host = host
         self._connection = Connection()
         self._transport: asyncio.Transport | None = None  # None: lost, or not yet made
+        self._tls: TlsStream | None = None
+        self._startup: Startup | None = None  # what the client asked for, once it has
+        self._login: Login | None = None
         self._session: Session | None = None
         self._dialogue: Dialogue | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._pid = 0  # once it is greeted
-        self._greeting = False  # the session is being made
+        self._must_name_protocol = False  # it began with TLS: inside may be anything
+        self._greeting = False  # its role is being read, or its session made
         self._pumping = False
         self._client_is_slow = False
         self._stopping = False
@@ -95,8 +117,34 @@ class Client(asyncio.Protocol):
         self._abort_after(STARTUP_TIMEOUT_S)
 
     def data_received(self, data: bytes) -> None:
-        self._connection.receive_data(data)
+        connection = self._connection
+        if (
+            connection.state is State.STARTUP
+            and self._tls is None
+            and data[0] == _TLS_RECORD
+            and not connection.buffered
+            and self._host.encryption is not None
+        ):
+            connection.encrypted = True
+            self._tls = TlsStream(self._host.encryption)
+            self._must_name_protocol = True
+        connection.receive_data(data if self._tls is None else self._decrypted(self._tls, data))
         self._pump()
+
+    def _decrypted(self, tls: TlsStream, data: bytes) -> bytes:
+        was_up = tls.is_up
+        said, wrong = b"", ""
+        try:
+            said = tls.receive(data)
+        except ssl.SSLError as error:
+            wrong = f"TLS: {error.reason or error}"
+        if tls.is_up and not was_up and self._must_name_protocol and tls.protocol != ALPN:
+            said, wrong = b"", "TLS without the protocol postgresql"
+        if wrong:
+            self._host.complain(self._peer(), wrong)
+            self._connection.end()
+        self._write()  # the handshake's answers, or what was wrong with it
+        return said
 
     def pause_writing(self) -> None:
         self._client_is_slow = True
@@ -136,6 +184,11 @@ class Client(asyncio.Protocol):
         """Cut the connection; whether what is running happens, the client cannot know."""
         if self._transport is not None:
             self._transport.abort()
+
+    def refuse(self, why: m.Report) -> None:
+        """It has not logged in, and is not to."""
+        self._connection.end(None if self._connection.state is State.STARTUP else why)
+        self._pump()
 
     def abandon(self) -> None:
         """Do not wait any longer for what is running."""
@@ -188,6 +241,9 @@ class Client(asyncio.Protocol):
 
     def _write(self) -> None:
         data = self._connection.data_to_send()
+        if self._tls is not None:
+            self._tls.send(data)
+            data = self._tls.data_to_send()
         if data and self._transport is not None:
             self._transport.write(data)
 
@@ -213,6 +269,9 @@ class Client(asyncio.Protocol):
         if connection.state is State.CLOSED:
             if not transport.is_closing():
                 self._abort_after(LINGER_S)
+                if self._tls is not None:
+                    self._tls.end()
+                    self._write()
                 transport.close()
             return
         held_back = busy or self._client_is_slow
@@ -237,38 +296,83 @@ class Client(asyncio.Protocol):
 
     def _greet(self, event: Event) -> None:
         match event:
+            case m.SSLRequest() if self._host.encryption is not None:
+                self._encrypt(self._host.encryption)
             case m.SSLRequest() | m.GSSENCRequest():
                 self._connection.refuse_encryption()
             case m.StartupMessage():
-                self._greeting = True
-                self._host.spawn(self._start(event))
+                self._later(self._start(event))
+            case m.SASLInitialResponse() | m.SASLResponse():
+                self._prove(event)
             case m.CancelRequest():  # its connection ends without an answer
                 self._host.cancel(event.pid, event.key)
             case _:
                 raise AssertionError(event)
 
-    async def _start(self, message: m.StartupMessage) -> None:
-        """Make the session as the client wants it, and say that it may speak."""
-        connection = self._connection
+    def _encrypt(self, encryption: Encryption) -> None:
         try:
-            startup = read_startup(message)
-            session = self._session = self._host.new_session()
-            for name, value in startup.settings:
-                text = set_statement(name, value)
-                prepared = session.prepared(text) or await session.prepare(text)
-                await session.run([Execution(prepared, (), ())])
-            statuses = dict(session.parameter_status())
-        except RouterError as error:
-            connection.end(report(error, "FATAL"))
-        except Exception:
-            log.exception("a client's session could not be made")
-            connection.end(internal_error("FATAL"))
-        else:
-            self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)
-            self._disarm()
-            if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
-                self._pid, key = self._host.enter(self, connection.key_bytes)
-                connection.greet(_FACTS | statuses, pid=self._pid, key=key)
-        finally:
-            self._greeting = False
-        self._pump()
+            self._connection.accept_encryption()
+        except ProtocolError as error:
+            self._host.complain(self._peer(), error.message)
+            self._connection.end(m.Report("FATAL", error.sqlstate, error.message))
+            return
+        self._write()  # the last that is plain
+        self._tls = TlsStream(encryption)
+
+    def _later(self, work: Coroutine[object, object, None]) -> None:
+        """A step of the greeting that waits; nothing else is handled meanwhile."""
+
+        async def step() -> None:
+            try:
+                await work
+            except RouterError as error:
+                self._connection.end(report(error, "FATAL"))
+            except Exception:
+                log.exception("a client could not be greeted")
+                self._connection.end(internal_error("FATAL"))
+            finally:
+                self._greeting = False
+            self._pump()
+
+        self._greeting = True
+        self._host.spawn(step())
+
+    async def _start(self, message: m.StartupMessage) -> None:
+        """Ask who it is; if everybody may come in, let it in."""
+        self._host.admit()
+        self._startup = startup = read_startup(message)
+        authenticator = self._host.authenticator
+        if authenticator is None:
+            await self._enter(Role(startup.user, may_log_in=True, is_superuser=True))
+            return
+        encryption = self._host.encryption if self._connection.encrypted else None
+        binding = encryption.binding if encryption is not None else None
+        self._login = Login(startup.user, self._connection, binding)
+        await self._login.begin(authenticator)
+
+    def _prove(self, answer: m.SASLInitialResponse | m.SASLResponse) -> None:
+        assert self._login is not None
+        try:
+            role = self._login.prove(answer)
+        except StatementError as error:
+            self._connection.end(report(error, "FATAL"))
+            return
+        if role is not None:
+            self._login = None
+            self._later(self._enter(role))
+
+    async def _enter(self, role: Role) -> None:
+        """Make the session as the client wants it, and say that it may speak."""
+        assert self._startup is not None
+        session = self._session = self._host.new_session(role)
+        for name, value in self._startup.settings:
+            text = set_statement(name, value)
+            prepared = session.prepared(text) or await session.prepare(text)
+            await session.run([Execution(prepared, (), ())])
+        statuses = dict(session.parameter_status())
+        connection = self._connection
+        self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)
+        self._disarm()
+        if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
+            self._pid, key = self._host.enter(self, connection.key_bytes)
+            connection.greet(_FACTS | statuses, pid=self._pid, key=key)

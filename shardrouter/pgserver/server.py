@@ -15,6 +15,10 @@ from nodes.config import Address
 from shardrouter.errors import Unavailable
 from shardrouter.pgserver.client import Client
 from shardrouter.pgserver.dialogue import Session
+from shardrouter.pgserver.login import Authenticator
+from shardrouter.pgserver.tls import Encryption
+from shardrouter.pgwire import messages as m
+from shardrouter.roles import Role
 
 __all__ = ["CLIENTS_MAX", "ListenError", "PgServer"]
 
@@ -22,6 +26,14 @@ log = logging.getLogger(__name__)
 
 CLIENTS_MAX: Final = 1000
 """Connections at once; one more is told 53300. Each holds some buffers (see `client`)."""
+
+ENTERING_MAX: Final = 256
+"""Connections at once that have not logged in. One more makes the oldest of them go: whoever
+opens connections and says nothing must not keep those out that say who they are."""
+
+_CROWDED: Final = m.Report(
+    "FATAL", "53300", "sorry, too many clients are logging in already", hint="Try again."
+)
 
 COMPLAINT_INTERVAL_S: Final = 60.0
 """Garbage from one address is logged once in this time: the log must not be its next victim."""
@@ -40,20 +52,30 @@ class ListenError(OSError):
 class PgServer:
     """Serves the PostgreSQL protocol; one session from `new_session` for each client.
 
-    Loopback only: whoever reaches the port can do everything, since there are no passwords
-    yet (DESIGN section 11).
+    Without an `authenticator` whoever reaches the port can do everything, so it listens on
+    loopback only (DESIGN section 11).
     """
 
     def __init__(
-        self, new_session: Callable[[], Session], *, host: str, port: int, worker: int = 0
+        self,
+        new_session: Callable[[Role], Session],
+        *,
+        host: str,
+        port: int,
+        authenticator: Authenticator | None = None,
+        encryption: Encryption | None = None,
+        worker: int = 0,
     ) -> None:
         """worker: of the processes that share the port, which this one is. A CancelRequest may
         come to any of them; the pid in it names the one that can do something."""
+        self.authenticator = authenticator
+        self.encryption = encryption
         self._make_session = new_session
         self._worker = worker
         self._address = Address(host, port)
         self._listener: asyncio.Server | None = None
         self._clients: set[Client] = set()
+        self._entering: dict[Client, None] = {}  # those that have not logged in, oldest first
         self._work: set[asyncio.Task[None]] = set()  # for clients; cancelled past the grace
         self._closing: set[asyncio.Task[None]] = set()  # of sessions; always waited for
         self._empty: asyncio.Event | None = None  # while closing: set when no client is left
@@ -64,7 +86,7 @@ class PgServer:
     async def start(self) -> Address:
         """Listen; returns the address with the port that was chosen. Raises ListenError."""
         address = self._address
-        if not _is_loopback(address.host):
+        if self.authenticator is None and not _is_loopback(address.host):
             raise ListenError(
                 f"the router will not listen on {address}: without passwords only loopback is "
                 "safe; use 127.0.0.1."
@@ -113,12 +135,19 @@ class PgServer:
     def accept(self) -> Client:
         client = Client(self)
         self._clients.add(client)
+        if len(self._entering) >= ENTERING_MAX:
+            oldest = next(iter(self._entering))
+            del self._entering[oldest]
+            oldest.refuse(_CROWDED)
+        self._entering[client] = None
         return client
 
-    def new_session(self) -> Session:
+    def admit(self) -> None:
         if len(self._clients) > CLIENTS_MAX:
             raise Unavailable("sorry, too many clients already", sqlstate="53300")
-        return self._make_session()
+
+    def new_session(self, role: Role) -> Session:
+        return self._make_session(role)
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         _keep(asyncio.get_running_loop().create_task(work), self._work)
@@ -131,12 +160,14 @@ class PgServer:
             except Exception:
                 log.exception("a client's session could not be closed")
             self._clients.discard(client)
+            self._entering.pop(client, None)
             if not self._clients and self._empty is not None:
                 self._empty.set()
 
         _keep(asyncio.get_running_loop().create_task(close()), self._closing)
 
     def enter(self, client: Client, key_bytes: int) -> tuple[int, bytes]:
+        self._entering.pop(client, None)
         while True:
             self._number = self._number % ((1 << WORKER_SHIFT) - 1) + 1
             pid = self._worker << WORKER_SHIFT | self._number

@@ -17,7 +17,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
-from shardrouter.planned import CopyFrom, CopyTo, OneShard, TransactionControl, changes_schema
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, SchemaChange, TransactionControl
 
 __all__ = [
     "REPLIES_MAX",
@@ -45,8 +45,8 @@ class PreparedStatement:
         plan = self.plan = prepared.plan if prepared is not None else None
         self.columns = prepared.columns if prepared is not None else ()
         self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
-        self.changes_schema = plan is not None and changes_schema(plan)
         self.copies_in = isinstance(plan, CopyFrom)
+        self.changes_schema = isinstance(plan, SchemaChange)
         self.is_control = isinstance(plan, TransactionControl)
         self.writes = (
             self.changes_schema or self.copies_in or (isinstance(plan, OneShard) and plan.is_write)
@@ -105,7 +105,7 @@ Reply: TypeAlias = bytes | PortalRun
 def schema_change_in_company() -> NotSupported:
     """For a unit with a schema change and more: it is no command that one shard could run."""
     return NotSupported(
-        "CREATE TABLE and DROP TABLE cannot be one unit with other statements",
+        "CREATE, ALTER and DROP cannot be one unit with other statements",
         hint="Send the statement alone, in a message of its own (or with a Sync behind it).",
     )
 

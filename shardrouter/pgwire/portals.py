@@ -12,11 +12,18 @@ from typing import Final, Protocol
 from nodes.protocol import Value
 from nodes.values import (
     BOOL,
+    DATE,
+    FLOAT4,
     FLOAT8,
     INT2,
     INT4,
     INT8,
+    INTERVAL,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
     UNKNOWN,
+    UUID,
     ValueFormatError,
     decode_binary,
     decode_text,
@@ -26,7 +33,21 @@ from shardrouter.pgwire.messages import Bind, Field, NoData, RowDescription, enc
 
 __all__ = ["Column", "bind_arguments", "cut_rows", "describe_rows", "result_formats"]
 
-_SIZES: Final = {BOOL: 1, INT2: 2, INT4: 4, INT8: 8, FLOAT8: 8, UNKNOWN: -2}
+_SIZES: Final = {
+    BOOL: 1,
+    INT2: 2,
+    INT4: 4,
+    INT8: 8,
+    FLOAT4: 4,
+    FLOAT8: 8,
+    UUID: 16,
+    UNKNOWN: -2,
+    DATE: 4,
+    TIME: 8,
+    TIMESTAMP: 8,
+    TIMESTAMPTZ: 8,
+    INTERVAL: 16,
+}
 _VARIES: Final = -1
 _NO_DATA: Final = encode(NoData())
 

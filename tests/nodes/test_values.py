@@ -82,7 +82,7 @@ def test_slots_are_in_range(text: str) -> None:
         ("a\0b", "text"),
         (2, "boolean"),
         (1.5, "double precision"),
-        (b"x", "bytea"),
+        ("x", "bytea"),
     ],
 )
 def test_what_is_not_a_key(value: Value, type_name: str) -> None:

@@ -34,7 +34,7 @@ class Up:
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://shardrouter@127.0.0.1:{self.port}/shardrouter"
+        return (self.directory / "dsn").read_text().strip()
 
     def run(
         self, *arguments: str, stdin: str | None = None, timeout_s: float = 60

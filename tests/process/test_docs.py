@@ -60,6 +60,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     up.stop()
 
 
+def with_contents(word: str, directory: Path) -> str:
+    """`$(cat FILE)` as a shell there would have it."""
+    return re.sub(
+        r"\$\(cat ([^)]+)\)", lambda match: (directory / match[1]).read_text().strip(), word
+    )
+
+
 @pytest.mark.parametrize(("document", "line"), SHOWN, ids=[line for _, line in SHOWN])
 def test_a_shown_command_works(cluster: Up, document: str, line: str) -> None:
     words = shlex.split(line)
@@ -76,7 +83,7 @@ def test_a_shown_command_works(cluster: Up, document: str, line: str) -> None:
     if words[0] == "psql" and shutil.which("psql") is None:
         pytest.skip("psql is missing: apt-get install postgresql-client")
     done = subprocess.run(
-        [word.replace(":6433", f":{cluster.port}") for word in words],
+        [with_contents(word, cluster.directory.parent) for word in words],
         capture_output=True,
         text=True,
         timeout=60,

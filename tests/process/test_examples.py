@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
     ("example", "kinds"),
     [
         ("partition", ["partition", "pause"]),
-        ("move", ["transfer", "move", "kill"]),
-        ("workloads", ["partition", "kill"]),
+        pytest.param("move", ["transfer", "move", "kill"], marks=pytest.mark.long),
+        pytest.param("workloads", ["partition", "kill"], marks=pytest.mark.long),
         pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
     ],
 )

@@ -6,7 +6,6 @@ functions installed, and merged by `merge_rows`: everything but the network.
 
 from __future__ import annotations
 
-import dataclasses
 import sqlite3
 from collections.abc import Sequence
 
@@ -17,25 +16,24 @@ from shardrouter.catalog import (
     LOAD_STATEMENTS,
     Catalog,
     Parts,
-    Table,
     bootstrap,
     decode,
     ownership,
 )
+from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError
 from shardrouter.merge import merge_rows
 from shardrouter.placement import assign_slots
 from shardrouter.plan import bind, make_plan, slots
 from shardrouter.planned import (
     Answer,
-    CreateTable,
-    DropTable,
     OneShard,
-    Plan,
     ResultColumn,
     Scatter,
+    SchemaChange,
 )
-from shardrouter.schema_change import begin_create, begin_drop, publish, shard_parts
+from shardrouter.role_statements import RoleStatement
+from shardrouter.schema_change import mark, publish, shard_parts, shards_of
 
 
 class StaleVersionError(Exception):
@@ -122,7 +120,7 @@ class PlannedCluster:
         catalog = self.catalog
         plan = make_plan(sql, catalog, oids)
         match plan:
-            case CreateTable() | DropTable():
+            case SchemaChange():
                 self._change(catalog, plan)
                 return (), [], 0
             case Answer():
@@ -145,22 +143,15 @@ class PlannedCluster:
             case _:
                 raise AssertionError(f"{plan!r} asks no shard")
 
-    def _change(self, catalog: Catalog, plan: CreateTable | DropTable) -> None:
-        if isinstance(plan, CreateTable):
-            begun = begin_create(catalog, plan)
-            if begun is None:
-                return
-            mark, changes = begun
-        else:
-            maybe, changes, _ = begin_drop(catalog, plan)
-            if maybe is None:
-                return
-            mark = maybe
-        self.meta.write(mark)
-        for change in changes:
-            for shard in catalog.shards_of(change.table):
-                self.shards[shard].write(shard_parts(change))
-        self.meta.write(publish(dataclasses.replace(catalog, version=catalog.version + 1), changes))
+    def _change(self, catalog: Catalog, plan: SchemaChange) -> None:
+        assert not isinstance(plan.definition, RoleStatement)
+        change = begin(catalog, plan.definition).change
+        if change is None:
+            return
+        self.meta.write(mark(catalog, change))
+        for shard in shards_of(catalog, change):
+            self.shards[shard].write(shard_parts(catalog, change, shard))
+        self.meta.write(publish(self.catalog))
 
 
 def _booleans(
@@ -175,14 +166,3 @@ def _booleans(
         )
         for row in rows
     ]
-
-
-def catalog_of(*statements: str) -> Catalog:
-    """A catalog of one shard with the tables that these CREATE TABLE statements make."""
-    tables: dict[str, Table] = {}
-    empty = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
-    for version, sql in enumerate(statements, 1):
-        plan: Plan = make_plan(sql, empty)
-        assert isinstance(plan, CreateTable)
-        tables[plan.table.name] = dataclasses.replace(plan.table, version=version)
-    return dataclasses.replace(empty, tables=tables)

@@ -14,36 +14,31 @@ from shardrouter.catalog import (
     LOAD_GUARDS,
     Catalog,
     CatalogError,
-    Change,
-    Column,
-    Default,
-    Table,
     bootstrap,
     decode,
-    decode_table,
-    encode_table,
     ownership,
     slot_guard,
     table_guard,
 )
+from shardrouter.definition_changes import begin
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.placement import assign_slots
-from shardrouter.plan import make_plan
-from shardrouter.planned import CreateTable, DropTable
-from shardrouter.schema_change import abandon, begin_create, begin_drop, publish, shard_parts
+from shardrouter.schema_change import mark, publish, shard_parts, take_back, undo_parts
+from shardrouter.tables import (
+    Change,
+    Check,
+    Column,
+    Default,
+    ForeignKey,
+    Index,
+    Key,
+    Table,
+    TableChange,
+)
+from tests.shardrouter.catalogs import definition_of
 from tests.shardrouter.planning import Group, PlannedCluster, StaleVersionError
 
 KV = "CREATE TABLE kv (k bigint PRIMARY KEY, v text)"
-
-
-def create_plan(sql: str) -> CreateTable:
-    plan = make_plan(sql, Catalog(1, {}, (), (), ()))
-    assert isinstance(plan, CreateTable)
-    return plan
-
-
-def raised(catalog: Catalog) -> Catalog:
-    return dataclasses.replace(catalog, version=catalog.version + 1)
 
 
 # --------------------------------------------------------------------------- bootstrap
@@ -118,19 +113,26 @@ def test_a_table_survives_its_definition() -> None:
         "t",
         7,
         (
-            Column("id", "bigint", True),
+            Column("id", "bigint", True, identity="always"),
             Column("é", "text", False, Default("'it''s'", value="it's")),
             Column("f", "double precision", False, Default("9e999", value=float("inf"))),
             Column("ok", "boolean", True, Default("1", value=True)),
             Column("raw", "bytea", True, Default("x'00ff'", value=b"\x00\xff")),
-            Column("at", "bigint", False, Default("pg_clock()", is_constant=False)),
+            Column("at", "bigint", False, Default("pg_clock()", is_constant=False), 7),
         ),
         ("id", "é"),
         "é",
-        (("é", "f"),),
         "reference",
+        "t_pkey",
+        (Key("t_key", ("é", "f")),),
+        (Check("t_check", '"id" > 0', "id > 0"),),
+        (ForeignKey("t_fkey", ("id",), "u", ("id",), "CASCADE", "SET NULL"),),
+        (Index("i", True, "CREATE ...", ("ok",), ("ok",), ""),),
+        ("u",),
     )
-    assert decode_table("t", 7, encode_table(table)) == table
+    change = Change(8, (TableChange("t", 7, ("x",), ("y",), table, None),), (), ("s",), 9)
+    for value in (table, change):
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=type(value)) == value
 
 
 # --------------------------------------------------------------------------- changes
@@ -147,59 +149,60 @@ def test_a_created_table_is_published_with_a_version_that_shards_check() -> None
     assert cluster.execute("SELECT v FROM kv WHERE k = 1")[1] == [("one",)]
 
 
+def begun(catalog: Catalog, sql: str) -> Change:
+    change = begin(catalog, definition_of(sql)).change
+    assert change is not None
+    return change
+
+
 def test_a_table_is_invisible_until_every_shard_has_it() -> None:
     cluster = PlannedCluster(2)
-    begun = begin_create(cluster.catalog, create_plan(KV))
-    assert begun is not None
-    mark, (change,) = begun
-    cluster.meta.write(mark)
+    change = begun(cluster.catalog, KV)
+    cluster.meta.write(mark(cluster.catalog, change))
     assert "kv" not in cluster.catalog.tables
-    assert cluster.catalog.pending == (change,)
+    assert cluster.catalog.pending == change
 
 
 @pytest.mark.parametrize("shards_done", [0, 1, 2])
 def test_whoever_finds_a_pending_change_finishes_it(shards_done: int) -> None:
     """The router that began it died after some shards; another one only has the catalog."""
     cluster = PlannedCluster(2)
-    begun = begin_create(cluster.catalog, create_plan(KV))
-    assert begun is not None
-    mark, (change,) = begun
-    cluster.meta.write(mark)
-    for group in list(cluster.shards.values())[:shards_done]:
-        group.write(shard_parts(change))
     catalog = cluster.catalog
-    for found in catalog.pending:
-        for group in cluster.shards.values():
-            try:
-                group.write(shard_parts(found))
-            except StaleVersionError as stale:
-                assert stale.have == found.version  # noqa: PT017 -- the refusal says it is done
-    cluster.meta.write(publish(catalog, catalog.pending))
-    assert cluster.catalog.pending == ()
+    change = begun(catalog, KV)
+    cluster.meta.write(mark(catalog, change))
+    for name in list(cluster.shards)[:shards_done]:
+        cluster.shards[name].write(shard_parts(catalog, change, name))
+    catalog = cluster.catalog
+    found = catalog.pending
+    assert found == change
+    for name, group in cluster.shards.items():
+        try:
+            group.write(shard_parts(catalog, found, name))
+        except StaleVersionError as stale:
+            assert stale.have == found.version  # noqa: PT017 -- the refusal says it is done
+    cluster.meta.write(publish(catalog))
+    assert cluster.catalog.pending is None
     cluster.execute("INSERT INTO kv VALUES (1, 'one')")
 
 
 def test_two_routers_do_not_change_the_schema_at_once() -> None:
     cluster = PlannedCluster(1)
     catalog = cluster.catalog
-    first = begin_create(catalog, create_plan(KV))
-    second = begin_create(catalog, create_plan("CREATE TABLE other (id int PRIMARY KEY)"))
-    assert first is not None
-    assert second is not None
-    cluster.meta.write(first[0])
+    first = begun(catalog, KV)
+    second = begun(catalog, "CREATE TABLE other (id int PRIMARY KEY)")
+    cluster.meta.write(mark(catalog, first))
     with pytest.raises(StaleVersionError):
-        cluster.meta.write(second[0])
+        cluster.meta.write(mark(catalog, second))
 
 
 def test_a_creation_that_arrives_late_does_not_bring_a_dropped_table_back() -> None:
     cluster = PlannedCluster(1)
-    begun = begin_create(cluster.catalog, create_plan(KV))
-    assert begun is not None
-    mark, changes = begun
-    cluster.meta.write(mark)
-    late = shard_parts(changes[0])
+    catalog = cluster.catalog
+    change = begun(catalog, KV)
+    cluster.meta.write(mark(catalog, change))
+    late = shard_parts(catalog, change, "s1")
     cluster.shards["s1"].write(late)
-    cluster.meta.write(publish(cluster.catalog, changes))
+    cluster.meta.write(publish(cluster.catalog))
     cluster.execute("DROP TABLE kv")
     with pytest.raises(StaleVersionError):
         cluster.shards["s1"].write(late)
@@ -223,8 +226,8 @@ def test_several_tables_are_dropped_at_once() -> None:
         cluster.execute(f"CREATE TABLE {name} (id int PRIMARY KEY)")
     cluster.execute("DROP TABLE IF EXISTS a, c, nope, a")
     assert set(cluster.catalog.tables) == {"b"}
-    _, _, missing = begin_drop(cluster.catalog, DropTable(("a", "b"), True))
-    assert missing == ("a",)
+    (notice,) = begin(cluster.catalog, definition_of("DROP TABLE IF EXISTS a, b")).notices
+    assert notice == 'table "a" does not exist, skipping'
     with pytest.raises(StatementError, match='table "nope" does not exist') as error:
         cluster.execute("DROP TABLE b, nope")
     assert error.value.sqlstate == "42P01"
@@ -242,16 +245,36 @@ def test_a_table_that_exists_is_an_error_or_nothing_to_do() -> None:
         cluster.execute('CREATE TABLE "KV" (id int PRIMARY KEY)')
 
 
-def test_a_creation_that_no_shard_takes_is_abandoned() -> None:
-    cluster = PlannedCluster(1)
-    begun = begin_create(cluster.catalog, create_plan(KV))
-    assert begun is not None
-    mark, (change,) = begun
-    cluster.meta.write(mark)
-    cluster.meta.write(abandon(cluster.catalog, change))
-    assert not cluster.catalog.pending
+@pytest.mark.parametrize("shards_done", [0, 1, 2])
+def test_a_change_that_a_shard_refuses_is_taken_back_from_those_that_made_it(
+    shards_done: int,
+) -> None:
+    cluster = PlannedCluster(2)
     cluster.execute(KV)
-    assert cluster.catalog.tables["kv"].version > change.version
+    before = cluster.catalog
+    change = begun(before, "CREATE INDEX i ON kv (v)")
+    cluster.meta.write(mark(before, change))
+    for name in list(cluster.shards)[:shards_done]:
+        cluster.shards[name].write(shard_parts(before, change, name))
+    cluster.meta.write(take_back(cluster.catalog)[0])
+    catalog = cluster.catalog
+    found = catalog.pending
+    assert found is not None
+    assert found.undone > found.version
+    for name, group in cluster.shards.items():
+        try:
+            group.write(undo_parts(catalog, found, name, made=True))
+        except StaleVersionError:
+            group.write(undo_parts(catalog, found, name, made=False))
+        with pytest.raises(StaleVersionError):  # the change itself, arriving late
+            group.write(shard_parts(before, change, name))
+        assert not group.connection.execute(
+            "SELECT 1 FROM sqlite_schema WHERE name = 'i'"
+        ).fetchall()
+    cluster.meta.write(publish(catalog))
+    table = cluster.catalog.tables["kv"]
+    assert table == dataclasses.replace(before.tables["kv"], version=found.undone)
+    cluster.execute("CREATE INDEX i ON kv (v)")
 
 
 def test_a_stale_plan_is_refused_by_the_shard() -> None:
@@ -263,10 +286,3 @@ def test_a_stale_plan_is_refused_by_the_shard() -> None:
     with pytest.raises(StaleVersionError) as stale:
         cluster.shards["s1"].check([table_guard(old)])
     assert stale.value.guard == Guard("table:kv", old.version)
-
-
-def test_a_change_is_a_value() -> None:
-    table = Table("t", 2, (Column("id", "integer", True),), ("id",), "id")
-    change = Change("t", "create", 0, 2, "CREATE ...", table)
-    assert change == dataclasses.replace(change)
-    assert raised(Catalog(4, {}, (), (), ())).version == 5

@@ -9,7 +9,8 @@ from nodes.protocol import Value
 from shardrouter.merge import merge_rows
 from shardrouter.plan import make_plan
 from shardrouter.planned import Constant, OrderKey, Parameter, ResultColumn, Scatter
-from tests.shardrouter.planning import PlannedCluster, catalog_of
+from tests.shardrouter.catalogs import catalog_of
+from tests.shardrouter.planning import PlannedCluster
 
 A = ResultColumn("a", 23)
 

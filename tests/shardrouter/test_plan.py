@@ -22,7 +22,7 @@ from shardrouter.plan import (
     slots,
 )
 from shardrouter.planned import OneShard, ResultColumn, Scatter
-from tests.shardrouter.planning import catalog_of
+from tests.shardrouter.catalogs import catalog_of
 from tests.shardrouter.transcript import replay
 
 TRANSCRIPTS = sorted((Path(__file__).parent.parent / "testdata" / "plan").glob("*.txt"))

@@ -13,13 +13,13 @@ import pytest
 from nodes.config import META_GROUP
 from shardrouter import schema_change
 from shardrouter.catalog import Catalog
+from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError, Unavailable
 from shardrouter.locate import load_cluster
-from shardrouter.plan import make_plan
-from shardrouter.planned import CreateTable, DropTable
 from shardrouter.schema import Schema
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
+from tests.shardrouter.catalogs import definition_of
 from tests.shardrouter.cluster import GROUPS, one_node
 
 SHARDS = GROUPS[1:]
@@ -36,15 +36,9 @@ class Opened:
     def deadline(self) -> float:
         return asyncio.get_running_loop().time() + 20
 
-    async def create(self, sql: str) -> tuple[str, ...]:
-        plan = make_plan(sql, self.schema.catalog)
-        assert isinstance(plan, CreateTable)
-        return await self.schema.create_table(plan, self.deadline)
-
-    async def drop(self, sql: str) -> tuple[str, ...]:
-        plan = make_plan(sql, self.schema.catalog)
-        assert isinstance(plan, DropTable)
-        return await self.schema.drop_tables(plan, self.deadline)
+    async def change(self, sql: str) -> tuple[str, ...]:
+        definition = definition_of(sql, self.schema.catalog)
+        return await self.schema.change(definition, "sharded", self.deadline)
 
     async def refresh(self) -> Catalog:
         return await self.schema.refresh(self.deadline)
@@ -117,7 +111,7 @@ async def test_a_file_with_other_shards_is_refused(tmp_path: Path) -> None:
 async def test_one_of_many_creations_of_a_table_wins(tmp_path: Path) -> None:
     async with routers(tmp_path, 2) as (a, b):
         results = await asyncio.gather(
-            *(router.create(T) for router in (a, b, a, b)), return_exceptions=True
+            *(router.change(T) for router in (a, b, a, b)), return_exceptions=True
         )
         lost = [r for r in results if isinstance(r, BaseException)]
         assert [r for r in results if r == ()] == [()]
@@ -129,23 +123,23 @@ async def test_one_of_many_creations_of_a_table_wins(tmp_path: Path) -> None:
 
 async def test_if_exists_and_if_not_exists_say_what_they_skipped(tmp_path: Path) -> None:
     async with routers(tmp_path, 1) as (a,):
-        assert await a.create(T) == ()
-        [notice] = await a.create(T.replace("TABLE", "TABLE IF NOT EXISTS"))
+        assert await a.change(T) == ()
+        [notice] = await a.change(T.replace("TABLE", "TABLE IF NOT EXISTS"))
         assert "already exists" in notice
-        [notice] = await a.drop("DROP TABLE IF EXISTS t, nowhere")
+        [notice] = await a.change("DROP TABLE IF EXISTS t, nowhere")
         assert "nowhere" in notice
         assert (await a.refresh()).tables == {}
         with pytest.raises(StatementError, match="does not exist"):
-            await a.drop("DROP TABLE t")
+            await a.change("DROP TABLE t")
 
 
 async def test_a_table_created_again_has_a_version_that_was_never_used(tmp_path: Path) -> None:
     async with routers(tmp_path, 1) as (a,):
         versions = []
         for _ in range(3):
-            await a.create(T)
+            await a.change(T)
             versions.append(a.schema.catalog.tables["t"].version)
-            await a.drop("DROP TABLE t")
+            await a.change("DROP TABLE t")
         assert versions == sorted(set(versions))
 
 
@@ -157,35 +151,26 @@ async def test_a_change_whose_router_died_is_finished_by_the_next_one(
     async with one_node(tmp_path) as path:
         async with opened(path, "dies") as dies:
             if kind == "drop":
-                await dies.create(T)
+                await dies.change(T)
             catalog = dies.schema.catalog
-            if kind == "drop":
-                drop = make_plan("DROP TABLE t", catalog)
-                assert isinstance(drop, DropTable)
-                mark, changes, _ = schema_change.begin_drop(catalog, drop)
-                assert mark is not None
-            else:
-                create = make_plan(T, catalog)
-                assert isinstance(create, CreateTable)
-                begun = schema_change.begin_create(catalog, create)
-                assert begun is not None
-                mark, changes = begun
+            change = begin(catalog, definition_of("DROP TABLE t" if kind == "drop" else T)).change
+            assert change is not None
             for group, parts in [
-                (META_GROUP, mark),
-                *[(s, schema_change.shard_parts(changes[0])) for s in SHARDS[:shards_done]],
+                (META_GROUP, schema_change.mark(catalog, change)),
+                *[(s, schema_change.shard_parts(catalog, change, s)) for s in SHARDS[:shards_done]],
             ]:
                 await dies.shards.write(
                     group, parts.statements, parts.guards, parts.sets, deadline=dies.deadline
                 )
         async with opened(path, "next") as alive:
-            assert [c.name for c in alive.schema.catalog.pending] == ["t"]
+            assert str(alive.schema.catalog.pending) == str(change)
             if kind == "drop":
-                assert await alive.create(T) == ()
+                assert await alive.change(T) == ()
             else:
                 with pytest.raises(StatementError) as caught:
-                    await alive.create(T)
+                    await alive.change(T)
                 assert caught.value.sqlstate == "42P07"
-            assert alive.schema.catalog.pending == ()
+            assert not alive.schema.catalog.pending
             assert "t" in alive.schema.catalog.tables
 
 
@@ -193,7 +178,7 @@ async def test_a_refresh_sees_what_happened_before_it_was_asked_for(tmp_path: Pa
     """Reads of meta are shared, but never one that began too early."""
     async with routers(tmp_path, 2) as (a, b):
         early = [asyncio.ensure_future(b.refresh()) for _ in range(3)]
-        await a.create(T)
+        await a.change(T)
         late = await asyncio.gather(*(b.refresh() for _ in range(3)))
         assert all("t" in catalog.tables for catalog in late)
         await asyncio.gather(*early)

@@ -11,6 +11,8 @@ import dataclasses
 from pathlib import Path
 
 from shardrouter.catalog import Catalog
+from shardrouter.definition_changes import begin
+from shardrouter.definitions import CreateTable
 from shardrouter.errors import RouterError
 from shardrouter.plan import make_plan
 from shardrouter.planned import (
@@ -19,8 +21,6 @@ from shardrouter.planned import (
     Constant,
     CopyFrom,
     CopyTo,
-    CreateTable,
-    DropTable,
     EndBlock,
     OneShard,
     Operand,
@@ -28,12 +28,16 @@ from shardrouter.planned import (
     ResultColumn,
     SavepointStep,
     Scatter,
+    SchemaChange,
     SetModes,
     SetSetting,
     ShowColumns,
     ShowSetting,
     ShowTables,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.tables import Table
+from tests.shardrouter.catalogs import EMPTY, with_change
 
 __all__ = ["replay"]
 
@@ -41,7 +45,7 @@ __all__ = ["replay"]
 def replay(path: Path) -> tuple[str, str]:
     """The file as it is, and as it would be if it said what the code does now."""
     expected = path.read_text(encoding="utf-8")
-    catalog = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384)
+    catalog = EMPTY
     blocks = []
     for block in expected.strip("\n").split("\n\n"):
         lines = block.splitlines()
@@ -56,19 +60,38 @@ def replay(path: Path) -> tuple[str, str]:
         except RouterError as error:
             said = _error(error)
         else:
-            said = _plan(plan)
-            catalog = _with(catalog, plan)
+            said, catalog = _said(plan, catalog)
         blocks.append("\n".join([*comments, sql, "----", said]))
     return expected, "\n\n".join(blocks) + "\n"
 
 
-def _with(catalog: Catalog, plan: Plan) -> Catalog:
-    if not isinstance(plan, CreateTable):
-        return catalog
-    table = dataclasses.replace(plan.table, version=catalog.version)
-    return dataclasses.replace(
-        catalog, version=catalog.version + 1, tables={**catalog.tables, table.name: table}
-    )
+def _said(plan: Plan, catalog: Catalog) -> tuple[str, Catalog]:
+    if not isinstance(plan, SchemaChange):
+        return _plan(plan), catalog
+    definition = plan.definition
+    if isinstance(definition, RoleStatement):
+        return repr(definition), catalog
+    if isinstance(definition, CreateTable):  # a name may be used again
+        others = {k: t for k, t in catalog.tables.items() if k != definition.table.text}
+        catalog = dataclasses.replace(catalog, tables=others, sequences={})
+    try:
+        begun = begin(catalog, definition)
+    except RouterError as error:
+        return _error(error), catalog
+    lines = [plan.tag.lower(), *(f"notice: {notice}" for notice in begun.notices)]
+    if begun.change is not None:
+        for moved in begun.change.tables:
+            lines += [f"sqlite: {sql}" for sql in moved.sqlite]
+            if moved.before is None and moved.after is not None:
+                lines.append(_described(moved.after))
+        lines += [f"sequence: {sequence.name}" for sequence in begun.change.made]
+        catalog = with_change(catalog, begun.change)
+    return "\n".join(lines), catalog
+
+
+def _described(table: Table) -> str:
+    placed = f"shard key: {table.shard_key}" if table.shard_key else table.placement
+    return f"primary key: {', '.join(table.primary_key) or 'none'}; {placed}"
 
 
 def _error(error: RouterError) -> str:
@@ -109,15 +132,6 @@ def _plan(plan: Plan) -> str:
                     for key in plan.order
                 ]
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
-        case CreateTable():
-            table = plan.table
-            lines = [f"create table {table.name}{' if not exists' if plan.if_not_exists else ''}"]
-            lines.append("sqlite: " + plan.sqlite)
-            placed = f"shard key: {table.shard_key}" if table.shard_key else table.placement
-            lines.append(f"primary key: {', '.join(table.primary_key) or 'none'}; {placed}")
-            return "\n".join(lines)
-        case DropTable():
-            return f"drop table {', '.join(plan.names)}{' if exists' if plan.if_exists else ''}"
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
         case CopyFrom():
@@ -133,6 +147,8 @@ def _plan(plan: Plan) -> str:
             return f"show {plan.name}"
         case ShowTables():
             return "show tables"
+        case SchemaChange():
+            raise AssertionError("said by _said")
         case ShowColumns():
             return f"show columns of {plan.table}"
     if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):

@@ -16,7 +16,8 @@ from nodes.protocol import StatementResult, Value
 from nodes.values import SLOTS, encode_data_rows
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.reader import row_reader
-from shardrouter.errors import RouterError, StatementError
+from shardrouter.definition_changes import begin
+from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Execution,
     Notice,
@@ -28,18 +29,20 @@ from shardrouter.execution import (
     scatter_commands,
 )
 from shardrouter.pgwire import Status
-from shardrouter.plan import UnknownTable, make_plan, parameter_oids, result_columns
+from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
     Answer,
     CopyFrom,
-    CreateTable,
-    DropTable,
     OneShard,
     Scatter,
+    SchemaChange,
     SetSetting,
     ShowSetting,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.roles import Role
 from shardrouter.settings import Settings
+from tests.shardrouter.catalogs import EMPTY, with_change
 
 Done = Callable[[list[Outcome] | RouterError], None]
 
@@ -62,14 +65,16 @@ class Database:
     status: Status = "I"  # what every session says of its transaction
     copies: int = 0  # COPY FROM STDIN under way
     copies_are_full: bool = False
+    roles: list[Role | None] = field(default_factory=list)  # of sessions, in their order
     cancelled: int = 0  # how often a session was asked to cancel
 
     @property
     def catalog(self) -> Catalog:
         return Catalog(self.version, self.tables, ("shard-1",), [0] * SLOTS, [1] * SLOTS)
 
-    def session(self) -> MemorySession:
+    def session(self, role: Role | None = None) -> MemorySession:
         self.sessions += 1
+        self.roles.append(role)
         return MemorySession(self)
 
     def close(self) -> None:
@@ -177,10 +182,8 @@ class MemorySession:
             case ShowSetting(name=name):
                 shown = [(self._settings.get(name),)]
                 return rows_outcome("SHOW", execution, shown, execution.prepared.columns)
-            case CreateTable():
-                return self._create(plan)
-            case DropTable(names=names):
-                return self._drop(names, if_exists=plan.if_exists)
+            case SchemaChange(tag=tag):
+                return self._change(tag, plan)
             case _:
                 raise AssertionError(plan)
 
@@ -191,30 +194,20 @@ class MemorySession:
         except sqlite3.IntegrityError as exc:
             raise StatementError(str(exc), sqlstate="23505", detail="A detail.") from exc
 
-    def _create(self, plan: CreateTable) -> Outcome:
+    def _change(self, tag: str, plan: SchemaChange) -> Outcome:
         database = self._database
-        name = plan.table.name
-        if name in database.tables:
-            if plan.if_not_exists:
-                notice = Notice(f'relation "{name}" already exists, skipping')
-                return Outcome("CREATE TABLE", notices=(notice,))
-            raise StatementError(f'relation "{name}" already exists', sqlstate="42P07")
-        self._sql(plan.sqlite, ())
-        database.version += 1
-        database.tables[name] = replace(plan.table, version=database.version)
-        return Outcome("CREATE TABLE")
-
-    def _drop(self, names: Sequence[str], *, if_exists: bool) -> Outcome:
-        for name in names:
-            if name not in self._database.tables:
-                if if_exists:
-                    continue
-                raise UnknownTable(name)
-            self._sql(f'DROP TABLE "{name}"', ())
-            del self._database.tables[name]
-        self._database.version += 1
-        self._database.prepared.clear()
-        return Outcome("DROP TABLE")
+        catalog = replace(EMPTY, version=database.version, tables=database.tables)
+        if isinstance(plan.definition, RoleStatement):
+            raise NotSupported("there are no roles here")
+        begun = begin(catalog, plan.definition)
+        if begun.change is not None:
+            for moved in begun.change.tables:
+                for sql in moved.sqlite:
+                    self._sql(sql, ())
+            database.version += 1
+            database.tables = dict(with_change(catalog, begun.change).tables)
+            database.prepared.clear()
+        return Outcome(tag, notices=tuple(map(Notice, begun.notices)))
 
 
 class MemoryCopy:

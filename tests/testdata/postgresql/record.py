@@ -1,6 +1,6 @@
 """Writes the answers of a real PostgreSQL 15 that the tests of types compare with.
 
-    python tests/testdata/postgresql/record.py postgresql://postgres@127.0.0.1:5432/postgres
+    python -m tests.testdata.postgresql.record postgresql://postgres@127.0.0.1:5432/postgres
 
 The server needs UTF8, `--locale=C` and the time zone UTC.
 
@@ -8,6 +8,11 @@ operators.json  for each operator symbol, the type of its result for each pair o
                 ("unknown" is an untyped NULL, "" stands left of a prefix operator), or the
                 SQLSTATE if it is not 42883
 casts.json      for each pair of types the context in which a cast is allowed: i, a or e
+values.json     for each type what it reads of a text: its text and binary format, or the error
+order.json      for each type the values it read, in its order; equal ones are together
+results.json    what expressions of constants are: type and text, or SQLSTATE and message
+
+The texts and expressions are those of samples.py.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from pathlib import Path
 
 import asyncpg
 
+from tests.testdata.postgresql.samples import EXPRESSIONS, ORDERED, TEXTS
+
 HERE = Path(__file__).parent
 
 TYPES = (
@@ -29,6 +36,7 @@ ARRAYS = ("_int4", "_text")
 SYMBOLS = (
     *("+", "-", "*", "/", "%", "^", "||", "=", "<>", "<", "<=", ">", ">=", "->", "->>", "#>"),
     *("#>>", "@>", "<@", "?", "?|", "?&", "#-", "&", "|", "#", "<<", ">>", "~~", "~~*", "!~~"),
+    "!~~*",
 )
 PREFIXES = ("+", "-", "@", "~", "|/")
 
@@ -89,13 +97,85 @@ async def casts(connection: asyncpg.Connection) -> dict[str, str]:
     return found
 
 
+async def one_row(connection: asyncpg.Connection, query: str, *args: object) -> asyncpg.Record:
+    row = await connection.fetchrow(query, *args)
+    assert row is not None
+    return row
+
+
+def error_of(exc: asyncpg.PostgresError) -> list[str]:
+    return [str(exc.sqlstate), str(exc.args[0])]
+
+
+async def values(connection: asyncpg.Connection) -> dict[str, dict[str, list[str]]]:
+    found: dict[str, dict[str, list[str]]] = {}
+    for kind, texts in TEXTS.items():
+        answers = found.setdefault(kind, {})
+        out, send = await one_row(
+            connection,
+            "SELECT typoutput::regproc::text, typsend::regproc::text FROM pg_type "
+            "WHERE typname = $1",
+            kind,
+        )
+        for text in texts:
+            try:
+                row = await one_row(
+                    connection,
+                    f"SELECT {out}(v)::text, {send}(v) FROM "
+                    f"(SELECT $1::text::pg_catalog.{kind} AS v) AS s",
+                    text,
+                )
+            except asyncpg.PostgresError as exc:
+                answers[text] = error_of(exc)
+            else:
+                answers[text] = ["", row[0], row[1].hex()]
+    return found
+
+
+async def order(
+    connection: asyncpg.Connection, read: dict[str, dict[str, list[str]]]
+) -> dict[str, list[list[str]]]:
+    found: dict[str, list[list[str]]] = {}
+    for kind, answers in read.items():
+        texts = [text for text, answer in answers.items() if not answer[0]]
+        if kind == "json":
+            continue
+        rows = await connection.fetch(
+            f"SELECT array_agg(t) AS equal FROM (SELECT t, t::pg_catalog.{kind} AS v "
+            "FROM unnest($1::text[]) AS u(t)) AS s GROUP BY v ORDER BY v",
+            [*texts, *ORDERED.get(kind, ())],
+        )
+        found[kind] = [sorted(set(row["equal"])) for row in rows]
+    return found
+
+
+async def results(connection: asyncpg.Connection) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for expression in EXPRESSIONS:
+        try:
+            row = await one_row(
+                connection,
+                f"SELECT t::regtype::text, v::text FROM (SELECT pg_typeof({expression}) AS t, "
+                f"({expression}) AS v) AS s",
+            )
+        except asyncpg.PostgresError as exc:
+            found[expression] = error_of(exc)
+        else:
+            found[expression] = [row[0], row[1]]
+    return found
+
+
 async def main(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
+    read = await values(connection)
     for name, answers in (
         ("operators", await operators(connection)),
         ("casts", await casts(connection)),
+        ("values", read),
+        ("order", await order(connection, read)),
+        ("results", await results(connection)),
     ):
-        text = json.dumps(answers, indent=0, sort_keys=True)
+        text = json.dumps(answers, indent=0, sort_keys=True, ensure_ascii=False)
         (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     await connection.close()
 

@@ -1,0 +1,192 @@
+"""Statements that change the schema, as typed values: what was written, not yet what it means.
+
+`shardrouter.ddl_parser` makes them, `shardrouter.ddl` and `shardrouter.schema_change` read them.
+Names are folded as PostgreSQL folds them; a `position` is the 1-based offset of the thing in the
+statement's text, 0 if unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from shardrouter.syntax import Expression, Name, TypeName
+
+__all__ = [
+    "Action",
+    "CheckDefinition",
+    "ColumnDefinition",
+    "ConstraintDefinition",
+    "CreateIndex",
+    "CreateSequence",
+    "CreateTable",
+    "Definition",
+    "DropIndex",
+    "DropSequence",
+    "DropTable",
+    "ForeignKeyDefinition",
+    "Identity",
+    "IndexElement",
+    "KeyDefinition",
+    "PlaceTable",
+    "SequenceOptions",
+    "Truncate",
+    "AddConstraint",
+]
+
+Identity: TypeAlias = Literal["", "always", "by default"]
+Action: TypeAlias = Literal["NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT"]
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
+    """None: PostgreSQL's default for it."""
+
+    type: TypeName | None = None
+    start: int | None = None
+    increment: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    cycle: bool = False
+
+
+@dataclass(frozen=True)
+class ColumnDefinition:
+    name: Name
+    type: TypeName
+    not_null: bool = False
+    default: Expression | None = None
+    identity: Identity = ""
+    sequence: SequenceOptions = SequenceOptions()
+
+
+@dataclass(frozen=True)
+class KeyDefinition:
+    """PRIMARY KEY (...) or UNIQUE (...)."""
+
+    columns: tuple[Name, ...]
+    primary: bool
+    name: Name | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class CheckDefinition:
+    """`source` is the text between the parentheses; `column` the one it was written beside."""
+
+    expression: Expression
+    source: str
+    name: Name | None = None
+    column: str = ""
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class ForeignKeyDefinition:
+    """`references` empty: the primary key of the table referred to."""
+
+    columns: tuple[Name, ...]
+    table: Name
+    references: tuple[Name, ...] = ()
+    on_delete: Action = "NO ACTION"
+    on_update: Action = "NO ACTION"
+    name: Name | None = None
+    position: int = 0
+
+
+ConstraintDefinition: TypeAlias = KeyDefinition | CheckDefinition | ForeignKeyDefinition
+
+
+@dataclass(frozen=True)
+class CreateTable:
+    """`constraints` in the order they were written, those of columns among them."""
+
+    table: Name
+    columns: tuple[ColumnDefinition, ...]
+    constraints: tuple[ConstraintDefinition, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class AddConstraint:
+    """ALTER TABLE table ADD constraint."""
+
+    table: Name
+    constraint: ConstraintDefinition
+
+
+@dataclass(frozen=True)
+class PlaceTable:
+    """`create_distributed_table('t', 'column')`; without a column `create_reference_table('t')`."""
+
+    table: Name
+    shard_key: str | None
+
+
+@dataclass(frozen=True)
+class DropTable:
+    tables: tuple[Name, ...]
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class IndexElement:
+    """A column, or an expression with its text."""
+
+    expression: Expression
+    source: str
+    descending: bool = False
+    nulls_first: bool | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class CreateIndex:
+    table: Name
+    elements: tuple[IndexElement, ...]
+    name: Name | None = None
+    unique: bool = False
+    where: Expression | None = None
+    where_source: str = ""
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class DropIndex:
+    names: tuple[Name, ...]
+    if_exists: bool = False
+
+
+@dataclass(frozen=True)
+class Truncate:
+    tables: tuple[Name, ...]
+    restart_identity: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class CreateSequence:
+    name: Name
+    options: SequenceOptions = SequenceOptions()
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class DropSequence:
+    names: tuple[Name, ...]
+    if_exists: bool = False
+
+
+Definition: TypeAlias = (
+    CreateTable
+    | AddConstraint
+    | PlaceTable
+    | DropTable
+    | CreateIndex
+    | DropIndex
+    | Truncate
+    | CreateSequence
+    | DropSequence
+)

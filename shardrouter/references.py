@@ -1,0 +1,117 @@
+"""FOREIGN KEY: whether the table referred to has such a key, and its rows are on the same shard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shardrouter import syntax, types
+from shardrouter.definitions import ForeignKeyDefinition
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.tables import ForeignKey, Table
+
+__all__ = ["foreign_key"]
+
+
+def foreign_key(
+    table: Table, node: ForeignKeyDefinition, name: str, tables: Mapping[str, Table]
+) -> ForeignKey:
+    """The constraint `name` of `table`. Raises PostgreSQL's errors, and NotSupported where a row
+    and what it refers to may be on different shards."""
+    own = node.table.text == table.name
+    parent = table if own else tables.get(node.table.text)
+    if parent is None:
+        raise StatementError(
+            f'relation "{node.table.text}" does not exist',
+            sqlstate="42P01",
+            position=node.table.position,
+        )
+    columns = _columns(table, node.columns)
+    if node.references:
+        references = _columns(parent, node.references)
+    elif parent.primary_key:
+        references = parent.primary_key
+    else:
+        raise StatementError(
+            f'there is no primary key for referenced table "{parent.name}"', sqlstate="42704"
+        )
+    if len(columns) != len(references):
+        raise StatementError(
+            "number of referencing and referenced columns for foreign key disagree",
+            sqlstate="42830",
+        )
+    keys = [set(parent.primary_key), *(set(unique) for unique in parent.unique)]
+    if set(references) not in keys:
+        raise StatementError(
+            "there is no unique constraint matching given keys for referenced table "
+            f'"{parent.name}"',
+            sqlstate="42830",
+        )
+    _check_types(table, parent, columns, references, name)
+    _check_placement(table, parent, columns, references, node)
+    return ForeignKey(name, columns, parent.name, references, node.on_delete, node.on_update)
+
+
+def _columns(table: Table, names: tuple[syntax.Name, ...]) -> tuple[str, ...]:
+    for name in names:
+        if table.column(name.text) is None:
+            raise StatementError(
+                f'column "{name.text}" referenced in foreign key constraint does not exist',
+                sqlstate="42703",
+            )
+    return tuple(name.text for name in names)
+
+
+def _check_types(
+    table: Table, parent: Table, columns: tuple[str, ...], references: tuple[str, ...], name: str
+) -> None:
+    for one, other in zip(columns, references, strict=True):
+        column, referred = table.column(one), parent.column(other)
+        assert column is not None
+        assert referred is not None
+        kinds = types.of_column(column.type), types.of_column(referred.type)
+        alike = kinds[0] is kinds[1] or all(map(types.is_integer, kinds))
+        if alike or all(map(types.is_text, kinds)):
+            continue
+        if all(map(types.is_number, kinds)):
+            raise NotSupported(
+                f'foreign key constraint "{name}" compares {kinds[0].name} with {kinds[1].name}',
+                hint="Give both columns the same type.",
+            )
+        raise StatementError(
+            f'foreign key constraint "{name}" cannot be implemented',
+            sqlstate="42804",
+            detail=f'Key columns "{one}" and "{other}" are of incompatible types: '
+            f"{types.shown(kinds[0])} and {types.shown(kinds[1])}.",
+        )
+
+
+def _check_placement(
+    table: Table,
+    parent: Table,
+    columns: tuple[str, ...],
+    references: tuple[str, ...],
+    node: ForeignKeyDefinition,
+) -> None:
+    if parent.placement == "reference" or (table.placement == parent.placement == "home"):
+        return
+    pairs = dict(zip(columns, references, strict=True))
+    if table.placement == parent.placement == "sharded" and (
+        pairs.get(table.shard_key) == parent.shard_key
+    ):
+        one, other = table.column(table.shard_key), parent.column(parent.shard_key)
+        assert one is not None
+        assert other is not None
+        if "SET" in node.on_delete or "SET" in node.on_update:
+            raise NotSupported(
+                f"ON DELETE {node.on_delete} ON UPDATE {node.on_update} would change the shard key",
+                position=node.position,
+                hint="Write NO ACTION or CASCADE.",
+            )
+        return
+    raise NotSupported(
+        f'a foreign key from "{table.name}" ({table.placement}) to "{parent.name}" '
+        f"({parent.placement}) is not supported: the row it refers to may be on another shard",
+        position=node.position,
+        hint=f'Make "{parent.name}" a reference table, or both home tables, or shard both by the '
+        "columns of this key and include their shard keys in it.",
+    )

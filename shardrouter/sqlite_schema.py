@@ -1,0 +1,93 @@
+"""From a table of the catalog to the SQLite that makes it on a shard.
+
+The SQLite table is STRICT and WITHOUT ROWID: a value is of its column's type or refused, and
+SQLite never chooses a key of its own. What a SQLite integer allows and the PostgreSQL type
+does not is refused by a CHECK named `shardrouter_range_<type>_<column>`, which nodes
+translate into PostgreSQL's 22003.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from shardrouter import types
+from shardrouter.tables import Column, Table
+from shardrouter.translate import quote
+
+__all__ = ["ROW_ID", "creation", "rebuilding", "removal"]
+
+ROW_ID: Final = "ctid"
+"""The hidden key of a table without a primary key. PostgreSQL has a system column of that name, so
+no table has a column of its own that is called so."""
+
+REBUILT: Final = "_rebuild"
+"""The table that another one is being rebuilt as, inside one entry; no user's table begins so."""
+
+
+def creation(table: Table) -> tuple[str, ...]:
+    """The table and its indexes."""
+    return (_create_table(table, table.name), *(index.sqlite for index in table.indexes))
+
+
+def removal(table: Table) -> tuple[str, ...]:
+    return (f"DROP TABLE {quote(table.name)}",)
+
+
+def rebuilding(before: Table, after: Table) -> tuple[str, ...]:
+    """Make `after` of `before`, which has the same columns, and keep the rows."""
+    names = ", ".join(quote(column.name) for column in before.columns)
+    return (
+        _create_table(after, REBUILT),
+        f"INSERT INTO {quote(REBUILT)} ({names}) SELECT {names} FROM {quote(before.name)}",  # noqa: S608 -- quoted names
+        f"DROP TABLE {quote(before.name)}",
+        f"ALTER TABLE {quote(REBUILT)} RENAME TO {quote(after.name)}",
+        *(index.sqlite for index in after.indexes),
+    )
+
+
+def _create_table(table: Table, name: str) -> str:
+    parts = [_column(column) for column in table.columns]
+    primary_key = table.primary_key
+    if not primary_key:
+        parts.append(f"{quote(ROW_ID)} INTEGER NOT NULL DEFAULT (pg_row_id())")
+        primary_key = (ROW_ID,)
+    parts += [test for column in table.columns if (test := _range(column))]
+    parts += [
+        f"CONSTRAINT {quote(check.name)} CHECK ({check.sql})"
+        for check in sorted(table.checks, key=lambda check: check.name)  # PostgreSQL's order
+    ]
+    parts.append(f"PRIMARY KEY ({_listed(primary_key)})")
+    parts += [f"UNIQUE ({_listed(key.columns)})" for key in table.keys]
+    for key in table.foreign_keys:
+        parts.append(
+            f"FOREIGN KEY ({_listed(key.columns)}) "
+            f"REFERENCES {quote(key.table)} ({_listed(key.references)}) "
+            f"ON DELETE {key.on_delete} ON UPDATE {key.on_update}"
+        )
+    return f"CREATE TABLE {quote(name)} ({', '.join(parts)}) STRICT, WITHOUT ROWID"
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(map(quote, columns))
+
+
+def _column(column: Column) -> str:
+    text = f"{quote(column.name)} {types.of_column(column.type).column}"
+    if column.not_null:
+        text += " NOT NULL"
+    default = column.default
+    if default is not None and default.sql:
+        text += f" DEFAULT {default.sql if default.is_constant else f'({default.sql})'}"
+    return text
+
+
+def _range(column: Column) -> str:
+    kind = types.of_column(column.type)
+    if kind in (types.SMALLINT, types.INTEGER):
+        test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
+    elif kind is types.BOOLEAN:
+        test = f"{quote(column.name)} IN (0, 1)"
+    else:
+        return ""
+    name = quote(f"shardrouter_range_{kind.name}_{column.name}")
+    return f"CONSTRAINT {name} CHECK ({test})"

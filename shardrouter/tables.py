@@ -1,0 +1,181 @@
+"""What the catalog knows of a table, a sequence and a change of them: values, and nothing else.
+
+They are stored in `meta` as they are (msgpack), so a field that is added needs a default, and one
+that is renamed another CATALOG_FORMAT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from nodes.protocol import Value
+
+__all__ = [
+    "Change",
+    "Check",
+    "Column",
+    "Default",
+    "ForeignKey",
+    "Identity",
+    "Index",
+    "Key",
+    "Placement",
+    "SqlSequence",
+    "Table",
+    "TableChange",
+]
+
+
+@dataclass(frozen=True)
+class Default:
+    """What a column is given when an INSERT names no value for it."""
+
+    sql: str
+    """SQLite's text: what stands in the DEFAULT of the shards' table, and what DEFAULT in a list
+    of VALUES means. Empty if the value comes from a sequence."""
+    is_constant: bool = True
+    value: Value = None
+    """Of a constant: the stored form."""
+    sequence: str = ""
+    """The router draws the value from it, before the INSERT leaves."""
+
+
+Identity: TypeAlias = Literal["", "always", "by default"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the client sees it."""
+
+    name: str
+    type: str  # PostgreSQL type name, see shardrouter.types.of_column
+    not_null: bool = False
+    default: Default | None = None  # None is NULL
+    modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
+    identity: Identity = ""
+
+
+@dataclass(frozen=True)
+class Key:
+    """PRIMARY KEY or UNIQUE."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """`sql` is SQLite's text of the condition, `source` what was written."""
+
+    name: str
+    sql: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    name: str
+    columns: tuple[str, ...]
+    table: str
+    references: tuple[str, ...]
+    on_delete: str = "NO ACTION"
+    on_update: str = "NO ACTION"
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index that no constraint made. `columns` is empty if one of the elements is an
+    expression; `elements` is what was written of each."""
+
+    name: str
+    unique: bool
+    sqlite: str
+    """The statement that makes it."""
+    columns: tuple[str, ...]
+    elements: tuple[str, ...]
+    where: str = ""
+
+
+Placement: TypeAlias = Literal["sharded", "reference", "home"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. `version` changes with every schema change; shards check it.
+
+    sharded: each row is on the shard that owns the slot of its shard key. reference: every shard
+    has all rows. home: all rows are on the home shard, and no other shard has the table.
+    """
+
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]  # empty: none, the rows of a home table have a hidden key
+    shard_key: str  # empty unless sharded
+    placement: Placement = "sharded"
+    primary: str = ""  # name of the PRIMARY KEY constraint
+    keys: tuple[Key, ...] = ()  # UNIQUE constraints
+    checks: tuple[Check, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    referenced_by: tuple[str, ...] = ()
+    """Tables with a foreign key to this one: changing one of its rows may change or look through
+    any number of theirs."""
+
+    def column(self, name: str) -> Column | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def unique(self) -> tuple[tuple[str, ...], ...]:
+        """What is unique besides the primary key: of constraints, and of indexes of plain columns
+        over all rows."""
+        keys = [key.columns for key in self.keys]
+        keys += [i.columns for i in self.indexes if i.unique and i.columns and not i.where]
+        return tuple(keys)
+
+
+@dataclass(frozen=True)
+class SqlSequence:
+    """A sequence. `owner` is the (table, column) of serial and identity, which it goes with."""
+
+    name: str
+    version: int
+    type: str = "bigint"
+    start: int = 1
+    increment: int = 1
+    minimum: int = 1
+    maximum: int = (1 << 63) - 1
+    cycle: bool = False
+    owner: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """What becomes of one table.
+
+    A shard runs `sqlite` if it has the table at `previous`, and then has it at the version of
+    the change. Versions of one table only grow and are never used twice: a table that is dropped
+    and created again has another, so an entry that arrives late cannot bring the old one back.
+    """
+
+    name: str
+    previous: int  # 0 if there never was such a table
+    sqlite: tuple[str, ...]
+    undo: tuple[str, ...]  # the way back, should another shard refuse
+    before: Table | None  # None: it is created
+    after: Table | None  # None: it is dropped
+
+
+@dataclass(frozen=True)
+class Change:
+    """A schema change that is marked in meta and may not be on all shards yet: each shard makes it
+    whole, in one entry."""
+
+    version: int  # of its tables, when it is made
+    tables: tuple[TableChange, ...] = ()
+    made: tuple[SqlSequence, ...] = ()  # sequences that come with it
+    dropped: tuple[str, ...] = ()  # and that go
+    undone: int = 0
+    """If not 0: a shard has refused, and the change is being taken back: the version its tables
+    have when that is done."""
