@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from nodes.protocol import (
     Guard,
@@ -29,6 +29,7 @@ from shardrouter.python_values import from_stored
 __all__ = [
     "Prepared",
     "Execution",
+    "MoreRows",
     "Notice",
     "Outcome",
     "Command",
@@ -62,6 +63,21 @@ class Execution:
     arguments: tuple[Value, ...] = ()
     formats: tuple[bool, ...] | None = None
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
+    stream: bool = False
+    """Many rows may be answered as a few and a `MoreRows`."""
+
+
+class MoreRows(Protocol):
+    """The rest of many rows, a piece at a time."""
+
+    async def next(self) -> StatementResult | None:
+        """Some rows more; None if there are none. Raises RouterError."""
+
+    def cancel(self) -> None:
+        """Who waits for `next` gets 57014."""
+
+    def close(self) -> None:
+        """Nobody wants more of it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,7 @@ class Outcome:
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
     notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
+    more: MoreRows | None = None  # then tag and row_count are of the first rows only
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
+from weakref import WeakSet
 
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
@@ -67,10 +68,11 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
+from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, Streamed
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -131,6 +133,7 @@ class Session:
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
         self._copies: set[CopyIn] = set()  # under way
+        self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
 
     # ------------------------------------------------------------------ settings
@@ -165,6 +168,8 @@ class Session:
         self._closed = True
         for copy in list(self._copies):
             copy.abandon()
+        for stream in list(self._streams):
+            stream.close()
         self._transactions.abandon()
 
     # ------------------------------------------------------------------ prepare
@@ -313,14 +318,18 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome) -> None:
+        def settled(answer: ShardOutcome | Streamed) -> None:
             nonlocal is_over
-            if is_over:
-                return  # it was cancelled
+            if is_over:  # it was cancelled
+                if isinstance(answer, Streamed):
+                    answer.stream.close()
+                return
             is_over = True
             self._cancel_running = None
             if type(answer) is Done:
                 done([outcome_of(plan, execution, answer.results[0])])
+            elif isinstance(answer, Streamed):
+                done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
                 done(answer)
             else:
@@ -330,6 +339,16 @@ class Session:
         if plan.is_write:
             self._cancel_running = self.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
+            )
+        elif execution.stream and not plan.quick:
+            self._cancel_running = partial(settled, canceled())
+            self.shards.submit_stream(
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                settled,
+                self.settings.consistency,
             )
         else:
             self._cancel_running = partial(settled, canceled())
@@ -583,18 +602,33 @@ class Session:
         self.settings = settings
         return outcomes
 
+    def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
+        """The first of many rows; who takes them sees to the rest, or the end of the session."""
+        self._streams.add(answer.stream)
+        if self._closed:
+            answer.stream.close()
+        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         command = command_of(plan, execution, self._schema.catalog)
-        answer = await self.shards.read(
-            command.shard,
-            (command.statement,),
-            command.guards,
-            quick=plan.quick,
-            deadline=deadline,
-            consistency=consistency,
-        )
+        answer: Done | Stale | Streamed
+        if execution.stream and not plan.quick:
+            answer = await self.shards.stream(
+                command.shard, command.statement, command.guards, deadline, consistency
+            )
+        else:
+            answer = await self.shards.read(
+                command.shard,
+                (command.statement,),
+                command.guards,
+                quick=plan.quick,
+                deadline=deadline,
+                consistency=consistency,
+            )
+        if isinstance(answer, Streamed):
+            return self._streamed(plan, execution, answer)
         if isinstance(answer, Stale):
             return None
         return outcome_of(plan, execution, answer.results[0])

@@ -44,7 +44,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from nodes.config import ClusterConfig
 from nodes.protocol import (
@@ -58,6 +58,7 @@ from nodes.protocol import (
     NotOpen,
     Opened,
     OpenSession,
+    Piece,
     Read,
     RequestBody,
     SessionId,
@@ -77,6 +78,7 @@ from nodes.protocol import (
 )
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError, StatementError, Unavailable
+from shardrouter.row_stream import RowStream
 from shardrouter.verdicts import (
     Outcome,
     answer_lost,
@@ -88,7 +90,7 @@ from shardrouter.verdicts import (
 )
 from shardrouter.window import SeqWindow
 
-__all__ = ["Outcome", "ShardStage", "Shards"]
+__all__ = ["Outcome", "ShardStage", "Shards", "Streamed"]
 
 WAITING_MAX: Final = 4096
 """Writes of one shard that wait for a session or a free seq; more answer 53300."""
@@ -101,6 +103,13 @@ FENCE_S_MAX: Final = 1.0
 
 Settled: TypeAlias = Callable[[Outcome], None]
 Cancel: TypeAlias = Callable[[], None]
+
+
+class Streamed(NamedTuple):
+    """The first rows of a read, and where the others come from."""
+
+    result: StatementResult
+    stream: RowStream
 
 
 class Shards:
@@ -116,6 +125,7 @@ class Shards:
         self._delivery = Delivery(config, name=name, rng=rng)
         self._lanes = {group: _Lane(group) for group in config.groups}
         self._closed = False
+        self._streams: set[RowStream] = set()
 
     # ------------------------------------------------------------------ reads
 
@@ -148,6 +158,61 @@ class Shards:
         done = partial(_resolve, future)
         self.submit_read(group, statements, guards, quick, deadline, done, consistency)
         return _returned(await future)
+
+    def submit_stream(
+        self,
+        group: str,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        deadline: float,
+        done: Callable[[Outcome | Streamed], None],
+        consistency: Consistency = "linearizable",
+    ) -> None:
+        """A read of one statement whose rows may be many: then `done` gets the first of them,
+        and what the others are got by."""
+        read = Read((statement,), guards, consistency=consistency, stream=True)
+        timeout_s = deadline - self._loop.time()
+        answered = partial(self._stream_answered, group, timeout_s, done)
+        self._delivery.send(group, read, deadline, answered)
+
+    async def stream(
+        self,
+        group: str,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        deadline: float,
+        consistency: Consistency = "linearizable",
+    ) -> Done | Stale | Streamed:
+        """`submit_stream`, awaited. Raises RouterError."""
+        future: asyncio.Future[Outcome | Streamed] = self._loop.create_future()
+
+        def done(outcome: Outcome | Streamed) -> None:
+            if not future.done():
+                future.set_result(outcome)
+            elif isinstance(outcome, Streamed):
+                outcome.stream.close()
+
+        self.submit_stream(group, statement, guards, deadline, done, consistency)
+        outcome = await future
+        if isinstance(outcome, RouterError):
+            raise outcome
+        return outcome
+
+    def _stream_answered(
+        self,
+        group: str,
+        timeout_s: float,
+        done: Callable[[Outcome | Streamed], None],
+        answer: Answer,
+        doubt: bool,
+    ) -> None:
+        if not isinstance(answer, Piece):
+            _read_answered(group, done, answer, doubt)
+            return
+        ask = partial(self._delivery.ask, answer.node, group)
+        stream = RowStream(ask, answer.cursor, timeout_s, self._streams.discard)
+        self._streams.add(stream)
+        done(Streamed(answer.result, stream))
 
     # ------------------------------------------------------------------ writes
 
@@ -273,6 +338,8 @@ class Shards:
     async def close(self) -> None:
         """End all that runs, each with its honest outcome, and close the connections."""
         self._closed = True
+        for stream in list(self._streams):
+            stream.close()
         for lane in self._lanes.values():
             while lane.queue:
                 self._expire(lane.queue[0])

@@ -31,6 +31,11 @@ class CopyWriter:
         specials = {options.delimiter, options.quote, "\n", "\r"}
         self._specials = [special.encode() for special in specials]
 
+    @property
+    def width(self) -> int:
+        """How many columns."""
+        return len(self._names)
+
     def begin(self) -> bytes:
         if self._options.format == "binary":
             return _message(HEADER)

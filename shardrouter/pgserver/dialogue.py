@@ -17,11 +17,13 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
+from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, Outcome, Prepared
-from shardrouter.pgserver.copy_out import copy_out
+from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
     PortalRun,
@@ -31,8 +33,8 @@ from shardrouter.pgserver.unit import (
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
-from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
-from shardrouter.planned import CopyFrom, CopyTo
+from shardrouter.pgwire.portals import bind_arguments, result_formats
+from shardrouter.planned import CopyFrom
 from shardrouter.statement import split
 from shardrouter.verdicts import canceled
 
@@ -49,6 +51,9 @@ log = logging.getLogger(__name__)
 
 STATEMENTS_MAX: Final = 4096
 """Prepared statements of a connection: many times what any driver caches."""
+
+UNSENT_MAX: Final = 256 * 1024
+"""Bytes of answers after which they are handed to the client before there are more."""
 
 PORTALS_MAX: Final = 1024
 """Named portals of a connection between two Syncs."""
@@ -180,6 +185,8 @@ class Dialogue:
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
+        self._answered: PortalRun | None = None  # whose answer has begun
+        self._more_of: MoreRows | None = None  # that is waited for
         self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
 
     @property
@@ -198,7 +205,9 @@ class Dialogue:
 
     def cancel(self) -> None:
         """The client asks, on another connection, for an end of what is running."""
-        if self.busy:
+        if self._more_of is not None:
+            self._more_of.cancel()
+        elif self.busy:
             self._session.cancel()
         elif self._copying is not None:
             self._fail(report(canceled()))
@@ -226,7 +235,10 @@ class Dialogue:
         if self._copying is not None:
             self._copying.copy.abandon()
             self._copying = None
+        self._answered = self._more_of = None
         if self._session.status != "T":
+            for portal in self._portals.values():
+                portal.close()
             self._portals.clear()
             self._bound_bytes = 0
 
@@ -271,8 +283,11 @@ class Dialogue:
                     else:
                         self._execute_unit(portals)
                     return
+                if not self._answer(reply, reply.portal.outcome):
+                    return
                 unit.replies.popleft()
-                self._answer(reply, reply.portal.outcome)
+                if self._connection.unsent > UNSENT_MAX:
+                    return  # what the client has not read yet comes first
             else:
                 unit.replies.popleft()
                 send(reply)
@@ -301,37 +316,41 @@ class Dialogue:
             self.busy = False
             self._bug(self._session)
 
-    def _answer(self, run: PortalRun, outcome: Outcome) -> None:
+    def _answer(self, run: PortalRun, outcome: Outcome) -> bool:
+        """Send what there is of an Execute's answer. False: more of it has to come first."""
         portal, send = run.portal, self._connection.send_encoded
         statement = portal.statement
-        if isinstance(plan := statement.plan, CopyTo):
-            send(copy_out(plan, outcome))
-            return
-        if run.described and statement.columns:
-            send(statement.row_description(portal.formats))
-        tag, rows = outcome.tag, outcome.rows
-        if run.row_limit > 0 or portal.sent:
-            limit = run.row_limit if run.row_limit > 0 else outcome.row_count + 1
-            end, count = cut_rows(rows, portal.sent, limit)
-            rows = rows[portal.sent : end]
-            portal.sent = end
-            if count == limit:
-                # Also when it was the last row: PostgreSQL finds that out with the next Execute.
-                send(rows)
-                send(_SUSPENDED)
-                return
-            if tag.startswith("SELECT "):
-                tag = f"SELECT {count}"
-        else:
-            portal.sent = len(rows)
-        if rows:
-            send(rows)
+        rows = portal.rows
+        if rows is None:
+            assert statement.prepared is not None
+            rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
+            if run.described and statement.columns:
+                send(statement.row_description(portal.formats))
+            send(rows.head())
+        if run is not self._answered:
+            self._answered = run
+            rows.begin(run.row_limit)
+        send(rows.take())
+        if rows.needs_more:
+            assert rows.more is not None
+            self._more_of = rows.more
+            self._later(rows.more.next(), partial(self._more_came, rows))
+            return False
+        if rows.is_suspended:
+            send(_SUSPENDED)
+            return True
+        send(rows.foot())
         for n in outcome.notices:
             said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
             self._connection.send(m.NoticeResponse(said))
-        send(m.encode_command_complete(tag))
+        send(m.encode_command_complete(rows.tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))
+        return True
+
+    def _more_came(self, rows: RowsOut, piece: StatementResult | None) -> None:
+        self._more_of = None
+        rows.add(piece)
 
     # ---------------------------------------------------------------------- simple query
 
@@ -424,6 +443,8 @@ class Dialogue:
     def _close_portal(self, name: str) -> None:
         # Before its unit has run, what it holds is still held by the unit.
         portal = self._portals.pop(name, None)
+        if portal is not None:
+            portal.close()
         if portal is not None and (portal.outcome is not None or not portal.started):
             self._bound_bytes -= portal.size
 

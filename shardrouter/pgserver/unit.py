@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
 from shardrouter.planned import CopyFrom, CopyTo, OneShard, SchemaChange, TransactionControl
@@ -77,7 +78,7 @@ class Portal:
     size: int = 0  # bytes of the message that bound it
     started: bool = False  # it is part of a unit, or was
     outcome: Outcome | None = None
-    sent: int = 0  # bytes of the outcome's rows that the client has
+    rows: RowsOut | None = None  # those that the client does not have yet
 
     def execution(self) -> Execution:
         prepared = self.statement.prepared
@@ -86,8 +87,14 @@ class Portal:
         if isinstance(plan, CopyTo):
             columns = plan.plan.columns
             query = Prepared(plan.query, plan.plan, (), columns)
-            return Execution(query, (), (plan.options.format == "binary",) * len(columns))
-        return Execution(prepared, self.arguments, self.formats)
+            is_binary = plan.options.format == "binary"
+            return Execution(query, (), (is_binary,) * len(columns), stream=True)
+        return Execution(prepared, self.arguments, self.formats, stream=True)
+
+    def close(self) -> None:
+        """Nobody wants more of its rows."""
+        if self.outcome is not None and self.outcome.more is not None:
+            self.outcome.more.close()
 
 
 @dataclass(slots=True, frozen=True)
