@@ -26,6 +26,7 @@ __all__ = [
     "OneShard",
     "Scatter",
     "SchemaChange",
+    "SequenceCall",
     "Answer",
     "CopyFrom",
     "CopyTo",
@@ -94,12 +95,27 @@ class OneShard:
     limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
     offset: Operand | None = None
     key: str = ""  # name of the shard key, for the error of an INSERT without one
+    draws: tuple[str, ...] = ()
+    """Sequences of which the router draws a number each; they are the parameters behind those of
+    the client."""
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
     @property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
+
+
+@dataclass(frozen=True)
+class SequenceCall:
+    """SELECT of nextval, currval, lastval or setval of one sequence; `value` and `is_called` are
+    setval's."""
+
+    function: str
+    sequence: str
+    columns: tuple[ResultColumn, ...]
+    value: int = 0
+    is_called: bool = True
 
 
 @dataclass(frozen=True)
@@ -263,6 +279,7 @@ Plan: TypeAlias = (
     OneShard
     | Scatter
     | SchemaChange
+    | SequenceCall
     | Answer
     | CopyFrom
     | CopyTo
@@ -282,7 +299,7 @@ def parameter_oids(plan: Plan) -> tuple[int, ...]:
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
     """The columns of the answer; empty if the statement returns no rows."""
     match plan:
-        case OneShard() | Scatter() | Answer() | ShowTables() | ShowColumns():
+        case OneShard() | Scatter() | Answer() | SequenceCall() | ShowTables() | ShowColumns():
             return plan.columns
         case ShowSetting():
             return (ResultColumn(plan.name, TEXT),)

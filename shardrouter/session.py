@@ -58,6 +58,7 @@ from shardrouter.planned import (
     SavepointStep,
     Scatter,
     SchemaChange,
+    SequenceCall,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -68,6 +69,7 @@ from shardrouter.role_statements import RoleStatement
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
 from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards
@@ -132,6 +134,7 @@ class Session:
         self._cancel_running: Callable[[], object] | None = None
         self._copies: set[CopyIn] = set()  # under way
         self._transactions = Transactions(self)
+        self._sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
 
@@ -223,6 +226,8 @@ class Session:
         """A statement that needs no shard, but no change of a setting."""
         if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
             await self._schema.refresh(deadline)
+        if isinstance(execution.prepared.plan, SequenceCall):
+            return await self._call_sequence(execution, deadline)
         _, outcome = self._local(execution, self.settings, self._schema.catalog)
         return outcome
 
@@ -230,7 +235,7 @@ class Session:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
         if is_current(prepared.plan, self._schema.catalog):
-            return execution
+            return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
             raise NotSupported(
@@ -238,7 +243,19 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return replace(execution, prepared=fresh)
+        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+
+    async def _drawn(self, execution: Execution, deadline: float) -> Execution:
+        """With the numbers of sequences that it needs."""
+        return await self._sequences.fill(execution, self.catalog, deadline)
+
+    async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
+        plan = execution.prepared.plan
+        assert isinstance(plan, SequenceCall)
+        if plan.sequence not in self.catalog.sequences:
+            await self._schema.refresh(deadline)
+        value = await self._sequences.call(plan, self.catalog, deadline)
+        return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
 
@@ -306,6 +323,12 @@ class Session:
         try:
             if plan.is_write and self.settings.read_only:
                 raise read_only_error(plan)
+            if plan.draws:
+                drawn = self._sequences.at_once(execution, catalog)
+                if drawn is None:
+                    self._start([execution], done, deadline, is_stale=False)
+                    return
+                execution = drawn
             command = command_of(plan, execution, catalog)
         except RouterError as exc:
             self._loop.call_soon(done, exc)
@@ -487,6 +510,8 @@ class Session:
                     outcomes.append(Outcome(""))  # its place
                 elif isinstance(plan, Scatter):
                     raise _several_shards()
+                elif isinstance(plan, SequenceCall):
+                    outcomes.append(await self._call_sequence(execution, deadline))
                 else:
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
@@ -573,6 +598,8 @@ class Session:
                     outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, SequenceCall):
+                    outcome = await self._call_sequence(execution, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
