@@ -57,4 +57,4 @@ for f, w in sorted((o, "read" if o == "write" else o) for o in {o["f"] for o in 
     p = "PC" if p == "?" and calm and served(f, sides[0], True)[0] >= 0.99 else p
     bad, slope = sum(seen := stale(w, x1, r1)), (served(f, x1)[2] - served(f, x0)[2]) / (r1 - r0)
     e = "EL" if bad and slope < 0.2 else "EC" if not bad and len(seen) >= 1000 else "?"
-    print(f, f"{p}/{'?' if p == '?' and any(any(s) for s, _ in cut) else e}")
+    print(f, f"{p}/{e}")

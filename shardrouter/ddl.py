@@ -24,6 +24,7 @@ from shardrouter.definitions import (
 )
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.references import foreign_key
+from shardrouter.sequence_calls import sequence_named
 from shardrouter.serial import SERIALS, column_sequence
 from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
 from shardrouter.translate import Parameters, Scope, literal, quote
@@ -172,11 +173,9 @@ def _column(
 
 def _default(node: syntax.Expression, column: Column, position: int) -> Default | None:
     if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
-        (argument,) = node.arguments
-        while isinstance(argument, syntax.TypeCast):
-            argument = argument.operand
-        if isinstance(argument, syntax.StringLiteral):
-            return Default("", is_constant=False, sequence=argument.value)
+        name = sequence_named(node.arguments[0])
+        if name is not None:
+            return Default("", is_constant=False, sequence=name)
     parameters = Parameters(())
     try:
         typed = Scope(parameters).assign(node, column)

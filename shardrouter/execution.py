@@ -63,6 +63,8 @@ class Execution:
     arguments: tuple[Value, ...] = ()
     formats: tuple[bool, ...] | None = None
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
+    drawn: tuple[int, ...] = ()
+    """A number for each of the plan's `draws`."""
     stream: bool = False
     """Many rows may be answered as a few and a `MoreRows`."""
 
@@ -139,7 +141,7 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
-    arguments = bind(plan, execution.arguments)
+    arguments = bind(plan, execution.arguments) + execution.drawn
     guards = _table_guards(plan)
     outputs = _outputs(plan.columns, execution.formats)
     if not plan.keys:

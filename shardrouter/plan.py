@@ -7,6 +7,7 @@ a guess (DESIGN section 7). The plans themselves are in `shardrouter.planned`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
@@ -15,9 +16,10 @@ from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
+from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
 from shardrouter.exceptions import UndefinedTableError
-from shardrouter.lexer import Token, syntax_error, tokenize
+from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
     Constant,
@@ -36,6 +38,7 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
 from shardrouter.translate import Parameters, call
@@ -93,12 +96,25 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
     node = parse_tokens(tokens)
+    call = sequence_call(node)
+    if call is not None:
+        return call
     parameters = Parameters(parameter_oids)
     match node:
         case syntax.Insert():
-            return changes.insert(node, _changed(node.table, catalog), parameters)
+            table = _changed(node.table, catalog)
+            own = _parameters_in(tokens, parameter_oids)
+            drawn = write_out(node, table, own)
+            if not drawn.draws:
+                return changes.insert(node, table, parameters)
+            oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
+            oids += [types.BIGINT.oid] * len(drawn.draws)
+            made = changes.insert(drawn.node, table, Parameters(oids))
+            return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
-            return changes.update(node, _changed(node.table, catalog), parameters)
+            table = _changed(node.table, catalog)
+            check_update(node.assignments, table)
+            return changes.update(node, table, parameters)
         case syntax.Delete():
             return changes.delete(node, _changed(node.table, catalog), parameters)
         case syntax.Select(table=None):
@@ -116,6 +132,12 @@ def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
         if table is None:
             raise UnknownTable(statement.table, statement.position)
     return copy_plan(statement, catalog, table, make_plan)
+
+
+def _parameters_in(tokens: Sequence[Token], declared: Sequence[int]) -> int:
+    """How many parameters the client has to send."""
+    numbers = [int(t.text) for t in tokens if t.kind is Kind.PARAMETER and len(t.text) < 6]
+    return max([len(declared), *numbers])
 
 
 def _tag(tokens: Sequence[Token]) -> str:

@@ -16,6 +16,7 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +28,7 @@ from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
+    DeadlineExceeded,
     DefiniteError,
     NotSupported,
     OutcomeUnknown,
@@ -46,7 +48,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
-from shardrouter.plan import UnknownTable
+from shardrouter.plan import UnknownTable, bind, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -55,10 +57,12 @@ from shardrouter.planned import (
     EndBlock,
     Modes,
     OneShard,
+    Pause,
     Plan,
     SavepointStep,
     Scatter,
     SchemaChange,
+    SequenceCall,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -70,6 +74,7 @@ from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed
@@ -79,6 +84,7 @@ from shardrouter.transactions import (
     in_failed_block,
     read_only_error,
     set_outside,
+    setting_tag,
 )
 from shardrouter.upload import Upload
 from shardrouter.verdicts import canceled
@@ -135,6 +141,7 @@ class Session:
         self._copies: set[CopyIn] = set()  # under way
         self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
+        self._sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
 
@@ -156,6 +163,22 @@ class Session:
         """Something of the client's failed before it came here: a transaction block fails too."""
         if self._transactions.block is not None:
             self._transactions.block.failed = True
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+        settings = self.settings
+        if self._transactions.block is None:
+            return settings.idle_session_s
+        return settings.idle_in_transaction_s
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+        return self.settings.wants(severity)
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
+        self.settings = self.settings.rebased()
 
     @property
     def is_closed(self) -> bool:
@@ -228,6 +251,9 @@ class Session:
         """A statement that needs no shard, but no change of a setting."""
         if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
             await self._schema.refresh(deadline)
+        await self._pause(execution, deadline)
+        if isinstance(execution.prepared.plan, SequenceCall):
+            return await self._call_sequence(execution, deadline)
         _, outcome = self._local(execution, self.settings, self._schema.catalog)
         return outcome
 
@@ -235,7 +261,7 @@ class Session:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
         if is_current(prepared.plan, self._schema.catalog):
-            return execution
+            return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
             raise NotSupported(
@@ -243,7 +269,19 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return replace(execution, prepared=fresh)
+        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+
+    async def _drawn(self, execution: Execution, deadline: float) -> Execution:
+        """With the numbers of sequences that it needs."""
+        return await self._sequences.fill(execution, self.catalog, deadline)
+
+    async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
+        plan = execution.prepared.plan
+        assert isinstance(plan, SequenceCall)
+        if plan.sequence not in self.catalog.sequences:
+            await self._schema.refresh(deadline)
+        value = await self._sequences.call(plan, self.catalog, deadline)
+        return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
 
@@ -311,6 +349,12 @@ class Session:
         try:
             if plan.is_write and self.settings.read_only:
                 raise read_only_error(plan)
+            if plan.draws:
+                drawn = self._sequences.at_once(execution, catalog)
+                if drawn is None:
+                    self._start([execution], done, deadline, is_stale=False)
+                    return
+                execution = drawn
             command = command_of(plan, execution, catalog)
         except RouterError as exc:
             self._loop.call_soon(done, exc)
@@ -506,7 +550,10 @@ class Session:
                     outcomes.append(Outcome(""))  # its place
                 elif isinstance(plan, Scatter):
                     raise _several_shards()
+                elif isinstance(plan, SequenceCall):
+                    outcomes.append(await self._call_sequence(execution, deadline))
                 else:
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
         try:
@@ -592,9 +639,12 @@ class Session:
                     outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, SequenceCall):
+                    outcome = await self._call_sequence(execution, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, self._schema.catalog)
             if outcome is None:
                 return None
@@ -663,6 +713,19 @@ class Session:
 
     # ------------------------------------------------------------------ without a shard
 
+    async def _pause(self, execution: Execution, deadline: float) -> None:
+        """If the statement asks for a pause, take it; 57014 at the deadline."""
+        plan = execution.prepared.plan
+        if not isinstance(plan, Pause):
+            return
+        seconds = value_of(plan.seconds, bind(plan, execution.arguments))
+        if not isinstance(seconds, float) or seconds <= 0 or math.isnan(seconds):
+            return
+        left = deadline - self._loop.time()
+        await asyncio.sleep(min(seconds, max(left, 0.0)))
+        if seconds > left:
+            raise DeadlineExceeded("canceling statement due to statement timeout")
+
     def _local(
         self, execution: Execution, settings: Settings, catalog: Catalog
     ) -> tuple[Settings, Outcome]:
@@ -673,13 +736,20 @@ class Session:
             case SetSetting():
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
-                    "RESET" if plan.value is None else "SET",
+                    setting_tag(plan),
                     notices=notices,
                     parameter_status=after.announced_since(settings),
                 )
+            case Pause(seconds=seconds):
+                is_null = value_of(seconds, execution.arguments) is None
+                row = (None,) if is_null else ("",)
+                return settings, rows_outcome("SELECT 1", execution, [row], columns)
             case ShowSetting(name=name):
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
+                for name in plan.tables:
+                    if name not in catalog.tables:
+                        raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():

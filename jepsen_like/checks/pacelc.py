@@ -13,8 +13,7 @@ levels, differ. The rule, for one class:
 - EL: violations there, and a latency slope under 0.2 round trips.
 - Undetermined otherwise, with what is missing. Absence of evidence is no evidence: C needs a
   positive control, reads that may be stale by contract and were convicted in the same phase of
-  the same run. A class that is neither available nor consistent in a cut is not EC either: what
-  it answers there without asking anybody, it does not ask for elsewhere.
+  the same run. Each letter hangs on its own phase alone.
 
 Writes have no answers that could be stale; the strongest reads of the run testify for them.
 
@@ -74,9 +73,6 @@ class ClassFigures:
 def label(of: ClassFigures, control: Control | None) -> ClassLabel:
     partition, missing_p = _partition(of, control)
     otherwise, missing_e = _otherwise(of, control)
-    if otherwise == "EC" and partition == "undetermined" and _stale_in_cuts(of):
-        otherwise = "undetermined"
-        missing_e = ["EC: no class is that whose reads were stale in a cut and which is not PA"]
     return ClassLabel(
         of.f,
         of.level,
@@ -86,10 +82,6 @@ def label(of: ClassFigures, control: Control | None) -> ClassLabel:
         tuple(missing_p + missing_e),
         _as_dict(of),
     )
-
-
-def _stale_in_cuts(of: ClassFigures) -> int:
-    return sum(side.stale for side in of.in_cuts.values())
 
 
 def _partition(

@@ -139,6 +139,7 @@ class _Damaged(Lasting):
     async def begin(self) -> Sequence[Look]:
         victim = self.victim
         victim.signal(signal.SIGKILL)
+        self.struck()
         gone = await victim.becomes("")
         stopped = (gone, f"after SIGKILL: there is no process {victim.pid}")
         if not gone:

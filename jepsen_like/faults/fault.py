@@ -108,7 +108,9 @@ class Planned(Protocol):
 class Fault(Planned, Protocol):
     async def run(self, site: Site) -> FaultRecord | None:
         """Inject, verify, hold, verify, heal. Healed also if it is cancelled. None if there is
-        nothing to record. Raises TargetError if the target has no host now."""
+        nothing to record. What the record calls its start is when the fault was there, and not
+        when it was asked for: a call that is sent afterwards met it. Raises TargetError if the
+        target has no host now."""
 
 
 @dataclass(frozen=True)

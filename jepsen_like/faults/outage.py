@@ -45,6 +45,7 @@ class Outage:
         site.say(f"outage of {host}, {role(host, leaders)}")
         try:
             await db.kill(host)
+            start_ns = site.clock.now_ns()
             silent = not await db.answers(host)
             await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
             still = not await db.answers(host)

@@ -149,6 +149,11 @@ class Lasting(ABC):
 
     def __init__(self, victim: Victim) -> None:
         self.victim = victim
+        self.struck_ns = 0
+        """When it was done, if it is known: a little later than it was asked for."""
+
+    def struck(self) -> None:
+        self.struck_ns = self.victim.site.clock.now_ns()
 
     @abstractmethod
     async def begin(self) -> Sequence[Look]:
@@ -212,6 +217,7 @@ class ProcessFault:
             for one in lasting:
                 site.say(f"{self.deed} {one.victim.title}")
             at_start = await _all(one.begin() for one in lasting)
+            start_ns = max([start_ns, *(one.struck_ns for one in lasting)])
             await site.clock.sleep_until(start_ns + round(self.hold_s * 1e9))
             at_end = await _all(one.still() for one in lasting)
             at_end += await _all(one.heal() for one in lasting)

@@ -105,8 +105,12 @@ class _Dead(Lasting):
     async def _strike(self) -> bool:
         """Whether it is gone."""
         self.victim.signal(self._number)
-        wait_s = END_WAIT_S if self._number is signal.SIGTERM else None
-        return await self.victim.becomes("", timeout_s=wait_s)
+        self.struck()
+        if self._number is not signal.SIGTERM:
+            return await self.victim.becomes("")
+        gone = await self.victim.becomes("", timeout_s=END_WAIT_S)
+        self.struck()  # it answered while it came to its end
+        return gone
 
     async def begin(self) -> Sequence[Look]:
         victim = self.victim
@@ -147,6 +151,7 @@ class _PoweredOff(_Dead):
     async def _strike(self) -> bool:
         self._instrument.control.die()
         gone = await self.victim.becomes("", timeout_s=WRITE_WAIT_S)
+        self.struck()
         self._instrument.control.disarm()  # also if it was dead before: its next run must live
         return gone or await super()._strike()
 
@@ -194,6 +199,7 @@ class _Stopped(Lasting):
     async def begin(self) -> Sequence[Look]:
         pid = self.victim.pid
         self.victim.signal(signal.SIGSTOP)
+        self.struck()
         stopped = await self.victim.becomes("T")
         return [(stopped, f"after SIGSTOP: process {pid} is stopped (state T)")]
 

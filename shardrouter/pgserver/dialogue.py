@@ -119,6 +119,16 @@ class Session(Protocol):
     def status(self) -> Status:
         """Whether it is in a transaction block, and whether that has failed."""
 
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
+
     def note_failure(self) -> None:
         """A message failed that the session never saw: a transaction block fails with it."""
 
@@ -194,6 +204,19 @@ class Dialogue:
         """A unit is being run and answered; no message may be handled before its end."""
         return self._then is not None
 
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing now; 0: for ever."""
+        return self._session.idle_timeout_s
+
+    def out_of_patience(self) -> m.Report:
+        """What it is told when it has said nothing for longer."""
+        if self._session.status == "I":
+            return m.Report("FATAL", "57P05", "terminating connection due to idle-session timeout")
+        return m.Report(
+            "FATAL", "25P03", "terminating connection due to idle-in-transaction timeout"
+        )
+
     def handle(self, event: Event) -> None:
         """React to a message of the client; never raises what the client can cause."""
         try:
@@ -209,9 +232,15 @@ class Dialogue:
             self._more_of.cancel()
         elif self.busy:
             self._session.cancel()
-        elif self._copying is not None:
+        elif self._copying is not None or (self.answering and self._is_streaming):
             self._fail(report(canceled()))
             self._wake()
+
+    @property
+    def _is_streaming(self) -> bool:
+        """The client has yet to read what it was sent, and there is more."""
+        run = self._answered
+        return run is not None and run.portal.rows is not None and run.portal.rows.more is not None
 
     def refuse(self, said: m.Report) -> None:
         """A message could not be read."""
@@ -235,6 +264,8 @@ class Dialogue:
         if self._copying is not None:
             self._copying.copy.abandon()
             self._copying = None
+        if self._answered is not None and self._session.status != "T":
+            self._answered.portal.close()
         self._answered = self._more_of = None
         if self._session.status != "T":
             for portal in self._portals.values():
@@ -341,8 +372,9 @@ class Dialogue:
             return True
         send(rows.foot())
         for n in outcome.notices:
-            said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
-            self._connection.send(m.NoticeResponse(said))
+            if self._session.wants(n.severity):
+                said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
+                self._connection.send(m.NoticeResponse(said))
         send(m.encode_command_complete(rows.tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))

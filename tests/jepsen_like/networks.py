@@ -48,11 +48,13 @@ class IdleDatabase:
         return {"g": self._leader}
 
 
-async def run_on(backend: Backend, fault: faults.Fault, leader: str = "b") -> FaultRecord:
+async def run_on(
+    backend: Backend, fault: faults.Fault, leader: str = "b", clock: Clock | None = None
+) -> FaultRecord:
     """The fault as a run would do it, on a network without a database."""
     async with Prober(backend) as prober:
         database = cast("RunningDatabase", IdleDatabase(leader))
-        site = faults.Site(database, backend, prober, Clock(), lambda _: None)
+        site = faults.Site(database, backend, prober, clock or Clock(), lambda _: None)
         record = await fault.run(site)
     assert record is not None
     return record
@@ -116,3 +118,14 @@ class Steady(Twisted):
 
     async def heal(self, pairs: Collection[Pair]) -> None:
         return
+
+
+class Timed(Twisted):
+    """Says when it was cut."""
+
+    clock = Clock()
+    cut_ns = 0
+
+    async def cut(self, pairs: Collection[Pair]) -> None:
+        await self._backend.cut(pairs)
+        self.cut_ns = self.clock.now_ns()

@@ -21,6 +21,7 @@ from tests.jepsen_like.networks import (
     Steady,
     Symmetric,
     Talkative,
+    Timed,
     Twisted,
     opened,
     run_on,
@@ -162,6 +163,16 @@ async def test_links_that_flap_are_verified_each_time(network: Backend) -> None:
     assert record.sides == ()
     assert sum("0 of 12 probes arrived over the cut links" in e for e in record.evidence) == 2
     assert sum("4 of 4 probes arrived on new connections" in e for e in record.evidence) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+async def test_a_cut_begins_when_it_is_there(network: Backend) -> None:
+    """A call of before still gets through, and is no failover."""
+    timed = Timed(network)
+    fault = faults.partition(ISOLATE_THE_LEADER, "600ms", "0s")
+    record = await run_on(cast("Backend", timed), fault, clock=timed.clock)
+    assert 0 < timed.cut_ns <= record.start_ns
 
 
 @pytest.mark.slow

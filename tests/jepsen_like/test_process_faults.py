@@ -14,7 +14,7 @@ import pytest
 from jepsen_like import faults
 from jepsen_like.adapters.database import Offer
 from jepsen_like.backends.cgroups import CgroupError, Limited
-from jepsen_like.dummy import HOST, dummy_site
+from jepsen_like.dummy import HOST, Dummy, dummy_site
 from jepsen_like.dummy_faults import FAULTS, try_faults
 from jepsen_like.faults.demands import demands
 from jepsen_like.faults.processes import ProcessFault, Victim
@@ -183,6 +183,27 @@ async def test_what_was_synced_survives_and_what_was_not_is_lost(
     assert record.verified, record.evidence
     assert log.read_text().splitlines()[: len(synced)] == synced
     assert "notes" in " ".join(record.evidence)
+
+
+@pytest.mark.parametrize("fault", [faults.kill(HOST, hold="50ms"), faults.restart(HOST)])
+async def test_a_process_that_is_ended_answered_before_the_start_and_not_after(
+    fault: ProcessFault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it still answered would pass for a failover."""
+    async with dummy_site(tmp_path) as (site, dummy):
+        first, answered_ns = dummy.pid(HOST), []
+
+        async def answering_pid(host: str) -> int | None:
+            pid = await Dummy.answering_pid(dummy, host)
+            if pid == first:
+                answered_ns.append(site.clock.now_ns())
+            return pid
+
+        monkeypatch.setattr(dummy, "answering_pid", answering_pid)
+        record = await fault.run(site)
+    assert record.verified, record.evidence
+    assert answered_ns
+    assert max(answered_ns) <= record.start_ns
 
 
 @pytest.mark.parametrize("way", ["as it can be here", "by signals"])

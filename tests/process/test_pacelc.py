@@ -12,6 +12,7 @@ import pytest
 
 from jepsen_like.adapters.shardrouter import ShardRouter
 from jepsen_like.pacelc import pacelc_test
+from jepsen_like.result import ClassLabel
 from jepsen_like.runner import run
 from tests.process.negative_control import STALE_NODE
 
@@ -51,14 +52,32 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
     assert dict(line.rsplit(" ", 1) for line in again.stdout.splitlines()) == wanted
 
 
-def test_reads_without_a_quorum_lose_ec(tmp_path: Path) -> None:
-    mutant = ShardRouter(nodes=3, shards=3, replicas=3, node_command=STALE_NODE)
-    result = run(pacelc_test(mutant, quick=True), out=tmp_path)
+CACHED_NODE = (sys.executable, str(Path(__file__).with_name("cached_reads_node.py")))
+
+
+def labelled(out: Path, node: tuple[str, ...]) -> dict[str, ClassLabel]:
+    """The labels of a mutant, and that the history alone convicts it."""
+    mutant = ShardRouter(nodes=3, shards=3, replicas=3, node_command=node)
+    result = run(pacelc_test(mutant, quick=True), out=out)
     assert result.validity == "invalid"
-    read = next(one for one in result.labels if one.f == "read")
-    assert "EC" not in read.measured
-    assert "PC" not in read.measured
-    assert read.figures["in_cuts"]["minority"]["stale"] > 0
-    assert any(why.startswith("PC:") and "were stale" in why for why in read.missing)
     verdict = next(v for v in result.verdicts if v.check == "linearizable")
     assert verdict.validity == "invalid"
+    return {one.f: one for one in result.labels}
+
+
+def test_reads_from_a_cache_lose_ec(tmp_path: Path) -> None:
+    """And so do writes, for which they testify."""
+    labels = labelled(tmp_path, CACHED_NODE)
+    for f in ("read", "write"):
+        assert labels[f].otherwise == "undetermined"
+        assert labels[f].figures["within_rtt"]["stale"] > 0
+        assert any("close behind a write were stale" in why for why in labels[f].missing)
+
+
+def test_reads_without_a_quorum_lose_pc(tmp_path: Path) -> None:
+    """In a cut: as long as nothing is cut, the leader has what was written last."""
+    read = labelled(tmp_path, STALE_NODE)["read"]
+    assert read.partition == "undetermined"
+    assert read.figures["in_cuts"]["minority"]["stale"] > 0
+    assert any(why.startswith("PC:") and "were stale" in why for why in read.missing)
+    assert read.figures["within_rtt"]["stale"] == 0

@@ -29,6 +29,7 @@ from shardrouter.planned import (
     SavepointStep,
     Scatter,
     SchemaChange,
+    SequenceCall,
     SetModes,
     SetSetting,
     ShowColumns,
@@ -149,6 +150,8 @@ def _plan(plan: Plan) -> str:
             return "show tables"
         case SchemaChange():
             raise AssertionError("said by _said")
+        case SequenceCall():
+            return f"{plan.function} of {plan.sequence}"
         case ShowColumns():
             return f"show columns of {plan.table}"
     if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):
