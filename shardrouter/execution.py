@@ -37,6 +37,7 @@ __all__ = [
     "copy_command",
     "is_current",
     "outcome_of",
+    "piece_outcome",
     "rows_outcome",
     "scatter_commands",
 ]
@@ -217,6 +218,15 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     if values and execution.formats is None:
         values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
+
+
+def piece_outcome(execution: Execution, result: StatementResult) -> Outcome:
+    """The outcome of some of the rows of a SELECT."""
+    values = result.values
+    if values and execution.formats is None:
+        values = from_stored(values, execution.prepared.columns)
+    count = result.row_count
+    return Outcome(f"SELECT {count}", count, result.rows, values)
 
 
 def rows_outcome(

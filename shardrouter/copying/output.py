@@ -11,7 +11,7 @@ from shardrouter.copying.csv_format import quote_csv
 from shardrouter.copying.options import CopyOptions
 from shardrouter.copying.text import escape_text
 
-__all__ = ["CopyWriter"]
+__all__ = ["CopyWriter", "content_of"]
 
 _HEAD: Final = struct.Struct(">BIH")  # tag, length, count of cells
 _LENGTH: Final = struct.Struct(">i")
@@ -81,6 +81,17 @@ class CopyWriter:
                 for cell, force in zip(cells, self._forced, strict=True)
             ]
         return delimiter.join(written) + b"\n"
+
+
+def content_of(messages: bytes) -> bytes:
+    """What whole CopyData messages carry: the file that a client makes of them."""
+    pieces: list[bytes] = []
+    at = 0
+    while at < len(messages):
+        _, length = _DATA.unpack_from(messages, at)
+        pieces.append(messages[at + 5 : at + 1 + length])
+        at += 1 + length
+    return b"".join(pieces)
 
 
 def _cells(rows: bytes, at: int, count: int) -> list[bytes | None]:
