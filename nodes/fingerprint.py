@@ -34,6 +34,7 @@ from nodes import (
     staged_rows,
     transaction_unit,
     values,
+    violations,
     write_unit,
 )
 from nodes.pgtypes import (
@@ -65,6 +66,7 @@ DECIDING: Final = (
     intervals,
     authorizer,
     sql_errors,
+    violations,
     sql_connection,
     sessions,
     stage_content,

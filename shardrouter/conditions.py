@@ -38,8 +38,11 @@ def conditions(node: syntax.Expression | None, scope: Scope, table: Table) -> Co
     conjuncts = _conjuncts(node)
     clause = "AND" if len(conjuncts) > 1 else "WHERE"
     parts = [_conjunct(part, scope, pins, clause) for part in conjuncts]
-    one_row = bool(table.primary_key) and all(
-        len(pins.get(name, ())) == 1 for name in table.primary_key
+    # A change of a row that others refer to may change, or look through, any number of them.
+    one_row = (
+        bool(table.primary_key)
+        and not table.referenced_by
+        and all(len(pins.get(name, ())) == 1 for name in table.primary_key)
     )
     text = " AND ".join(part.sql for part in parts)
     return Conditions(f" WHERE {text}", key_type, pins.get(table.shard_key, ()), one_row)

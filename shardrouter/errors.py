@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from nodes.protocol import Violation
+
 __all__ = [
     "RouterError",
     "DefiniteError",
@@ -36,7 +38,8 @@ class RouterError(Exception):
     sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
     its unit of commit, of the statement that failed. schema, table, column, data_type,
-    constraint: what the error is about, empty where it is about none.
+    constraint: what the error is about, empty where it is about none. violation: the row that a
+    constraint refused, before `shardrouter.explained` has put it into words.
     """
 
     definite: bool
@@ -68,6 +71,7 @@ class RouterError(Exception):
         self.data_type = data_type
         self.constraint = constraint
         self.statement = 0
+        self.violation: Violation | None = None
 
 
 class DefiniteError(RouterError):
