@@ -17,6 +17,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -123,7 +124,7 @@ class Bounds:
         )
 
 
-def stale_guard(raw: sqlite3.Connection, guards: tuple[Guard, ...]) -> Stale | None:
+def stale_guard(raw: sqlite3.Connection, guards: Sequence[Guard]) -> Stale | None:
     """The first guard that fails in the state of the connection."""
     for guard in guards:
         row = raw.execute(READ_VERSION, (guard.object,)).fetchone()

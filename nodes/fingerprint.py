@@ -38,6 +38,7 @@ from nodes import (
     write_unit,
 )
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     date_texts,
     dates,
@@ -45,6 +46,7 @@ from nodes.pgtypes import (
     formats,
     integers,
     intervals,
+    json_values,
     numerics,
     strings,
 )
@@ -64,6 +66,8 @@ DECIDING: Final = (
     dates,
     date_texts,
     intervals,
+    json_values,
+    arrays,
     authorizer,
     sql_errors,
     violations,

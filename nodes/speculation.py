@@ -21,6 +21,7 @@ from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
+    Guard,
     NotOpen,
     Ran,
     ResponseBody,
@@ -46,6 +47,9 @@ class Speculation:
         self._chain = b""  # of the steps that ran in it
         self._count = 0  # of these steps
         self._changes = 0  # of the connection, at its beginning
+        self._checked: set[Guard] = set()  # they hold as long as it is open
+        self._is_limited = False  # how much it may add
+        self._has_limit = False  # one stands in the connection, from it or an earlier one
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +81,7 @@ class Speculation:
     def give_up(self) -> None:
         """Roll back what is open. Not while it runs."""
         self._id, self._chain, self._count = b"", b"", 0
+        self._checked.clear()
         if self._connection is not None and self._connection.raw.in_transaction:
             self._connection.raw.execute(ROLLBACK)
 
@@ -105,10 +110,15 @@ class Speculation:
                 return NotOpen()
             if not self.is_open:
                 raw.execute(BEGIN_WRITE)
-                bounds.limit_growth()
                 self._id, self._changes = asked.id, raw.total_changes
-            if (stale := stale_guard(raw, asked.guards)) is not None:
-                return stale
+                self._is_limited = False
+            if not self._is_limited and (self._has_limit or not asked.quick):
+                bounds.limit_growth()
+                self._is_limited = self._has_limit = True
+            if new := [guard for guard in asked.guards if guard not in self._checked]:
+                if (stale := stale_guard(raw, new)) is not None:
+                    return stale
+                self._checked.update(new)
             answer = self._run_steps(self._connection, asked, done, bounds)
             keeps = True
             return answer

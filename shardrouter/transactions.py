@@ -28,6 +28,7 @@ from shardrouter.execution import (
     scatter_commands,
 )
 from shardrouter.planned import (
+    Answer,
     Begin,
     EndBlock,
     Modes,
@@ -44,7 +45,14 @@ from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
 from shardrouter.verdicts import sql_error
 
-__all__ = ["Host", "Transactions", "in_failed_block", "read_only_error", "set_outside"]
+__all__ = [
+    "Host",
+    "Transactions",
+    "in_failed_block",
+    "read_only_error",
+    "set_outside",
+    "setting_tag",
+]
 
 REPLANS_MAX: Final = 50
 """How often a statement is planned again because the shard says that its catalog is stale."""
@@ -145,7 +153,7 @@ class Transactions:
             for mode in TRANSACTION_MODES:
                 after = after.with_value(mode, before.get(mode))
         host.settings = after
-        tag = "RESET" if plan.value is None else "SET"
+        tag = setting_tag(plan)
         return Outcome(tag, parameter_status=after.announced_since(before))
 
     # ------------------------------------------------------------------ in the block
@@ -208,7 +216,11 @@ class Transactions:
                         hint="Send it outside of BEGIN and COMMIT.",
                     )
                 if isinstance(plan, SetSetting):
+                    if plan.discards:
+                        raise _not_in_a_block("DISCARD ALL")
                     return self._set(block, plan)
+                if isinstance(plan, Answer) and plan.alone:
+                    raise _not_in_a_block(plan.tag)
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
@@ -311,6 +323,17 @@ def _modes_of(settings: Settings) -> Modes:
 
 def _word(switch: bool | None) -> str | None:
     return None if switch is None else "on" if switch else "off"
+
+
+def setting_tag(plan: SetSetting) -> str:
+    """The command tag of SET, RESET or DISCARD ALL."""
+    if plan.discards:
+        return "DISCARD ALL"
+    return "RESET" if plan.value is None else "SET"
+
+
+def _not_in_a_block(what: str) -> StatementError:
+    return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
 
 
 def _warning(message: str, sqlstate: str) -> Notice:

@@ -138,6 +138,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.transactions": 1,
     "shardrouter.pgwire": 0,
     "shardrouter.settings": 0,
+    "shardrouter.setting_table": 0,
     "shardrouter.roles": 0,
     "shardrouter.role_statements": 0,
     "shardrouter.role_store": 1,

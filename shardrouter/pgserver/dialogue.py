@@ -91,6 +91,16 @@ class Session(Protocol):
     def status(self) -> Status:
         """Whether it is in a transaction block, and whether that has failed."""
 
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
+
     def note_failure(self) -> None:
         """A message failed that the session never saw: a transaction block fails with it."""
 
@@ -154,6 +164,19 @@ class Dialogue:
     def answering(self) -> bool:
         """A unit is being run and answered; no message may be handled before its end."""
         return self._then is not None
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing now; 0: for ever."""
+        return self._session.idle_timeout_s
+
+    def out_of_patience(self) -> m.Report:
+        """What it is told when it has said nothing for longer."""
+        if self._session.status == "I":
+            return m.Report("FATAL", "57P05", "terminating connection due to idle-session timeout")
+        return m.Report(
+            "FATAL", "25P03", "terminating connection due to idle-in-transaction timeout"
+        )
 
     def handle(self, event: Event) -> None:
         """React to a message of the client; never raises what the client can cause."""
@@ -282,8 +305,9 @@ class Dialogue:
         if rows:
             send(rows)
         for n in outcome.notices:
-            said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
-            self._connection.send(m.NoticeResponse(said))
+            if self._session.wants(n.severity):
+                said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
+                self._connection.send(m.NoticeResponse(said))
         send(m.encode_command_complete(tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))

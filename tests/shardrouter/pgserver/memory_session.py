@@ -97,6 +97,17 @@ class MemorySession:
     def status(self) -> Status:
         return self._database.status
 
+    @property
+    def idle_timeout_s(self) -> float:
+        settings = self._settings
+        return settings.idle_session_s if self.status == "I" else settings.idle_in_transaction_s
+
+    def wants(self, severity: str) -> bool:
+        return self._settings.wants(severity)
+
+    def rebase_settings(self) -> None:
+        self._settings = self._settings.rebased()
+
     def note_failure(self) -> None:
         if self._database.status == "T":
             self._database.status = "E"

@@ -484,3 +484,55 @@ async def test_pids_go_round_past_those_in_use(database: Database) -> None:
     pids += [numbered.enter(first, 4)[0] for _ in range(2)]
     top = 3 << server.WORKER_SHIFT
     assert pids == [top + 1, top + (1 << server.WORKER_SHIFT) - 1, top + 2]
+
+
+# --------------------------------------------------------------------------------- silence
+
+
+async def test_who_is_silent_in_a_session_for_too_long_goes(address: Address) -> None:
+    async with WireClient(address) as client:
+        await client.start()
+        await client.query("SET idle_session_timeout = '1h'")
+        client.send(m.Query("SET idle_session_timeout = '50ms'"))
+        said = await client.until(type(None))
+    assert sqlstates(said) == ["57P05"]
+
+
+async def test_who_is_silent_in_a_transaction_for_too_long_goes(
+    address: Address, database: Database
+) -> None:
+    async with WireClient(address) as client:
+        await client.start(idle_in_transaction_session_timeout="50ms", idle_session_timeout="0")
+        for _ in range(3):
+            await client.query("SELECT 1")
+        database.status = "T"
+        client.send(m.Query("SELECT 1"), m.Parse("", "", ()))
+        client.writer.write(b"Q\0\0")  # half a message is as good as none
+        said = await client.until(type(None))
+    assert sqlstates(said) == ["25P03"]
+    database.status = "I"
+
+
+async def test_who_waits_for_an_answer_is_not_silent(
+    address: Address, database: Database, server: PgServer
+) -> None:
+    async with WireClient(address) as client:
+        await client.start(idle_session_timeout="50ms")
+        database.gate = asyncio.Event()
+        client.send(m.Query("SELECT 1"))
+        await database.waiting.wait()
+        [served] = server._clients
+        assert served._idle_until is None
+        served._look_at_idleness()
+        database.gate.set()
+        assert kinds(await client.until(m.ReadyForQuery))[-1] == "ReadyForQuery"
+
+
+async def test_notices_that_nobody_wants_are_not_sent(address: Address) -> None:
+    async with WireClient(address) as client:
+        await client.start(client_min_messages="warning")
+        await client.query(CREATE)
+        again = CREATE.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
+        assert kinds(await client.query(again)) == ["CommandComplete"]
+        await client.query("SET client_min_messages = notice")
+        assert kinds(await client.query(again)) == ["NoticeResponse", "CommandComplete"]
