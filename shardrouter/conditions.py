@@ -16,41 +16,7 @@ from shardrouter.typed import Typed
 __all__ = ["conjuncts", "demand", "where_clause"]
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True)
-class Conditions:
-    """`sql` is the whole clause with its keyword, or empty. `keys` are the values that the
-    shard key can have, empty if any. `is_one_row`: the whole primary key is pinned to one."""
-
-    sql: str
-    key_type: str
-    keys: tuple[Operand, ...]
-    is_one_row: bool
-
-
-def conditions(node: syntax.Expression | None, scope: Scope, table: Table) -> Conditions:
-    key = table.column(table.shard_key)
-    key_type = "" if key is None else key.type
-    if node is None:
-        return Conditions("", key_type, (), False)
-    pins: dict[str, tuple[Operand, ...]] = {}
-    conjuncts = _conjuncts(node)
-    clause = "AND" if len(conjuncts) > 1 else "WHERE"
-    parts = [_conjunct(part, scope, pins, clause) for part in conjuncts]
-    # A change of a row that others refer to may change, or look through, any number of them.
-    one_row = (
-        bool(table.primary_key)
-        and not table.referenced_by
-        and all(len(pins.get(name, ())) == 1 for name in table.primary_key)
-    )
-    text = " AND ".join(part.sql for part in parts)
-    return Conditions(f" WHERE {text}", key_type, pins.get(table.shard_key, ()), one_row)
-
-
-def _conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
-=======
 def conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
->>>>>>> main
     if isinstance(node, syntax.Logical) and node.operator == "AND":
         return [part for operand in node.operands for part in conjuncts(operand)]
     return [node]

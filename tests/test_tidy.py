@@ -135,6 +135,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.serial": 0,
     "shardrouter.sequences": 0,
     "shardrouter.drawn": 0,
+    "shardrouter.placement_calls": 0,
     "shardrouter.explained": 0,
     "shardrouter.sequence_calls": 0,
     "shardrouter.session_sequences": 1,
