@@ -46,6 +46,7 @@ def sql_error(failure: SqlFailure) -> RouterError:
     error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail, hint=hint)
     error.statement = failure.statement
     error.violation = failure.violation
+    error.row = failure.row
     return error
 
 
