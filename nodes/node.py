@@ -50,6 +50,7 @@ from nodes.protocol import (
     ChangeReplicas,
     Denied,
     Envelope,
+    Forget,
     GetChecksum,
     GetCluster,
     GetStatus,
@@ -426,6 +427,8 @@ class Node:
             hosted.service.on_read(request, body, answer)
         elif isinstance(body, Speculate):
             hosted.service.on_speculate(request, body, answer)
+        elif isinstance(body, Forget):
+            hosted.service.on_forget(body, answer)
         elif isinstance(body, MoveLeadership):
             hosted.service.on_change(body, answer)
         elif isinstance(body, ChangeReplicas):

@@ -23,7 +23,9 @@ from nodes.file_turn import FileTurn
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
+    Done,
     EntryBody,
+    Forget,
     MoveLeadership,
     Read,
     Request,
@@ -141,6 +143,10 @@ class GroupService:
 
     def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> None:
         self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, answer)
+
+    def on_forget(self, forget: Forget, answer: Answer) -> None:
+        self._speculations.forget(forget.id)
+        answer(Done((), 0))
 
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)
