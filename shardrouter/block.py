@@ -116,8 +116,9 @@ class Block:
         whole: bool,
         lock: Lock | None = None,
     ) -> Speculate:
-        """For a statement, after it has `lock`, with all steps before it if `whole`, or if they are few; else with
-        what stands for them. Raises StatementError (54000) if the transaction grows too large."""
+        """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
+        are few; else with what stands for them. Raises StatementError (54000) if the transaction
+        grows too large."""
         new = Ran(statement)
         size = self._bytes + len(_encode((new, guards)))
         if len(self._steps) >= TRANSACTION_STEPS_MAX:
