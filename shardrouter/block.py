@@ -68,6 +68,8 @@ class Block:
         self.now_us = now_us
         self.settings = settings
         self.kept = settings
+        self.modes = Modes()
+        """With which it began."""
         self.failed = False
         self.shard = ""
         """Where it is; empty before its first statement that needs one."""

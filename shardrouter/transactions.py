@@ -113,6 +113,7 @@ class Transactions:
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
         host.settings = settings
+        block.modes = _modes_of(settings)
         self.block = block
 
     def begin_here(self, plan: Begin) -> Outcome:
@@ -345,7 +346,8 @@ class Transactions:
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
         host = self._host
-        before, modes = host.settings, _modes_of(host.settings)
+        before = host.settings
+        modes = block.modes if block.failed else _modes_of(before)  # a failure undid what was SET
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None

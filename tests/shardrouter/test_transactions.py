@@ -261,6 +261,12 @@ async def test_modes_and_settings(router: Router, here: list[int]) -> None:
     assert (await show("statement_timeout"), await show("application_name")) == ("10s", "one")
     await client.run("SET application_name = 'three'")
     assert (await client.run("ROLLBACK")).parameter_status == (("application_name", "one"),)
+    await client.run("BEGIN READ WRITE")
+    await client.run("SET TRANSACTION READ ONLY")
+    assert await client.code("SELEC") == "42601"
+    await client.run("COMMIT AND CHAIN")
+    assert await show("transaction_read_only") == "off"  # as it began, for it has failed
+    await client.run("ROLLBACK")
     await client.run("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
     assert await client.code(ADD, a, 1) == "25006"
     await client.run("BEGIN READ WRITE")
