@@ -34,7 +34,7 @@ COLUMNS_MAX: Final = 100
 
 _QUOTED: Final = r'"(?:[^"]|"")*"'
 _INSERT: Final = re.compile(
-    rf"INSERT INTO ({_QUOTED})(?: AS {_QUOTED})? \(((?:{_QUOTED}(?:, )?)+)\) ", re.DOTALL
+    rf"INSERT INTO ({_QUOTED})(?: AS \w+)? \(((?:{_QUOTED}(?:, )?)+)\) ", re.DOTALL
 )
 _TARGET: Final = re.compile(rf"(INSERT INTO|UPDATE|DELETE FROM) ({_QUOTED})")
 _LITERALS: Final = re.compile(rf"'(?:[^']|'')*'|{_QUOTED}", re.DOTALL)
