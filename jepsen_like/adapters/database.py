@@ -163,6 +163,7 @@ class PreloadableDatabase(Protocol):
         each host under the host's name, a router under `stations.router_name`."""
 
 
+@runtime_checkable
 class Database(Protocol):
     """What a test names: a value, from which a fresh database is started for every run."""
 
