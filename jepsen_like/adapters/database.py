@@ -132,6 +132,7 @@ class Offer(Enum):
     """What some faults ask of a database, and not every one can be asked for."""
 
     MOVES = "moves"  # leaders and replicas, as an OperableDatabase
+    ROOM = "room"  # the same, and some host is without a replica of a group
     ROUTERS = "routers"  # as a RoutedDatabase
     PRELOAD = "preload"  # a library of the harness in its processes, as a PreloadableDatabase
     FILES = "files"  # as a FiledDatabase
