@@ -345,7 +345,7 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome) -> None:
+        def settled(answer: ShardOutcome | None) -> None:
             nonlocal is_over
             if is_over:
                 return  # it was cancelled
@@ -355,6 +355,8 @@ class Session:
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, RouterError):
                 done(answer)
+            elif answer is None:
+                done(canceled())
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
@@ -364,7 +366,7 @@ class Session:
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         else:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_read(
                 command.shard,
                 statements,
