@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
+
+compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
+	@$(BIN)/python -m tests.suites.compatibility
 
 nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \

@@ -37,6 +37,7 @@ from nodes import (
     write_unit,
 )
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     date_texts,
     dates,
@@ -44,6 +45,7 @@ from nodes.pgtypes import (
     formats,
     integers,
     intervals,
+    json_values,
     numerics,
     strings,
 )
@@ -63,6 +65,8 @@ DECIDING: Final = (
     dates,
     date_texts,
     intervals,
+    json_values,
+    arrays,
     authorizer,
     sql_errors,
     sql_connection,

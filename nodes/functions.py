@@ -26,11 +26,13 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     dates,
     floats,
     integers,
     intervals,
+    json_values,
     numerics,
     strings,
 )
@@ -58,10 +60,35 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 """Largest randomblob(): as large as the largest entry could have carried."""
 
 
-_MODULES: Final = (integers, floats, numerics, strings, bytes_and_uuids, dates, intervals)
+_MODULES: Final = (
+    *(integers, floats, numerics, strings, bytes_and_uuids),
+    *(dates, intervals, json_values, arrays),
+)
+
+_OF_TYPES: Final[Mapping[str, Function]] = {
+    name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
+}
+
+
+def _each(array: Value, function: Value) -> str:
+    """An array whose elements a cast has turned into another type."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    return arrays.dump([e if e is None else cast(e) for e in arrays.elements(array)])
+
+
+def _each_of_bytes(array: Value, function: Value) -> str:
+    """The same for elements that are bytes, which stand in an array as their digits."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    found = arrays.elements(array)
+    return arrays.dump([e if e is None else cast(bytes.fromhex(e)) for e in found])
+
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
+    **_OF_TYPES,
+    "pg_each": Function(2, _each),
+    "pg_eachbytes": Function(2, _each_of_bytes),
 }
 """PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
 
@@ -69,13 +96,19 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
 makes a value fit a modifier."""
 
-AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES, **intervals.AGGREGATES}
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    **numerics.AGGREGATES,
+    **intervals.AGGREGATES,
+    **arrays.AGGREGATES,
+}
 """PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
 COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
     **numerics.COLLATIONS,
     **strings.COLLATIONS,
     **intervals.COLLATIONS,
+    **json_values.COLLATIONS,
+    **arrays.COLLATIONS,
 }
 """How SQLite compares the stored forms that it would not compare as PostgreSQL does."""
 

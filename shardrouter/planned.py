@@ -163,6 +163,19 @@ class Answer:
     columns: tuple[ResultColumn, ...] = ()
     rows: tuple[tuple[Value, ...], ...] = ()
     parameter_oids: tuple[int, ...] = ()
+    tables: tuple[str, ...] = ()
+    """They have to be there."""
+    alone: bool = False
+    """It cannot run inside of a transaction block."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """`SELECT pg_sleep(seconds)`, with which time limits are tried."""
+
+    seconds: Operand
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +186,8 @@ class SetSetting:
     value: str | None
     is_local: bool = False
     """It ends with the transaction, however that ends."""
+    discards: bool = False
+    """DISCARD ALL: of all settings, and not inside of a transaction block."""
 
 
 @dataclass(frozen=True)
@@ -257,6 +272,7 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | Pause
     | SetSetting
     | TransactionControl
     | ShowSetting
@@ -267,13 +283,21 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
-    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer) else ()
+    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer | Pause) else ()
 
 
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
     """The columns of the answer; empty if the statement returns no rows."""
     match plan:
-        case OneShard() | Scatter() | Answer() | SequenceCall() | ShowTables() | ShowColumns():
+        case (
+            OneShard()
+            | Scatter()
+            | Answer()
+            | Pause()
+            | SequenceCall()
+            | ShowTables()
+            | ShowColumns()
+        ):
             return plan.columns
         case ShowSetting():
             return (ResultColumn(plan.name, TEXT),)

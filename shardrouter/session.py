@@ -16,6 +16,7 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import (
+    DeadlineExceeded,
     DefiniteError,
     NotSupported,
     OutcomeUnknown,
@@ -43,7 +45,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
-from shardrouter.plan import UnknownTable
+from shardrouter.plan import UnknownTable, bind, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -51,6 +53,7 @@ from shardrouter.planned import (
     EndBlock,
     Modes,
     OneShard,
+    Pause,
     Plan,
     SavepointStep,
     Scatter,
@@ -76,6 +79,7 @@ from shardrouter.transactions import (
     in_failed_block,
     read_only_error,
     set_outside,
+    setting_tag,
 )
 from shardrouter.verdicts import canceled
 
@@ -235,6 +239,7 @@ class Session:
         """A statement that needs no shard, but no change of a setting."""
         if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
             await self._schema.refresh(deadline)
+        await self._pause(execution, deadline)
         if isinstance(execution.prepared.plan, SequenceCall):
             return await self._call_sequence(execution, deadline)
         _, outcome = self._local(execution, self.settings, self._schema.catalog)
@@ -527,6 +532,7 @@ class Session:
                 elif isinstance(plan, SequenceCall):
                     outcomes.append(await self._call_sequence(execution, deadline))
                 else:
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
         try:
@@ -564,6 +570,7 @@ class Session:
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, self._schema.catalog)
             if outcome is None:
                 return None
@@ -617,6 +624,19 @@ class Session:
 
     # ------------------------------------------------------------------ without a shard
 
+    async def _pause(self, execution: Execution, deadline: float) -> None:
+        """If the statement asks for a pause, take it; 57014 at the deadline."""
+        plan = execution.prepared.plan
+        if not isinstance(plan, Pause):
+            return
+        seconds = value_of(plan.seconds, bind(plan, execution.arguments))
+        if not isinstance(seconds, float) or seconds <= 0 or math.isnan(seconds):
+            return
+        left = deadline - self._loop.time()
+        await asyncio.sleep(min(seconds, max(left, 0.0)))
+        if seconds > left:
+            raise DeadlineExceeded("canceling statement due to statement timeout")
+
     def _local(
         self, execution: Execution, settings: Settings, catalog: Catalog
     ) -> tuple[Settings, Outcome]:
@@ -627,13 +647,20 @@ class Session:
             case SetSetting():
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
-                    "RESET" if plan.value is None else "SET",
+                    setting_tag(plan),
                     notices=notices,
                     parameter_status=after.announced_since(settings),
                 )
+            case Pause(seconds=seconds):
+                is_null = value_of(seconds, execution.arguments) is None
+                row = (None,) if is_null else ("",)
+                return settings, rows_outcome("SELECT 1", execution, [row], columns)
             case ShowSetting(name=name):
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
+                for name in plan.tables:
+                    if name not in catalog.tables:
+                        raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():

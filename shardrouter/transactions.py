@@ -13,21 +13,24 @@ from functools import partial
 from typing import Final, Protocol
 
 from nodes.protocol import NotOpen, SqlFailure, Stale, StatementResult
-from shardrouter import merge
+from shardrouter import definition_changes, merge
 from shardrouter.block import Block, serialization_failure, spans_shards
 from shardrouter.catalog import Catalog
+from shardrouter.definitions import Truncate
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
     Command,
     Execution,
     Notice,
     Outcome,
+    Prepared,
     command_of,
     outcome_of,
     rows_outcome,
     scatter_commands,
 )
 from shardrouter.planned import (
+    Answer,
     Begin,
     EndBlock,
     Modes,
@@ -42,9 +45,17 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
+from shardrouter.translate import quote
 from shardrouter.verdicts import sql_error
 
-__all__ = ["Host", "Transactions", "in_failed_block", "read_only_error", "set_outside"]
+__all__ = [
+    "Host",
+    "Transactions",
+    "in_failed_block",
+    "read_only_error",
+    "set_outside",
+    "setting_tag",
+]
 
 REPLANS_MAX: Final = 50
 """How often a statement is planned again because the shard says that its catalog is stale."""
@@ -67,6 +78,9 @@ class Host(Protocol):
 
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its tables have changed."""
+
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        """Parse and plan one statement."""
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
@@ -145,7 +159,7 @@ class Transactions:
             for mode in TRANSACTION_MODES:
                 after = after.with_value(mode, before.get(mode))
         host.settings = after
-        tag = "RESET" if plan.value is None else "SET"
+        tag = setting_tag(plan)
         return Outcome(tag, parameter_status=after.announced_since(before))
 
     # ------------------------------------------------------------------ in the block
@@ -203,12 +217,18 @@ class Transactions:
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
                 if isinstance(plan, SchemaChange):
+                    if isinstance(plan.definition, Truncate):
+                        return await self._truncate(block, plan, plan.definition, deadline)
                     raise NotSupported(
                         "a schema change inside a transaction is not supported",
                         hint="Send it outside of BEGIN and COMMIT.",
                     )
                 if isinstance(plan, SetSetting):
+                    if plan.discards:
+                        raise _not_in_a_block("DISCARD ALL")
                     return self._set(block, plan)
+                if isinstance(plan, Answer) and plan.alone:
+                    raise _not_in_a_block(plan.tag)
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
@@ -227,6 +247,29 @@ class Transactions:
             "the tables of the statement are being changed",
             hint="Repeat the transaction when the schema change is over.",
         )
+
+    async def _truncate(
+        self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
+    ) -> Outcome:
+        """TRUNCATE is a DELETE of all rows, which a rollback undoes like any other."""
+        host = self._host
+        begun = definition_changes.begin(host.catalog, node)
+        assert begun.change is not None
+        left = {moved.name: moved.before for moved in begun.change.tables}
+        while left:
+            # Rows that reference others first; tables that reference each other as they come.
+            name = next(
+                (
+                    name
+                    for name, table in left.items()
+                    if table is None or not (set(table.referenced_by) - {name}) & left.keys()
+                ),
+                next(iter(left)),
+            )
+            del left[name]
+            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            await self._statement(block, Execution(prepared), deadline)
+        return Outcome(plan.tag, notices=tuple(map(Notice, begun.notices)))
 
     def _command(
         self, plan: OneShard | Scatter, execution: Execution
@@ -311,6 +354,17 @@ def _modes_of(settings: Settings) -> Modes:
 
 def _word(switch: bool | None) -> str | None:
     return None if switch is None else "on" if switch else "off"
+
+
+def setting_tag(plan: SetSetting) -> str:
+    """The command tag of SET, RESET or DISCARD ALL."""
+    if plan.discards:
+        return "DISCARD ALL"
+    return "RESET" if plan.value is None else "SET"
+
+
+def _not_in_a_block(what: str) -> StatementError:
+    return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
 
 
 def _warning(message: str, sqlstate: str) -> Notice:

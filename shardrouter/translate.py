@@ -378,7 +378,7 @@ def converted(typed: Typed, cast: Cast) -> Typed:
     """A value cast to another type, its modifier aside."""
     if cast.source is cast.target:
         return typed
-    if typed.constant is not None:
+    if typed.constant is not None and (cast.function or cast.is_same_form):
         value = typed.constant.value
         if value is not None and cast.function:
             value = call(cast.function, value)
