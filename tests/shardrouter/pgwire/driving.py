@@ -38,7 +38,8 @@ def drive(
             try:
                 event = connection.next_event()
             except ProtocolError as error:
-                assert error.fatal == (connection.state is State.CLOSED)
+                if error.fatal != (connection.state is State.CLOSED):
+                    raise AssertionError(f"{error!r} leaves it {connection.state}") from error
                 report = m.Report("FATAL", error.sqlstate, error.message)
                 (connection.end if error.fatal else connection.fail)(report)
                 continue
@@ -49,8 +50,8 @@ def drive(
                 case m.SSLRequest() if encrypts:
                     try:
                         connection.accept_encryption()
-                    except ProtocolError as error:
-                        assert error.fatal
+                    except ProtocolError:
+                        assert connection.state is State.CLOSED
                         connection.end(FATAL)
                 case m.SSLRequest() | m.GSSENCRequest():
                     connection.refuse_encryption()
