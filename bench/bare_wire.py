@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import asyncpg
 import click
@@ -73,6 +73,9 @@ class FixedSession:
         self, _unit: Sequence[Execution], timeout_s: float | None = None
     ) -> list[Outcome]:
         return self._answer
+
+    def copy_in(self, _prepared: Prepared) -> NoReturn:
+        raise AssertionError("nothing is copied")
 
     def cancel(self) -> None: ...
 

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
+from shardrouter.copying.columns import CopyColumn
+from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
 from shardrouter.role_statements import RoleStatement
 
@@ -26,6 +28,8 @@ __all__ = [
     "SchemaChange",
     "SequenceCall",
     "Answer",
+    "CopyFrom",
+    "CopyTo",
     "SetSetting",
     "Modes",
     "Begin",
@@ -88,8 +92,9 @@ class OneShard:
     quick: bool  # keyed point write or VALUES, or point read: bounded work
     columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
     parameter_oids: tuple[int, ...] = ()
-    limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
-    offset: Operand | None = None
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    """LIMITs and OFFSETs, already in `sql`; here so that arguments can be checked."""
+    locking: str = ""  # what a SELECT ... FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE
     key: str = ""  # name of the shard key, for the error of an INSERT without one
     draws: tuple[str, ...] = ()
     """Sequences of which the router draws a number each; they are the parameters behind those of
@@ -176,6 +181,26 @@ class Pause:
     seconds: Operand
     columns: tuple[ResultColumn, ...]
     parameter_oids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CopyFrom:
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+
+    table: str
+    columns: tuple[CopyColumn, ...]
+    insert: OneShard
+    shard: str
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
+class CopyTo:
+    """COPY TO STDOUT: the rows of `plan`, which is that of `query`, as the options want them."""
+
+    query: str
+    plan: OneShard | Scatter | Answer
+    options: CopyOptions
 
 
 @dataclass(frozen=True)
@@ -272,6 +297,8 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | CopyFrom
+    | CopyTo
     | Pause
     | SetSetting
     | TransactionControl

@@ -6,6 +6,7 @@ which runs it without keeping it; the COMMIT into the log of that shard (docs/tr
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from shardrouter.execution import (
 from shardrouter.planned import (
     Answer,
     Begin,
+    CopyFrom,
     EndBlock,
     Modes,
     OneShard,
@@ -45,7 +47,8 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
-from shardrouter.translate import quote
+from shardrouter.typed import quote
+from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
 __all__ = [
@@ -94,7 +97,9 @@ class Transactions:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self._uploads: list[Upload] = []  # whose rows the block has written
 
     # ------------------------------------------------------------------ without a block
 
@@ -107,8 +112,18 @@ class Transactions:
             secrets.randbits(63),
             host.settings,
         )
-        host.settings = block.with_modes(host.settings, modes)
+        settings = block.with_modes(host.settings, modes)
+        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+            settings = settings.with_value(mode, settings.get(mode))
+        host.settings = settings
         self.block = block
+
+    def begin_here(self, plan: Begin) -> Outcome:
+        """BEGIN behind statements of the same unit, which are in the block already. Raises
+        StatementError for modes that come too late for them."""
+        assert self.block is not None
+        self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
         """Carry out what came outside of a block. Raises StatementError."""
@@ -165,10 +180,15 @@ class Transactions:
     # ------------------------------------------------------------------ in the block
 
     async def run(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement of the open block. Raises RouterError; then the block has failed, or is
-        over."""
-        block = self.block
-        assert block is not None
+        """A statement of the open block, after those that were asked before. Raises RouterError;
+        then the block has failed, or is over."""
+        async with self._turn:
+            block = self.block
+            if block is None:
+                raise _outside("the transaction ended before the statement had its turn")
+            return await self._run(block, execution, deadline)
+
+    async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         if isinstance(plan, EndBlock):
             return await self._end(block, plan, deadline)
@@ -189,6 +209,7 @@ class Transactions:
         match plan:
             case Begin():
                 warning = _warning("there is already a transaction in progress", "25001")
+                host.settings = block.with_modes(host.settings, plan.modes)
                 return Outcome(plan.tag, notices=(warning,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)
@@ -303,6 +324,30 @@ class Transactions:
                 return answer
             whole = True
 
+    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        """Write rows that were sent ahead, in the open block; they are kept as long as it is.
+        Raises RouterError; then the block has failed."""
+        async with self._turn:
+            await self._copy(command, upload, deadline)
+
+    async def _copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        block = self.block
+        assert block is not None
+        self._uploads.append(upload)
+        try:
+            if block.failed:
+                raise in_failed_block()
+            block.move_to(command.shard)
+            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            if isinstance(answer, Stale):
+                raise serialization_failure("a concurrent schema change")
+            block.took(command.statement, command.guards, answer, quick=False, is_write=True)
+            if isinstance(answer, SqlFailure):
+                raise sql_error(answer)
+        except BaseException:
+            block.failed = True
+            raise
+
     # ------------------------------------------------------------------ its end
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
@@ -314,20 +359,37 @@ class Transactions:
         host.settings = block.settings
         if commits:
             if block.writes:
-                transaction, guards, quick = block.transaction()
-                answer = await host.shards.write(
-                    block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
-                )
-                if isinstance(answer, Stale):
-                    raise serialization_failure("a concurrent schema change")
+                await self._commit(block, deadline)
             host.settings = block.kept
+        self._forget_uploads()
         after = host.settings.announced_since(before)
         if plan.chain:
             self.begin(modes)
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
 
+    async def _commit(self, block: Block, deadline: float) -> None:
+        transaction, guards, quick = block.transaction()
+        deadline += sum(upload.apply_s for upload in self._uploads)
+        try:
+            answer = await self._host.shards.write(
+                block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+            )
+        except BaseException:
+            self._forget_uploads()
+            raise
+        if isinstance(answer, Stale):
+            self._forget_uploads()
+            raise serialization_failure("a concurrent schema change")
+
+    def _forget_uploads(self) -> None:
+        """The block is over. What it wrote of them is written, or is not any more."""
+        for upload in self._uploads:
+            upload.abandon()
+        self._uploads.clear()
+
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
+        self._forget_uploads()
         if self.block is not None:
             self._host.settings = self.block.settings
             self.block = None
@@ -386,4 +448,6 @@ def in_failed_block() -> StatementError:
 def read_only_error(plan: Plan) -> StatementError:
     """For a write in a transaction that is READ ONLY."""
     tag = plan.tag if isinstance(plan, OneShard) else "this statement"
+    if isinstance(plan, CopyFrom):
+        tag = "COPY FROM"
     return StatementError(f"cannot execute {tag} in a read-only transaction", sqlstate="25006")

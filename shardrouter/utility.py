@@ -35,7 +35,6 @@ _REFUSED: Final = {
     "checkpoint": "",
     "cluster": "",
     "comment": "",
-    "copy": "Send INSERT statements, several rows in each.",
     "declare": "Use LIMIT and OFFSET.",
     "do": "",
     "execute": "Prepare through the extended query protocol.",
@@ -56,8 +55,6 @@ _REFUSED: Final = {
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "values": "Write SELECT.",
-    "with": "Write one SELECT over one table.",
 }
 
 

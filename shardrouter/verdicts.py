@@ -49,9 +49,11 @@ def sql_error(failure: SqlFailure) -> RouterError:
         sqlstate=failure.sqlstate,
         detail=failure.detail,
         hint=hint,
-        **_about(failure.sqlstate, failure.message),
     )
+    for name, value in _about(failure.sqlstate, failure.message).items():
+        setattr(error, name, value)
     error.statement = failure.statement
+    error.row = failure.row
     return error
 
 
