@@ -53,6 +53,7 @@ def sql_error(failure: SqlFailure) -> RouterError:
     for name, value in _about(failure.sqlstate, failure.message).items():
         setattr(error, name, value)
     error.statement = failure.statement
+    error.violation = failure.violation
     error.row = failure.row
     return error
 
