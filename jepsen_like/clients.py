@@ -15,7 +15,7 @@ import asyncpg
 
 from jepsen_like.history import Outcome
 from jepsen_like.load import Call
-from jepsen_like.workloads.workload import SqlCall, Statements
+from jepsen_like.workloads.workload import SqlCall, SqlTransaction, Statements
 
 __all__ = [
     "Answer",
@@ -101,6 +101,8 @@ class SqlClient:
 
     async def invoke(self, call: Call) -> Answer:
         found = self._to_sql(call)
+        if isinstance(found, SqlTransaction):
+            return await self._transact(call, found)
         statements = found if isinstance(found, tuple) else (found,)
         answers: list[Any] = []
         try:
@@ -117,6 +119,44 @@ class SqlClient:
                 is_begun=bool(answers),
             )
             return Answer(outcome, error=words_of(exc))
+
+    async def _transact(self, call: Call, transaction: SqlTransaction) -> Answer:
+        """BEGIN ... COMMIT. What fails before the COMMIT is sent has certainly not happened, even
+        if the connection is lost."""
+        commits = False
+        try:
+            await self._connection.execute("BEGIN")
+            steps = transaction.run()
+            answer = None
+            while True:
+                try:
+                    statement = steps.send(answer)
+                except StopIteration as end:
+                    output = end.value
+                    break
+                answer = await self._run(statement)
+            commits = True
+            await self._connection.execute("COMMIT")
+            return Answer("ok", output)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError) as exc:
+            if isinstance(exc, AttributeError) and not self._connection.is_closed():
+                raise
+            outcome = outcome_of_error(
+                exc,
+                is_read=not commits or call.f.startswith("read"),
+                definite_codes=self._definite_codes,
+            )
+            answer = Answer(outcome, error=words_of(exc))
+        await self._roll_back()
+        return answer
+
+    async def _roll_back(self) -> None:
+        """Leave the transaction that failed; without it, leave the connection."""
+        try:
+            if self._connection.is_in_transaction():
+                await self._connection.execute("ROLLBACK")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError):
+            self.abort()
 
     async def _run(self, sql: SqlCall) -> Any:
         try:
@@ -202,6 +242,7 @@ async def connect_sql(
             timeout=CONNECT_TIMEOUT_S,
             server_settings={
                 "statement_timeout": f"{round(deadline_s * 1000)}ms",
+                "default_transaction_isolation": "serializable",
                 **(settings or {}),
             },
         )

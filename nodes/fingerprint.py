@@ -34,9 +34,11 @@ from nodes import (
     staged_rows,
     transaction_unit,
     values,
+    violations,
     write_unit,
 )
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     date_texts,
     dates,
@@ -44,8 +46,11 @@ from nodes.pgtypes import (
     formats,
     integers,
     intervals,
+    json_values,
     numerics,
+    queries,
     strings,
+    text_functions,
 )
 from nodes.sql_connection import LIMITS
 
@@ -59,12 +64,17 @@ DECIDING: Final = (
     floats,
     numerics,
     strings,
+    text_functions,
+    queries,
     bytes_and_uuids,
     dates,
     date_texts,
     intervals,
+    json_values,
+    arrays,
     authorizer,
     sql_errors,
+    violations,
     sql_connection,
     sessions,
     stage_content,

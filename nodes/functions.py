@@ -26,13 +26,17 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     dates,
     floats,
     integers,
     intervals,
+    json_values,
     numerics,
+    queries,
     strings,
+    text_functions,
 )
 from nodes.pgtypes.dates import UNIX_EPOCH_US
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
@@ -49,6 +53,9 @@ __all__ = [
     "Function",
     "FunctionError",
     "NOW",
+    "RANDOM",
+    "RANDOM_UUID",
+    "RECURSION",
     "ROW_ID",
     "install",
     "install_collations",
@@ -58,10 +65,35 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 """Largest randomblob(): as large as the largest entry could have carried."""
 
 
-_MODULES: Final = (integers, floats, numerics, strings, bytes_and_uuids, dates, intervals)
+_MODULES: Final = (
+    *(integers, floats, numerics, strings, bytes_and_uuids),
+    *(dates, intervals, json_values, arrays, text_functions, queries),
+)
+
+_OF_TYPES: Final[Mapping[str, Function]] = {
+    name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
+}
+
+
+def _each(array: Value, function: Value) -> str:
+    """An array whose elements a cast has turned into another type."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    return arrays.dump([e if e is None else cast(e) for e in arrays.elements(array)])
+
+
+def _each_of_bytes(array: Value, function: Value) -> str:
+    """The same for elements that are bytes, which stand in an array as their digits."""
+    assert type(function) is str
+    cast = _OF_TYPES[function].call
+    found = arrays.elements(array)
+    return arrays.dump([e if e is None else cast(bytes.fromhex(e)) for e in found])
+
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
-    name: function for module in _MODULES for name, function in module.FUNCTIONS.items()
+    **_OF_TYPES,
+    "pg_each": Function(2, _each),
+    "pg_eachbytes": Function(2, _each_of_bytes),
 }
 """PostgreSQL's functions, by the name under which SQL calls them: `pg_<op>_<type>`.
 
@@ -69,13 +101,20 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
 makes a value fit a modifier."""
 
-AGGREGATES: Final[Mapping[str, Aggregate]] = {**numerics.AGGREGATES, **intervals.AGGREGATES}
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    **numerics.AGGREGATES,
+    **intervals.AGGREGATES,
+    **arrays.AGGREGATES,
+    **queries.AGGREGATES,
+}
 """PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
 COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
     **numerics.COLLATIONS,
     **strings.COLLATIONS,
     **intervals.COLLATIONS,
+    **json_values.COLLATIONS,
+    **arrays.COLLATIONS,
 }
 """How SQLite compares the stored forms that it would not compare as PostgreSQL does."""
 
@@ -108,6 +147,8 @@ BUILTINS: Final = frozenset(
         "likely", "ltrim", "max", "min", "nullif", "printf", "format", "quote", "replace",
         "round", "rtrim", "sign", "substr", "substring", "sum", "total", "trim", "trunc",
         "typeof", "unicode", "unlikely",
+        "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead",
+        "first_value", "last_value", "nth_value",
     }
 )  # fmt: skip
 """SQLite's functions whose answer only depends on their arguments and not on the machine's
@@ -137,6 +178,22 @@ class Calculator(Protocol):
     def execute(self, sql: str, parameters: Sequence[Value], /) -> Any: ...
 
 
+RECURSION: Final = "pg_recursion"
+"""Counts the rows of recursive queries: true, or an error."""
+
+RANDOM: Final = "pg_random"
+RANDOM_UUID: Final = "pg_random_uuid"
+"""random() and gen_random_uuid(), drawn from the statement's seed."""
+
+
+def random_uuid(random: Random) -> bytes:
+    """A UUID of version 4."""
+    drawn = bytearray(random.randbytes(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    return bytes(drawn)
+
+
 NOW: Final = "pg_now"
 """The function that answers the time of the entry as a timestamptz: PostgreSQL's now()."""
 
@@ -155,7 +212,16 @@ NO_ENTRY: Final = (1 << (63 - ROW_ID_BITS)) - 1
 class Environment:
     """Time, chance and the last error, for the statement that runs on one connection."""
 
-    __slots__ = ("_current", "_entry", "_error", "_now", "_random", "_row_ids", "stamp")
+    __slots__ = (
+        "_current",
+        "_entry",
+        "_error",
+        "_now",
+        "_random",
+        "_recursed",
+        "_row_ids",
+        "stamp",
+    )
 
     def __init__(self) -> None:
         self._entry = NO_ENTRY
@@ -168,6 +234,7 @@ class Environment:
         self._error: FunctionError | None = None
         self._random: Random | None = None  # made at first use: most statements draw nothing
         self._now: str | None = None
+        self._recursed = 0
 
     def begin(self, now_us: int, seed: int, ordinal: int) -> None:
         """A statement starts."""
@@ -189,6 +256,7 @@ class Environment:
         if self._current is not self.stamp:
             self._current = self.stamp
             self._error = self._random = self._now = None
+            self._recursed = 0
 
     def take_error(self) -> FunctionError | None:
         """The error a function raised in the current statement, once."""
@@ -207,6 +275,12 @@ class Environment:
             _, seed, ordinal = self.stamp
             self._random = Random((ordinal << 64) | (seed & _MASK64))
         return self._random
+
+    def recursed(self) -> bool:
+        """A recursive query of the current statement makes another row."""
+        self._look()
+        self._recursed += 1
+        return queries.recursed(self._recursed)
 
     @property
     def now(self) -> str:
@@ -257,6 +331,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     for name, aggregate in AGGREGATES.items():
         made = partial(_GuardedAggregate, name, aggregate.make, guarded)
         connection.create_window_function(name, aggregate.arguments, made)
+    define(RECURSION, 0, environment.recursed, pure=False, strict=False)
     install_collations(connection)
     define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)
@@ -288,6 +363,8 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
         pure=False,
         strict=False,
     )
+    define(RANDOM, 0, lambda: environment.random.random(), pure=False, strict=False)
+    define(RANDOM_UUID, 0, lambda: random_uuid(environment.random), pure=False, strict=False)
     define(NOW, 0, lambda: environment.stamp[0] + UNIX_EPOCH_US, pure=False, strict=False)
     define("randomblob", 1, random_blob, pure=False, strict=True)
     define(ROW_ID, 0, environment.next_row_id, pure=False, strict=False)

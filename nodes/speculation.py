@@ -21,6 +21,7 @@ from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
+    Guard,
     NotOpen,
     Ran,
     ResponseBody,
@@ -46,6 +47,9 @@ class Speculation:
         self._chain = b""  # of the steps that ran in it
         self._count = 0  # of these steps
         self._changes = 0  # of the connection, at its beginning
+        self._checked: set[Guard] = set()  # they hold as long as it is open
+        self._is_limited = False  # how much it may add
+        self._has_limit = False  # one stands in the connection, from it or an earlier one
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +81,7 @@ class Speculation:
     def give_up(self) -> None:
         """Roll back what is open. Not while it runs."""
         self._id, self._chain, self._count = b"", b"", 0
+        self._checked.clear()
         if self._connection is not None and self._connection.raw.in_transaction:
             self._connection.raw.execute(ROLLBACK)
 
@@ -105,10 +110,15 @@ class Speculation:
                 return NotOpen()
             if not self.is_open:
                 raw.execute(BEGIN_WRITE)
-                bounds.limit_growth()
                 self._id, self._changes = asked.id, raw.total_changes
-            if (stale := stale_guard(raw, asked.guards)) is not None:
-                return stale
+                self._is_limited = False
+            if not self._is_limited and (self._has_limit or not asked.quick):
+                bounds.limit_growth()
+                self._is_limited = self._has_limit = True
+            if new := [guard for guard in asked.guards if guard not in self._checked]:
+                if (stale := stale_guard(raw, new)) is not None:
+                    return stale
+                self._checked.update(new)
             answer = self._run_steps(self._connection, asked, done, bounds)
             keeps = True
             return answer
@@ -148,9 +158,11 @@ class Speculation:
         if not isinstance(new, Ran):
             raise TypeError("a mark is not answered")
         for step in earlier:
+            _allow(bounds, step)
             outcome = run_step(connection, step, self._count, now_us, seed)
             refuse_difference(step, outcome, self._count)
             self._took(connection, step, bounds)
+        _allow(bounds, new)
         outcome = run_step(connection, new, self._count, now_us, seed)
         assert outcome is not None
         self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
@@ -161,5 +173,12 @@ class Speculation:
     def _took(self, connection: SqlConnection, step: Step, bounds: Bounds) -> None:
         """A step has run. Raises Refused if it was too much."""
         bounds.refuse_rows(connection.raw.total_changes - self._changes)
+        if isinstance(step, Ran) and step.statement.staged is not None:
+            self._changes += step.statement.staged.rows
         self._chain = chain(self._chain, step)
         self._count += 1
+
+
+def _allow(bounds: Bounds, step: Step) -> None:
+    if isinstance(step, Ran) and step.statement.staged is not None:
+        bounds.allow([step.statement.staged])

@@ -18,22 +18,27 @@ from typing import Final
 import xxhash
 
 from nodes.pgtypes import (
+    arrays,
     bytes_and_uuids,
     dates,
     floats,
     integers,
     intervals,
+    json_values,
     numerics,
     strings,
 )
+from nodes.pgtypes.arrays import ARRAYS, ArrayKind
+from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
 from nodes.pgtypes.formats import Codec, ValueFormatError
 from nodes.pgtypes.integers import INT2, INT4, INT8
 from nodes.pgtypes.intervals import INTERVAL
+from nodes.pgtypes.json_values import JSON, JSONB
 from nodes.pgtypes.numerics import NUMERIC, numeric_modifier, precision_and_scale
-from nodes.pgtypes.strings import BOOL, BPCHAR, TEXT, UNKNOWN, VARCHAR, parse_bool, parse_text
+from nodes.pgtypes.strings import BOOL, BPCHAR, TEXT, UNKNOWN, VARCHAR, VOID, parse_bool, parse_text
 from nodes.protocol import OutputColumn, Value
 
 __all__ = [
@@ -46,7 +51,11 @@ __all__ = [
     "INT2",
     "INT4",
     "INT8",
+    "ARRAYS",
+    "ArrayKind",
     "INTERVAL",
+    "JSON",
+    "JSONB",
     "NUMERIC",
     "SLOTS",
     "TEXT",
@@ -56,6 +65,7 @@ __all__ = [
     "UNKNOWN",
     "UUID",
     "VARCHAR",
+    "VOID",
     "ValueFormatError",
     "canonical_key",
     "decode_binary",
@@ -69,6 +79,7 @@ __all__ = [
     "parse_text",
     "precision_and_scale",
     "slot_of",
+    "stored_array",
 ]
 
 SLOTS: Final = 16384
@@ -138,7 +149,10 @@ def slot_of(key: bytes) -> int:
 
 _CODECS: Final[Mapping[int, Codec]] = {
     codec.oid: codec
-    for module in (integers, floats, numerics, strings, bytes_and_uuids, dates, intervals)
+    for module in (
+        *(integers, floats, numerics, strings, bytes_and_uuids),
+        *(dates, intervals, json_values, arrays),
+    )
     for codec in module.CODECS
 }
 _TO_TEXT: Final = {oid: codec.to_text for oid, codec in _CODECS.items()}

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from shardrouter.types import (
+    ARRAY_OF,
     BIGINT,
     BOOLEAN,
     BPCHAR,
@@ -20,6 +21,8 @@ from shardrouter.types import (
     DOUBLE,
     INTEGER,
     INTERVAL,
+    JSON,
+    JSONB,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -101,8 +104,8 @@ def _strings() -> Iterator[Cast]:
     for kind in TYPES.values():
         if not is_text(kind):
             for text in (TEXT, VARCHAR, BPCHAR):
-                yield Cast(kind, text, _A, f"pg_text_{kind.short}")
-                yield Cast(text, kind, _E, f"pg_cast_{kind.short}")
+                yield Cast(kind, text, _A, f"pg_text_{kind.function_name}")
+                yield Cast(text, kind, _E, f"pg_cast_{kind.function_name}")
 
 
 def _times() -> Iterator[Cast]:
@@ -117,10 +120,32 @@ def _times() -> Iterator[Cast]:
     yield Cast(INTERVAL, TIME, _A, "pg_cast_time_interval")
 
 
-def _table() -> Iterator[Cast]:
+def _jsons() -> Iterator[Cast]:
+    yield Cast(JSON, JSONB, _A, "pg_cast_jsonb")
+    yield Cast(JSONB, JSON, _A)
+    for kind in (*_INTEGERS, REAL, DOUBLE, NUMERIC, BOOLEAN):
+        yield Cast(JSONB, kind, _E, f"pg_cast_{kind.short}_jsonb")
+
+
+def _scalars() -> Iterator[Cast]:
     yield from _numbers()
     yield from _strings()
     yield from _times()
+    yield from _jsons()
+
+
+def _table() -> Iterator[Cast]:
+    """An array is cast as its elements are."""
+    for cast in _scalars():
+        yield cast
+        if cast.source in ARRAY_OF and cast.target in ARRAY_OF:
+            source, target = ARRAY_OF[cast.source], ARRAY_OF[cast.target]
+            if cast.is_same_form:
+                yield Cast(source, target, cast.context)
+            else:
+                each = "pg_eachbytes" if cast.source.sqlite == "BLOB" else "pg_each"
+                sql = f"{each}({{0}}, '{cast.function}')"
+                yield Cast(source, target, cast.context, sql=sql)
 
 
 CASTS: Final[Mapping[tuple[Type, Type], Cast]] = {

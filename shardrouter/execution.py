@@ -9,25 +9,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
-from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
+from nodes.protocol import (
+    Guard,
+    OutputColumn,
+    Staged,
+    Statement,
+    StatementResult,
+    Value,
+)
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
-from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, Plan, ResultColumn, Scatter
 from shardrouter.python_values import from_stored
 
 __all__ = [
     "Prepared",
     "Execution",
+    "MoreRows",
     "Notice",
     "Outcome",
     "Command",
     "command_of",
+    "copy_command",
     "is_current",
     "outcome_of",
+    "piece_outcome",
     "rows_outcome",
     "scatter_commands",
 ]
@@ -54,6 +64,23 @@ class Execution:
     arguments: tuple[Value, ...] = ()
     formats: tuple[bool, ...] | None = None
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
+    drawn: tuple[int, ...] = ()
+    """A number for each of the plan's `draws`."""
+    stream: bool = False
+    """Many rows may be answered as a few and a `MoreRows`."""
+
+
+class MoreRows(Protocol):
+    """The rest of many rows, a piece at a time."""
+
+    async def next(self) -> StatementResult | None:
+        """Some rows more; None if there are none. Raises RouterError."""
+
+    def cancel(self) -> None:
+        """Who waits for `next` gets 57014."""
+
+    def close(self) -> None:
+        """Nobody wants more of it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +104,7 @@ class Outcome:
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
     notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
+    more: MoreRows | None = None  # then tag and row_count are of the first rows only
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +121,10 @@ class Command:
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
+    if isinstance(plan, CopyFrom):
+        plan = plan.insert
+    elif isinstance(plan, CopyTo):
+        plan = plan.plan
     if not isinstance(plan, OneShard | Scatter):
         return True
     if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
@@ -110,23 +142,30 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
-    arguments = bind(plan, execution.arguments)
-    guards = _table_guards(plan)
+    arguments = bind(plan, execution.arguments) + execution.drawn
+    guards = _table_guards(plan.tables)
     outputs = _outputs(plan.columns, execution.formats)
     if not plan.keys:
-        guards.append(home_guard(catalog))
-        return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
+        guards = (*guards, home_guard(catalog))
+        return Command(catalog.home, Statement(plan.sql, arguments, outputs), guards)
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
-    for slot in named:
-        if catalog.shard_of(slot) != shard:
-            raise NotSupported(
-                f"{plan.tag} on rows of several shards is not supported",
-                hint="Send one statement per shard-key value: each runs on one shard.",
-            )
-        guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
-    return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
+    if any(catalog.shard_of(slot) != shard for slot in named[1:]):
+        raise NotSupported(
+            f"{plan.tag} on rows of several shards is not supported",
+            hint="Send one statement per shard-key value: each runs on one shard.",
+        )
+    owned = [Guard(f"slot:{slot}", catalog.slot_versions[slot]) for slot in named]
+    return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, *owned))
+
+
+def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
+    """The command that writes the rows of a COPY, which are on their shard already."""
+    guards = _table_guards(plan.insert.tables)
+    if not plan.insert.keys:
+        guards = (*guards, home_guard(catalog))
+    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
 
 
 def scatter_commands(
@@ -140,9 +179,9 @@ def scatter_commands(
     """
     arguments = bind(plan, execution.arguments)
     statement = Statement(plan.sql, arguments)
-    tables = _table_guards(plan)
+    tables = _table_guards(plan.tables)
     if not plan.keys:
-        return arguments, [Command(shard, statement, tuple(tables)) for shard in catalog.shards]
+        return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
     for slot in slots(plan, arguments) or (0,):
         guards = by_shard.setdefault(catalog.shard_of(slot), list(tables))
@@ -152,8 +191,9 @@ def scatter_commands(
     ]
 
 
-def _table_guards(plan: OneShard | Scatter) -> list[Guard]:
-    return [Guard(f"table:{name}", version) for name, version in plan.tables]
+@lru_cache(maxsize=OUTPUTS_MAX)
+def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
+    return tuple(Guard(f"table:{name}", version) for name, version in tables)
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)
@@ -178,6 +218,15 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     if values and execution.formats is None:
         values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
+
+
+def piece_outcome(execution: Execution, result: StatementResult) -> Outcome:
+    """The outcome of some of the rows of a SELECT."""
+    values = result.values
+    if values and execution.formats is None:
+        values = from_stored(values, execution.prepared.columns)
+    count = result.row_count
+    return Outcome(f"SELECT {count}", count, result.rows, values)
 
 
 def rows_outcome(

@@ -9,12 +9,13 @@ the rule of "Operator Type Resolution" in PostgreSQL's documentation (10.2), wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from shardrouter import casts
 from shardrouter.errors import StatementError
 from shardrouter.types import (
+    ARRAY_OF,
     BIGINT,
     BOOLEAN,
     BPCHAR,
@@ -23,6 +24,8 @@ from shardrouter.types import (
     DOUBLE,
     INTEGER,
     INTERVAL,
+    JSON,
+    JSONB,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -36,7 +39,7 @@ from shardrouter.types import (
     is_text,
 )
 
-__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "resolve", "resolve_prefix"]
+__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "in_array", "resolve", "resolve_prefix"]
 
 COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
@@ -44,7 +47,8 @@ COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 @dataclass(frozen=True)
 class Operator:
     """`left` is None for a prefix operator. `function` is the node's, which also computes it
-    for constants; or `sql` is SQLite's text around {0} and {1}."""
+    for constants; or `sql` is SQLite's text around {0} and {1}. `family` names the operator of
+    PostgreSQL's that takes any array, of which this is the one for one element type."""
 
     symbol: str
     left: Type | None
@@ -52,11 +56,15 @@ class Operator:
     result: Type
     function: str = ""
     sql: str = ""
+    family: str = ""
 
     @property
     def operands(self) -> tuple[Type, ...]:
         return (self.right,) if self.left is None else (self.left, self.right)
 
+
+SAME_ARRAYS: Final = "same arrays"
+"""The family of operators that take two arrays of one type, without a cast."""
 
 _INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
 _STAMPS: Final = (TIMESTAMP, TIMESTAMPTZ)
@@ -114,7 +122,7 @@ def _strings() -> Iterator[Operator]:
     yield Operator("||", TEXT, TEXT, TEXT, "pg_concat_text", "({0} || {1})")
     yield Operator("||", BYTEA, BYTEA, BYTEA, "pg_concat_bytea")
     for kind in TYPES.values():
-        if not is_text(kind):  # PostgreSQL's text || anynonarray
+        if not is_text(kind) and kind.element is None:  # PostgreSQL's text || anynonarray
             as_text = f"pg_text_{kind.short}"
             yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {as_text}({{1}}))")
             yield Operator("||", kind, TEXT, TEXT, sql=f"({as_text}({{0}}) || {{1}})")
@@ -162,10 +170,57 @@ def _times() -> Iterator[Operator]:
     yield Operator("/", INTERVAL, DOUBLE, INTERVAL, "pg_div_interval")
 
 
+def _jsons() -> Iterator[Operator]:
+    texts = ARRAY_OF[TEXT]
+    for kind in (JSON, JSONB):
+        for key in (TEXT, INTEGER):
+            yield Operator("->", kind, key, kind, f"pg_get_{kind.short}")
+            yield Operator("->>", kind, key, TEXT, f"pg_gettext_{kind.short}")
+        yield Operator("#>", kind, texts, kind, f"pg_path_{kind.short}")
+        yield Operator("#>>", kind, texts, TEXT, f"pg_pathtext_{kind.short}")
+    yield from _comparisons(JSONB, JSONB)
+    yield Operator("@>", JSONB, JSONB, BOOLEAN, "pg_contains_jsonb")
+    yield Operator("<@", JSONB, JSONB, BOOLEAN, "pg_contained_jsonb")
+    yield Operator("?", JSONB, TEXT, BOOLEAN, "pg_has_jsonb")
+    yield Operator("?|", JSONB, texts, BOOLEAN, "pg_hasany_jsonb")
+    yield Operator("?&", JSONB, texts, BOOLEAN, "pg_hasall_jsonb")
+    yield Operator("||", JSONB, JSONB, JSONB, "pg_concat_jsonb")
+    yield Operator("-", JSONB, TEXT, JSONB, "pg_delete_jsonb")
+    yield Operator("-", JSONB, INTEGER, JSONB, "pg_delete_jsonb")
+    yield Operator("-", JSONB, texts, JSONB, "pg_deleteall_jsonb")
+
+
+def _arrays() -> Iterator[Operator]:
+    for element, kind in ARRAY_OF.items():
+        contains = f"pg_contains_{kind.collation}"
+        overlaps = f"pg_overlaps_{kind.collation}"
+        for operator in (
+            *_comparisons(kind, kind),
+            Operator("@>", kind, kind, BOOLEAN, contains),
+            Operator("<@", kind, kind, BOOLEAN, sql=f"{contains}({{1}}, {{0}})"),
+            Operator("&&", kind, kind, BOOLEAN, overlaps),
+        ):
+            yield replace(operator, family=SAME_ARRAYS)
+        yield Operator("||", kind, kind, kind, sql="pg_concat_array({0}, {1})", family="two arrays")
+        append, prepend = "pg_append_array({0}, {1})", "pg_prepend_array({0}, {1})"
+        yield Operator("||", kind, element, kind, sql=append, family="array and element")
+        yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
+
+
+def in_array(left: str, array: str, kind: Type) -> str:
+    """`left = ANY (array)` of elements of `kind`, for SQLite; `left` may use an index. An array
+    that is NULL makes it NULL, as an element that is NULL does where no other is equal."""
+    collate = f" COLLATE {kind.collation}" if kind.collation else ""
+    value = "pg_bytes_array(value)" if kind.sqlite == "BLOB" else "value"
+    return f"({left}{collate} IN (SELECT {value} FROM json_each(coalesce({array}, '[null]'))))"  # noqa: S608 -- texts of this module
+
+
 def _table() -> Iterator[Operator]:
     yield from _numbers()
     yield from _strings()
     yield from _times()
+    yield from _jsons()
+    yield from _arrays()
 
 
 def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:
@@ -196,9 +251,9 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
     if known is not None:  # an open operand is first thought to be of the other's type
         wanted = tuple(known if kind is None else kind for kind in operands)
         for operator in operators:
-            if operator.operands == wanted:
+            if operator.operands == wanted and not operator.family:
                 return operator
-    found = best(operators, lambda operator: operator.operands, operands)
+    found = best(_without_families(operators, operands), _operands_of, operands, _family_of)
     if isinstance(found, Operator):
         return found
     shown = [kind.name if kind is not None else "unknown" for kind in operands]
@@ -220,18 +275,60 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
     )
 
 
+def _operands_of(operator: Operator) -> tuple[Type, ...]:
+    return operator.operands
+
+
+def _family_of(operator: Operator) -> str:
+    return operator.family
+
+
+def _without_families(
+    operators: Sequence[Operator], given: Sequence[Type | None]
+) -> Sequence[Operator]:
+    """With the one of each family that fits the given operands best: what PostgreSQL makes of
+    one operator that takes any array."""
+    if not any(kind is not None and kind.element is not None for kind in given):
+        families: set[str] = set()
+        kept = []
+        for operator in operators:  # no array is there: one of each will do, to be ambiguous with
+            if not operator.family or operator.family not in families:
+                kept.append(operator)
+                families.add(operator.family)
+        return kept
+    kept = [operator for operator in operators if not operator.family]
+    for family in sorted({operator.family for operator in operators} - {""}):
+        members = [operator for operator in operators if operator.family == family]
+        if family == SAME_ARRAYS:
+            members = [m for m in members if all(k is None or k is m.right for k in given)]
+        found = best(members, _operands_of, given)
+        if isinstance(found, Operator):
+            kept.append(found)
+        elif found:
+            kept.append(found[0])
+    return kept
+
+
+def _no_family(_candidate: object) -> str:
+    return ""
+
+
 def best(
     candidates: Sequence[_Candidate],
     operands_of: Callable[[_Candidate], tuple[Type, ...]],
     given: Sequence[Type | None],
+    family_of: Callable[[_Candidate], str] = _no_family,
 ) -> _Candidate | Sequence[_Candidate] | None:
     """The candidate that `given` operands mean, also of functions (10.2 and 10.3); None if none
-    can take them, those that remain if PostgreSQL finds it not unique."""
+    can take them, those that remain if PostgreSQL finds it not unique. What a candidate of a family
+    takes is any array to PostgreSQL, never exactly the type that is given."""
     left = [
         candidate
         for candidate in candidates
         if all(
-            kind is None or casts.is_implicit(kind, wanted)
+            kind is None
+            or kind is wanted
+            or (family_of(candidate) != SAME_ARRAYS and casts.is_implicit(kind, wanted))
             for kind, wanted in zip(given, operands_of(candidate), strict=True)
         )
     ]
@@ -242,7 +339,8 @@ def best(
         """Keep the candidates that have the most operands with `count(given, wanted)`."""
         nonlocal left
         scores = [
-            sum(
+            not family_of(candidate)
+            and sum(
                 kind is not None and count(kind, wanted)
                 for kind, wanted in zip(given, operands_of(candidate), strict=True)
             )
@@ -263,7 +361,7 @@ def best(
     open_ones = [i for i, kind in enumerate(given) if kind is None]
     if not open_ones:
         return left
-    narrowed = _by_category(left, operands_of, open_ones)
+    narrowed = _by_category(left, operands_of, open_ones, family_of)
     if narrowed is not None:
         left = narrowed
         if len(left) == 1:
@@ -281,27 +379,32 @@ def _by_category(
     candidates: list[_Candidate],
     operands_of: Callable[[_Candidate], tuple[Type, ...]],
     open_ones: Sequence[int],
+    family_of: Callable[[_Candidate], str],
 ) -> list[_Candidate] | None:
     """Those that take, for every open operand, the one category it can have: text if any takes
     text; and of these its preferred type if any takes that. None if there is no one category."""
+
+    def taken(candidate: _Candidate, i: int) -> tuple[str, bool]:
+        """The category, and whether it is its preferred type; "any array" is one of its own."""
+        kind = operands_of(candidate)[i]
+        return ("P", False) if family_of(candidate) else (kind.category, kind.preferred)
+
     chosen: list[tuple[int, str, bool]] = []
     for i in open_ones:
-        kinds = [operands_of(candidate)[i] for candidate in candidates]
-        categories = {kind.category for kind in kinds}
+        kinds = [taken(candidate, i) for candidate in candidates]
+        categories = {category for category, _ in kinds}
         if "S" in categories:
             category = "S"
         elif len(categories) == 1:
             (category,) = categories
         else:
             return None
-        preferred = any(kind.preferred for kind in kinds if kind.category == category)
-        chosen.append((i, category, preferred))
+        chosen.append((i, category, (category, True) in kinds))
     kept = [
         candidate
         for candidate in candidates
         if all(
-            (kind := operands_of(candidate)[i]).category == category
-            and (kind.preferred or not preferred)
+            taken(candidate, i)[0] == category and (taken(candidate, i)[1] or not preferred)
             for i, category, preferred in chosen
         )
     ]

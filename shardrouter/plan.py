@@ -7,15 +7,19 @@ a guess (DESIGN section 7). The plans themselves are in `shardrouter.planned`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import changes, query, syntax, types
+from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copying.grammar import parse_copy
+from shardrouter.copying.plan import copy_plan
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
+from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
-from shardrouter.exceptions import UndefinedTableError
-from shardrouter.lexer import Token, syntax_error, tokenize
+from shardrouter.lexer import Kind, Token, syntax_error, tokenize
+from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
     Constant,
@@ -34,9 +38,11 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.relations import UnknownTable
+from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
-from shardrouter.translate import Parameters, call
+from shardrouter.typed import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -64,14 +70,6 @@ __all__ = [
 ]
 
 
-class UnknownTable(UndefinedTableError):
-    """The table may be newer than the catalog at hand: worth one look at `meta`."""
-
-    def __init__(self, name: str, position: int = 0) -> None:
-        super().__init__(f'relation "{name}" does not exist', position=position)
-        self.name = name
-
-
 def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) -> Plan:
     """The plan of one statement.
 
@@ -83,25 +81,69 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         tokens.pop()
     if not tokens:
         raise syntax_error("", 0)
+    if tokens[0].is_word("copy"):
+        return _copy(tokens, sql, catalog)
     plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
+    tokens, overriding = _overriding(tokens)
     node = parse_tokens(tokens)
+    call = sequence_call(node) or placement_call(node, catalog)
+    if call is not None:
+        return call
     parameters = Parameters(parameter_oids)
     match node:
         case syntax.Insert():
-            return changes.insert(node, _changed(node.table, catalog), parameters)
+            table = _changed(node.table, catalog)
+            own = _parameters_in(tokens, parameter_oids)
+            drawn = write_out(replace(node, overriding=overriding), table, own)
+            if node.conflict is not None:
+                check_update(node.conflict.assignments, table)
+            if not drawn.draws:
+                return changes.insert(node, table, catalog, parameters)
+            oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
+            oids += [types.BIGINT.oid] * len(drawn.draws)
+            made = changes.insert(drawn.node, table, catalog, Parameters(oids))
+            return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
-            return changes.update(node, _changed(node.table, catalog), parameters)
+            table = _changed(node.table, catalog)
+            check_update(node.assignments, table)
+            return changes.update(node, table, catalog, parameters)
         case syntax.Delete():
-            return changes.delete(node, _changed(node.table, catalog), parameters)
-        case syntax.Select(table=None):
-            return query.answer(node, parameters)
-        case syntax.Select():
-            assert node.table is not None
-            return query.select(node, _table(node.table, catalog), parameters)
+            return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
+        case _:
+            return query.select(node, catalog, parameters)
+
+
+def _overriding(tokens: list[Token]) -> tuple[list[Token], str]:
+    """INSERT ... OVERRIDING SYSTEM VALUE, which the parser does not know, without these words."""
+    if tokens[0].is_word("insert"):
+        for i, (first, second, third) in enumerate(zip(tokens, tokens[1:], tokens[2:])):  # noqa: B905 -- windows
+            if (
+                first.is_word("overriding")
+                and second.is_word("system", "user")
+                and third.is_word("value")
+            ):
+                return tokens[:i] + tokens[i + 3 :], second.text
+    return tokens, ""
+
+
+def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
+    statement = parse_copy(tokens, sql)
+    table: Table | None = None
+    if statement.table:
+        table = catalog.tables.get(statement.table)
+        if table is None:
+            raise UnknownTable(statement.table, statement.position)
+    return copy_plan(statement, catalog, table, make_plan)
+
+
+def _parameters_in(tokens: Sequence[Token], declared: Sequence[int]) -> int:
+    """How many parameters the client has to send."""
+    numbers = [int(t.text) for t in tokens if t.kind is Kind.PARAMETER and len(t.text) < 6]
+    return max([len(declared), *numbers])
 
 
 def _tag(tokens: Sequence[Token]) -> str:
@@ -155,11 +197,13 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     if not oids and not arguments:
         return ()
     bound = types.check_arguments(oids, arguments)
-    if isinstance(plan, OneShard | Scatter):
-        if plan.limit is not None:
-            query.check_bound(value_of(plan.limit, bound), "LIMIT")
-        if plan.offset is not None:
-            query.check_bound(value_of(plan.offset, bound), "OFFSET")
+    if isinstance(plan, Scatter):
+        for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
+            if operand is not None:
+                bounds.check_bound(value_of(operand, bound), clause)
+    elif isinstance(plan, OneShard):
+        for clause, operand in plan.bounds:
+            bounds.check_bound(value_of(operand, bound), clause)
     return bound
 
 
@@ -177,4 +221,4 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
-    return tuple(sorted(found))
+    return tuple(found) if len(found) < 2 else tuple(sorted(found))

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
+from shardrouter.copying.columns import CopyColumn
+from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
 from shardrouter.role_statements import RoleStatement
 
@@ -24,7 +26,10 @@ __all__ = [
     "OneShard",
     "Scatter",
     "SchemaChange",
+    "SequenceCall",
     "Answer",
+    "CopyFrom",
+    "CopyTo",
     "SetSetting",
     "Modes",
     "Begin",
@@ -87,15 +92,31 @@ class OneShard:
     quick: bool  # keyed point write or VALUES, or point read: bounded work
     columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
     parameter_oids: tuple[int, ...] = ()
-    limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
-    offset: Operand | None = None
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    """LIMITs and OFFSETs, already in `sql`; here so that arguments can be checked."""
+    locking: str = ""  # what a SELECT ... FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE
     key: str = ""  # name of the shard key, for the error of an INSERT without one
+    draws: tuple[str, ...] = ()
+    """Sequences of which the router draws a number each; they are the parameters behind those of
+    the client."""
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
     @property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
+
+
+@dataclass(frozen=True)
+class SequenceCall:
+    """SELECT of nextval, currval, lastval or setval of one sequence; `value` and `is_called` are
+    setval's."""
+
+    function: str
+    sequence: str
+    columns: tuple[ResultColumn, ...]
+    value: int = 0
+    is_called: bool = True
 
 
 @dataclass(frozen=True)
@@ -147,6 +168,39 @@ class Answer:
     columns: tuple[ResultColumn, ...] = ()
     rows: tuple[tuple[Value, ...], ...] = ()
     parameter_oids: tuple[int, ...] = ()
+    tables: tuple[str, ...] = ()
+    """They have to be there."""
+    alone: bool = False
+    """It cannot run inside of a transaction block."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """`SELECT pg_sleep(seconds)`, with which time limits are tried."""
+
+    seconds: Operand
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class CopyFrom:
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+
+    table: str
+    columns: tuple[CopyColumn, ...]
+    insert: OneShard
+    shard: str
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
+class CopyTo:
+    """COPY TO STDOUT: the rows of `plan`, which is that of `query`, as the options want them."""
+
+    query: str
+    plan: OneShard | Scatter | Answer
+    options: CopyOptions
 
 
 @dataclass(frozen=True)
@@ -157,6 +211,8 @@ class SetSetting:
     value: str | None
     is_local: bool = False
     """It ends with the transaction, however that ends."""
+    discards: bool = False
+    """DISCARD ALL: of all settings, and not inside of a transaction block."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +295,11 @@ Plan: TypeAlias = (
     OneShard
     | Scatter
     | SchemaChange
+    | SequenceCall
     | Answer
+    | CopyFrom
+    | CopyTo
+    | Pause
     | SetSetting
     | TransactionControl
     | ShowSetting
@@ -250,13 +310,21 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
-    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer) else ()
+    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer | Pause) else ()
 
 
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
     """The columns of the answer; empty if the statement returns no rows."""
     match plan:
-        case OneShard() | Scatter() | Answer() | ShowTables() | ShowColumns():
+        case (
+            OneShard()
+            | Scatter()
+            | Answer()
+            | Pause()
+            | SequenceCall()
+            | ShowTables()
+            | ShowColumns()
+        ):
             return plan.columns
         case ShowSetting():
             return (ResultColumn(plan.name, TEXT),)

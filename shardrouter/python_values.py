@@ -8,6 +8,7 @@ forms only. A text is taken for any of them, and read as PostgreSQL reads it.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -16,19 +17,25 @@ from typing import Any, Final
 
 from nodes.protocol import Value
 from nodes.values import (
+    ARRAYS,
     BOOL,
     DATE,
     INTERVAL,
+    JSON,
+    JSONB,
     NUMERIC,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
     UUID,
+    ArrayKind,
     ValueFormatError,
     decode_text,
+    stored_array,
 )
 from shardrouter.errors import StatementError
 from shardrouter.planned import ResultColumn
+from shardrouter.types import by_oid, check_value
 
 __all__ = ["from_stored", "to_stored"]
 
@@ -87,7 +94,7 @@ def _boolean(value: Any) -> bool:
     return bool(value)
 
 
-_FROM_STORED: Final[Mapping[int, Callable[[Any], Any]]] = {
+_OF_SCALARS: Final[Mapping[int, Callable[[Any], Any]]] = {
     BOOL: _boolean,
     NUMERIC: Decimal,
     DATE: _date,
@@ -96,6 +103,26 @@ _FROM_STORED: Final[Mapping[int, Callable[[Any], Any]]] = {
     TIMESTAMPTZ: _moment(_EPOCH_UTC),
     INTERVAL: _interval,
     UUID: _uuid,
+}
+
+
+def _list(kind: ArrayKind) -> Callable[[str], list[Any]]:
+    scalar = _OF_SCALARS.get(kind.element.oid)
+
+    def convert(stored: str) -> list[Any]:
+        found = json.loads(stored)
+        if kind.is_bytes:
+            found = [None if element is None else bytes.fromhex(element) for element in found]
+        if scalar is None:
+            return list(found)
+        return [None if element is None else scalar(element) for element in found]
+
+    return convert
+
+
+_FROM_STORED: Final[Mapping[int, Callable[[Any], Any]]] = {
+    **_OF_SCALARS,
+    **{kind.oid: _list(kind) for kind in ARRAYS.values()},
 }
 
 
@@ -147,7 +174,11 @@ def _of_uuid(value: Any) -> Value:
     return value.bytes
 
 
-_TO_STORED: Final[Mapping[int, Callable[[Any], Value]]] = {
+def _not_a_text(_value: Any) -> Value:
+    raise TypeError("a text is wanted")
+
+
+_TO_SCALARS: Final[Mapping[int, Callable[[Any], Value]]] = {
     NUMERIC: _of_number,
     DATE: _of_date,
     TIME: _of_time,
@@ -155,6 +186,35 @@ _TO_STORED: Final[Mapping[int, Callable[[Any], Value]]] = {
     TIMESTAMPTZ: _of_timestamptz,
     INTERVAL: _of_timedelta,
     UUID: _of_uuid,
+    JSON: _not_a_text,  # texts are read as PostgreSQL reads them
+    JSONB: _not_a_text,
+}
+
+
+def _of_list(kind: ArrayKind) -> Callable[[Any], Value]:
+    element = by_oid(kind.element.oid)
+    scalar = _TO_SCALARS.get(element.oid)
+
+    def one(value: Any) -> Value:
+        if value is None:
+            return None
+        if scalar is None:
+            return check_value(value, element, 0)
+        if isinstance(value, str):
+            return decode_text(value.encode(), element.oid)
+        return scalar(value)
+
+    def convert(value: Any) -> Value:
+        if not isinstance(value, Sequence) or isinstance(value, bytes):
+            raise TypeError("a list is wanted")
+        return stored_array([one(part) for part in value])
+
+    return convert
+
+
+_TO_STORED: Final[Mapping[int, Callable[[Any], Value]]] = {
+    **_TO_SCALARS,
+    **{kind.oid: _of_list(kind) for kind in ARRAYS.values()},
 }
 
 

@@ -41,6 +41,7 @@ from shardrouter.errors import (
     Unavailable,
 )
 from shardrouter.placement import assign_slots
+from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
 from shardrouter.tables import Placement
 from shardrouter.tasks import Tasks
@@ -69,6 +70,7 @@ class Schema:
         self._read = 0  # number of the last one that succeeded
         self._reading: asyncio.Future[RouterError | None] | None = None
         self._changing = asyncio.Lock()
+        self.sequences = SequenceCache(self._write_meta)
 
     @property
     def catalog(self) -> Catalog:
@@ -293,6 +295,11 @@ class Schema:
             if stale is None or stale.have >= change.undone:
                 return
         raise Unavailable(f"{shard} is being changed", hint="Repeat the statement.")
+
+    async def _write_meta(self, parts: Parts, deadline: float) -> Done | Stale:
+        return await self._shards.write(
+            META_GROUP, parts.statements, parts.guards, parts.sets, deadline=deadline
+        )
 
     async def _write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
         answer = await self._shards.write(

@@ -78,10 +78,14 @@ def publish(catalog: Catalog) -> Parts:
             )
             values = (sequence.name, _encode(sequence), sequence.start)
             statements.append(Statement(text, values))
-    return _in_meta(catalog, statements)
+    sequences = [] if change.undone else [*change.dropped, *(made.name for made in change.made)]
+    sets = tuple(SetVersion(f"sequence:{name}", change.version) for name in sequences)
+    return _in_meta(catalog, statements, sets)
 
 
-def _in_meta(catalog: Catalog, statements: Sequence[Statement]) -> Parts:
+def _in_meta(
+    catalog: Catalog, statements: Sequence[Statement], sets: tuple[SetVersion, ...] = ()
+) -> Parts:
     """A change of the catalog: on exactly this version, and raising it."""
     version = catalog.version + 1
     return Parts(
@@ -90,7 +94,7 @@ def _in_meta(catalog: Catalog, statements: Sequence[Statement]) -> Parts:
             Statement('UPDATE "catalog_state" SET "version" = ?1 WHERE "id" = 1', (version,)),
         ),
         guards=(Guard("catalog", catalog.version),),
-        sets=(SetVersion("catalog", version),),
+        sets=(SetVersion("catalog", version), *sets),
     )
 
 

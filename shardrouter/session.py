@@ -16,15 +16,19 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
+from weakref import WeakSet
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
+from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
+    DeadlineExceeded,
     DefiniteError,
     NotSupported,
     OutcomeUnknown,
@@ -38,23 +42,28 @@ from shardrouter.execution import (
     Outcome,
     Prepared,
     command_of,
+    copy_command,
     is_current,
     outcome_of,
     rows_outcome,
     scatter_commands,
 )
-from shardrouter.plan import UnknownTable
+from shardrouter.explained import explain
+from shardrouter.plan import UnknownTable, bind, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CopyFrom,
     EndBlock,
     Modes,
     OneShard,
+    Pause,
     Plan,
     SavepointStep,
     Scatter,
     SchemaChange,
+    SequenceCall,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -64,17 +73,21 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
+from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, Streamed
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
     in_failed_block,
     read_only_error,
     set_outside,
+    setting_tag,
 )
+from shardrouter.upload import Upload
 from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
@@ -126,7 +139,10 @@ class Session:
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
+        self._copies: set[CopyIn] = set()  # under way
+        self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
+        self._sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
 
@@ -150,6 +166,22 @@ class Session:
             self._transactions.block.failed = True
 
     @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+        settings = self.settings
+        if self._transactions.block is None:
+            return settings.idle_session_s
+        return settings.idle_in_transaction_s
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+        return self.settings.wants(severity)
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
+        self.settings = self.settings.rebased()
+
+    @property
     def is_closed(self) -> bool:
         """Whether it takes no more units."""
         return self._closed
@@ -158,6 +190,10 @@ class Session:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed. Of a transaction block nothing remains."""
         self._closed = True
+        for copy in list(self._copies):
+            copy.abandon()
+        for stream in list(self._streams):
+            stream.close()
         self._transactions.abandon()
 
     # ------------------------------------------------------------------ prepare
@@ -216,6 +252,9 @@ class Session:
         """A statement that needs no shard, but no change of a setting."""
         if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
             await self._schema.refresh(deadline)
+        await self._pause(execution, deadline)
+        if isinstance(execution.prepared.plan, SequenceCall):
+            return await self._call_sequence(execution, deadline)
         _, outcome = self._local(execution, self.settings, self._schema.catalog)
         return outcome
 
@@ -223,7 +262,7 @@ class Session:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
         if is_current(prepared.plan, self._schema.catalog):
-            return execution
+            return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
             raise NotSupported(
@@ -231,7 +270,19 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return replace(execution, prepared=fresh)
+        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+
+    async def _drawn(self, execution: Execution, deadline: float) -> Execution:
+        """With the numbers of sequences that it needs."""
+        return await self._sequences.fill(execution, self.catalog, deadline)
+
+    async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
+        plan = execution.prepared.plan
+        assert isinstance(plan, SequenceCall)
+        if plan.sequence not in self.catalog.sequences:
+            await self._schema.refresh(deadline)
+        value = await self._sequences.call(plan, self.catalog, deadline)
+        return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
 
@@ -259,6 +310,7 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
+        done = partial(self._answer, done)
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -272,6 +324,11 @@ class Session:
             self._execute_one(unit[0], done, deadline)
         else:
             self._start(list(unit), done, deadline, is_stale=False)
+
+    def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        if isinstance(result, RouterError) and result.violation is not None:
+            result = explain(result, self.catalog)
+        done(result)
 
     def cancel(self) -> None:
         """End early what was executed last: a read answers 57014 at once; a write when it is
@@ -299,6 +356,12 @@ class Session:
         try:
             if plan.is_write and self.settings.read_only:
                 raise read_only_error(plan)
+            if plan.draws:
+                drawn = self._sequences.at_once(execution, catalog)
+                if drawn is None:
+                    self._start([execution], done, deadline, is_stale=False)
+                    return
+                execution = drawn
             command = command_of(plan, execution, catalog)
         except RouterError as exc:
             self._loop.call_soon(done, exc)
@@ -306,16 +369,22 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome) -> None:
+        def settled(answer: ShardOutcome | Streamed | None) -> None:
             nonlocal is_over
-            if is_over:
-                return  # it was cancelled
+            if is_over:  # it was cancelled
+                if isinstance(answer, Streamed):
+                    answer.stream.close()
+                return
             is_over = True
             self._cancel_running = None
             if type(answer) is Done:
                 done([outcome_of(plan, execution, answer.results[0])])
+            elif isinstance(answer, Streamed):
+                done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
                 done(answer)
+            elif answer is None:
+                done(canceled())
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
@@ -324,8 +393,18 @@ class Session:
             self._cancel_running = self.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
+        elif execution.stream and not plan.quick:
+            self._cancel_running = partial(settled, None)
+            self.shards.submit_stream(
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                settled,
+                self.settings.consistency,
+            )
         else:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_read(
                 command.shard,
                 statements,
@@ -384,27 +463,24 @@ class Session:
             if end == start and control is not None:
                 with _Failing(start):
                     outcomes.append(transactions.control_idle(control))
-            elif isinstance(control, Begin) or control == EndBlock(commit=False, chain=False):
-                modes = control.modes if isinstance(control, Begin) else Modes()
-                transactions.begin(modes)
+            elif control is None or control == EndBlock(commit=True, chain=False):
+                piece = unit[start:end]
+                with _FailingFrom(start):
+                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+            else:
+                transactions.begin(Modes())
                 try:
                     for ordinal in range(start, end):
                         with _Failing(ordinal):
                             outcomes.append(await transactions.run(unit[ordinal], deadline))
+                    if isinstance(control, Begin):
+                        with _Failing(end):
+                            outcomes.append(transactions.begin_here(control))
                 except BaseException:
                     transactions.abandon()
                     raise
-                if isinstance(control, Begin):
-                    outcomes.append(Outcome(control.tag))
-                else:
-                    transactions.abandon()
-            else:
-                if isinstance(control, SavepointStep) or control == EndBlock(True, True):
-                    with _Failing(end):
-                        transactions.control_idle(control)  # it fails, and all before it
-                piece = unit[start:end]
-                with _FailingFrom(start):
-                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+                if not isinstance(control, Begin):
+                    transactions.abandon()  # by ROLLBACK, or what fails outside of a block
         return outcomes
 
     async def _until_current(
@@ -417,10 +493,7 @@ class Session:
             if outcomes is not None:
                 return outcomes
             is_stale = True
-        raise Unavailable(
-            "the tables of the statement are being changed",
-            hint="Repeat it when the schema change is over.",
-        )
+        raise _being_changed()
 
     async def _attempt(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """Execute the unit under the present catalog; None if a shard says that it is stale."""
@@ -483,7 +556,10 @@ class Session:
                     outcomes.append(Outcome(""))  # its place
                 elif isinstance(plan, Scatter):
                     raise _several_shards()
+                elif isinstance(plan, SequenceCall):
+                    outcomes.append(await self._call_sequence(execution, deadline))
                 else:
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
         try:
@@ -502,6 +578,59 @@ class Session:
         self.settings = settings
         return outcomes
 
+    # ------------------------------------------------------------------ COPY FROM
+
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin what `prepared`, a COPY FROM STDIN, says. Raises RouterError.
+
+        statement_timeout holds for each piece of it that is on its way, and for the last step,
+        which has more the more there is to apply: how long the client takes is its business."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        if self._closed:
+            raise Unavailable("the session is closed", sqlstate="57P01")
+        timeout_s = self.settings.statement_timeout_s
+        if self.settings.read_only:
+            raise read_only_error(plan)
+        upload = Upload(self.shards, plan.shard, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s)
+        copy = CopyIn(plan, upload, commit, self._copies.discard)
+        self._copies.add(copy)
+        return copy
+
+    async def _commit_copy(
+        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+    ) -> bool:
+        """Write the rows that were sent ahead, exactly once; in a transaction block they are
+        written with the block, and True says that they are needed until then. Raises
+        RouterError."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        deadline = self._loop.time() + timeout_s + upload.apply_s
+        for attempt in range(REPLANS_MAX):
+            command = copy_command(plan, staged, self._schema.catalog)
+            if self._transactions.block is not None:
+                await self._transactions.copy(command, upload, deadline)
+                return True
+            answer = await self.shards.write(
+                command.shard, (command.statement,), command.guards, deadline=deadline
+            )
+            if not isinstance(answer, Stale):
+                return False
+            await self._schema.catch_up(deadline, attempt)
+            fresh = (await self._prepare(prepared.text, (), deadline)).plan
+            if (
+                not isinstance(fresh, CopyFrom)
+                or fresh.columns != plan.columns
+                or fresh.shard != plan.shard
+            ):
+                raise NotSupported(
+                    f'table "{plan.table}" was changed while rows were copied into it',
+                    hint="Repeat the COPY.",
+                )
+            plan = fresh
+        raise _being_changed()
+
     # ------------------------------------------------------------------ units of reads
 
     async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
@@ -516,9 +645,12 @@ class Session:
                     outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, SequenceCall):
+                    outcome = await self._call_sequence(execution, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
+                    await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, self._schema.catalog)
             if outcome is None:
                 return None
@@ -526,18 +658,33 @@ class Session:
         self.settings = settings
         return outcomes
 
+    def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
+        """The first of many rows; who takes them sees to the rest, or the end of the session."""
+        self._streams.add(answer.stream)
+        if self._closed:
+            answer.stream.close()
+        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         command = command_of(plan, execution, self._schema.catalog)
-        answer = await self.shards.read(
-            command.shard,
-            (command.statement,),
-            command.guards,
-            quick=plan.quick,
-            deadline=deadline,
-            consistency=consistency,
-        )
+        answer: Done | Stale | Streamed
+        if execution.stream and not plan.quick:
+            answer = await self.shards.stream(
+                command.shard, command.statement, command.guards, deadline, consistency
+            )
+        else:
+            answer = await self.shards.read(
+                command.shard,
+                (command.statement,),
+                command.guards,
+                quick=plan.quick,
+                deadline=deadline,
+                consistency=consistency,
+            )
+        if isinstance(answer, Streamed):
+            return self._streamed(plan, execution, answer)
         if isinstance(answer, Stale):
             return None
         return outcome_of(plan, execution, answer.results[0])
@@ -572,6 +719,19 @@ class Session:
 
     # ------------------------------------------------------------------ without a shard
 
+    async def _pause(self, execution: Execution, deadline: float) -> None:
+        """If the statement asks for a pause, take it; 57014 at the deadline."""
+        plan = execution.prepared.plan
+        if not isinstance(plan, Pause):
+            return
+        seconds = value_of(plan.seconds, bind(plan, execution.arguments))
+        if not isinstance(seconds, float) or seconds <= 0 or math.isnan(seconds):
+            return
+        left = deadline - self._loop.time()
+        await asyncio.sleep(min(seconds, max(left, 0.0)))
+        if seconds > left:
+            raise DeadlineExceeded("canceling statement due to statement timeout")
+
     def _local(
         self, execution: Execution, settings: Settings, catalog: Catalog
     ) -> tuple[Settings, Outcome]:
@@ -582,13 +742,20 @@ class Session:
             case SetSetting():
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
-                    "RESET" if plan.value is None else "SET",
+                    setting_tag(plan),
                     notices=notices,
                     parameter_status=after.announced_since(settings),
                 )
+            case Pause(seconds=seconds):
+                is_null = value_of(seconds, execution.arguments) is None
+                row = (None,) if is_null else ("",)
+                return settings, rows_outcome("SELECT 1", execution, [row], columns)
             case ShowSetting(name=name):
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
+                for name in plan.tables:
+                    if name not in catalog.tables:
+                        raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():
@@ -640,6 +807,13 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, RouterError):
             error.statement = self._ordinal
+
+
+def _being_changed() -> Unavailable:
+    return Unavailable(
+        "the tables of the statement are being changed",
+        hint="Repeat it when the schema change is over.",
+    )
 
 
 def _shared_session() -> NotSupported:

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, cast, get_args
 
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.setting_table import (
+    WITHOUT_EFFECT,
+    Setting,
+    custom_value,
+    invalid,
+    is_custom,
+    one_of,
+)
 from shardrouter.tables import Placement
 
 __all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
@@ -27,47 +34,44 @@ _DURATION: Final = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*\Z")
 _INT4_MAX: Final = (1 << 31) - 1
 
 
-def _invalid(name: str, value: str, hint: str = "") -> StatementError:
-    return StatementError(
-        f'invalid value for parameter "{name}": "{value}"', sqlstate="22023", hint=hint
-    )
-
-
-def _duration_ms(value: str) -> int:
+def _duration_ms(name: str, value: str) -> int:
     match = _DURATION.match(value)
     unit = (match[2] or "ms") if match else ""
     if match is None or unit not in _UNITS_MS:
-        raise _invalid(
-            "statement_timeout",
+        raise invalid(
+            name,
             value,
             'Valid units are "us", "ms", "s", "min", "h" and "d"; without one it is ms.',
         )
     milliseconds = round(float(match[1]) * _UNITS_MS[unit])
     if milliseconds > _INT4_MAX:
         raise StatementError(
-            f"{value} is outside the valid range for parameter statement_timeout "
-            f"(0 ms .. {_INT4_MAX} ms)",
+            f"{value} is outside the valid range for parameter {name} (0 ms .. {_INT4_MAX} ms)",
             sqlstate="22023",
         )
     return milliseconds
 
 
-def _duration(value: str) -> str:
+def _duration(name: str) -> Callable[[str], str]:
     """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
-    milliseconds = _duration_ms(value)
-    if milliseconds == 0:
-        return "0"
-    for unit in ("d", "h", "min", "s"):
-        size = round(_UNITS_MS[unit])
-        if milliseconds % size == 0:
-            return f"{milliseconds // size}{unit}"
-    return f"{milliseconds}ms"
+
+    def check(value: str) -> str:
+        milliseconds = _duration_ms(name, value)
+        if milliseconds == 0:
+            return "0"
+        for unit in ("d", "h", "min", "s"):
+            size = round(_UNITS_MS[unit])
+            if milliseconds % size == 0:
+                return f"{milliseconds // size}{unit}"
+        return f"{milliseconds}ms"
+
+    return check
 
 
 def _encoding(value: str) -> str:
     # Like PostgreSQL, ignore case and punctuation; SQL_ASCII means "do not convert".
     if re.sub(r"[^a-z0-9]", "", value.lower()) not in ("utf8", "unicode", "sqlascii"):
-        raise _invalid("client_encoding", value, "The only encoding is UTF8.")
+        raise invalid("client_encoding", value, "The only encoding is UTF8.")
     return "UTF8"
 
 
@@ -75,25 +79,25 @@ def _date_style(value: str) -> str:
     words = [word.strip().upper() for word in value.split(",")]
     orders = [word for word in words if word in ("MDY", "DMY", "YMD")]
     if any(word not in ("ISO", "MDY", "DMY", "YMD") for word in words) or len(orders) > 1:
-        raise _invalid("DateStyle", value, "The only style is ISO.")
+        raise invalid("DateStyle", value, "The only style is ISO.")
     return f"ISO, {orders[0] if orders else 'MDY'}"
 
 
 def _time_zone(value: str) -> str:
     if value.upper() not in ("UTC", "GMT", "ETC/UTC", "Z", "UCT", "ZULU", "0"):
-        raise _invalid("TimeZone", value, "The only time zone is UTC.")
+        raise invalid("TimeZone", value, "The only time zone is UTC.")
     return "UTC"
 
 
 def _search_path(value: str) -> str:
     if "public" not in [name.strip().strip('"') for name in value.split(",")]:
-        raise _invalid("search_path", value, "All tables are in the schema public; name it.")
+        raise invalid("search_path", value, "All tables are in the schema public; name it.")
     return value
 
 
 def _float_digits(value: str) -> str:
     if value.strip() not in ("1", "2", "3"):
-        raise _invalid(
+        raise invalid(
             "extra_float_digits", value, "Use 1, 2 or 3: the shortest text that reads back equal."
         )
     return value.strip()
@@ -102,7 +106,7 @@ def _float_digits(value: str) -> str:
 def _on(name: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if value.strip().lower() not in ("on", "true", "yes", "1"):
-            raise _invalid(name, value, "It is always on.")
+            raise invalid(name, value, "It is always on.")
         return "on"
 
     return check
@@ -118,7 +122,7 @@ _PLACEMENTS: Final = ("sharded", "home")
 
 def _placement(value: str) -> str:
     if value.strip().lower() not in _PLACEMENTS:
-        raise _invalid("default_placement", value, f"Available values: {', '.join(_PLACEMENTS)}.")
+        raise invalid("default_placement", value, f"Available values: {', '.join(_PLACEMENTS)}.")
     return value.strip().lower()
 
 
@@ -134,7 +138,7 @@ def _consistency(value: str) -> str:
             hint=f"Available are {' and '.join(_CONSISTENCIES)}.",
         )
     if level not in _CONSISTENCIES:
-        raise _invalid(
+        raise invalid(
             "shardrouter.consistency", value, f"Available values: {', '.join(_CONSISTENCIES)}."
         )
     return level
@@ -161,7 +165,7 @@ def _isolation(name: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         level = value.strip().lower()
         if level not in _LEVELS:
-            raise _invalid(name, value, f"Available values: {', '.join(_LEVELS)}.")
+            raise invalid(name, value, f"Available values: {', '.join(_LEVELS)}.")
         return level
 
     return check
@@ -175,61 +179,64 @@ TRANSACTION_MODES: Final = (
 """Settings of the transaction, not of the session: they are its defaults again afterwards."""
 
 
-@dataclass(frozen=True)
-class _Setting:
-    name: str  # as SHOW and ParameterStatus spell it
-    default: str
-    check: Callable[[str], str] | None = None  # a valid value as it is stored; None: read-only
-    announced: bool = False  # clients are told of it and of its changes (ParameterStatus)
+def _timeout(name: str, default: str) -> Setting:
+    return Setting(name, default, _duration(name))
 
+
+_MESSAGE_LEVELS: Final = (
+    *("debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"),
+)
 
 _SETTINGS: Final = {
     setting.name.lower(): setting
     for setting in (
-        _Setting("application_name", "", _name, announced=True),
-        _Setting("client_encoding", "UTF8", _encoding, announced=True),
-        _Setting("DateStyle", "ISO, MDY", _date_style, announced=True),
-        _Setting("default_placement", "sharded", _placement),
-        _Setting("extra_float_digits", "1", _float_digits),
-        _Setting("integer_datetimes", "on", announced=True),
-        _Setting("IntervalStyle", "postgres", announced=True),
-        _Setting("is_superuser", "off", announced=True),
-        _Setting("search_path", '"$user", public', _search_path),
-        _Setting("server_encoding", "UTF8", announced=True),
-        _Setting("server_version", "15.0 (shardrouter)", announced=True),
-        _Setting("server_version_num", "150000"),
-        _Setting("session_authorization", "shardrouter", announced=True),
-        _Setting("shardrouter.consistency", "linearizable", _consistency),
-        _Setting(
+        *WITHOUT_EFFECT,
+        Setting("client_min_messages", "notice", one_of("client_min_messages", _MESSAGE_LEVELS)),
+        Setting("application_name", "", _name, announced=True),
+        Setting("client_encoding", "UTF8", _encoding, announced=True),
+        Setting("DateStyle", "ISO, MDY", _date_style, announced=True),
+        Setting("default_placement", "sharded", _placement),
+        Setting("extra_float_digits", "1", _float_digits),
+        Setting("integer_datetimes", "on", announced=True),
+        Setting("IntervalStyle", "postgres", one_of("IntervalStyle", ["postgres"]), announced=True),
+        Setting("is_superuser", "off", announced=True),
+        Setting("search_path", '"$user", public', _search_path),
+        Setting("server_encoding", "UTF8", announced=True),
+        Setting("server_version", "15.0 (shardrouter)", announced=True),
+        Setting("server_version_num", "150000"),
+        Setting("session_authorization", "shardrouter", announced=True),
+        Setting("shardrouter.consistency", "linearizable", _consistency),
+        Setting(
             "standard_conforming_strings",
             "on",
             _on("standard_conforming_strings"),
             announced=True,
         ),
-        _Setting("statement_timeout", "10s", _duration),
-        _Setting("TimeZone", "UTC", _time_zone, announced=True),
-        _Setting(
-            "default_transaction_deferrable", "off", _switch("default_transaction_deferrable")
-        ),
-        _Setting(
+        _timeout("idle_in_transaction_session_timeout", "0"),
+        _timeout("idle_session_timeout", "0"),
+        _timeout("lock_timeout", "0"),
+        _timeout("statement_timeout", "10s"),
+        Setting("TimeZone", "UTC", _time_zone, announced=True),
+        Setting("default_transaction_deferrable", "off", _switch("default_transaction_deferrable")),
+        Setting(
             "default_transaction_isolation",
             "serializable",
             _isolation("default_transaction_isolation"),
         ),
-        _Setting(
+        Setting(
             "default_transaction_read_only",
             "off",
             _switch("default_transaction_read_only"),
             announced=True,
         ),
-        _Setting("transaction_deferrable", "off", _switch("transaction_deferrable")),
-        _Setting("transaction_isolation", "serializable", _isolation("transaction_isolation")),
-        _Setting("transaction_read_only", "off", _switch("transaction_read_only")),
+        Setting("transaction_deferrable", "off", _switch("transaction_deferrable")),
+        Setting("transaction_isolation", "serializable", _isolation("transaction_isolation")),
+        Setting("transaction_read_only", "off", _switch("transaction_read_only")),
     )
 }
 
 
-def _find(name: str) -> _Setting:
+def _find(name: str) -> Setting:
     setting = _SETTINGS.get(name.lower())
     if setting is None:
         raise StatementError(f'unrecognized configuration parameter "{name}"', sqlstate="42704")
@@ -243,6 +250,9 @@ class Settings:
         "_changed",
         "_facts",
         "consistency",
+        "idle_in_transaction_s",
+        "idle_session_s",
+        "lock_timeout_s",
         "placement",
         "read_only",
         "statement_timeout_s",
@@ -254,14 +264,19 @@ class Settings:
         """facts: values that the session has from its start and cannot change."""
         self._changed = dict(changed or {})
         self._facts = dict(facts or {})
-        milliseconds = _duration_ms(self.get("statement_timeout"))
-        self.statement_timeout_s = milliseconds / 1000 if milliseconds else STATEMENT_TIMEOUT_S_MAX
+        self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
+        self.idle_session_s = self._timeout_s("idle_session_timeout")
+        self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
+        self.lock_timeout_s = self._timeout_s("lock_timeout")
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
+        own = self._changed.get(name.lower())
+        if own is not None and is_custom(name):
+            return own
         setting = _find(name)
         found = self._changed.get(setting.name)
         if found is not None:
@@ -278,8 +293,11 @@ class Settings:
         """
         if value is None and name.lower() == "all":
             return Settings(facts=self._facts)
-        setting = _find(name)
         changed = dict(self._changed)
+        if is_custom(name):
+            changed[name.lower()] = custom_value(name, value or "", self._changed)
+            return Settings(changed, self._facts)
+        setting = _find(name)
         if value is None:
             changed.pop(setting.name, None)
         elif setting.check is None:
@@ -287,6 +305,20 @@ class Settings:
         else:
             changed[setting.name] = setting.check(value)
         return Settings(changed, self._facts)
+
+    def rebased(self) -> Settings:
+        """The same values, to which RESET goes back from now on."""
+        return Settings(facts=self._facts | self._changed)
+
+    def _timeout_s(self, name: str) -> float:
+        """0: none."""
+        return _duration_ms(name, self.get(name)) / 1000
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity. INFO it always does."""
+        level = severity.lower()
+        wanted = _MESSAGE_LEVELS.index(self.get("client_min_messages"))
+        return level == "info" or _MESSAGE_LEVELS.index(level) >= wanted
 
     def announced(self) -> tuple[tuple[str, str], ...]:
         """What a client is told when it connects."""

@@ -6,29 +6,34 @@ which runs it without keeping it; the COMMIT into the log of that shard (docs/tr
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from nodes.protocol import NotOpen, SqlFailure, Stale, StatementResult
-from shardrouter import merge
-from shardrouter.block import Block, serialization_failure, spans_shards
+from nodes.protocol import Lock, NotOpen, SqlFailure, Stale, StatementResult
+from shardrouter import definition_changes, merge
+from shardrouter.block import Block, lock_of, serialization_failure, spans_shards
 from shardrouter.catalog import Catalog
+from shardrouter.definitions import Truncate
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
     Command,
     Execution,
     Notice,
     Outcome,
+    Prepared,
     command_of,
     outcome_of,
     rows_outcome,
     scatter_commands,
 )
 from shardrouter.planned import (
+    Answer,
     Begin,
+    CopyFrom,
     EndBlock,
     Modes,
     OneShard,
@@ -42,9 +47,18 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
+from shardrouter.typed import quote
+from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
-__all__ = ["Host", "Transactions", "in_failed_block", "read_only_error", "set_outside"]
+__all__ = [
+    "Host",
+    "Transactions",
+    "in_failed_block",
+    "read_only_error",
+    "set_outside",
+    "setting_tag",
+]
 
 REPLANS_MAX: Final = 50
 """How often a statement is planned again because the shard says that its catalog is stale."""
@@ -68,6 +82,9 @@ class Host(Protocol):
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its tables have changed."""
 
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        """Parse and plan one statement."""
+
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
 
@@ -80,7 +97,9 @@ class Transactions:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self._uploads: list[Upload] = []  # whose rows the block has written
 
     # ------------------------------------------------------------------ without a block
 
@@ -93,8 +112,19 @@ class Transactions:
             secrets.randbits(63),
             host.settings,
         )
-        host.settings = block.with_modes(host.settings, modes)
+        settings = block.with_modes(host.settings, modes)
+        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+            settings = settings.with_value(mode, settings.get(mode))
+        host.settings = settings
+        block.modes = _modes_of(settings)
         self.block = block
+
+    def begin_here(self, plan: Begin) -> Outcome:
+        """BEGIN behind statements of the same unit, which are in the block already. Raises
+        StatementError for modes that come too late for them."""
+        assert self.block is not None
+        self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
         """Carry out what came outside of a block. Raises StatementError."""
@@ -145,16 +175,21 @@ class Transactions:
             for mode in TRANSACTION_MODES:
                 after = after.with_value(mode, before.get(mode))
         host.settings = after
-        tag = "RESET" if plan.value is None else "SET"
+        tag = setting_tag(plan)
         return Outcome(tag, parameter_status=after.announced_since(before))
 
     # ------------------------------------------------------------------ in the block
 
     async def run(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement of the open block. Raises RouterError; then the block has failed, or is
-        over."""
-        block = self.block
-        assert block is not None
+        """A statement of the open block, after those that were asked before. Raises RouterError;
+        then the block has failed, or is over."""
+        async with self._turn:
+            block = self.block
+            if block is None:
+                raise _outside("the transaction ended before the statement had its turn")
+            return await self._run(block, execution, deadline)
+
+    async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         if isinstance(plan, EndBlock):
             return await self._end(block, plan, deadline)
@@ -175,6 +210,7 @@ class Transactions:
         match plan:
             case Begin():
                 warning = _warning("there is already a transaction in progress", "25001")
+                host.settings = block.with_modes(host.settings, plan.modes)
                 return Outcome(plan.tag, notices=(warning,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)
@@ -203,16 +239,25 @@ class Transactions:
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
                 if isinstance(plan, SchemaChange):
+                    if isinstance(plan.definition, Truncate):
+                        return await self._truncate(block, plan, plan.definition, deadline)
                     raise NotSupported(
                         "a schema change inside a transaction is not supported",
                         hint="Send it outside of BEGIN and COMMIT.",
                     )
                 if isinstance(plan, SetSetting):
+                    if plan.discards:
+                        raise _not_in_a_block("DISCARD ALL")
                     return self._set(block, plan)
+                if isinstance(plan, Answer) and plan.alone:
+                    raise _not_in_a_block(plan.tag)
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
-            answer = await self._speculate(block, command, quick=quick, deadline=deadline)
+            lock = self._lock(plan, command)
+            answer = await self._speculate(
+                block, command, quick=quick, deadline=deadline, lock=lock
+            )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
@@ -227,6 +272,29 @@ class Transactions:
             "the tables of the statement are being changed",
             hint="Repeat the transaction when the schema change is over.",
         )
+
+    async def _truncate(
+        self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
+    ) -> Outcome:
+        """TRUNCATE is a DELETE of all rows, which a rollback undoes like any other."""
+        host = self._host
+        begun = definition_changes.begin(host.catalog, node)
+        assert begun.change is not None
+        left = {moved.name: moved.before for moved in begun.change.tables}
+        while left:
+            # Rows that reference others first; tables that reference each other as they come.
+            name = next(
+                (
+                    name
+                    for name, table in left.items()
+                    if table is None or not (set(table.referenced_by) - {name}) & left.keys()
+                ),
+                next(iter(left)),
+            )
+            del left[name]
+            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            await self._statement(block, Execution(prepared), deadline)
+        return Outcome(plan.tag, notices=tuple(map(Notice, begun.notices)))
 
     def _command(
         self, plan: OneShard | Scatter, execution: Execution
@@ -248,46 +316,110 @@ class Transactions:
 
         return commands[0], False, merged
 
+    def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
+        """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
+        if not isinstance(plan, OneShard) or not plan.locking:
+            return None
+        settings = self._host.settings
+        if settings.read_only:
+            raise read_only_error(plan)
+        return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
+
     async def _speculate(
-        self, block: Block, command: Command, *, quick: bool, deadline: float
+        self,
+        block: Block,
+        command: Command,
+        *,
+        quick: bool,
+        deadline: float,
+        lock: Lock | None = None,
     ) -> StatementResult | SqlFailure | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         whole = False
         while True:
-            asked = block.request(command.statement, command.guards, quick=quick, whole=whole)
+            asked = block.request(
+                command.statement, command.guards, quick=quick, whole=whole, lock=lock
+            )
             answer = await self._host.shards.speculate(command.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
 
+    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        """Write rows that were sent ahead, in the open block; they are kept as long as it is.
+        Raises RouterError; then the block has failed."""
+        async with self._turn:
+            await self._copy(command, upload, deadline)
+
+    async def _copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        block = self.block
+        assert block is not None
+        self._uploads.append(upload)
+        try:
+            if block.failed:
+                raise in_failed_block()
+            block.move_to(command.shard)
+            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            if isinstance(answer, Stale):
+                raise serialization_failure("a concurrent schema change")
+            block.took(command.statement, command.guards, answer, quick=False, is_write=True)
+            if isinstance(answer, SqlFailure):
+                raise sql_error(answer)
+        except BaseException:
+            block.failed = True
+            raise
+
     # ------------------------------------------------------------------ its end
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
         host = self._host
-        before, modes = host.settings, _modes_of(host.settings)
+        before = host.settings
+        modes = block.modes if block.failed else _modes_of(before)  # a failure undid what was SET
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None
         host.settings = block.settings
+        try:
+            if commits and block.writes:
+                await self._commit(block, deadline)
+        finally:
+            self._forget_uploads()
+            self._forget(block)
         if commits:
-            if block.writes:
-                transaction, guards, quick = block.transaction()
-                answer = await host.shards.write(
-                    block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
-                )
-                if isinstance(answer, Stale):
-                    raise serialization_failure("a concurrent schema change")
             host.settings = block.kept
         after = host.settings.announced_since(before)
         if plan.chain:
             self.begin(modes)
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
 
+    async def _commit(self, block: Block, deadline: float) -> None:
+        transaction, guards, quick = block.transaction()
+        deadline += sum(upload.apply_s for upload in self._uploads)
+        answer = await self._host.shards.write(
+            block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+        )
+        if isinstance(answer, Stale):
+            raise serialization_failure("a concurrent schema change")
+
+    def _forget_uploads(self) -> None:
+        """The block is over. What it wrote of them is written, or is not any more."""
+        for upload in self._uploads:
+            upload.abandon()
+        self._uploads.clear()
+
+    def _forget(self, block: Block) -> None:
+        """It has ended; somebody may wait for it."""
+        if block.locks:
+            self._host.shards.forget(block.shard, block.id)
+
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
-        if self.block is not None:
-            self._host.settings = self.block.settings
+        self._forget_uploads()
+        block = self.block
+        if block is not None:
+            self._host.settings = block.settings
             self.block = None
+            self._forget(block)
 
 
 def set_outside(settings: Settings, plan: SetSetting) -> tuple[Settings, tuple[Notice, ...]]:
@@ -313,6 +445,17 @@ def _word(switch: bool | None) -> str | None:
     return None if switch is None else "on" if switch else "off"
 
 
+def setting_tag(plan: SetSetting) -> str:
+    """The command tag of SET, RESET or DISCARD ALL."""
+    if plan.discards:
+        return "DISCARD ALL"
+    return "RESET" if plan.value is None else "SET"
+
+
+def _not_in_a_block(what: str) -> StatementError:
+    return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
+
+
 def _warning(message: str, sqlstate: str) -> Notice:
     return Notice(message, "WARNING", sqlstate)
 
@@ -330,6 +473,10 @@ def in_failed_block() -> StatementError:
 
 
 def read_only_error(plan: Plan) -> StatementError:
-    """For a write in a transaction that is READ ONLY."""
-    tag = plan.tag if isinstance(plan, OneShard) else "this statement"
-    return StatementError(f"cannot execute {tag} in a read-only transaction", sqlstate="25006")
+    """For a write, or a lock, in a transaction that is READ ONLY."""
+    what = "this statement"
+    if isinstance(plan, OneShard):
+        what = f"SELECT FOR {plan.locking}" if plan.locking else plan.tag
+    elif isinstance(plan, CopyFrom):
+        what = "COPY FROM"
+    return StatementError(f"cannot execute {what} in a read-only transaction", sqlstate="25006")

@@ -19,6 +19,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import is_utf8
 
 __all__ = [
+    "ARRAY_OF",
     "BIGINT",
     "BOOLEAN",
     "BPCHAR",
@@ -27,6 +28,8 @@ __all__ = [
     "DOUBLE",
     "INTEGER",
     "INTERVAL",
+    "JSON",
+    "JSONB",
     "NO_MODIFIER",
     "NUMERIC",
     "REAL",
@@ -78,6 +81,12 @@ class Type:
     size: int = -1  # bytes, as pg_type.typlen says; -1: varies
     low: int = 0  # range of an integer type
     high: int = 0
+    element: Type | None = None  # of an array
+
+    @property
+    def function_name(self) -> str:
+        """What the node's functions call it: `pg_cast_int4`, `pg_cast_array_int4`."""
+        return self.short if self.element is None else f"array_{self.element.short}"
 
     @property
     def column(self) -> str:
@@ -129,10 +138,30 @@ INTERVAL: Final = Type(
     size=16,
 )
 
-_ALL: Final = (
+JSON: Final = Type("json", "json", values.JSON, "U", "TEXT")
+JSONB: Final = Type("jsonb", "jsonb", values.JSONB, "U", "TEXT", collation="jsonb")
+
+_SCALARS: Final = (
     *(SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE, BOOLEAN, TEXT, VARCHAR, BPCHAR),
-    *(BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL),
+    *(BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, JSON, JSONB),
 )
+
+ARRAY_OF: Final[Mapping[Type, Type]] = {
+    kind: Type(
+        f"{kind.name}[]",
+        f"_{kind.short}",
+        values.ARRAYS[kind.short].oid,
+        "A",
+        "TEXT",
+        collation=values.ARRAYS[kind.short].collation,
+        element=kind,
+    )
+    for kind in _SCALARS
+    if kind.short in values.ARRAYS
+}
+"""The array type of each element type."""
+
+_ALL: Final = (*_SCALARS, *ARRAY_OF.values())
 
 TYPES: Final[Mapping[str, Type]] = {kind.name: kind for kind in _ALL}
 """By the name that a catalog keeps."""
@@ -163,7 +192,7 @@ _OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalog
 
 _OTHERS: Final = frozenset(
     {
-        *("bit", "box", "cidr", "circle", "inet", "json", "jsonb", "line", "lseg", "macaddr"),
+        *("bit", "box", "cidr", "circle", "inet", "line", "lseg", "macaddr"),
         *("macaddr8", "money", "oid", "path", "point", "polygon", "regclass", "regtype"),
         *("time with time zone", "timetz", "tsquery", "tsvector", "varbit", "xml"),
         *("serial", "smallserial", "bigserial", "serial2", "serial4", "serial8"),
@@ -195,13 +224,18 @@ def by_oid(oid: int) -> Type:
 
 
 def _supported() -> str:
-    *names, last = TYPES
-    return f"Supported types are {', '.join(names)} and {last}."
+    *names, last = (kind.name for kind in _SCALARS)
+    return f"Supported types are {', '.join(names)} and {last}, and arrays of them."
 
 
 def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
     """The type a statement names, with its modifier. Raises NotSupported for a type of
     PostgreSQL's that is not here, StatementError 42704, 42601 and 22023 as PostgreSQL does."""
+    if name.endswith("[]"):
+        element, modifier = resolve(name[:-2], modifiers, position)
+        if element not in ARRAY_OF:
+            raise NotSupported(f'type "{name}" is not supported', position=position)
+        return ARRAY_OF[element], modifier
     kind = _SPELLINGS.get(name)
     if kind is None:
         if name in _OTHERS:
@@ -270,6 +304,8 @@ def _with_modifier(
 
 def shown(kind: Type, modifier: int = NO_MODIFIER) -> str:
     """As PostgreSQL's format_type: `character varying(10)`, `numeric(8,2)`."""
+    if kind.element is not None:
+        return f"{shown(kind.element, modifier)}[]"
     if modifier < 0:
         return kind.name
     if kind is NUMERIC:

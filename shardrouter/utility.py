@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from nodes.values import FLOAT8, VOID
 from shardrouter.errors import NotSupported
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
+    Constant,
+    Parameter,
+    Pause,
     Plan,
+    ResultColumn,
     SchemaChange,
     SetSetting,
     ShowColumns,
@@ -26,13 +31,10 @@ from shardrouter.statement_words import Rest
 __all__ = ["utility"]
 
 _REFUSED: Final = {
-    "analyse": "There are no planner statistics to collect.",
-    "analyze": "There are no planner statistics to collect.",
     "call": "",
     "checkpoint": "",
     "cluster": "",
     "comment": "",
-    "copy": "Send INSERT statements, several rows in each.",
     "declare": "Use LIMIT and OFFSET.",
     "do": "",
     "execute": "Prepare through the extended query protocol.",
@@ -53,9 +55,6 @@ _REFUSED: Final = {
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "vacuum": "SQLite reuses free space by itself.",
-    "values": "Write SELECT.",
-    "with": "Write one SELECT over one table.",
 }
 
 
@@ -82,7 +81,11 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             rest.skip(1)
             return SetSetting(rest.last(_setting_name(rest)), None)
         case ["discard", "all"]:
-            return SetSetting("all", None)
+            return SetSetting("all", None, discards=True)
+        case ["vacuum" | "analyze" | "analyse", *_]:
+            return _maintenance(rest)
+        case ["select", "pg_sleep", "", "", ""]:
+            return _pause(tokens)
         case ["discard", "plans" | "sequences" | "temp" | "temporary"]:
             return Answer(f"DISCARD {words[1].upper()}")
         case ["deallocate", "all"] | ["deallocate", "prepare", "all"]:
@@ -97,6 +100,41 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
                 position=tokens[0].start + 1,
                 hint=_REFUSED.get(first, ""),
             )
+    return None
+
+
+def _maintenance(rest: Rest) -> Answer:
+    """VACUUM and ANALYZE: there is nothing to do, for SQLite reuses free space by itself and plans
+    without statistics; the tables have to be there."""
+    is_vacuum = rest.takes("vacuum")
+    if is_vacuum:
+        for word in ("full", "freeze", "verbose"):
+            rest.takes(word)
+    is_analyze = rest.takes("analyze") or rest.takes("analyse")
+    if is_analyze and not is_vacuum:
+        rest.takes("verbose")
+    tables: list[str] = []
+    while rest.peek() is not None:
+        tables.append(rest.name())
+        token = rest.peek()
+        if token is not None and not token.is_mark(","):
+            raise rest.unexpected(token)
+        if token is not None:
+            rest.take()
+    tag = "VACUUM" if is_vacuum else "ANALYZE"
+    return Answer(tag, tables=tuple(tables), alone=is_vacuum)
+
+
+def _pause(tokens: Sequence[Token]) -> Plan | None:
+    """`SELECT pg_sleep(seconds)` with a number or a parameter; what is more is no pause."""
+    _, _, before, seconds, behind = tokens
+    if not before.is_mark("(") or not behind.is_mark(")"):
+        return None
+    columns = (ResultColumn("pg_sleep", VOID),)
+    if seconds.kind is Kind.NUMBER:
+        return Pause(Constant(float(seconds.text)), columns)
+    if seconds.kind is Kind.PARAMETER and seconds.text == "1":
+        return Pause(Parameter(1), columns, (FLOAT8,))
     return None
 
 

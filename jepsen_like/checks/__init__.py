@@ -17,6 +17,8 @@ from jepsen_like.checks.of_workloads import (
     sequential,
     sessions,
     staleness,
+    strict_serializable,
+    total_kept,
     unique,
     within_bounds,
 )
@@ -47,6 +49,8 @@ __all__ = [
     "sequential",
     "sessions",
     "staleness",
+    "strict_serializable",
+    "total_kept",
     "unique",
     "within_bounds",
 ]

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from jepsen_like.checks.collections import set_loses_nothing
 from jepsen_like.checks.collections import unique as unique_of
 from jepsen_like.checks.collections import within_bounds as within_bounds_of
+from jepsen_like.checks.collections.finding import Finding, verdict_on
 from jepsen_like.checks.in_order import in_order as in_order_of
 from jepsen_like.checks.lost_writes import lost_writes as lost_writes_of
 from jepsen_like.checks.monotonic import monotonic as monotonic_of
@@ -20,6 +21,7 @@ from jepsen_like.checks.online import Grouping, Online, Rechecked
 from jepsen_like.checks.sessions import sequential as sequential_of
 from jepsen_like.checks.sessions import sessions as sessions_of
 from jepsen_like.checks.staleness import staleness as staleness_of
+from jepsen_like.checks.transactions import check as check_transactions
 from jepsen_like.checks.values import Check, Evidence, Findings, OnlineCheck, Scope, linearizable
 from jepsen_like.figures.freshness import of_class, readings
 from jepsen_like.history import Operation
@@ -39,6 +41,8 @@ __all__ = [
     "sequential",
     "sessions",
     "staleness",
+    "strict_serializable",
+    "total_kept",
     "unique",
     "within_bounds",
 ]
@@ -172,6 +176,56 @@ def unique(*, online: bool = False) -> OnlineCheck:
     return OfWorkload("unique", lambda evidence: unique_of(evidence.operations), "answer", online)
 
 
+STRICT_SERIALIZABLE: Final = "strict serializable"
+
+
+def strict_serializable() -> Check:
+    """One order of the transactions on lists explains all that they saw, and keeps real time."""
+    return OfWorkload(STRICT_SERIALIZABLE, _strict_serializable)
+
+
+def _strict_serializable(evidence: Evidence) -> Verdict:
+    verdict = check_transactions(_as_transactions(evidence.operations), "list-append")
+    return replace(verdict, check=STRICT_SERIALIZABLE)
+
+
+def _as_transactions(operations: Sequence[Operation]) -> list[Operation]:
+    """A `read` of a whole group, as at the end of a run, is a transaction that only reads."""
+    return [
+        replace(o, f="txn", value=tuple(("r", key, None) for _, key, _ in o.output))
+        if o.f == "read" and o.outcome == "ok"
+        else o
+        for o in operations
+        if o.f == "txn" or o.outcome == "ok"
+    ]
+
+
+TOTAL_KEPT: Final = "total kept"
+
+
+def total_kept() -> Check:
+    """Every read of a bank adds up to what it began with."""
+    return OfWorkload(TOTAL_KEPT, _total_kept)
+
+
+def _total_kept(evidence: Evidence) -> Verdict:
+    total = sum(evidence.initial)
+    reads = [o for o in evidence.operations if o.f == "read" and o.outcome == "ok"]
+    wrong = [o for o in reads if len(o.output) != len(evidence.initial) or sum(o.output) != total]
+    findings = [
+        Finding(
+            "made" if sum(o.output) > total else "lost",
+            f"a read of bank {o.key} returned {', '.join(map(str, o.output))}, which is "
+            f"{sum(o.output)} and not {total}",
+            (o,),
+        )
+        for o in wrong
+    ]
+    return verdict_on(
+        TOTAL_KEPT, findings, judged=len(reads), otherwise=f"{len(reads)} reads add up to {total}"
+    )
+
+
 SAME_CONTENT: Final = "same content"
 
 
@@ -210,6 +264,8 @@ BY_NAME: Final[Mapping[str, Check]] = {
         within_bounds(),
         unique(),
         same_content(),
+        strict_serializable(),
+        total_kept(),
     )
 }
 """What judges a workload that no check of the test fits."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from jepsen_like.workloads.append import append, write_skew
+from jepsen_like.workloads.bank import bank
 from jepsen_like.workloads.chains import sequential
 from jepsen_like.workloads.counter import counter
 from jepsen_like.workloads.crash_replay import crash_replay
@@ -17,13 +19,16 @@ from jepsen_like.workloads.register import (
 from jepsen_like.workloads.schema_change import schema_change
 from jepsen_like.workloads.sets import sets
 from jepsen_like.workloads.unique_ids import unique_ids
-from jepsen_like.workloads.workload import SqlCall, Workload
+from jepsen_like.workloads.workload import SqlCall, SqlTransaction, Workload
 
 __all__ = [
     "Register",
     "RegisterMix",
     "SqlCall",
+    "SqlTransaction",
     "Workload",
+    "append",
+    "bank",
     "cas_register",
     "counter",
     "crash_replay",
@@ -36,6 +41,7 @@ __all__ = [
     "sets",
     "single_writer",
     "unique_ids",
+    "write_skew",
 ]
 
 

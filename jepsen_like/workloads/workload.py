@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -12,7 +12,16 @@ from jepsen_like.generators import keys_needed
 from jepsen_like.load import Call
 from jepsen_like.models.model import Model
 
-__all__ = ["AnswerShape", "SqlCall", "Statements", "Workload", "Rotating", "sql_of", "with_name"]
+__all__ = [
+    "AnswerShape",
+    "SqlCall",
+    "SqlTransaction",
+    "Statements",
+    "Workload",
+    "Rotating",
+    "sql_of",
+    "with_name",
+]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 NAME_CHARACTERS_MAX: Final = 40
@@ -35,9 +44,17 @@ class SqlCall:
     refusals: Mapping[str, Any] = field(default_factory=dict)
 
 
-Statements: TypeAlias = SqlCall | tuple[SqlCall, ...]
-"""One statement, or several, sent one after the other and each a transaction of its own: then
-the answer is the tuple of their answers."""
+@dataclass(frozen=True, slots=True)
+class SqlTransaction:
+    """A call as one transaction: `run` yields its statements one by one, is sent the answer of
+    each, and returns what the call answers. Nothing of it happens unless its COMMIT is sent."""
+
+    run: Callable[[], Generator[SqlCall, Any, Any]]
+
+
+Statements: TypeAlias = SqlCall | tuple[SqlCall, ...] | SqlTransaction
+"""One statement; or several, sent one after the other and each a transaction of its own: then
+the answer is the tuple of their answers; or one transaction."""
 
 
 @runtime_checkable
@@ -86,7 +103,7 @@ class Workload(Protocol):
     def create_sql(self) -> str:
         """Makes the table."""
 
-    def load_sql(self, key: int) -> Statements | None:
+    def load_sql(self, key: int) -> SqlCall | tuple[SqlCall, ...] | None:
         """Puts one key in its initial state, which None says it is in."""
 
     def sql(self, call: Call) -> Statements: ...

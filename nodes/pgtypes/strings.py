@@ -35,6 +35,7 @@ __all__ = [
     "TEXT",
     "UNKNOWN",
     "VARCHAR",
+    "VOID",
     "like",
     "parse_bool",
     "parse_text",
@@ -46,6 +47,7 @@ TEXT: Final = 25
 UNKNOWN: Final = 705
 BPCHAR: Final = 1042
 VARCHAR: Final = 1043
+VOID: Final = 2278
 
 
 # --------------------------------------------------------------------------- formats
@@ -111,7 +113,7 @@ CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
-        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID)
     ),
 )
 

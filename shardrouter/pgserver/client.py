@@ -41,10 +41,6 @@ authentication_timeout: half-open connections must not use up the places."""
 LINGER_S: Final = 5.0
 """How long a last word may take to be read before the connection is cut."""
 
-_FACTS: Final = {"in_hot_standby": "off"}
-"""What libpq's target_session_attrs looks at besides default_transaction_read_only; every router
-takes reads and writes."""
-
 _TLS_RECORD: Final = 0x16
 """The first byte of TLS's handshake; of a startup packet it would mean 369 MB."""
 
@@ -80,6 +76,10 @@ class Host(Protocol):
     def cancel(self, pid: int, key: bytes) -> None:
         """End what the client with this pid is running, if that is its key."""
 
+    def hold(self, client: Client, size: int) -> bool:
+        """The client has `size` bytes of a large message that is not yet whole; False if there is
+        no room for them."""
+
     def complain(self, address: str, what: str) -> None:
         """Log what is not PostgreSQL's protocol, not too often."""
 
@@ -100,7 +100,10 @@ class Client(asyncio.Protocol):
         self._session: Session | None = None
         self._dialogue: Dialogue | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_until: float | None = None  # when it may have said nothing for too long
+        self._idle_timer: asyncio.TimerHandle | None = None
         self._pid = 0  # once it is greeted
+        self._holds = False  # the server accounts for a message of its that is not yet whole
         self._must_name_protocol = False  # it began with TLS: inside may be anything
         self._greeting = False  # its role is being read, or its session made
         self._pumping = False
@@ -130,6 +133,19 @@ class Client(asyncio.Protocol):
             self._must_name_protocol = True
         connection.receive_data(data if self._tls is None else self._decrypted(self._tls, data))
         self._pump()
+        if connection.buffered > READ_BUFFER_MAX or self._holds:
+            self._hold(connection.buffered)
+
+    def _hold(self, size: int) -> None:
+        """Account for a large message, and give it up where there is no room for it. What waits
+        behind a statement that is running is bounded in itself: its socket is not read."""
+        arriving = not self._busy and not self._client_is_slow
+        self._holds = size > READ_BUFFER_MAX and arriving
+        if not self._host.hold(self, size if self._holds else 0) and self._holds:
+            self._connection.give_up_message()
+            self._holds = False
+            self._host.hold(self, 0)
+            self._pump()
 
     def _decrypted(self, tls: TlsStream, data: bytes) -> bytes:
         was_up = tls.is_up
@@ -233,6 +249,7 @@ class Client(asyncio.Protocol):
             return True
         if event is None:
             return False
+        self._idle_until = None
         if self._dialogue is not None and connection.state is not State.CLOSED:
             self._dialogue.handle(event)
         elif self._dialogue is None:
@@ -274,6 +291,8 @@ class Client(asyncio.Protocol):
                     self._write()
                 transport.close()
             return
+        if self._dialogue is not None and self._idle_until is None and not (busy or answering):
+            self._watch_idleness(self._dialogue.idle_timeout_s)
         held_back = busy or self._client_is_slow
         if held_back and connection.buffered > READ_BUFFER_MAX:
             if transport.is_reading():
@@ -281,11 +300,37 @@ class Client(asyncio.Protocol):
         elif not held_back and not transport.is_reading():
             transport.resume_reading()
 
+    def _watch_idleness(self, seconds: float) -> None:
+        """One timer, which looks again as long as it rings too early: statements come and go
+        much more often than it rings."""
+        if seconds <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        self._idle_until = loop.time() + seconds
+        if self._idle_timer is not None and self._idle_timer.when() > self._idle_until:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+        if self._idle_timer is None:
+            self._idle_timer = loop.call_at(self._idle_until, self._look_at_idleness)
+
+    def _look_at_idleness(self) -> None:
+        self._idle_timer = None
+        if self._idle_until is None or self._dialogue is None or self._transport is None:
+            return  # at work, or gone
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._idle_until:
+            self._idle_timer = loop.call_at(self._idle_until, self._look_at_idleness)
+        else:
+            self._connection.end(self._dialogue.out_of_patience())
+            self._pump()
+
     def _retire(self) -> None:
         """Hand the session back, once."""
         if not self._retired:
             self._retired = True
             self._host.leave(self._pid)
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
             self._host.retire(self, self._session)
 
     def _peer(self) -> str:
@@ -369,10 +414,11 @@ class Client(asyncio.Protocol):
             text = set_statement(name, value)
             prepared = session.prepared(text) or await session.prepare(text)
             await session.run([Execution(prepared, (), ())])
+        session.rebase_settings()
         statuses = dict(session.parameter_status())
         connection = self._connection
         self._dialogue = Dialogue(session, connection, wake=self._pump, spawn=self._host.spawn)
         self._disarm()
         if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
             self._pid, key = self._host.enter(self, connection.key_bytes)
-            connection.greet(_FACTS | statuses, pid=self._pid, key=key)
+            connection.greet(statuses, pid=self._pid, key=key)

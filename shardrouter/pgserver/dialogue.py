@@ -17,10 +17,13 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
+from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
     PortalRun,
@@ -30,8 +33,10 @@ from shardrouter.pgserver.unit import (
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
-from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
+from shardrouter.pgwire.portals import bind_arguments, result_formats
+from shardrouter.planned import CopyFrom, TransactionControl
 from shardrouter.statement import split
+from shardrouter.verdicts import canceled
 
 __all__ = [
     "HELD_BYTES_MAX",
@@ -47,6 +52,9 @@ log = logging.getLogger(__name__)
 STATEMENTS_MAX: Final = 4096
 """Prepared statements of a connection: many times what any driver caches."""
 
+UNSENT_MAX: Final = 256 * 1024
+"""Bytes of answers after which they are handed to the client before there are more."""
+
 PORTALS_MAX: Final = 1024
 """Named portals of a connection between two Syncs."""
 
@@ -60,6 +68,23 @@ _EMPTY_QUERY: Final = m.encode(m.EmptyQueryResponse())
 _SUSPENDED: Final = m.encode(m.PortalSuspended())
 
 T = TypeVar("T")
+
+
+class CopyIn(Protocol):
+    """A COPY FROM STDIN under way: see `shardrouter.copy_in`."""
+
+    plan: CopyFrom
+
+    @property
+    def is_full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    async def finish(self) -> Outcome: ...
+
+    def abandon(self) -> None: ...
 
 
 class Session(Protocol):
@@ -84,12 +109,25 @@ class Session(Protocol):
         self, unit: Sequence[Execution], timeout_s: float | None = None
     ) -> list[Outcome]: ...
 
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin a COPY FROM STDIN. Raises RouterError."""
+
     def cancel(self) -> None:
         """End early what was executed last; `done` hears what became of it."""
 
     @property
     def status(self) -> Status:
         """Whether it is in a transaction block, and whether that has failed."""
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing, as it stands now; 0: for ever."""
+
+    def wants(self, severity: str) -> bool:
+        """Whether the client wants to hear notices of this severity."""
+
+    def rebase_settings(self) -> None:
+        """What was set so far is what RESET goes back to."""
 
     def note_failure(self) -> None:
         """A message failed that the session never saw: a transaction block fails with it."""
@@ -106,6 +144,13 @@ class _Then(enum.Enum):
     READY = "ready"  # after Sync and Query
 
 
+class Copying(NamedTuple):
+    """A COPY FROM STDIN, and what follows when it is answered."""
+
+    copy: CopyIn
+    then: _Then | None
+
+
 def report(error: RouterError, severity: str = "ERROR") -> m.Report:
     return m.Report(
         severity,
@@ -114,6 +159,7 @@ def report(error: RouterError, severity: str = "ERROR") -> m.Report:
         error.detail,
         error.hint,
         error.position,
+        where=error.where,
         schema=error.schema,
         table=error.table,
         column=error.column,
@@ -146,14 +192,31 @@ class Dialogue:
         self._portals: dict[str, Portal] = {}
         self._unit = Unit()
         self._then: _Then | None = None
+        self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
+        self._answered: PortalRun | None = None  # whose answer has begun
+        self._more_of: MoreRows | None = None  # that is waited for
+        self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
 
     @property
     def answering(self) -> bool:
         """A unit is being run and answered; no message may be handled before its end."""
         return self._then is not None
+
+    @property
+    def idle_timeout_s(self) -> float:
+        """How long the client may say nothing now; 0: for ever."""
+        return self._session.idle_timeout_s
+
+    def out_of_patience(self) -> m.Report:
+        """What it is told when it has said nothing for longer."""
+        if self._session.status == "I":
+            return m.Report("FATAL", "57P05", "terminating connection due to idle-session timeout")
+        return m.Report(
+            "FATAL", "25P03", "terminating connection due to idle-in-transaction timeout"
+        )
 
     def handle(self, event: Event) -> None:
         """React to a message of the client; never raises what the client can cause."""
@@ -166,8 +229,19 @@ class Dialogue:
 
     def cancel(self) -> None:
         """The client asks, on another connection, for an end of what is running."""
-        if self.busy:
+        if self._more_of is not None:
+            self._more_of.cancel()
+        elif self.busy:
             self._session.cancel()
+        elif self._copying is not None or (self.answering and self._is_streaming):
+            self._fail(report(canceled()))
+            self._wake()
+
+    @property
+    def _is_streaming(self) -> bool:
+        """The client has yet to read what it was sent, and there is more."""
+        run = self._answered
+        return run is not None and run.portal.rows is not None and run.portal.rows.more is not None
 
     def refuse(self, said: m.Report) -> None:
         """A message could not be read."""
@@ -186,9 +260,18 @@ class Dialogue:
     def _end_unit(self) -> None:
         """Portals live as long as their transaction: to here, unless it is a block."""
         self._then = None
+        self._rest = None
         self._unit.clear()
         self._flushed_write = False
+        if self._copying is not None:
+            self._copying.copy.abandon()
+            self._copying = None
+        if self._answered is not None and self._session.status != "T":
+            self._answered.portal.close()
+        self._answered = self._more_of = None
         if self._session.status != "T":
+            for portal in self._portals.values():
+                portal.close()
             self._portals.clear()
             self._bound_bytes = 0
 
@@ -227,16 +310,27 @@ class Dialogue:
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
                     in_block = self._session.status != "I"
-                    self._execute_unit(unit.take_executions(in_block=in_block))
+                    portals = unit.take_executions(in_block=in_block)
+                    if reply.portal.statement.copies_in:
+                        self._begin_copy(reply.portal)
+                    else:
+                        self._execute_unit(portals)
+                    return
+                if not self._answer(reply, reply.portal.outcome):
                     return
                 unit.replies.popleft()
-                self._answer(reply, reply.portal.outcome)
+                if self._connection.unsent > UNSENT_MAX:
+                    return  # what the client has not read yet comes first
             else:
                 unit.replies.popleft()
                 send(reply)
         then, self._then = self._then, None
         self._flushed_write = self._flushed_write or unit.writes
         unit.clear()
+        if self._rest is not None:
+            rest, self._rest = self._rest, None
+            self._later(self._prepare_all(*rest), self._run_query)
+            return
         if then is _Then.READY:
             self._end_unit()
             self._connection.ready(self._session.status)
@@ -259,34 +353,42 @@ class Dialogue:
             self.busy = False
             self._bug(self._session)
 
-    def _answer(self, run: PortalRun, outcome: Outcome) -> None:
+    def _answer(self, run: PortalRun, outcome: Outcome) -> bool:
+        """Send what there is of an Execute's answer. False: more of it has to come first."""
         portal, send = run.portal, self._connection.send_encoded
         statement = portal.statement
-        if run.described and statement.columns:
-            send(statement.row_description(portal.formats))
-        tag, rows = outcome.tag, outcome.rows
-        if run.row_limit > 0 or portal.sent:
-            limit = run.row_limit if run.row_limit > 0 else outcome.row_count + 1
-            end, count = cut_rows(rows, portal.sent, limit)
-            rows = rows[portal.sent : end]
-            portal.sent = end
-            if count == limit:
-                # Also when it was the last row: PostgreSQL finds that out with the next Execute.
-                send(rows)
-                send(_SUSPENDED)
-                return
-            if tag.startswith("SELECT "):
-                tag = f"SELECT {count}"
-        else:
-            portal.sent = len(rows)
-        if rows:
-            send(rows)
+        rows = portal.rows
+        if rows is None:
+            assert statement.prepared is not None
+            rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
+            if run.described and statement.columns:
+                send(statement.row_description(portal.formats))
+            send(rows.head())
+        if run is not self._answered:
+            self._answered = run
+            rows.begin(run.row_limit)
+        send(rows.take())
+        if rows.needs_more:
+            assert rows.more is not None
+            self._more_of = rows.more
+            self._later(rows.more.next(), partial(self._more_came, rows))
+            return False
+        if rows.is_suspended:
+            send(_SUSPENDED)
+            return True
+        send(rows.foot())
         for n in outcome.notices:
-            said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
-            self._connection.send(m.NoticeResponse(said))
-        send(m.encode_command_complete(tag))
+            if self._session.wants(n.severity):
+                said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
+                self._connection.send(m.NoticeResponse(said))
+        send(m.encode_command_complete(rows.tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))
+        return True
+
+    def _more_came(self, rows: RowsOut, piece: StatementResult | None) -> None:
+        self._more_of = None
+        rows.add(piece)
 
     # ---------------------------------------------------------------------- simple query
 
@@ -305,18 +407,29 @@ class Dialogue:
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
 
-    async def _prepare_all(self, query: str, texts: Sequence[str]) -> list[Prepared]:
+    async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
+        """The statements of a query, from `end` on. If one of them cannot be prepared, only those
+        up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
+        matter when that has been carried out, and is prepared then."""
         found: list[Prepared] = []
-        end = 0
+        ends: list[int] = []
         for text in texts:
             start = query.index(text, end)
             end = start + len(text)
+            ends.append(end)
             try:
                 prepared = self._session.prepared(text) or await self._session.prepare(text)
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                raise
+                controls = [
+                    n for n, p in enumerate(found) if isinstance(p.plan, TransactionControl)
+                ]
+                if error.sqlstate == "42601" or not controls:
+                    raise
+                last = controls[-1]
+                self._rest = query, texts[last + 1 :], ends[last]
+                return found[: last + 1]
             found.append(prepared)
             if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
                 raise schema_change_in_company()  # what follows could not even be planned
@@ -379,6 +492,8 @@ class Dialogue:
     def _close_portal(self, name: str) -> None:
         # Before its unit has run, what it holds is still held by the unit.
         portal = self._portals.pop(name, None)
+        if portal is not None:
+            portal.close()
         if portal is not None and (portal.outcome is not None or not portal.started):
             self._bound_bytes -= portal.size
 
@@ -432,6 +547,8 @@ class Dialogue:
         if portal.started and not portal.statement.columns:
             raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
         self._run(PortalRun(portal, event.row_limit))
+        if portal.statement.copies_in:
+            self._then = _Then.NOTHING  # its rows come before the Sync
 
     def _run(self, run: PortalRun) -> None:
         if self._flushed_write and self._session.status == "I" and not run.portal.started:
@@ -460,6 +577,44 @@ class Dialogue:
             "the function call message is not supported", hint="Call the function by SELECT."
         )
 
+    # ------------------------------------------------------------------ COPY FROM STDIN
+
+    def _begin_copy(self, portal: Portal) -> None:
+        """Ask for the rows; what was to follow follows when they have come."""
+        assert portal.statement.prepared is not None
+        try:
+            copy = self._session.copy_in(portal.statement.prepared)
+        except RouterError as error:
+            self._fail(report(error))
+            return
+        self._copying = Copying(copy, self._then)
+        self._then = None
+        is_binary = copy.plan.options.format == "binary"
+        formats = (int(is_binary),) * len(copy.plan.columns)
+        self._connection.begin_copy_in(m.CopyInResponse(int(is_binary), formats))
+
+    def _copy_data(self, event: m.CopyData) -> None:
+        assert self._copying is not None
+        copy = self._copying.copy
+        copy.feed(event.data)
+        if copy.is_full:
+            self._later(copy.room(), lambda _: None)
+
+    def _copy_done(self, _: m.CopyDone) -> None:
+        assert self._copying is not None
+        self._later(self._copying.copy.finish(), self._copied)
+
+    def _copied(self, outcome: Outcome) -> None:
+        copying, self._copying = self._copying, None
+        assert copying is not None
+        run = self._unit.replies[0]
+        assert isinstance(run, PortalRun)
+        run.portal.outcome = outcome
+        self._then = copying.then
+
+    def _copy_fail(self, event: m.CopyFail) -> None:
+        raise StatementError(f"COPY from stdin failed: {event.reason}", sqlstate="57014")
+
     _handlers: ClassVar[dict[type[Any], Callable[[Dialogue, Any], None]]] = {
         m.Query: _query,
         m.Parse: _parse,
@@ -470,4 +625,13 @@ class Dialogue:
         m.Flush: _flush,
         m.Sync: _sync,
         m.FunctionCall: _function_call,
+        m.CopyData: _copy_data,
+        m.CopyDone: _copy_done,
+        m.CopyFail: _copy_fail,
     }
+
+
+def _last_control(statements: Sequence[Prepared]) -> int:
+    """The place of the last of them that is about the transaction; -1: there is none."""
+    places = [n for n, p in enumerate(statements) if isinstance(p.plan, TransactionControl)]
+    return places[-1] if places else -1

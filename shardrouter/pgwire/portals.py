@@ -24,6 +24,7 @@ from nodes.values import (
     TIMESTAMPTZ,
     UNKNOWN,
     UUID,
+    VOID,
     ValueFormatError,
     decode_binary,
     decode_text,
@@ -47,6 +48,7 @@ _SIZES: Final = {
     TIMESTAMP: 8,
     TIMESTAMPTZ: 8,
     INTERVAL: 16,
+    VOID: 4,
 }
 _VARIES: Final = -1
 _NO_DATA: Final = encode(NoData())

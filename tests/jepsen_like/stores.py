@@ -17,7 +17,7 @@ from jepsen_like.checks.values import Evidence
 from jepsen_like.history import Operation
 from jepsen_like.load import Call
 from jepsen_like.result import Verdict
-from jepsen_like.workloads import SqlCall, Workload
+from jepsen_like.workloads import SqlCall, SqlTransaction, Workload
 
 __all__ = ["Bug", "run_sql", "recorded", "judged"]
 
@@ -65,10 +65,22 @@ class Store:
 
     def call(self, call: Call) -> Any:
         found = self._workload.sql(call)
+        if isinstance(found, SqlTransaction):
+            return self._transact(found)
         act = self._read if call.f == "read" else self._write
         if isinstance(found, tuple):
             return tuple(act(sql) for sql in found)
         return act(found)
+
+    def _transact(self, transaction: SqlTransaction) -> Any:
+        steps, answer = transaction.run(), None
+        while True:
+            try:
+                sql = steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            act = self._read if sql.text.startswith("SELECT") else self._write
+            answer = act(sql)
 
     def close(self) -> None:
         self._now.close()

@@ -17,7 +17,7 @@ from jepsen_like.load import Call
 from jepsen_like.models.model import ILLEGAL
 from jepsen_like.models.model import Call as Step
 from jepsen_like.result import ReplicaComparison
-from jepsen_like.workloads import Workload, register
+from jepsen_like.workloads import SqlCall, Workload, register
 from tests.jepsen_like.stores import Bug, judged, recorded, run_sql
 
 ALL: dict[str, Workload] = {
@@ -35,6 +35,9 @@ ALL: dict[str, Workload] = {
         workloads.lease(keys=6),
         workloads.sequential(keys=3),
         workloads.schema_change(keys=3),
+        workloads.append(keys=3),
+        workloads.write_skew(keys=3),
+        workloads.bank(keys=3),
     )
 }
 MODELLED = [name for name, workload in ALL.items() if workload.model() is not None]
@@ -74,6 +77,12 @@ CONVICTED: list[tuple[str, Bug, str]] = [
     ("lease", "no guard", "linearizable"),
     ("lease", "lost write", "linearizable"),
     ("sequential", "lost write", "in order"),
+    ("append", "stale read", "strict serializable"),
+    ("append", "lost write", "strict serializable"),
+    ("append", "double apply", "strict serializable"),
+    ("write-skew", "stale read", "strict serializable"),
+    ("bank", "stale read", "total kept"),
+    ("bank", "lost write", "total kept"),
     ("schema-change", "stale read", "linearizable"),
     ("schema-change", "lost write", "linearizable"),
 ]
@@ -110,13 +119,13 @@ def test_sql_and_model_agree(name: str) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute(workload.create_sql())
     for key in keys:
-        sql = workload.load_sql(key)
-        if sql is not None:
-            assert not isinstance(sql, tuple)
-            run_sql(connection, sql)
+        loaded = workload.load_sql(key)
+        if loaded is not None:
+            assert isinstance(loaded, SqlCall)
+            run_sql(connection, loaded)
     for call in islice(workload.calls(random.Random(5), keys), 400):
         sql = workload.sql(call)
-        assert not isinstance(sql, tuple)
+        assert isinstance(sql, SqlCall)
         step = Step(call.f, call.value, run_sql(connection, sql), True)
         after = model.step(states.get(call.key, model.init()), step)
         assert after is not ILLEGAL, call

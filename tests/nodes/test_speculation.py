@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,7 +208,7 @@ def test_limits(replica: Replica) -> None:
 
     def refused(sql: str, **limits: int) -> SqlFailure:
         block = Block(sql)
-        asked = block.ask(sql)
+        asked = msgspec.structs.replace(block.ask(sql), quick=False)
         answer = machine.speculate_now(asked, replace(LIMITS, **limits), 10.0)
         assert isinstance(answer, SqlFailure), answer
         assert not machine.is_speculating

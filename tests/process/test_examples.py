@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
         ("partition", ["partition", "pause"]),
         pytest.param("move", ["transfer", "move", "kill"], marks=pytest.mark.long),
         pytest.param("workloads", ["partition", "kill"], marks=pytest.mark.long),
+        pytest.param("transactions", ["partition", "kill"], marks=pytest.mark.long),
         pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
     ],
 )

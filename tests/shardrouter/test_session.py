@@ -402,3 +402,53 @@ async def test_a_cancelled_write_has_happened_exactly_if_it_says_so(
 async def test_a_schema_change_is_not_cancelled(session: Session) -> None:
     said = await cancelled(session, "DROP TABLE t")
     assert isinstance(said, list)
+
+
+async def test_a_pause_lasts_as_long_as_it_is_asked_to_and_ends_with_the_time(
+    session: Session,
+) -> None:
+    [outcome] = await run(session, "SELECT pg_sleep(0)")
+    assert (outcome.tag, list(outcome.values)) == ("SELECT 1", [("",)])
+    [outcome] = await session.run([await prepare(session, "select pg_sleep($1);", None)])
+    assert list(outcome.values) == [(None,)]
+    execution = await prepare(session, "SELECT pg_sleep($1)", 60.0)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await session.run([execution], 0.05)
+    assert caught.value.sqlstate == "57014"
+    assert (await failure(session, "SELECT pg_sleep(1) FROM t")).sqlstate == "0A000"
+
+
+async def test_what_has_nothing_to_do_still_looks_for_its_tables(session: Session) -> None:
+    said = ["VACUUM", "VACUUM t", "vacuum analyze t", "VACUUM FULL t", "ANALYZE", "ANALYZE t, t"]
+    tags = [outcome.tag for sql in said for outcome in await run(session, sql)]
+    assert tags == ["VACUUM"] * 4 + ["ANALYZE"] * 2
+    assert (await failure(session, "ANALYZE nowhere")).sqlstate == "42P01"
+    assert (await failure(session, "VACUUM t t")).sqlstate == "42601"
+    for alone in ("VACUUM", "DISCARD ALL"):
+        await run(session, "BEGIN")
+        refused = await failure(session, alone)
+        assert refused.sqlstate == "25001"
+        assert refused.message == f"{alone} cannot run inside a transaction block"
+        await run(session, "ROLLBACK")
+    assert [outcome.tag for outcome in await run(session, "DISCARD ALL")] == ["DISCARD ALL"]
+
+
+async def test_a_truncate_in_a_transaction_block_is_undone_with_it(session: Session) -> None:
+    await run(session, "CREATE TABLE h (id int PRIMARY KEY) WITH (home = true)")
+    await run(session, "CREATE TABLE g (id int PRIMARY KEY, h int REFERENCES h) WITH (home = true)")
+    await run(session, "INSERT INTO h VALUES (1), (2)", "INSERT INTO g VALUES (1, 1)")
+
+    async def counts() -> list[Value]:
+        found = await run(session, "SELECT count(*) FROM h", "SELECT count(*) FROM g")
+        return [outcome.values[0][0] for outcome in found]
+
+    for end, left in (("ROLLBACK", [2, 1]), ("COMMIT", [0, 0])):
+        await run(session, "BEGIN")
+        [outcome] = await run(session, "TRUNCATE h, g")
+        assert outcome.tag == "TRUNCATE TABLE"
+        await run(session, end)
+        assert await counts() == left
+    await run(session, "BEGIN")
+    assert (await failure(session, "TRUNCATE h")).sqlstate == "0A000"
+    await run(session, "ROLLBACK")
+    await run(session, "DROP TABLE g, h")

@@ -93,3 +93,64 @@ def test_clients_are_told_of_changes_they_asked_to_know() -> None:
     assert after.announced_since(before) == (("application_name", "psql"),)
     assert ("client_encoding", "UTF8") in before.announced()
     assert before.with_value("client_encoding", "utf-8").announced_since(before) == ()
+
+
+def test_what_the_startup_packet_said_is_what_reset_goes_back_to() -> None:
+    settings = Settings(facts={"is_superuser": "on"}).with_value("statement_timeout", "1s")
+    settings = settings.with_value("default_transaction_isolation", "read committed").rebased()
+    settings = settings.with_value("statement_timeout", "2s").with_value("a.b", "c")
+    for name in ("all", "statement_timeout"):
+        after = settings.with_value(name, None)
+        assert after.get("statement_timeout") == "1s"
+        assert after.statement_timeout_s == 1
+        assert after.get("is_superuser") == "on"
+        assert after.get("transaction_isolation") == "read committed"
+
+
+def test_a_client_s_own_settings_are_kept() -> None:
+    settings = Settings().with_value("myapp.User_id", "7")
+    assert settings.get("MyApp.user_id") == "7"
+    assert settings.with_value("myapp.user_id", None).get("myapp.user_id") == ""
+    with pytest.raises(StatementError) as caught:
+        settings.with_value("all", None).get("myapp.user_id")
+    assert caught.value.sqlstate == "42704"
+    with pytest.raises(StatementError) as caught:
+        settings.with_value("myapp.user_id", "x" * 9000)
+    assert caught.value.sqlstate == "54000"
+    for number in range(63):
+        settings = settings.with_value(f"a.b{number}", "")
+    assert settings.with_value("a.b0", "again").get("a.b0") == "again"
+    with pytest.raises(StatementError) as caught:
+        settings.with_value("a.b64", "")
+    assert caught.value.sqlstate == "54000"
+
+
+@pytest.mark.parametrize(
+    ("setting", "heard"),
+    [
+        ("debug5", "NOTICE WARNING INFO"),
+        ("notice", "NOTICE WARNING INFO"),
+        ("warning", "WARNING INFO"),
+        ("error", "INFO"),
+    ],
+)
+def test_notices_are_heard_from_a_level_on(setting: str, heard: str) -> None:
+    settings = Settings().with_value("client_min_messages", setting)
+    found = [level for level in ("NOTICE", "WARNING", "INFO") if settings.wants(level)]
+    assert " ".join(found) == heard
+
+
+def test_what_pg_dump_and_frameworks_send_is_taken() -> None:
+    settings = Settings()
+    for name, value in (
+        *(("statement_timeout", "0"), ("lock_timeout", "0"), ("row_security", "off")),
+        *(("idle_in_transaction_session_timeout", "0"), ("xmloption", "content")),
+        *(("check_function_bodies", "false"), ("default_tablespace", "")),
+        *(("default_table_access_method", "heap"), ("IntervalStyle", "postgres")),
+        *(("standard_conforming_strings", "on"), ("client_min_messages", "warning")),
+    ):
+        settings = settings.with_value(name, value)
+    for name, value in (("IntervalStyle", "iso_8601"), ("bytea_output", "escape")):
+        with pytest.raises(StatementError) as caught:
+            settings.with_value(name, value)
+        assert caught.value.sqlstate == "22023"

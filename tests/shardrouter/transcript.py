@@ -19,6 +19,8 @@ from shardrouter.planned import (
     Answer,
     Begin,
     Constant,
+    CopyFrom,
+    CopyTo,
     EndBlock,
     OneShard,
     Operand,
@@ -27,6 +29,7 @@ from shardrouter.planned import (
     SavepointStep,
     Scatter,
     SchemaChange,
+    SequenceCall,
     SetModes,
     SetSetting,
     ShowColumns,
@@ -132,6 +135,11 @@ def _plan(plan: Plan) -> str:
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
+        case CopyFrom():
+            names = ", ".join(column.name for column in plan.columns)
+            return f"copy from, {plan.options.format}: {names}\n{_plan(plan.insert)}"
+        case CopyTo():
+            return f"copy to, {plan.options.format}\n{_plan(plan.plan)}"
         case SetSetting():
             return f"set {'local ' if plan.is_local else ''}{plan.name} = {plan.value!r}"
         case Begin() | EndBlock() | SavepointStep() | SetModes():
@@ -142,9 +150,13 @@ def _plan(plan: Plan) -> str:
             return "show tables"
         case SchemaChange():
             raise AssertionError("said by _said")
+        case SequenceCall():
+            return f"{plan.function} of {plan.sequence}"
         case ShowColumns():
             return f"show columns of {plan.table}"
-    if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):
+    if isinstance(plan, OneShard) and plan.bounds:
+        lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
+    if isinstance(plan, Scatter) and (plan.limit or plan.offset):
         bounds = [
             f"{name} {_operand(bound)}"
             for name, bound in (("limit", plan.limit), ("offset", plan.offset))

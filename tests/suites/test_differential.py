@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained
 from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
-from tests.suites.differential.measure import measure_expressions
 from tests.suites.differential.pair import Pair, running_pair
 from tests.suites.differential.programs import Tally, make_program, minimal, run_program
 from tests.suites.differential.statements import STATEMENTS
@@ -32,19 +33,14 @@ def pair() -> Iterator[Pair]:
         yield both
 
 
-@pytest.fixture(scope="module")
-def known(pair: Pair) -> set[str]:
-    """What there is of expressions, and the statements that everybody has."""
-    found = {finding.name for finding in measure_expressions(pair) if finding.is_supported}
-    return found | {"integer", "bigint", "text", "boolean", "smallint", "double precision"}
-
-
 @pytest.mark.slow
-def test_hundreds_of_statements_made_at_random(pair: Pair, known: set[str]) -> None:
+def test_hundreds_of_statements_made_at_random(pair: Pair) -> None:
+    """Of the constructs that the documentation claims."""
     tally = Tally()
+    known = supported_in(PAGE.read_text(encoding="utf-8"))
 
     @settings(
-        max_examples=16,
+        max_examples=14,
         deadline=None,
         derandomize=True,
         database=None,
@@ -65,6 +61,15 @@ def test_hundreds_of_statements_made_at_random(pair: Pair, known: set[str]) -> N
 def test_names_of_constructs_are_told_apart() -> None:
     names = [expression.name for expression in EXPRESSIONS] + [e.name for e in STATEMENTS]
     assert len(names) == len(set(names)), sorted({n for n in names if names.count(n) > 1})
+
+
+def test_every_construct_is_on_the_page_once() -> None:
+    """`make compatibility` renews it."""
+    text = PAGE.read_text(encoding="utf-8")
+    shown = [name for line in text.splitlines() for name in re.findall(r"`([^`]*)`", line)]
+    names = [e.name for e in EXPRESSIONS] + [e.name for e in STATEMENTS]
+    assert not [name for name in names if shown.count(name.replace("`", "'")) != 1]
+    assert supported_in(text) <= set(names)
 
 
 def test_trees_get_smaller_step_by_step() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.suites.asyncpg_suite.__main__ import reason_of, reasons
+from tests.suites.asyncpg_suite.reasons import reason_of, reasons
 from tests.suites.asyncpg_suite.running import Outcome, outcomes
 from tests.suites.pgbench.running import PgbenchFailed, Run, read_report
 

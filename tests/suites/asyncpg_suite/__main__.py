@@ -8,32 +8,16 @@ replicas differ afterwards.
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 import sys
 import time
-from pathlib import Path
-from typing import Final
 
 import click
 
+from tests.suites.asyncpg_suite.reasons import BASELINE, REASONS, reason_of, reasons
 from tests.suites.asyncpg_suite.running import Outcome, run_tests
 from tests.suites.postgres import running_postgres
 from tests.suites.replay import Disagreement
 from tests.suites.served import served
-
-HERE: Final = Path(__file__).parent
-BASELINE: Final = HERE / "baseline.txt"
-REASONS: Final = HERE / "reasons.txt"
-
-
-def reasons(text: str) -> list[tuple[str, str]]:
-    """(pattern of test names, reason) of each line."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return [(a.strip(), b.strip()) for a, _, b in (line.partition(" | ") for line in lines)]
-
-
-def reason_of(test: str, known: list[tuple[str, str]]) -> str:
-    return next((why for pattern, why in known if fnmatch.fnmatchcase(test, pattern)), "")
 
 
 @click.command()
@@ -78,7 +62,12 @@ async def _served(only: str) -> tuple[list[Outcome], str]:
     """On a cluster of one shard, where every table is whole."""
     async with served(shards=("shard-1",)) as database:
         found = await asyncio.to_thread(
-            run_tests, database.port, user="shardrouter", database="shardrouter", only=only
+            run_tests,
+            database.port,
+            user="shardrouter",
+            database="shardrouter",
+            password=database.password,
+            only=only,
         )
         try:
             return found, await database.audit()

@@ -528,9 +528,12 @@ class Grammar:
         if not expression.may_fail:
             return self._of(expression, room)
         self._may_fail = False
-        made = self._of(expression, room)
-        # Over no rows, a parameter is a constant that fails to one server and not to the other.
-        return without_parameters(made) if room.columns else made
+        if not room.columns:
+            return self._of(expression, room)
+        # Over no rows a constant fails to a server that computes it while planning, and not to
+        # another: parameters, and what depends on the session's settings, are such constants.
+        bare = _Room(room.columns, 1, room.is_tame, room.is_lazy)
+        return without_parameters(self._of(expression, bare))
 
     def _of(self, expression: Expression, room: _Room, *, wraps: bool = True) -> Tree:
         inner = self._inner(
@@ -576,7 +579,10 @@ class Grammar:
         """For half of the leaves, should the statement be prepared."""
         if self._one_of(0.5):
             return None
-        return Parameter(value, 0 if self._one_of(0.3) else OIDS[type_])
+        if self._may_fail and self._one_of(0.2):
+            self._may_fail = False  # the value may be none of the type that the server finds
+            return Parameter(value, 0)
+        return Parameter(value, OIDS[type_])
 
 
 def _of(qualifier: str, columns: Sequence[Column]) -> list[Column]:

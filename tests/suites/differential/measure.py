@@ -24,7 +24,9 @@ class Finding:
     name: str
     sql: str
     refusal: str = ""
-    """This database refuses it: the message, and the hint."""
+    """This database refuses it: its message."""
+    hint: str = ""
+    """What it says to do instead."""
     different: str = ""
 
     @property
@@ -77,8 +79,8 @@ def _finding(pair: Pair, section: str, name: str, script: Sequence[str]) -> Find
         ours = pair.ours.query(sql)
         if is_refusal(ours):
             error = next(answer.error for answer in ours if answer.error is not None)
-            refusal = f"{error.get('M')}. {error.get('H', '')}".strip()
-            return Finding(section, name, shown, refusal=refusal)
+            said = error.get("M", "")
+            return Finding(section, name, shown, refusal=said, hint=error.get("H", said))
         found = difference(ours, pair.theirs.query(sql))
         if not found and pair.ours.status != pair.theirs.status:
             found = f"transaction: {pair.ours.status} instead of {pair.theirs.status}"

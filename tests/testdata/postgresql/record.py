@@ -32,8 +32,9 @@ TYPES = (
     *("int2", "int4", "int8", "numeric", "float4", "float8", "bool", "text", "varchar", "bpchar"),
     *("bytea", "uuid", "date", "time", "timestamp", "timestamptz", "interval", "json", "jsonb"),
 )
-ARRAYS = ("_int4", "_text")
+ARRAYS = ("_int4", "_int8", "_text", "_varchar", "_numeric", "_uuid")
 SYMBOLS = (
+    "&&",
     *("+", "-", "*", "/", "%", "^", "||", "=", "<>", "<", "<=", ">", ">=", "->", "->>", "#>"),
     *("#>>", "@>", "<@", "?", "?|", "?&", "#-", "&", "|", "#", "<<", ">>", "~~", "~~*", "!~~"),
     "!~~*",
@@ -50,7 +51,8 @@ async def type_of(connection: asyncpg.Connection, expression: str) -> str:
         statement = await connection.prepare(f"SELECT {expression}")
     except asyncpg.PostgresError as exc:
         return exc.sqlstate or ""
-    return str(statement.get_attributes()[0].type.name)
+    name = str(statement.get_attributes()[0].type.name)
+    return f"_{name[:-2]}" if name.endswith("[]") else name
 
 
 async def operators(connection: asyncpg.Connection) -> dict[str, dict[str, str]]:
@@ -139,7 +141,7 @@ async def order(
     for kind, answers in read.items():
         texts = [text for text, answer in answers.items() if not answer[0]]
         if kind == "json":
-            continue
+            continue  # it has no order
         rows = await connection.fetch(
             f"SELECT array_agg(t) AS equal FROM (SELECT t, t::pg_catalog.{kind} AS v "
             "FROM unnest($1::text[]) AS u(t)) AS s GROUP BY v ORDER BY v",

@@ -1,0 +1,135 @@
+"""INSERT into tables with serial and identity columns: numbers of sequences become parameters.
+
+Before a statement is analysed, what it leaves to a sequence is written out: a column that is not
+named is named, DEFAULT and nextval('s') become parameters behind the client's own. Their values are
+drawn when the statement is executed (`shardrouter.session_sequences`), so that the shard gets
+values, and the router knows the shard key that one of them may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from shardrouter import syntax
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.sequence_calls import sequence_named
+from shardrouter.tables import Column, Table
+
+__all__ = ["Drawn", "check_update", "write_out"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The statement with a parameter for each of `draws`, behind those of the client."""
+
+    node: syntax.Insert
+    draws: tuple[str, ...]
+
+
+def write_out(node: syntax.Insert, table: Table, parameters: int) -> Drawn:
+    """`parameters` is how many the client has. Raises 428C9 for a value of a column that is
+    GENERATED ALWAYS."""
+    writer = _Writer(parameters, node.overriding)
+    columns = {column.name: column for column in table.columns}
+    drawing = [c for c in table.columns if c.default is not None and c.default.sequence]
+    named = [name.text for name in node.columns] if node.columns is not None else None
+    if not node.rows:
+        missing = [c for c in drawing if named is not None and c.name not in named]
+        if missing:
+            raise NotSupported(
+                f'INSERT from a query leaves "{missing[0].name}" to a sequence',
+                position=node.table.position,
+                hint="Select a value for it, or insert the rows by VALUES.",
+            )
+        return Drawn(node, ())
+    width = len(node.rows[0])
+    if named is None:
+        named = [column.name for column in table.columns][:width]
+    targets = [columns.get(name) for name in named]
+    missing = [column for column in drawing if column.name not in named]
+    if len(named) < width or any(len(row) != width for row in node.rows):
+        return Drawn(node, ())  # an error, which the analysis tells
+    rows = []
+    for row in node.rows:
+        values = [writer.value(v, c) for v, c in zip(row, targets, strict=False)]
+        values += [writer.draw(_sequence(column)) for column in missing]
+        rows.append(tuple(values))
+    if not writer.draws:
+        return Drawn(node, ())
+    names = node.columns if node.columns is not None else tuple(map(syntax.Name, named))
+    names += tuple(syntax.Name(column.name) for column in missing)
+    return Drawn(replace(node, columns=names, rows=tuple(rows)), tuple(writer.draws))
+
+
+def _sequence(column: Column) -> str:
+    assert column.default is not None
+    return column.default.sequence
+
+
+class _Writer:
+    """Replaces what is drawn by parameters, and remembers the sequences."""
+
+    def __init__(self, parameters: int, overriding: str) -> None:
+        self._parameters = parameters
+        self._overriding = overriding
+        self.draws: list[str] = []
+
+    def draw(self, sequence: str) -> syntax.ParameterReference:
+        self.draws.append(sequence)
+        return syntax.ParameterReference(self._parameters + len(self.draws))
+
+    def value(
+        self, node: syntax.Expression | syntax.DefaultValue, column: Column | None
+    ) -> syntax.Expression | syntax.DefaultValue:
+        """The value for a column; None: there is no such column."""
+        if isinstance(node, syntax.DefaultValue):
+            drawn = "" if column is None or column.default is None else column.default.sequence
+            return self.draw(drawn) if drawn else node
+        if column is not None and column.identity and self._overriding == "user":
+            return self.draw(_sequence(column))
+        if column is not None and column.identity == "always" and self._overriding != "system":
+            raise StatementError(
+                f'cannot insert a non-DEFAULT value into column "{column.name}"',
+                sqlstate="428C9",
+                detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
+                hint="Use OVERRIDING SYSTEM VALUE to override.",
+            )
+        written: syntax.Expression = self._written(node)
+        return written
+
+    def _written(self, node: Any) -> Any:
+        """The expression, with each nextval('s') in it drawn."""
+        if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
+            name = sequence_named(node.arguments[0])
+            return node if name is None else self.draw(name)
+        if isinstance(node, tuple):
+            return tuple(map(self._written, node))
+        if is_dataclass(node) and not isinstance(node, type):
+            parts = {f.name: getattr(node, f.name) for f in fields(node)}
+            written = {name: self._written(part) for name, part in parts.items()}
+            return node if written == parts else replace(node, **written)
+        return node
+
+
+def check_update(assignments: Sequence[syntax.Assignment], table: Table) -> None:
+    """What an UPDATE may not assign. Raises 428C9, NotSupported."""
+    for assignment in assignments:
+        column = table.column(assignment.column.text)
+        is_default = isinstance(assignment.value, syntax.DefaultValue)
+        if column is None:
+            continue
+        if column.identity == "always" and not is_default:
+            raise StatementError(
+                f'column "{column.name}" can only be updated to DEFAULT',
+                sqlstate="428C9",
+                position=assignment.column.position,
+                detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
+            )
+        if is_default and column.default is not None and column.default.sequence:
+            raise NotSupported(
+                f'setting "{column.name}" to the next number of its sequence is not supported',
+                position=assignment.column.position,
+                hint="SELECT nextval() first, and assign that.",
+            )

@@ -1,0 +1,97 @@
+"""The ranges of sequences that a router has taken and not used up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from nodes.protocol import Done, Stale
+from shardrouter.catalog import Parts
+from shardrouter.errors import StatementError
+from shardrouter.sequences import State, following, set_parts, state_of, take_parts
+from shardrouter.tables import SqlSequence
+
+__all__ = ["SequenceCache"]
+
+FIRST_RANGE: Final = 32
+"""Numbers taken at once from a sequence that was not used for a while: a restart loses as many."""
+
+RANGE_MAX: Final = 1024
+"""Of a busy one: each range that is used up makes the next twice as long, up to this."""
+
+SEQUENCES_MAX: Final = 4096
+"""Sequences whose ranges are kept; the one taken first goes first, and its range is a gap."""
+
+
+@dataclass
+class _Kept:
+    state: State  # of the row, as far as known
+    numbers: range = range(0)
+    size: int = FIRST_RANGE  # of the next range
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class SequenceCache:
+    """Used from one event loop. `write` carries a write to `meta`."""
+
+    def __init__(self, write: Callable[[Parts, float], Awaitable[Done | Stale]]) -> None:
+        self._write = write
+        self._kept: dict[tuple[str, int], _Kept] = {}
+
+    def at_hand(self, sequence: SqlSequence) -> int:
+        """How many numbers can be taken at once."""
+        kept = self._kept.get((sequence.name, sequence.version))
+        return 0 if kept is None else len(kept.numbers)
+
+    def take(self, sequence: SqlSequence) -> int:
+        """The next number; there must be one at hand."""
+        kept = self._kept[sequence.name, sequence.version]
+        number, kept.numbers = kept.numbers[0], kept.numbers[1:]
+        return number
+
+    async def draw(self, sequence: SqlSequence, deadline: float) -> int:
+        """The next number. Raises RouterError."""
+        kept = self._kept_of(sequence)
+        async with kept.lock:  # one range at a time
+            while not kept.numbers:
+                await self._refill(sequence, kept, deadline)
+            return self.take(sequence)
+
+    async def _refill(self, sequence: SqlSequence, kept: _Kept, deadline: float) -> None:
+        """One try: if the row is another one than this router knew, it knows it now."""
+        state = kept.state
+        numbers = following(sequence, state, kept.size)
+        answer = await self._write(take_parts(sequence, state, numbers[-1]), deadline)
+        if isinstance(answer, Stale):
+            raise _gone(sequence)
+        taken, row = answer.results
+        kept.state = state_of(row)
+        if taken.row_count:
+            kept.numbers = numbers
+            kept.size = min(2 * kept.size, RANGE_MAX)
+
+    async def set(self, sequence: SqlSequence, state: State, deadline: float) -> None:
+        """setval(). Other routers go on with what they have taken, as sessions of PostgreSQL do
+        with what they have cached."""
+        parts = set_parts(sequence, state)
+        kept = self._kept_of(sequence)
+        async with kept.lock:
+            kept.numbers = range(0)
+            if isinstance(await self._write(parts, deadline), Stale):
+                raise _gone(sequence)
+            kept.state, kept.size = state, FIRST_RANGE
+
+    def _kept_of(self, sequence: SqlSequence) -> _Kept:
+        key = (sequence.name, sequence.version)
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= SEQUENCES_MAX:
+                del self._kept[next(iter(self._kept))]
+            kept = self._kept[key] = _Kept(State(sequence.start, is_called=False))
+        return kept
+
+
+def _gone(sequence: SqlSequence) -> StatementError:
+    return StatementError(f'relation "{sequence.name}" does not exist', sqlstate="42P01")

@@ -1,0 +1,84 @@
+"""What one session does with sequences: the numbers its statements need, currval and lastval."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from shardrouter.catalog import Catalog
+from shardrouter.errors import StatementError
+from shardrouter.execution import Execution
+from shardrouter.planned import OneShard, SequenceCall
+from shardrouter.sequence_cache import SequenceCache
+from shardrouter.sequences import State
+from shardrouter.tables import SqlSequence
+
+__all__ = ["SessionSequences"]
+
+
+class SessionSequences:
+    """Numbers are drawn when a statement is executed, before it leaves: what the shard gets are
+    values. A number is never drawn twice, whatever becomes of the statement."""
+
+    def __init__(self, cache: SequenceCache) -> None:
+        self._cache = cache
+        self._drawn: dict[str, int] = {}  # name -> what currval answers
+        self._last: str | None = None
+
+    def at_once(self, execution: Execution, catalog: Catalog) -> Execution | None:
+        """The execution with the numbers its plan needs; None if one is not at hand."""
+        plan = execution.prepared.plan
+        if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
+            return execution
+        sequences = [_find(catalog, name) for name in plan.draws]
+        for name, count in Counter(plan.draws).items():
+            if self._cache.at_hand(_find(catalog, name)) < count:
+                return None
+        numbers = [self._cache.take(sequence) for sequence in sequences]
+        self._remember(plan.draws, numbers)
+        return replace(execution, drawn=tuple(numbers))
+
+    async def fill(self, execution: Execution, catalog: Catalog, deadline: float) -> Execution:
+        """The same, waiting for `meta`. Raises RouterError."""
+        plan = execution.prepared.plan
+        if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
+            return execution
+        numbers = [await self._cache.draw(_find(catalog, name), deadline) for name in plan.draws]
+        self._remember(plan.draws, numbers)
+        return replace(execution, drawn=tuple(numbers))
+
+    def _remember(self, names: tuple[str, ...], numbers: list[int]) -> None:
+        for name, number in zip(names, numbers, strict=True):
+            self._drawn[name] = number
+            self._last = name
+
+    async def call(self, plan: SequenceCall, catalog: Catalog, deadline: float) -> int:
+        """nextval, currval, lastval or setval. Raises RouterError."""
+        if plan.function == "lastval":
+            if self._last is None:
+                raise StatementError("lastval is not yet defined in this session", sqlstate="55000")
+            return self._drawn[self._last]
+        sequence = _find(catalog, plan.sequence)
+        if plan.function == "currval":
+            if plan.sequence not in self._drawn:
+                raise StatementError(
+                    f'currval of sequence "{plan.sequence}" is not yet defined in this session',
+                    sqlstate="55000",
+                )
+            return self._drawn[plan.sequence]
+        if plan.function == "setval":
+            state = State(plan.value, plan.is_called)
+            await self._cache.set(sequence, state, deadline)
+            if plan.is_called:
+                self._drawn[plan.sequence] = plan.value
+            return plan.value
+        number = await self._cache.draw(sequence, deadline)
+        self._remember((plan.sequence,), [number])
+        return number
+
+
+def _find(catalog: Catalog, name: str) -> SqlSequence:
+    sequence = catalog.sequences.get(name)
+    if sequence is None:
+        raise StatementError(f'relation "{name}" does not exist', sqlstate="42P01")
+    return sequence

@@ -1,0 +1,40 @@
+"""Which numbers of a sequence come next."""
+
+from __future__ import annotations
+
+import pytest
+
+from shardrouter import StatementError
+from shardrouter.sequences import State, following
+from shardrouter.tables import SqlSequence
+
+UP = SqlSequence("s", 1, minimum=1, maximum=10, increment=3)
+DOWN = SqlSequence("s", 1, minimum=-10, maximum=-1, increment=-4, start=-1)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "state", "numbers"),
+    [
+        (UP, State(1, is_called=False), [1, 4, 7, 10]),
+        (UP, State(1, is_called=True), [4, 7, 10]),
+        (UP, State(8, is_called=False), [8]),
+        (DOWN, State(-1, is_called=False), [-1, -5, -9]),
+        (DOWN, State(-5, is_called=True), [-9]),
+    ],
+)
+def test_a_range_ends_where_its_sequence_ends(
+    sequence: SqlSequence, state: State, numbers: list[int]
+) -> None:
+    assert list(following(sequence, state, 9)) == numbers
+    assert list(following(sequence, state, 1)) == numbers[:1]
+
+
+def test_a_sequence_ends_or_begins_again() -> None:
+    with pytest.raises(StatementError) as caught:
+        following(UP, State(10, is_called=True), 1)
+    assert caught.value.sqlstate == "2200H"
+    assert caught.value.message == 'nextval: reached maximum value of sequence "s" (10)'
+    with pytest.raises(StatementError, match=r"reached minimum value of sequence \"s\" \(-10\)"):
+        following(DOWN, State(-9, is_called=True), 1)
+    again = SqlSequence("s", 1, minimum=2, maximum=3, start=3, cycle=True)
+    assert list(following(again, State(3, is_called=True), 5)) == [2, 3]

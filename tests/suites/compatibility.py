@@ -1,0 +1,137 @@
+"""`make compatibility`: measures every construct and writes docs/compatibility.md.
+
+What the page says is what two servers answered, and the reasons that `asyncpg_suite/reasons.txt`
+gives; nobody writes it by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.suites.asyncpg_suite.reasons import BASELINE, REASONS, reason_of, reasons
+from tests.suites.differential.comparison import EXPLAINED
+from tests.suites.differential.measure import Finding, measure
+from tests.suites.differential.pair import running_pair
+from tests.suites.environment import ROOT
+from tests.suites.postgres import PostgresMissing
+
+__all__ = ["PAGE", "page", "supported_in"]
+
+PAGE: Final = ROOT / "docs" / "compatibility.md"
+
+HEAD: Final = """\
+# What is PostgreSQL's here
+
+Made by `make compatibility`, which runs an example of every construct here and on PostgreSQL 15
+and compares rows, types, type modifiers, column names, command tags, notices, the state of the
+transaction and SQLSTATEs. *Supported* is what both answer alike. *Refused* is SQLSTATE 0A000 with
+a hint, before anything has happened. *Different* is a fault, and is listed until it is mended.
+
+`make differential` makes statements of all supported constructs at random and compares the same
+(`make nightly`: 20 000 of them; some hundred in `make test`). Operands of an expression are shown
+by their types.
+"""
+
+EXPLAINED_HEAD: Final = """\
+## What stays different
+
+"""
+
+ASYNCPG_HEAD: Final = """\
+## asyncpg's own tests
+
+`make asyncpg-suite` runs the tests of the installed version, without `test_connect.py`, which
+starts servers of its own. PostgreSQL passes {expected} of them. Those that fail here, and why:
+
+"""
+
+
+def page(findings: Sequence[Finding]) -> str:
+    """The text of the page."""
+    parts = [HEAD]
+    sections = dict.fromkeys(finding.section for finding in findings)
+    for section in sections:
+        parts.append(f"## {section[0].upper()}{section[1:]}\n")
+        parts += _section([f for f in findings if f.section == section])
+    parts.append(
+        EXPLAINED_HEAD + "".join(f"- {' '.join(why.split())}\n" for why, _, _ in EXPLAINED)
+    )
+    parts.append(_asyncpg())
+    return "\n".join(parts)
+
+
+def _section(findings: Sequence[Finding]) -> list[str]:
+    parts = []
+    supported = [f.name for f in findings if f.is_supported]
+    if supported:
+        parts.append(f"Supported: {_listed(supported)}\n")
+    refused: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        if finding.refusal:
+            refused[finding.hint].append(finding.name)
+    if refused:
+        lines = [f"- {_listed(names)}: {hint}\n" for hint, names in refused.items()]
+        parts.append("Refused:\n\n" + "".join(lines))
+    different = [f for f in findings if f.different]
+    if different:
+        lines = [f"- {_listed([f.name])}: `{_code(f.different)}`\n" for f in different]
+        parts.append("Different:\n\n" + "".join(lines))
+    return parts
+
+
+def _asyncpg() -> str:
+    expected = BASELINE.read_text(encoding="utf-8").split()
+    known = reasons(REASONS.read_text(encoding="utf-8"))
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for test in expected:
+        why = reason_of(test, known)
+        if why:
+            by_reason[why].append(test.rpartition(".")[2])
+    lines = [f"- {why}: {_listed(tests)}\n" for why, tests in by_reason.items()]
+    return ASYNCPG_HEAD.format(expected=len(expected)) + "".join(lines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{_code(name)}`" for name in names)
+
+
+def _code(text: str) -> str:
+    return text.replace("`", "'")
+
+
+def supported_in(text: str) -> set[str]:
+    """The constructs that a page claims."""
+    lines = re.findall(r"^Supported: (.*)$", text, re.MULTILINE)
+    return {name for line in lines for name in re.findall(r"`([^`]*)`", line)}
+
+
+def main() -> int:
+    began = time.monotonic()
+    try:
+        with running_pair() as pair:
+            findings = measure(pair)
+    except PostgresMissing as exc:
+        print(exc)
+        return 2
+    PAGE.write_text(page(findings), encoding="utf-8")
+    counts = [
+        sum(f.is_supported for f in findings),
+        sum(bool(f.refusal) for f in findings),
+        sum(bool(f.different) for f in findings),
+    ]
+    print(
+        f"compatibility: {len(findings)} constructs: {counts[0]} supported, {counts[1]} refused, "
+        f"{counts[2]} different; {Path(PAGE).relative_to(ROOT)} is written, "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    return 1 if counts[2] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
