@@ -369,7 +369,7 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome | Streamed) -> None:
+        def settled(answer: ShardOutcome | Streamed | None) -> None:
             nonlocal is_over
             if is_over:  # it was cancelled
                 if isinstance(answer, Streamed):
@@ -383,6 +383,8 @@ class Session:
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
                 done(answer)
+            elif answer is None:
+                done(canceled())
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
@@ -392,7 +394,7 @@ class Session:
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_stream(
                 command.shard,
                 command.statement,
@@ -402,7 +404,7 @@ class Session:
                 self.settings.consistency,
             )
         else:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_read(
                 command.shard,
                 statements,
