@@ -15,7 +15,8 @@ async def test_what_is_analysed_runs() -> None:
         await c.execute("CREATE TABLE t (id int PRIMARY KEY, a int, b text) WITH (home = true)")
         await c.execute("CREATE TABLE u (id int PRIMARY KEY, t_id int) WITH (home = true)")
         made = await c.fetch(
-            "INSERT INTO t VALUES (1, 10, 'x'), (2, 20, NULL), (3, 30, 'z') RETURNING id, a + 1 AS n"
+            "INSERT INTO t VALUES (1, 10, 'x'), (2, 20, NULL), (3, 30, 'z') "
+            "RETURNING id, a + 1 AS n"
         )
         assert [tuple(row) for row in made] == [(1, 11), (2, 21), (3, 31)]
         await c.execute("INSERT INTO u SELECT id + 1, id FROM t WHERE a > 10")
