@@ -27,7 +27,8 @@ import asyncpg
 import click
 
 from bench.machine import commit, cpu_seconds, machine, rss_mb
-from nodes.config import parse_cluster
+from nodes.cluster_file import load_cluster
+from nodes.local_cluster import free_ports
 from shardrouter.router import node_statuses
 
 ROWS = 1_000_000
@@ -111,8 +112,9 @@ async def measure(
 
 async def measure_here(directory: Path, rows: int) -> dict[str, Any]:
     """On a cluster of its own."""
+    port = free_ports(1)[0]
     up = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "shardrouter.cli", "up", str(directory), "--port", "0"),
+        *(sys.executable, "-m", "shardrouter.cli", "up", str(directory), "--port", str(port)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -122,7 +124,7 @@ async def measure_here(directory: Path, rows: int) -> dict[str, Any]:
         if not (await up.stdout.readline()).startswith(b"ready: "):
             raise RuntimeError((await up.stderr.read()).decode(errors="replace"))
         dsn = (directory / "dsn").read_text().strip() + "?sslmode=disable"
-        config = parse_cluster((directory / "cluster.toml").read_text())
+        config = load_cluster(directory / "cluster.toml")
         pids = {n: s.pid for n, s in (await node_statuses(config, timeout=5)).items() if s}
         pids["router"] = up.pid
         return await measure(dsn, rows, home=True, router=up.pid, pids=pids)
