@@ -54,7 +54,9 @@ __all__ = [
     "Step",
     "Transaction",
     "TRANSACTION_STEPS_MAX",
+    "Lock",
     "Speculate",
+    "Forget",
     "OpenSession",
     "Write",
     "Fence",
@@ -329,6 +331,15 @@ class Write(_Message, frozen=True, tag="write"):
     and SqlFailure 40001. It is answered without results."""
 
 
+class Lock(_Message, frozen=True):
+    """Before a statement runs, wait until no other transaction has asked for the same, or for
+    `timeout_ms` (0: as long as the statement may take). See `nodes.row_locks`."""
+
+    object: bytes
+    exclusive: bool
+    timeout_ms: int = 0
+
+
 class Speculate(_Message, frozen=True, tag="speculate"):
     """Run the last of the steps of a transaction that is not committed yet, after the others, and
     keep nothing but a cache. Asked of the leader; answered by `Speculated`, `NotOpen`, `Stale`,
@@ -342,6 +353,13 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     """Stands for earlier steps that are left out (`nodes.outcome_digest.chain`); empty: none."""
     quick: bool = False
     """All its statements are bounded work."""
+    lock: Lock | None = None
+
+
+class Forget(_Message, frozen=True, tag="forget"):
+    """The transaction has ended: others need not wait for it. Answered by `Done`."""
+
+    id: bytes
 
 
 class Fence(_Message, frozen=True, tag="fence"):
@@ -496,6 +514,7 @@ RequestBody: TypeAlias = (
     OpenSession
     | Write
     | Speculate
+    | Forget
     | Fence
     | Stage
     | Unstage

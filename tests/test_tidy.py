@@ -49,6 +49,7 @@ FLOORS: dict[str, int] = {
     "nodes.file_turn": 1,
     "nodes.outcome_digest": 0,
     "nodes.row_insert": 1,
+    "nodes.row_locks": 0,
     "nodes.speculation": 1,
     "nodes.speculations": 1,
     "nodes.stage_content": 0,
