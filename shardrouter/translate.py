@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shardrouter import calls, casts, operators, subqueries, syntax, types
+from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.errors import NotSupported, StatementError
@@ -166,15 +166,9 @@ class Scope(Names):
                     hint="Rows can be compared: (a, b) = (c, d); elsewhere write their fields.",
                 )
             case syntax.ArrayItems():
-                raise NotSupported(
-                    "ARRAY[...] is not supported here",
-                    position=node.position,
-                    hint="Write '{1,2}'::int[], or pass the array as a parameter.",
-                )
+                return array_forms.array(node, self)
             case syntax.Subscript():
-                raise NotSupported(
-                    "a subscript is not supported", position=syntax.position_of(node)
-                )
+                return array_forms.subscript(node, self)
             case _:
                 return self.take(node, TEXT)
 
