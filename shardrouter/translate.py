@@ -52,6 +52,8 @@ class Scope(Names):
         self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
         """one is among several."""
         self.sharded: list[tuple[int, Table]] = []
+        self.named: list[tuple[int, Table]] = []
+        """The tables of its FROM, wherever they are."""
 
         statement.scopes.append(self)
 
