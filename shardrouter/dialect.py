@@ -243,6 +243,8 @@ def check_sequence(tokens: Sequence[Token]) -> None:
             )
         elif token.is_word("limit") and depth == 0:
             in_limit = True
+        elif token.is_word("returning"):
+            in_limit = False
         is_prefix = token.is_word("not") or _is_sign(token)
         run = run + 1 if is_prefix else 0
         if depth > NESTING_MAX or run > NESTING_MAX:
