@@ -39,6 +39,7 @@ from nodes import (
 from nodes.pgtypes import (
     arrays,
     bytes_and_uuids,
+    date_functions,
     date_texts,
     dates,
     floats,
@@ -64,6 +65,7 @@ DECIDING: Final = (
     bytes_and_uuids,
     dates,
     date_texts,
+    date_functions,
     intervals,
     json_values,
     arrays,
