@@ -6,6 +6,7 @@ which runs it without keeping it; the COMMIT into the log of that shard (docs/tr
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -13,15 +14,17 @@ from functools import partial
 from typing import Final, Protocol
 
 from nodes.protocol import NotOpen, SqlFailure, Stale, StatementResult
-from shardrouter import merge
+from shardrouter import definition_changes, merge
 from shardrouter.block import Block, serialization_failure, spans_shards
 from shardrouter.catalog import Catalog
+from shardrouter.definitions import Truncate
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
     Command,
     Execution,
     Notice,
     Outcome,
+    Prepared,
     command_of,
     outcome_of,
     rows_outcome,
@@ -43,6 +46,7 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
+from shardrouter.translate import quote
 from shardrouter.verdicts import sql_error
 
 __all__ = [
@@ -76,6 +80,9 @@ class Host(Protocol):
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its tables have changed."""
 
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        """Parse and plan one statement."""
+
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
 
@@ -88,6 +95,7 @@ class Transactions:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
 
     # ------------------------------------------------------------------ without a block
@@ -101,8 +109,18 @@ class Transactions:
             secrets.randbits(63),
             host.settings,
         )
-        host.settings = block.with_modes(host.settings, modes)
+        settings = block.with_modes(host.settings, modes)
+        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+            settings = settings.with_value(mode, settings.get(mode))
+        host.settings = settings
         self.block = block
+
+    def begin_here(self, plan: Begin) -> Outcome:
+        """BEGIN behind statements of the same unit, which are in the block already. Raises
+        StatementError for modes that come too late for them."""
+        assert self.block is not None
+        self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
         """Carry out what came outside of a block. Raises StatementError."""
@@ -159,10 +177,15 @@ class Transactions:
     # ------------------------------------------------------------------ in the block
 
     async def run(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement of the open block. Raises RouterError; then the block has failed, or is
-        over."""
-        block = self.block
-        assert block is not None
+        """A statement of the open block, after those that were asked before. Raises RouterError;
+        then the block has failed, or is over."""
+        async with self._turn:
+            block = self.block
+            if block is None:
+                raise _outside("the transaction ended before the statement had its turn")
+            return await self._run(block, execution, deadline)
+
+    async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         if isinstance(plan, EndBlock):
             return await self._end(block, plan, deadline)
@@ -183,6 +206,7 @@ class Transactions:
         match plan:
             case Begin():
                 warning = _warning("there is already a transaction in progress", "25001")
+                host.settings = block.with_modes(host.settings, plan.modes)
                 return Outcome(plan.tag, notices=(warning,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)
@@ -211,6 +235,8 @@ class Transactions:
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
                 if isinstance(plan, SchemaChange):
+                    if isinstance(plan.definition, Truncate):
+                        return await self._truncate(block, plan, plan.definition, deadline)
                     raise NotSupported(
                         "a schema change inside a transaction is not supported",
                         hint="Send it outside of BEGIN and COMMIT.",
@@ -239,6 +265,29 @@ class Transactions:
             "the tables of the statement are being changed",
             hint="Repeat the transaction when the schema change is over.",
         )
+
+    async def _truncate(
+        self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
+    ) -> Outcome:
+        """TRUNCATE is a DELETE of all rows, which a rollback undoes like any other."""
+        host = self._host
+        begun = definition_changes.begin(host.catalog, node)
+        assert begun.change is not None
+        left = {moved.name: moved.before for moved in begun.change.tables}
+        while left:
+            # Rows that reference others first; tables that reference each other as they come.
+            name = next(
+                (
+                    name
+                    for name, table in left.items()
+                    if table is None or not (set(table.referenced_by) - {name}) & left.keys()
+                ),
+                next(iter(left)),
+            )
+            del left[name]
+            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            await self._statement(block, Execution(prepared), deadline)
+        return Outcome(plan.tag, notices=tuple(map(Notice, begun.notices)))
 
     def _command(
         self, plan: OneShard | Scatter, execution: Execution

@@ -55,6 +55,9 @@ class Host:
     async def current(self, execution: Execution, deadline: float) -> Execution:
         raise AssertionError(deadline)
 
+    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
+        raise AssertionError(text)
+
     async def catch_up(self, deadline: float, attempt: int) -> None:
         raise AssertionError(attempt)
 

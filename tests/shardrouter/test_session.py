@@ -431,3 +431,24 @@ async def test_what_has_nothing_to_do_still_looks_for_its_tables(session: Sessio
         assert refused.message == f"{alone} cannot run inside a transaction block"
         await run(session, "ROLLBACK")
     assert [outcome.tag for outcome in await run(session, "DISCARD ALL")] == ["DISCARD ALL"]
+
+
+async def test_a_truncate_in_a_transaction_block_is_undone_with_it(session: Session) -> None:
+    await run(session, "CREATE TABLE h (id int PRIMARY KEY) WITH (home = true)")
+    await run(session, "CREATE TABLE g (id int PRIMARY KEY, h int REFERENCES h) WITH (home = true)")
+    await run(session, "INSERT INTO h VALUES (1), (2)", "INSERT INTO g VALUES (1, 1)")
+
+    async def counts() -> list[Value]:
+        found = await run(session, "SELECT count(*) FROM h", "SELECT count(*) FROM g")
+        return [outcome.values[0][0] for outcome in found]
+
+    for end, left in (("ROLLBACK", [2, 1]), ("COMMIT", [0, 0])):
+        await run(session, "BEGIN")
+        [outcome] = await run(session, "TRUNCATE h, g")
+        assert outcome.tag == "TRUNCATE TABLE"
+        await run(session, end)
+        assert await counts() == left
+    await run(session, "BEGIN")
+    assert (await failure(session, "TRUNCATE h")).sqlstate == "0A000"
+    await run(session, "ROLLBACK")
+    await run(session, "DROP TABLE g, h")

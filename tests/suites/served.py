@@ -13,10 +13,12 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.local_cluster import LocalCluster, ManagedProcess, free_ports, new_cluster_config
+from shardrouter.cli.local import connectable
 from shardrouter.router import Router
 from tests.suites.replay import compare_replicas, replay_log
 
@@ -41,7 +43,12 @@ class Served:
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://shardrouter@127.0.0.1:{self.port}/shardrouter"
+        return connectable(self.directory / "cluster.toml")
+
+    @property
+    def password(self) -> str:
+        """Of the role shardrouter."""
+        return unquote(urlsplit(self.dsn).password or "")
 
     @property
     def setup(self) -> str:

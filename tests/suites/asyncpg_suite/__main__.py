@@ -62,7 +62,12 @@ async def _served(only: str) -> tuple[list[Outcome], str]:
     """On a cluster of one shard, where every table is whole."""
     async with served(shards=("shard-1",)) as database:
         found = await asyncio.to_thread(
-            run_tests, database.port, user="shardrouter", database="shardrouter", only=only
+            run_tests,
+            database.port,
+            user="shardrouter",
+            database="shardrouter",
+            password=database.password,
+            only=only,
         )
         try:
             return found, await database.audit()

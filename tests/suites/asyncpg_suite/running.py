@@ -55,7 +55,9 @@ def fetch_tests() -> tuple[Path, Path]:
     return python, directory
 
 
-def run_tests(port: int, *, user: str, database: str, only: str = "") -> list[Outcome]:
+def run_tests(
+    port: int, *, user: str, database: str, password: str = "", only: str = ""
+) -> list[Outcome]:
     """Every test, or those whose names have `only`, on the server at `port` of loopback."""
     python, directory = fetch_tests()
     report = directory / "report.xml"
@@ -74,6 +76,7 @@ def run_tests(port: int, *, user: str, database: str, only: str = "") -> list[Ou
             "PGHOST": "127.0.0.1",
             "PGPORT": str(port),
             "PGUSER": user,
+            "PGPASSWORD": password,
             "PGDATABASE": database,
         },
         stdout=subprocess.PIPE,

@@ -138,6 +138,7 @@ async def _served(scale: int, clients: int, seconds: int) -> int:
             database.port,
             user="shardrouter",
             database="shardrouter",
+            password=database.password,
             options="-c default_placement=home",
         )
         suite = Suite(bench, database.dsn, clients, seconds)

@@ -52,12 +52,15 @@ def read_report(text: str) -> Run:
 class Bench:
     """pgbench on the server at `port` of loopback."""
 
-    def __init__(self, port: int, *, user: str, database: str, options: str = "") -> None:
+    def __init__(
+        self, port: int, *, user: str, database: str, password: str = "", options: str = ""
+    ) -> None:
         self._environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PG")},
             "PGHOST": "127.0.0.1",
             "PGPORT": str(port),
             "PGUSER": user,
+            "PGPASSWORD": password,
             "PGDATABASE": database,
             "PGOPTIONS": options,
         }
