@@ -48,7 +48,9 @@ from nodes.pgtypes import (
     intervals,
     json_values,
     numerics,
+    queries,
     strings,
+    text_functions,
 )
 from nodes.sql_connection import LIMITS
 
@@ -62,6 +64,8 @@ DECIDING: Final = (
     floats,
     numerics,
     strings,
+    text_functions,
+    queries,
     bytes_and_uuids,
     dates,
     date_texts,

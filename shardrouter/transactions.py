@@ -46,7 +46,7 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
-from shardrouter.translate import quote
+from shardrouter.typed import quote
 from shardrouter.verdicts import sql_error
 
 __all__ = [
