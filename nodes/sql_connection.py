@@ -190,6 +190,8 @@ class SqlConnection:
         for limit, value in LIMITS:
             raw.setlimit(limit, value)
         install(raw, self._environment, self._calculator)
+        # Its first use declares a table, which no statement of a router's may do.
+        raw.execute("SELECT value FROM json_each('[]')").fetchall()
         raw.set_authorizer(self._authorizer)
 
     def enforce_foreign_keys(self, is_on: bool) -> None:

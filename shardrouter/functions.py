@@ -6,7 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shardrouter.types import BIGINT, DOUBLE, INTEGER, NUMERIC, SMALLINT, TEXT, TYPES, Type
+from shardrouter.types import (
+    ARRAY_OF,
+    BIGINT,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    INTERVAL,
+    JSONB,
+    NUMERIC,
+    SMALLINT,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    TYPES,
+    Type,
+)
 
 __all__ = ["NOT_HERE", "Function", "candidates"]
 
@@ -82,6 +98,43 @@ def _texts() -> Iterator[Function]:
         yield _plain("to_hex", f"pg_to_hex_{kind.short}", TEXT, kind)
 
 
+_SPANS: Final = (TIMESTAMP, TIMESTAMPTZ, DATE, TIME, INTERVAL)
+
+
+def _times() -> Iterator[Function]:
+    for name in ("now", "transaction_timestamp", "statement_timestamp", "current_timestamp"):
+        yield Function(name, (), TIMESTAMPTZ, "pg_now()", is_volatile=True)
+    yield Function("localtimestamp", (), TIMESTAMP, "pg_now()", is_volatile=True)
+    today, clock = "pg_cast_date_timestamp(pg_now())", "pg_cast_time_timestamp(pg_now())"
+    yield Function("current_date", (), DATE, today, is_volatile=True)
+    yield Function("localtime", (), TIME, clock, is_volatile=True)
+    for kind in _SPANS:
+        yield _plain("extract", f"pg_extract_{kind.short}", NUMERIC, TEXT, kind)
+        yield _plain("date_part", f"pg_datepart_{kind.short}", DOUBLE, TEXT, kind)
+    for kind in (TIMESTAMP, TIMESTAMPTZ, INTERVAL):
+        yield _plain("date_trunc", f"pg_trunc_{kind.short}", kind, TEXT, kind)
+    for kind in (TIMESTAMP, TIMESTAMPTZ):
+        yield _plain("age", "pg_age", INTERVAL, kind, kind)
+    yield _plain("make_date", "pg_make_date", DATE, INTEGER, INTEGER, INTEGER)
+    yield _plain("to_timestamp", "pg_timestamptz_epoch", TIMESTAMPTZ, DOUBLE)
+
+
+def _jsons() -> Iterator[Function]:
+    yield _plain("jsonb_typeof", "pg_typeof_jsonb", TEXT, JSONB)
+    yield _plain("jsonb_array_length", "pg_length_jsonb", INTEGER, JSONB)
+
+
+def _arrays() -> Iterator[Function]:
+    for element, kind in ARRAY_OF.items():
+        yield _plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
+        yield _plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+        yield Function("array_append", (kind, element), kind, "pg_append_array({0}, {1})")
+        yield Function("array_prepend", (element, kind), kind, "pg_prepend_array({0}, {1})")
+        yield Function("array_cat", (kind, kind), kind, "pg_concat_array({0}, {1})")
+        position = f"pg_position_{kind.collation}({{0}}, {{1}})"
+        yield Function("array_position", (kind, element), INTEGER, position)
+
+
 def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Function, ...]]:
     found: dict[tuple[str, int], list[Function]] = {}
     for row in rows:
@@ -91,21 +144,21 @@ def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Functi
     return {key: tuple(functions) for key, functions in found.items()}
 
 
-_FUNCTIONS: Final = _by_name(_numbers(), _texts())
+_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _jsons(), _arrays())
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         """
-        acos age array_agg array_append array_cat array_position array_remove array_to_string
-        asin atan atan2 cbrt clock_timestamp convert_from cos current_setting date_part date_trunc
-        decode degrees encode exp extract factorial format gcd gen_random_uuid hashtext ln log
-        make_date make_interval now obj_description pg_typeof pi quote_nullable radians random
+        acos array_agg array_remove array_to_string
+        asin atan atan2 cbrt clock_timestamp convert_from cos current_setting
+        decode degrees encode exp factorial format gcd gen_random_uuid hashtext ln log
+        make_interval obj_description pg_typeof pi quote_nullable radians random
         regexp_match regexp_matches regexp_replace regexp_split_to_array row_to_json
-        set_config sha256 sin statement_timestamp string_to_array tan timezone to_char to_date
-        to_json to_jsonb to_number to_timestamp transaction_timestamp txid_current unnest
+        set_config sha256 sin string_to_array tan timezone to_char to_date
+        to_json to_jsonb to_number txid_current unnest
         width_bucket json_agg jsonb_agg json_build_object jsonb_build_object generate_series
-        array_length cardinality nextval currval lastval setval pg_sleep current_date current_time
-        current_timestamp localtime localtimestamp
+        nextval currval lastval setval pg_sleep current_time
+
         """.split(),  # noqa: SIM905 -- a list of names
         "",
     ),

@@ -116,6 +116,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.targets": 0,
     "shardrouter.types": 0,
     "shardrouter.casts": 0,
+    "shardrouter.array_expressions": 0,
+    "shardrouter.driver_queries": 0,
     "shardrouter.operators": 0,
     "shardrouter.python_values": 0,
     "shardrouter.plan": 0,

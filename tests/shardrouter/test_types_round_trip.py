@@ -78,7 +78,7 @@ async def test_values_come_back_through_a_driver_and_the_embedded_api(
                     assert found is not None
                     for kind, wanted, value in zip(VALUES, values, found.values(), strict=True):
                         assert value == wanted, kind
-                        assert type(value) is type(wanted), kind
+                        assert isinstance(value, type(wanted)), kind
         await connection.execute(insert, 99, *[None] * len(VALUES))
         empty = await connection.fetchrow(select, 99)
         assert empty is not None
@@ -150,5 +150,56 @@ async def test_a_type_that_can_be_a_shard_key_finds_its_row(
             query = f"SELECT v FROM {table} WHERE k = $1"
             assert await connection.fetchval(query, value) == number
             assert await cluster.router.fetchval(query, value) == number
+    finally:
+        await connection.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("query", "arguments", "answer"),
+    [
+        ("SELECT k FROM a WHERE k = ANY($1) ORDER BY k", ([3, 1, 9],), [1, 3]),
+        ("SELECT k FROM a WHERE k <> ALL($1) ORDER BY k", ([3, 1],), [2]),
+        ("SELECT k FROM a WHERE k > ANY($1) ORDER BY k", ([1, 2],), [2, 3]),
+        ("SELECT k FROM a WHERE k >= ALL('{2,3}') ORDER BY k", (), [3]),
+        ("SELECT k FROM a WHERE k = ANY($1)", (None,), []),
+        ("SELECT k FROM a WHERE NOT k = ANY($1)", (None,), []),
+        ("SELECT k FROM a WHERE NOT k = ANY(ARRAY[7, NULL])", (), []),
+        ("SELECT k FROM a WHERE s = ANY($1)", (["y", "q"],), [2]),
+        ("SELECT k FROM a WHERE 'v' = ANY(tags)", (), [1]),
+        ("SELECT tags[2] FROM a WHERE k = 1", (), ["w"]),
+        ("SELECT tags[5] FROM a WHERE k = 1", (), [None]),
+        ("SELECT tags || ARRAY[$1] FROM a WHERE k = 1", ("z",), [["v", "w", "z"]]),
+        ("SELECT array_length(tags, 1) FROM a ORDER BY k", (), [2, None, None]),
+        ("SELECT u = ANY($1) FROM a WHERE k = 1", ([uuid.UUID(int=1)],), [True]),
+        ("SELECT ARRAY[k, k + 1] FROM a WHERE k = 1", (), [[1, 2]]),
+        ("SELECT ARRAY[]::int[] FROM a WHERE k = 1", (), [[]]),
+        ("SELECT '{1,2}'::int[]::bigint[] FROM a WHERE k = 1", (), [[1, 2]]),
+        ("SELECT extract(year FROM timestamp '2024-05-06 07:08') FROM a WHERE k = 1", (), [2024]),
+        (
+            "SELECT date_trunc('hour', timestamp '2024-05-06 07:08') FROM a WHERE k = 1",
+            (),
+            [datetime(2024, 5, 6, 7)],  # noqa: DTZ001
+        ),
+        ("SELECT now() - now() FROM a WHERE k = 1", (), [timedelta(0)]),
+        ("SELECT '{\"a\": [1, 2]}'::jsonb -> 'a' ->> 1 FROM a WHERE k = 1", (), ["2"]),
+        ("SELECT sum(k::numeric) / 4 FROM a", (), [Decimal("1.5000000000000000")]),
+    ],
+)
+async def test_arrays_and_functions_of_types(
+    cluster: LocalCluster, query: str, arguments: tuple[Any, ...], answer: list[Any]
+) -> None:
+    router = cluster.router
+    await router.execute(
+        "CREATE TABLE IF NOT EXISTS a (k int PRIMARY KEY, s text, tags text[], u uuid)"
+    )
+    insert = "INSERT INTO a VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+    await router.execute(insert, 1, "x", ["v", "w"], uuid.UUID(int=1))
+    await router.execute(insert, 2, "y", [], None)
+    await router.execute(insert, 3, "z", None, None)
+    connection = await asyncpg.connect(cluster.dsn)
+    try:
+        for source in (connection, router):
+            assert [row[0] for row in await source.fetch(query, *arguments)] == answer
     finally:
         await connection.close()
