@@ -54,7 +54,9 @@ __all__ = [
     "Step",
     "Transaction",
     "TRANSACTION_STEPS_MAX",
+    "Lock",
     "Speculate",
+    "Forget",
     "OpenSession",
     "Write",
     "Fence",
@@ -66,6 +68,8 @@ __all__ = [
     "RecoverGroup",
     "Consistency",
     "Read",
+    "Fetch",
+    "CloseCursor",
     "Checksum",
     "GetChecksum",
     "GetStatus",
@@ -80,6 +84,7 @@ __all__ = [
     "ResponseBody",
     "StatementResult",
     "Done",
+    "Piece",
     "Speculated",
     "NotOpen",
     "SqlFailure",
@@ -233,6 +238,7 @@ class Staged(_Message, frozen=True):
     chunks: int
     size: int  # of all chunks, in bytes
     digest: bytes  # xxh3-128 of their content, in order
+    rows: int = 0  # how many there are: what a leader allows for when it tries them
 
 
 class Statement(_Message, frozen=True):
@@ -325,6 +331,15 @@ class Write(_Message, frozen=True, tag="write"):
     and SqlFailure 40001. It is answered without results."""
 
 
+class Lock(_Message, frozen=True):
+    """Before a statement runs, wait until no other transaction has asked for the same, or for
+    `timeout_ms` (0: as long as the statement may take). See `nodes.row_locks`."""
+
+    object: bytes
+    exclusive: bool
+    timeout_ms: int = 0
+
+
 class Speculate(_Message, frozen=True, tag="speculate"):
     """Run the last of the steps of a transaction that is not committed yet, after the others, and
     keep nothing but a cache. Asked of the leader; answered by `Speculated`, `NotOpen`, `Stale`,
@@ -338,6 +353,13 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     """Stands for earlier steps that are left out (`nodes.outcome_digest.chain`); empty: none."""
     quick: bool = False
     """All its statements are bounded work."""
+    lock: Lock | None = None
+
+
+class Forget(_Message, frozen=True, tag="forget"):
+    """The transaction has ended: others need not wait for it. Answered by `Done`."""
+
+    id: bytes
 
 
 class Fence(_Message, frozen=True, tag="fence"):
@@ -418,6 +440,24 @@ class Read(_Message, frozen=True, tag="read"):
     at_follower: bool = False
     """A linearizable read may be answered by a follower that asks its leader: for a router that
     cannot reach the leader. Else a follower names the leader."""
+    stream: bool = False
+    """Of one statement: if its rows are more than one answer should hold, they come in pieces
+    (`Piece`)."""
+
+
+class Fetch(_Message, frozen=True, tag="fetch"):
+    """The next piece of a streamed read, asked of the node that began it; answered by `Piece`,
+    or `Done` with the last. Once: nobody repeats it. To `keep` it: only that its router is there,
+    answered by `Done` without rows."""
+
+    cursor: int
+    keep: bool = False
+
+
+class CloseCursor(_Message, frozen=True, tag="closecursor"):
+    """Nobody wants more of a streamed read; answered by `Done`."""
+
+    cursor: int
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):
@@ -474,12 +514,15 @@ RequestBody: TypeAlias = (
     OpenSession
     | Write
     | Speculate
+    | Forget
     | Fence
     | Stage
     | Unstage
     | Checksum
     | SwitchFingerprint
     | Read
+    | Fetch
+    | CloseCursor
     | GetChecksum
     | GetStatus
     | GetCluster
@@ -517,6 +560,15 @@ class Done(_Message, frozen=True, tag="done"):
 
     results: tuple[StatementResult, ...]
     index: int
+
+
+class Piece(_Message, frozen=True, tag="piece"):
+    """Some rows of a streamed read, which are not all."""
+
+    result: StatementResult
+    index: int  # the applied index of the state that is read
+    cursor: int  # for `Fetch`
+    node: str = ""  # where
 
 
 class SqlFailure(_Message, frozen=True, tag="failure"):
@@ -704,6 +756,7 @@ def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
 
 ResponseBody: TypeAlias = (
     Done
+    | Piece
     | Speculated
     | NotOpen
     | SqlFailure
