@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -81,6 +81,11 @@ nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raf
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 	@$(BIN)/python -m tests.suites.differential
+
+SECONDS ?= 60
+fuzz-wire: venv  ## bytes against the PostgreSQL wire, led by the code they reach (atheris): SECONDS=N
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m tests.shardrouter.pgwire.fuzz -max_total_time=$(SECONDS) -rss_limit_mb=1024
 
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .

@@ -562,6 +562,22 @@ class Done(_Message, frozen=True, tag="done"):
     index: int
 
 
+class Violation(_Message, frozen=True):
+    """The row that a constraint refused, in stored forms, as far as it is known.
+
+    kind: "not null" and "check", whose `values` are the whole row in the order of the table;
+    "unique", whose `values` are those of `columns`; "reference", where they are not a key of
+    `parent`; "referenced", where `table` refers to a row of `parent` with these values.
+    """
+
+    kind: str
+    table: str
+    columns: tuple[str, ...] = ()
+    constraint: str = ""
+    values: tuple[Value, ...] = ()
+    parent: str = ""
+
+
 class Piece(_Message, frozen=True, tag="piece"):
     """Some rows of a streamed read, which are not all."""
 
@@ -579,6 +595,7 @@ class SqlFailure(_Message, frozen=True, tag="failure"):
     message: str
     statement: int = 0  # ordinal of the statement that failed
     detail: str = ""
+    violation: Violation | None = None
     row: int = 0  # of a staged statement: which of its rows failed, from 1; 0 is unknown
 
 

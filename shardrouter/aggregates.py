@@ -10,14 +10,20 @@ from shardrouter import operators, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
+    ARRAY_OF,
     BIGINT,
     BOOLEAN,
+    DATE,
     DOUBLE,
     INTEGER,
+    INTERVAL,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
-    TYPES,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
     Type,
 )
 
@@ -53,11 +59,16 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
         Aggregate("bool_or", (BOOLEAN,), BOOLEAN, "max"),
         Aggregate("string_agg", (TEXT, TEXT), TEXT, "group_concat"),
     ]
-    ordered = ("real", "date", "time without time zone", "timestamp without time zone")
-    kinds = [SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, TEXT]
-    kinds += [TYPES[name] for name in (*ordered, "timestamp with time zone") if name in TYPES]
-    for kind in kinds:
+    rows.append(Aggregate("sum", (INTERVAL,), INTERVAL, "pg_sum_interval"))
+    rows.append(Aggregate("sum", (REAL,), REAL, "pg_sum_float4"))
+    rows.append(Aggregate("avg", (INTERVAL,), INTERVAL, "pg_avg_interval"))
+    rows.append(Aggregate("avg", (REAL,), DOUBLE, "pg_avg_float8"))
+    numbers = (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE)
+    for kind in (*numbers, TEXT, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
+    for kind, array in ARRAY_OF.items():
+        if kind.sqlite != "BLOB":
+            rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
     table: dict[str, list[Aggregate]] = {}
     for row in rows:
         table.setdefault(row.name, []).append(row)
@@ -138,7 +149,7 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
-    if node.order and node.name == "string_agg":
+    if node.order and node.name in ("string_agg", "array_agg"):
         raise NotSupported(
             f"ORDER BY in {node.name} is not supported",
             position=node.position,

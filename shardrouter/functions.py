@@ -21,6 +21,7 @@ from shardrouter.types import (
     TIMESTAMP,
     TIMESTAMPTZ,
     TYPES,
+    UUID,
     Type,
 )
 
@@ -98,17 +99,21 @@ def _texts() -> Iterator[Function]:
         yield _plain("to_hex", f"pg_to_hex_{kind.short}", TEXT, kind)
 
 
-_SPANS: Final = (TIMESTAMP, TIMESTAMPTZ, DATE, TIME, INTERVAL)
-
-
 def _times() -> Iterator[Function]:
-    for name in ("now", "transaction_timestamp", "statement_timestamp", "current_timestamp"):
+    """Of the statement, or of its transaction: never of the machine's clock where it runs."""
+    names = ("now", "transaction_timestamp", "statement_timestamp", "current_timestamp")
+    for name in names:
         yield Function(name, (), TIMESTAMPTZ, "pg_now()", is_volatile=True)
     yield Function("localtimestamp", (), TIMESTAMP, "pg_now()", is_volatile=True)
-    today, clock = "pg_cast_date_timestamp(pg_now())", "pg_cast_time_timestamp(pg_now())"
-    yield Function("current_date", (), DATE, today, is_volatile=True)
-    yield Function("localtime", (), TIME, clock, is_volatile=True)
-    for kind in _SPANS:
+    date, time = "pg_cast_date_timestamp(pg_now())", "pg_cast_time_timestamp(pg_now())"
+    yield Function("current_date", (), DATE, date, is_volatile=True)
+    yield Function("localtime", (), TIME, time, is_volatile=True)
+    yield Function("random", (), DOUBLE, "pg_random()", is_volatile=True)
+    yield Function("gen_random_uuid", (), UUID, "pg_random_uuid()", is_volatile=True)
+
+
+def _parts_of_times() -> Iterator[Function]:
+    for kind in (TIMESTAMP, TIMESTAMPTZ, DATE, TIME, INTERVAL):
         yield _plain("extract", f"pg_extract_{kind.short}", NUMERIC, TEXT, kind)
         yield _plain("date_part", f"pg_datepart_{kind.short}", DOUBLE, TEXT, kind)
     for kind in (TIMESTAMP, TIMESTAMPTZ, INTERVAL):
@@ -117,11 +122,6 @@ def _times() -> Iterator[Function]:
         yield _plain("age", "pg_age", INTERVAL, kind, kind)
     yield _plain("make_date", "pg_make_date", DATE, INTEGER, INTEGER, INTEGER)
     yield _plain("to_timestamp", "pg_timestamptz_epoch", TIMESTAMPTZ, DOUBLE)
-
-
-def _jsons() -> Iterator[Function]:
-    yield _plain("jsonb_typeof", "pg_typeof_jsonb", TEXT, JSONB)
-    yield _plain("jsonb_array_length", "pg_length_jsonb", INTEGER, JSONB)
 
 
 def _arrays() -> Iterator[Function]:
@@ -133,6 +133,8 @@ def _arrays() -> Iterator[Function]:
         yield Function("array_cat", (kind, kind), kind, "pg_concat_array({0}, {1})")
         position = f"pg_position_{kind.collation}({{0}}, {{1}})"
         yield Function("array_position", (kind, element), INTEGER, position)
+    yield _plain("jsonb_typeof", "pg_typeof_jsonb", TEXT, JSONB)
+    yield _plain("jsonb_array_length", "pg_length_jsonb", INTEGER, JSONB)
 
 
 def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Function, ...]]:
@@ -144,21 +146,20 @@ def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Functi
     return {key: tuple(functions) for key, functions in found.items()}
 
 
-_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _jsons(), _arrays())
+_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _parts_of_times(), _arrays())
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         """
-        acos array_agg array_remove array_to_string
-        asin atan atan2 cbrt clock_timestamp convert_from cos current_setting
-        decode degrees encode exp factorial format gcd gen_random_uuid hashtext ln log
-        make_interval obj_description pg_typeof pi quote_nullable radians random
-        regexp_match regexp_matches regexp_replace regexp_split_to_array row_to_json
-        set_config sha256 sin string_to_array tan timezone to_char to_date
-        to_json to_jsonb to_number txid_current unnest
-        width_bucket json_agg jsonb_agg json_build_object jsonb_build_object generate_series
-        nextval currval lastval setval pg_sleep current_time
-
+        acos array_agg array_remove
+        array_to_string asin atan atan2 cbrt clock_timestamp convert_from cos
+        current_setting current_time currval decode degrees encode
+        exp factorial format gcd generate_series hashtext json_agg
+        json_build_object jsonb_agg jsonb_build_object lastval ln log
+        make_interval nextval obj_description pg_sleep pg_typeof pi quote_nullable
+        radians regexp_match regexp_matches regexp_replace regexp_split_to_array
+        row_to_json set_config setval sha256 sin string_to_array tan timezone to_char
+        to_date to_json to_jsonb to_number txid_current unnest width_bucket
         """.split(),  # noqa: SIM905 -- a list of names
         "",
     ),

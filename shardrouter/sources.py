@@ -49,7 +49,8 @@ def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
         scope.shown += source.shown
     if not sources:
         return ""
-    return " FROM " + ", ".join(source.operand for source in sources)
+    first, *others = sources
+    return " FROM " + ", ".join([first.text, *(source.operand for source in others)])
 
 
 def _source(item: syntax.FromItem, scope: Scope) -> _Source:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shardrouter import array_expressions, calls, casts, operators, subqueries, syntax, types
+from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.errors import NotSupported, StatementError
@@ -166,9 +166,9 @@ class Scope(Names):
                     hint="Rows can be compared: (a, b) = (c, d); elsewhere write their fields.",
                 )
             case syntax.ArrayItems():
-                return array_expressions.items(node, self)
+                return array_forms.array(node, self)
             case syntax.Subscript():
-                return array_expressions.subscript(node, self)
+                return array_forms.subscript(node, self)
             case _:
                 return self.take(node, TEXT)
 
@@ -326,7 +326,8 @@ class Scope(Names):
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
         kind, modifier = types.resolve(name.name, name.modifiers, name.position)
-        if kind.element is not None and _is_empty_array(node.operand):
+        is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
+        if is_empty and kind.element is not None:
             return constant("[]", kind)
         operand = self.take(node.operand, kind)
         cast = casts.find(operand.type, kind, Context.EXPLICIT)
@@ -390,7 +391,3 @@ def table_scope(
         scope.show(relation, 0)
         scope.shown = list(relation.fields)
     return scope
-
-
-def _is_empty_array(node: syntax.Expression) -> bool:
-    return isinstance(node, syntax.ArrayItems) and not node.items

@@ -179,7 +179,7 @@ async def test_a_type_that_can_be_a_shard_key_finds_its_row(
         (
             "SELECT date_trunc('hour', timestamp '2024-05-06 07:08') FROM a WHERE k = 1",
             (),
-            [datetime(2024, 5, 6, 7)],  # noqa: DTZ001
+            [datetime(2024, 5, 6, 7)],
         ),
         ("SELECT now() - now() FROM a WHERE k = 1", (), [timedelta(0)]),
         ("SELECT '{\"a\": [1, 2]}'::jsonb -> 'a' ->> 1 FROM a WHERE k = 1", (), ["2"]),
