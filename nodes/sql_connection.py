@@ -191,7 +191,8 @@ class SqlConnection:
         for limit, value in LIMITS:
             raw.setlimit(limit, value)
         install(raw, self._environment, self._calculator)
-        # Its first use declares a table, which no statement of a router's may do.
+        # SQLite declares a table-valued function when it is first used, with leave to write its
+        # schema: before there is an authorizer to ask.
         raw.execute("SELECT value FROM json_each('[]')").fetchall()
         raw.set_authorizer(self._authorizer)
 
