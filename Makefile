@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ bench: venv  ## measure this machine: JSON and a table under bench/results
 
 bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
 	@$(BIN)/python bench/raft.py
+
+bench-bulk: venv  ## COPY of a million rows in and out, and the router's memory: POSTGRESQL=DSN
+	@$(BIN)/python -m bench.bulk $(if $(POSTGRESQL),--postgresql "$(POSTGRESQL)")
 
 bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
 	@$(BIN)/python bench/failover.py

@@ -117,7 +117,7 @@ class Authorizer:
         return denied
 
     def _is_allowed(self, action: int, first: str, second: str) -> bool:
-        if action == sqlite3.SQLITE_SELECT:
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
             return self.mode is not Mode.DDL  # CREATE TABLE ... AS SELECT
         if action == sqlite3.SQLITE_FUNCTION:
             if self.mode is Mode.RENAME and second in _OF_ALTER:

@@ -594,9 +594,13 @@ class Session:
             raise read_only_error(plan)
         upload = Upload(self.shards, plan.shard, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s)
-        copy = CopyIn(plan, upload, commit, self._copies.discard)
+        copy = CopyIn(plan, upload, commit, self._copies.discard, partial(self._numbers, plan))
         self._copies.add(copy)
         return copy
+
+    async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[int, ...]]:
+        deadline = self._loop.time() + self.settings.statement_timeout_s
+        return await self._sequences.for_rows(plan.insert.draws, count, self.catalog, deadline)
 
     async def _commit_copy(
         self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged

@@ -21,6 +21,7 @@ from shardrouter.typed import (
     apply,
     assigned,
     boolean,
+    connected,
     constant,
     converted,
     fitted,
@@ -51,6 +52,8 @@ class Scope(Names):
         self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
         """one is among several."""
         self.sharded: list[tuple[int, Table]] = []
+        self.named: list[tuple[int, Table]] = []
+        """The tables of its FROM, wherever they are."""
 
         statement.scopes.append(self)
 
@@ -130,7 +133,7 @@ class Scope(Names):
                 return self.binary(node)
             case syntax.Logical():
                 parts = [self.condition(part, node.operator) for part in node.operands]
-                return boolean("(" + f" {node.operator} ".join(p.sql for p in parts) + ")")
+                return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
             case syntax.Not():
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
             case syntax.IsTest():
