@@ -16,7 +16,7 @@ import sqlite3
 from functools import lru_cache
 from typing import Final
 
-from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, ROW_ID
+from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, RECURSION, ROW_ID
 
 __all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
 
@@ -27,7 +27,7 @@ asks only when it compiles, so what was compiled under one mode must never be fo
 a replica with a warm cache would obey where a restarted one refuses."""
 
 _FUNCTIONS: Final = (
-    BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {NOW, ROW_ID}
+    BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {NOW, RECURSION, ROW_ID}
 )
 
 

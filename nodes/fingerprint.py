@@ -47,7 +47,9 @@ from nodes.pgtypes import (
     intervals,
     json_values,
     numerics,
+    queries,
     strings,
+    text_functions,
 )
 from nodes.sql_connection import LIMITS
 
@@ -61,6 +63,8 @@ DECIDING: Final = (
     floats,
     numerics,
     strings,
+    text_functions,
+    queries,
     bytes_and_uuids,
     dates,
     date_texts,

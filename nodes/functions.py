@@ -34,7 +34,9 @@ from nodes.pgtypes import (
     intervals,
     json_values,
     numerics,
+    queries,
     strings,
+    text_functions,
 )
 from nodes.pgtypes.dates import UNIX_EPOCH_US
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
@@ -51,6 +53,7 @@ __all__ = [
     "Function",
     "FunctionError",
     "NOW",
+    "RECURSION",
     "ROW_ID",
     "install",
     "install_collations",
@@ -62,7 +65,7 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 
 _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
-    *(dates, intervals, json_values, arrays),
+    *(dates, intervals, json_values, arrays, text_functions, queries),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {
@@ -100,6 +103,7 @@ AGGREGATES: Final[Mapping[str, Aggregate]] = {
     **numerics.AGGREGATES,
     **intervals.AGGREGATES,
     **arrays.AGGREGATES,
+    **queries.AGGREGATES,
 }
 """PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
@@ -141,6 +145,8 @@ BUILTINS: Final = frozenset(
         "likely", "ltrim", "max", "min", "nullif", "printf", "format", "quote", "replace",
         "round", "rtrim", "sign", "substr", "substring", "sum", "total", "trim", "trunc",
         "typeof", "unicode", "unlikely",
+        "row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead",
+        "first_value", "last_value", "nth_value",
     }
 )  # fmt: skip
 """SQLite's functions whose answer only depends on their arguments and not on the machine's
@@ -170,6 +176,9 @@ class Calculator(Protocol):
     def execute(self, sql: str, parameters: Sequence[Value], /) -> Any: ...
 
 
+RECURSION: Final = "pg_recursion"
+"""Counts the rows of recursive queries: true, or an error."""
+
 NOW: Final = "pg_now"
 """The function that answers the time of the entry as a timestamptz: PostgreSQL's now()."""
 
@@ -188,7 +197,16 @@ NO_ENTRY: Final = (1 << (63 - ROW_ID_BITS)) - 1
 class Environment:
     """Time, chance and the last error, for the statement that runs on one connection."""
 
-    __slots__ = ("_current", "_entry", "_error", "_now", "_random", "_row_ids", "stamp")
+    __slots__ = (
+        "_current",
+        "_entry",
+        "_error",
+        "_now",
+        "_random",
+        "_recursed",
+        "_row_ids",
+        "stamp",
+    )
 
     def __init__(self) -> None:
         self._entry = NO_ENTRY
@@ -201,6 +219,7 @@ class Environment:
         self._error: FunctionError | None = None
         self._random: Random | None = None  # made at first use: most statements draw nothing
         self._now: str | None = None
+        self._recursed = 0
 
     def begin(self, now_us: int, seed: int, ordinal: int) -> None:
         """A statement starts."""
@@ -222,6 +241,7 @@ class Environment:
         if self._current is not self.stamp:
             self._current = self.stamp
             self._error = self._random = self._now = None
+            self._recursed = 0
 
     def take_error(self) -> FunctionError | None:
         """The error a function raised in the current statement, once."""
@@ -240,6 +260,12 @@ class Environment:
             _, seed, ordinal = self.stamp
             self._random = Random((ordinal << 64) | (seed & _MASK64))
         return self._random
+
+    def recursed(self) -> bool:
+        """A recursive query of the current statement makes another row."""
+        self._look()
+        self._recursed += 1
+        return queries.recursed(self._recursed)
 
     @property
     def now(self) -> str:
@@ -290,6 +316,7 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
     for name, aggregate in AGGREGATES.items():
         made = partial(_GuardedAggregate, name, aggregate.make, guarded)
         connection.create_window_function(name, aggregate.arguments, made)
+    define(RECURSION, 0, environment.recursed, pure=False, strict=False)
     install_collations(connection)
     define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)

@@ -195,9 +195,13 @@ class Block:
     def with_modes(self, settings: Settings, modes: Modes) -> Settings:
         """The settings of the session under these modes. Raises StatementError 25001 for what
         comes too late."""
-        if modes.isolation is not None:
-            if self.has_run and modes.isolation != settings.get("transaction_isolation"):
-                raise _too_late("SET TRANSACTION ISOLATION LEVEL must be called before any query")
+        if modes.isolation not in (None, settings.get("transaction_isolation")):
+            assert modes.isolation is not None
+            level = "SET TRANSACTION ISOLATION LEVEL"
+            if self.has_run:
+                raise _too_late(f"{level} must be called before any query")
+            if self._savepoints:
+                raise _too_late(f"{level} must not be called in a subtransaction")
             settings = settings.with_value("transaction_isolation", modes.isolation)
         if modes.read_only is not None:
             if self.has_run and settings.read_only and not modes.read_only:

@@ -1,23 +1,106 @@
-"""INSERT, UPDATE and DELETE: writes whose rows live on one shard, named by their shard key."""
+"""INSERT, UPDATE and DELETE: writes whose rows live on one shard, named by their shard key.
+
+UPDATE ... FROM and DELETE ... USING are written as subqueries of the row that changes: what they
+answer does not depend on which of several matches would come first, several for one assignment
+are an error (21000).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shardrouter import syntax, types
-from shardrouter.catalog import Column, Table
-from shardrouter.conditions import Conditions, conditions
+from shardrouter import casts, syntax, types
+from shardrouter.casts import Context
+from shardrouter.catalog import Catalog, Column, Table
+from shardrouter.common_tables import with_clause
+from shardrouter.conditions import where_clause
+from shardrouter.conflicts import Conflict, on_conflict
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.planned import Constant, OneShard, Operand
-from shardrouter.translate import Parameters, Scope, Typed, constant, quote
+from shardrouter.outputs import Outputs
+from shardrouter.placing import Place, pins_of, place, reliance
+from shardrouter.planned import Constant, OneShard, Operand, ResultColumn
+from shardrouter.query import analysed, listed
+from shardrouter.relations import Statement, relation_of
+from shardrouter.sources import from_clause
+from shardrouter.targets import default_of, settings, target_column
+from shardrouter.translate import Scope, not_assignable
+from shardrouter.typed import Parameters, Typed, assigned, quote
 
-__all__ = ["delete", "insert", "update"]
+__all__ = ["delete", "insert", "null_key", "update"]
 
 
-def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShard:
-    scope = Scope(parameters)
+def null_key(column: str, table: str) -> StatementError:
+    """PostgreSQL's error for a row without its key."""
+    return StatementError(
+        f'null value in column "{column}" of relation "{table}" violates not-null constraint',
+        sqlstate="23502",
+    )
+
+
+# --------------------------------------------------------------------------- INSERT
+
+
+def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+    statement = Statement(parameters, catalog, analysed)
+    scope = Scope(statement)
+    tables = with_clause(node.tables, recursive=node.recursive, scope=scope)
+    if node.overriding:
+        raise NotSupported("OVERRIDING is not supported", hint="Leave the column out.")
     columns = _targets(node, table)
+    keys: tuple[Operand, ...] | None
+    if node.query is not None:
+        _check_determined(node.query)
+        outputs = statement.query(node.query, scope)
+        columns = _matched(columns, len(outputs.names), node)
+        source = _selected(outputs, columns, table)
+        keys = _selected_keys(table, columns, outputs, statement)
+        values: list[list[Typed]] = []
+    else:
+        values = _rows(node, columns, scope)
+        columns = columns[: len(values[0])]
+        source = f"VALUES {', '.join(_row(row) for row in values)}"
+        keys = _row_keys(table, columns, values, node.table.position)
+    conflict = Conflict("", source)
+    if node.conflict is not None:
+        conflict = on_conflict(node, node.conflict, table, columns, source, scope)
+    names = ", ".join(quote(column.name) for column in columns)
+    head = f"{tables}INSERT INTO {quote(table.name)}"
+    if conflict.alias:
+        head += f" AS {conflict.alias}"
+    if columns:
+        text = f"{head} ({names}) {conflict.source}"
+    else:
+        text = f"{head} DEFAULT VALUES"
+        if node.conflict is not None:
+            raise NotSupported(
+                "ON CONFLICT of DEFAULT VALUES is not supported", hint="Name a column."
+            )
+    returning, shown = _returning(node.returning, table, node.table, statement)
+    where = _target_place(statement, catalog, table, keys)
+    return OneShard(
+        tag="INSERT",
+        tables=reliance(statement, table),
+        sql=text + conflict.text + returning,
+        key_type=where.key_type,
+        keys=where.keys,
+        # No subquery: there are no scopes but its own, of the conflict and of RETURNING.
+        quick=node.query is None
+        and len(statement.scopes) == 1 + bool(conflict.alias) + bool(node.returning),
+        columns=shown,
+        key=table.shard_key,
+        parameter_oids=parameters.oids(),
+        bounds=tuple(statement.bounds),
+        shards=where.shards,
+    )
+
+
+def _row(row: Sequence[Typed]) -> str:
+    return f"({', '.join(typed.sql for typed in row)})"
+
+
+def _rows(node: syntax.Insert, columns: Sequence[Column], scope: Scope) -> list[list[Typed]]:
     rows: list[list[Typed]] = []
+    scope.clause = "VALUES"
     for row in node.rows:
         if len(row) > len(columns):
             raise StatementError(
@@ -34,89 +117,94 @@ def insert(node: syntax.Insert, table: Table, parameters: Parameters) -> OneShar
         if len(row) != len(node.rows[0]):
             raise StatementError("VALUES lists must all be the same length", sqlstate="42601")
         rows.append([_value(v, c, scope) for v, c in zip(row, columns, strict=False)])
-    columns = columns[: len(rows[0])]
-    is_home = table.placement != "sharded"
-    keys = () if is_home else _shard_keys(table, columns, rows, scope, node.table.position)
-    names = ", ".join(quote(column.name) for column in columns)
-    values = ", ".join(f"({', '.join(typed.sql for typed in row)})" for row in rows)
-    text = f"INSERT INTO {quote(table.name)} ({names}) VALUES {values}"  # noqa: S608 -- quoted names, our literals
-    if node.conflict is not None:
-        text += _on_conflict(node, node.conflict, table, parameters)
-    return OneShard(
-        tag="INSERT",
-        tables=((table.name, table.version),),
-        sql=text,
-        key_type="" if is_home else _key(table).type,
-        keys=keys,
-        quick=True,
-        key=table.shard_key,
-        parameter_oids=parameters.oids(),
-    )
+    scope.clause = ""
+    return rows
+
+
+def _value(node: syntax.Expression | syntax.DefaultValue, column: Column, scope: Scope) -> Typed:
+    if isinstance(node, syntax.DefaultValue):
+        return default_of(column)
+    return scope.assign(node, column)
 
 
 def _position(node: syntax.Expression | syntax.DefaultValue) -> int:
     return 0 if isinstance(node, syntax.DefaultValue) else syntax.position_of(node)
 
 
-def _key(table: Table) -> Column:
-    column = table.column(table.shard_key)
-    assert column is not None
-    return column
-
-
-def _column(table: Table, name: syntax.Name) -> Column:
-    column = table.column(name.text)
-    if column is None:
-        raise StatementError(
-            f'column "{name.text}" of relation "{table.name}" does not exist',
-            sqlstate="42703",
-            position=name.position,
-        )
-    return column
-
-
 def _targets(node: syntax.Insert, table: Table) -> list[Column]:
+    if node.rows == ((),):
+        return []  # DEFAULT VALUES
     if node.columns is None:
         return list(table.columns)
-    columns = [_column(table, name) for name in node.columns]
+    columns = [target_column(table, name) for name in node.columns]
     for i, name in enumerate(node.columns):
         if columns[i] in columns[:i]:
-            raise _named_twice(name)
+            raise StatementError(
+                f'column "{name.text}" specified more than once',
+                sqlstate="42701",
+                position=name.position,
+            )
     return columns
 
 
-def _named_twice(name: syntax.Name) -> StatementError:
-    return StatementError(
-        f'column "{name.text}" specified more than once',
-        sqlstate="42701",
-        position=name.position,
-    )
+def _matched(columns: list[Column], count: int, node: syntax.Insert) -> list[Column]:
+    if count > len(columns):
+        raise StatementError(
+            "INSERT has more expressions than target columns",
+            sqlstate="42601",
+            position=node.query.position if node.query is not None else 0,
+        )
+    if node.columns is not None and count < len(columns):
+        raise StatementError(
+            "INSERT has more target columns than expressions",
+            sqlstate="42601",
+            position=node.columns[count].position,
+        )
+    return columns[:count]
 
 
-def _value(node: syntax.Expression | syntax.DefaultValue, column: Column, scope: Scope) -> Typed:
-    if isinstance(node, syntax.DefaultValue):
-        kind = types.of_column(column.type)
-        default = column.default
-        if default is None:
-            return constant(None, kind)
-        return constant(default.value, kind) if default.is_constant else Typed(default.sql, kind)
-    return scope.assign(node, column)
+def _selected(outputs: Outputs, columns: Sequence[Column], table: Table) -> str:
+    """The text of the query, each column as the table's column takes it."""
+    kinds = [types.of_column(column.type) for column in columns]
+    for column, kind, source in zip(columns, kinds, outputs.kinds, strict=True):
+        if source is not None and casts.find(source, kind, Context.ASSIGNMENT) is None:
+            raise not_assignable(column.name, kind, source, 0)
+    own = [source or kind for source, kind in zip(outputs.kinds, kinds, strict=True)]
+    texts = []
+    for i, (column, kind, source) in enumerate(zip(columns, kinds, own, strict=True)):
+        modifier = outputs.modifiers[i] if source is kind else types.NO_MODIFIER
+        typed = Typed(f"s.{outputs.label(i)}", source, modifier=modifier)
+        found = assigned(typed, kind, column.modifier)
+        assert found is not None
+        texts.append(found.sql)
+    # WHERE TRUE: else SQLite reads ON CONFLICT as the ON of a join.
+    return f"SELECT {', '.join(texts)} FROM ({outputs.text(own)}) AS s WHERE TRUE"
 
 
-def _shard_keys(
-    table: Table,
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[Typed]],
-    scope: Scope,
-    position: int,
+def _selected_keys(
+    table: Table, columns: Sequence[Column], outputs: Outputs, statement: Statement
+) -> tuple[Operand, ...] | None:
+    """The shard keys of what a query selects, if they can be known."""
+    for column, typed in zip(columns, outputs.columns(), strict=True):
+        if column.name == table.shard_key:
+            if typed.operand is not None and types.of_column(column.type) is typed.type:
+                return (typed.operand,)
+            return None if typed.column is None else pins_of(statement).get(typed.column)
+    return None
+
+
+def _row_keys(
+    table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Typed]], position: int
 ) -> tuple[Operand, ...]:
     """The shard key of each row, each value once. Without one the row has its default."""
-    key = _key(table)
+    if table.placement != "sharded":
+        return ()
+    key = table.column(table.shard_key)
+    assert key is not None
     keys: dict[Operand, None] = {}
     for row in rows:
         typed = next(
-            (t for t, c in zip(row, columns, strict=True) if c.name == key.name),
-            _value(syntax.DefaultValue(), key, scope),
+            (t for t, c in zip(row, columns, strict=True) if c.name == key.name), default_of(key)
         )
         operand = typed.operand
         if operand is None:
@@ -131,101 +219,140 @@ def _shard_keys(
     return tuple(keys)
 
 
-def null_key(column: str, table: str) -> StatementError:
-    """PostgreSQL's error for a row without its key."""
-    return StatementError(
-        f'null value in column "{column}" of relation "{table}" violates not-null constraint',
-        sqlstate="23502",
+def _target_place(
+    statement: Statement, catalog: Catalog, table: Table, keys: tuple[Operand, ...] | None
+) -> Place:
+    statement.tables[table.name] = table
+    target = (table, keys) if table.placement == "sharded" else None
+    return place(statement, catalog, target, is_write=True)
+
+
+def _check_determined(query: syntax.Query) -> None:
+    """Refuse a write of rows that the data does not determine: LIMIT without ORDER BY."""
+    match query:
+        case syntax.SetOperation():
+            _check_determined(query.left)
+            _check_determined(query.right)
+        case syntax.Select():
+            for item in query.sources:
+                if isinstance(item, syntax.FromQuery):
+                    _check_determined(item.query)
+        case syntax.Values():
+            return
+    if (query.tail.limit or query.tail.offset) and not query.tail.order:
+        raise NotSupported(
+            "a write of rows that LIMIT without ORDER BY chooses is not supported",
+            hint="Add ORDER BY: which rows are written must not depend on how they are stored.",
+        )
+
+
+# --------------------------------------------------------------------------- UPDATE, DELETE
+
+
+def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+    statement = Statement(parameters, catalog, analysed)
+    scope, tables = _target(node, table, statement)
+    sources = from_clause(node.sources, scope)
+    where = where_clause(node.where, scope)
+    scope.clause = "UPDATE"
+    changed = settings(node.assignments, table, scope)
+    scope.clause = ""
+    if sources:
+        changed = [
+            (column, typed if typed.operand is not None else _only(typed, sources + where))
+            for column, typed in changed
+        ]
+        where = f" WHERE EXISTS (SELECT 1{sources}{where})"
+    texts = ", ".join(f"{quote(column.name)} = {typed.sql}" for column, typed in changed)
+    text = f"{tables}UPDATE {quote(table.name)} AS t0 SET {texts}{where}"
+    return _write("UPDATE", text, node, table, scope, catalog)
+
+
+def delete(node: syntax.Delete, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+    statement = Statement(parameters, catalog, analysed)
+    scope, tables = _target(node, table, statement)
+    sources = from_clause(node.sources, scope)
+    where = where_clause(node.where, scope)
+    if sources:
+        where = f" WHERE EXISTS (SELECT 1{sources}{where})"
+    text = f"{tables}DELETE FROM {quote(table.name)} AS t0{where}"
+    return _write("DELETE", text, node, table, scope, catalog)
+
+
+def _target(
+    node: syntax.Update | syntax.Delete, table: Table, statement: Statement
+) -> tuple[Scope, str]:
+    """The scope of the rows that change, which are number 0."""
+    scope = Scope(statement)
+    tables = with_clause(node.tables, recursive=node.recursive, scope=scope)
+    relation = relation_of(table, node.table.alias, 0, prefix="t0.")
+    scope.show(relation, node.table.position)
+    scope.shown = list(relation.fields)
+    statement.tables[table.name] = table
+    if table.placement == "sharded":
+        scope.sharded.append((0, table))
+    return scope, tables
+
+
+def _only(typed: Typed, matches: str) -> Typed:
+    """The value that the one match of UPDATE ... FROM gives."""
+    sql = (
+        "(SELECT CASE WHEN pg_at_most_one(count(*)) THEN min(v) END "
+        f"FROM (SELECT {typed.sql} AS v{matches} LIMIT 2))"
     )
-
-
-def _on_conflict(
-    node: syntax.Insert, conflict: syntax.OnConflict, table: Table, parameters: Parameters
-) -> str:
-    target = tuple(_column(table, name).name for name in conflict.target)
-    keys = [set(table.primary_key), *map(set, table.unique)]
-    if target and set(target) not in keys:
-        raise StatementError(
-            "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-            sqlstate="42P10",
-        )
-    text = f" ON CONFLICT ({', '.join(map(quote, target))})" if target else " ON CONFLICT"
-    if not conflict.assignments:
-        return text + " DO NOTHING"
-    if not target:
-        raise StatementError(
-            "ON CONFLICT DO UPDATE requires inference specification or constraint name",
-            sqlstate="42601",
-            hint="For example, ON CONFLICT (column_name).",
-        )
-    if len(node.rows) > 1:
-        raise NotSupported(
-            "ON CONFLICT DO UPDATE of several rows is not supported",
-            hint="Send one INSERT per row; PostgreSQL refuses to change a row twice.",
-        )
-    scope = Scope(parameters, table, node.table.alias, excluded=True)
-    text += f" DO UPDATE SET {_assignments(conflict.assignments, table, scope)}"
-    if conflict.where is not None:
-        text += f" WHERE {scope.condition(conflict.where, 'WHERE').sql}"
-    return text
-
-
-def _assignments(assignments: Sequence[syntax.Assignment], table: Table, scope: Scope) -> str:
-    texts = []
-    seen: set[str] = set()
-    for assignment in assignments:
-        column = _column(table, assignment.column)
-        if column.name in seen:
-            raise StatementError(
-                f'multiple assignments to same column "{column.name}"',
-                sqlstate="42601",
-                position=assignment.column.position,
-            )
-        seen.add(column.name)
-        if column.name == table.shard_key:
-            raise NotSupported(
-                f'changing the shard key "{column.name}" is not supported',
-                position=assignment.column.position,
-                hint="DELETE the row and INSERT it with the new key.",
-            )
-        texts.append(f"{quote(column.name)} = {_value(assignment.value, column, scope).sql}")
-    return ", ".join(texts)
-
-
-def update(node: syntax.Update, table: Table, parameters: Parameters) -> OneShard:
-    scope = Scope(parameters, table, node.table.alias)
-    changes = _assignments(node.assignments, table, scope)
-    where = _pinned(node.where, scope, table, "UPDATE")
-    text = f"UPDATE {quote(table.name)} SET {changes}{where.sql}"  # noqa: S608 -- quoted names, our literals
-    return _write("UPDATE", text, table, where, parameters)
-
-
-def delete(node: syntax.Delete, table: Table, parameters: Parameters) -> OneShard:
-    scope = Scope(parameters, table, node.table.alias)
-    where = _pinned(node.where, scope, table, "DELETE")
-    text = f"DELETE FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
-    return _write("DELETE", text, table, where, parameters)
-
-
-def _pinned(node: syntax.Expression | None, scope: Scope, table: Table, tag: str) -> Conditions:
-    where = conditions(node, scope, table)
-    if table.placement == "sharded" and not where.keys:
-        raise NotSupported(
-            f"{tag} over several shards is not supported",
-            hint=f"Name the shard key with AND {quote(table.shard_key)} = ... at the top of WHERE.",
-        )
-    return where
+    return Typed(sql, typed.type, modifier=typed.modifier)
 
 
 def _write(
-    tag: str, text: str, table: Table, where: Conditions, parameters: Parameters
+    tag: str,
+    text: str,
+    node: syntax.Update | syntax.Delete,
+    table: Table,
+    scope: Scope,
+    catalog: Catalog,
 ) -> OneShard:
+    statement = scope.statement
+    is_alone = len(statement.scopes) == 1 and not node.sources
+    returning, columns = _returning(node.returning, table, node.table, statement)
+    pins = pins_of(statement)
+    where = place(statement, catalog, is_write=True)
     return OneShard(
         tag=tag,
-        tables=((table.name, table.version),),
-        sql=text,
+        tables=reliance(statement, table),
+        sql=text + returning,
         key_type=where.key_type,
         keys=where.keys,
-        quick=where.is_one_row,
-        parameter_oids=parameters.oids(),
+        quick=is_alone
+        and bool(table.primary_key)
+        and all(len(pins.get((0, name), ())) == 1 for name in table.primary_key),
+        columns=columns,
+        parameter_oids=statement.parameters.oids(),
+        bounds=tuple(statement.bounds),
+        shards=where.shards,
     )
+
+
+# --------------------------------------------------------------------------- RETURNING
+
+
+def _returning(
+    items: tuple[syntax.SelectItem | syntax.Star, ...],
+    table: Table,
+    name: syntax.TableName,
+    statement: Statement,
+) -> tuple[str, tuple[ResultColumn, ...]]:
+    """The clause, which sees the changed table alone, by its own name; and its columns."""
+    if not items:
+        return "", ()
+    scope = Scope(statement)
+    relation = relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}.")
+    scope.show(relation, 0)
+    scope.shown = list(relation.fields)
+    scope.clause = "RETURNING"
+    found = listed(items, scope)
+    typed = [item.taken(None) for item in found]
+    columns = tuple(
+        ResultColumn(item.name, value.type.oid, value.modifier)
+        for item, value in zip(found, typed, strict=True)
+    )
+    return f" RETURNING {', '.join(value.sql for value in typed)}", columns

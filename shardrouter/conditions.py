@@ -1,85 +1,56 @@
-"""WHERE: its text, and which rows it can be true for at all.
+"""Conditions, and which rows they can be true for at all.
 
-A column is pinned if the conjuncts (what AND connects at the top) demand that it equals a
-constant or parameter, or one of a list. If the shard key is pinned, the statement concerns
-only the shards of these values. Only a comparison made in the column's own kind pins it:
-`id = 1.5::float8` compares floats, and the hash of a float is not that of the key.
+A row counts only if the conjuncts (what AND connects at the top) of WHERE and of its joins are
+true. Where one demands that a column equals a constant, a parameter or another column, or is one
+of a list, the scope notes it; `shardrouter.placing` finds from all of them which shards a
+statement concerns. Only a comparison made in the column's own kind is one: `id = 1.5::float8`
+compares floats, and the hash of a float is not that of the key.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from shardrouter import syntax
+from shardrouter.translate import Scope
+from shardrouter.typed import Typed
 
-from shardrouter import syntax, types
-from shardrouter.catalog import Table
-from shardrouter.planned import Operand
-from shardrouter.translate import Scope, Typed
-
-__all__ = ["Conditions", "conditions"]
+__all__ = ["conjuncts", "demand", "where_clause"]
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """`sql` is the whole clause with its keyword, or empty. `keys` are the values that the
-    shard key can have, empty if any. `is_one_row`: the whole primary key is pinned to one."""
-
-    sql: str
-    key_type: str
-    keys: tuple[Operand, ...]
-    is_one_row: bool
-
-
-def conditions(node: syntax.Expression | None, scope: Scope, table: Table) -> Conditions:
-    key = table.column(table.shard_key)
-    key_type = "" if key is None else key.type
-    if node is None:
-        return Conditions("", key_type, (), False)
-    pins: dict[str, tuple[Operand, ...]] = {}
-    conjuncts = _conjuncts(node)
-    clause = "AND" if len(conjuncts) > 1 else "WHERE"
-    parts = [_conjunct(part, scope, pins, clause) for part in conjuncts]
-    one_row = bool(table.primary_key) and all(
-        len(pins.get(name, ())) == 1 for name in table.primary_key
-    )
-    text = " AND ".join(part.sql for part in parts)
-    return Conditions(f" WHERE {text}", key_type, pins.get(table.shard_key, ()), one_row)
-
-
-def _conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
+def conjuncts(node: syntax.Expression) -> list[syntax.Expression]:
     if isinstance(node, syntax.Logical) and node.operator == "AND":
-        return [part for operand in node.operands for part in _conjuncts(operand)]
+        return [part for operand in node.operands for part in conjuncts(operand)]
     return [node]
 
 
-def _conjunct(
-    node: syntax.Expression,
-    scope: Scope,
-    pins: dict[str, tuple[Operand, ...]],
-    clause: str,
-) -> Typed:
+def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
+    """The whole clause with its keyword, or nothing."""
+    if node is None:
+        return ""
+    parts = conjuncts(node)
+    word = "AND" if len(parts) > 1 else "WHERE"
+    numbers = frozenset(relation.number for relation in scope.relations.values())
+    scope.clause = "WHERE"
+    marks = len(scope.loose)
+    text = " AND ".join(demand(part, scope, numbers, word).sql for part in parts)
+    del scope.loose[marks:]
+    scope.clause = ""
+    return f" WHERE {text}"
+
+
+def demand(node: syntax.Expression, scope: Scope, restricted: frozenset[int], clause: str) -> Typed:
+    """One conjunct; rows of the `restricted` relations count only if it is true."""
     if isinstance(node, syntax.Binary) and node.operator == "=":
-        typed, left, right = scope.comparison(node)
-        for column, value in ((left, right), (right, left)):
-            if column.column is not None and value.operand is not None:
-                _pin(pins, column, (value.operand,))
+        if isinstance(node.left, syntax.Row) and isinstance(node.right, syntax.Row):
+            for left, right in zip(node.left.items, node.right.items, strict=False):
+                _, a, b = scope.comparison(syntax.Binary("=", left, right, node.position))
+                scope.equal(a, b, restricted)
+            return scope.binary(node)
+        typed, left_side, right_side = scope.comparison(node)
+        scope.equal(left_side, right_side, restricted)
         return typed
     if isinstance(node, syntax.InList):
         typed, pairs = scope.in_list(node)
-        operands = [right.operand for _, right in pairs]
-        known = tuple(operand for operand in operands if operand is not None)
-        if pairs[0][0].column is not None and len(known) == len(operands):
-            _pin(pins, pairs[0][0], known)
+        if pairs:
+            scope.one_of(pairs[0][0], tuple(right for _, right in pairs), restricted)
         return typed
     return scope.condition(node, clause)
-
-
-def _pin(
-    pins: dict[str, tuple[Operand, ...]], column: Typed, operands: tuple[Operand, ...]
-) -> None:
-    """Keep the shortest list of several for one column: all must hold."""
-    assert column.column is not None
-    if column.type not in types.SHARD_KEY_TYPES:
-        return  # equal values may differ in bytes: -0.0 = 0.0, 1.5 = 1.50
-    known = pins.get(column.column)
-    if known is None or len(operands) < len(known):
-        pins[column.column] = operands

@@ -27,7 +27,8 @@ from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named
 from shardrouter.serial import SERIALS, column_sequence
 from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
-from shardrouter.translate import Parameters, Scope, literal, quote
+from shardrouter.translate import table_scope
+from shardrouter.typed import Parameters, literal, quote
 
 __all__ = ["Made", "add_constraint", "check_relation_name", "create_index", "create_table"]
 
@@ -178,7 +179,7 @@ def _default(node: syntax.Expression, column: Column, position: int) -> Default 
             return Default("", is_constant=False, sequence=name)
     parameters = Parameters(())
     try:
-        typed = Scope(parameters).assign(node, column)
+        typed = table_scope(parameters).assign(node, column)
     except StatementError as exc:
         if exc.sqlstate == "42703":
             raise StatementError(
@@ -374,7 +375,7 @@ def _key_columns(table: Table, names: Sequence[syntax.Name], what: str) -> tuple
 def _condition(table: Table, node: syntax.Expression, clause: str) -> str:
     """A condition on the rows of a table as SQLite's text."""
     parameters = Parameters(())
-    sql = Scope(parameters, table, table.name).condition(node, clause).sql
+    sql = table_scope(parameters, table).condition(node, clause).sql
     _no_parameters(parameters, syntax.position_of(node))
     return sql
 
@@ -398,7 +399,7 @@ def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
     columns: list[str] = []
     parts: list[str] = []
     labels: list[str] = []
-    scope = Scope(Parameters(()), table, table.name)
+    scope = table_scope(Parameters(()), table)
     for element in node.elements:
         expression = element.expression
         if isinstance(expression, syntax.ColumnReference):

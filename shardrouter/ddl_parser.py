@@ -245,7 +245,7 @@ class _Cursor:
 # --------------------------------------------------------------------------- expressions, types
 
 
-_EMPTY: Final = syntax.Select((), None)
+_EMPTY: Final = syntax.Select(())
 
 
 def _select_item(tokens: Sequence[Token]) -> syntax.Expression:
@@ -254,7 +254,7 @@ def _select_item(tokens: Sequence[Token]) -> syntax.Expression:
     if isinstance(node, syntax.Select):
         match node.items:
             case (syntax.SelectItem(expression=expression, alias=None),) if node == replace(
-                _EMPTY, items=node.items
+                _EMPTY, items=node.items, position=node.position
             ):
                 return expression
     raise syntax_error(tokens[0].source, tokens[0].start)

@@ -30,7 +30,7 @@ from shardrouter.serial import make_sequence
 from shardrouter.sqlite_schema import creation, rebuilding, removal
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSequence, Table, TableChange
-from shardrouter.translate import quote
+from shardrouter.typed import quote
 
 __all__ = ["Begun", "begin"]
 

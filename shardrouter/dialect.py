@@ -47,6 +47,8 @@ _MARKS: Final = {
     ",": "COMMA",
     ".": "DOT",
     "::": "DCOLON",
+    "[": "L_BRACKET",
+    "]": "R_BRACKET",
 }
 _OPERATORS: Final = {
     "=": "EQ",
@@ -61,37 +63,68 @@ _OPERATORS: Final = {
     "*": "STAR",
     "/": "SLASH",
     "%": "MOD",
+    "^": "CARET",
     "||": "DPIPE",
 }
+_OTHER_OPERATORS: Final = frozenset(
+    {"->", "->>", "#>", "#>>", "@>", "<@", "&&", "&", "|", "#", "~~", "!~~", "~~*", "!~~*"}
+)
 _WORDS: Final = {
+    "all": "ALL",
     "and": "AND",
+    "any": "ANY",
     "as": "ALIAS",
     "asc": "ASC",
     "between": "BETWEEN",
+    "case": "CASE",
     "cast": "VAR",
     "constraint": "CONSTRAINT",
+    "cross": "CROSS",
     "default": "DEFAULT",
     "desc": "DESC",
+    "distinct": "DISTINCT",
     "do": "VAR",
+    "else": "ELSE",
+    "end": "END",
+    "except": "EXCEPT",
     "false": "FALSE",
     "from": "FROM",
+    "full": "FULL",
+    "having": "HAVING",
+    "ilike": "ILIKE",
     "in": "IN",
+    "inner": "INNER",
+    "intersect": "INTERSECT",
     "into": "INTO",
     "is": "IS",
     "isnull": "ISNULL",
+    "join": "JOIN",
+    "lateral": "LATERAL",
+    "left": "LEFT",
+    "like": "LIKE",
     "limit": "LIMIT",
+    "natural": "NATURAL",
     "not": "NOT",
     "notnull": "NOTNULL",
     "null": "NULL",
     "offset": "OFFSET",
     "on": "ON",
     "or": "OR",
+    "outer": "OUTER",
+    "returning": "RETURNING",
+    "right": "RIGHT",
     "select": "SELECT",
+    "some": "SOME",
     "table": "TABLE",
+    "then": "THEN",
     "true": "TRUE",
+    "union": "UNION",
     "unique": "UNIQUE",
+    "using": "USING",
     "values": "VALUES",
+    "when": "WHEN",
     "where": "WHERE",
+    "window": "WINDOW",
     "with": "WITH",
 }
 """Words that are keywords wherever they stand."""
@@ -101,11 +134,13 @@ _FIRST_WORDS: Final = {
     "insert": "INSERT",
     "update": "UPDATE",
     "delete": "DELETE",
+    "values": "VALUES",
+    "with": "WITH",
 }
 _PHRASES: Final = {
     ("order", "by"): ("ORDER_BY", "ORDER BY"),
-    ("double", "precision"): ("IDENTIFIER", MARK + "double precision"),
-    ("character", "varying"): ("IDENTIFIER", MARK + "character varying"),
+    ("group", "by"): ("GROUP_BY", "GROUP BY"),
+    ("partition", "by"): ("PARTITION_BY", "PARTITION BY"),
 }
 """Two words that are one token."""
 
@@ -116,14 +151,37 @@ _IN_CONTEXT: Final = {
     "update": (("do",), "UPDATE"),
     "first": (("nulls",), "FIRST"),
     "last": (("nulls",), "VAR"),
+    "recursive": (("with",), "RECURSIVE"),
+    "materialized": (("as", "not"), "VAR"),
+    "symmetric": (("between",), "VAR"),
+    "asymmetric": (("between",), "VAR"),
 }
 """Words that are keywords only after another one; elsewhere they name columns."""
+
+_BEFORE_PARENTHESIS: Final = {
+    # word: (its token before an opening parenthesis, and whether only after a closing one)
+    "exists": ("EXISTS", False),
+    "filter": ("FILTER", True),
+    "over": ("OVER", True),
+}
+_FRAME_MODES: Final = {"rows": "ROWS", "range": "RANGE", "groups": "VAR"}
+_FRAME_WORDS: Final = frozenset(
+    "unbounded preceding following current row exclude no others ties group".split()  # noqa: SIM905
+)
+"""Words of a window's frame; elsewhere they name columns."""
+
+_BEFORE_NAMES: Final = frozenset({"from", "into", "join", "table", "update", "."})
+_CHANGES: Final = frozenset({"insert", "update", "delete"})
+_LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split())  # noqa: SIM905
+"""Words after FOR."""
 
 
 _COMPARING: Final = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
 
 _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
-    {"asc", "default", "desc", "false", "isnull", "notnull", "null", "table", "true", "unique"}
+    """
+    all asc default desc end false isnull notnull null table true unique
+    """.split()  # noqa: SIM905 -- a list of words
 )
 """Words after which an expression begins, so that a comma or binary operator cannot follow."""
 
@@ -156,11 +214,13 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 raise syntax_error(",", token.start)  # LIMIT offset, count
         elif token.is_mark(";"):
             raise syntax_error(";", token.start)
-        elif token.kind is Kind.MARK and token.text in "[]:":
+        elif token.is_mark("[") and not (_ends_operand(before) or _is_array(before)):
+            raise unexpected(token)
+        elif token.is_mark(":"):
             raise NotSupported(
-                "arrays are not supported",
+                "slices of arrays are not supported",
                 position=token.start + 1,
-                hint="Write IN (...) with one parameter for each value; keep lists in a table.",
+                hint="Take single elements, as in a[1].",
             )
         elif token.is_word("limit") and depth == 0:
             in_limit = True
@@ -180,7 +240,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
     first = tokens[0]
     second = tokens[1] if len(tokens) > 1 else None
     wanted = {"insert": "into", "delete": "from"}.get(first.text)
-    if first.kind is not Kind.WORD:
+    if first.kind is not Kind.WORD and not first.is_mark("("):
         raise unexpected(first)
     if wanted is not None and second is not None and not second.is_word(wanted):
         raise unexpected(second)
@@ -194,12 +254,12 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
     """
     open_ranges = [""]
     for token in tokens:
-        if token.is_mark("("):
+        if token.is_mark("(") or token.is_mark("[") or token.is_word("case"):
             open_ranges.append("")
-        elif token.is_mark(")"):
+        elif token.is_mark(")") or token.is_mark("]") or token.is_word("end"):
             if len(open_ranges) > 1:
                 open_ranges.pop()
-        elif token.is_word("in", "between"):
+        elif token.is_word("in", "between", "like", "ilike"):
             if open_ranges[-1]:
                 raise syntax_error(token.source, token.start)
             open_ranges[-1] = token.text
@@ -220,8 +280,12 @@ def _ends_operand(token: Token | None) -> bool:
     if token is None or token.kind is Kind.OPERATOR:
         return token is not None and token.text == "*"
     if token.kind is Kind.MARK:
-        return token.text == ")"
+        return token.text in ")]"
     return token.kind is not Kind.WORD or token.text not in _OPENING
+
+
+def _is_array(token: Token | None) -> bool:
+    return token is not None and token.is_word("array")
 
 
 def _check_comma(before: Token | None, token: Token, after: Token | None) -> None:
@@ -249,7 +313,9 @@ def _check_string(token: Token, after: Token | None) -> None:
     if token.kind is Kind.WORD and token.text in RESERVED - _WORDS.keys():
         raise _refused_word(token)
     if token.kind is Kind.NAME or (
-        token.kind is Kind.WORD and token.text not in _WORDS and token.text != "by"
+        token.kind is Kind.WORD
+        and token.text not in _WORDS
+        and token.text not in ("by", "escape", "zone", "rows", "range", "groups")
     ):
         raise NotSupported(
             f"the literal {token.text} '...' is not supported",
@@ -269,11 +335,15 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
     """Tokens for the parser. Their `col` is the ordinal of ours, for its error messages."""
     previous = ""
     skip = False
+    is_update = False  # an UPDATE whose SET is to come
+    lock = frame = False
+    windows: list[bool] = []  # per open parenthesis: whether it holds a window's definition
     for i, token in enumerate(tokens):
         if skip:
             skip = False
             continue
         following = tokens[i + 1] if i + 1 < len(tokens) else None
+        opens = following is not None and following.is_mark("(")
 
         word = token.text if token.kind is Kind.WORD else ""
         if token.kind is Kind.NAME:
@@ -286,45 +356,137 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             yield ParserToken("PARAMETER", "$", i)
             yield ParserToken("NUMBER", token.text, i)
         elif token.kind is Kind.MARK:
+            if token.text == "(":
+                windows.append(previous == "over" or previous == "window as")
+            elif token.text == ")":
+                frame = False
+                if windows:
+                    windows.pop()
             yield ParserToken(_MARKS[token.text], token.text, i)
         elif token.kind is Kind.OPERATOR:
-            if token.text not in _OPERATORS:
-                raise NotSupported(
-                    f"the operator {token.text} is not supported", position=token.start + 1
-                )
-            yield ParserToken(_OPERATORS[token.text], token.text, i)
+            if token.text in _OPERATORS:
+                yield ParserToken(_OPERATORS[token.text], token.text, i)
+            else:
+                yield from _other_operator(token, i)
         elif following and following.kind is Kind.WORD and (word, following.text) in _PHRASES:
             kind, text = _PHRASES[word, following.text]
             yield ParserToken(kind, text, i)
             skip = True
             word = following.text
-        elif previous == "as":
+        elif previous == "as" and not _is_materialized(tokens, i):
             yield ParserToken("IDENTIFIER", MARK + word, i)  # after AS any word is a name
         elif i == 0:
             if word not in _FIRST_WORDS:
                 raise unexpected(token)
+            is_update = word == "update"
             yield ParserToken(_FIRST_WORDS[word], word, i)
+        elif word in ("left", "right") and opens:
+            yield ParserToken("IDENTIFIER", MARK + word, i)  # the functions
+        elif word == "escape" and following is not None and following.kind is Kind.STRING:
+            yield ParserToken("ESCAPE", word, i)
+        elif word == "array" and following is not None and following.is_mark("["):
+            yield ParserToken("ARRAY", word, i)
         elif word in _WORDS:
             yield ParserToken(_WORDS[word], word, i)
-        elif word == "set" and (previous == "update" or tokens[0].is_word("update")):
+            if word == "as" and _names_window(tokens, i):
+                word = "window as"
+        elif word == "for":
+            lock = True
+            yield ParserToken("FOR", word, i)
+        elif lock and word in _LOCK_WORDS:
+            yield ParserToken("VAR", word, i)
+        elif word in _CHANGES and previous == ")" and tokens[0].is_word("with"):
+            is_update = word == "update"
+            yield ParserToken(_FIRST_WORDS[word], word, i)
+        elif word == "set" and (previous == "update" or is_update):
+            is_update = False
             yield ParserToken("SET", word, i)
         elif word in _IN_CONTEXT and previous in _IN_CONTEXT[word][0]:
             yield ParserToken(_IN_CONTEXT[word][1], word, i)
-        elif (word == "nulls" and following and following.is_word("first", "last")) or (
-            word == "count" and following and following.is_mark("(")
-        ):
+        elif word in _FRAME_MODES and windows and windows[-1] and _starts_frame(following):
+            frame = True
+            yield ParserToken(_FRAME_MODES[word], word, i)
+        elif frame and word in _FRAME_WORDS:
             yield ParserToken("VAR", word, i)
         elif (
-            word in CALLED_WITHOUT_PARENTHESES
-            and tokens[0].is_word("select")
-            and previous != "from"
+            word in _BEFORE_PARENTHESIS
+            and (opens or (word == "over" and following is not None))
+            and (previous == ")" or not _BEFORE_PARENTHESIS[word][1])
         ):
+            yield ParserToken(_BEFORE_PARENTHESIS[word][0], word, i)
+        elif (
+            (
+                word == "at"
+                and i + 2 < len(tokens)
+                and tokens[i + 1].is_word("time")
+                and tokens[i + 2].is_word("zone")
+            )
+            or (
+                (word, previous) in (("time", "at"), ("zone", "time"))
+                and tokens[i - 1].is_word("at", "time")
+            )
+            or (word == "nulls" and following and following.is_word("first", "last"))
+        ):
+            yield ParserToken("VAR", word, i)
+        elif word in CALLED_WITHOUT_PARENTHESES and previous not in _BEFORE_NAMES:
             yield ParserToken("IDENTIFIER", MARK + word, i)
-            if following is None or not following.is_mark("("):
+            if not opens:
                 yield ParserToken("L_PAREN", "(", i)
                 yield ParserToken("R_PAREN", ")", i)
         elif word in RESERVED:
             raise _refused_word(token)
         else:
             yield ParserToken("IDENTIFIER", MARK + word, i)
-        previous = word
+        previous = word or token.text
+
+
+def _other_operator(token: Token, ordinal: int) -> Iterator[ParserToken]:
+    """An operator the parser does not know by its sign: OPERATOR(->>)."""
+    if token.text not in _OTHER_OPERATORS:
+        raise NotSupported(f"the operator {token.text} is not supported", position=token.start + 1)
+    yield ParserToken("OPERATOR", "operator", ordinal)
+    yield ParserToken("L_PAREN", "(", ordinal)
+    yield ParserToken("VAR", token.text, ordinal)
+    yield ParserToken("R_PAREN", ")", ordinal)
+
+
+def _is_materialized(tokens: Sequence[Token], at: int) -> bool:
+    """WITH t AS [NOT] MATERIALIZED (..."""
+    at += tokens[at].is_word("not")
+    return (
+        at + 1 < len(tokens) and tokens[at].is_word("materialized") and tokens[at + 1].is_mark("(")
+    )
+
+
+def _names_window(tokens: Sequence[Token], at: int) -> bool:
+    """Whether the AS at `at` belongs to WINDOW name AS (...), name AS (...)."""
+    if at < 2:
+        return False
+    before = tokens[at - 2]
+    if before.is_word("window"):
+        return True
+    if not before.is_mark(","):
+        return False
+    # In a list that WINDOW began: nothing but definitions stands between.
+    depth = 0
+    for token in reversed(tokens[: at - 2]):
+        if token.is_mark(")"):
+            depth += 1
+        elif token.is_mark("("):
+            depth -= 1
+            if depth < 0:
+                return False
+        elif depth == 0 and token.is_word("window"):
+            return True
+        elif depth == 0 and token.is_word("with", "select", "from", "recursive"):
+            return False
+    return False
+
+
+def _starts_frame(token: Token | None) -> bool:
+    return token is not None and (
+        token.kind in (Kind.NUMBER, Kind.PARAMETER)
+        or token.is_mark("(")
+        or token.is_word("between", "unbounded", "current", "interval")
+        or token.kind is Kind.STRING
+    )

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import changes, query, syntax, types
+from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
-from shardrouter.exceptions import UndefinedTableError
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.planned import (
     Answer,
@@ -36,10 +35,11 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.relations import UnknownTable
 from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
-from shardrouter.translate import Parameters, call
+from shardrouter.typed import Parameters, call
 from shardrouter.utility import utility
 
 __all__ = [
@@ -65,14 +65,6 @@ __all__ = [
     "slots",
     "value_of",
 ]
-
-
-class UnknownTable(UndefinedTableError):
-    """The table may be newer than the catalog at hand: worth one look at `meta`."""
-
-    def __init__(self, name: str, position: int = 0) -> None:
-        super().__init__(f'relation "{name}" does not exist', position=position)
-        self.name = name
 
 
 def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) -> Plan:
@@ -102,22 +94,19 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
             own = _parameters_in(tokens, parameter_oids)
             drawn = write_out(node, table, own)
             if not drawn.draws:
-                return changes.insert(node, table, parameters)
+                return changes.insert(node, table, catalog, parameters)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [types.BIGINT.oid] * len(drawn.draws)
-            made = changes.insert(drawn.node, table, Parameters(oids))
+            made = changes.insert(drawn.node, table, catalog, Parameters(oids))
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
             table = _changed(node.table, catalog)
             check_update(node.assignments, table)
-            return changes.update(node, table, parameters)
+            return changes.update(node, table, catalog, parameters)
         case syntax.Delete():
-            return changes.delete(node, _changed(node.table, catalog), parameters)
-        case syntax.Select(table=None):
-            return query.answer(node, parameters)
-        case syntax.Select():
-            assert node.table is not None
-            return query.select(node, _table(node.table, catalog), parameters)
+            return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
+        case _:
+            return query.select(node, catalog, parameters)
 
 
 def _parameters_in(tokens: Sequence[Token], declared: Sequence[int]) -> int:
@@ -177,11 +166,13 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     if not oids and not arguments:
         return ()
     bound = types.check_arguments(oids, arguments)
-    if isinstance(plan, OneShard | Scatter):
-        if plan.limit is not None:
-            query.check_bound(value_of(plan.limit, bound), "LIMIT")
-        if plan.offset is not None:
-            query.check_bound(value_of(plan.offset, bound), "OFFSET")
+    if isinstance(plan, Scatter):
+        for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
+            if operand is not None:
+                bounds.check_bound(value_of(operand, bound), clause)
+    elif isinstance(plan, OneShard):
+        for clause, operand in plan.bounds:
+            bounds.check_bound(value_of(operand, bound), clause)
     return bound
 
 

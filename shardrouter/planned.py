@@ -88,8 +88,9 @@ class OneShard:
     quick: bool  # keyed point write or VALUES, or point read: bounded work
     columns: tuple[ResultColumn, ...] = ()  # empty: returns no rows
     parameter_oids: tuple[int, ...] = ()
-    limit: Operand | None = None  # already in `sql`; here so that arguments can be checked
-    offset: Operand | None = None
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    """LIMITs and OFFSETs, already in `sql`; here so that arguments can be checked."""
+    locking: str = ""  # what a SELECT ... FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE
     key: str = ""  # name of the shard key, for the error of an INSERT without one
     draws: tuple[str, ...] = ()
     """Sequences of which the router draws a number each; they are the parameters behind those of

@@ -1,15 +1,21 @@
-"""SELECT: on one shard if its rows are known to live there, else on every shard and merged."""
+"""Queries: SELECT, VALUES and set operations, from what was written to their text.
+
+`analysed` serves every query, inside an expression or on its own; `select` makes the plan of one
+that is a statement: on one shard if its rows are known to live there, else on every shard and
+merged, else answered here if it is nothing but constants.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NoReturn
-
-from nodes.protocol import Value
 from shardrouter import syntax, types
-from shardrouter.catalog import Table
-from shardrouter.conditions import conditions
+from shardrouter.bounds import bound, limit_clause, reach
+from shardrouter.catalog import Catalog
+from shardrouter.common_tables import with_clause
+from shardrouter.conditions import where_clause
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.grouping import check_grouping, group_clause
+from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation, item_types
+from shardrouter.placing import pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
     Constant,
@@ -19,270 +25,276 @@ from shardrouter.planned import (
     ResultColumn,
     Scatter,
 )
-from shardrouter.translate import Parameters, Scope, Typed, quote
+from shardrouter.relations import Statement
+from shardrouter.sources import from_clause
+from shardrouter.translate import Scope
+from shardrouter.typed import Parameters, Typed, collated
+from shardrouter.windows import direction
 
-__all__ = ["answer", "select"]
-
-INT8_MAX: Final = (1 << 63) - 1
-
-_CATALOG_FUNCTIONS: Final = {
-    "version": "PostgreSQL 15.0 (shardrouter)",
-    "current_database": "shardrouter",
-    "current_catalog": "shardrouter",
-    "current_schema": "public",
-    "current_user": "shardrouter",
-    "current_role": "shardrouter",
-    "session_user": "shardrouter",
-    "user": "shardrouter",
-    "pg_advisory_unlock_all": "",
-}
-"""Functions that need no table; `pg_advisory_unlock_all` is void, there are no such locks."""
+__all__ = ["analysed", "label", "listed", "result_columns", "select"]
 
 
-# --------------------------------------------------------------------------- without a table
+# --------------------------------------------------------------------------- any query
 
 
-def answer(node: syntax.Select, parameters: Parameters) -> Answer:
-    """SELECT of constants and of what drivers ask when they connect."""
-    for clause, name in (
-        (node.where, "WHERE"),
-        (node.limit, "LIMIT"),
-        (node.offset, "OFFSET"),
-        (node.order, "ORDER BY"),
-    ):
-        if clause:
-            raise NotSupported(f"{name} without FROM is not supported")
-    scope = Scope(parameters)
-    columns: list[ResultColumn] = []
-    row: list[Value] = []
-    for item in node.items:
-        if isinstance(item, syntax.Star):
+def analysed(node: syntax.Query, around: Scope) -> Outputs:
+    """A query inside a statement; `around` is the query it stands in."""
+    scope = Scope(around.statement, around)
+    tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
+    outputs: Outputs
+    match node:
+        case syntax.Select():
+            outputs = _select(node, scope)
+        case syntax.Values():
+            outputs = _values(node, scope)
+        case syntax.SetOperation():
+            outputs = _set_operation(node, scope)
+    assert isinstance(outputs, Selected | Rows | SetOperation)
+    outputs.tables = tables
+    return outputs
+
+
+def label(node: syntax.Expression) -> str:
+    """The name PostgreSQL gives a column without AS."""
+    return _figured(node)[0] or "?column?"
+
+
+def _figured(node: syntax.Expression) -> tuple[str, int]:
+    """A name, and how much it is worth: a function's or a column's 2, a type's or case's 1."""
+    match node:
+        case syntax.ColumnReference():
+            return node.name, 2
+        case syntax.Call():
+            return _CALLED.get(node.name, node.name), 2
+        case syntax.TypeCast():
+            name, worth = _figured(node.operand)
+            if worth == 2:
+                return name, 2
+            kind = node.type
+            return types.resolve(kind.name, kind.modifiers, kind.position)[0].short, 1
+        case syntax.Case():
+            name, worth = _figured(node.default) if node.default is not None else ("", 0)
+            return (name, 2) if worth == 2 else ("case", 1)
+        case syntax.Subscript():
+            return _figured(node.operand)
+        case syntax.Exists():
+            return "exists", 2
+        case syntax.Subquery():
+            query = node.query
+            while isinstance(query, syntax.SetOperation):
+                query = query.left
+            if isinstance(query, syntax.Values):
+                return "column1", 2
+            item = query.items[0]
+            if isinstance(item, syntax.Star):
+                return "", 0
+            return (item.alias, 2) if item.alias is not None else (label(item.expression), 2)
+        case syntax.ArrayItems():
+            return "array", 2
+        case syntax.Row():
+            return "row", 2
+        case _:
+            return "", 0
+
+
+_CALLED = {"trim": "btrim", "current_catalog": "current_catalog"}
+
+
+def listed(items: tuple[syntax.SelectItem | syntax.Star, ...], scope: Scope) -> list[Item]:
+    """A select list, stars written out."""
+    found: list[Item] = []
+    for item in items:
+        if isinstance(item, syntax.SelectItem):
+            name = item.alias if item.alias is not None else label(item.expression)
+            typed = None if scope.is_open(item.expression) else scope.expression(item.expression)
+            found.append(Item(name, item.expression, typed, scope))
+            continue
+        if item.table is not None:
+            scope.check_qualifier(item.table, item.position)
+            relation = scope.relations.get(item.table)
+            fields = list(relation.fields) if relation is not None else []
+        else:
+            fields = scope.shown
+        if not fields and not scope.relations:
             raise StatementError(
                 "SELECT * with no tables specified is not valid",
                 sqlstate="42601",
                 position=item.position,
             )
-        call = item.expression
-        if isinstance(call, syntax.Call):
-            if call.name not in _CATALOG_FUNCTIONS or call.arguments or call.star:
-                _no_function(call)
-            columns.append(ResultColumn(item.alias or call.name, types.TEXT.oid))
-            row.append(_CATALOG_FUNCTIONS[call.name])
-            continue
-        typed = scope.expression(item.expression)
-        if typed.constant is None:
-            raise NotSupported(
-                "SELECT without FROM is supported for constants only",
-                position=syntax.position_of(item.expression),
-                hint="Compute it in the application.",
-            )
-        columns.append(_result(item.alias or _label(item.expression), typed))
-        row.append(typed.constant.value)
-    return Answer("SELECT", tuple(columns), (tuple(row),), parameters.oids())
+        for name, typed in fields:
+            scope.read(name, typed, item.position)
+            found.append(Item(name, None, typed, scope))
+    return found
 
 
-def _no_function(call: syntax.Call) -> NoReturn:
-    raise NotSupported(
-        f"the function {call.name} is not supported",
-        position=call.position,
-        hint="Without FROM there are constants, version(), current_database(), "
-        "current_schema() and current_user.",
-    )
-
-
-def _result(name: str, typed: Typed) -> ResultColumn:
-    return ResultColumn(name, typed.type.oid, typed.modifier)
-
-
-def _label(node: syntax.Expression) -> str:
-    """The name PostgreSQL gives a column without AS."""
-    match node:
-        case syntax.ColumnReference() | syntax.Call():
-            return node.name
-        case syntax.TypeCast():
-            inner = node.operand
-            while isinstance(inner, syntax.TypeCast):
-                inner = inner.operand
-            if isinstance(inner, syntax.ColumnReference | syntax.Call):
-                return inner.name
-            name = node.type
-            return types.resolve(name.name, name.modifiers, name.position)[0].short
-        case _:
-            return "?column?"
-
-
-# --------------------------------------------------------------------------- from a table
-
-
-@dataclass(frozen=True)
-class _Item:
-    typed: Typed
-    column: ResultColumn
-
-
-def select(node: syntax.Select, table: Table, parameters: Parameters) -> OneShard | Scatter:
-    assert node.table is not None
-    scope = Scope(parameters, table, node.table.alias)
-    counts = any(isinstance(i, syntax.SelectItem) and _is_count(i) for i in node.items)
-    if counts:
-        return _count(node, table, scope)
-    items = _items(node, table, scope)
-    where = conditions(node.where, scope, table)
-    order = _order(node, items, scope)
-    limit, offset = _bound(scope, node.limit, "LIMIT"), _bound(scope, node.offset, "OFFSET")
-    columns = tuple(item.column for item in items)
-    one_shard = table.placement != "sharded" or len(where.keys) == 1
-    listed = [item.typed.sql for item in items]
-    keys: list[OrderKey] = []
-    hidden = 0
-    for key, typed, index in order:
-        if index is None:
-            index = len(listed)
-            listed.append(typed.sql)
-            hidden += 1
-        keys.append(OrderKey(index, key.descending, key.nulls_first, typed.type.collation))
-    if one_shard:
-        del listed[len(items) :]
-        sort = [_direction(typed.sql, key, typed.type) for key, typed, _ in order]
-    else:
-        # By ordinal: the column that the merge reads is the column that was sorted by.
-        sort = [
-            _direction(str(k.index + 1), key, typed.type)
-            for k, (key, typed, _) in zip(keys, order, strict=True)
-        ]
-    text = f"SELECT {', '.join(listed)} FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
-    if sort:
-        text += f" ORDER BY {', '.join(sort)}"
-    if one_shard:
-        return OneShard(
-            tag="SELECT",
-            tables=((table.name, table.version),),
-            sql=text + _limit(limit, offset),
-            key_type=where.key_type,
-            keys=where.keys,
-            quick=where.is_one_row,
-            columns=columns,
-            parameter_oids=parameters.oids(),
-            limit=limit,
-            offset=offset,
-        )
-    return Scatter(
-        tables=((table.name, table.version),),
-        sql=text + _limit(_reach(limit, offset), None),
-        columns=columns,
-        parameter_oids=parameters.oids(),
-        hidden=hidden,
-        order=tuple(keys),
-        limit=limit,
-        offset=offset,
-        key_type=where.key_type,
-        keys=where.keys,
-    )
-
-
-def _is_count(item: syntax.SelectItem) -> bool:
-    return isinstance(item.expression, syntax.Call) and item.expression.star
-
-
-def _count(node: syntax.Select, table: Table, scope: Scope) -> OneShard | Scatter:
-    (first, *others) = node.items
-    if (
-        others
-        or not isinstance(first, syntax.SelectItem)
-        or node.order
-        or node.limit
-        or node.offset
-    ):
+def _select(node: syntax.Select, scope: Scope) -> Selected:
+    if node.locking:
         raise NotSupported(
-            "count(*) beside other items, ORDER BY, LIMIT or OFFSET is not supported",
-            hint="Write SELECT count(*) FROM table WHERE ... and nothing else.",
+            f"FOR {node.locking} is not supported here",
+            hint="Put it at the end of the outermost SELECT.",
         )
-    call = first.expression
-    assert isinstance(call, syntax.Call)
-    if call.name != "count":
-        raise NotSupported(f"the function {call.name} is not supported", position=call.position)
-    where = conditions(node.where, scope, table)
-    columns = (ResultColumn(first.alias or "count", types.BIGINT.oid),)
-    text = f"SELECT count(*) FROM {quote(table.name)}{where.sql}"  # noqa: S608 -- quoted names, our literals
-    oids = scope.parameters.oids()
-    if table.placement != "sharded" or len(where.keys) == 1:
-        return OneShard(
-            "SELECT",
-            ((table.name, table.version),),
-            text,
-            where.key_type,
-            where.keys,
-            where.is_one_row,
-            columns,
-            oids,
+    outputs, keys = _selected(node, scope)
+    outputs.order = _order_text(keys, outputs)
+    _set_limit(outputs, node.tail, scope)
+    return outputs
+
+
+def _set_limit(outputs: Selected | Rows | SetOperation, tail: syntax.Tail, scope: Scope) -> None:
+    limit, offset = bound(scope, tail.limit, "LIMIT"), bound(scope, tail.offset, "OFFSET")
+    outputs.limit = limit_clause(limit, offset)
+    if isinstance(limit, Constant) and limit.value in (0, 1):
+        outputs.is_one_row = True
+
+
+_Key = tuple[syntax.SortKey, Typed, int | None]
+
+
+def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
+    """A SELECT without its LIMIT, and what it is sorted by."""
+    scope.windows = dict(node.windows)
+    body = from_clause(node.sources, scope)
+    body += where_clause(node.where, scope)
+    group = group_clause(node, scope)
+    items = listed(node.items, scope)
+    if node.having is not None:
+        having = scope.condition(node.having, "HAVING").sql
+        group += f" HAVING {having}"
+        if not node.group and not scope.aggregates:
+            raise NotSupported(
+                "HAVING without an aggregate or GROUP BY is not supported",
+                hint="Write WHERE.",
+            )
+    outputs = Selected(items, body=body + group)
+    keys = _order(node.tail.order, items, scope)
+    check_grouping(node, scope)
+    outputs.is_one_row = not node.sources or (bool(scope.aggregates) and not node.group)
+    if node.distinct is True:
+        outputs.head = "SELECT DISTINCT"
+        for key, typed, index in keys:
+            if index is None and typed.operand is None:
+                raise StatementError(
+                    "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+                    sqlstate="42P10",
+                    position=syntax.position_of(key.expression),
+                )
+    elif node.distinct:
+        raise NotSupported(
+            "DISTINCT ON is not supported",
+            hint="Write row_number() OVER (PARTITION BY ... ORDER BY ...) in a subquery, and = 1.",
         )
-    return Scatter(
-        ((table.name, table.version),),
-        text,
-        columns,
-        oids,
-        count=True,
-        key_type=where.key_type,
-        keys=where.keys,
-    )
+    return outputs, keys
 
 
-def _items(node: syntax.Select, table: Table, scope: Scope) -> list[_Item]:
-    items = []
-    for item in node.items:
-        if isinstance(item, syntax.Star):
-            if item.table is not None:
-                scope.check_qualifier(item.table, item.position)
-            for column in table.columns:
-                typed = scope.column(syntax.ColumnReference(column.name, None))
-                items.append(_Item(typed, _result(column.name, typed)))
-            continue
-        typed = scope.expression(item.expression)
-        name = item.alias or _label(item.expression)
-        items.append(_Item(typed, _result(name, typed)))
-    return items
+def _values(node: syntax.Values, scope: Scope) -> Rows:
+    scope.clause = "VALUES"
+    rows = [
+        [
+            Item("", value, None if scope.is_open(value) else scope.expression(value), scope)
+            for value in row
+        ]
+        for row in node.rows
+    ]
+    outputs = Rows(rows)
+    outputs.order = _ordered(node.tail, outputs)
+    _set_limit(outputs, node.tail, scope)
+    return outputs
 
 
-def _direction(text: str, key: syntax.SortKey, kind: types.Type) -> str:
-    way = "DESC" if key.descending else "ASC"
-    if kind.collation:
-        text = f"{text} COLLATE {kind.collation}"
-    return f"{text} {way} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
+def _set_operation(node: syntax.SetOperation, scope: Scope) -> SetOperation:
+    if node.all and node.operator != "UNION":
+        raise NotSupported(
+            f"{node.operator} ALL is not supported",
+            position=node.position,
+            hint=f"Write {node.operator}, which removes duplicates.",
+        )
+    left, right = analysed(node.left, scope), analysed(node.right, scope)
+    if len(left.names) != len(right.names):
+        raise StatementError(
+            f"each {node.operator} query must have the same number of columns",
+            sqlstate="42601",
+            position=node.right.position,
+        )
+    outputs = SetOperation(f"{node.operator}{' ALL' if node.all else ''}", left, right)
+    outputs.order = _ordered(node.tail, outputs)
+    _set_limit(outputs, node.tail, scope)
+    return outputs
 
 
-def _order(
-    node: syntax.Select, items: list[_Item], scope: Scope
-) -> list[tuple[syntax.SortKey, Typed, int | None]]:
+def _ordered(tail: syntax.Tail, outputs: Rows | SetOperation) -> str:
+    """ORDER BY of a UNION or VALUES: by names and positions of the columns only."""
+    keys = []
+    kinds = item_types(outputs)
+    for key in tail.order:
+        node = key.expression
+        index = None
+        if isinstance(node, syntax.NumberLiteral | syntax.StringLiteral):
+            index = _ordinal(node, len(outputs.names))
+        elif isinstance(node, syntax.ColumnReference) and node.table is None:
+            found = [i for i, name in enumerate(outputs.names) if name == node.name]
+            if len(found) > 1:
+                raise StatementError(
+                    f'ORDER BY "{node.name}" is ambiguous',
+                    sqlstate="42702",
+                    position=node.position,
+                )
+            if not found:
+                raise StatementError(
+                    f'column "{node.name}" does not exist', sqlstate="42703", position=node.position
+                )
+            index = found[0]
+        if index is None:
+            raise NotSupported(
+                "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
+                position=syntax.position_of(node),
+                detail="Only result column names can be used, not expressions or functions.",
+                hint="Add the expression/function to every SELECT, or move the UNION into a "
+                "FROM clause.",
+            )
+        keys.append(direction(collated(Typed(str(index + 1), kinds[index])), key))
+    return f" ORDER BY {', '.join(keys)}" if keys else ""
+
+
+# --------------------------------------------------------------------------- ORDER BY
+
+
+def _order(order: tuple[syntax.SortKey, ...], items: list[Item], scope: Scope) -> list[_Key]:
     """Each sort key with its expression and, if it is one of the list's items, its index.
 
     As SQL-92 has it a bare name is an item's name first and a column second, a bare integer
     is a position; inside an expression a name is always a column.
     """
-    order: list[tuple[syntax.SortKey, Typed, int | None]] = []
-    for key in node.order:
+    found: list[_Key] = []
+    for key in order:
         expression = key.expression
         index: int | None = None
         if isinstance(expression, syntax.NumberLiteral | syntax.StringLiteral):
-            index = _ordinal(expression, items)
+            index = _ordinal(expression, len(items))
         elif isinstance(expression, syntax.ColumnReference) and expression.table is None:
             index = _by_name(expression, items)
         if index is None:
             typed = scope.expression(expression)
-            index = next((i for i, item in enumerate(items) if item.typed.sql == typed.sql), None)
+            index = next(
+                (i for i, item in enumerate(items) if _same(item, typed)),
+                None,
+            )
         else:
-            typed = items[index].typed
+            typed = items[index].taken(None)
         if typed.operand is not None:
-            continue  # a constant orders nothing; SQLite would read a number as an ordinal
-        order.append((key, typed, index))
-    return order
+            continue  # a constant orders nothing
+        found.append((key, typed, index))
+    return found
 
 
-def _ordinal(node: syntax.NumberLiteral | syntax.StringLiteral, items: list[_Item]) -> int:
+def _same(item: Item, typed: Typed) -> bool:
+    return item.typed is not None and item.typed.sql == typed.sql
+
+
+def _ordinal(node: syntax.NumberLiteral | syntax.StringLiteral, count: int) -> int:
     if isinstance(node, syntax.StringLiteral) or not node.text.isdigit():
         raise StatementError(
             "non-integer constant in ORDER BY", sqlstate="42601", position=node.position
         )
-    if len(node.text) > 6 or not 1 <= int(node.text) <= len(items):
+    if len(node.text) > 6 or not 1 <= int(node.text) <= count:
         raise StatementError(
             f"ORDER BY position {node.text} is not in select list",
             sqlstate="42P10",
@@ -291,90 +303,211 @@ def _ordinal(node: syntax.NumberLiteral | syntax.StringLiteral, items: list[_Ite
     return int(node.text) - 1
 
 
-def _by_name(node: syntax.ColumnReference, items: list[_Item]) -> int | None:
-    found = [i for i, item in enumerate(items) if item.column.name == node.name]
-    if len({items[i].typed.sql for i in found}) > 1:
+def _by_name(node: syntax.ColumnReference, items: list[Item]) -> int | None:
+    found = [i for i, item in enumerate(items) if item.name == node.name]
+    if len({items[i].taken(None).sql for i in found}) > 1:
         raise StatementError(
             f'ORDER BY "{node.name}" is ambiguous', sqlstate="42702", position=node.position
         )
     return found[0] if found else None
 
 
-# --------------------------------------------------------------------------- LIMIT
+def _order_text(keys: list[_Key], outputs: Selected) -> str:
+    """By position where it is an item: what is sorted by is what is shown."""
+    texts = []
+    for key, typed, index in keys:
+        text = typed.sql if index is None else str(index + 1)
+        texts.append(direction(collated(Typed(text, typed.type)), key))
+    return f" ORDER BY {', '.join(texts)}" if texts else ""
 
 
-def _bound(scope: Scope, node: syntax.Expression | None, clause: str) -> Operand | None:
-    """LIMIT or OFFSET as a constant or a parameter; NULL is none."""
-    if node is None:
-        return None
-    position = syntax.position_of(node)
-    typed = scope.take(node, types.BIGINT)
-    if not types.is_integer(typed.type) or typed.operand is None:
-        if typed.operand is None:
+# --------------------------------------------------------------------------- as a statement
+
+
+def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
+    return tuple(
+        ResultColumn(name, typed.type.oid, modifier)
+        for name, typed, modifier in zip(
+            outputs.names, outputs.columns(), outputs.modifiers, strict=True
+        )
+    )
+
+
+def select(
+    node: syntax.Query, catalog: Catalog, parameters: Parameters
+) -> OneShard | Scatter | Answer:
+    statement = Statement(parameters, catalog, analysed)
+    scope = Scope(statement)
+    tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
+    if not isinstance(node, syntax.Select):
+        outputs: Selected | Rows | SetOperation = (
+            _values(node, scope) if isinstance(node, syntax.Values) else _set_operation(node, scope)
+        )
+        outputs.tables = tables
+        columns = result_columns(outputs)
+        return _one_shard(statement, catalog, outputs.text(), columns, quick=False)
+    selected, keys = _selected(node, scope)
+    selected.tables = tables
+    _check_locking(node, scope)
+    columns = result_columns(selected)
+    limit, offset = (
+        bound(scope, node.tail.limit, "LIMIT"),
+        bound(scope, node.tail.offset, "OFFSET"),
+    )
+    if not node.sources and not node.tail.tables:
+        answer = _answer(node, selected, columns, parameters)
+        if answer is not None:
+            return answer
+    where = place(statement, catalog)
+    if where.is_everywhere:
+        return _scatter(node, statement, scope, selected, keys, limit, offset, catalog)
+    selected.order = _order_text(keys, selected)
+    selected.limit = limit_clause(limit, offset)
+    quick = _is_point(node, statement, scope)
+    text = selected.text(named=False)
+    return _one_shard(statement, catalog, text, columns, quick=quick, locking=node.locking)
+
+
+def _check_locking(node: syntax.Select, scope: Scope) -> None:
+    """FOR UPDATE locks rows of tables: there must be some to which the answer's rows belong."""
+    if not node.locking:
+        return
+    for found, what in (
+        (node.group, "GROUP BY clause"),
+        (node.having is not None, "HAVING clause"),
+        (node.distinct, "DISTINCT clause"),
+        (scope.aggregates, "aggregate functions"),
+        (scope.has_windows, "window functions"),
+    ):
+        if found:
             raise NotSupported(
-                f"{clause} by an expression is not supported",
-                position=position,
-                hint="Pass the number as a parameter.",
+                f"FOR {node.locking} is not allowed with {what}",
+                hint="Lock the rows by a SELECT of their own.",
             )
-        raise StatementError(
-            f"argument of {clause} must be type bigint, not type {typed.type.name}",
-            sqlstate="42804",
-            position=position,
-        )
-    operand = typed.operand
-    if isinstance(operand, Constant):
-        if operand.value is None:
-            return None
-        check_bound(operand.value, clause)
-    return operand
 
 
-def check_bound(value: object, clause: str) -> None:
-    """Raises PostgreSQL's error for a negative LIMIT or OFFSET, which SQLite reads as none."""
-    if isinstance(value, int) and value < 0:
-        raise StatementError(
-            f"{clause} must not be negative",
-            sqlstate="2201W" if clause == "LIMIT" else "2201X",
-        )
-
-
-def _text(operand: Operand) -> str:
-    return str(operand.value) if isinstance(operand, Constant) else f"?{operand.number}"
-
-
-def _limit(limit: Operand | str | None, offset: Operand | None) -> str:
-    """The clause for SQLite, where a LIMIT of -1 is none and NULL is an error."""
-    if limit is None and offset is None:
-        return ""
-    if limit is None:
-        text = "-1"
-    elif isinstance(limit, str):
-        text = limit
-    elif isinstance(limit, Constant):
-        text = _text(limit)
-    else:
-        text = f"CASE WHEN {_text(limit)} IS NULL THEN -1 ELSE {_text(limit)} END"
-    if offset is None:
-        return f" LIMIT {text}"
-    start = _text(offset)
-    if not isinstance(offset, Constant):
-        start = f"CASE WHEN {start} IS NULL THEN 0 ELSE {start} END"
-    return f" LIMIT {text} OFFSET {start}"
-
-
-def _reach(limit: Operand | None, offset: Operand | None) -> Operand | str | None:
-    """How many rows of one shard can be among the answer: limit + offset."""
-    if limit is None:
+def _answer(
+    node: syntax.Select,
+    selected: Selected,
+    columns: tuple[ResultColumn, ...],
+    parameters: Parameters,
+) -> Answer | None:
+    """Constants and what drivers ask when they connect: no shard is needed."""
+    if node.where or node.having or node.group or node.tail.limit or node.tail.offset:
         return None
-    if offset is None:
-        return limit
-    if isinstance(limit, Constant) and isinstance(offset, Constant):
-        assert isinstance(limit.value, int)
-        assert isinstance(offset.value, int)
-        return Constant(min(limit.value + offset.value, INT8_MAX))
-    a, b = _text(limit), _text(offset)
-    # SQLite's + becomes a float where it overflows, and a float is no LIMIT.
+    row = [item.taken(None).constant for item in selected.items]
+    values = tuple(constant.value for constant in row if constant is not None)
+    if len(values) < len(row):
+        return None
+    return Answer("SELECT", columns, (values,), parameters.oids())
+
+
+def _one_shard(
+    statement: Statement,
+    catalog: Catalog,
+    text: str,
+    columns: tuple[ResultColumn, ...],
+    *,
+    quick: bool,
+    locking: str = "",
+) -> OneShard:
+    where = place(statement, catalog)
+    if where.is_everywhere:
+        raise _only_plain()
+    return OneShard(
+        tag="SELECT",
+        tables=reliance(statement),
+        sql=text,
+        key_type=where.key_type,
+        keys=where.keys,
+        quick=quick,
+        columns=columns,
+        parameter_oids=statement.parameters.oids(),
+        bounds=tuple(statement.bounds),
+        shards=where.shards,
+        locking=locking,
+    )
+
+
+def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
+    """Whether it reads one row by its whole primary key: bounded work."""
+    if len(statement.scopes) > 1 or len(node.sources) != 1 or len(scope.sharded) != 1:
+        return False
+    ((number, table),) = scope.sharded
+    pins = pins_of(statement)
+    return bool(table.primary_key) and all(
+        len(pins.get((number, name), ())) == 1 for name in table.primary_key
+    )
+
+
+def _only_plain() -> NotSupported:
+    return NotSupported(
+        "this query over several shards is not supported",
+        hint="Over several shards there are filters, ORDER BY, LIMIT and count(*) of one table. "
+        "Pin its shard key to one value, or make it a home table.",
+    )
+
+
+def _scatter(
+    node: syntax.Select,
+    statement: Statement,
+    scope: Scope,
+    selected: Selected,
+    keys: list[_Key],
+    limit: Operand | None,
+    offset: Operand | None,
+    catalog: Catalog,
+) -> Scatter:
+    """One table, filtered, sorted and cut on every shard, and merged; or counted."""
+    where = place(statement, catalog)
+    is_count = _is_count(node)
+    if (
+        len(statement.scopes) > 1
+        or len(statement.tables) > 1
+        or len(node.sources) != 1
+        or not isinstance(node.sources[0], syntax.TableName)
+        or node.group
+        or node.distinct
+        or node.having is not None
+        or scope.has_windows
+        or (scope.aggregates and not is_count)
+        or (is_count and (limit or offset or keys))
+    ):
+        raise _only_plain()
+    order: list[OrderKey] = []
+    texts = []
+    for key, typed, index in keys:
+        if index is None:
+            index = len(selected.items) + len(selected.hidden)
+            selected.hidden.append(typed.sql)
+        # By position: the column that the merge reads is the column that was sorted by.
+        texts.append(direction(collated(Typed(str(index + 1), typed.type)), key))
+        order.append(OrderKey(index, key.descending, key.nulls_first, typed.type.collation))
+    selected.order = f" ORDER BY {', '.join(texts)}" if texts else ""
+    columns = result_columns(selected)
+    selected.limit = limit_clause(reach(limit, offset), None)
+    return Scatter(
+        tables=reliance(statement),
+        sql=selected.text(named=False),
+        columns=columns,
+        parameter_oids=statement.parameters.oids(),
+        hidden=len(selected.hidden),
+        order=tuple(order),
+        limit=limit,
+        offset=offset,
+        count=is_count,
+        key_type=where.key_type,
+        keys=where.keys,
+    )
+
+
+def _is_count(node: syntax.Select) -> bool:
+    if len(node.items) != 1 or not isinstance(node.items[0], syntax.SelectItem):
+        return False
+    call = node.items[0].expression
     return (
-        f"CASE WHEN {a} IS NULL OR {b} > {INT8_MAX} - {a} THEN -1 "
-        f"WHEN {b} IS NULL THEN {a} ELSE {a} + {b} END"
+        isinstance(call, syntax.Call)
+        and call.name == "count"
+        and call.over is None
+        and not call.distinct
     )

@@ -20,7 +20,7 @@ _ARGUMENTS: Final = {"nextval": (1,), "currval": (1,), "lastval": (0,), "setval"
 
 def sequence_call(node: syntax.Statement) -> SequenceCall | None:
     """The call that is all of a statement; None if it is something else."""
-    if not isinstance(node, syntax.Select) or node.table is not None or len(node.items) != 1:
+    if not isinstance(node, syntax.Select) or node.sources or len(node.items) != 1:
         return None
     (item,) = node.items
     if not isinstance(item, syntax.SelectItem) or not isinstance(item.expression, syntax.Call):

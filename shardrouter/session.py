@@ -428,27 +428,24 @@ class Session:
             if end == start and control is not None:
                 with _Failing(start):
                     outcomes.append(transactions.control_idle(control))
-            elif isinstance(control, Begin) or control == EndBlock(commit=False, chain=False):
-                modes = control.modes if isinstance(control, Begin) else Modes()
-                transactions.begin(modes)
+            elif control is None or control == EndBlock(commit=True, chain=False):
+                piece = unit[start:end]
+                with _FailingFrom(start):
+                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+            else:
+                transactions.begin(Modes())
                 try:
                     for ordinal in range(start, end):
                         with _Failing(ordinal):
                             outcomes.append(await transactions.run(unit[ordinal], deadline))
+                    if isinstance(control, Begin):
+                        with _Failing(end):
+                            outcomes.append(transactions.begin_here(control))
                 except BaseException:
                     transactions.abandon()
                     raise
-                if isinstance(control, Begin):
-                    outcomes.append(Outcome(control.tag))
-                else:
-                    transactions.abandon()
-            else:
-                if isinstance(control, SavepointStep) or control == EndBlock(True, True):
-                    with _Failing(end):
-                        transactions.control_idle(control)  # it fails, and all before it
-                piece = unit[start:end]
-                with _FailingFrom(start):
-                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+                if not isinstance(control, Begin):
+                    transactions.abandon()  # by ROLLBACK, or what fails outside of a block
         return outcomes
 
     async def _until_current(

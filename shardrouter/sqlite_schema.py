@@ -12,7 +12,7 @@ from typing import Final
 
 from shardrouter import types
 from shardrouter.tables import Column, Table
-from shardrouter.translate import quote
+from shardrouter.typed import quote
 
 __all__ = ["ROW_ID", "creation", "rebuilding", "removal"]
 

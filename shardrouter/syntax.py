@@ -27,13 +27,34 @@ __all__ = [
     "IsTest",
     "InList",
     "Between",
+    "IsDistinct",
+    "Like",
+    "Case",
+    "Row",
+    "ArrayItems",
+    "Subscript",
+    "Subquery",
+    "Exists",
+    "InQuery",
+    "Quantified",
+    "Frame",
+    "WindowSpec",
     "Call",
     "Expression",
     "position_of",
     "Star",
     "SelectItem",
     "SortKey",
+    "FromQuery",
+    "FromCall",
+    "Join",
+    "FromItem",
+    "CommonTable",
+    "Tail",
     "Select",
+    "Values",
+    "SetOperation",
+    "Query",
     "DefaultValue",
     "Assignment",
     "OnConflict",
@@ -53,11 +74,13 @@ class Name:
 
 @dataclass(frozen=True)
 class TableName:
-    """A table as named in a statement, and the name its columns are qualified with."""
+    """A table as named in a statement, and the name its columns are qualified with. `columns`
+    rename its first ones."""
 
     name: str
     alias: str
     position: int = 0
+    columns: tuple[Name, ...] = ()
 
 
 # --------------------------------------------------------------------------- expressions
@@ -164,15 +187,126 @@ class Between:
     operand: Expression
     low: Expression
     high: Expression
+    symmetric: bool = False
+
+
+@dataclass(frozen=True)
+class IsDistinct:
+    """`left IS DISTINCT FROM right`."""
+
+    left: Expression
+    right: Expression
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Like:
+    """LIKE, or ILIKE if `any_case`. `escape` None: the backslash."""
+
+    operand: Expression
+    pattern: Expression
+    escape: Expression | None = None
+    any_case: bool = False
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """`operand` None: each condition is a boolean of its own."""
+
+    operand: Expression | None
+    branches: tuple[tuple[Expression, Expression], ...]
+    default: Expression | None
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """(a, b, ...), two or more, or ROW(...)."""
+
+    items: tuple[Expression, ...]
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class ArrayItems:
+    """ARRAY[...]"""
+
+    items: tuple[Expression, ...]
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Subscript:
+    operand: Expression
+    index: Expression
+
+
+@dataclass(frozen=True)
+class Subquery:
+    """A query in parentheses that stands for its one value."""
+
+    query: Query
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Exists:
+    query: Query
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class InQuery:
+    operand: Expression
+    query: Query
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Quantified:
+    """`operand operator ANY (source)`, or ALL; the source is a query or an array."""
+
+    operator: str
+    operand: Expression
+    source: Query | Expression
+    all: bool
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """ROWS, RANGE or GROUPS of a window. A bound is (UNBOUNDED, CURRENT or OFFSET, PRECEDING or
+    FOLLOWING or nothing, the offset)."""
+
+    mode: str
+    start: tuple[str, str, Expression | None]
+    end: tuple[str, str, Expression | None]
+    exclude: str = ""
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """What stands in OVER (...) or after WINDOW name AS; `base` is the window it extends."""
+
+    base: str | None = None
+    partition: tuple[Expression, ...] = ()
+    order: tuple[SortKey, ...] = ()
+    frame: Frame | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True)
 class Call:
-    """`name(arguments)`; `star` is count(*)."""
+    """`name(arguments)`; `star` is count(*). `over` is a window's definition or its name."""
 
     name: str
     arguments: tuple[Expression, ...] = ()
     star: bool = False
+    distinct: bool = False
+    order: tuple[SortKey, ...] = ()
+    filter: Expression | None = None
+    over: WindowSpec | str | None = None
     position: int = 0
 
 
@@ -191,6 +325,16 @@ Expression: TypeAlias = (
     | IsTest
     | InList
     | Between
+    | IsDistinct
+    | Like
+    | Case
+    | Row
+    | ArrayItems
+    | Subscript
+    | Subquery
+    | Exists
+    | InQuery
+    | Quantified
     | Call
 )
 
@@ -200,11 +344,13 @@ def position_of(node: Expression) -> int:
     match node:
         case BooleanLiteral() | NullLiteral():
             return 0
-        case TypeCast() | Not() | IsTest() | InList() | Between():
+        case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript():
+            return position_of(node.operand)
+        case InQuery() | Quantified():
             return position_of(node.operand)
         case Logical():
             return position_of(node.operands[0])
-        case Binary():
+        case Binary() | IsDistinct():
             return position_of(node.left)
         case _:
             return node.position
@@ -235,13 +381,101 @@ class SortKey:
 
 
 @dataclass(frozen=True)
-class Select:
-    items: tuple[SelectItem | Star, ...]
-    table: TableName | None
-    where: Expression | None = None
+class FromQuery:
+    """A subquery in FROM; `alias` is empty without one."""
+
+    query: Query
+    alias: str
+    columns: tuple[Name, ...] = ()
+    lateral: bool = False
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class FromCall:
+    """A function in FROM."""
+
+    call: Call
+    alias: str
+    columns: tuple[Name, ...] = ()
+    ordinality: bool = False
+
+
+@dataclass(frozen=True)
+class Join:
+    """`kind` is INNER, LEFT, RIGHT, FULL or CROSS; one of `on`, `using`, `natural` for the first
+    four."""
+
+    kind: str
+    left: FromItem
+    right: FromItem
+    on: Expression | None = None
+    using: tuple[Name, ...] = ()
+    natural: bool = False
+    position: int = 0
+
+
+FromItem: TypeAlias = TableName | FromQuery | FromCall | Join
+
+
+@dataclass(frozen=True)
+class CommonTable:
+    """WITH name (columns) AS (query)."""
+
+    name: Name
+    columns: tuple[Name, ...]
+    query: Query
+    materialized: bool | None = None
+
+
+@dataclass(frozen=True)
+class Tail:
+    """What may follow any query: ORDER BY, LIMIT, OFFSET; and the WITH before it."""
+
     order: tuple[SortKey, ...] = ()
     limit: Expression | None = None
     offset: Expression | None = None
+    tables: tuple[CommonTable, ...] = ()
+    recursive: bool = False
+
+
+@dataclass(frozen=True)
+class Select:
+    """`sources` are what the commas of FROM separate. `distinct` is True, or the expressions of
+    DISTINCT ON. `locking` is what FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE."""
+
+    items: tuple[SelectItem | Star, ...]
+    sources: tuple[FromItem, ...] = ()
+    where: Expression | None = None
+    group: tuple[Expression, ...] = ()
+    having: Expression | None = None
+    windows: tuple[tuple[str, WindowSpec], ...] = ()
+    distinct: bool | tuple[Expression, ...] = False
+    tail: Tail = Tail()
+    locking: str = ""
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class Values:
+    rows: tuple[tuple[Expression, ...], ...]
+    tail: Tail = Tail()
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class SetOperation:
+    """`operator` is UNION, INTERSECT or EXCEPT."""
+
+    operator: str
+    all: bool
+    left: Query
+    right: Query
+    tail: Tail = Tail()
+    position: int = 0
+
+
+Query: TypeAlias = Select | Values | SetOperation
 
 
 @dataclass(frozen=True)
@@ -257,21 +491,30 @@ class Assignment:
 
 @dataclass(frozen=True)
 class OnConflict:
-    """`target` is empty without one; `assignments` is empty for DO NOTHING."""
+    """`target` and `constraint` are empty without one; `assignments` is empty for DO NOTHING.
+    `predicate` is the WHERE of the target, which names a partial index."""
 
     target: tuple[Name, ...]
     assignments: tuple[Assignment, ...] = ()
     where: Expression | None = None
+    constraint: Name | None = None
+    predicate: Expression | None = None
 
 
 @dataclass(frozen=True)
 class Insert:
-    """`columns` None: all, in the order of the table."""
+    """`columns` None: all, in the order of the table. `rows` are VALUES, of which one empty row
+    is DEFAULT VALUES; or there is a `query`."""
 
     table: TableName
     columns: tuple[Name, ...] | None
     rows: tuple[tuple[Expression | DefaultValue, ...], ...]
     conflict: OnConflict | None = None
+    query: Query | None = None
+    returning: tuple[SelectItem | Star, ...] = ()
+    tables: tuple[CommonTable, ...] = ()
+    recursive: bool = False
+    overriding: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,12 +522,20 @@ class Update:
     table: TableName
     assignments: tuple[Assignment, ...]
     where: Expression | None
+    sources: tuple[FromItem, ...] = ()
+    returning: tuple[SelectItem | Star, ...] = ()
+    tables: tuple[CommonTable, ...] = ()
+    recursive: bool = False
 
 
 @dataclass(frozen=True)
 class Delete:
     table: TableName
     where: Expression | None
+    sources: tuple[FromItem, ...] = ()
+    returning: tuple[SelectItem | Star, ...] = ()
+    tables: tuple[CommonTable, ...] = ()
+    recursive: bool = False
 
 
-Statement: TypeAlias = Select | Insert | Update | Delete
+Statement: TypeAlias = Query | Insert | Update | Delete

@@ -6,6 +6,7 @@ which runs it without keeping it; the COMMIT into the log of that shard (docs/tr
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
@@ -45,7 +46,7 @@ from shardrouter.planned import (
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
-from shardrouter.translate import quote
+from shardrouter.typed import quote
 from shardrouter.verdicts import sql_error
 
 __all__ = [
@@ -94,6 +95,7 @@ class Transactions:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
 
     # ------------------------------------------------------------------ without a block
@@ -107,8 +109,18 @@ class Transactions:
             secrets.randbits(63),
             host.settings,
         )
-        host.settings = block.with_modes(host.settings, modes)
+        settings = block.with_modes(host.settings, modes)
+        for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
+            settings = settings.with_value(mode, settings.get(mode))
+        host.settings = settings
         self.block = block
+
+    def begin_here(self, plan: Begin) -> Outcome:
+        """BEGIN behind statements of the same unit, which are in the block already. Raises
+        StatementError for modes that come too late for them."""
+        assert self.block is not None
+        self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
         """Carry out what came outside of a block. Raises StatementError."""
@@ -165,10 +177,15 @@ class Transactions:
     # ------------------------------------------------------------------ in the block
 
     async def run(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement of the open block. Raises RouterError; then the block has failed, or is
-        over."""
-        block = self.block
-        assert block is not None
+        """A statement of the open block, after those that were asked before. Raises RouterError;
+        then the block has failed, or is over."""
+        async with self._turn:
+            block = self.block
+            if block is None:
+                raise _outside("the transaction ended before the statement had its turn")
+            return await self._run(block, execution, deadline)
+
+    async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         if isinstance(plan, EndBlock):
             return await self._end(block, plan, deadline)
@@ -189,6 +206,7 @@ class Transactions:
         match plan:
             case Begin():
                 warning = _warning("there is already a transaction in progress", "25001")
+                host.settings = block.with_modes(host.settings, plan.modes)
                 return Outcome(plan.tag, notices=(warning,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)

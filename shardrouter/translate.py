@@ -1,203 +1,73 @@
 """Expressions: from what was written to typed SQLite text.
 
-PostgreSQL decides an operator by the types of its operands; SQLite by the values it meets.
-Here every expression gets its PostgreSQL type first, untyped literals and parameters take
-the type of what they meet, and the text says in full what SQLite shall do: operators are
-functions with PostgreSQL's overflow, division and rounding (`nodes.functions`), integers
-that meet floats are cast, nothing is compared across kinds. An operator that is not here is
-refused (0A000), a combination that PostgreSQL does not have is its own error (42883).
-
-Constant parts are computed while planning, by the same functions that a node would use.
+Every expression gets its PostgreSQL type first; untyped literals and parameters take the type of
+what they meet. Operators, casts and calls are rows of tables (`shardrouter.operators`, `casts`,
+`calls`). What is not there is refused (0A000); a combination that PostgreSQL does not have is its
+own error (42883).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
 
-from nodes.functions import FUNCTIONS, FunctionError
-from nodes.protocol import Value
-from nodes.values import ValueFormatError
-from shardrouter import casts, operators, syntax, types
-from shardrouter.casts import Cast, Context
+from shardrouter import calls, casts, operators, subqueries, syntax, types
+from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.operators import Operator
-from shardrouter.planned import Constant, Operand, Parameter
-from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, TEXT, Type
+from shardrouter.relations import Names, Statement, relation_of
+from shardrouter.typed import (
+    Parameters,
+    Typed,
+    apply,
+    assigned,
+    boolean,
+    constant,
+    converted,
+    fitted,
+    implicit,
+    number,
+)
+from shardrouter.types import BOOLEAN, TEXT, Type
 
-__all__ = ["Parameters", "Scope", "Typed", "call", "constant", "literal", "quote"]
-
-PARAMETERS_MAX: Final = 32766
-"""SQLite's limit of ?n; PostgreSQL's is 65535."""
-
-
-def quote(name: str) -> str:
-    """An identifier of SQLite."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(value: Value) -> str:
-    """A value as a literal of SQLite."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, int):
-        return str(value) if value >= 0 else f"({value})"
-    if isinstance(value, float):
-        if math.isinf(value):
-            return "9e999" if value > 0 else "(-9e999)"
-        return repr(value) if math.copysign(1.0, value) > 0 else f"({value!r})"
-    if isinstance(value, bytes):
-        return f"X'{value.hex()}'"
-    assert isinstance(value, str)
-    return "'" + value.replace("'", "''") + "'"
+__all__ = ["Scope", "common_type", "table_scope"]
 
 
-@dataclass(frozen=True)
-class Typed:
-    """An expression with its type.
+class Scope(Names):
+    """The names of one query, and what expressions of them become.
 
-    `constant` is set if its value is known now, `parameter` if it is nothing but $n (made to
-    fit the modifier by the node's function `fit`), `column` if it is nothing but a column.
-    """
+    `clause` says where the expression stands if no aggregate may stand there."""
 
-    sql: str
-    type: Type
-    constant: Constant | None = None
-    parameter: int = 0
-    column: str | None = None
-    modifier: int = NO_MODIFIER
-    fit: str = ""
+    def __init__(self, statement: Statement, parent: Scope | None = None) -> None:
+        super().__init__(statement, parent)
+        self.parameters = statement.parameters
+        self.clause = ""
+        self.aggregates = 0
+        self.windows: dict[str, syntax.WindowSpec] = {}
+        self.has_windows = False
+        self.inside = ""
+        """What the expression is an argument of: an aggregate, a window function."""
+        self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
+        """What must hold for rows of some relations to count: two values are equal;"""
+        self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
+        """one is among several."""
+        self.sharded: list[tuple[int, Table]] = []
 
-    @property
-    def operand(self) -> Operand | None:
-        """Its value, if it is known now or when the statement is bound."""
-        if self.parameter:
-            return Parameter(self.parameter, self.fit, self.modifier if self.fit else NO_MODIFIER)
-        return self.constant
+        statement.scopes.append(self)
 
+    def equal(self, left: Typed, right: Typed, restricted: frozenset[int]) -> None:
+        """Rows of the `restricted` relations count only if both are equal."""
+        self.equalities.append((left, right, restricted))
 
-def constant(value: Value, kind: Type, modifier: int = NO_MODIFIER) -> Typed:
-    return Typed(literal(value), kind, Constant(value), modifier=modifier)
+    def one_of(self, typed: Typed, values: tuple[Typed, ...], restricted: frozenset[int]) -> None:
+        self.choices.append((typed, values, restricted))
 
+    def around(self) -> Scope:
+        """The scope of a subquery in FROM: it sees the queries around, not its neighbours."""
+        inner = Scope(self.statement, self.parent)
+        inner.common = {**self.common}
+        return inner
 
-def call(function: str, *arguments: Value) -> Value:
-    """What the node's function answers. Raises StatementError."""
-    try:
-        return FUNCTIONS[function].call(*arguments)
-    except (FunctionError, ValueFormatError) as exc:
-        raise StatementError(exc.message, sqlstate=exc.sqlstate, detail=exc.detail) from exc
-
-
-class Parameters:
-    """The types of $1, $2, ...: declared by the client, or those of what they first meet."""
-
-    def __init__(self, declared: Sequence[int]) -> None:
-        self._types: dict[int, Type] = {}
-        self._used: set[int] = set()
-        self._declared = len(declared)
-        for number, oid in enumerate(declared, 1):
-            kind = types.type_of_oid(oid, number)
-            if kind is not None:
-                self._types[number] = kind
-
-    def type_of(self, reference: syntax.ParameterReference) -> Type | None:
-        return self._types.get(reference.number)
-
-    def use(self, reference: syntax.ParameterReference, kind: Type) -> Typed:
-        """The parameter, of `kind` if its type is still open."""
-        text = self.use_untyped(reference)
-        found = self._types.setdefault(reference.number, kind)
-        return Typed(text, found, parameter=reference.number)
-
-    def use_untyped(self, reference: syntax.ParameterReference) -> str:
-        """The parameter where any type will do (IS NULL); something else must tell its type."""
-        if reference.number > PARAMETERS_MAX:
-            raise NotSupported(
-                f"more than {PARAMETERS_MAX} parameters are not supported",
-                position=reference.position,
-                hint="Send several statements.",
-            )
-        self._used.add(reference.number)
-        return f"?{reference.number}"
-
-    def oids(self) -> tuple[int, ...]:
-        """One OID for each of $1 to the last one. Raises 42P18 for one that has no type."""
-        count = max([self._declared, *self._used], default=0)
-        for number in range(1, count + 1):
-            if number not in self._used or number not in self._types:
-                raise StatementError(
-                    f"could not determine data type of parameter ${number}",
-                    sqlstate="42P18",
-                    hint="Cast it, as in $1::int, and number parameters without a gap.",
-                )
-        return tuple(self._types[number].oid for number in range(1, count + 1))
-
-
-class Scope:
-    """What names mean in one statement: the columns of at most one table, and parameters."""
-
-    def __init__(
-        self,
-        parameters: Parameters,
-        table: Table | None = None,
-        alias: str = "",
-        *,
-        excluded: bool = False,
-    ) -> None:
-        self.parameters = parameters
-        self.table = table
-        self._alias = alias
-        self._excluded = excluded  # ON CONFLICT DO UPDATE: the row that was to be inserted
-
-    # ---- columns
-
-    def column(self, reference: syntax.ColumnReference) -> Typed:
-        if reference.table is None and self._excluded:
-            column = self._find(reference.name, reference.position)
-            raise StatementError(
-                f'column reference "{column.name}" is ambiguous',
-                sqlstate="42702",
-                position=reference.position,
-                hint=f"Write {self._alias}.{column.name} or excluded.{column.name}.",
-            )
-        if reference.table is not None and reference.table != self._alias:
-            if self._excluded and reference.table == "excluded":
-                column = self._find(reference.name, reference.position)
-                kind = types.of_column(column.type)
-                return Typed(f"excluded.{quote(column.name)}", kind, modifier=column.modifier)
-            self.check_qualifier(reference.table, reference.position)
-        column = self._find(reference.name, reference.position, reference.table)
-        kind = types.of_column(column.type)
-        return Typed(quote(column.name), kind, column=column.name, modifier=column.modifier)
-
-    def check_qualifier(self, name: str, position: int) -> None:
-        if self.table is None or name != self._alias:
-            known = self.table is not None and name == self.table.name
-            what = "invalid reference to" if known else "missing"
-            raise StatementError(
-                f'{what} FROM-clause entry for table "{name}"',
-                sqlstate="42P01",
-                position=position,
-                hint=f'Perhaps you meant to reference the table alias "{self._alias}".'
-                if known
-                else "",
-            )
-
-    def _find(self, name: str, position: int, qualifier: str | None = None) -> Column:
-        column = self.table.column(name) if self.table is not None else None
-        if column is None:
-            shown = f"{qualifier}.{name}" if qualifier else f'"{name}"'
-            raise StatementError(
-                f"column {shown} does not exist", sqlstate="42703", position=position
-            )
-        return column
-
-    # ---- expressions
+    # ---- open expressions
 
     def is_open(self, node: syntax.Expression) -> bool:
         """Whether the expression has no type of its own and takes that of what it meets."""
@@ -215,13 +85,41 @@ class Scope:
             return self.parameters.use(node, kind)
         return self.expression(node)
 
+    def coerced(self, node: syntax.Expression, kind: Type) -> Typed:
+        """The expression as `kind`, which an implicit cast must allow."""
+        typed = self.take(node, kind)
+        if casts.find(typed.type, kind, Context.IMPLICIT) is None:
+            raise StatementError(
+                f"cannot convert type {typed.type.name} to {kind.name}",
+                sqlstate="42846",
+                position=syntax.position_of(node),
+            )
+        return implicit(typed, kind)
+
+    def alike(self, nodes: Sequence[syntax.Expression], context: str) -> tuple[Type, list[Typed]]:
+        """Expressions in the type that all of them can have (UNION, CASE, COALESCE, ...)."""
+        kinds = [None if self.is_open(node) else self.expression(node).type for node in nodes]
+        kind = common_type(kinds, context, [syntax.position_of(node) for node in nodes])
+        return kind, [self.coerced(node, kind) for node in nodes]
+
+    # ---- expressions
+
     def expression(self, node: syntax.Expression) -> Typed:
         """The expression with its type; an open one is text."""
+        if not self.grouped:
+            return self._expression(node)
+        mark = len(self.loose)
+        typed = self._expression(node)
+        if typed.sql in self.grouped:
+            del self.loose[mark:]
+        return typed
+
+    def _expression(self, node: syntax.Expression) -> Typed:
         match node:
             case syntax.ColumnReference():
                 return self.column(node)
             case syntax.NumberLiteral():
-                return _number(node.text)
+                return number(node.text)
             case syntax.BooleanLiteral():
                 return constant(node.value, BOOLEAN)
             case syntax.Negation():
@@ -229,25 +127,53 @@ class Scope:
             case syntax.TypeCast():
                 return self._cast(node)
             case syntax.Binary():
-                return self.comparison(node)[0]
+                return self.binary(node)
             case syntax.Logical():
                 parts = [self.condition(part, node.operator) for part in node.operands]
-                return Typed("(" + f" {node.operator} ".join(p.sql for p in parts) + ")", BOOLEAN)
+                return boolean("(" + f" {node.operator} ".join(p.sql for p in parts) + ")")
             case syntax.Not():
-                return Typed(f"(NOT {self.condition(node.operand, 'NOT').sql})", BOOLEAN)
+                return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
             case syntax.IsTest():
                 return self._is_test(node)
+            case syntax.IsDistinct():
+                _, left, right = self.comparison(
+                    syntax.Binary("=", node.left, node.right, node.position)
+                )
+                collate = f" COLLATE {left.type.collation}" if left.type.collation else ""
+                return boolean(f"({left.sql} IS NOT {right.sql}{collate})")
             case syntax.InList():
                 return self.in_list(node)[0]
             case syntax.Between():
-                low = syntax.Binary(">=", node.operand, node.low, syntax.position_of(node.operand))
-                high = syntax.Binary("<=", node.operand, node.high, low.position)
-                return self.expression(syntax.Logical("AND", (low, high)))
+                return self._between(node)
+            case syntax.Like():
+                return self._like(node)
+            case syntax.Case():
+                return self._case(node)
             case syntax.Call():
+                return calls.call(node, self)
+            case syntax.Subquery():
+                return subqueries.scalar(node, self)
+            case syntax.Exists():
+                return subqueries.exists(node, self)
+            case syntax.InQuery():
+                return subqueries.in_query(node, self)
+            case syntax.Quantified():
+                return subqueries.quantified(node, self)
+            case syntax.Row():
                 raise NotSupported(
-                    f"the function {node.name} is not supported here",
+                    "a row as a value is not supported",
                     position=node.position,
-                    hint="Over a table there is count(*) as the only item of the list.",
+                    hint="Rows can be compared: (a, b) = (c, d); elsewhere write their fields.",
+                )
+            case syntax.ArrayItems():
+                raise NotSupported(
+                    "ARRAY[...] is not supported here",
+                    position=node.position,
+                    hint="Write '{1,2}'::int[], or pass the array as a parameter.",
+                )
+            case syntax.Subscript():
+                raise NotSupported(
+                    "a subscript is not supported", position=syntax.position_of(node)
                 )
             case _:
                 return self.take(node, TEXT)
@@ -262,6 +188,13 @@ class Scope:
                 position=syntax.position_of(node),
             )
         return typed
+
+    # ---- operators
+
+    def binary(self, node: syntax.Binary) -> Typed:
+        if isinstance(node.left, syntax.Row) and isinstance(node.right, syntax.Row):
+            return self._rows(node, node.left, node.right)
+        return self.comparison(node)[0]
 
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The operator applied, and its two sides in the types it takes."""
@@ -278,37 +211,121 @@ class Scope:
         second = implicit(right or self.take(node.right, operator.right), operator.right)
         return apply(operator, first, second), first, second
 
+    def _rows(self, node: syntax.Binary, left: syntax.Row, right: syntax.Row) -> Typed:
+        """(a, b) < (c, d): the first pair that differs decides."""
+        if node.operator not in operators.COMPARISONS:
+            raise NotSupported(f"{node.operator} of rows is not supported", position=node.position)
+        if len(left.items) != len(right.items):
+            raise StatementError(
+                "unequal number of entries in row expressions",
+                sqlstate="42601",
+                position=node.position,
+            )
+        pairs = list(zip(left.items, right.items, strict=True))
+
+        def test(operator: str, pair: tuple[syntax.Expression, syntax.Expression]) -> str:
+            return self.comparison(syntax.Binary(operator, *pair, node.position))[0].sql
+
+        if node.operator in ("=", "<>"):
+            word = " AND " if node.operator == "=" else " OR "
+            return boolean("(" + word.join(test(node.operator, pair) for pair in pairs) + ")")
+        strict = node.operator[0]
+        text = test(node.operator, pairs[-1])
+        for pair in reversed(pairs[:-1]):
+            # NULL in an earlier pair makes the whole NULL unless the pair before decided.
+            text = f"({test(strict, pair)} OR ({test('=', pair)} AND {text}))"
+        return boolean(text)
+
     def in_list(self, node: syntax.InList) -> tuple[Typed, list[tuple[Typed, Typed]]]:
         """The test as a boolean, and the sides of each comparison it stands for."""
         position = syntax.position_of(node.operand)
-        tests = [
+        if isinstance(node.operand, syntax.Row):
+            tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
+            return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
+        compared = [
             self.comparison(syntax.Binary("=", node.operand, item, position)) for item in node.items
         ]
-        pairs = [(left, right) for _, left, right in tests]
+        pairs = [(left, right) for _, left, right in compared]
         first = pairs[0][0]
         if any(left.sql != first.sql or left.type is not first.type for left, _ in pairs):
-            return Typed(f"({' OR '.join(test.sql for test, _, _ in tests)})", BOOLEAN), pairs
+            return boolean(f"({' OR '.join(test.sql for test, _, _ in compared)})"), pairs
         collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
-        return Typed(f"({first.sql}{collate} IN ({items}))", BOOLEAN), pairs
+        return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+
+    def _between(self, node: syntax.Between) -> Typed:
+        position = syntax.position_of(node.operand)
+
+        def within(low: syntax.Expression, high: syntax.Expression) -> syntax.Expression:
+            above = syntax.Binary(">=", node.operand, low, position)
+            below = syntax.Binary("<=", node.operand, high, position)
+            return syntax.Logical("AND", (above, below))
+
+        test = within(node.low, node.high)
+        if node.symmetric:
+            test = syntax.Logical("OR", (test, within(node.high, node.low)))
+        return self.expression(test)
 
     def _is_test(self, node: syntax.IsTest) -> Typed:
         if node.value is None:
             if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
-                return Typed(f"({self.parameters.use_untyped(node.operand)} IS NULL)", BOOLEAN)
+                return boolean(f"({self.parameters.use_untyped(node.operand)} IS NULL)")
             typed = self.expression(node.operand)
-            return Typed(f"({typed.sql} IS NULL)", BOOLEAN)
+            return boolean(f"({typed.sql} IS NULL)")
         clause = "IS TRUE" if node.value else "IS FALSE"
-        return Typed(f"({self.condition(node.operand, clause).sql} {clause})", BOOLEAN)
+        return boolean(f"({self.condition(node.operand, clause).sql} {clause})")
+
+    def _like(self, node: syntax.Like) -> Typed:
+        symbol = "~~*" if node.any_case else "~~"
+        sides = []
+        for side in (node.operand, node.pattern):
+            typed = self.take(side, TEXT)
+            if not types.is_text(typed.type):
+                other = node.pattern if side is node.operand else node.operand
+                second = "unknown" if self.is_open(other) else self.expression(other).type.name
+                shown = (typed.type.name, second)
+                left, right = shown if side is node.operand else shown[::-1]
+                raise StatementError(
+                    f"operator does not exist: {left} {symbol} {right}",
+                    sqlstate="42883",
+                    position=node.position,
+                    hint="No operator matches the given name and argument types. "
+                    "You might need to add explicit type casts.",
+                )
+            sides.append(typed)
+        name = "pg_ilike_text" if node.any_case else "pg_like_text"
+        pattern = sides[1].sql
+        if node.escape is not None:
+            pattern = f"pg_like_escape({pattern}, {self.take(node.escape, TEXT).sql})"
+        return boolean(f"{name}({sides[0].sql}, {pattern})")
 
     def _negation(self, node: syntax.Negation) -> Typed:
         if isinstance(node.operand, syntax.NumberLiteral):
-            return _number("-" + node.operand.text)
+            return number("-" + node.operand.text)
         typed = None if self.is_open(node.operand) else self.expression(node.operand)
         kind = typed.type if typed is not None else None
         operator = operators.resolve_prefix("-", kind, node.position)
         taken = typed or self.take(node.operand, operator.right)
         return apply(operator, implicit(taken, operator.right))
+
+    def _case(self, node: syntax.Case) -> Typed:
+        tests = []
+        for condition, _ in node.branches:
+            if node.operand is None:
+                tests.append(self.condition(condition, "CASE/WHEN"))
+            else:
+                position = syntax.position_of(condition)
+                tests.append(self.binary(syntax.Binary("=", node.operand, condition, position)))
+        results = [result for _, result in node.branches]
+        # As PostgreSQL does it: ELSE is the first to choose the type.
+        default = node.default if node.default is not None else syntax.NullLiteral()
+        kind, (last, *typed) = self.alike([default, *results], "CASE")
+        text = " ".join(
+            f"WHEN {test.sql} THEN {result.sql}" for test, result in zip(tests, typed, strict=True)
+        )
+        modifiers = {result.modifier for result in (last, *typed)}
+        modifier = modifiers.pop() if len(modifiers) == 1 else types.NO_MODIFIER
+        return Typed(f"(CASE {text} ELSE {last.sql} END)", kind, modifier=modifier)
 
     # ---- casts
 
@@ -329,84 +346,51 @@ class Scope:
         """The value for a column, by PostgreSQL's assignment casts."""
         kind = types.of_column(column.type)
         typed = self.take(node, kind)
-        source = typed.type
-        cast = casts.find(source, kind, Context.ASSIGNMENT)
-        if cast is None:
+        found = assigned(typed, kind, column.modifier)
+        if found is None:
+            raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
+        return found
+
+
+def not_assignable(name: str, kind: Type, source: Type, position: int) -> StatementError:
+    return StatementError(
+        f'column "{name}" is of type {kind.name} but expression is of type {source.name}',
+        sqlstate="42804",
+        position=position,
+        hint="You will need to rewrite or cast the expression.",
+    )
+
+
+def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[int] = ()) -> Type:
+    """The type for several expressions, None for open ones (PostgreSQL's 10.5)."""
+    chosen: Type | None = None
+    for i, kind in enumerate(kinds):
+        if kind is None or kind is chosen:
+            continue
+        if chosen is None:
+            chosen = kind
+        elif kind.category != chosen.category:
             raise StatementError(
-                f'column "{column.name}" is of type {kind.name} '
-                f"but expression is of type {source.name}",
+                f"{context} types {chosen.name} and {kind.name} cannot be matched",
                 sqlstate="42804",
-                position=syntax.position_of(node),
-                hint="You will need to rewrite or cast the expression.",
+                position=positions[i] if positions else 0,
             )
-        if typed.constant is None and types.is_integer(source) and types.is_integer(kind):
-            # The column's own CHECK refuses what is out of range, with the same error.
-            return replace(typed, type=kind, column=None)
-        return fitted(converted(typed, cast), column.modifier, Context.ASSIGNMENT)
+        elif (
+            not chosen.preferred
+            and casts.is_implicit(chosen, kind)
+            and not casts.is_implicit(kind, chosen)
+        ):
+            chosen = kind
+    return chosen or TEXT
 
 
-# --------------------------------------------------------------------------- application
-
-
-def _number(text: str) -> Typed:
-    """A number as PostgreSQL's lexer and grammar type it; a sign belongs to the literal, so
-    that -2147483648 is an integer."""
-    digits = text.removeprefix("-")
-    if digits.isascii() and digits.isdigit() and len(digits) <= 30:
-        # Thousands of digits are no integer of ours; Python would refuse to read them.
-        value = int(text)
-        kind = types.integer_type(value)
-        if kind is not NUMERIC:
-            return constant(value, kind)
-    return constant(types.from_text(text, NUMERIC), NUMERIC)
-
-
-def apply(operator: Operator, *operands: Typed) -> Typed:
-    """An operator between operands of its types; computed now if all are constants."""
-    known = [typed.constant.value for typed in operands if typed.constant is not None]
-    if operator.function and len(known) == len(operands):
-        if None in known:
-            return constant(None, operator.result)
-        return constant(call(operator.function, *known), operator.result)
-    texts = [typed.sql for typed in operands]
-    if operator.sql:
-        return Typed(operator.sql.format(*texts), operator.result)
-    return Typed(f"{operator.function}({', '.join(texts)})", operator.result)
-
-
-def converted(typed: Typed, cast: Cast) -> Typed:
-    """A value cast to another type, its modifier aside."""
-    if cast.source is cast.target:
-        return typed
-    if typed.constant is not None and (cast.function or cast.is_same_form):
-        value = typed.constant.value
-        if value is not None and cast.function:
-            value = call(cast.function, value)
-        return constant(value, cast.target)
-    if cast.is_same_form:
-        return replace(typed, type=cast.target, modifier=NO_MODIFIER)
-    if cast.sql:
-        return Typed(cast.sql.format(typed.sql), cast.target)
-    return Typed(f"{cast.function}({typed.sql})", cast.target)
-
-
-def implicit(typed: Typed, kind: Type) -> Typed:
-    """An operand as the type its operator takes."""
-    cast = casts.find(typed.type, kind, Context.IMPLICIT)
-    assert cast is not None, "the operator was resolved for this operand"
-    return converted(typed, cast)
-
-
-def fitted(typed: Typed, modifier: int, context: Context) -> Typed:
-    """A value made to fit a modifier of its type."""
-    if modifier == NO_MODIFIER or typed.modifier == modifier:
-        return typed
-    function = casts.fit(typed.type, context)
-    if typed.constant is not None:
-        value = typed.constant.value
-        fitting = None if value is None else call(function, value, modifier)
-        return constant(fitting, typed.type, modifier)
-    sql = f"{function}({typed.sql}, {modifier})"
-    if typed.parameter and not typed.fit:
-        return replace(typed, sql=sql, modifier=modifier, fit=function)
-    return Typed(sql, typed.type, modifier=modifier)
+def table_scope(
+    parameters: Parameters, table: Table | None = None, alias: str = "", prefix: str = ""
+) -> Scope:
+    """A scope of one table, or of nothing: for what belongs to a table (DEFAULT, CHECK)."""
+    scope = Scope(Statement(parameters))
+    if table is not None:
+        relation = relation_of(table, alias or table.name, 0, prefix=prefix)
+        scope.show(relation, 0)
+        scope.shown = list(relation.fields)
+    return scope

@@ -56,8 +56,6 @@ _REFUSED: Final = {
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
     "table": "Write SELECT * FROM table.",
-    "values": "Write SELECT.",
-    "with": "Write one SELECT over one table.",
 }
 
 

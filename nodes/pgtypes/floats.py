@@ -309,10 +309,20 @@ def _cast_real(value: Value) -> float:
     return _result(to_real(number), finite=math.isfinite(number), nonzero=number != 0)
 
 
+def _whole(value: Value, to_integer: Callable[[float], int]) -> float:
+    number = float_of(value)
+    return math.copysign(float(to_integer(number)), number) if math.isfinite(number) else number
+
+
 FUNCTIONS: Final[Mapping[str, Function]] = {
     **_arithmetic("float8", _exactly),
     **_arithmetic("float4", to_real),
     "pg_pow_float8": Function(2, lambda a, b: _power(float_of(a), float_of(b))),
+    "pg_round_float8": Function(1, lambda a: _whole(a, round)),
+    "pg_trunc_float8": Function(1, lambda a: _whole(a, math.trunc)),
+    "pg_ceil_float8": Function(1, lambda a: _whole(a, math.ceil)),
+    "pg_floor_float8": Function(1, lambda a: _whole(a, math.floor)),
+    "pg_sign_float8": Function(1, lambda a: float((float_of(a) > 0) - (float_of(a) < 0))),
     "pg_sqrt_float8": Function(1, lambda a: _sqrt(float_of(a))),
     "pg_cast_float8": Function(1, _cast_double),
     "pg_cast_float4": Function(1, _cast_real),

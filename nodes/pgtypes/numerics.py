@@ -341,7 +341,8 @@ def _power(base: Decimal, power: Decimal) -> Decimal:
         return Decimal(0).scaleb(-scale)
     digits = max(int(weight), 0) + scale + 24
     context = Context(prec=digits, Emin=-999_999, Emax=999_999, traps=[])
-    return _rounded(context.power(base, power), scale)
+    # To decimal 0 ** 0 is undefined; to PostgreSQL it is 1.
+    return _rounded(context.power(base, power) if power else Decimal(1), scale)
 
 
 def _log10(value: Decimal) -> float:

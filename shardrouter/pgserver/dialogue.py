@@ -31,6 +31,7 @@ from shardrouter.pgserver.unit import (
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
+from shardrouter.planned import TransactionControl
 from shardrouter.statement import split
 
 __all__ = [
@@ -156,6 +157,7 @@ class Dialogue:
         self._portals: dict[str, Portal] = {}
         self._unit = Unit()
         self._then: _Then | None = None
+        self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
@@ -209,6 +211,7 @@ class Dialogue:
     def _end_unit(self) -> None:
         """Portals live as long as their transaction: to here, unless it is a block."""
         self._then = None
+        self._rest = None
         self._unit.clear()
         self._flushed_write = False
         if self._session.status != "T":
@@ -260,6 +263,10 @@ class Dialogue:
         then, self._then = self._then, None
         self._flushed_write = self._flushed_write or unit.writes
         unit.clear()
+        if self._rest is not None:
+            rest, self._rest = self._rest, None
+            self._later(self._prepare_all(*rest), self._run_query)
+            return
         if then is _Then.READY:
             self._end_unit()
             self._connection.ready(self._session.status)
@@ -329,18 +336,29 @@ class Dialogue:
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
 
-    async def _prepare_all(self, query: str, texts: Sequence[str]) -> list[Prepared]:
+    async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
+        """The statements of a query, from `end` on. If one of them cannot be prepared, only those
+        up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
+        matter when that has been carried out, and is prepared then."""
         found: list[Prepared] = []
-        end = 0
+        ends: list[int] = []
         for text in texts:
             start = query.index(text, end)
             end = start + len(text)
+            ends.append(end)
             try:
                 prepared = self._session.prepared(text) or await self._session.prepare(text)
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                raise
+                controls = [
+                    n for n, p in enumerate(found) if isinstance(p.plan, TransactionControl)
+                ]
+                if error.sqlstate == "42601" or not controls:
+                    raise
+                last = controls[-1]
+                self._rest = query, texts[last + 1 :], ends[last]
+                return found[: last + 1]
             found.append(prepared)
             if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
                 raise schema_change_in_company()  # what follows could not even be planned
@@ -495,3 +513,9 @@ class Dialogue:
         m.Sync: _sync,
         m.FunctionCall: _function_call,
     }
+
+
+def _last_control(statements: Sequence[Prepared]) -> int:
+    """The place of the last of them that is about the transaction; -1: there is none."""
+    places = [n for n, p in enumerate(statements) if isinstance(p.plan, TransactionControl)]
+    return places[-1] if places else -1

@@ -12,7 +12,7 @@ from shardrouter.planned import SchemaChange
 from shardrouter.role_statements import RoleStatement
 from shardrouter.tables import Change, Table
 
-EMPTY = Catalog(1, {}, ("s1",), (0,) * 16384, (1,) * 16384, "s1")
+EMPTY = Catalog(1, {}, ("s1", "s2"), (0,) * 16384, (1,) * 16384, "s1")
 
 
 def definition_of(sql: str, catalog: Catalog = EMPTY) -> Definition:

@@ -471,6 +471,13 @@ async def test_a_transaction_of_a_router(router: Router, here: list[int]) -> Non
     assert await router.fetchval(READ, a) == -5
 
 
+async def test_statements_of_one_transaction_take_turns(router: Router, here: list[int]) -> None:
+    a, *_ = here
+    async with router.transaction() as t:
+        await asyncio.gather(*(t.execute(ADD, a, 1) for _ in range(20)))
+    assert await router.fetchval(READ, a) == 20
+
+
 async def test_a_transaction_is_repeated_on_40001_and_on_nothing_else(
     router: Router, here: list[int]
 ) -> None:

@@ -27,7 +27,8 @@ from shardrouter import syntax
 from shardrouter.errors import RouterError
 from shardrouter.lexer import tokenize
 from shardrouter.statement import parse_tokens
-from shardrouter.translate import Parameters, Scope
+from shardrouter.translate import table_scope
+from shardrouter.typed import Parameters
 from shardrouter.types import TYPES, shown
 
 RECORDED = Path(__file__).parent.parent / "testdata" / "postgresql"
@@ -116,7 +117,7 @@ def _evaluated(expression: str, node: sqlite3.Connection) -> list[str | None]:
             assert isinstance(statement, syntax.Select)
             (item,) = statement.items
             assert isinstance(item, syntax.SelectItem)
-            typed = Scope(Parameters(())).expression(item.expression)
+            typed = table_scope(Parameters(())).expression(item.expression)
         except RouterError as exc:
             return [exc.sqlstate, str(exc.message)]
         try:

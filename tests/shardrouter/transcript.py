@@ -147,7 +147,9 @@ def _plan(plan: Plan) -> str:
             return f"{plan.function} of {plan.sequence}"
         case ShowColumns():
             return f"show columns of {plan.table}"
-    if isinstance(plan, OneShard | Scatter) and (plan.limit or plan.offset):
+    if isinstance(plan, OneShard) and plan.bounds:
+        lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
+    if isinstance(plan, Scatter) and (plan.limit or plan.offset):
         bounds = [
             f"{name} {_operand(bound)}"
             for name, bound in (("limit", plan.limit), ("offset", plan.offset))

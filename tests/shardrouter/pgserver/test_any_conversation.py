@@ -19,7 +19,7 @@ NAMES = st.sampled_from(["", "a", "b"])
 TARGETS = st.sampled_from(m.Target)
 TEXTS = st.sampled_from(
     [
-        *("", "SELECT 1", "SELEC", "SELECT 1; SELECT 2", "VACUUM", "SELECT * FROM t ORDER BY id"),
+        *("", "SELECT 1", "SELEC", "SELECT 1; SELECT 2", "LOCK t", "SELECT * FROM t ORDER BY id"),
         *("INSERT INTO t (id) VALUES ($1)", "INSERT INTO t (id) VALUES (1)", "DROP TABLE nosuch"),
         *("SELECT id FROM t WHERE id = $1", "SET application_name = 'x'", "SHOW nosuch"),
         *("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY)", "SELECT 'x'; INSERT INTO t (id)"),

@@ -98,6 +98,23 @@ async def test_a_failed_block(connection: Connection, address: Address) -> None:
     await other.close()
 
 
+async def test_what_cannot_be_prepared_comes_after_what_can(connection: Connection) -> None:
+    for bad, error in (
+        ("SELECT * FROM nosuch", asyncpg.UndefinedTableError),
+        ("INSERT INTO t VALUES (1, 0)", asyncpg.UniqueViolationError),
+    ):
+        with pytest.raises(error):
+            await connection.execute(f"BEGIN; UPDATE t SET n = 9 WHERE id = 1; {bad}")
+        assert connection.is_in_transaction()
+        with pytest.raises(error):
+            await connection.execute(f"ROLLBACK; UPDATE t SET n = 7 WHERE id = 1; {bad}")
+        assert not connection.is_in_transaction()
+    assert await connection.fetchval(READ, 1) == 0
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await connection.execute("BEGIN; SELEC")
+    assert not connection.is_in_transaction()
+
+
 async def test_warnings_and_rows_of_a_block(connection: Connection) -> None:
     said: list[tuple[str, str]] = []
     connection.add_log_listener(

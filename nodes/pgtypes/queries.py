@@ -1,0 +1,100 @@
+"""What PostgreSQL checks while a query runs, and SQLite does not; and sums of floats."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from nodes.pgtypes.formats import Aggregate, Function, FunctionError
+from nodes.protocol import Value
+
+__all__ = ["AGGREGATES", "FUNCTIONS", "RECURSION_ROWS_MAX", "recursed"]
+
+RECURSION_ROWS_MAX: Final = 1_000_000
+"""Rows that the recursive queries of one statement may make: an end for those without one."""
+
+
+def recursed(rows: int) -> bool:
+    """Another row of a recursive query: the `rows`th of the statement."""
+    if rows > RECURSION_ROWS_MAX:
+        raise FunctionError("54000", f"a recursive query made more than {RECURSION_ROWS_MAX} rows")
+    return True
+
+
+def _at_most_one(rows: Value) -> bool:
+    if type(rows) is int and rows > 1:
+        raise FunctionError(
+            "21000", "more than one row returned by a subquery used as an expression"
+        )
+    return True
+
+
+def _once(rows: Value) -> bool:
+    if type(rows) is int and rows > 1:
+        raise FunctionError(
+            "21000", "ON CONFLICT DO UPDATE command cannot affect row a second time"
+        )
+    return True
+
+
+def _series_step(step: Value) -> Value:
+    if step == 0:
+        raise FunctionError("22023", "step size cannot equal zero")
+    return step
+
+
+class _FloatSum:
+    """sum() of double precision, in the order of the rows. A window that moves sums anew, from
+    the rows it holds: taking a float back does not give what was there before."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque()
+
+    def step(self, value: Value) -> None:
+        if value is not None:
+            assert isinstance(value, int | float)
+            self._values.append(float(value))
+
+    def inverse(self, value: Value) -> None:
+        if value is not None:
+            assert isinstance(value, int | float)
+            self._values.remove(float(value))  # the oldest: a window loses rows at its start
+
+    def total(self) -> float:
+        result = 0.0
+        for value in self._values:
+            result += value
+        if math.isinf(result) and all(map(math.isfinite, self._values)):
+            raise FunctionError("22003", "value out of range: overflow")
+        if result != result:
+            raise FunctionError("0A000", "NaN is not supported as a value of type double precision")
+        return result
+
+    def value(self) -> Value:
+        return self.total() if self._values else None
+
+    def finalize(self) -> Value:
+        return self.value()
+
+
+class _FloatAverage(_FloatSum):
+    __slots__ = ()
+
+    def value(self) -> Value:
+        return self.total() / len(self._values) if self._values else None
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    "pg_at_most_one": Function(1, _at_most_one),
+    "pg_once": Function(1, _once),
+    "pg_series_step": Function(1, _series_step),
+}
+
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    "pg_sum_float8": Aggregate(1, _FloatSum),
+    "pg_avg_float8": Aggregate(1, _FloatAverage),
+}

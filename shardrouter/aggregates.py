@@ -1,0 +1,222 @@
+"""Aggregates and window functions: their types, their text, and where they may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from shardrouter import operators, syntax, windows
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.typed import Typed, collated, implicit
+from shardrouter.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    NUMERIC,
+    SMALLINT,
+    TEXT,
+    TYPES,
+    Type,
+)
+
+if TYPE_CHECKING:
+    from shardrouter.translate import Scope
+
+__all__ = ["aggregate", "is_aggregate"]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """`function` is SQLite's or the node's. `compares`: it needs the collation of its type."""
+
+    name: str
+    arguments: tuple[Type, ...]
+    result: Type
+    function: str
+    compares: bool = False
+
+
+def _table() -> Mapping[str, tuple[Aggregate, ...]]:
+    rows = [
+        Aggregate("sum", (SMALLINT,), BIGINT, "sum"),
+        Aggregate("sum", (INTEGER,), BIGINT, "sum"),
+        Aggregate("sum", (BIGINT,), NUMERIC, "pg_sum_numeric"),
+        Aggregate("sum", (NUMERIC,), NUMERIC, "pg_sum_numeric"),
+        Aggregate("sum", (DOUBLE,), DOUBLE, "pg_sum_float8"),
+        *(Aggregate("avg", (k,), NUMERIC, "pg_avg_numeric") for k in (SMALLINT, INTEGER, BIGINT)),
+        Aggregate("avg", (NUMERIC,), NUMERIC, "pg_avg_numeric"),
+        Aggregate("avg", (DOUBLE,), DOUBLE, "pg_avg_float8"),
+        Aggregate("bool_and", (BOOLEAN,), BOOLEAN, "min"),
+        Aggregate("every", (BOOLEAN,), BOOLEAN, "min"),
+        Aggregate("bool_or", (BOOLEAN,), BOOLEAN, "max"),
+        Aggregate("string_agg", (TEXT, TEXT), TEXT, "group_concat"),
+    ]
+    ordered = ("real", "date", "time without time zone", "timestamp without time zone")
+    kinds = [SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, TEXT]
+    kinds += [TYPES[name] for name in (*ordered, "timestamp with time zone") if name in TYPES]
+    for kind in kinds:
+        rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
+    table: dict[str, list[Aggregate]] = {}
+    for row in rows:
+        table.setdefault(row.name, []).append(row)
+    return {name: tuple(found) for name, found in table.items()}
+
+
+_AGGREGATES: Final = _table()
+
+
+def is_aggregate(node: syntax.Call) -> bool:
+    return node.name in _AGGREGATES or node.name == "count" or node.name in windows.FUNCTIONS
+
+
+def aggregate(node: syntax.Call, scope: Scope) -> Typed:
+    """An aggregate, or a window function, with its FILTER and OVER."""
+    is_window = node.over is not None
+    if node.name in windows.FUNCTIONS and not is_window:
+        raise StatementError(
+            f"window function {node.name} requires an OVER clause",
+            sqlstate="42809",
+            position=node.position,
+        )
+    _check_place(node, scope, is_window=is_window)
+    reads = scope.own_reads, scope.outer_reads
+    marks, before = len(scope.loose), scope.inside
+    scope.inside = "window" if is_window else "aggregate"
+    if node.name in windows.FUNCTIONS:
+        text, kind = windows.call(node, scope)
+    else:
+        text, kind = _text(node, scope)
+    if node.filter is not None:
+        if node.name in windows.FUNCTIONS:
+            raise NotSupported(
+                "FILTER is not implemented for non-aggregate window functions",
+                position=node.position,
+            )
+        text += f" FILTER (WHERE {scope.condition(node.filter, 'FILTER').sql})"
+    scope.inside = before
+    is_outer = scope.own_reads == reads[0] and scope.outer_reads > reads[1]
+    if scope.clause and (is_window or not is_outer):
+        raise StatementError(
+            f"{'window' if is_window else 'aggregate'} functions are not allowed in {scope.clause}",
+            sqlstate="42P20" if is_window else "42803",
+            position=node.position,
+        )
+    if is_window:
+        scope.has_windows = True
+        return Typed(f"{text} OVER {windows.definition(node, scope)}", kind)
+    if is_outer:
+        raise NotSupported(
+            "an aggregate of the outer query's columns is not supported in a subquery",
+            position=node.position,
+            hint="Aggregate in the outer query.",
+        )
+    del scope.loose[marks:]
+    scope.aggregates += 1
+    return Typed(text, kind)
+
+
+def _check_place(node: syntax.Call, scope: Scope, *, is_window: bool) -> None:
+    if scope.inside == "aggregate":
+        what = "window function" if is_window else "aggregate function"
+        raise StatementError(
+            f"aggregate function calls cannot contain {what} calls"
+            if is_window
+            else "aggregate function calls cannot be nested",
+            sqlstate="42803",
+            position=node.position,
+        )
+    if scope.inside == "window" and is_window:
+        raise StatementError(
+            "window function calls cannot be nested", sqlstate="42P20", position=node.position
+        )
+
+
+def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
+    if node.distinct and node.over is not None:
+        raise NotSupported(
+            "DISTINCT is not implemented for window functions", position=node.position
+        )
+    if node.order and node.name == "string_agg":
+        raise NotSupported(
+            f"ORDER BY in {node.name} is not supported",
+            position=node.position,
+            hint="Read the rows in order and join them in the application.",
+        )
+    for key in node.order:
+        scope.expression(key.expression)  # the order of rows does not matter to the others
+    if node.name == "count":
+        return _count(node, scope), BIGINT
+    if node.star:
+        raise StatementError(
+            f"{node.name}(*) specified, but {node.name} is not an aggregate function"
+            if node.name not in _AGGREGATES
+            else f"function {node.name}() does not exist",
+            sqlstate="42883",
+            position=node.position,
+        )
+    found = _found(node, scope)
+    arguments = [
+        implicit(scope.take(argument, kind), kind)
+        for argument, kind in zip(node.arguments, found.arguments, strict=True)
+    ]
+    texts = [typed.sql for typed in arguments]
+    if found.compares or node.distinct:
+        texts[0] = collated(arguments[0])
+    distinct = ""
+    if node.distinct and found.name == "string_agg":
+        raise NotSupported(
+            "DISTINCT in string_agg is not supported",
+            position=node.position,
+            hint="Select DISTINCT in a subquery first.",
+        )
+    if node.distinct:
+        distinct = "DISTINCT "
+    return f"{found.function}({distinct}{', '.join(texts)})", found.result
+
+
+def _count(node: syntax.Call, scope: Scope) -> str:
+    if node.star:
+        return "count(*)"
+    if len(node.arguments) != 1:
+        shown = ", ".join(scope.take(a, TEXT).type.name for a in node.arguments)
+        if not node.arguments:
+            raise StatementError(
+                "count(*) must be used to call a parameterless aggregate function",
+                sqlstate="42809",
+                position=node.position,
+            )
+        raise _unknown(node, shown)
+    typed = scope.take(node.arguments[0], TEXT)
+    if node.distinct:
+        return f"count(DISTINCT {collated(typed)})"
+    return f"count({typed.sql})"
+
+
+def _found(node: syntax.Call, scope: Scope) -> Aggregate:
+    given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
+    rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]
+    found = operators.best(rows, lambda row: row.arguments, given)
+    if isinstance(found, Aggregate):
+        return found
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    if found:
+        raise StatementError(
+            f"function {node.name}({shown}) is not unique",
+            sqlstate="42725",
+            position=node.position,
+            hint="Could not choose a best candidate function. "
+            "You might need to add explicit type casts.",
+        )
+    raise _unknown(node, shown)
+
+
+def _unknown(node: syntax.Call, shown: str) -> StatementError:
+    return StatementError(
+        f"function {node.name}({shown}) does not exist",
+        sqlstate="42883",
+        position=node.position,
+        hint="No function matches the given name and argument types. "
+        "You might need to add explicit type casts.",
+    )

@@ -1,0 +1,161 @@
+"""Calls: from a name and the types of its arguments to typed SQLite text.
+
+Scalar functions are rows of `shardrouter.functions`, aggregates and window functions of
+`shardrouter.aggregates`; a name with several rows is decided by PostgreSQL's rules, as operators
+are. What the grammar makes of a word (COALESCE, GREATEST, NULLIF) is here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from shardrouter import aggregates, functions, operators, syntax
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.typed import Typed, apply, collated, constant, implicit
+from shardrouter.typed import call as computed
+from shardrouter.types import BOOLEAN, TEXT
+
+if TYPE_CHECKING:
+    from shardrouter.translate import Scope
+
+__all__ = ["call"]
+
+SESSION_FUNCTIONS: Final = {
+    "version": "PostgreSQL 15.0 (shardrouter)",
+    "current_database": "shardrouter",
+    "current_catalog": "shardrouter",
+    "current_schema": "public",
+    "current_user": "shardrouter",
+    "current_role": "shardrouter",
+    "session_user": "shardrouter",
+    "user": "shardrouter",
+    "pg_advisory_unlock_all": "",
+}
+"""Functions whose answer is the same for all; `pg_advisory_unlock_all` is void, there are no such
+locks."""
+
+
+def call(node: syntax.Call, scope: Scope) -> Typed:
+    if aggregates.is_aggregate(node):
+        return aggregates.aggregate(node, scope)
+    for what, found in (
+        ("DISTINCT", node.distinct),
+        ("ORDER BY", node.order),
+        ("FILTER", node.filter is not None),
+        ("OVER", node.over is not None),
+        ("*", node.star),
+    ):
+        if found:
+            raise StatementError(
+                f"{what} specified, but {node.name} is not an aggregate function",
+                sqlstate="42809",
+                position=node.position,
+            )
+    special = _SPECIAL.get(node.name)
+    if special is not None:
+        return special(node, scope)
+    if node.name in SESSION_FUNCTIONS and not node.arguments:
+        return constant(SESSION_FUNCTIONS[node.name], TEXT)
+    return _function(node, scope)
+
+
+def _function(node: syntax.Call, scope: Scope) -> Typed:
+    given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
+    candidates = functions.candidates(node.name, len(given))
+    found = operators.best(candidates, lambda f: f.arguments, given)
+    if isinstance(found, functions.Function):
+        arguments = [
+            implicit(scope.take(argument, kind), kind)
+            for argument, kind in zip(node.arguments, found.arguments, strict=True)
+        ]
+        scope.statement.is_volatile |= found.is_volatile
+        known = [typed.constant.value for typed in arguments if typed.constant is not None]
+        if found.node_function and len(known) == len(arguments) and not found.is_volatile:
+            if None in known:
+                return constant(None, found.result)
+            return constant(computed(found.node_function, *known), found.result)
+        texts = [typed.sql for typed in arguments]
+        return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    if found:
+        raise StatementError(
+            f"function {node.name}({shown}) is not unique",
+            sqlstate="42725",
+            position=node.position,
+            hint="Could not choose a best candidate function. "
+            "You might need to add explicit type casts.",
+        )
+    if node.name in functions.NOT_HERE:
+        raise NotSupported(
+            f"the function {node.name} is not supported",
+            position=node.position,
+            hint=functions.NOT_HERE[node.name] or "Compute it in the application.",
+        )
+    raise StatementError(
+        f"function {node.name}({shown}) does not exist",
+        sqlstate="42883",
+        position=node.position,
+        hint="No function matches the given name and argument types. "
+        "You might need to add explicit type casts.",
+    )
+
+
+# --------------------------------------------------------------------------- words
+
+
+def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
+    kind, typed = scope.alike(_some(node), "COALESCE")
+    if len(typed) == 1:
+        return typed[0]
+    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
+
+
+def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
+    if not node.arguments:
+        raise StatementError('syntax error at or near ")"', sqlstate="42601")
+    return node.arguments
+
+
+def _extreme(node: syntax.Call, scope: Scope) -> Typed:
+    """GREATEST, LEAST: of those that are not NULL. SQLite's max(a, b) is NULL if one is, so each
+    place is given to the first of the others where its own value is missing."""
+    name = "max" if node.name == "greatest" else "min"
+    kind, typed = scope.alike(_some(node), node.name.upper())
+    if len(typed) == 1:
+        return typed[0]
+    texts = [t.sql for t in typed]
+    places = [f"coalesce({', '.join(texts[i:] + texts[:i])})" for i in range(len(texts))]
+    places[0] = collated(Typed(places[0], kind))
+    return Typed(f"{name}({', '.join(places)})", kind)
+
+
+def _nullif(node: syntax.Call, scope: Scope) -> Typed:
+    if len(node.arguments) != 2:
+        raise StatementError('syntax error at or near ")"', sqlstate="42601")
+    left, right = node.arguments
+    test, first, _ = scope.comparison(syntax.Binary("=", left, right, node.position))
+    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)", first.type)
+
+
+def _concat(node: syntax.Call, scope: Scope) -> Typed:
+    """concat and concat_ws: every argument as text, NULLs left out."""
+    texts = []
+    for argument in _some(node):
+        typed = scope.take(argument, TEXT)
+        if typed.type is BOOLEAN:  # its output, which is not its cast to text
+            texts.append(f"CASE {typed.sql} WHEN 1 THEN 't' WHEN 0 THEN 'f' END")
+            continue
+        operator = operators.resolve("||", TEXT, typed.type, node.position)
+        assert operator.left is not None
+        texts.append(apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql)
+    return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
+
+
+_SPECIAL: Final = {
+    "coalesce": _coalesce,
+    "greatest": _extreme,
+    "least": _extreme,
+    "nullif": _nullif,
+    "concat": _concat,
+    "concat_ws": _concat,
+}

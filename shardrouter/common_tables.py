@@ -1,0 +1,170 @@
+"""WITH: queries with names, also recursive ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shardrouter import syntax
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.outputs import Outputs, item_types
+from shardrouter.relations import CommonTable
+from shardrouter.translate import Scope
+from shardrouter.typed import Typed
+from shardrouter.types import Type
+
+__all__ = ["with_clause"]
+
+
+def with_clause(tables: Sequence[syntax.CommonTable], *, recursive: bool, scope: Scope) -> str:
+    """The text of WITH, empty without one; the scope then knows its tables."""
+    texts = []
+    is_recursive = False
+    for table in tables:
+        name = table.name.text
+        if name in scope.common:
+            raise StatementError(
+                f'WITH query name "{name}" specified more than once',
+                sqlstate="42712",
+                position=table.name.position,
+            )
+        text = f"w{scope.statement.number()}"
+        if recursive and _refers(table.query, name):
+            is_recursive = True
+            texts.append(_recursive(table, text, scope))
+            continue
+        outputs = scope.statement.query(table.query, scope)
+        columns = _columns(table, outputs)
+        hint = {None: "", True: "MATERIALIZED ", False: "NOT MATERIALIZED "}[table.materialized]
+        texts.append(f"{_head(text, columns)} AS {hint}({outputs.text()})")
+        scope.common[name] = CommonTable(text, columns)
+    if not texts:
+        return ""
+    return f"WITH {'RECURSIVE ' if is_recursive else ''}{', '.join(texts)} "
+
+
+def _head(text: str, columns: Sequence[tuple[str, Typed]]) -> str:
+    return f"{text}({', '.join(typed.sql for _, typed in columns)})"
+
+
+def _columns(
+    table: syntax.CommonTable, outputs: Outputs, kinds: Sequence[Type] = ()
+) -> tuple[tuple[str, Typed], ...]:
+    names = outputs.names
+    if len(table.columns) > len(names):
+        raise StatementError(
+            f'WITH query "{table.name.text}" has {len(names)} columns available '
+            f"but {len(table.columns)} columns specified",
+            sqlstate="42P10",
+            position=table.columns[0].position,
+        )
+    found = []
+    for i, (name, typed, modifier) in enumerate(
+        zip(names, outputs.columns(), outputs.modifiers, strict=True)
+    ):
+        shown = table.columns[i].text if i < len(table.columns) else name
+        kind = kinds[i] if kinds else typed.type
+        found.append((shown, Typed(f"c{i + 1}", kind, column=typed.column, modifier=modifier)))
+    return tuple(found)
+
+
+def _recursive(table: syntax.CommonTable, text: str, scope: Scope) -> str:
+    """`first UNION [ALL] next`, where next refers to the table itself, once."""
+    query, name = table.query, table.name.text
+    if (
+        not isinstance(query, syntax.SetOperation)
+        or query.operator != "UNION"
+        or query.tail != syntax.Tail()
+        or _refers(query.left, name)
+    ):
+        raise StatementError(
+            f'recursive query "{name}" does not have the form '
+            "non-recursive-term UNION [ALL] recursive-term",
+            sqlstate="42P19",
+            position=table.name.position,
+        )
+    first = scope.statement.query(query.left, scope)
+    kinds = item_types(first)
+    columns = _columns(table, first)
+    # What the recursion adds may be pinned to other values than what it began with.
+    columns = tuple(
+        (shown, Typed(typed.sql, typed.type, modifier=typed.modifier)) for shown, typed in columns
+    )
+    common = CommonTable(text, columns, is_open=True)
+    scope.common[name] = common
+    right = query.right
+    if not isinstance(right, syntax.Select) or right.group or right.tail != syntax.Tail():
+        raise NotSupported(
+            "this form of a recursive query is not supported",
+            position=table.name.position,
+            hint="Let the part after UNION be one SELECT without GROUP BY, ORDER BY or LIMIT.",
+        )
+    before = len(scope.statement.scopes)
+    step = scope.statement.query(right, scope)
+    common.is_open = False
+    if any(inner.aggregates for inner in scope.statement.scopes[before : before + 1]):
+        raise StatementError(
+            "aggregate functions are not allowed in a recursive query's recursive term",
+            sqlstate="42P19",
+            position=table.name.position,
+        )
+    if common.references != 1:
+        raise StatementError(
+            f'recursive reference to query "{name}" must not appear more than once',
+            sqlstate="42P19",
+            position=table.name.position,
+        )
+    if len(step.names) != len(first.names):
+        raise StatementError(
+            "each UNION query must have the same number of columns",
+            sqlstate="42601",
+            position=table.name.position,
+        )
+    for i, (mine, other) in enumerate(zip(kinds, step.kinds, strict=True)):
+        if other is not None and other is not mine:
+            raise StatementError(
+                f'recursive query "{name}" column {i + 1} has type {mine.name} in non-recursive '
+                f"term but type {other.name} overall",
+                sqlstate="42804",
+                position=table.name.position,
+                hint="Cast the output of the non-recursive term to the correct type.",
+            )
+    word = "UNION ALL" if query.all else "UNION"
+    distinct = not query.all
+    started = first.text(kinds, distinct=distinct)
+    if isinstance(query.left, syntax.SetOperation) or query.left.tail != syntax.Tail():
+        started = f"SELECT * FROM ({started})"
+    return (
+        f"{_head(text, columns)} AS ({started} {word} "
+        f"{_bounded(step.text(kinds, distinct=distinct), right)})"
+    )
+
+
+def _bounded(text: str, query: syntax.Select) -> str:
+    """The recursive term, which counts its rows: a recursion without end becomes an error."""
+    word = "AND" if query.where is not None else "WHERE"
+    return f"{text} {word} pg_recursion()"
+
+
+def _refers(query: syntax.Query, name: str) -> bool:
+    """Whether a query has a relation of that name, anywhere but under a WITH of its own."""
+    if any(table.name.text == name for table in query.tail.tables):
+        return False
+    match query:
+        case syntax.SetOperation():
+            return _refers(query.left, name) or _refers(query.right, name)
+        case syntax.Values():
+            return False
+        case syntax.Select():
+            return any(_source_refers(item, name) for item in query.sources)
+
+
+def _source_refers(item: syntax.FromItem, name: str) -> bool:
+    match item:
+        case syntax.TableName():
+            return item.name == name
+        case syntax.FromQuery():
+            return _refers(item.query, name)
+        case syntax.Join():
+            return _source_refers(item.left, name) or _source_refers(item.right, name)
+        case _:
+            return False

@@ -1,0 +1,103 @@
+"""GROUP BY, and PostgreSQL's rule about what may stand beside it (42803)."""
+
+from __future__ import annotations
+
+from shardrouter import syntax
+from shardrouter.errors import StatementError
+from shardrouter.translate import Scope
+from shardrouter.typed import Typed, collated
+from shardrouter.types import TEXT
+
+__all__ = ["check_grouping", "group_clause"]
+
+
+def group_clause(node: syntax.Select, scope: Scope) -> str:
+    """The text of GROUP BY; the scope then knows what is grouped by."""
+    if not node.group:
+        return ""
+    scope.clause = "GROUP BY"
+    texts: list[str] = []
+    grouped: dict[str, Typed] = {}
+    for expression in node.group:
+        typed = scope.take(_meant(expression, node, scope), TEXT)
+        grouped[typed.sql] = typed
+        # A number would be a position to SQLite.
+        texts.append("NULL" if typed.operand is not None else collated(typed))
+    scope.clause = ""
+    scope.loose.clear()
+    scope.grouped = grouped
+    columns = {typed.column for typed in grouped.values()}
+    scope.freed = frozenset(
+        relation.number
+        for relation in scope.relations.values()
+        if relation.table is not None
+        and relation.table.primary_key
+        and all((relation.number, name) in columns for name in relation.table.primary_key)
+    )
+    return f" GROUP BY {', '.join(texts)}"
+
+
+def _meant(expression: syntax.Expression, node: syntax.Select, scope: Scope) -> syntax.Expression:
+    """A bare number is a position; a bare name is a column first and an item's name second."""
+    if isinstance(expression, syntax.StringLiteral):
+        raise StatementError(
+            "non-integer constant in GROUP BY", sqlstate="42601", position=expression.position
+        )
+    if isinstance(expression, syntax.NumberLiteral):
+        text = expression.text
+        if not text.isdigit():
+            raise StatementError(
+                "non-integer constant in GROUP BY", sqlstate="42601", position=expression.position
+            )
+        items = _expressions(node, scope)
+        if len(text) > 6 or not 1 <= int(text) <= len(items):
+            raise StatementError(
+                f"GROUP BY position {text} is not in select list",
+                sqlstate="42P10",
+                position=expression.position,
+            )
+        return items[int(text) - 1]
+    if (
+        isinstance(expression, syntax.ColumnReference)
+        and expression.table is None
+        and not any(name == expression.name for name, _ in scope.shown)
+    ):
+        for item in node.items:
+            if isinstance(item, syntax.SelectItem) and item.alias == expression.name:
+                return item.expression
+    return expression
+
+
+def _expressions(node: syntax.Select, scope: Scope) -> list[syntax.Expression]:
+    """The items of the list, stars written out."""
+    found: list[syntax.Expression] = []
+    for item in node.items:
+        if isinstance(item, syntax.SelectItem):
+            found.append(item.expression)
+        else:
+            for relation in scope.relations.values():
+                if item.table in (None, relation.alias):
+                    found += [
+                        syntax.ColumnReference(name, relation.alias, item.position)
+                        for name, _ in relation.fields
+                    ]
+    return found
+
+
+def check_grouping(node: syntax.Select, scope: Scope) -> None:
+    """Raises 42803 for a column that is neither grouped by nor in an aggregate."""
+    if not (node.group or scope.aggregates or node.having is not None):
+        return
+    for shown, position, in_subquery in scope.loose:
+        if in_subquery:
+            raise StatementError(
+                f'subquery uses ungrouped column "{shown}" from outer query',
+                sqlstate="42803",
+                position=position,
+            )
+        raise StatementError(
+            f'column "{shown}" must appear in the GROUP BY clause or be used in an aggregate '
+            "function",
+            sqlstate="42803",
+            position=position,
+        )

@@ -1,0 +1,253 @@
+"""Special forms in plain form: what PostgreSQL's grammar spells with words of its own.
+
+`extract(year FROM x)` is a call with two arguments, `date '2024-01-01'` is a cast,
+`timestamp with time zone` and `int[]` are names of types, `FETCH FIRST 3 ROWS ONLY` is LIMIT 3.
+Here tokens become other tokens, each still at the place where it was written, so that the
+grammar behind it has one form less for each. What does not have the expected form is left as
+it is, for the parser to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shardrouter.errors import NotSupported
+from shardrouter.lexer import Kind, Token
+
+__all__ = ["REVERSED", "plain"]
+
+REVERSED: Final = " reversed"
+"""Suffix of a call whose two arguments were written in the other order: trim(chars FROM x)."""
+
+_LITERAL_TYPES: Final = frozenset(
+    """
+    bigint bool boolean bytea date decimal float float4 float8 int int2 int4 int8 integer interval
+    json jsonb numeric real smallint text time timestamp timestamptz uuid varchar
+    """.split()  # noqa: SIM905 -- a list of words
+)
+"""Types that may stand before a string: `date '2024-01-01'`."""
+
+_COMMA_WORDS: Final = {
+    "extract": ("from",),
+    "substring": ("from", "for"),
+    "overlay": ("placing", "from", "for"),
+    "position": ("in",),
+}
+"""Calls whose arguments are separated by words."""
+
+
+def plain(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens with every special form in its plain one."""
+    if not any(token.kind is Kind.WORD and token.text in _TRIGGERS for token in tokens):
+        return tokens
+    return _Rewriting(tokens).run()
+
+
+class _Rewriting:
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tokens
+        self._out: list[Token] = []
+        self._separators: dict[int, tuple[str, ...]] = {}  # depth of parentheses -> words
+        self._substrings: set[int] = set()  # depths of those that have no FROM yet
+        self._depth = 0
+        self._at = 0
+
+    def run(self) -> list[Token]:
+        while self._at < len(self._tokens):
+            token = self._tokens[self._at]
+            if token.is_mark("("):
+                self._depth += 1
+            elif token.is_mark(")"):
+                self._separators.pop(self._depth, None)
+                self._depth -= 1
+            elif token.kind is Kind.WORD:
+                if token.text in self._separators.get(self._depth, ()):
+                    if token.text == "for" and self._depth in self._substrings:
+                        # substring(x FOR n) is of the first n.
+                        comma = _as(token, Kind.MARK, ",")
+                        self._out += [comma, _as(token, Kind.NUMBER, "1")]
+                    self._substrings.discard(self._depth)
+                    token = _as(token, Kind.MARK, ",")
+                else:
+                    form = _FORMS.get(token.text)
+                    if form is not None and form(self, token):
+                        continue
+            self._out.append(token)
+            self._at += 1
+        return self._out
+
+    def _next(self, distance: int = 1) -> Token | None:
+        at = self._at + distance
+        return self._tokens[at] if at < len(self._tokens) else None
+
+    def _follows(self, *words: str, distance: int = 1) -> bool:
+        for i, word in enumerate(words):
+            token = self._next(distance + i)
+            if token is None or not (token.is_word(word) or token.is_mark(word)):
+                return False
+        return True
+
+    def _is_name(self) -> bool:
+        """Whether what was before makes this word a name: after AS or a point."""
+        return bool(self._out) and (self._out[-1].is_word("as") or self._out[-1].is_mark("."))
+
+    # ---- calls
+
+    def call(self, token: Token) -> bool:
+        """extract(field FROM x), substring(x FROM a FOR b), ..."""
+        if self._is_name() or not self._follows("("):
+            return False
+        opening = self._tokens[self._at + 1]
+        self._depth += 1
+        self._separators[self._depth] = _COMMA_WORDS[token.text]
+        if token.text == "substring":
+            self._substrings.add(self._depth)
+        self._out += [token, opening]
+        self._at += 2
+        first = self._next(0)
+        if token.text == "extract" and first is not None and first.kind is Kind.WORD:
+            self._out.append(_as(first, Kind.STRING, first.text))
+            self._at += 1
+        return True
+
+    def trim(self, token: Token) -> bool:
+        """trim([BOTH | LEADING | TRAILING] [characters] FROM x), or with commas."""
+        if self._is_name() or not self._follows("("):
+            return False
+        opening = self._tokens[self._at + 1]
+        name, side, at = "btrim", self._next(2), self._at + 2
+        if side is not None and side.is_word("both", "leading", "trailing"):
+            name = {"both": "btrim", "leading": "ltrim", "trailing": "rtrim"}[side.text]
+            at += 1
+        if self._has_from(at):
+            if self._tokens[at].is_word("from"):
+                at += 1
+            else:
+                name += REVERSED
+                self._separators[self._depth + 1] = ("from",)
+        self._depth += 1
+        self._out += [_as(token, Kind.WORD, name), opening]
+        self._at = at
+        return True
+
+    def _has_from(self, at: int) -> bool:
+        """Whether FROM stands in the parentheses in which token `at` is."""
+        depth = 0
+        for token in self._tokens[at:]:
+            if token.is_mark("("):
+                depth += 1
+            elif token.is_mark(")"):
+                depth -= 1
+                if depth < 0:
+                    return False
+            elif depth == 0 and token.is_word("from"):
+                return True
+        return False
+
+    # ---- types
+
+    def type_name(self, token: Token) -> bool:
+        """A type's name of several words, with its brackets; and the literal it may begin."""
+        if self._is_name() and not self._out[-1].is_word("as"):
+            return False
+        name, at = token.text, self._at + 1
+        for words in _TYPE_WORDS.get(name, ()):
+            if self._follows(*words):
+                name, at = " ".join((name, *words)), at + len(words)
+                break
+        length: list[Token] = []
+        if name in _ZONED:
+            if at + 2 < len(self._tokens) and self._tokens[at].is_mark("("):
+                length = list(self._tokens[at : at + 3])
+            distance = at + len(length) - self._at
+            for words in (("with", "time", "zone"), ("without", "time", "zone")):
+                if self._follows(*words, distance=distance):
+                    name = " ".join((name, *words))
+                    at += len(length) + 3
+                    break
+            else:
+                length = []
+        brackets = 0
+        while self._follows("[", "]", distance=at - self._at):
+            brackets, at = brackets + 1, at + 2
+        following = self._tokens[at] if at < len(self._tokens) else None
+        if (
+            following is not None
+            and following.kind is Kind.STRING
+            and not length
+            and (token.text in _LITERAL_TYPES or name != token.text)
+            and not (self._out and self._out[-1].is_mark("::"))
+        ):
+            mark = _as(token, Kind.MARK, "::")
+            self._out += [following, mark, _as(token, Kind.WORD, name + "[]" * brackets)]
+            self._at = at + 1
+            return True
+        if at == self._at + 1:
+            return False
+        self._out += [_as(token, Kind.WORD, name + "[]" * brackets), *length]
+        self._at = at
+        return True
+
+    # ---- clauses
+
+    def fetch(self, token: Token) -> bool:
+        """FETCH FIRST [n] ROWS ONLY"""
+        if not (self._follows("first") or self._follows("next")):
+            return False
+        at = self._at + 2
+        count: list[Token] = []
+        while at < len(self._tokens) and not self._tokens[at].is_word("row", "rows"):
+            count.append(self._tokens[at])
+            at += 1
+        if at + 1 >= len(self._tokens):
+            return False
+        if self._tokens[at + 1].is_word("with"):
+            raise NotSupported(
+                "FETCH ... WITH TIES is not supported",
+                position=token.start + 1,
+                hint="Write LIMIT, or rank() in a subquery.",
+            )
+        if not self._tokens[at + 1].is_word("only"):
+            return False
+        self._out += [_as(token, Kind.WORD, "limit")]
+        self._out += count or [_as(token, Kind.NUMBER, "1")]
+        self._at = at + 2
+        return True
+
+    def rows(self, token: Token) -> bool:
+        """OFFSET n ROWS"""
+        if len(self._out) < 2 or not self._out[-2].is_word("offset"):
+            return False
+        self._at += 1
+        return True
+
+    def unknown(self, token: Token) -> bool:
+        """IS UNKNOWN is IS NULL."""
+        if not self._out or not self._out[-1].is_word("is", "not"):
+            return False
+        self._out.append(_as(token, Kind.WORD, "null"))
+        self._at += 1
+        return True
+
+
+def _as(token: Token, kind: Kind, text: str) -> Token:
+    return Token(kind, text, token.start, token.end, token.source)
+
+
+_ZONED: Final = frozenset({"time", "timestamp"})
+_TYPE_WORDS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    "double": (("precision",),),
+    "character": (("varying",),),
+    "char": (("varying",),),
+}
+_FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
+    **dict.fromkeys(_COMMA_WORDS, _Rewriting.call),
+    **dict.fromkeys((*_LITERAL_TYPES, *_TYPE_WORDS), _Rewriting.type_name),
+    "trim": _Rewriting.trim,
+    "fetch": _Rewriting.fetch,
+    "row": _Rewriting.rows,
+    "rows": _Rewriting.rows,
+    "unknown": _Rewriting.unknown,
+}
+_TRIGGERS: Final = frozenset(_FORMS)

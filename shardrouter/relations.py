@@ -1,0 +1,276 @@
+"""What names mean: the relations of a query's FROM, and the queries around it.
+
+Columns are found as in PostgreSQL: an unqualified name among all columns that FROM shows, then in
+the query around; a qualified one by its relation's alias. In SQLite's text every relation has a
+name of its own (`t1`, `t2`) and every column is written with it, so that SQLite's rules of
+visibility never decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shardrouter import syntax, types
+from shardrouter.catalog import Catalog, Table
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.exceptions import UndefinedTableError
+from shardrouter.planned import Operand
+from shardrouter.typed import Parameters, Typed, quote
+
+if TYPE_CHECKING:
+    from shardrouter.outputs import Outputs
+    from shardrouter.translate import Scope
+
+__all__ = ["CommonTable", "Names", "Relation", "Statement", "UnknownTable", "relation_of"]
+
+
+class UnknownTable(UndefinedTableError):
+    """The table may be newer than the catalog at hand: worth one look at `meta`."""
+
+    def __init__(self, name: str, position: int = 0) -> None:
+        super().__init__(f'relation "{name}" does not exist', position=position)
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Something in FROM. `number` is unique in the statement; `fields` are its columns by name,
+    in order, of which some may have the same name."""
+
+    number: int
+    alias: str
+    fields: tuple[tuple[str, Typed], ...]
+    table: Table | None = None
+
+    def find(self, name: str) -> list[Typed]:
+        return [typed for known, typed in self.fields if known == name]
+
+
+@dataclass
+class CommonTable:
+    """A query of WITH: its name in SQLite's text, and its columns. While a recursive one is being
+    analysed `is_open` says that a reference to it is its own."""
+
+    text: str
+    columns: tuple[tuple[str, Typed], ...]
+    is_open: bool = False
+    references: int = 0
+
+
+@dataclass
+class Statement:
+    """What is known of the whole statement while it is analysed."""
+
+    parameters: Parameters
+    catalog: Catalog | None = None
+    outputs: Callable[[syntax.Query, Scope], Outputs] | None = None  # how a query is analysed
+    tables: dict[str, Table] = field(default_factory=dict)  # that it relies on
+    scopes: list[Scope] = field(default_factory=list)  # of all its queries, outer ones first
+    bounds: list[tuple[str, Operand]] = field(default_factory=list)
+    is_volatile: bool = False  # calls something whose answer differs from call to call
+    _numbers: int = 0
+
+    def number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def table(self, name: str, position: int) -> Table:
+        table = None if self.catalog is None else self.catalog.tables.get(name)
+        if table is None:
+            raise UnknownTable(name, position)
+        self.tables[name] = table
+        return table
+
+    def query(self, node: syntax.Query, scope: Scope) -> Outputs:
+        if self.outputs is None:
+            raise NotSupported(
+                "a subquery is not supported here", hint="Write a value, or compute it before."
+            )
+        return self.outputs(node, scope)
+
+
+def relation_of(
+    table: Table, alias: str, number: int, renamed: Sequence[syntax.Name] = (), prefix: str = ""
+) -> Relation:
+    """A table as a relation whose columns are written `prefix` before their names."""
+    if len(renamed) > len(table.columns):
+        raise too_many_names(alias, len(table.columns), len(renamed), renamed[0].position)
+    names = [name.text for name in renamed]
+    names += [column.name for column in table.columns[len(renamed) :]]
+    fields = tuple(
+        (
+            name,
+            Typed(
+                prefix + quote(column.name),
+                types.of_column(column.type),
+                column=(number, column.name),
+                modifier=column.modifier,
+            ),
+        )
+        for name, column in zip(names, table.columns, strict=True)
+    )
+    return Relation(number, alias, fields, table)
+
+
+def too_many_names(alias: str, there: int, named: int, position: int) -> StatementError:
+    return StatementError(
+        f'table "{alias}" has {there} columns available but {named} columns specified',
+        sqlstate="42P10",
+        position=position,
+    )
+
+
+class Names:
+    """The names of one query."""
+
+    def __init__(self, statement: Statement, parent: Scope | None = None) -> None:
+        self.statement = statement
+        self.parent = parent
+        self.relations: dict[str, Relation] = {}
+        self.shown: list[tuple[str, Typed]] = []
+        """All columns that `*` means, in order; an unqualified name is one of these."""
+        self.qualified_only = False
+        """ON CONFLICT DO UPDATE: an unqualified name could be the row's or excluded's."""
+        self.common: dict[str, CommonTable] = {}
+        self.grouped: dict[str, Typed] = {}
+        """What GROUP BY names, by its text."""
+        self.loose: list[tuple[str, int, bool]] = []
+        """Columns that were read outside of aggregates, as shown, where, whether by a subquery."""
+        self.freed: frozenset[int] = frozenset()
+        """Relations whose primary key is grouped by: their columns depend on it."""
+        self.own_reads = 0
+        self.outer_reads = 0
+
+    def show(self, relation: Relation, position: int) -> None:
+        """A relation joins FROM; its columns are shown by whoever joins it."""
+        if not relation.alias:
+            return
+        if relation.alias in self.relations:
+            raise StatementError(
+                f'table name "{relation.alias}" specified more than once',
+                sqlstate="42712",
+                position=position,
+            )
+        self.relations[relation.alias] = relation
+
+    def column(self, reference: syntax.ColumnReference) -> Typed:
+        scope: Names | None = self
+        level = 0
+        while scope is not None:
+            found = scope.own(reference)
+            if found is not None:
+                scope.read(reference.name, found, reference.position, level)
+                if level:
+                    self._outer_read(level)
+                return found
+            scope = scope.parent
+            level += 1
+        raise self._missing(reference)
+
+    def _outer_read(self, level: int) -> None:
+        scope: Names | None = self
+        for _ in range(level):
+            assert scope is not None
+            scope.outer_reads += 1
+            scope = scope.parent
+
+    def own(self, reference: syntax.ColumnReference) -> Typed | None:
+        """The column, if this query has one of that name."""
+        name = reference.name
+        if reference.table is None:
+            found = [typed for known, typed in self.shown if known == name]
+            where = ""
+        else:
+            relation = self.relations.get(reference.table)
+            if relation is None:
+                return None
+            found = relation.find(name)
+            if not found:
+                raise StatementError(
+                    f"column {reference.table}.{name} does not exist",
+                    sqlstate="42703",
+                    position=reference.position,
+                )
+            where = f"{reference.table}."
+        if not found:
+            return None
+        if len(found) > 1 or (reference.table is None and self.qualified_only):
+            raise StatementError(
+                f'column reference "{where}{name}" is ambiguous',
+                sqlstate="42702",
+                position=reference.position,
+            )
+        return found[0]
+
+    def read(self, name: str, typed: Typed, position: int, level: int = 0) -> None:
+        """A column of this query is read, by itself or by a query in it."""
+        if level == 0:
+            self.own_reads += 1
+        shown, number = name, 0
+        for relation in self.relations.values():
+            if any(field is typed for _, field in relation.fields):
+                shown, number = f"{relation.alias}.{name}", relation.number
+        if number not in self.freed and typed.sql not in self.grouped:
+            self.loose.append((shown, position, level > 0))
+
+    def _missing(self, reference: syntax.ColumnReference) -> StatementError:
+        name = reference.name
+        if reference.table is not None:
+            self.check_qualifier(reference.table, reference.position)
+        elif self._relation(name) is not None:
+            raise NotSupported(
+                f'the whole row of "{name}" as a value is not supported',
+                position=reference.position,
+                hint="Name its columns.",
+            )
+        hint = ""
+        for relation in self.relations.values():
+            if any(known.lower() == name.lower() for known, _ in relation.fields):
+                close = next(k for k, _ in relation.fields if k.lower() == name.lower())
+                hint = f'Perhaps you meant to reference the column "{relation.alias}.{close}".'
+        return StatementError(
+            f'column "{name}" does not exist',
+            sqlstate="42703",
+            position=reference.position,
+            hint=hint,
+        )
+
+    def _relation(self, alias: str) -> Relation | None:
+        scope: Names | None = self
+        while scope is not None:
+            if alias in scope.relations:
+                return scope.relations[alias]
+            scope = scope.parent
+        return None
+
+    def check_qualifier(self, name: str, position: int) -> None:
+        """Raises 42P01 unless a relation of that name is here or around."""
+        if self._relation(name) is not None:
+            return
+        renamed = next(
+            (
+                relation.alias
+                for relation in self.relations.values()
+                if relation.table is not None and relation.table.name == name
+            ),
+            None,
+        )
+        what = "invalid reference to" if renamed is not None else "missing"
+        raise StatementError(
+            f'{what} FROM-clause entry for table "{name}"',
+            sqlstate="42P01",
+            position=position,
+            hint=f'Perhaps you meant to reference the table alias "{renamed}".'
+            if renamed is not None
+            else "",
+        )
+
+    def common_table(self, name: str) -> CommonTable | None:
+        scope: Names | None = self
+        while scope is not None:
+            if name in scope.common:
+                return scope.common[name]
+            scope = scope.parent
+        return None

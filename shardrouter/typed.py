@@ -1,0 +1,234 @@
+"""Typed SQLite text: what an expression has become, and how one is made of others.
+
+PostgreSQL decides an operator by the types of its operands; SQLite by the values it meets. So
+every expression has its PostgreSQL type before it becomes text, and the text says in full what
+SQLite shall do. Constant parts are computed while planning, by the same functions that a node
+would use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from nodes.functions import FUNCTIONS, FunctionError
+from nodes.protocol import Value
+from nodes.values import ValueFormatError
+from shardrouter import casts, syntax, types
+from shardrouter.casts import Cast, Context
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import Operator
+from shardrouter.planned import Constant, Operand, Parameter
+from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, Type
+
+__all__ = [
+    "Parameters",
+    "Typed",
+    "apply",
+    "assigned",
+    "boolean",
+    "call",
+    "collated",
+    "constant",
+    "converted",
+    "fitted",
+    "implicit",
+    "literal",
+    "number",
+    "quote",
+]
+
+PARAMETERS_MAX: Final = 32766
+"""SQLite's limit of ?n; PostgreSQL's is 65535."""
+
+
+def quote(name: str) -> str:
+    """An identifier of SQLite."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: Value) -> str:
+    """A value as a literal of SQLite."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int):
+        return str(value) if value >= 0 else f"({value})"
+    if isinstance(value, float):
+        if math.isinf(value):
+            return "9e999" if value > 0 else "(-9e999)"
+        return repr(value) if math.copysign(1.0, value) > 0 else f"({value!r})"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    assert isinstance(value, str)
+    return "'" + value.replace("'", "''") + "'"
+
+
+@dataclass(frozen=True)
+class Typed:
+    """An expression with its type.
+
+    `constant` is set if its value is known now, `parameter` if it is nothing but $n (made to
+    fit the modifier by the node's function `fit`), `column`, the number of its relation and its
+    name, if it is nothing but a column.
+    """
+
+    sql: str
+    type: Type
+    constant: Constant | None = None
+    parameter: int = 0
+    column: tuple[int, str] | None = None
+    modifier: int = NO_MODIFIER
+    fit: str = ""
+
+    @property
+    def operand(self) -> Operand | None:
+        """Its value, if it is known now or when the statement is bound."""
+        if self.parameter:
+            return Parameter(self.parameter, self.fit, self.modifier if self.fit else NO_MODIFIER)
+        return self.constant
+
+
+def constant(value: Value, kind: Type, modifier: int = NO_MODIFIER) -> Typed:
+    return Typed(literal(value), kind, Constant(value), modifier=modifier)
+
+
+def call(function: str, *arguments: Value) -> Value:
+    """What the node's function answers. Raises StatementError."""
+    try:
+        return FUNCTIONS[function].call(*arguments)
+    except (FunctionError, ValueFormatError) as exc:
+        raise StatementError(exc.message, sqlstate=exc.sqlstate, detail=exc.detail) from exc
+
+
+class Parameters:
+    """The types of $1, $2, ...: declared by the client, or those of what they first meet."""
+
+    def __init__(self, declared: Sequence[int]) -> None:
+        self._types: dict[int, Type] = {}
+        self._used: set[int] = set()
+        self._declared = len(declared)
+        for number, oid in enumerate(declared, 1):
+            kind = types.type_of_oid(oid, number)
+            if kind is not None:
+                self._types[number] = kind
+
+    def type_of(self, reference: syntax.ParameterReference) -> Type | None:
+        return self._types.get(reference.number)
+
+    def use(self, reference: syntax.ParameterReference, kind: Type) -> Typed:
+        """The parameter, of `kind` if its type is still open."""
+        text = self.use_untyped(reference)
+        found = self._types.setdefault(reference.number, kind)
+        return Typed(text, found, parameter=reference.number)
+
+    def use_untyped(self, reference: syntax.ParameterReference) -> str:
+        """The parameter where any type will do (IS NULL); something else must tell its type."""
+        if reference.number > PARAMETERS_MAX:
+            raise NotSupported(
+                f"more than {PARAMETERS_MAX} parameters are not supported",
+                position=reference.position,
+                hint="Send several statements.",
+            )
+        self._used.add(reference.number)
+        return f"?{reference.number}"
+
+    def oids(self) -> tuple[int, ...]:
+        """One OID for each of $1 to the last one. Raises 42P18 for one that has no type."""
+        count = max([self._declared, *self._used], default=0)
+        for number in range(1, count + 1):
+            if number not in self._used or number not in self._types:
+                raise StatementError(
+                    f"could not determine data type of parameter ${number}",
+                    sqlstate="42P18",
+                    hint="Cast it, as in $1::int, and number parameters without a gap.",
+                )
+        return tuple(self._types[number].oid for number in range(1, count + 1))
+
+
+def number(text: str) -> Typed:
+    """A number as PostgreSQL's lexer and grammar type it; a sign belongs to the literal, so
+    that -2147483648 is an integer."""
+    digits = text.removeprefix("-")
+    if digits.isascii() and digits.isdigit() and len(digits) <= 30:
+        # Thousands of digits are no integer of ours; Python would refuse to read them.
+        value = int(text)
+        kind = types.integer_type(value)
+        if kind is not NUMERIC:
+            return constant(value, kind)
+    return constant(types.from_text(text, NUMERIC), NUMERIC)
+
+
+def apply(operator: Operator, *operands: Typed) -> Typed:
+    """An operator between operands of its types; computed now if all are constants."""
+    known = [typed.constant.value for typed in operands if typed.constant is not None]
+    if operator.function and len(known) == len(operands):
+        if None in known:
+            return constant(None, operator.result)
+        return constant(call(operator.function, *known), operator.result)
+    texts = [typed.sql for typed in operands]
+    if operator.sql:
+        return Typed(operator.sql.format(*texts), operator.result)
+    return Typed(f"{operator.function}({', '.join(texts)})", operator.result)
+
+
+def converted(typed: Typed, cast: Cast) -> Typed:
+    """A value cast to another type, its modifier aside."""
+    if cast.source is cast.target:
+        return typed
+    if typed.constant is not None and (cast.function or cast.is_same_form):
+        value = typed.constant.value
+        if value is not None and cast.function:
+            value = call(cast.function, value)
+        return constant(value, cast.target)
+    if cast.is_same_form:
+        return replace(typed, type=cast.target, modifier=NO_MODIFIER)
+    if cast.sql:
+        return Typed(cast.sql.format(typed.sql), cast.target)
+    return Typed(f"{cast.function}({typed.sql})", cast.target)
+
+
+def implicit(typed: Typed, kind: Type) -> Typed:
+    """An operand as the type its operator takes."""
+    cast = casts.find(typed.type, kind, Context.IMPLICIT)
+    assert cast is not None, "the operator was resolved for this operand"
+    return converted(typed, cast)
+
+
+def fitted(typed: Typed, modifier: int, context: Context) -> Typed:
+    """A value made to fit a modifier of its type."""
+    if modifier == NO_MODIFIER or typed.modifier == modifier:
+        return typed
+    function = casts.fit(typed.type, context)
+    if typed.constant is not None:
+        value = typed.constant.value
+        fitting = None if value is None else call(function, value, modifier)
+        return constant(fitting, typed.type, modifier)
+    sql = f"{function}({typed.sql}, {modifier})"
+    if typed.parameter and not typed.fit:
+        return replace(typed, sql=sql, modifier=modifier, fit=function)
+    return Typed(sql, typed.type, modifier=modifier)
+
+
+def boolean(sql: str) -> Typed:
+    return Typed(sql, BOOLEAN)
+
+
+def collated(typed: Typed) -> str:
+    """Its text where SQLite sorts, groups or compares it by itself."""
+    return f"{typed.sql} COLLATE {typed.type.collation}" if typed.type.collation else typed.sql
+
+
+def assigned(typed: Typed, kind: Type, modifier: int) -> Typed | None:
+    """A value as a column takes it; None if there is no assignment cast."""
+    cast = casts.find(typed.type, kind, Context.ASSIGNMENT)
+    if cast is None:
+        return None
+    both = types.is_integer(typed.type) and types.is_integer(kind)
+    if typed.constant is None and both:
+        # The column's own CHECK refuses what is out of range, with the same error.
+        return replace(typed, type=kind, column=None)
+    return fitted(converted(typed, cast), modifier, Context.ASSIGNMENT)
