@@ -23,8 +23,9 @@ from typing import Final
 
 from nodes.config import WriteLimits
 from nodes.data_file import READ_VERSION
-from nodes.protocol import Guard, ResponseBody, SqlFailure, Stale
+from nodes.protocol import Guard, ResponseBody, SqlFailure, Staged, Stale
 from nodes.sql_connection import Refused
+from nodes.stage_content import APPLIED_BYTES_PER_S
 
 __all__ = ["STOPPED", "Bounds", "Stop", "Stopped", "stale_guard"]
 
@@ -69,8 +70,15 @@ class Bounds:
         self._path = path
         self._limits = limits
         self._stop = stop
+        self._rows_allowed = 0
         self._is_limit = timeout_s > limits.write_ms / 1000
         self._ends = time.monotonic() + min(timeout_s, limits.write_ms / 1000)
+
+    def allow(self, stages: Sequence[Staged]) -> None:
+        """Rows that were sent ahead have a limit of their own (docs/bulk.md): they count neither
+        as rows nor as time that is too much."""
+        self._rows_allowed += sum(staged.rows for staged in stages)
+        self._ends += sum(staged.size for staged in stages) / APPLIED_BYTES_PER_S
 
     def watch(self) -> None:
         self._raw.set_progress_handler(
@@ -90,7 +98,7 @@ class Bounds:
 
     def refuse_rows(self, changed: int) -> None:
         """Raises Refused if so many rows are too many."""
-        if changed > self._limits.write_rows:
+        if changed > self._limits.write_rows + self._rows_allowed:
             raise Refused(_too_many_rows(self._limits))
 
     def outcome(self, error: Exception) -> ResponseBody | Stopped:

@@ -27,7 +27,7 @@ from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.protocol import ResponseBody, Write
 from nodes.sql_connection import SqlConnection
-from nodes.write_unit import run_write
+from nodes.write_unit import run_write, stages_of
 
 __all__ = ["DryRun"]
 
@@ -98,6 +98,7 @@ class DryRun:
             if (stale := stale_guard(raw, write.guards)) is not None:
                 return stale
             changes = raw.total_changes
+            bounds.allow(stages_of(write))
             run_write(connection, write, now_us, seed)
             bounds.refuse_rows(raw.total_changes - changes)
             return None

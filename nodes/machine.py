@@ -31,6 +31,7 @@ from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.bounds import Stop, Stopped
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
+from nodes.cursors import Cursors
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
@@ -75,11 +76,13 @@ from nodes.protocol import (
     Aborted,
     Busy,
     Checksum,
+    CloseCursor,
     Done,
     Entry,
     EntryBody,
     ExpireSessions,
     Fence,
+    Fetch,
     GetChecksum,
     Guard,
     NewIncarnation,
@@ -271,6 +274,7 @@ class Machine:
             raise
         self._writer = writer
         self._long_reads = LongReads(path)
+        self._cursors = Cursors(path)
         self._dry_run = DryRun(path)
         self._speculation = Speculation(path)
         self._checksums = Checksums(path)
@@ -407,6 +411,7 @@ class Machine:
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
         await self._long_reads.close()
+        await self._cursors.close()
         self.close_files()
 
     def close_files(self) -> None:
@@ -584,7 +589,7 @@ class Machine:
         except Refused as exc:
             answer = exc.failure
         if not write.quick:
-            self._stages.remove(stages_of(write))
+            self._stages.remove((each.session, each.stage) for each in stages_of(write))
         self._sessions.record(session, seq, watermark, answer, index)
         return answer
 
@@ -778,6 +783,30 @@ class Machine:
             if have != guard.version:
                 return Stale(guard.object, have, guard.version)
         return None
+
+    async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
+        """Begin a read that may be answered in pieces: see `nodes.cursors`."""
+        if self._is_switching:
+            return _SWITCHING
+        if self._fault is not None:
+            raise ReplicaFault(self._fault)
+        try:
+            return await self._cursors.read(
+                read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
+            )
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
+        """The next piece of such a read."""
+        try:
+            return await self._cursors.fetch(asked.cursor, timeout_s, keep=asked.keep)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+
+    def close_cursor(self, asked: CloseCursor) -> ResponseBody:
+        """The end of such a read."""
+        return self._cursors.end(asked.cursor)
 
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
         """Run a read on its own connection and thread; SqlFailure 57014 after `timeout_s`."""

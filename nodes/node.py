@@ -32,6 +32,8 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 from weakref import WeakSet
 
+from msgspec.structs import replace
+
 from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
@@ -48,8 +50,10 @@ from nodes.protocol import (
     Beat,
     Changed,
     ChangeReplicas,
+    CloseCursor,
     Denied,
     Envelope,
+    Fetch,
     GetChecksum,
     GetCluster,
     GetStatus,
@@ -57,6 +61,7 @@ from nodes.protocol import (
     NoSuchGroup,
     NotLeader,
     PeerBatch,
+    Piece,
     Read,
     RecoverGroup,
     Refusal,
@@ -423,7 +428,13 @@ class Node:
         elif isinstance(body, GetChecksum):
             answer(hosted.machine.checksum(body))
         elif isinstance(body, Read):
+            if body.stream:
+                answer = partial(self._name_piece, answer)
             hosted.service.on_read(request, body, answer)
+        elif isinstance(body, Fetch):
+            hosted.service.on_fetch(request, body, partial(self._name_piece, answer))
+        elif isinstance(body, CloseCursor):
+            hosted.service.on_close_cursor(body, answer)
         elif isinstance(body, Speculate):
             hosted.service.on_speculate(request, body, answer)
         elif isinstance(body, MoveLeadership):
@@ -436,6 +447,10 @@ class Node:
                 hosted.service.on_change(body, answer)
         else:
             hosted.service.on_command(request, body, answer)
+
+    def _name_piece(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
+        """The rest of the rows is to be asked for here."""
+        answer(replace(body, node=self.name) if isinstance(body, Piece) else body)
 
     def status(self) -> Status:
         return Status(

@@ -66,6 +66,8 @@ __all__ = [
     "RecoverGroup",
     "Consistency",
     "Read",
+    "Fetch",
+    "CloseCursor",
     "Checksum",
     "GetChecksum",
     "GetStatus",
@@ -80,6 +82,7 @@ __all__ = [
     "ResponseBody",
     "StatementResult",
     "Done",
+    "Piece",
     "Speculated",
     "NotOpen",
     "SqlFailure",
@@ -233,6 +236,7 @@ class Staged(_Message, frozen=True):
     chunks: int
     size: int  # of all chunks, in bytes
     digest: bytes  # xxh3-128 of their content, in order
+    rows: int = 0  # how many there are: what a leader allows for when it tries them
 
 
 class Statement(_Message, frozen=True):
@@ -418,6 +422,24 @@ class Read(_Message, frozen=True, tag="read"):
     at_follower: bool = False
     """A linearizable read may be answered by a follower that asks its leader: for a router that
     cannot reach the leader. Else a follower names the leader."""
+    stream: bool = False
+    """Of one statement: if its rows are more than one answer should hold, they come in pieces
+    (`Piece`)."""
+
+
+class Fetch(_Message, frozen=True, tag="fetch"):
+    """The next piece of a streamed read, asked of the node that began it; answered by `Piece`,
+    or `Done` with the last. Once: nobody repeats it. To `keep` it: only that its router is there,
+    answered by `Done` without rows."""
+
+    cursor: int
+    keep: bool = False
+
+
+class CloseCursor(_Message, frozen=True, tag="closecursor"):
+    """Nobody wants more of a streamed read; answered by `Done`."""
+
+    cursor: int
 
 
 class Checksum(_Message, frozen=True, tag="checksum"):
@@ -480,6 +502,8 @@ RequestBody: TypeAlias = (
     | Checksum
     | SwitchFingerprint
     | Read
+    | Fetch
+    | CloseCursor
     | GetChecksum
     | GetStatus
     | GetCluster
@@ -517,6 +541,15 @@ class Done(_Message, frozen=True, tag="done"):
 
     results: tuple[StatementResult, ...]
     index: int
+
+
+class Piece(_Message, frozen=True, tag="piece"):
+    """Some rows of a streamed read, which are not all."""
+
+    result: StatementResult
+    index: int  # the applied index of the state that is read
+    cursor: int  # for `Fetch`
+    node: str = ""  # where
 
 
 class SqlFailure(_Message, frozen=True, tag="failure"):
@@ -704,6 +737,7 @@ def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
 
 ResponseBody: TypeAlias = (
     Done
+    | Piece
     | Speculated
     | NotOpen
     | SqlFailure

@@ -23,7 +23,9 @@ from nodes.file_turn import FileTurn
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
+    CloseCursor,
     EntryBody,
+    Fetch,
     MoveLeadership,
     Read,
     Request,
@@ -65,6 +67,15 @@ class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
 
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
         """On a thread, interrupted after `timeout_s`."""
+
+    async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
+        """The same, in pieces if there is much."""
+
+    async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
+        """The next piece."""
+
+    def close_cursor(self, asked: CloseCursor) -> ResponseBody:
+        """No more of them."""
 
 
 class GroupService:
@@ -161,14 +172,30 @@ class GroupService:
                 self._failed(exc)
                 result = Busy(f"the replica stopped: {exc}")
             answer(result)
-        elif len(self._long_reads) >= LONG_READS_MAX:
+        elif read.stream:
+            self._read_long(self._machine.read_stream(read, time_left_s), answer)
+        else:
+            self._read_long(self._machine.read_long(read, time_left_s), answer)
+
+    def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> None:
+        """The next piece of a read that began here, whoever leads by now."""
+        self._read_long(self._machine.fetch(asked, request.timeout_ms / 1000), answer)
+
+    def on_close_cursor(self, asked: CloseCursor, answer: Answer) -> None:
+        answer(self._machine.close_cursor(asked))
+
+    def _read_long(self, reading: Coroutine[Any, Any, ResponseBody], answer: Answer) -> None:
+        if len(self._long_reads) >= LONG_READS_MAX:
+            reading.close()
             answer(Busy(f"{LONG_READS_MAX} long reads are waiting"))
         else:
-            self._start(self._long_reads, self._read_long(read, time_left_s, answer))
+            self._start(self._long_reads, self._answer_long(reading, answer))
 
-    async def _read_long(self, read: Read, timeout_s: float, answer: Answer) -> None:
+    async def _answer_long(
+        self, reading: Coroutine[Any, Any, ResponseBody], answer: Answer
+    ) -> None:
         try:
-            result = await self._machine.read_long(read, timeout_s)
+            result = await reading
         except asyncio.CancelledError:
             answer(Busy("the node is stopping"))
             raise

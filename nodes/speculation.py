@@ -158,9 +158,11 @@ class Speculation:
         if not isinstance(new, Ran):
             raise TypeError("a mark is not answered")
         for step in earlier:
+            _allow(bounds, step)
             outcome = run_step(connection, step, self._count, now_us, seed)
             refuse_difference(step, outcome, self._count)
             self._took(connection, step, bounds)
+        _allow(bounds, new)
         outcome = run_step(connection, new, self._count, now_us, seed)
         assert outcome is not None
         self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
@@ -171,5 +173,12 @@ class Speculation:
     def _took(self, connection: SqlConnection, step: Step, bounds: Bounds) -> None:
         """A step has run. Raises Refused if it was too much."""
         bounds.refuse_rows(connection.raw.total_changes - self._changes)
+        if isinstance(step, Ran) and step.statement.staged is not None:
+            self._changes += step.statement.staged.rows
         self._chain = chain(self._chain, step)
         self._count += 1
+
+
+def _allow(bounds: Bounds, step: Step) -> None:
+    if isinstance(step, Ran) and step.statement.staged is not None:
+        bounds.allow([step.statement.staged])

@@ -385,8 +385,11 @@ class SqlConnection:
         self.begin(statement, ordinal, 0, 0, mode)
         try:
             # The mode is in the text: see authorizer.OWN on cached statements.
-            sql = f"/*_{mode.name}*/EXPLAIN {statement.sql}"
-            self.raw.execute(sql, statement.parameters).close()
+            if statement.staged is not None:  # to be run with rows that are not looked at here
+                self.raw.executemany(f"/*_{mode.name}*/{statement.sql}", ()).close()
+            else:
+                sql = f"/*_{mode.name}*/EXPLAIN {statement.sql}"
+                self.raw.execute(sql, statement.parameters).close()
         except SQL_ERRORS as exc:
             refused = self.refusal(exc, statement.sql, ordinal)
             if refused is None:

@@ -22,11 +22,15 @@ from nodes.protocol import (
     Value,
 )
 
-__all__ = ["StageError", "StageWriter", "check_content", "rows_of"]
+__all__ = ["APPLIED_BYTES_PER_S", "StageError", "StageWriter", "check_content", "rows_of"]
 
 Row = Sequence[Value]
 
 _decode_rows: Final = msgspec.msgpack.Decoder(list[tuple[Value, ...]]).decode
+
+
+APPLIED_BYTES_PER_S: Final = 2 * 1024 * 1024
+"""How fast replicas apply a stage, at the least: what a write that names one has time for."""
 
 
 class StageError(Exception):
@@ -53,13 +57,15 @@ class StageWriter:
         self._pieces: list[bytes] = []  # of the chunk that is not full
         self._held = 0
         self._chunks = 0
-        self._bytes = 0
+        self._rows = 0
+        self.size = 0  # bytes of the chunks that were given out
 
     def add(self, rows: Sequence[Row]) -> list[bytes]:
         """A frame of rows; the chunks that it fills. Raises ProtocolError if it is too large for
         a frame: then nothing of it was added."""
         frame = encode_frame(self._encode(rows))
         self._hash.update(frame)
+        self._rows += len(rows)
         self._pieces.append(frame)
         self._held += len(frame)
         if self._held < STAGE_CHUNK_BYTES:
@@ -80,12 +86,12 @@ class StageWriter:
 
     def _counted(self, chunks: list[bytes]) -> list[bytes]:
         self._chunks += len(chunks)
-        self._bytes += sum(map(len, chunks))
+        self.size += sum(map(len, chunks))
         return chunks
 
     def staged(self, session: SessionId, stage: int) -> Staged:
         """The name of all that was given out, as stage number `stage` of the session."""
-        return Staged(session, stage, self._chunks, self._bytes, self._hash.digest())
+        return Staged(session, stage, self._chunks, self.size, self._hash.digest(), self._rows)
 
 
 def check_content(staged: Staged, chunks: Iterable[bytes]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.foreign_keys import check_references
-from nodes.protocol import Ran, SessionId, SqlFailure, Statement, Write
+from nodes.protocol import Ran, SqlFailure, Staged, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.transaction_unit import run_transaction
 
@@ -59,14 +59,13 @@ def _is_change(sql: str) -> bool:
     return lower.startswith(_CHANGES) and "returning" not in lower
 
 
-def stages_of(write: Write) -> list[tuple[SessionId, int]]:
-    """Session and number of the stages that its statements name."""
+def stages_of(write: Write) -> list[Staged]:
+    """The stages that its statements name."""
     statements = list(write.statements)
     if write.transaction is not None:
         steps = write.transaction.steps
         statements += [step.statement for step in steps if isinstance(step, Ran)]
-    named = [statement.staged for statement in statements if statement.staged is not None]
-    return [(staged.session, staged.stage) for staged in named]
+    return [statement.staged for statement in statements if statement.staged is not None]
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

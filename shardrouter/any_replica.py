@@ -22,7 +22,7 @@ from functools import partial
 from typing import Final
 
 from nodes.client import ConnectionLost, NotSent, Outcome
-from nodes.protocol import Busy, Done, NoSuchGroup, NotLeader, Read, SqlFailure, Stale
+from nodes.protocol import Busy, Done, NoSuchGroup, NotLeader, Piece, Read, SqlFailure, Stale
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact, Knock
 from shardrouter.nearest import choose
 
@@ -34,7 +34,7 @@ PAUSE_S_MIN: Final = 0.005
 PAUSE_S_MAX: Final = 0.1
 """... this: a replica that is behind has to wait for its leader."""
 
-ReadDone = Callable[[Done | SqlFailure | Stale | None, str], None]
+ReadDone = Callable[[Done | Piece | SqlFailure | Stale | None, str], None]
 """The answer, or None and what the last attempt met."""
 
 
@@ -148,7 +148,7 @@ class AnyReplica:
         if call.ended:  # another copy was answered first
             return
         match outcome:
-            case Done() | SqlFailure():
+            case Done() | Piece() | SqlFailure():
                 self._end(call, outcome, "")
                 return
             case Stale(object=name, have=have, want=want):
@@ -174,7 +174,9 @@ class AnyReplica:
             self._awaited.pop(call, None)
             self._try(call)
 
-    def _end(self, call: _Call, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:
+    def _end(
+        self, call: _Call, answer: Done | Piece | SqlFailure | Stale | None, trouble: str
+    ) -> None:
         self._awaited.pop(call, None)
         call.ended = True
         call.done(answer, trouble)

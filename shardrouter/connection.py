@@ -6,12 +6,26 @@ A `Connection` has settings and a transaction of its own, as a connection to a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Protocol, Self
 
+from shardrouter.copy_in import CopyIn
+from shardrouter.copying.output import CopyWriter, content_of
 from shardrouter.errors import StatementError
-from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.execution import Execution, Outcome, Prepared, piece_outcome
+from shardrouter.planned import CopyTo
 from shardrouter.python_values import to_stored
 from shardrouter.record import Record
 from shardrouter.session import Session
@@ -19,6 +33,11 @@ from shardrouter.statement import split
 from shardrouter.transactions import in_failed_block
 
 __all__ = ["Connection", "PreparedStatement", "Queries", "Transaction"]
+
+
+BATCH_ROWS: Final = 512
+PIECE_BYTES: Final = 64 * 1024
+"""Handed on at once by the copy methods."""
 
 
 class Queries:
@@ -86,6 +105,102 @@ class Queries:
         """Run a statement; returns one value of its first row, None if there is none."""
         _, outcome = await self._fetch(query, args, timeout)
         return outcome.values[0][column] if outcome.values else None
+
+    async def copy_records_to_table(
+        self,
+        table_name: str,
+        *,
+        records: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+        columns: Sequence[str] | None = None,
+    ) -> str:
+        """Write many rows at once, all of them or none; returns the tag ("COPY 3"). The table has
+        to be whole on one shard; else NotSupported (0A000)."""
+        async with self._copying(table_name, columns, "") as copy:
+            oids = tuple(column.oid for column in copy.plan.columns)
+            async for some in _batches(records):
+                copy.add_rows([to_stored(oids, record) for record in some])
+                await copy.room()
+            outcome = await copy.finish()
+        return outcome.tag
+
+    async def copy_to_table(
+        self,
+        table_name: str,
+        *,
+        source: SupportsRead | AsyncIterable[bytes],
+        columns: Sequence[str] | None = None,
+        **options: str | bool,
+    ) -> str:
+        """COPY FROM: write the rows of `source`, a binary file or an asynchronous iterable, all of
+        them or none. `options` are asyncpg's and COPY's: format="csv", header=True."""
+        async with self._copying(table_name, columns, _options(options)) as copy:
+            async for data in _pieces(source):
+                copy.feed(data)
+                await copy.room()
+            outcome = await copy.finish()
+        return outcome.tag
+
+    async def copy_from_query(
+        self,
+        query: str,
+        *,
+        output: Callable[[bytes], Awaitable[None]] | SupportsWrite,
+        **options: str | bool,
+    ) -> str:
+        """COPY TO: write the answer of a SELECT into `output`, a binary file or a coroutine
+        function, a piece at a time. `options` are asyncpg's and COPY's: format="csv"."""
+        text = f"COPY ({query}) TO STDOUT{_options(options)}"
+        plan = (await self._prepare(text)).plan
+        assert isinstance(plan, CopyTo)
+        is_binary = plan.options.format == "binary"
+        names = [column.name for column in plan.plan.columns]
+        writer = CopyWriter(names, plan.options)
+        inner = await self._prepare(plan.query)
+        formats = (is_binary,) * len(names)
+        count = 0
+        await _write(output, content_of(writer.begin()))
+        async for outcome in self._pieces(Execution(inner, (), formats, stream=True)):
+            count += outcome.row_count
+            await _write(output, content_of(writer.rows(outcome.rows)))
+        await _write(output, content_of(writer.end()))
+        return f"COPY {count}"
+
+    async def cursor(self, query: str, *args: Any) -> AsyncIterator[Record]:
+        """The rows of a SELECT one by one, of one state, read a piece at a time:
+
+        async for row in db.cursor("SELECT * FROM big"): ...
+        """
+        prepared = await self._prepare(query)
+        columns = {column.name: i for i, column in enumerate(prepared.columns)}
+        execution = replace(_execution(prepared, args), stream=True)
+        async for outcome in self._pieces(execution):
+            for values in outcome.values:
+                yield Record(columns, values)
+
+    async def _pieces(self, execution: Execution) -> AsyncIterator[Outcome]:
+        """What a statement answers, in as many pieces as it comes in."""
+        [outcome] = await self._session.run([execution])
+        more = outcome.more
+        try:
+            yield outcome
+            while more is not None and (piece := await more.next()) is not None:
+                yield piece_outcome(execution, piece)
+        finally:
+            if more is not None:
+                more.close()
+
+    @asynccontextmanager
+    async def _copying(
+        self, table: str, columns: Sequence[str] | None, options: str
+    ) -> AsyncIterator[CopyIn]:
+        """A COPY FROM that is abandoned if it is not finished."""
+        names = f" ({', '.join(map(_quote, columns))})" if columns else ""
+        text = f"COPY {_quote(table)}{names} FROM STDIN{options}"
+        copy = self._session.copy_in(await self._prepare(text))
+        try:
+            yield copy
+        finally:
+            copy.abandon()
 
     async def _fetch(
         self, query: str, args: tuple[Any, ...], timeout_s: float | None
@@ -265,3 +380,65 @@ class Connection(Queries):
 def _execution(prepared: Prepared, arguments: Sequence[Any]) -> Execution:
     """Of arguments as Python has them."""
     return Execution(prepared, to_stored(prepared.parameter_oids, arguments))
+
+
+class SupportsRead(Protocol):
+    """A binary file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class SupportsWrite(Protocol):
+    """A binary file."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+async def _batches(
+    records: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+) -> AsyncIterator[list[Sequence[Any]]]:
+    """Some records at a time."""
+    if isinstance(records, AsyncIterable):
+        batch: list[Sequence[Any]] = []
+        async for record in records:
+            batch.append(record)
+            if len(batch) == BATCH_ROWS:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+        return
+    iterator = iter(records)
+    while some := list(islice(iterator, BATCH_ROWS)):
+        yield some
+
+
+async def _pieces(source: SupportsRead | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(source, AsyncIterable):
+        async for data in source:
+            yield data
+        return
+    while data := source.read(PIECE_BYTES):
+        yield data
+
+
+async def _write(output: Callable[[bytes], Awaitable[None]] | SupportsWrite, data: bytes) -> None:
+    if not data:
+        return
+    if callable(output):
+        await output(data)
+    else:
+        output.write(data)
+
+
+def _options(given: Mapping[str, str | bool]) -> str:
+    """As COPY wants them."""
+    words = []
+    for name, value in given.items():
+        said = str(value).lower() if isinstance(value, bool) else str(value).replace("'", "''")
+        words.append(f"{name} '{said}'")
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

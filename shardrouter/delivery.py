@@ -57,6 +57,7 @@ from nodes.protocol import (
     NotLeader,
     NotOpen,
     Opened,
+    Piece,
     Read,
     RequestBody,
     ResponseBody,
@@ -98,7 +99,10 @@ Answer: TypeAlias = ResponseBody | GaveUp
 Delivered: TypeAlias = Callable[[Answer, bool], None]
 
 _FINAL: Final = frozenset(
-    (Done, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale, UnknownSession)
+    (
+        *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
+        UnknownSession,
+    )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""
 
@@ -185,6 +189,22 @@ class Delivery:
     def stop(self, sending: Sending) -> None:
         """Send no more copies; `done` hears of the one that is under way, or that it gave up."""
         sending.until = self._loop.time()
+
+    def ask(
+        self,
+        node: str,
+        group: str,
+        body: RequestBody,
+        timeout_s: float,
+        done: Callable[[ClientOutcome], None],
+    ) -> None:
+        """Ask this very node, once; `done` is called exactly once, never from within."""
+        contact = self._directory.contacts.get(node)
+        if contact is None or self._closed:
+            reason = "the router was closed" if self._closed else f"{node} is not known any more"
+            self._loop.call_soon(done, NotSent(reason))
+        else:
+            contact.client.request(group, body, timeout_s=timeout_s, done=done)
 
     def trouble(self, group: str) -> str:
         """What the last failed attempt to reach the group's leader met, in words."""
@@ -399,7 +419,9 @@ def _is_at_follower(body: RequestBody) -> bool:
     return isinstance(body, Read) and body.at_follower
 
 
-def _read_ended(done: Delivered, answer: Done | SqlFailure | Stale | None, trouble: str) -> None:
+def _read_ended(
+    done: Delivered, answer: Done | Piece | SqlFailure | Stale | None, trouble: str
+) -> None:
     done(GaveUp(trouble) if answer is None else answer, False)
 
 

@@ -36,7 +36,8 @@ class RouterError(Exception):
     sqlstate: PostgreSQL's five-character code. definite: see the module. position: 1-based
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
     its unit of commit, of the statement that failed. schema, table, column, data_type,
-    constraint: what the error is about, empty where it is about none.
+    constraint: what the error is about, empty where it is about none. where: what was being done,
+    in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown.
     """
 
     definite: bool
@@ -67,7 +68,9 @@ class RouterError(Exception):
         self.column = column
         self.data_type = data_type
         self.constraint = constraint
+        self.where = ""
         self.statement = 0
+        self.row = 0
 
 
 class DefiniteError(RouterError):

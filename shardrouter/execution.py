@@ -9,25 +9,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
-from nodes.protocol import Guard, OutputColumn, Statement, StatementResult, Value
+from nodes.protocol import (
+    Guard,
+    OutputColumn,
+    Staged,
+    Statement,
+    StatementResult,
+    Value,
+)
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
-from shardrouter.planned import OneShard, Plan, ResultColumn, Scatter
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, Plan, ResultColumn, Scatter
 from shardrouter.python_values import from_stored
 
 __all__ = [
     "Prepared",
     "Execution",
+    "MoreRows",
     "Notice",
     "Outcome",
     "Command",
     "command_of",
+    "copy_command",
     "is_current",
     "outcome_of",
+    "piece_outcome",
     "rows_outcome",
     "scatter_commands",
 ]
@@ -56,6 +66,21 @@ class Execution:
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
     drawn: tuple[int, ...] = ()
     """A number for each of the plan's `draws`."""
+    stream: bool = False
+    """Many rows may be answered as a few and a `MoreRows`."""
+
+
+class MoreRows(Protocol):
+    """The rest of many rows, a piece at a time."""
+
+    async def next(self) -> StatementResult | None:
+        """Some rows more; None if there are none. Raises RouterError."""
+
+    def cancel(self) -> None:
+        """Who waits for `next` gets 57014."""
+
+    def close(self) -> None:
+        """Nobody wants more of it."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +104,7 @@ class Outcome:
     values: tuple[tuple[Value, ...], ...] = ()  # rows, if it has none
     notices: tuple[Notice, ...] = ()
     parameter_status: tuple[tuple[str, str], ...] = ()
+    more: MoreRows | None = None  # then tag and row_count are of the first rows only
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +121,10 @@ class Command:
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
+    if isinstance(plan, CopyFrom):
+        plan = plan.insert
+    elif isinstance(plan, CopyTo):
+        plan = plan.plan
     if not isinstance(plan, OneShard | Scatter):
         return True
     if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
@@ -129,6 +159,14 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             )
         guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
     return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
+
+
+def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
+    """The command that writes the rows of a COPY, which are on their shard already."""
+    guards = _table_guards(plan.insert)
+    if not plan.insert.keys:
+        guards.append(home_guard(catalog))
+    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), tuple(guards))
 
 
 def scatter_commands(
@@ -180,6 +218,15 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     if values and execution.formats is None:
         values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
+
+
+def piece_outcome(execution: Execution, result: StatementResult) -> Outcome:
+    """The outcome of some of the rows of a SELECT."""
+    values = result.values
+    if values and execution.formats is None:
+        values = from_stored(values, execution.prepared.columns)
+    count = result.row_count
+    return Outcome(f"SELECT {count}", count, result.rows, values)
 
 
 def rows_outcome(

@@ -13,6 +13,8 @@ from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
 from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copying.grammar import parse_copy
+from shardrouter.copying.plan import copy_plan
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
@@ -78,6 +80,8 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         tokens.pop()
     if not tokens:
         raise syntax_error("", 0)
+    if tokens[0].is_word("copy"):
+        return _copy(tokens, sql, catalog)
     plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
@@ -107,6 +111,16 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
         case _:
             return query.select(node, catalog, parameters)
+
+
+def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
+    statement = parse_copy(tokens, sql)
+    table: Table | None = None
+    if statement.table:
+        table = catalog.tables.get(statement.table)
+        if table is None:
+            raise UnknownTable(statement.table, statement.position)
+    return copy_plan(statement, catalog, table, make_plan)
 
 
 def _parameters_in(tokens: Sequence[Token], declared: Sequence[int]) -> int:

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
+from shardrouter.copying.columns import CopyColumn
+from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
 from shardrouter.role_statements import RoleStatement
 
@@ -26,6 +28,8 @@ __all__ = [
     "SchemaChange",
     "SequenceCall",
     "Answer",
+    "CopyFrom",
+    "CopyTo",
     "SetSetting",
     "Modes",
     "Begin",
@@ -180,6 +184,26 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class CopyFrom:
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+
+    table: str
+    columns: tuple[CopyColumn, ...]
+    insert: OneShard
+    shard: str
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
+class CopyTo:
+    """COPY TO STDOUT: the rows of `plan`, which is that of `query`, as the options want them."""
+
+    query: str
+    plan: OneShard | Scatter | Answer
+    options: CopyOptions
+
+
+@dataclass(frozen=True)
 class SetSetting:
     """SET, or RESET if `value` is None (name `all`: every setting)."""
 
@@ -273,6 +297,8 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | CopyFrom
+    | CopyTo
     | Pause
     | SetSetting
     | TransactionControl

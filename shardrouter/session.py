@@ -21,10 +21,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
+from weakref import WeakSet
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
+from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
     DeadlineExceeded,
     DefiniteError,
@@ -40,6 +42,7 @@ from shardrouter.execution import (
     Outcome,
     Prepared,
     command_of,
+    copy_command,
     is_current,
     outcome_of,
     rows_outcome,
@@ -50,6 +53,7 @@ from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CopyFrom,
     EndBlock,
     Modes,
     OneShard,
@@ -68,11 +72,12 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
+from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, Streamed
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -81,6 +86,7 @@ from shardrouter.transactions import (
     set_outside,
     setting_tag,
 )
+from shardrouter.upload import Upload
 from shardrouter.verdicts import canceled
 
 __all__ = ["Prepared", "Execution", "Outcome", "Backend", "Session"]
@@ -132,6 +138,8 @@ class Session:
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
+        self._copies: set[CopyIn] = set()  # under way
+        self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
         self._sequences = SessionSequences(backend.schema.sequences)
 
@@ -181,6 +189,10 @@ class Session:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed. Of a transaction block nothing remains."""
         self._closed = True
+        for copy in list(self._copies):
+            copy.abandon()
+        for stream in list(self._streams):
+            stream.close()
         self._transactions.abandon()
 
     # ------------------------------------------------------------------ prepare
@@ -350,14 +362,18 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome) -> None:
+        def settled(answer: ShardOutcome | Streamed) -> None:
             nonlocal is_over
-            if is_over:
-                return  # it was cancelled
+            if is_over:  # it was cancelled
+                if isinstance(answer, Streamed):
+                    answer.stream.close()
+                return
             is_over = True
             self._cancel_running = None
             if type(answer) is Done:
                 done([outcome_of(plan, execution, answer.results[0])])
+            elif isinstance(answer, Streamed):
+                done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
                 done(answer)
             else:
@@ -367,6 +383,16 @@ class Session:
         if plan.is_write:
             self._cancel_running = self.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
+            )
+        elif execution.stream and not plan.quick:
+            self._cancel_running = partial(settled, canceled())
+            self.shards.submit_stream(
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                settled,
+                self.settings.consistency,
             )
         else:
             self._cancel_running = partial(settled, canceled())
@@ -458,10 +484,7 @@ class Session:
             if outcomes is not None:
                 return outcomes
             is_stale = True
-        raise Unavailable(
-            "the tables of the statement are being changed",
-            hint="Repeat it when the schema change is over.",
-        )
+        raise _being_changed()
 
     async def _attempt(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """Execute the unit under the present catalog; None if a shard says that it is stale."""
@@ -546,6 +569,59 @@ class Session:
         self.settings = settings
         return outcomes
 
+    # ------------------------------------------------------------------ COPY FROM
+
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin what `prepared`, a COPY FROM STDIN, says. Raises RouterError.
+
+        statement_timeout holds for each piece of it that is on its way, and for the last step,
+        which has more the more there is to apply: how long the client takes is its business."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        if self._closed:
+            raise Unavailable("the session is closed", sqlstate="57P01")
+        timeout_s = self.settings.statement_timeout_s
+        if self.settings.read_only:
+            raise read_only_error(plan)
+        upload = Upload(self.shards, plan.shard, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s)
+        copy = CopyIn(plan, upload, commit, self._copies.discard)
+        self._copies.add(copy)
+        return copy
+
+    async def _commit_copy(
+        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+    ) -> bool:
+        """Write the rows that were sent ahead, exactly once; in a transaction block they are
+        written with the block, and True says that they are needed until then. Raises
+        RouterError."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        deadline = self._loop.time() + timeout_s + upload.apply_s
+        for attempt in range(REPLANS_MAX):
+            command = copy_command(plan, staged, self._schema.catalog)
+            if self._transactions.block is not None:
+                await self._transactions.copy(command, upload, deadline)
+                return True
+            answer = await self.shards.write(
+                command.shard, (command.statement,), command.guards, deadline=deadline
+            )
+            if not isinstance(answer, Stale):
+                return False
+            await self._schema.catch_up(deadline, attempt)
+            fresh = (await self._prepare(prepared.text, (), deadline)).plan
+            if (
+                not isinstance(fresh, CopyFrom)
+                or fresh.columns != plan.columns
+                or fresh.shard != plan.shard
+            ):
+                raise NotSupported(
+                    f'table "{plan.table}" was changed while rows were copied into it',
+                    hint="Repeat the COPY.",
+                )
+            plan = fresh
+        raise _being_changed()
+
     # ------------------------------------------------------------------ units of reads
 
     async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
@@ -573,18 +649,33 @@ class Session:
         self.settings = settings
         return outcomes
 
+    def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
+        """The first of many rows; who takes them sees to the rest, or the end of the session."""
+        self._streams.add(answer.stream)
+        if self._closed:
+            answer.stream.close()
+        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         command = command_of(plan, execution, self._schema.catalog)
-        answer = await self.shards.read(
-            command.shard,
-            (command.statement,),
-            command.guards,
-            quick=plan.quick,
-            deadline=deadline,
-            consistency=consistency,
-        )
+        answer: Done | Stale | Streamed
+        if execution.stream and not plan.quick:
+            answer = await self.shards.stream(
+                command.shard, command.statement, command.guards, deadline, consistency
+            )
+        else:
+            answer = await self.shards.read(
+                command.shard,
+                (command.statement,),
+                command.guards,
+                quick=plan.quick,
+                deadline=deadline,
+                consistency=consistency,
+            )
+        if isinstance(answer, Streamed):
+            return self._streamed(plan, execution, answer)
         if isinstance(answer, Stale):
             return None
         return outcome_of(plan, execution, answer.results[0])
@@ -707,6 +798,13 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, RouterError):
             error.statement = self._ordinal
+
+
+def _being_changed() -> Unavailable:
+    return Unavailable(
+        "the tables of the statement are being changed",
+        hint="Repeat it when the schema change is over.",
+    )
 
 
 def _shared_session() -> NotSupported:

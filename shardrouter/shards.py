@@ -44,7 +44,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from nodes.config import ClusterConfig
 from nodes.protocol import (
@@ -58,22 +58,27 @@ from nodes.protocol import (
     NotOpen,
     Opened,
     OpenSession,
+    Piece,
     Read,
+    RequestBody,
     SessionId,
     SetVersion,
     Speculate,
     Speculated,
     SqlFailure,
+    Stage,
     Stale,
     Statement,
     StatementResult,
     Status,
     Transaction,
     UnknownSession,
+    Unstage,
     Write,
 )
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError, StatementError, Unavailable
+from shardrouter.row_stream import RowStream
 from shardrouter.verdicts import (
     Outcome,
     answer_lost,
@@ -85,7 +90,7 @@ from shardrouter.verdicts import (
 )
 from shardrouter.window import SeqWindow
 
-__all__ = ["Outcome", "Shards"]
+__all__ = ["Outcome", "ShardStage", "Shards", "Streamed"]
 
 WAITING_MAX: Final = 4096
 """Writes of one shard that wait for a session or a free seq; more answer 53300."""
@@ -98,6 +103,13 @@ FENCE_S_MAX: Final = 1.0
 
 Settled: TypeAlias = Callable[[Outcome], None]
 Cancel: TypeAlias = Callable[[], None]
+
+
+class Streamed(NamedTuple):
+    """The first rows of a read, and where the others come from."""
+
+    result: StatementResult
+    stream: RowStream
 
 
 class Shards:
@@ -113,6 +125,7 @@ class Shards:
         self._delivery = Delivery(config, name=name, rng=rng)
         self._lanes = {group: _Lane(group) for group in config.groups}
         self._closed = False
+        self._streams: set[RowStream] = set()
 
     # ------------------------------------------------------------------ reads
 
@@ -145,6 +158,61 @@ class Shards:
         done = partial(_resolve, future)
         self.submit_read(group, statements, guards, quick, deadline, done, consistency)
         return _returned(await future)
+
+    def submit_stream(
+        self,
+        group: str,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        deadline: float,
+        done: Callable[[Outcome | Streamed], None],
+        consistency: Consistency = "linearizable",
+    ) -> None:
+        """A read of one statement whose rows may be many: then `done` gets the first of them,
+        and what the others are got by."""
+        read = Read((statement,), guards, consistency=consistency, stream=True)
+        timeout_s = deadline - self._loop.time()
+        answered = partial(self._stream_answered, group, timeout_s, done)
+        self._delivery.send(group, read, deadline, answered)
+
+    async def stream(
+        self,
+        group: str,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        deadline: float,
+        consistency: Consistency = "linearizable",
+    ) -> Done | Stale | Streamed:
+        """`submit_stream`, awaited. Raises RouterError."""
+        future: asyncio.Future[Outcome | Streamed] = self._loop.create_future()
+
+        def done(outcome: Outcome | Streamed) -> None:
+            if not future.done():
+                future.set_result(outcome)
+            elif isinstance(outcome, Streamed):
+                outcome.stream.close()
+
+        self.submit_stream(group, statement, guards, deadline, done, consistency)
+        outcome = await future
+        if isinstance(outcome, RouterError):
+            raise outcome
+        return outcome
+
+    def _stream_answered(
+        self,
+        group: str,
+        timeout_s: float,
+        done: Callable[[Outcome | Streamed], None],
+        answer: Answer,
+        doubt: bool,
+    ) -> None:
+        if not isinstance(answer, Piece):
+            _read_answered(group, done, answer, doubt)
+            return
+        ask = partial(self._delivery.ask, answer.node, group)
+        stream = RowStream(ask, answer.cursor, timeout_s, self._streams.discard)
+        self._streams.add(stream)
+        done(Streamed(answer.result, stream))
 
     # ------------------------------------------------------------------ writes
 
@@ -207,6 +275,30 @@ class Shards:
                 cancel()
         return _returned(future.result())
 
+    # ------------------------------------------------------------------ rows sent ahead
+
+    def new_stage(self, group: str) -> ShardStage:
+        """For rows that a write of `group` will name."""
+        return ShardStage(self._lanes[group])
+
+    def submit_chunk(
+        self, stage: ShardStage, number: int, data: bytes, deadline: float, done: Settled
+    ) -> None:
+        """Send chunk `number` of a stage, exactly once. Whatever the outcome, nobody sees it."""
+        chunk = _Chunk(self, stage, number, data, deadline, partial(_chunk_settled, stage, done))
+        left = deadline - self._loop.time()
+        chunk.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
+        if left <= 0 or self._closed:
+            self._loop.call_soon(done, self._too_late(stage.lane.group))
+        else:
+            self._start(chunk)
+
+    def forget_stage(self, stage: ShardStage, deadline: float) -> None:
+        """No write will name it. A replica that is not told finds out by itself, in time."""
+        if stage.session is not None:
+            body = Unstage(stage.session, stage.number)
+            self._delivery.send(stage.lane.group, body, deadline, _nobody_waits)
+
     async def speculate(
         self, group: str, asked: Speculate, deadline: float
     ) -> StatementResult | SqlFailure | Stale | NotOpen:
@@ -246,6 +338,8 @@ class Shards:
     async def close(self) -> None:
         """End all that runs, each with its honest outcome, and close the connections."""
         self._closed = True
+        for stream in list(self._streams):
+            stream.close()
         for lane in self._lanes.values():
             while lane.queue:
                 self._expire(lane.queue[0])
@@ -277,16 +371,10 @@ class Shards:
 
     def _send(self, write: _Write, session: _Session, seq: int) -> None:
         write.session, write.seq = session, seq
-        body = Write(
-            session.id,
-            seq,
-            session.window.watermark,
-            write.statements,
-            write.guards,
-            write.sets,
-            write.quick,
-            write.transaction,
-        )
+        body = write.body(session, seq)
+        if body is None:
+            self._loop.call_soon(self._settle, write, _stage_lost(write.lane.group))
+            return
         write.sending = self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
 
     def _expire(self, write: _Write) -> None:
@@ -449,13 +537,18 @@ class Shards:
 
 
 class _Session:
-    """An exactly-once session as the group knows it, and its seqs."""
+    """An exactly-once session as the group knows it, its seqs, and the numbers of its stages."""
 
-    __slots__ = ("id", "window")
+    __slots__ = ("id", "stages", "window")
 
     def __init__(self, session: SessionId) -> None:
         self.id = session
         self.window = SeqWindow()
+        self.stages = 0
+
+    def new_stage(self) -> int:
+        self.stages += 1
+        return self.stages
 
 
 class _Lane:
@@ -520,6 +613,19 @@ class _Write:
         self.cancelled = False
         self.ended = False  # `done` was called after it had been sent
 
+    def body(self, session: _Session, seq: int) -> RequestBody | None:
+        """What to send under this seq; None if it can be part of this session no more."""
+        return Write(
+            session.id,
+            seq,
+            session.window.watermark,
+            self.statements,
+            self.guards,
+            self.sets,
+            self.quick,
+            self.transaction,
+        )
+
     def cancel(self) -> None:
         self.shards.cancel(self)
 
@@ -532,7 +638,66 @@ class _Write:
             self.shards.answered(self, answer, doubt)
 
 
+class ShardStage:
+    """Rows that are sent to a shard ahead of the write that will name them (docs/bulk.md).
+
+    It belongs to the session of its first chunk that was taken."""
+
+    __slots__ = ("is_taken", "lane", "number", "session")
+
+    def __init__(self, lane: _Lane) -> None:
+        self.lane = lane
+        self.session: SessionId | None = None
+        self.number = 0
+        self.is_taken = False  # a chunk of it is kept under `session`
+
+
+class _Chunk(_Write):
+    """A chunk of a stage: a write that nobody sees."""
+
+    __slots__ = ("data", "number", "stage")
+
+    def __init__(
+        self,
+        shards: Shards,
+        stage: ShardStage,
+        number: int,
+        data: bytes,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        super().__init__(shards, stage.lane, (), (), (), False, deadline, done)
+        self.stage = stage
+        self.number = number
+        self.data = data
+
+    def body(self, session: _Session, seq: int) -> RequestBody | None:
+        stage = self.stage
+        if stage.session != session.id:
+            if stage.is_taken:
+                return None
+            stage.session = session.id
+            stage.number = session.new_stage()
+        watermark = session.window.watermark
+        return Stage(session.id, seq, watermark, stage.number, self.number, self.data)
+
+
 # --------------------------------------------------------------------------- small steps
+
+
+def _chunk_settled(stage: ShardStage, done: Settled, outcome: Outcome) -> None:
+    if isinstance(outcome, Done):
+        stage.is_taken = True
+    done(outcome)
+
+
+def _stage_lost(group: str) -> RouterError:
+    return StatementError(
+        f"the rows sent to {group} so far are no longer kept",
+        sqlstate="57P05",
+        detail="The session that they belonged to has expired; nothing is written.",
+        hint="Repeat it.",
+    )
 
 
 def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
@@ -545,6 +710,10 @@ def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> N
             done(time_over(group, reason, hint))
         case _:
             done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
+
+
+def _nobody_waits(_answer: Answer, _doubt: bool) -> None:
+    pass
 
 
 def _size(statements: tuple[Statement, ...]) -> int:

@@ -33,6 +33,7 @@ from shardrouter.execution import (
 from shardrouter.planned import (
     Answer,
     Begin,
+    CopyFrom,
     EndBlock,
     Modes,
     OneShard,
@@ -47,6 +48,7 @@ from shardrouter.planned import (
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards
 from shardrouter.typed import quote
+from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
 __all__ = [
@@ -97,6 +99,7 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self._uploads: list[Upload] = []  # whose rows the block has written
 
     # ------------------------------------------------------------------ without a block
 
@@ -321,6 +324,30 @@ class Transactions:
                 return answer
             whole = True
 
+    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        """Write rows that were sent ahead, in the open block; they are kept as long as it is.
+        Raises RouterError; then the block has failed."""
+        async with self._turn:
+            await self._copy(command, upload, deadline)
+
+    async def _copy(self, command: Command, upload: Upload, deadline: float) -> None:
+        block = self.block
+        assert block is not None
+        self._uploads.append(upload)
+        try:
+            if block.failed:
+                raise in_failed_block()
+            block.move_to(command.shard)
+            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            if isinstance(answer, Stale):
+                raise serialization_failure("a concurrent schema change")
+            block.took(command.statement, command.guards, answer, quick=False, is_write=True)
+            if isinstance(answer, SqlFailure):
+                raise sql_error(answer)
+        except BaseException:
+            block.failed = True
+            raise
+
     # ------------------------------------------------------------------ its end
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
@@ -332,20 +359,37 @@ class Transactions:
         host.settings = block.settings
         if commits:
             if block.writes:
-                transaction, guards, quick = block.transaction()
-                answer = await host.shards.write(
-                    block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
-                )
-                if isinstance(answer, Stale):
-                    raise serialization_failure("a concurrent schema change")
+                await self._commit(block, deadline)
             host.settings = block.kept
+        self._forget_uploads()
         after = host.settings.announced_since(before)
         if plan.chain:
             self.begin(modes)
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
 
+    async def _commit(self, block: Block, deadline: float) -> None:
+        transaction, guards, quick = block.transaction()
+        deadline += sum(upload.apply_s for upload in self._uploads)
+        try:
+            answer = await self._host.shards.write(
+                block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+            )
+        except BaseException:
+            self._forget_uploads()
+            raise
+        if isinstance(answer, Stale):
+            self._forget_uploads()
+            raise serialization_failure("a concurrent schema change")
+
+    def _forget_uploads(self) -> None:
+        """The block is over. What it wrote of them is written, or is not any more."""
+        for upload in self._uploads:
+            upload.abandon()
+        self._uploads.clear()
+
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
+        self._forget_uploads()
         if self.block is not None:
             self._host.settings = self.block.settings
             self.block = None
@@ -404,4 +448,6 @@ def in_failed_block() -> StatementError:
 def read_only_error(plan: Plan) -> StatementError:
     """For a write in a transaction that is READ ONLY."""
     tag = plan.tag if isinstance(plan, OneShard) else "this statement"
+    if isinstance(plan, CopyFrom):
+        tag = "COPY FROM"
     return StatementError(f"cannot execute {tag} in a read-only transaction", sqlstate="25006")

@@ -35,7 +35,6 @@ _REFUSED: Final = {
     "checkpoint": "",
     "cluster": "",
     "comment": "",
-    "copy": "Send INSERT statements, several rows in each.",
     "declare": "Use LIMIT and OFFSET.",
     "do": "",
     "execute": "Prepare through the extended query protocol.",

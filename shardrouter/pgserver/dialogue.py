@@ -17,10 +17,13 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
+from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
     PortalRun,
@@ -30,9 +33,10 @@ from shardrouter.pgserver.unit import (
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
-from shardrouter.pgwire.portals import bind_arguments, cut_rows, result_formats
-from shardrouter.planned import TransactionControl
+from shardrouter.pgwire.portals import bind_arguments, result_formats
+from shardrouter.planned import CopyFrom, TransactionControl
 from shardrouter.statement import split
+from shardrouter.verdicts import canceled
 
 __all__ = [
     "HELD_BYTES_MAX",
@@ -48,6 +52,9 @@ log = logging.getLogger(__name__)
 STATEMENTS_MAX: Final = 4096
 """Prepared statements of a connection: many times what any driver caches."""
 
+UNSENT_MAX: Final = 256 * 1024
+"""Bytes of answers after which they are handed to the client before there are more."""
+
 PORTALS_MAX: Final = 1024
 """Named portals of a connection between two Syncs."""
 
@@ -61,6 +68,23 @@ _EMPTY_QUERY: Final = m.encode(m.EmptyQueryResponse())
 _SUSPENDED: Final = m.encode(m.PortalSuspended())
 
 T = TypeVar("T")
+
+
+class CopyIn(Protocol):
+    """A COPY FROM STDIN under way: see `shardrouter.copy_in`."""
+
+    plan: CopyFrom
+
+    @property
+    def is_full(self) -> bool: ...
+
+    async def room(self) -> None: ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    async def finish(self) -> Outcome: ...
+
+    def abandon(self) -> None: ...
 
 
 class Session(Protocol):
@@ -84,6 +108,9 @@ class Session(Protocol):
     async def run(
         self, unit: Sequence[Execution], timeout_s: float | None = None
     ) -> list[Outcome]: ...
+
+    def copy_in(self, prepared: Prepared) -> CopyIn:
+        """Begin a COPY FROM STDIN. Raises RouterError."""
 
     def cancel(self) -> None:
         """End early what was executed last; `done` hears what became of it."""
@@ -117,6 +144,13 @@ class _Then(enum.Enum):
     READY = "ready"  # after Sync and Query
 
 
+class Copying(NamedTuple):
+    """A COPY FROM STDIN, and what follows when it is answered."""
+
+    copy: CopyIn
+    then: _Then | None
+
+
 def report(error: RouterError, severity: str = "ERROR") -> m.Report:
     return m.Report(
         severity,
@@ -125,6 +159,7 @@ def report(error: RouterError, severity: str = "ERROR") -> m.Report:
         error.detail,
         error.hint,
         error.position,
+        where=error.where,
         schema=error.schema,
         table=error.table,
         column=error.column,
@@ -161,6 +196,9 @@ class Dialogue:
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
+        self._answered: PortalRun | None = None  # whose answer has begun
+        self._more_of: MoreRows | None = None  # that is waited for
+        self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
 
     @property
     def answering(self) -> bool:
@@ -191,8 +229,19 @@ class Dialogue:
 
     def cancel(self) -> None:
         """The client asks, on another connection, for an end of what is running."""
-        if self.busy:
+        if self._more_of is not None:
+            self._more_of.cancel()
+        elif self.busy:
             self._session.cancel()
+        elif self._copying is not None or (self.answering and self._is_streaming):
+            self._fail(report(canceled()))
+            self._wake()
+
+    @property
+    def _is_streaming(self) -> bool:
+        """The client has yet to read what it was sent, and there is more."""
+        run = self._answered
+        return run is not None and run.portal.rows is not None and run.portal.rows.more is not None
 
     def refuse(self, said: m.Report) -> None:
         """A message could not be read."""
@@ -214,7 +263,15 @@ class Dialogue:
         self._rest = None
         self._unit.clear()
         self._flushed_write = False
+        if self._copying is not None:
+            self._copying.copy.abandon()
+            self._copying = None
+        if self._answered is not None and self._session.status != "T":
+            self._answered.portal.close()
+        self._answered = self._more_of = None
         if self._session.status != "T":
+            for portal in self._portals.values():
+                portal.close()
             self._portals.clear()
             self._bound_bytes = 0
 
@@ -253,10 +310,17 @@ class Dialogue:
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
                     in_block = self._session.status != "I"
-                    self._execute_unit(unit.take_executions(in_block=in_block))
+                    portals = unit.take_executions(in_block=in_block)
+                    if reply.portal.statement.copies_in:
+                        self._begin_copy(reply.portal)
+                    else:
+                        self._execute_unit(portals)
+                    return
+                if not self._answer(reply, reply.portal.outcome):
                     return
                 unit.replies.popleft()
-                self._answer(reply, reply.portal.outcome)
+                if self._connection.unsent > UNSENT_MAX:
+                    return  # what the client has not read yet comes first
             else:
                 unit.replies.popleft()
                 send(reply)
@@ -289,35 +353,42 @@ class Dialogue:
             self.busy = False
             self._bug(self._session)
 
-    def _answer(self, run: PortalRun, outcome: Outcome) -> None:
+    def _answer(self, run: PortalRun, outcome: Outcome) -> bool:
+        """Send what there is of an Execute's answer. False: more of it has to come first."""
         portal, send = run.portal, self._connection.send_encoded
         statement = portal.statement
-        if run.described and statement.columns:
-            send(statement.row_description(portal.formats))
-        tag, rows = outcome.tag, outcome.rows
-        if run.row_limit > 0 or portal.sent:
-            limit = run.row_limit if run.row_limit > 0 else outcome.row_count + 1
-            end, count = cut_rows(rows, portal.sent, limit)
-            rows = rows[portal.sent : end]
-            portal.sent = end
-            if count == limit:
-                # Also when it was the last row: PostgreSQL finds that out with the next Execute.
-                send(rows)
-                send(_SUSPENDED)
-                return
-            if tag.startswith("SELECT "):
-                tag = f"SELECT {count}"
-        else:
-            portal.sent = len(rows)
-        if rows:
-            send(rows)
+        rows = portal.rows
+        if rows is None:
+            assert statement.prepared is not None
+            rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
+            if run.described and statement.columns:
+                send(statement.row_description(portal.formats))
+            send(rows.head())
+        if run is not self._answered:
+            self._answered = run
+            rows.begin(run.row_limit)
+        send(rows.take())
+        if rows.needs_more:
+            assert rows.more is not None
+            self._more_of = rows.more
+            self._later(rows.more.next(), partial(self._more_came, rows))
+            return False
+        if rows.is_suspended:
+            send(_SUSPENDED)
+            return True
+        send(rows.foot())
         for n in outcome.notices:
             if self._session.wants(n.severity):
                 said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
                 self._connection.send(m.NoticeResponse(said))
-        send(m.encode_command_complete(tag))
+        send(m.encode_command_complete(rows.tag))
         for name, value in outcome.parameter_status:
             self._connection.send(m.ParameterStatus(name, value))
+        return True
+
+    def _more_came(self, rows: RowsOut, piece: StatementResult | None) -> None:
+        self._more_of = None
+        rows.add(piece)
 
     # ---------------------------------------------------------------------- simple query
 
@@ -421,6 +492,8 @@ class Dialogue:
     def _close_portal(self, name: str) -> None:
         # Before its unit has run, what it holds is still held by the unit.
         portal = self._portals.pop(name, None)
+        if portal is not None:
+            portal.close()
         if portal is not None and (portal.outcome is not None or not portal.started):
             self._bound_bytes -= portal.size
 
@@ -474,6 +547,8 @@ class Dialogue:
         if portal.started and not portal.statement.columns:
             raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
         self._run(PortalRun(portal, event.row_limit))
+        if portal.statement.copies_in:
+            self._then = _Then.NOTHING  # its rows come before the Sync
 
     def _run(self, run: PortalRun) -> None:
         if self._flushed_write and self._session.status == "I" and not run.portal.started:
@@ -502,6 +577,44 @@ class Dialogue:
             "the function call message is not supported", hint="Call the function by SELECT."
         )
 
+    # ------------------------------------------------------------------ COPY FROM STDIN
+
+    def _begin_copy(self, portal: Portal) -> None:
+        """Ask for the rows; what was to follow follows when they have come."""
+        assert portal.statement.prepared is not None
+        try:
+            copy = self._session.copy_in(portal.statement.prepared)
+        except RouterError as error:
+            self._fail(report(error))
+            return
+        self._copying = Copying(copy, self._then)
+        self._then = None
+        is_binary = copy.plan.options.format == "binary"
+        formats = (int(is_binary),) * len(copy.plan.columns)
+        self._connection.begin_copy_in(m.CopyInResponse(int(is_binary), formats))
+
+    def _copy_data(self, event: m.CopyData) -> None:
+        assert self._copying is not None
+        copy = self._copying.copy
+        copy.feed(event.data)
+        if copy.is_full:
+            self._later(copy.room(), lambda _: None)
+
+    def _copy_done(self, _: m.CopyDone) -> None:
+        assert self._copying is not None
+        self._later(self._copying.copy.finish(), self._copied)
+
+    def _copied(self, outcome: Outcome) -> None:
+        copying, self._copying = self._copying, None
+        assert copying is not None
+        run = self._unit.replies[0]
+        assert isinstance(run, PortalRun)
+        run.portal.outcome = outcome
+        self._then = copying.then
+
+    def _copy_fail(self, event: m.CopyFail) -> None:
+        raise StatementError(f"COPY from stdin failed: {event.reason}", sqlstate="57014")
+
     _handlers: ClassVar[dict[type[Any], Callable[[Dialogue, Any], None]]] = {
         m.Query: _query,
         m.Parse: _parse,
@@ -512,6 +625,9 @@ class Dialogue:
         m.Flush: _flush,
         m.Sync: _sync,
         m.FunctionCall: _function_call,
+        m.CopyData: _copy_data,
+        m.CopyDone: _copy_done,
+        m.CopyFail: _copy_fail,
     }
 
 

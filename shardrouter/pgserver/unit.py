@@ -15,9 +15,10 @@ from typing import Final, TypeAlias
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
-from shardrouter.planned import OneShard, SchemaChange, TransactionControl
+from shardrouter.planned import CopyFrom, CopyTo, OneShard, SchemaChange, TransactionControl
 
 __all__ = [
     "REPLIES_MAX",
@@ -42,12 +43,15 @@ class PreparedStatement:
     def __init__(self, prepared: Prepared | None, size: int = 0) -> None:
         self.prepared = prepared
         self.size = size  # bytes of the message that brought it
-        plan = prepared.plan if prepared is not None else None
+        plan = self.plan = prepared.plan if prepared is not None else None
         self.columns = prepared.columns if prepared is not None else ()
         self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
+        self.copies_in = isinstance(plan, CopyFrom)
         self.changes_schema = isinstance(plan, SchemaChange)
         self.is_control = isinstance(plan, TransactionControl)
-        self.writes = self.changes_schema or (isinstance(plan, OneShard) and plan.is_write)
+        self.writes = (
+            self.changes_schema or self.copies_in or (isinstance(plan, OneShard) and plan.is_write)
+        )
         self._descriptions: dict[tuple[bool, ...], bytes] = {}
 
     @cached_property
@@ -74,11 +78,23 @@ class Portal:
     size: int = 0  # bytes of the message that bound it
     started: bool = False  # it is part of a unit, or was
     outcome: Outcome | None = None
-    sent: int = 0  # bytes of the outcome's rows that the client has
+    rows: RowsOut | None = None  # those that the client does not have yet
 
     def execution(self) -> Execution:
-        assert self.statement.prepared is not None
-        return Execution(self.statement.prepared, self.arguments, self.formats)
+        prepared = self.statement.prepared
+        assert prepared is not None
+        plan = prepared.plan
+        if isinstance(plan, CopyTo):
+            columns = plan.plan.columns
+            query = Prepared(plan.query, plan.plan, (), columns)
+            is_binary = plan.options.format == "binary"
+            return Execution(query, (), (is_binary,) * len(columns), stream=True)
+        return Execution(prepared, self.arguments, self.formats, stream=True)
+
+    def close(self) -> None:
+        """Nobody wants more of its rows."""
+        if self.outcome is not None and self.outcome.more is not None:
+            self.outcome.more.close()
 
 
 @dataclass(slots=True, frozen=True)
@@ -101,16 +117,24 @@ def schema_change_in_company() -> NotSupported:
     )
 
 
+def _copy_in_company() -> NotSupported:
+    return NotSupported(
+        "COPY FROM STDIN cannot be one unit with other statements",
+        hint="Send it alone, in a message of its own (or with a Sync behind it).",
+    )
+
+
 class Unit:
     """The answers that wait, in order, and the portals that have yet to run for them."""
 
-    __slots__ = ("changes_schema", "replies", "waiting", "writes")
+    __slots__ = ("changes_schema", "copies_in", "replies", "waiting", "writes")
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
         self.waiting: deque[Portal] = deque()
         self.writes = False
         self.changes_schema = False
+        self.copies_in = False
 
     def add(self, reply: Reply) -> None:
         """Raises StatementError, NotSupported."""
@@ -124,6 +148,9 @@ class Unit:
             statement = reply.portal.statement
             if self.waiting and (self.changes_schema or statement.changes_schema):
                 raise schema_change_in_company()
+            if self.waiting and (self.copies_in or statement.copies_in):
+                raise _copy_in_company()
+            self.copies_in = statement.copies_in
             self.writes = self.writes or statement.writes
             self.changes_schema = self.changes_schema or statement.changes_schema
             reply.portal.started = True
@@ -148,4 +175,4 @@ class Unit:
     def clear(self) -> None:
         self.replies.clear()
         self.waiting.clear()
-        self.writes = self.changes_schema = False
+        self.writes = self.changes_schema = self.copies_in = False

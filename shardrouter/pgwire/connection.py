@@ -47,6 +47,7 @@ from shardrouter.pgwire.messages import (
     CopyData,
     CopyDone,
     CopyFail,
+    CopyInResponse,
     Describe,
     ErrorResponse,
     Execute,
@@ -89,6 +90,7 @@ class State(enum.Enum):
     SASL_INITIAL = "sasl initial"  # it was asked to prove who it is, by one of some mechanisms
     SASL = "sasl"  # the proof goes on
     READY = "ready"
+    COPY = "copy"  # the rows of a COPY FROM STDIN come
     SKIPPING = "skipping"  # an extended-query message failed: all is skipped until Sync
     CLOSED = "closed"  # nothing more is read; send what is left and close
 
@@ -119,6 +121,11 @@ _EXTENDED: Final = (Parse, Bind, Describe, Execute, Close, Flush)
 
 _IGNORED: Final = (CopyData, CopyDone, CopyFail)
 """Outside of COPY they are what was under way when a COPY failed; PostgreSQL ignores them."""
+
+COPY_BYTES: Final = 256 * 1024
+"""Of CopyData that are handled at once, but for the last message."""
+
+_COPY_DATA: Final = b"d"[0]
 
 _HEAD: Final = struct.Struct(">BI")
 _LENGTH: Final = struct.Struct(">I")
@@ -270,6 +277,8 @@ class Connection:
         if self.buffered < size:
             self._need = size
             return None
+        if self.state is State.COPY and layout.type is CopyData:
+            return self._copy_data()
         body = self._data[self._at + 5 : self._at + size]
         self._take(size)
         self._need = _HEAD.size
@@ -277,6 +286,8 @@ class Connection:
         kind = layout.type
         if self.state in (State.SASL_INITIAL, State.SASL):
             return self._next_proof(layout, body)
+        if self.state is State.COPY:
+            return self._next_of_copy(layout, body)
         if self.state is State.SKIPPING:
             if kind is not Sync and kind is not Terminate:
                 return None
@@ -301,6 +312,44 @@ class Connection:
         self.state = State.GREETING
         return event
 
+    def _copy_data(self) -> CopyData:
+        """The data of all messages of it that are there, as if it were one: clients send one for
+        each row."""
+        data, at = self._data, self._at
+        end = len(data)
+        unpack = _HEAD.unpack_from
+        pieces: list[bytes] = []
+        held = 0
+        while end - at >= _HEAD.size and held < COPY_BYTES:
+            tag, length = unpack(data, at)
+            behind = at + 1 + length
+            if tag != _COPY_DATA or behind > end or length < 4:
+                break
+            pieces.append(data[at + 5 : behind])
+            held += length
+            at = behind
+        self.event_bytes = at - self._at
+        self._take(at - self._at)
+        self._need = _HEAD.size
+        return CopyData(b"".join(pieces))
+
+    def _next_of_copy(self, layout: Layout, body: bytes) -> Event | None:
+        """A message in the middle of COPY FROM STDIN. Sync and Flush mean nothing there: a client
+        may have sent them before it knew that a COPY begins."""
+        kind = layout.type
+        if kind is Sync or kind is Flush:
+            return None
+        if kind is not CopyDone and kind is not CopyFail and kind is not Terminate:
+            raise self._broken(
+                f"unexpected message type 0x{layout.tag[0]:02X} during COPY from stdin"
+            )
+        try:
+            event: Event = decode(layout, body)
+        except MessageError as exc:
+            raise self._broken(exc.message, exc.sqlstate) from exc
+        self.state = State.CLOSED if kind is Terminate else State.READY
+        return event
+
     def _oversized(self, layout: Layout, length: int) -> None:
         """Begin to read past a message that is too large to be kept.
 
@@ -309,7 +358,8 @@ class Connection:
         """
         if length < 4 or length > LENGTH_MAX or layout.bytes_max <= SMALL_BYTES_MAX:
             raise self._broken(f"invalid message length: {length}")
-        self._extended = layout.type in _EXTENDED
+        if self.state is not State.COPY:
+            self._extended = layout.type in _EXTENDED
         self._take(_HEAD.size)
         self._discard = length - 4
         self._need = 1
@@ -321,7 +371,7 @@ class Connection:
         if self._discard:
             return
         self._need = _HEAD.size
-        if self.state is State.READY:
+        if self.state in (State.READY, State.COPY):
             raise ProtocolError(
                 "54000",
                 "the message is larger than this server takes",
@@ -396,6 +446,12 @@ class Connection:
         self.state = State.READY
         self.ready()
 
+    def begin_copy_in(self, response: CopyInResponse) -> None:
+        """The client may send rows: CopyData until CopyDone or CopyFail."""
+        assert self.state is State.READY
+        self.send(response)
+        self.state = State.COPY
+
     def ready(self, status: Status = "I") -> None:
         """Say that the next statement may come, and how the session stands."""
         self.send_encoded(_READY[status])
@@ -408,6 +464,7 @@ class Connection:
         if self._extended:
             self.state = State.SKIPPING
         else:
+            self.state = State.READY
             self.ready(status)
 
     def end(self, report: Report | None = None) -> None:

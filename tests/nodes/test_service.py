@@ -17,12 +17,15 @@ from nodes.engine import Barrier, Proposed, Refuse
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
+    CloseCursor,
     Consistency,
     Done,
     EntryBody,
+    Fetch,
     MoveLeadership,
     NotLeader,
     OpenSession,
+    Piece,
     Ran,
     Read,
     ReplicaStatus,
@@ -102,6 +105,15 @@ class Shelf:
     tried: list[Stop] = field(default_factory=list)
     refusal: ResponseBody | None = None
     is_speculating: bool = False
+
+    async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
+        return Piece(StatementResult(1), 1, 9)
+
+    async def fetch(self, asked: Fetch, timeout_s: float) -> ResponseBody:
+        return Done((StatementResult(asked.cursor),), 1)
+
+    def close_cursor(self, asked: CloseCursor) -> ResponseBody:
+        return Done((), asked.cursor)
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         return SqlFailure("54000", "too much") if len(piece.data) > bytes_max else None

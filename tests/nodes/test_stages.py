@@ -350,6 +350,17 @@ async def test_a_leader_takes_only_so_much(replica: Replica) -> None:
     assert refusal(99, other) is None
 
 
+def test_a_leader_finds_what_is_wrong_with_the_text_of_a_staged_statement(
+    replica: Replica,
+) -> None:
+    staging = Staging(replica, *ROWS)
+    assert replica.check(replica.command(staging.statement())) is None
+    for sql, sqlstate in (("INSERT INTO t VALUES (?1", "42601"), ("DELETE FROM _stages", "42501")):
+        refused = replica.check(replica.command(staging.statement(sql)))
+        assert isinstance(refused, SqlFailure)
+        assert refused.sqlstate == sqlstate
+
+
 def test_stages_are_work_for_the_thread(replica: Replica) -> None:
     staging = Staging(replica, *ROWS)
     write = replica.command(staging.statement())

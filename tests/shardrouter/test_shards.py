@@ -22,13 +22,17 @@ from nodes.protocol import (
     Read,
     RequestBody,
     SqlFailure,
+    Stage,
+    Staged,
     Stale,
     Statement,
     StatementResult,
     UnknownOutcome,
     UnknownSession,
+    Unstage,
     Write,
 )
+from nodes.stage_content import check_content, rows_of
 from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
 from shardrouter.errors import (
     DeadlineExceeded,
@@ -39,6 +43,7 @@ from shardrouter.errors import (
     Unavailable,
 )
 from shardrouter.shards import WAITING_MAX, Outcome, Shards
+from shardrouter.upload import Upload
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
 
 DONE = Done((StatementResult(1),), 7)
@@ -712,5 +717,73 @@ def test_a_task_that_is_cancelled_while_it_writes_hears_what_became_of_the_write
             task.cancel()
             error = await failed(task)
             assert error.message == "canceling statement due to user request"
+
+    run(scenario())
+
+
+# --------------------------------------------------------------------------- rows sent ahead
+
+ROWS = [(n, "x" * 1000) for n in range(1000)]
+
+
+async def upload(shards: Shards) -> Staged | None:
+    sending = Upload(shards, "shard-1", 10.0)
+    for start in range(0, len(ROWS), 100):
+        await sending.room()
+        sending.add(ROWS[start : start + 100])
+    try:
+        return await sending.finish()
+    finally:
+        sending.abandon()
+
+
+def test_rows_are_sent_in_chunks_of_one_stage_and_named() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE)
+            for number in (1, 2):
+                staged = await upload(shards)
+                pieces = [piece for piece in n1.of(Stage) if piece.stage == number]
+                assert [piece.chunk for piece in pieces] == [0, 1]
+                assert staged is not None
+                check_content(staged, [piece.data for piece in pieces])
+                rows = rows_of(piece.data for piece in pieces)
+                assert [row for frame in rows for row in frame] == ROWS
+            await asyncio.sleep(0)
+            await write(shards)  # what was sent before it has arrived
+            assert [each.stage for each in n1.of(Unstage)] == [1, 2]
+
+    run(scenario())
+
+
+def test_rows_sent_under_a_forgotten_session_begin_again_under_another() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(UnknownSession(), UnknownSession(), DONE)
+            staged = await upload(shards)
+            assert staged is not None
+            assert staged.session == n1.of(Stage)[-1].session != n1.of(Stage)[0].session
+
+    run(scenario())
+
+
+def test_rows_that_were_kept_for_a_forgotten_session_are_lost_and_nothing_is_written() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(DONE, UnknownSession(), DONE)
+            error = await failed(upload(shards))
+            assert error.sqlstate == "57P05"
+            assert error.definite
+
+    run(scenario())
+
+
+def test_a_chunk_of_which_nothing_is_known_leaves_no_doubt() -> None:
+    async def scenario() -> None:
+        async with scripted(1) as (shards, [n1]):
+            n1.plays(UnknownOutcome("it lost its office"), UnknownSession())
+            error = await failed(upload(shards))
+            assert isinstance(error, Unavailable)
+            assert error.definite
 
     run(scenario())

@@ -19,6 +19,8 @@ from shardrouter.planned import (
     Answer,
     Begin,
     Constant,
+    CopyFrom,
+    CopyTo,
     EndBlock,
     OneShard,
     Operand,
@@ -133,6 +135,11 @@ def _plan(plan: Plan) -> str:
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
+        case CopyFrom():
+            names = ", ".join(column.name for column in plan.columns)
+            return f"copy from, {plan.options.format}: {names}\n{_plan(plan.insert)}"
+        case CopyTo():
+            return f"copy to, {plan.options.format}\n{_plan(plan.plan)}"
         case SetSetting():
             return f"set {'local ' if plan.is_local else ''}{plan.name} = {plan.value!r}"
         case Begin() | EndBlock() | SavepointStep() | SetModes():

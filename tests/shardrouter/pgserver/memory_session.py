@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from nodes.protocol import StatementResult, Value
 from nodes.values import SLOTS, encode_data_rows
 from shardrouter.catalog import Catalog, Table
+from shardrouter.copying.reader import row_reader
 from shardrouter.definition_changes import begin
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
@@ -31,6 +32,7 @@ from shardrouter.pgwire import Status
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
     Answer,
+    CopyFrom,
     OneShard,
     Scatter,
     SchemaChange,
@@ -61,6 +63,8 @@ class Database:
     waiting: asyncio.Event = field(default_factory=asyncio.Event)  # something is at the gate
     answer_at_once: bool = False  # `done` from within execute_unit
     status: Status = "I"  # what every session says of its transaction
+    copies: int = 0  # COPY FROM STDIN under way
+    copies_are_full: bool = False
     roles: list[Role | None] = field(default_factory=list)  # of sessions, in their order
     cancelled: int = 0  # how often a session was asked to cancel
 
@@ -111,6 +115,10 @@ class MemorySession:
     def note_failure(self) -> None:
         if self._database.status == "T":
             self._database.status = "E"
+
+    def copy_in(self, prepared: Prepared) -> MemoryCopy:
+        assert isinstance(prepared.plan, CopyFrom)
+        return MemoryCopy(self._database, prepared.plan)
 
     def cancel(self) -> None:
         self._database.cancelled += 1
@@ -211,3 +219,42 @@ class MemorySession:
             database.tables = dict(with_change(catalog, begun.change).tables)
             database.prepared.clear()
         return Outcome(tag, notices=tuple(map(Notice, begun.notices)))
+
+
+class MemoryCopy:
+    """A COPY FROM STDIN: all rows go in with the last, or none. It is full after every piece, if
+    `Database.copies_are_full` says so."""
+
+    def __init__(self, database: Database, plan: CopyFrom) -> None:
+        self.plan = plan
+        self._database = database
+        self._reader = row_reader(plan.table, plan.columns, plan.options)
+        self._rows: list[tuple[Value, ...]] = []
+        database.copies += 1
+
+    @property
+    def is_full(self) -> bool:
+        return self._database.copies_are_full
+
+    async def room(self) -> None:
+        await asyncio.sleep(0)
+
+    def feed(self, data: bytes) -> None:
+        self._rows += self._reader.feed(data)
+
+    async def finish(self) -> Outcome:
+        await asyncio.sleep(0)
+        self._rows += self._reader.finish()
+        sqlite = self._database.sqlite
+        sqlite.execute("BEGIN")
+        try:
+            sqlite.executemany(self.plan.insert.sql, self._rows)
+        except sqlite3.IntegrityError as exc:
+            sqlite.execute("ROLLBACK")
+            raise StatementError(str(exc), sqlstate="23505") from exc
+        sqlite.execute("COMMIT")
+        self.abandon()
+        return Outcome(f"COPY {len(self._rows)}", len(self._rows))
+
+    def abandon(self) -> None:
+        self._database.copies -= 1

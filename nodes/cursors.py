@@ -1,0 +1,308 @@
+"""Reads whose answer is larger than one frame: a piece at a time, all of one state.
+
+A read that is streamed has a connection of its own, and on it a read transaction that is open from
+its first piece to its last. If everything fits into the first piece it is answered like any read;
+else the statement stays where it is, as a *cursor*, until the next piece is asked for
+(docs/bulk.md). An open read transaction keeps the -wal from starting over, so a cursor ends when
+nobody asks for it for a while, and in any case when it is too old.
+
+SQL runs on a few threads, so that a long scan delays neither the loop nor, mostly, other scans.
+Stopping is a flag that SQLite asks for every few thousand steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from nodes.authorizer import Mode
+from nodes.data_file import BEGIN_READ, READ_APPLIED, READ_VERSION, ROLLBACK
+from nodes.protocol import (
+    Busy,
+    Done,
+    Piece,
+    Read,
+    ResponseBody,
+    SqlFailure,
+    Stale,
+    Statement,
+    StatementResult,
+    Value,
+)
+from nodes.sql_connection import Refused, SqlConnection
+from nodes.sql_errors import SQL_ERRORS
+from nodes.values import encode_data_rows
+
+__all__ = ["AGE_S_MAX", "CURSORS_MAX", "IDLE_S_MAX", "PIECE_BYTES", "Cursors"]
+
+CURSORS_MAX: Final = 16
+"""Of one replica; one more is refused."""
+
+AGE_S_MAX: Final = 300.0
+"""Of a cursor, from its first piece; then it answers 72000."""
+
+IDLE_S_MAX: Final = 30.0
+"""Without a word from its router, which is gone then."""
+
+LOOK_S: Final = 5.0
+"""How often is looked for cursors that are to end."""
+
+PIECE_BYTES: Final = 512 * 1024
+"""Rows of about so many bytes are a piece; with one large row more."""
+
+ROWS_MAX: Final = 512
+"""Fetched at once; fewer of large ones."""
+
+THREADS: Final = 2
+KEPT_MAX: Final = 2
+"""Connections that are kept for the next read."""
+
+STEPS_PER_LOOK: Final = 5000
+
+_TIMED_OUT: Final = SqlFailure("57014", "canceling statement due to statement timeout")
+_GONE: Final = SqlFailure(
+    "57P03",
+    "the rest of the rows is no longer at hand",
+    detail="The node that read them has ended the read.",
+)
+_TOO_OLD: Final = SqlFailure(
+    "72000",
+    f"snapshot too old: the rows were not taken within {AGE_S_MAX:g} s",
+    detail="Read less at a time, or faster.",
+)
+_TOO_MANY: Final = SqlFailure("53300", f"{CURSORS_MAX} large results are being read")
+_STOPPING: Final = Busy("the replica is stopping")
+
+
+class Cursors:
+    """The streamed reads of one replica. Used on the event loop. Opens nothing before the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._open: dict[int, _Cursor] = {}
+        self._ended: OrderedDict[int, SqlFailure] = OrderedDict()  # why, for who asks for more
+        self._kept: list[SqlConnection] = []
+        self._last = 0
+        self._working: set[asyncio.Future[ResponseBody]] = set()
+        self._threads: ThreadPoolExecutor | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def read(self, read: Read, timeout_s: float, now_us: int, seed: int) -> ResponseBody:
+        """Begin a read of one statement: `Done` if that was all, `Piece` if there is more. Raises
+        a fault."""
+        if self._is_closed:
+            return _STOPPING
+        if len(self._open) >= CURSORS_MAX:
+            return _TOO_MANY
+        self._last += 1
+        cursor = _Cursor(self._last, read, now_us, seed)
+        self._open[cursor.number] = cursor
+        return await self._work(cursor, timeout_s)
+
+    async def fetch(self, number: int, timeout_s: float, *, keep: bool) -> ResponseBody:
+        """The next piece; or, to `keep` it, only that somebody is there."""
+        cursor = self._open.get(number)
+        if cursor is None:
+            return self._ended.get(number, _GONE)
+        if keep or cursor.is_working:
+            cursor.last_used = time.monotonic()
+            return Done((), cursor.index)
+        return await self._work(cursor, timeout_s)
+
+    def end(self, number: int) -> ResponseBody:
+        """Nobody wants more of it."""
+        cursor = self._open.get(number)
+        if cursor is not None:
+            self._end(cursor, _GONE)
+        return Done((), 0)
+
+    async def _work(self, cursor: _Cursor, timeout_s: float) -> ResponseBody:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cursor")
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        cursor.is_working = True
+        cursor.ends = time.monotonic() + timeout_s
+        kept = self._kept.pop() if cursor.connection is None and self._kept else None
+        work = asyncio.get_running_loop().run_in_executor(
+            self._threads, cursor.work, self._path, kept
+        )
+        self._working.add(work)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            cursor.stopped = _TIMED_OUT
+            await asyncio.wait([work])
+            raise
+        finally:
+            # The thread is done with it.
+            self._working.discard(work)
+            cursor.is_working = False
+            cursor.last_used = time.monotonic()
+            if cursor.is_over or cursor.stopped is not None:
+                self._end(cursor, cursor.stopped or _GONE)
+
+    def _end(self, cursor: _Cursor, reason: SqlFailure) -> None:
+        if cursor.is_working:
+            cursor.stopped = reason
+            return
+        if self._open.pop(cursor.number, None) is None:
+            return
+        if not cursor.is_over:
+            self._ended[cursor.number] = reason
+            while len(self._ended) > CURSORS_MAX:
+                self._ended.popitem(last=False)
+        connection = cursor.release()
+        if connection is None:
+            return
+        if self._is_closed or len(self._kept) >= KEPT_MAX:
+            connection.close()
+        else:
+            self._kept.append(connection)
+
+    def _look(self) -> None:
+        """End what is too old, or whose router is gone."""
+        now = time.monotonic()
+        for cursor in list(self._open.values()):
+            if now - cursor.opened > AGE_S_MAX:
+                self._end(cursor, _TOO_OLD)
+            elif not cursor.is_working and now - cursor.last_used > IDLE_S_MAX:
+                self._end(cursor, _GONE)
+        self._timer = None
+        if self._open:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    async def close(self) -> None:
+        """Stop what runs, wait for its end, and close everything."""
+        self._is_closed = True
+        for cursor in list(self._open.values()):
+            self._end(cursor, _GONE)
+        while self._working:
+            await asyncio.wait(list(self._working))
+            await asyncio.sleep(0)  # who waited for it ends it
+        for connection in self._kept:
+            connection.close()
+        self._kept.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._threads is not None:
+            self._threads.shutdown()
+
+
+class _Cursor:
+    """One streamed read. `work` on a thread, one call at a time; the rest on the loop."""
+
+    def __init__(self, number: int, read: Read, now_us: int, seed: int) -> None:
+        self.number = number
+        self.index = 0  # of the state that it reads
+        self.opened = self.last_used = time.monotonic()
+        self.ends = 0.0
+        self.is_working = False
+        self.is_over = False  # there are no more rows, or it has failed
+        self.stopped: SqlFailure | None = None
+        self.connection: SqlConnection | None = None
+        self._read = read
+        self._now_us = now_us
+        self._seed = seed
+        self._rows: sqlite3.Cursor | None = None
+        self._row_bytes = PIECE_BYTES // ROWS_MAX  # of a row, as far as is known
+
+    def work(self, path: Path, kept: SqlConnection | None) -> ResponseBody:
+        """The next piece. Raises a fault."""
+        if self.connection is None:
+            self.connection = kept or SqlConnection(path, is_writer=False)
+        connection = self.connection
+        [statement] = self._read.statements
+        connection.raw.set_progress_handler(self._is_late, STEPS_PER_LOOK)
+        try:
+            if self._rows is None:
+                refusal = self._begin(connection, statement)
+                if refusal is not None:
+                    self.is_over = True
+                    return refusal
+            return self._piece(connection, statement)
+        except Refused as exc:
+            self.is_over = True
+            return exc.failure
+        except BaseException:
+            self.is_over = True
+            raise
+        finally:
+            connection.end()
+            connection.raw.set_progress_handler(None, 0)
+
+    def _is_late(self) -> bool:
+        return self.stopped is not None or time.monotonic() > self.ends
+
+    def _begin(self, connection: SqlConnection, statement: Statement) -> ResponseBody | None:
+        raw = connection.raw
+        raw.execute(BEGIN_READ)
+        for guard in self._read.guards:
+            row = raw.execute(READ_VERSION, (guard.object,)).fetchone()
+            have = 0 if row is None else row[0]
+            if have != guard.version:
+                return Stale(guard.object, have, guard.version)
+        (self.index, _) = raw.execute(READ_APPLIED).fetchone()
+        sql = connection.begin(statement, 0, self._now_us, self._seed, Mode.READ)
+        try:
+            # A cursor of its own: a cached one may be in use by another read of the same text.
+            self._rows = raw.cursor()
+            self._rows.execute(sql, statement.parameters)
+        except SQL_ERRORS as exc:
+            raise self._refusal(connection, statement, exc) from exc
+        return None
+
+    def _piece(self, connection: SqlConnection, statement: Statement) -> ResponseBody:
+        assert self._rows is not None
+        encoded: list[bytes] = []
+        values: list[tuple[Value, ...]] = []
+        count = size = 0
+        while size < PIECE_BYTES:
+            wanted = max(1, min(ROWS_MAX, (PIECE_BYTES - size) // self._row_bytes))
+            try:
+                rows = self._rows.fetchmany(wanted)
+                some = encode_data_rows(rows, statement.columns) if statement.columns else b""
+            except SQL_ERRORS as exc:
+                raise self._refusal(connection, statement, exc) from exc
+            count += len(rows)
+            if statement.columns:
+                encoded.append(some)
+                added = len(some)
+            else:
+                values += rows
+                added = sum(map(_size_of, rows))
+            size += added
+            if len(rows) < wanted:
+                self.is_over = True
+                break
+            self._row_bytes = max(1, added // len(rows))
+        result = StatementResult(count, b"".join(encoded), tuple(values))
+        if self.is_over:
+            return Done((result,), self.index)
+        return Piece(result, self.index, self.number)
+
+    def _refusal(
+        self, connection: SqlConnection, statement: Statement, error: Exception
+    ) -> Exception:
+        if self._is_late():
+            return Refused(self.stopped or _TIMED_OUT)
+        return connection.refusal(error, statement.sql, 0) or error
+
+    def release(self) -> SqlConnection | None:
+        """The connection, free for the next read."""
+        connection, self.connection = self.connection, None
+        if self._rows is not None:
+            self._rows.close()
+        if connection is not None and connection.raw.in_transaction:
+            connection.raw.execute(ROLLBACK)
+        return connection
+
+
+def _size_of(row: tuple[Value, ...]) -> int:
+    return sum(len(v) if isinstance(v, str | bytes) else 8 for v in row)

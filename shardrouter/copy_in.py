@@ -1,0 +1,86 @@
+"""One COPY FROM STDIN, from its first byte to its outcome.
+
+What comes in is read, checked and sent ahead to the shard (`shardrouter.upload`); the write that
+makes it visible goes last, and only if everything before went well. So whatever ends a COPY
+early leaves nothing behind, and only its last step can have an unknown outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from nodes.protocol import Staged, Value
+from shardrouter.copying.reader import row_reader
+from shardrouter.errors import RouterError
+from shardrouter.execution import Outcome
+from shardrouter.planned import CopyFrom
+from shardrouter.upload import Upload
+
+__all__ = ["CopyIn"]
+
+Commit: TypeAlias = Callable[[Staged], Awaitable[bool]]
+"""Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
+transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
+
+
+class CopyIn:
+    """copy.feed(data) any number of times, `await copy.room()` whenever it `is_full`; then
+    `await copy.finish()`, or abandon(). Each may raise RouterError: then it is over."""
+
+    def __init__(
+        self, plan: CopyFrom, upload: Upload, commit: Commit, ended: Callable[[CopyIn], None]
+    ) -> None:
+        self.plan = plan
+        self._upload = upload
+        self._commit = commit
+        self._ended = ended
+        self._rows = 0
+        self._has_bytes = True
+        self._is_given_away = False
+        self._reader = row_reader(plan.table, plan.columns, plan.options)
+
+    @property
+    def is_full(self) -> bool:
+        """Who feeds it should wait for `room` first."""
+        return self._upload.is_full
+
+    async def room(self) -> None:
+        """Return when there is room for more."""
+        await self._upload.room()
+
+    def feed(self, data: bytes) -> None:
+        """Some bytes more."""
+        self._add(self._reader.feed(data))
+
+    def add_rows(self, rows: Sequence[Sequence[Value]]) -> None:
+        """Some rows more, in stored form: for who has no bytes, and then feeds none."""
+        self._has_bytes = False
+        self._add(rows)
+
+    def _add(self, rows: Sequence[Sequence[Value]]) -> None:
+        if rows:
+            self._rows += len(rows)
+            self._upload.add(rows)
+
+    async def finish(self) -> Outcome:
+        """That was all: return when it is committed."""
+        try:
+            if self._has_bytes:
+                self._add(self._reader.finish())
+            staged = await self._upload.finish()
+            if staged is not None:
+                self._is_given_away = await self._commit(staged)
+        except RouterError as exc:
+            if exc.row and not exc.where and self._has_bytes:
+                exc.where = self._reader.place(exc.row)
+            raise
+        finally:
+            self.abandon()
+        return Outcome(f"COPY {self._rows}", self._rows)
+
+    def abandon(self) -> None:
+        """It ends here; what was sent ahead is forgotten, unless it was committed."""
+        if not self._is_given_away:
+            self._upload.abandon()
+        self._ended(self)

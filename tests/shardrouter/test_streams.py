@@ -1,0 +1,159 @@
+"""Large results through the port of a router, from a real cluster of one node."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+import random
+from collections.abc import AsyncIterator
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from nodes.config import Address
+from nodes.cursors import Cursors
+from shardrouter.pgserver import PgServer
+from shardrouter.pgwire import messages as m
+from shardrouter.router import Router
+from tests.shardrouter.cluster import one_node
+from tests.shardrouter.pgserver.wire_client import WireClient, sqlstates
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROWS = 60_000
+"""Of 200 bytes: twice what an answer in one frame holds."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+ALL = "SELECT id, name FROM big ORDER BY id"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Router]:
+    async with (
+        one_node(tmp_path_factory.mktemp("streams")) as path,
+        Router.open(path, rng=random.Random(1)) as opened,
+    ):
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address(router: Router) -> AsyncIterator[Address]:
+    server = PgServer(router.new_session, host="127.0.0.1", port=0)
+    address = await server.start()
+    connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+    await connection.execute("CREATE TABLE big (id int PRIMARY KEY, name text) WITH (home = true)")
+    records = [(n, f"{n:0200}") for n in range(ROWS)]
+    await connection.copy_records_to_table("big", records=records)
+    await connection.close()
+    yield address
+    await server.close(5)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def connection(address: Address) -> AsyncIterator[Connection]:
+    connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+    yield connection
+    await connection.close()
+
+
+def open_cursors() -> int:
+    return sum(len(c._open) for c in gc.get_objects() if isinstance(c, Cursors))
+
+
+async def until_none_is_open() -> None:
+    async with asyncio.timeout(10):
+        while open_cursors():  # noqa: ASYNC110 -- of a node, which says nothing about it
+            await asyncio.sleep(0.01)
+
+
+async def test_more_rows_than_a_frame_holds(connection: Connection) -> None:
+    rows = await connection.fetch(ALL)
+    assert len(rows) == ROWS
+    assert all(row["id"] == n and row["name"] == f"{n:0200}" for n, row in enumerate(rows))
+    await until_none_is_open()
+
+
+async def test_a_copy_out_of_all_of_it(connection: Connection) -> None:
+    for options, first in (("text", b"0\t"), ("csv", b"0,")):
+        out = io.BytesIO()
+        tag = await connection.copy_from_query(ALL, output=out, format=options)  # type: ignore[arg-type]  # one of them
+        assert tag == f"COPY {ROWS}"
+        lines = out.getvalue().splitlines()
+        assert len(lines) == ROWS
+        assert lines[0] == first + b"0" * 200
+
+
+async def test_a_portal_takes_some_rows_at_a_time(address: Address) -> None:
+    async with WireClient(address) as client:
+        await client.start()
+        client.send(m.Parse("", ALL, ()), m.Bind("", "", (), (), ()))
+        taken = 0
+        for limit in (1, 9_999, 10_000, 40_000, 0):
+            client.send(m.Execute("", limit), m.Flush())
+            answers = await client.until(m.PortalSuspended if limit else m.CommandComplete)
+            rows = [each for each in answers if isinstance(each, m.DataRow)]
+            if limit:
+                assert len(rows) == limit
+            taken += len(rows)
+        assert taken == ROWS
+        client.send(m.Sync())
+        await client.until(m.ReadyForQuery)
+    await until_none_is_open()
+
+
+@pytest.mark.parametrize("end", ["close", "sync", "leave"])
+async def test_who_wants_no_more_rows_ends_the_read(address: Address, end: str) -> None:
+    async with WireClient(address) as client:
+        await client.start()
+        client.send(m.Parse("", ALL, ()), m.Bind("p", "", (), (), ()), m.Execute("p", 5), m.Flush())
+        await client.until(m.PortalSuspended)
+        assert open_cursors() == 1
+        if end == "close":
+            client.send(m.Close(m.Target.PORTAL, "p"), m.Flush())
+        elif end == "sync":
+            client.send(m.Sync())
+        if end != "leave":
+            await until_none_is_open()
+    await until_none_is_open()
+
+
+async def test_a_slow_client_is_waited_for_and_nobody_else(
+    address: Address, connection: Connection
+) -> None:
+    """It is sent what fits between the two; the rest stays where it is."""
+    async with WireClient(address) as client:
+        await client.start()
+        client.send(m.Query(ALL))
+        await client.until(m.DataRow)
+        assert await connection.fetchval("SELECT count(*) FROM big") == ROWS
+        answers = await client.until(m.ReadyForQuery)
+        assert m.CommandComplete(f"SELECT {ROWS}") in answers
+
+
+async def test_an_error_in_the_middle_is_an_error(connection: Connection) -> None:
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await connection.fetch("SELECT id, name, 1 / (id - 50000) FROM big ORDER BY id")
+    assert await connection.fetchval("SELECT 1") == 1
+    await until_none_is_open()
+
+
+async def test_a_cancel_ends_it_although_the_client_does_not_read(
+    address: Address, connection: Connection
+) -> None:
+    async with WireClient(address) as client:
+        client.send(m.StartupMessage(3, 0, (("user", "u"),)))
+        said = await client.until(m.ReadyForQuery)
+        [key] = [each for each in said if isinstance(each, m.BackendKeyData)]
+        client.send(m.Query(ALL))
+        await client.until(m.DataRow)
+        assert await connection.fetchval("SELECT count(*) FROM big") == ROWS
+        async with WireClient(address) as other:
+            other.send(m.CancelRequest(key.pid, key.key))
+            assert await other.receive() is None
+        await until_none_is_open()
+        answers = await client.until(m.ReadyForQuery)
+        assert sqlstates(answers) == ["57014"]
+        assert m.CommandComplete("SELECT 1") in await client.query("SELECT 1")
