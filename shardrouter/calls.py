@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, functions, operators, syntax
+from shardrouter import aggregates, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
 __all__ = ["call"]
+
+_ARGUMENTS_MAX: Final = 8
+"""More than any function in the tables takes."""
 
 SESSION_FUNCTIONS: Final = {
     "version": "PostgreSQL 15.0 (shardrouter)",
@@ -85,11 +88,13 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             hint="Could not choose a best candidate function. "
             "You might need to add explicit type casts.",
         )
-    if node.name in functions.NOT_HERE:
+    if node.name in functions.NOT_HERE or (
+        node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
+    ):
         raise NotSupported(
             f"the function {node.name} is not supported",
             position=node.position,
-            hint=functions.NOT_HERE[node.name] or "Compute it in the application.",
+            hint=functions.NOT_HERE.get(node.name) or "Compute it in the application.",
         )
     raise StatementError(
         f"function {node.name}({shown}) does not exist",
@@ -98,6 +103,11 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         hint="No function matches the given name and argument types. "
         "You might need to add explicit type casts.",
     )
+
+
+def _is_known(name: str) -> bool:
+    """There is such a function, with other arguments."""
+    return any(functions.candidates(name, count) for count in range(_ARGUMENTS_MAX))
 
 
 # --------------------------------------------------------------------------- words

@@ -56,7 +56,7 @@ def _texts() -> Iterator[Function]:
         yield _plain(name, f"pg_{name}_text", TEXT, TEXT)
     for name, result in (
         ("octet_length", INTEGER), ("bit_length", INTEGER), ("reverse", TEXT), ("md5", TEXT),
-        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT), ("quote_ident", TEXT),
+        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT),
     ):  # fmt: skip
         yield _plain(name, f"pg_{name}", result, TEXT)
     for name in ("btrim", "ltrim", "rtrim"):
