@@ -34,6 +34,7 @@ from nodes import (
     staged_rows,
     transaction_unit,
     values,
+    violations,
     write_unit,
 )
 from nodes.pgtypes import (
@@ -73,6 +74,7 @@ DECIDING: Final = (
     arrays,
     authorizer,
     sql_errors,
+    violations,
     sql_connection,
     sessions,
     stage_content,

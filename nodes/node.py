@@ -54,6 +54,7 @@ from nodes.protocol import (
     Denied,
     Envelope,
     Fetch,
+    Forget,
     GetChecksum,
     GetCluster,
     GetStatus,
@@ -437,6 +438,8 @@ class Node:
             hosted.service.on_close_cursor(body, answer)
         elif isinstance(body, Speculate):
             hosted.service.on_speculate(request, body, answer)
+        elif isinstance(body, Forget):
+            hosted.service.on_forget(body, answer)
         elif isinstance(body, MoveLeadership):
             hosted.service.on_change(body, answer)
         elif isinstance(body, ChangeReplicas):

@@ -54,7 +54,9 @@ __all__ = [
     "Step",
     "Transaction",
     "TRANSACTION_STEPS_MAX",
+    "Lock",
     "Speculate",
+    "Forget",
     "OpenSession",
     "Write",
     "Fence",
@@ -329,6 +331,15 @@ class Write(_Message, frozen=True, tag="write"):
     and SqlFailure 40001. It is answered without results."""
 
 
+class Lock(_Message, frozen=True):
+    """Before a statement runs, wait until no other transaction has asked for the same, or for
+    `timeout_ms` (0: as long as the statement may take). See `nodes.row_locks`."""
+
+    object: bytes
+    exclusive: bool
+    timeout_ms: int = 0
+
+
 class Speculate(_Message, frozen=True, tag="speculate"):
     """Run the last of the steps of a transaction that is not committed yet, after the others, and
     keep nothing but a cache. Asked of the leader; answered by `Speculated`, `NotOpen`, `Stale`,
@@ -342,6 +353,13 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     """Stands for earlier steps that are left out (`nodes.outcome_digest.chain`); empty: none."""
     quick: bool = False
     """All its statements are bounded work."""
+    lock: Lock | None = None
+
+
+class Forget(_Message, frozen=True, tag="forget"):
+    """The transaction has ended: others need not wait for it. Answered by `Done`."""
+
+    id: bytes
 
 
 class Fence(_Message, frozen=True, tag="fence"):
@@ -496,6 +514,7 @@ RequestBody: TypeAlias = (
     OpenSession
     | Write
     | Speculate
+    | Forget
     | Fence
     | Stage
     | Unstage
@@ -543,6 +562,22 @@ class Done(_Message, frozen=True, tag="done"):
     index: int
 
 
+class Violation(_Message, frozen=True):
+    """The row that a constraint refused, in stored forms, as far as it is known.
+
+    kind: "not null" and "check", whose `values` are the whole row in the order of the table;
+    "unique", whose `values` are those of `columns`; "reference", where they are not a key of
+    `parent`; "referenced", where `table` refers to a row of `parent` with these values.
+    """
+
+    kind: str
+    table: str
+    columns: tuple[str, ...] = ()
+    constraint: str = ""
+    values: tuple[Value, ...] = ()
+    parent: str = ""
+
+
 class Piece(_Message, frozen=True, tag="piece"):
     """Some rows of a streamed read, which are not all."""
 
@@ -560,6 +595,7 @@ class SqlFailure(_Message, frozen=True, tag="failure"):
     message: str
     statement: int = 0  # ordinal of the statement that failed
     detail: str = ""
+    violation: Violation | None = None
     row: int = 0  # of a staged statement: which of its rows failed, from 1; 0 is unknown
 
 

@@ -24,8 +24,10 @@ from nodes.protocol import (
     Busy,
     ChangeReplicas,
     CloseCursor,
+    Done,
     EntryBody,
     Fetch,
+    Forget,
     MoveLeadership,
     Read,
     Request,
@@ -152,6 +154,10 @@ class GroupService:
 
     def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> None:
         self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, answer)
+
+    def on_forget(self, forget: Forget, answer: Answer) -> None:
+        self._speculations.forget(forget.id)
+        answer(Done((), 0))
 
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)

@@ -2,9 +2,10 @@
 
     1. for a transaction that this replica has not met: a read barrier, so that what its client
        sees is no older than the transaction
-    2. the turn (`nodes.file_turn`), and the loan of the data file from the applier
-    3. the steps (`nodes.speculation`): bounded work on the loop, other on a thread
-    4. the file is kept, with the transaction open in it, until somebody wants it
+    2. its lock, if it asks for one (`nodes.row_locks`)
+    3. the turn (`nodes.file_turn`), and the loan of the data file from the applier
+    4. the steps (`nodes.speculation`): bounded work on the loop, other on a thread
+    5. the file is kept, with the transaction open in it, until somebody wants it
 
 Apply never waits for a client: a transaction that is open and at rest is rolled back the moment an
 entry is to be applied, and one that is at work is stopped within some thousand steps of SQLite and
@@ -27,6 +28,7 @@ from nodes.dry_runs import STOPPED_TRIES
 from nodes.engine import Engine
 from nodes.file_turn import FileTurn
 from nodes.protocol import Busy, NotLeader, ResponseBody, Speculate, SqlFailure
+from nodes.row_locks import LAPSE_S, RowLocks
 
 __all__ = ["SpeculatingMachine", "Speculations"]
 
@@ -43,6 +45,14 @@ MET_MAX: Final = 4096
 """Transactions that are known to have passed their barrier here."""
 
 _TIMED_OUT: Final = SqlFailure("57014", "canceling statement due to statement timeout")
+
+
+_LOCK_TIMEOUT: Final = SqlFailure("55P03", "canceling statement due to lock timeout")
+_DEADLOCK: Final = SqlFailure(
+    "40001",
+    "could not serialize access due to a deadlock",
+    detail="The transaction waits for rows of others, which wait for rows of this one.",
+)
 
 
 class SpeculatingMachine(Protocol):
@@ -66,6 +76,26 @@ class SpeculatingMachine(Protocol):
         """Roll it back."""
 
 
+class _Waiter:
+    """A statement that waits for a lock until `until`, and may run until `deadline`."""
+
+    __slots__ = ("answer", "asked", "deadline", "timer", "until")
+
+    timer: asyncio.TimerHandle
+
+    def __init__(
+        self,
+        asked: Speculate,
+        deadline: float,
+        answer: Callable[[ResponseBody], None],
+        until: float,
+    ) -> None:
+        self.asked = asked
+        self.deadline = deadline
+        self.answer = answer
+        self.until = until
+
+
 class Speculations:
     """The transactions of one group that are not committed. `failed` gets what the machine
     raised: its replica must stop."""
@@ -86,6 +116,8 @@ class Speculations:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._met: OrderedDict[bytes, None] = OrderedDict()
+        self._locks = RowLocks()
+        self._waiters: dict[bytes, _Waiter] = {}  # for locks, by transaction
         self._has_file = False
         self._running: Stop | None = None  # of the statement on the thread
         self._last_used = 0.0
@@ -99,7 +131,7 @@ class Speculations:
         if (elsewhere := self._not_leader()) is not None:
             answer(elsewhere)
         elif asked.id in self._met:
-            self._begin(asked, deadline, answer)
+            self._lock(asked, deadline, answer)
         else:
             self._engine.read_barrier(
                 "linearizable", lambda refusal: self._meet(asked, deadline, answer, refusal)
@@ -123,7 +155,55 @@ class Speculations:
         self._met[asked.id] = None
         if len(self._met) > MET_MAX:
             self._met.popitem(last=False)
-        self._begin(asked, deadline, answer)
+        self._lock(asked, deadline, answer)
+
+    # ------------------------------------------------------------------ locks
+
+    def _lock(
+        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        lock, now = asked.lock, self._loop.time()
+        self._locks.touch(asked.id, now)
+        if lock is None or self._locks.take(asked.id, lock.object, now, exclusive=lock.exclusive):
+            self._begin(asked, deadline, answer)
+        elif self._locks.is_deadlocked(asked.id):
+            self._locks.give_up(asked.id)
+            answer(_DEADLOCK)
+        elif len(self._waiters) >= WAITING_MAX:
+            self._locks.give_up(asked.id)
+            answer(Busy(f"{WAITING_MAX} statements wait for locks"))
+        else:
+            until = now + lock.timeout_ms / 1000 if lock.timeout_ms else deadline
+            self._waiters[asked.id] = waiter = _Waiter(asked, deadline, answer, until)
+            self._watch(waiter)
+
+    def _watch(self, waiter: _Waiter) -> None:
+        at = min(waiter.until, waiter.deadline, self._loop.time() + LAPSE_S / 4)
+        waiter.timer = self._loop.call_at(at, self._try_lock, waiter)
+
+    def _try_lock(self, waiter: _Waiter) -> None:
+        """Somebody has ended, or time has passed."""
+        asked, now = waiter.asked, self._loop.time()
+        lock = asked.lock
+        assert lock is not None
+        waiter.timer.cancel()
+        if self._locks.take(asked.id, lock.object, now, exclusive=lock.exclusive):
+            del self._waiters[asked.id]
+            self._begin(asked, waiter.deadline, waiter.answer)
+        elif now >= min(waiter.until, waiter.deadline):
+            del self._waiters[asked.id]
+            self._locks.give_up(asked.id)
+            waiter.answer(_LOCK_TIMEOUT if waiter.until < waiter.deadline else _TIMED_OUT)
+        else:
+            self._watch(waiter)
+
+    def forget(self, id: bytes) -> None:
+        """The transaction has ended."""
+        self._locks.drop(id)
+        for waiter in list(self._waiters.values()):
+            self._try_lock(waiter)
+
+    # ------------------------------------------------------------------ whether to wait
 
     def _begin(
         self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
@@ -253,6 +333,10 @@ class Speculations:
 
     async def close(self) -> None:
         """Answer what runs or waits, and give the file back."""
+        for waiter in self._waiters.values():
+            waiter.timer.cancel()
+            waiter.answer(Busy("the node is stopping"))
+        self._waiters.clear()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
+from nodes import violations
 from nodes.authorizer import DDL, Authorizer, Mode, text_refusal
 from nodes.functions import Environment, install
 from nodes.protocol import (
@@ -230,6 +231,16 @@ class SqlConnection:
             return None
         return Refused(SqlFailure(found.sqlstate, found.message, ordinal, found.detail))
 
+    def _explained(self, refused: Refused, statement: Statement, error: BaseException) -> Refused:
+        """With the row that a constraint refused. The statement has been undone."""
+        failure = refused.failure
+        if failure.sqlstate[:2] != "23" or not isinstance(error, sqlite3.IntegrityError):
+            return refused
+        self._authorizer.mode = _OWN
+        self._environment.begin(*self._environment.stamp)  # the same time and chance again
+        found = violations.find(self.raw, statement.sql, statement.parameters, error)
+        return Refused(msgspec.structs.replace(failure, violation=found))
+
     def run(
         self,
         statement: Statement,
@@ -271,7 +282,7 @@ class SqlConnection:
             refused = self.refusal(exc, statement.sql, ordinal)
             if refused is None:
                 raise
-            raise refused from exc
+            raise self._explained(refused, statement, exc) from exc
         finally:
             self._authorizer.mode = _OWN
 
@@ -376,7 +387,7 @@ class SqlConnection:
             refused = self.refusal(exc, sql, 0)
             if refused is None:
                 raise
-            raise refused from exc
+            raise self._explained(refused, statement, exc) from exc
         finally:
             self._authorizer.mode = _OWN
 

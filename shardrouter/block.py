@@ -8,6 +8,7 @@ that a COMMIT carries; it sends nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from nodes.protocol import (
     ENTRY_BYTES_MAX,
     TRANSACTION_STEPS_MAX,
     Guard,
+    Lock,
     Mark,
     Ran,
     Speculate,
@@ -30,7 +32,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
 
-__all__ = ["Block", "serialization_failure"]
+__all__ = ["Block", "lock_of", "serialization_failure", "spans_shards"]
 
 RESENT_BYTES_MAX: Final = 16 * 1024
 """Steps up to this size go along with every statement, in case that the leader has to run them
@@ -41,6 +43,8 @@ ROOM_BYTES: Final = 16 * 1024
 
 QUICK_STEPS_MAX: Final = 64
 """Bounded statements that are together bounded work, applied on the node's loop."""
+
+LOCK_BYTES: Final = 16
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -64,11 +68,15 @@ class Block:
         self.now_us = now_us
         self.settings = settings
         self.kept = settings
+        self.modes = Modes()
+        """With which it began."""
         self.failed = False
         self.shard = ""
         """Where it is; empty before its first statement that needs one."""
         self.writes = False
         """One of its statements is a write, whatever became of it."""
+        self.locks = False
+        """One of its statements has asked for a lock."""
         self._seed = seed
         self._steps: list[Step] = []
         self._marks: list[Step] = []  # the last of the steps, after the last statement
@@ -102,10 +110,17 @@ class Block:
         self.shard = shard
 
     def request(
-        self, statement: Statement, guards: tuple[Guard, ...], *, quick: bool, whole: bool
+        self,
+        statement: Statement,
+        guards: tuple[Guard, ...],
+        *,
+        quick: bool,
+        whole: bool,
+        lock: Lock | None = None,
     ) -> Speculate:
-        """For a statement, with all steps before it if `whole`, or if they are few; else with
-        what stands for them. Raises StatementError (54000) if the transaction grows too large."""
+        """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
+        are few; else with what stands for them. Raises StatementError (54000) if the transaction
+        grows too large."""
         new = Ran(statement)
         size = self._bytes + len(_encode((new, guards)))
         if len(self._steps) >= TRANSACTION_STEPS_MAX:
@@ -118,7 +133,8 @@ class Block:
         else:
             steps, base = (*self._marks, new), self._chain
         transaction = Transaction(self.now_us, self._seed, steps)
-        return Speculate(self.id, transaction, guards, base, quick and self._quick)
+        self.locks = self.locks or lock is not None
+        return Speculate(self.id, transaction, guards, base, quick and self._quick, lock)
 
     def took(
         self,
@@ -226,6 +242,15 @@ def _too_large(what: str) -> StatementError:
         sqlstate="54000",
         hint="Commit more often.",
     )
+
+
+def lock_of(statement: Statement, locking: str, timeout_s: float) -> Lock:
+    """What SELECT ... FOR `locking` waits for: others that ask the same of the same rows, as
+    their text and parameters tell. Two texts that mean one row do not wait for each other; then
+    COMMIT finds it out."""
+    asked = (statement.sql, statement.parameters)
+    object = blake2b(_encode(asked), digest_size=LOCK_BYTES).digest()
+    return Lock(object, locking in ("UPDATE", "NO KEY UPDATE"), round(timeout_s * 1000))
 
 
 def spans_shards(detail: str) -> NotSupported:

@@ -44,8 +44,6 @@ def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Para
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tables, recursive=node.recursive, scope=scope)
-    if node.overriding:
-        raise NotSupported("OVERRIDING is not supported", hint="Leave the column out.")
     columns = _targets(node, table)
     keys: tuple[Operand, ...] | None
     if node.query is not None:
@@ -85,6 +83,7 @@ def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Para
         keys=where.keys,
         # No subquery: there are no scopes but its own, of the conflict and of RETURNING.
         quick=node.query is None
+        and not (node.conflict is not None and table.referenced_by)
         and len(statement.scopes) == 1 + bool(conflict.alias) + bool(node.returning),
         columns=shown,
         key=table.shard_key,
@@ -322,7 +321,9 @@ def _write(
         sql=text + returning,
         key_type=where.key_type,
         keys=where.keys,
+        # A change of a row that others refer to may change, or look through, any number of them.
         quick=is_alone
+        and not table.referenced_by
         and bool(table.primary_key)
         and all(len(pins.get((0, name), ())) == 1 for name in table.primary_key),
         columns=columns,

@@ -28,7 +28,6 @@ __all__ = [
     "Identity",
     "IndexElement",
     "KeyDefinition",
-    "PlaceTable",
     "SequenceOptions",
     "Truncate",
     "AddConstraint",
@@ -117,14 +116,6 @@ class AddConstraint:
 
 
 @dataclass(frozen=True)
-class PlaceTable:
-    """`create_distributed_table('t', 'column')`; without a column `create_reference_table('t')`."""
-
-    table: Name
-    shard_key: str | None
-
-
-@dataclass(frozen=True)
 class DropTable:
     tables: tuple[Name, ...]
     if_exists: bool = False
@@ -182,7 +173,6 @@ class DropSequence:
 Definition: TypeAlias = (
     CreateTable
     | AddConstraint
-    | PlaceTable
     | DropTable
     | CreateIndex
     | DropIndex

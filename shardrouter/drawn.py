@@ -31,7 +31,7 @@ class Drawn:
 def write_out(node: syntax.Insert, table: Table, parameters: int) -> Drawn:
     """`parameters` is how many the client has. Raises 428C9 for a value of a column that is
     GENERATED ALWAYS."""
-    writer = _Writer(parameters)
+    writer = _Writer(parameters, node.overriding)
     columns = {column.name: column for column in table.columns}
     drawing = [c for c in table.columns if c.default is not None and c.default.sequence]
     named = [name.text for name in node.columns] if node.columns is not None else None
@@ -71,8 +71,9 @@ def _sequence(column: Column) -> str:
 class _Writer:
     """Replaces what is drawn by parameters, and remembers the sequences."""
 
-    def __init__(self, parameters: int) -> None:
+    def __init__(self, parameters: int, overriding: str) -> None:
         self._parameters = parameters
+        self._overriding = overriding
         self.draws: list[str] = []
 
     def draw(self, sequence: str) -> syntax.ParameterReference:
@@ -86,7 +87,9 @@ class _Writer:
         if isinstance(node, syntax.DefaultValue):
             drawn = "" if column is None or column.default is None else column.default.sequence
             return self.draw(drawn) if drawn else node
-        if column is not None and column.identity == "always":
+        if column is not None and column.identity and self._overriding == "user":
+            return self.draw(_sequence(column))
+        if column is not None and column.identity == "always" and self._overriding != "system":
             raise StatementError(
                 f'cannot insert a non-DEFAULT value into column "{column.name}"',
                 sqlstate="428C9",

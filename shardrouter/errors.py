@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
+from nodes.protocol import Violation
+
 __all__ = [
     "RouterError",
     "DefiniteError",
@@ -38,6 +40,7 @@ class RouterError(Exception):
     its unit of commit, of the statement that failed. schema, table, column, data_type,
     constraint: what the error is about, empty where it is about none. where: what was being done,
     in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown.
+    violation: the row that a constraint refused, for `shardrouter.explained` to put into words.
     """
 
     definite: bool
@@ -70,6 +73,7 @@ class RouterError(Exception):
         self.constraint = constraint
         self.where = ""
         self.statement = 0
+        self.violation: Violation | None = None
         self.row = 0
 
 

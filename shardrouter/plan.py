@@ -19,6 +19,7 @@ from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
+from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
     Constant,
@@ -87,8 +88,9 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
+    tokens, overriding = _overriding(tokens)
     node = parse_tokens(tokens)
-    call = sequence_call(node)
+    call = sequence_call(node) or placement_call(node, catalog)
     if call is not None:
         return call
     parameters = Parameters(parameter_oids)
@@ -96,7 +98,9 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
         case syntax.Insert():
             table = _changed(node.table, catalog)
             own = _parameters_in(tokens, parameter_oids)
-            drawn = write_out(node, table, own)
+            drawn = write_out(replace(node, overriding=overriding), table, own)
+            if node.conflict is not None:
+                check_update(node.conflict.assignments, table)
             if not drawn.draws:
                 return changes.insert(node, table, catalog, parameters)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
@@ -111,6 +115,19 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
         case _:
             return query.select(node, catalog, parameters)
+
+
+def _overriding(tokens: list[Token]) -> tuple[list[Token], str]:
+    """INSERT ... OVERRIDING SYSTEM VALUE, which the parser does not know, without these words."""
+    if tokens[0].is_word("insert"):
+        for i, (first, second, third) in enumerate(zip(tokens, tokens[1:], tokens[2:])):  # noqa: B905 -- windows
+            if (
+                first.is_word("overriding")
+                and second.is_word("system", "user")
+                and third.is_word("value")
+            ):
+                return tokens[:i] + tokens[i + 3 :], second.text
+    return tokens, ""
 
 
 def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:

@@ -48,6 +48,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.explained import explain
 from shardrouter.plan import UnknownTable, bind, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
@@ -309,6 +310,7 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
+        done = partial(self._answer, done)
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -322,6 +324,11 @@ class Session:
             self._execute_one(unit[0], done, deadline)
         else:
             self._start(list(unit), done, deadline, is_stale=False)
+
+    def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        if isinstance(result, RouterError) and result.violation is not None:
+            result = explain(result, self.catalog)
+        done(result)
 
     def cancel(self) -> None:
         """End early what was executed last: a read answers 57014 at once; a write when it is

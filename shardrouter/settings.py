@@ -252,6 +252,7 @@ class Settings:
         "consistency",
         "idle_in_transaction_s",
         "idle_session_s",
+        "lock_timeout_s",
         "placement",
         "read_only",
         "statement_timeout_s",
@@ -266,6 +267,7 @@ class Settings:
         self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
         self.idle_session_s = self._timeout_s("idle_session_timeout")
         self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
+        self.lock_timeout_s = self._timeout_s("lock_timeout")
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"

@@ -54,6 +54,7 @@ from nodes.protocol import (
     Consistency,
     Done,
     Fence,
+    Forget,
     Guard,
     NotOpen,
     Opened,
@@ -100,6 +101,9 @@ FENCE_SHARE: Final = 0.2
 
 FENCE_S_MAX: Final = 1.0
 """... and the most that is kept: a fence takes one round trip and one commit."""
+
+FORGET_S: Final = 1.0
+"""How long it is tried to tell a leader of the end of a transaction."""
 
 Settled: TypeAlias = Callable[[Outcome], None]
 Cancel: TypeAlias = Callable[[], None]
@@ -324,6 +328,12 @@ class Shards:
                 raise time_over(group, reason, hint)
             case answer:
                 raise Unavailable(f"{group} answered a statement with {type(answer).__name__}")
+
+    def forget(self, group: str, transaction: bytes) -> None:
+        """Tell the leader that a transaction has ended for which others wait; if that does not
+        arrive, they wait a little longer."""
+        until = self._loop.time() + FORGET_S
+        self._delivery.send(group, Forget(transaction), until, lambda _answer, _doubt: None)
 
     # ------------------------------------------------------------------ the rest
 

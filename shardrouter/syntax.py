@@ -504,7 +504,7 @@ class OnConflict:
 @dataclass(frozen=True)
 class Insert:
     """`columns` None: all, in the order of the table. `rows` are VALUES, of which one empty row
-    is DEFAULT VALUES; or there is a `query`."""
+    is DEFAULT VALUES; or there is a `query`. `overriding` is `system`, `user` or nothing."""
 
     table: TableName
     columns: tuple[Name, ...] | None

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
-from nodes.protocol import NotOpen, SqlFailure, Stale, StatementResult
+from nodes.protocol import Lock, NotOpen, SqlFailure, Stale, StatementResult
 from shardrouter import definition_changes, merge
-from shardrouter.block import Block, serialization_failure, spans_shards
+from shardrouter.block import Block, lock_of, serialization_failure, spans_shards
 from shardrouter.catalog import Catalog
 from shardrouter.definitions import Truncate
 from shardrouter.errors import NotSupported, StatementError, Unavailable
@@ -116,6 +116,7 @@ class Transactions:
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
         host.settings = settings
+        block.modes = _modes_of(settings)
         self.block = block
 
     def begin_here(self, plan: Begin) -> Outcome:
@@ -253,7 +254,10 @@ class Transactions:
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
-            answer = await self._speculate(block, command, quick=quick, deadline=deadline)
+            lock = self._lock(plan, command)
+            answer = await self._speculate(
+                block, command, quick=quick, deadline=deadline, lock=lock
+            )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
@@ -312,13 +316,30 @@ class Transactions:
 
         return commands[0], False, merged
 
+    def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
+        """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
+        if not isinstance(plan, OneShard) or not plan.locking:
+            return None
+        settings = self._host.settings
+        if settings.read_only:
+            raise read_only_error(plan)
+        return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
+
     async def _speculate(
-        self, block: Block, command: Command, *, quick: bool, deadline: float
+        self,
+        block: Block,
+        command: Command,
+        *,
+        quick: bool,
+        deadline: float,
+        lock: Lock | None = None,
     ) -> StatementResult | SqlFailure | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         whole = False
         while True:
-            asked = block.request(command.statement, command.guards, quick=quick, whole=whole)
+            asked = block.request(
+                command.statement, command.guards, quick=quick, whole=whole, lock=lock
+            )
             answer = await self._host.shards.speculate(command.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
@@ -352,16 +373,20 @@ class Transactions:
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
         host = self._host
-        before, modes = host.settings, _modes_of(host.settings)
+        before = host.settings
+        modes = block.modes if block.failed else _modes_of(before)  # a failure undid what was SET
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None
         host.settings = block.settings
-        if commits:
-            if block.writes:
+        try:
+            if commits and block.writes:
                 await self._commit(block, deadline)
+        finally:
+            self._forget_uploads()
+            self._forget(block)
+        if commits:
             host.settings = block.kept
-        self._forget_uploads()
         after = host.settings.announced_since(before)
         if plan.chain:
             self.begin(modes)
@@ -370,15 +395,10 @@ class Transactions:
     async def _commit(self, block: Block, deadline: float) -> None:
         transaction, guards, quick = block.transaction()
         deadline += sum(upload.apply_s for upload in self._uploads)
-        try:
-            answer = await self._host.shards.write(
-                block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
-            )
-        except BaseException:
-            self._forget_uploads()
-            raise
+        answer = await self._host.shards.write(
+            block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+        )
         if isinstance(answer, Stale):
-            self._forget_uploads()
             raise serialization_failure("a concurrent schema change")
 
     def _forget_uploads(self) -> None:
@@ -387,12 +407,19 @@ class Transactions:
             upload.abandon()
         self._uploads.clear()
 
+    def _forget(self, block: Block) -> None:
+        """It has ended; somebody may wait for it."""
+        if block.locks:
+            self._host.shards.forget(block.shard, block.id)
+
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
         self._forget_uploads()
-        if self.block is not None:
-            self._host.settings = self.block.settings
+        block = self.block
+        if block is not None:
+            self._host.settings = block.settings
             self.block = None
+            self._forget(block)
 
 
 def set_outside(settings: Settings, plan: SetSetting) -> tuple[Settings, tuple[Notice, ...]]:
@@ -446,8 +473,10 @@ def in_failed_block() -> StatementError:
 
 
 def read_only_error(plan: Plan) -> StatementError:
-    """For a write in a transaction that is READ ONLY."""
-    tag = plan.tag if isinstance(plan, OneShard) else "this statement"
-    if isinstance(plan, CopyFrom):
-        tag = "COPY FROM"
-    return StatementError(f"cannot execute {tag} in a read-only transaction", sqlstate="25006")
+    """For a write, or a lock, in a transaction that is READ ONLY."""
+    what = "this statement"
+    if isinstance(plan, OneShard):
+        what = f"SELECT FOR {plan.locking}" if plan.locking else plan.tag
+    elif isinstance(plan, CopyFrom):
+        what = "COPY FROM"
+    return StatementError(f"cannot execute {what} in a read-only transaction", sqlstate="25006")

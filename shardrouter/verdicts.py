@@ -45,6 +45,7 @@ def sql_error(failure: SqlFailure) -> RouterError:
     hint = RETRY_HINT if failure.sqlstate == "40001" else ""
     error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail, hint=hint)
     error.statement = failure.statement
+    error.violation = failure.violation
     error.row = failure.row
     return error
 

@@ -96,7 +96,8 @@ def _copy_from(
         )
     columns = ", ".join(map(_quote, names))
     values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-    text = f"INSERT INTO {_quote(table.name)} ({columns}) VALUES ({values})"  # noqa: S608 -- quoted names
+    # As in PostgreSQL, what is copied into an identity column stands.
+    text = f"INSERT INTO {_quote(table.name)} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 -- quoted names
     insert = _planned(text, catalog, make_plan, -1)
     assert isinstance(insert, OneShard)
     if insert.draws:

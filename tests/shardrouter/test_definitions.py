@@ -6,6 +6,8 @@ import pytest
 
 from shardrouter.definition_changes import begin
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.plan import make_plan
+from shardrouter.planned import Answer
 from tests.shardrouter.catalogs import catalog_of, changed, definition_of, table_of
 
 PARENT = "CREATE TABLE p (id int PRIMARY KEY, u int UNIQUE) WITH (home = true)"
@@ -172,3 +174,26 @@ def test_default_placement_places_tables_that_say_nothing() -> None:
         (moved,) = change.tables
         assert moved.after is not None
         assert moved.after.placement == default
+
+
+def test_placing_calls_of_citus_answer_for_tables_that_are_placed_so() -> None:
+    catalog = catalog_of(
+        "CREATE TABLE s (k int, id int, PRIMARY KEY (k, id))",
+        "CREATE TABLE r (id int PRIMARY KEY) WITH (reference = true)",
+    )
+    for sql in (
+        "SELECT create_distributed_table('s', 'k')",
+        "SELECT create_distributed_table('public.s', 'k')",
+        "SELECT create_reference_table('r')",
+    ):
+        plan = make_plan(sql, catalog)
+        assert isinstance(plan, Answer)
+        assert plan.rows == (("",),)
+    for sql, message in (
+        ("SELECT create_distributed_table('s', 'id')", '"s" is sharded by "k"'),
+        ("SELECT create_reference_table('s')", '"s" is sharded by "k"'),
+        ("SELECT create_distributed_table('r', 'id')", '"r" is a reference table'),
+        ("SELECT create_distributed_table('s')", "this form of create_distributed_table"),
+    ):
+        with pytest.raises(NotSupported, match=message):
+            make_plan(sql, catalog)

@@ -105,6 +105,11 @@ async def test_identity_columns_as_postgresql_has_them(db: Router) -> None:
         assert (caught.value.sqlstate, caught.value.message) == ("428C9", message)
     with pytest.raises(NotSupported):
         await db.execute("UPDATE ident SET b = DEFAULT")
+    await db.execute("INSERT INTO ident OVERRIDING SYSTEM VALUE VALUES (9, 9, 9)")
+    await db.execute("INSERT INTO ident (a, b, c) OVERRIDING USER VALUE VALUES (9, 9, 10)")
+    rows = await db.fetch("SELECT a, b, c FROM ident WHERE c > 8 ORDER BY c")
+    assert [tuple(row) for row in rows] == [(9, 9, 9), (3, 6, 10)]
+    assert await db.fetchval("INSERT INTO ident DEFAULT VALUES RETURNING a") == 4
     with pytest.raises(StatementError) as caught:
         await db.execute("CREATE TABLE no (a text GENERATED ALWAYS AS IDENTITY)")
     assert caught.value.sqlstate == "22023"

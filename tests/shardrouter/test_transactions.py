@@ -261,6 +261,12 @@ async def test_modes_and_settings(router: Router, here: list[int]) -> None:
     assert (await show("statement_timeout"), await show("application_name")) == ("10s", "one")
     await client.run("SET application_name = 'three'")
     assert (await client.run("ROLLBACK")).parameter_status == (("application_name", "one"),)
+    await client.run("BEGIN READ WRITE")
+    await client.run("SET TRANSACTION READ ONLY")
+    assert await client.code("SELEC") == "42601"
+    await client.run("COMMIT AND CHAIN")
+    assert await show("transaction_read_only") == "off"  # as it began, for it has failed
+    await client.run("ROLLBACK")
     await client.run("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
     assert await client.code(ADD, a, 1) == "25006"
     await client.run("BEGIN READ WRITE")
@@ -515,3 +521,57 @@ async def test_a_transaction_is_repeated_on_40001_and_on_nothing_else(
     with pytest.raises(SerializationError):
         await router.transaction_with_retry(always, attempts=2)
     assert runs == [0, 0]
+
+
+# --------------------------------------------------------------------------- FOR UPDATE
+
+LOCK = "SELECT n FROM t WHERE id = $1 FOR UPDATE"
+SHARE = "SELECT n FROM t WHERE id = $1 FOR SHARE"
+
+
+async def test_for_update_waits_for_the_one_before(router: Router, here: list[int]) -> None:
+    """Many add to one row by what they read, and none has to be repeated."""
+    a, *_ = here
+
+    async def add() -> None:
+        async with router.transaction() as t:
+            seen = await t.fetchval(LOCK, a)
+            await t.execute("UPDATE t SET n = $2 WHERE id = $1", a, seen + 1)
+
+    await asyncio.gather(*(add() for _ in range(12)))
+    assert await router.fetchval(READ, a) == 12
+
+
+async def test_waits_for_locks_end(router: Router, here: list[int]) -> None:
+    a, b, *_ = here
+    one, two = Client(router), Client(router)
+    await one.run("BEGIN")
+    await one.values(LOCK, a)
+    await two.run("BEGIN")
+    await two.run("SET LOCAL lock_timeout = '20ms'")
+    assert await two.code(SHARE, a) == "55P03"
+    await two.run("ROLLBACK")
+    # A circle is found where it closes, and the other goes on.
+    await two.run("BEGIN")
+    await two.values(LOCK, b)
+
+    async def asks_for_the_other(client: Client, key: int) -> str:
+        try:
+            await client.run(LOCK, key)
+        except SerializationError:
+            await client.run("ROLLBACK")
+            return "deadlock"
+        await client.run("COMMIT")
+        return "got it"
+
+    ends = await asyncio.gather(asks_for_the_other(one, b), asks_for_the_other(two, a))
+    assert sorted(ends) == ["deadlock", "got it"]
+    # A client that says nothing stands in nobody's way for long.
+    await two.run("BEGIN")
+    await two.values(LOCK, a)
+    async with router.transaction() as t:
+        assert await t.fetchval(LOCK, a) == 0
+    await two.run("ROLLBACK")
+    await two.run("BEGIN READ ONLY")
+    assert await two.code(LOCK, a) == "25006"
+    assert await router.fetch(LOCK, a)  # outside of a transaction it is a read

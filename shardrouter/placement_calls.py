@@ -1,0 +1,67 @@
+"""`SELECT create_distributed_table(...)` and `create_reference_table(...)`, by which Citus
+says where the rows of a table are.
+
+Here a table is placed when it is created. So they answer for a table that is placed as they ask,
+which is what a schema written for Citus mostly comes to, and say what to write for any other.
+"""
+
+from __future__ import annotations
+
+from shardrouter import syntax, types
+from shardrouter.catalog import Catalog
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.planned import Answer, ResultColumn
+from shardrouter.sequence_calls import sequence_named
+from shardrouter.tables import Table
+
+__all__ = ["placement_call"]
+
+
+def placement_call(node: syntax.Statement, catalog: Catalog) -> Answer | None:
+    """The answer, if the statement is such a call alone; else None."""
+    if not isinstance(node, syntax.Select) or len(node.items) != 1:
+        return None
+    (item,) = node.items
+    call = item.expression if isinstance(item, syntax.SelectItem) else None
+    if not isinstance(call, syntax.Call):
+        return None
+    if call.name not in ("create_distributed_table", "create_reference_table"):
+        return None
+    names = [sequence_named(argument) for argument in call.arguments]
+    wanted = 2 if call.name == "create_distributed_table" else 1
+    if len(names) != wanted or names[0] is None or names[-1] is None:
+        raise NotSupported(
+            f"this form of {call.name} is not supported",
+            position=call.position,
+            hint="There are create_distributed_table('table', 'column') and "
+            "create_reference_table('table').",
+        )
+    table = catalog.tables.get(names[0])
+    if table is None:
+        raise StatementError(f'relation "{names[0]}" does not exist', sqlstate="42P01")
+    key = names[1] if wanted == 2 else None
+    if not _is_placed(table, key):
+        option = "reference = true" if key is None else f"shard_key = '{key}'"
+        raise NotSupported(
+            f'"{table.name}" is {_placed(table)}, and a table is placed when it is created',
+            position=call.position,
+            hint=f"Write CREATE TABLE {table.name} (...) WITH ({option}).",
+        )
+    columns = (ResultColumn(call.name, types.TEXT.oid),)
+    return Answer("SELECT", columns, (("",),))
+
+
+def _is_placed(table: Table, key: str | None) -> bool:
+    if key is None:
+        return table.placement == "reference"
+    if table.column(key) is None:
+        raise StatementError(
+            f'column "{key}" of relation "{table.name}" does not exist', sqlstate="42703"
+        )
+    return table.shard_key == key
+
+
+def _placed(table: Table) -> str:
+    if table.placement == "sharded":
+        return f'sharded by "{table.shard_key}"'
+    return f"a {table.placement} table"
