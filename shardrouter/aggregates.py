@@ -12,9 +12,12 @@ from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
     BIGINT,
     BOOLEAN,
+    BPCHAR,
     DOUBLE,
     INTEGER,
+    INTERVAL,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
     TYPES,
@@ -56,6 +59,7 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
     ordered = ("real", "date", "time without time zone", "timestamp without time zone")
     kinds = [SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, TEXT]
     kinds += [TYPES[name] for name in (*ordered, "timestamp with time zone") if name in TYPES]
+    kinds += [BPCHAR, INTERVAL, *(kind for kind in TYPES.values() if kind.category == "A")]
     for kind in kinds:
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
     table: dict[str, list[Aggregate]] = {}
@@ -65,6 +69,9 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
 
 
 _AGGREGATES: Final = _table()
+
+_NOT_HERE: Final = {("sum", REAL), ("sum", INTERVAL), ("avg", INTERVAL)}
+"""Aggregates of PostgreSQL's that would be taken for others, or for none."""
 
 
 def is_aggregate(node: syntax.Call) -> bool:
@@ -196,20 +203,34 @@ def _count(node: syntax.Call, scope: Scope) -> str:
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
+    if len(given) == 1 and given[0] is not None and (node.name, given[0]) in _NOT_HERE:
+        raise NotSupported(
+            f"{node.name} of {given[0].name} is not supported",
+            position=node.position,
+            hint="Cast it to double precision first."
+            if given[0] is REAL
+            else "Sum extract(epoch from ...) instead.",
+        )
+    if given == [None] and node.name in ("sum", "avg"):
+        raise _not_unique(node, "unknown")  # of numbers, or of intervals
     rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]
     found = operators.best(rows, lambda row: row.arguments, given)
     if isinstance(found, Aggregate):
         return found
     shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
-        raise StatementError(
-            f"function {node.name}({shown}) is not unique",
-            sqlstate="42725",
-            position=node.position,
-            hint="Could not choose a best candidate function. "
-            "You might need to add explicit type casts.",
-        )
+        raise _not_unique(node, shown)
     raise _unknown(node, shown)
+
+
+def _not_unique(node: syntax.Call, shown: str) -> StatementError:
+    return StatementError(
+        f"function {node.name}({shown}) is not unique",
+        sqlstate="42725",
+        position=node.position,
+        hint="Could not choose a best candidate function. "
+        "You might need to add explicit type casts.",
+    )
 
 
 def _unknown(node: syntax.Call, shown: str) -> StatementError:

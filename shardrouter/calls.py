@@ -13,7 +13,7 @@ from shardrouter import aggregates, functions, operators, postgresql_names, synt
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import BOOLEAN, TEXT
+from shardrouter.types import BOOLEAN, BYTEA, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -22,6 +22,12 @@ __all__ = ["call"]
 
 _ARGUMENTS_MAX: Final = 8
 """More than any function in the tables takes."""
+
+_OF_BYTES: Final = frozenset(
+    {"btrim", "length", "ltrim", "md5", "octet_length", "overlay", "position", "rtrim", "substr"}
+    | {"bit_length", "substring"}
+)
+"""Functions of text here that PostgreSQL has for bytea as well."""
 
 SESSION_FUNCTIONS: Final = {
     "version": "PostgreSQL 15.0 (shardrouter)",
@@ -48,6 +54,8 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         ("OVER", node.over is not None),
         ("*", node.star),
     ):
+        if found and node.name in postgresql_names.FUNCTIONS and not _is_known(node.name):
+            raise _not_here(node)
         if found:
             raise StatementError(
                 f"{what} specified, but {node.name} is not an aggregate function",
@@ -91,17 +99,23 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
     ):
-        raise NotSupported(
-            f"the function {node.name} is not supported",
-            position=node.position,
-            hint=functions.NOT_HERE.get(node.name) or "Compute it in the application.",
-        )
+        raise _not_here(node)
+    if BYTEA in given and node.name in _OF_BYTES:
+        raise _not_here(node)
     raise StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",
         position=node.position,
         hint="No function matches the given name and argument types. "
         "You might need to add explicit type casts.",
+    )
+
+
+def _not_here(node: syntax.Call) -> NotSupported:
+    return NotSupported(
+        f"the function {node.name} is not supported",
+        position=node.position,
+        hint=functions.NOT_HERE.get(node.name) or "Compute it in the application.",
     )
 
 

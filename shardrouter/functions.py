@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shardrouter.types import BIGINT, DOUBLE, INTEGER, NUMERIC, SMALLINT, TEXT, TYPES, Type
+from shardrouter.types import BIGINT, DOUBLE, INTEGER, NUMERIC, REAL, SMALLINT, TEXT, TYPES, Type
 
 __all__ = ["NOT_HERE", "Function", "candidates"]
 
@@ -31,7 +31,7 @@ def _plain(name: str, node: str, result: Type, *arguments: Type) -> Function:
 
 
 def _numbers() -> Iterator[Function]:
-    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE):
+    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE):
         yield _plain("abs", f"pg_abs_{kind.short}", kind, kind)
     for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC):
         yield _plain("mod", f"pg_mod_{kind.short}", kind, kind, kind)
