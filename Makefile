@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly check lint types bench bench-raft bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -82,6 +82,11 @@ nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raf
 	  --resume $(NIGHTLY)
 	@$(BIN)/python -m tests.suites.differential
 
+SECONDS ?= 60
+fuzz-wire: venv  ## bytes against the PostgreSQL wire, led by the code they reach (atheris): SECONDS=N
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
+	@$(BIN)/python -m tests.shardrouter.pgwire.fuzz -max_total_time=$(SECONDS) -rss_limit_mb=1024
+
 lint: venv  ## ruff: lint rules and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -96,6 +101,9 @@ bench: venv  ## measure this machine: JSON and a table under bench/results
 
 bench-raft: venv  ## writes to three copies: our core, pysyncobj, etcd in turns
 	@$(BIN)/python bench/raft.py
+
+bench-bulk: venv  ## COPY of a million rows in and out, and the router's memory: POSTGRESQL=DSN
+	@$(BIN)/python -m bench.bulk $(if $(POSTGRESQL),--postgresql "$(POSTGRESQL)")
 
 bench-failover: venv  ## how long writes stop when a leader is killed, or cut off
 	@$(BIN)/python bench/failover.py

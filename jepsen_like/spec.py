@@ -71,6 +71,18 @@ class Test:
             raise SpecError(f"{self.name!r} is not a name for a test; it names a directory.")
         self._refuse_others("workload", self.workloads, Workload, "register()")
         self._refuse_others("check", self.checks or (), Check, "linearizable()")
+        self._refuse_others("fault", self.faults, Planned, 'kill("one")')
+        if not isinstance(self.load, OpenLoop):
+            raise SpecError(
+                f"the test {self.name}: load={self.load!r} is no load; write "
+                'load=load.open_loop(rate=300, deadline="500ms").'
+            )
+        if isinstance(self.db, type) or not isinstance(self.db, Database):
+            shown = getattr(self.db, "__name__", repr(self.db))
+            raise SpecError(
+                f"the test {self.name}: {shown} is no database; write db=ShardRouter(nodes=3) or "
+                "another one, with its brackets."
+            )
         if not self.workloads:
             raise SpecError(f"the test {self.name} has no workloads; give at least one.")
         for what, values in (("name", self._names), ("table", [w.table for w in self.workloads])):

@@ -16,7 +16,17 @@ import sqlite3
 from functools import lru_cache
 from typing import Final
 
-from nodes.functions import AGGREGATES, BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, RECURSION, ROW_ID
+from nodes.functions import (
+    AGGREGATES,
+    BUILTINS,
+    FUNCTIONS,
+    NOW,
+    OVERRIDDEN,
+    RANDOM,
+    RANDOM_UUID,
+    RECURSION,
+    ROW_ID,
+)
 
 __all__ = ["OWN", "DDL", "Authorizer", "Mode", "mode_of_write", "text_refusal"]
 
@@ -27,7 +37,11 @@ asks only when it compiles, so what was compiled under one mode must never be fo
 a replica with a warm cache would obey where a restarted one refuses."""
 
 _FUNCTIONS: Final = (
-    BUILTINS | OVERRIDDEN | frozenset(FUNCTIONS) | frozenset(AGGREGATES) | {NOW, RECURSION, ROW_ID}
+    BUILTINS
+    | OVERRIDDEN
+    | frozenset(FUNCTIONS)
+    | frozenset(AGGREGATES)
+    | {NOW, RANDOM, RANDOM_UUID, RECURSION, ROW_ID}
 )
 
 
@@ -103,7 +117,7 @@ class Authorizer:
         return denied
 
     def _is_allowed(self, action: int, first: str, second: str) -> bool:
-        if action == sqlite3.SQLITE_SELECT:
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
             return self.mode is not Mode.DDL  # CREATE TABLE ... AS SELECT
         if action == sqlite3.SQLITE_FUNCTION:
             if self.mode is Mode.RENAME and second in _OF_ALTER:

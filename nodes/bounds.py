@@ -25,7 +25,7 @@ from nodes.config import WriteLimits
 from nodes.data_file import READ_VERSION
 from nodes.protocol import Guard, ResponseBody, SqlFailure, Staged, Stale
 from nodes.sql_connection import Refused
-from nodes.stage_content import APPLIED_BYTES_PER_S
+from nodes.stage_content import apply_s
 
 __all__ = ["STOPPED", "Bounds", "Stop", "Stopped", "stale_guard"]
 
@@ -78,7 +78,7 @@ class Bounds:
         """Rows that were sent ahead have a limit of their own (docs/bulk.md): they count neither
         as rows nor as time that is too much."""
         self._rows_allowed += sum(staged.rows for staged in stages)
-        self._ends += sum(staged.size for staged in stages) / APPLIED_BYTES_PER_S
+        self._ends += sum(apply_s(staged.size, staged.rows) for staged in stages)
 
     def watch(self) -> None:
         self._raw.set_progress_handler(

@@ -53,6 +53,8 @@ __all__ = [
     "Function",
     "FunctionError",
     "NOW",
+    "RANDOM",
+    "RANDOM_UUID",
     "RECURSION",
     "ROW_ID",
     "install",
@@ -178,6 +180,19 @@ class Calculator(Protocol):
 
 RECURSION: Final = "pg_recursion"
 """Counts the rows of recursive queries: true, or an error."""
+
+RANDOM: Final = "pg_random"
+RANDOM_UUID: Final = "pg_random_uuid"
+"""random() and gen_random_uuid(), drawn from the statement's seed."""
+
+
+def random_uuid(random: Random) -> bytes:
+    """A UUID of version 4."""
+    drawn = bytearray(random.randbytes(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40
+    drawn[8] = drawn[8] & 0x3F | 0x80
+    return bytes(drawn)
+
 
 NOW: Final = "pg_now"
 """The function that answers the time of the entry as a timestamptz: PostgreSQL's now()."""
@@ -348,6 +363,8 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
         pure=False,
         strict=False,
     )
+    define(RANDOM, 0, lambda: environment.random.random(), pure=False, strict=False)
+    define(RANDOM_UUID, 0, lambda: random_uuid(environment.random), pure=False, strict=False)
     define(NOW, 0, lambda: environment.stamp[0] + UNIX_EPOCH_US, pure=False, strict=False)
     define("randomblob", 1, random_blob, pure=False, strict=True)
     define(ROW_ID, 0, environment.next_row_id, pure=False, strict=False)

@@ -22,7 +22,7 @@ from nodes.protocol import (
     Value,
 )
 
-__all__ = ["APPLIED_BYTES_PER_S", "StageError", "StageWriter", "check_content", "rows_of"]
+__all__ = ["StageError", "StageWriter", "apply_s", "check_content", "rows_of"]
 
 Row = Sequence[Value]
 
@@ -30,7 +30,13 @@ _decode_rows: Final = msgspec.msgpack.Decoder(list[tuple[Value, ...]]).decode
 
 
 APPLIED_BYTES_PER_S: Final = 2 * 1024 * 1024
-"""How fast replicas apply a stage, at the least: what a write that names one has time for."""
+APPLIED_ROWS_PER_S: Final = 10_000
+"""How fast replicas apply a stage, at the least: the time that a write which names one has."""
+
+
+def apply_s(size: int, rows: int) -> float:
+    """How long replicas may take to apply so much, in seconds."""
+    return size / APPLIED_BYTES_PER_S + rows / APPLIED_ROWS_PER_S
 
 
 class StageError(Exception):
@@ -57,7 +63,7 @@ class StageWriter:
         self._pieces: list[bytes] = []  # of the chunk that is not full
         self._held = 0
         self._chunks = 0
-        self._rows = 0
+        self.rows = 0
         self.size = 0  # bytes of the chunks that were given out
 
     def add(self, rows: Sequence[Row]) -> list[bytes]:
@@ -65,7 +71,7 @@ class StageWriter:
         a frame: then nothing of it was added."""
         frame = encode_frame(self._encode(rows))
         self._hash.update(frame)
-        self._rows += len(rows)
+        self.rows += len(rows)
         self._pieces.append(frame)
         self._held += len(frame)
         if self._held < STAGE_CHUNK_BYTES:
@@ -91,7 +97,7 @@ class StageWriter:
 
     def staged(self, session: SessionId, stage: int) -> Staged:
         """The name of all that was given out, as stage number `stage` of the session."""
-        return Staged(session, stage, self._chunks, self.size, self._hash.digest(), self._rows)
+        return Staged(session, stage, self._chunks, self.size, self._hash.digest(), self.rows)
 
 
 def check_content(staged: Staged, chunks: Iterable[bytes]) -> None:

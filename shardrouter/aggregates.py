@@ -10,9 +10,11 @@ from shardrouter import operators, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
+    ARRAY_OF,
     BIGINT,
     BOOLEAN,
     BPCHAR,
+    DATE,
     DOUBLE,
     INTEGER,
     INTERVAL,
@@ -20,7 +22,9 @@ from shardrouter.types import (
     REAL,
     SMALLINT,
     TEXT,
-    TYPES,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
     Type,
 )
 
@@ -56,12 +60,17 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
         Aggregate("bool_or", (BOOLEAN,), BOOLEAN, "max"),
         Aggregate("string_agg", (TEXT, TEXT), TEXT, "group_concat"),
     ]
-    ordered = ("real", "date", "time without time zone", "timestamp without time zone")
-    kinds = [SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE, TEXT]
-    kinds += [TYPES[name] for name in (*ordered, "timestamp with time zone") if name in TYPES]
-    kinds += [BPCHAR, INTERVAL, *(kind for kind in TYPES.values() if kind.category == "A")]
-    for kind in kinds:
+    rows.append(Aggregate("sum", (INTERVAL,), INTERVAL, "pg_sum_interval"))
+    rows.append(Aggregate("sum", (REAL,), REAL, "pg_sum_float4"))
+    rows.append(Aggregate("avg", (INTERVAL,), INTERVAL, "pg_avg_interval"))
+    rows.append(Aggregate("avg", (REAL,), DOUBLE, "pg_avg_float8"))
+    numbers = (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE)
+    times = (DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL)
+    for kind in (*numbers, TEXT, BPCHAR, *times, *ARRAY_OF.values()):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
+    for kind, array in ARRAY_OF.items():
+        if kind.sqlite != "BLOB":
+            rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
     table: dict[str, list[Aggregate]] = {}
     for row in rows:
         table.setdefault(row.name, []).append(row)
@@ -69,9 +78,6 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
 
 
 _AGGREGATES: Final = _table()
-
-_NOT_HERE: Final = {("sum", REAL), ("sum", INTERVAL), ("avg", INTERVAL)}
-"""Aggregates of PostgreSQL's that would be taken for others, or for none."""
 
 
 def is_aggregate(node: syntax.Call) -> bool:
@@ -145,7 +151,7 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
-    if node.order and node.name == "string_agg":
+    if node.order and node.name in ("string_agg", "array_agg"):
         raise NotSupported(
             f"ORDER BY in {node.name} is not supported",
             position=node.position,
@@ -203,14 +209,6 @@ def _count(node: syntax.Call, scope: Scope) -> str:
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    if len(given) == 1 and given[0] is not None and (node.name, given[0]) in _NOT_HERE:
-        raise NotSupported(
-            f"{node.name} of {given[0].name} is not supported",
-            position=node.position,
-            hint="Cast it to double precision first."
-            if given[0] is REAL
-            else "Sum extract(epoch from ...) instead.",
-        )
     if given == [None] and node.name in ("sum", "avg"):
         raise _not_unique(node, "unknown")  # of numbers, or of intervals
     rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from shardrouter import syntax
 from shardrouter.translate import Scope
-from shardrouter.typed import Typed
+from shardrouter.typed import Typed, connected
 
 __all__ = ["conjuncts", "demand", "where_clause"]
 
@@ -31,7 +31,7 @@ def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
     numbers = frozenset(relation.number for relation in scope.relations.values())
     scope.clause = "WHERE"
     marks = len(scope.loose)
-    text = " AND ".join(demand(part, scope, numbers, word).sql for part in parts)
+    text = connected("AND", [demand(part, scope, numbers, word).sql for part in parts])
     del scope.loose[marks:]
     scope.clause = ""
     return f" WHERE {text}"

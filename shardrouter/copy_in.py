@@ -23,18 +23,28 @@ Commit: TypeAlias = Callable[[Staged], Awaitable[bool]]
 """Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
 transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
 
+Draw: TypeAlias = Callable[[int], Awaitable[list[tuple[int, ...]]]]
+"""Numbers of the plan's sequences for so many rows. Raises RouterError."""
+
 
 class CopyIn:
     """copy.feed(data) any number of times, `await copy.room()` whenever it `is_full`; then
     `await copy.finish()`, or abandon(). Each may raise RouterError: then it is over."""
 
     def __init__(
-        self, plan: CopyFrom, upload: Upload, commit: Commit, ended: Callable[[CopyIn], None]
+        self,
+        plan: CopyFrom,
+        upload: Upload,
+        commit: Commit,
+        ended: Callable[[CopyIn], None],
+        draw: Draw,
     ) -> None:
         self.plan = plan
         self._upload = upload
         self._commit = commit
         self._ended = ended
+        self._draw = draw
+        self._undrawn: list[Sequence[Value]] = []  # rows that lack numbers of sequences
         self._rows = 0
         self._has_bytes = True
         self._is_given_away = False
@@ -43,10 +53,11 @@ class CopyIn:
     @property
     def is_full(self) -> bool:
         """Who feeds it should wait for `room` first."""
-        return self._upload.is_full
+        return self._upload.is_full or bool(self._undrawn)
 
     async def room(self) -> None:
         """Return when there is room for more."""
+        await self._add_numbers()
         await self._upload.room()
 
     def feed(self, data: bytes) -> None:
@@ -61,13 +72,24 @@ class CopyIn:
     def _add(self, rows: Sequence[Sequence[Value]]) -> None:
         if rows:
             self._rows += len(rows)
-            self._upload.add(rows)
+            if self.plan.insert.draws:
+                self._undrawn += rows
+            else:
+                self._upload.add(rows)
+
+    async def _add_numbers(self) -> None:
+        """What a column that is not named has from its sequence comes behind the columns."""
+        rows, self._undrawn = self._undrawn, []
+        if rows:
+            numbers = await self._draw(len(rows))
+            self._upload.add([(*row, *drawn) for row, drawn in zip(rows, numbers, strict=True)])
 
     async def finish(self) -> Outcome:
         """That was all: return when it is committed."""
         try:
             if self._has_bytes:
                 self._add(self._reader.finish())
+            await self._add_numbers()
             staged = await self._upload.finish()
             if staged is not None:
                 self._is_given_away = await self._commit(staged)

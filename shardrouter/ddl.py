@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from shardrouter import syntax, types
+from shardrouter.aggregates import is_aggregate
 from shardrouter.constraint_names import NAME_BYTES_MAX, choose
 from shardrouter.definitions import (
     CheckDefinition,
@@ -177,6 +178,7 @@ def _default(node: syntax.Expression, column: Column, position: int) -> Default 
         name = sequence_named(node.arguments[0])
         if name is not None:
             return Default("", is_constant=False, sequence=name)
+    _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:
         typed = table_scope(parameters).assign(node, column)
@@ -374,10 +376,41 @@ def _key_columns(table: Table, names: Sequence[syntax.Name], what: str) -> tuple
 
 def _condition(table: Table, node: syntax.Expression, clause: str) -> str:
     """A condition on the rows of a table as SQLite's text."""
+    _check_rows_only(node, "check constraint" if clause == "CHECK" else "index predicate")
     parameters = Parameters(())
     sql = table_scope(parameters, table).condition(node, clause).sql
     _no_parameters(parameters, syntax.position_of(node))
     return sql
+
+
+_QUERIES: Final = (syntax.Subquery, syntax.Exists, syntax.InQuery)
+
+
+def _check_rows_only(node: object, what: str) -> None:
+    """An expression over one row: no query, no aggregate and no window in it."""
+    if isinstance(node, _QUERIES):
+        raise StatementError(
+            f"cannot use subquery in {what}", sqlstate="0A000", position=node.position
+        )
+    if isinstance(node, syntax.Call):
+        if node.over is not None:
+            raise StatementError(
+                f"window functions are not allowed in {what}s",
+                sqlstate="42P20",
+                position=node.position,
+            )
+        if node.star or is_aggregate(node):
+            raise StatementError(
+                f"aggregate functions are not allowed in {what}s",
+                sqlstate="42803",
+                position=node.position,
+            )
+    if isinstance(node, tuple):
+        for part in node:
+            _check_rows_only(part, what)
+    elif is_dataclass(node):
+        for part in fields(node):
+            _check_rows_only(getattr(node, part.name), what)
 
 
 def _columns_in(node: object) -> set[str]:
@@ -410,6 +443,7 @@ def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
                     position=element.position,
                 )
             columns.append(expression.name)
+        _check_rows_only(expression, "index expression")
         sql = scope.expression(expression).sql
         parts.append(f"{sql}{' DESC' if element.descending else ''}")
         labels.append(_label(expression))

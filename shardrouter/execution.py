@@ -143,30 +143,29 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     live on several shards.
     """
     arguments = bind(plan, execution.arguments) + execution.drawn
-    guards = _table_guards(plan)
+    guards = _table_guards(plan.tables)
     outputs = _outputs(plan.columns, execution.formats)
     if not plan.keys:
-        guards.append(home_guard(catalog))
-        return Command(catalog.home, Statement(plan.sql, arguments, outputs), tuple(guards))
+        guards = (*guards, home_guard(catalog))
+        return Command(catalog.home, Statement(plan.sql, arguments, outputs), guards)
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
-    for slot in named:
-        if catalog.shard_of(slot) != shard:
-            raise NotSupported(
-                f"{plan.tag} on rows of several shards is not supported",
-                hint="Send one statement per shard-key value: each runs on one shard.",
-            )
-        guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
-    return Command(shard, Statement(plan.sql, arguments, outputs), tuple(guards))
+    if any(catalog.shard_of(slot) != shard for slot in named[1:]):
+        raise NotSupported(
+            f"{plan.tag} on rows of several shards is not supported",
+            hint="Send one statement per shard-key value: each runs on one shard.",
+        )
+    owned = [Guard(f"slot:{slot}", catalog.slot_versions[slot]) for slot in named]
+    return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, *owned))
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
     """The command that writes the rows of a COPY, which are on their shard already."""
-    guards = _table_guards(plan.insert)
+    guards = _table_guards(plan.insert.tables)
     if not plan.insert.keys:
-        guards.append(home_guard(catalog))
-    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), tuple(guards))
+        guards = (*guards, home_guard(catalog))
+    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
 
 
 def scatter_commands(
@@ -180,9 +179,9 @@ def scatter_commands(
     """
     arguments = bind(plan, execution.arguments)
     statement = Statement(plan.sql, arguments)
-    tables = _table_guards(plan)
+    tables = _table_guards(plan.tables)
     if not plan.keys:
-        return arguments, [Command(shard, statement, tuple(tables)) for shard in catalog.shards]
+        return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
     for slot in slots(plan, arguments) or (0,):
         guards = by_shard.setdefault(catalog.shard_of(slot), list(tables))
@@ -192,8 +191,9 @@ def scatter_commands(
     ]
 
 
-def _table_guards(plan: OneShard | Scatter) -> list[Guard]:
-    return [Guard(f"table:{name}", version) for name, version in plan.tables]
+@lru_cache(maxsize=OUTPUTS_MAX)
+def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
+    return tuple(Guard(f"table:{name}", version) for name, version in tables)
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)

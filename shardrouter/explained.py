@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from nodes.protocol import Value, Violation
 from nodes.values import ValueFormatError, encode_text
 from shardrouter import types
 from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
+from shardrouter.keywords import RESERVED
 from shardrouter.tables import Column, Table
 
 __all__ = ["explain"]
 
-SHOWN_BYTES_MAX = 64
+SHOWN_BYTES_MAX: Final = 64
 """Of each value of a failing row, as in PostgreSQL."""
 
 
@@ -42,7 +45,9 @@ def explain(error: RouterError, catalog: Catalog) -> RouterError:
         case "unique":
             error.constraint = _unique_name(table, violation)
             error.message = f'duplicate key value violates unique constraint "{error.constraint}"'
-            error.detail = _key(table, violation.columns, violation.values, "already exists.")
+            error.detail = _key(
+                table, violation.columns, violation.values, "already exists.", quoted=True
+            )
         case "reference" | "referenced":
             _explain_reference(error, table, violation, catalog)
     error.args = (error.message,)
@@ -89,14 +94,33 @@ def _unique_name(table: Table, violation: Violation) -> str:
     return names[0] if names else f"{table.name}_{'_'.join(violation.columns)}_key"
 
 
-def _key(table: Table, columns: Sequence[str], values: Sequence[Value], what: str) -> str:
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_$]*")
+
+
+def _key(
+    table: Table,
+    columns: Sequence[str],
+    values: Sequence[Value],
+    what: str,
+    *,
+    quoted: bool = False,
+) -> str:
+    """PostgreSQL quotes names where they are those of an index."""
     if len(values) != len(columns):
         return ""
     shown = []
     for name, value in zip(columns, values, strict=True):
         column = table.column(name)
         shown.append("" if column is None else _text(value, column))
-    return f"Key ({', '.join(columns)})=({', '.join(shown)}) {what}"
+    names = [
+        '"' + name.replace('"', '""') + '"' if quoted and _needs_quotes(name) else name
+        for name in columns
+    ]
+    return f"Key ({', '.join(names)})=({', '.join(shown)}) {what}"
+
+
+def _needs_quotes(name: str) -> bool:
+    return _PLAIN.fullmatch(name) is None or name in RESERVED
 
 
 def _failing_row(table: Table, values: Sequence[Value]) -> str:

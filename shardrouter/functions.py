@@ -6,7 +6,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shardrouter.types import BIGINT, DOUBLE, INTEGER, NUMERIC, REAL, SMALLINT, TEXT, TYPES, Type
+from shardrouter.types import (
+    ARRAY_OF,
+    BIGINT,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    JSONB,
+    NUMERIC,
+    REAL,
+    SMALLINT,
+    TEXT,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    TYPES,
+    UUID,
+    Type,
+)
 
 __all__ = ["NOT_HERE", "Function", "candidates"]
 
@@ -82,6 +99,27 @@ def _texts() -> Iterator[Function]:
         yield _plain("to_hex", f"pg_to_hex_{kind.short}", TEXT, kind)
 
 
+def _times() -> Iterator[Function]:
+    """Of the statement, or of its transaction: never of the machine's clock where it runs."""
+    names = ("now", "transaction_timestamp", "statement_timestamp", "current_timestamp")
+    for name in names:
+        yield Function(name, (), TIMESTAMPTZ, "pg_now()", is_volatile=True)
+    yield Function("localtimestamp", (), TIMESTAMP, "pg_now()", is_volatile=True)
+    date, time = "pg_cast_date_timestamp(pg_now())", "pg_cast_time_timestamp(pg_now())"
+    yield Function("current_date", (), DATE, date, is_volatile=True)
+    yield Function("localtime", (), TIME, time, is_volatile=True)
+    yield Function("random", (), DOUBLE, "pg_random()", is_volatile=True)
+    yield Function("gen_random_uuid", (), UUID, "pg_random_uuid()", is_volatile=True)
+
+
+def _arrays() -> Iterator[Function]:
+    for kind in ARRAY_OF.values():
+        yield _plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
+        yield _plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+    yield _plain("jsonb_typeof", "pg_typeof_jsonb", TEXT, JSONB)
+    yield _plain("jsonb_array_length", "pg_length_jsonb", INTEGER, JSONB)
+
+
 def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Function, ...]]:
     found: dict[tuple[str, int], list[Function]] = {}
     for row in rows:
@@ -91,21 +129,20 @@ def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Functi
     return {key: tuple(functions) for key, functions in found.items()}
 
 
-_FUNCTIONS: Final = _by_name(_numbers(), _texts())
+_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _arrays())
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         """
-        acos age array_agg array_append array_cat array_position array_remove array_to_string
-        asin atan atan2 cbrt clock_timestamp convert_from cos current_setting date_part date_trunc
-        decode degrees encode exp extract factorial format gcd gen_random_uuid hashtext ln log
-        make_date make_interval now obj_description pg_typeof pi quote_nullable radians random
-        regexp_match regexp_matches regexp_replace regexp_split_to_array row_to_json
-        set_config sha256 sin statement_timestamp string_to_array tan timezone to_char to_date
-        to_json to_jsonb to_number to_timestamp transaction_timestamp txid_current unnest
-        width_bucket json_agg jsonb_agg json_build_object jsonb_build_object generate_series
-        array_length cardinality nextval currval lastval setval pg_sleep current_date current_time
-        current_timestamp localtime localtimestamp
+        acos age array_agg array_append array_cat array_position array_remove
+        array_to_string asin atan atan2 cbrt clock_timestamp convert_from cos
+        current_setting current_time currval date_part date_trunc decode degrees encode
+        exp extract factorial format gcd generate_series hashtext json_agg
+        json_build_object jsonb_agg jsonb_build_object lastval ln log make_date
+        make_interval nextval obj_description pg_sleep pg_typeof pi quote_nullable
+        radians regexp_match regexp_matches regexp_replace regexp_split_to_array
+        row_to_json set_config setval sha256 sin string_to_array tan timezone to_char
+        to_date to_json to_jsonb to_number to_timestamp txid_current unnest width_bucket
         """.split(),  # noqa: SIM905 -- a list of names
         "",
     ),

@@ -221,4 +221,4 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
             found[slot_of(canonical_key(value, plan.key_type))] = None
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
-    return tuple(sorted(found))
+    return tuple(found) if len(found) < 2 else tuple(sorted(found))

@@ -437,9 +437,9 @@ def _one_shard(
 
 def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
     """Whether it reads one row by its whole primary key: bounded work."""
-    if len(statement.scopes) > 1 or len(node.sources) != 1 or len(scope.sharded) != 1:
+    if len(statement.scopes) > 1 or len(node.sources) != 1 or len(scope.named) != 1:
         return False
-    ((number, table),) = scope.sharded
+    ((number, table),) = scope.named
     pins = pins_of(statement)
     return bool(table.primary_key) and all(
         len(pins.get((number, name), ())) == 1 for name in table.primary_key

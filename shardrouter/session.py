@@ -369,7 +369,7 @@ class Session:
 
         is_over = False
 
-        def settled(answer: ShardOutcome | Streamed) -> None:
+        def settled(answer: ShardOutcome | Streamed | None) -> None:
             nonlocal is_over
             if is_over:  # it was cancelled
                 if isinstance(answer, Streamed):
@@ -383,6 +383,8 @@ class Session:
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
                 done(answer)
+            elif answer is None:
+                done(canceled())
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
@@ -392,7 +394,7 @@ class Session:
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_stream(
                 command.shard,
                 command.statement,
@@ -402,7 +404,7 @@ class Session:
                 self.settings.consistency,
             )
         else:
-            self._cancel_running = partial(settled, canceled())
+            self._cancel_running = partial(settled, None)
             self.shards.submit_read(
                 command.shard,
                 statements,
@@ -592,9 +594,13 @@ class Session:
             raise read_only_error(plan)
         upload = Upload(self.shards, plan.shard, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s)
-        copy = CopyIn(plan, upload, commit, self._copies.discard)
+        copy = CopyIn(plan, upload, commit, self._copies.discard, partial(self._numbers, plan))
         self._copies.add(copy)
         return copy
+
+    async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[int, ...]]:
+        deadline = self._loop.time() + self.settings.statement_timeout_s
+        return await self._sequences.for_rows(plan.insert.draws, count, self.catalog, deadline)
 
     async def _commit_copy(
         self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged

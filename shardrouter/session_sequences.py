@@ -47,6 +47,24 @@ class SessionSequences:
         self._remember(plan.draws, numbers)
         return replace(execution, drawn=tuple(numbers))
 
+    async def for_rows(
+        self, names: tuple[str, ...], count: int, catalog: Catalog, deadline: float
+    ) -> list[tuple[int, ...]]:
+        """Numbers of these sequences for each of so many rows. Raises RouterError."""
+        sequences = [_find(catalog, name) for name in names]
+        rows: list[tuple[int, ...]] = []
+        for _ in range(count):
+            numbers = [
+                self._cache.take(sequence)
+                if self._cache.at_hand(sequence)
+                else await self._cache.draw(sequence, deadline)
+                for sequence in sequences
+            ]
+            rows.append(tuple(numbers))
+        if rows:
+            self._remember(names, list(rows[-1]))
+        return rows
+
     def _remember(self, names: tuple[str, ...], numbers: list[int]) -> None:
         for name, number in zip(names, numbers, strict=True):
             self._drawn[name] = number

@@ -49,7 +49,8 @@ def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
         scope.shown += source.shown
     if not sources:
         return ""
-    return " FROM " + ", ".join(source.operand for source in sources)
+    first, *others = sources
+    return " FROM " + ", ".join([first.text, *(source.operand for source in others)])
 
 
 def _source(item: syntax.FromItem, scope: Scope) -> _Source:
@@ -77,6 +78,7 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
     table = scope.statement.table(item.name, item.position)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
+    scope.named.append((number, table))
     if table.placement == "sharded":
         scope.sharded.append((number, table))
     return _plain(f"{quote(table.name)} AS t{number}", relation)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from shardrouter import operators, syntax
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter import array_forms, operators, syntax
+from shardrouter.errors import StatementError
 from shardrouter.typed import Typed, apply, boolean, implicit
 from shardrouter.types import TEXT
 
@@ -77,11 +77,7 @@ def quantified(node: syntax.Quantified, scope: Scope) -> Typed:
     if isinstance(node.source, syntax.Select | syntax.Values | syntax.SetOperation):
         query: syntax.Query = node.source
     else:
-        raise NotSupported(
-            "ANY and ALL of an array are not supported",
-            position=node.position,
-            hint="Write IN (...) with one parameter for each value.",
-        )
+        return array_forms.quantified_array(node, scope)
     if node.operator == "=" and not node.all:
         return in_query(syntax.InQuery(node.operand, query, node.position), scope)
     if node.operator == "<>" and node.all:

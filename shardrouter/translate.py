@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shardrouter import calls, casts, operators, subqueries, syntax, types
+from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.errors import NotSupported, StatementError
@@ -21,6 +21,7 @@ from shardrouter.typed import (
     apply,
     assigned,
     boolean,
+    connected,
     constant,
     converted,
     fitted,
@@ -51,6 +52,8 @@ class Scope(Names):
         self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
         """one is among several."""
         self.sharded: list[tuple[int, Table]] = []
+        self.named: list[tuple[int, Table]] = []
+        """The tables of its FROM, wherever they are."""
 
         statement.scopes.append(self)
 
@@ -130,7 +133,7 @@ class Scope(Names):
                 return self.binary(node)
             case syntax.Logical():
                 parts = [self.condition(part, node.operator) for part in node.operands]
-                return boolean("(" + f" {node.operator} ".join(p.sql for p in parts) + ")")
+                return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
             case syntax.Not():
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
             case syntax.IsTest():
@@ -166,15 +169,9 @@ class Scope(Names):
                     hint="Rows can be compared: (a, b) = (c, d); elsewhere write their fields.",
                 )
             case syntax.ArrayItems():
-                raise NotSupported(
-                    "ARRAY[...] is not supported here",
-                    position=node.position,
-                    hint="Write '{1,2}'::int[], or pass the array as a parameter.",
-                )
+                return array_forms.array(node, self)
             case syntax.Subscript():
-                raise NotSupported(
-                    "a subscript is not supported", position=syntax.position_of(node)
-                )
+                return array_forms.subscript(node, self)
             case _:
                 return self.take(node, TEXT)
 

@@ -31,6 +31,7 @@ __all__ = [
     "boolean",
     "call",
     "collated",
+    "connected",
     "constant",
     "converted",
     "fitted",
@@ -47,6 +48,20 @@ PARAMETERS_MAX: Final = 32766
 def quote(name: str) -> str:
     """An identifier of SQLite."""
     return '"' + name.replace('"', '""') + '"'
+
+
+_CHAIN_MAX: Final = 100
+"""Conditions in a row: SQLite reads a chain as a tree as deep as it is long, and refuses one that
+is deeper than 1000."""
+
+
+def connected(operator: str, conditions: Sequence[str]) -> str:
+    """Conditions connected by AND or by OR; of many, a tree that is hardly deep."""
+    if len(conditions) <= _CHAIN_MAX:
+        return f" {operator} ".join(conditions)
+    half = len(conditions) // 2
+    halves = connected(operator, conditions[:half]), connected(operator, conditions[half:])
+    return f"({halves[0]}) {operator} ({halves[1]})"
 
 
 def literal(value: Value) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from nodes.protocol import Done, ProtocolError, Staged, Value
-from nodes.stage_content import APPLIED_BYTES_PER_S, StageWriter
+from nodes.stage_content import StageWriter, apply_s
 from shardrouter.errors import OutcomeUnknown, RouterError, StatementError, Unavailable
 from shardrouter.shards import Outcome, Shards
 
@@ -60,7 +60,7 @@ class Upload:
     @property
     def apply_s(self) -> float:
         """How long replicas may take to apply what was added, at the most."""
-        return self._writer.size / APPLIED_BYTES_PER_S
+        return apply_s(self._writer.size, self._writer.rows)
 
     async def room(self) -> None:
         """Return when chunks may be added. Raises RouterError if one failed."""

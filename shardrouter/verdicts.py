@@ -5,6 +5,7 @@ Pure. Which of them is the truth about a command is decided in `shardrouter.shar
 
 from __future__ import annotations
 
+import re
 from typing import Final, TypeAlias
 
 from nodes.protocol import Done, SqlFailure, Stale
@@ -43,11 +44,36 @@ def sql_error(failure: SqlFailure) -> RouterError:
     """A failure that a shard found, as the kind of error its SQLSTATE means."""
     kind = _SQLSTATE_CLASSES.get(failure.sqlstate, StatementError)
     hint = RETRY_HINT if failure.sqlstate == "40001" else ""
-    error = kind(failure.message, sqlstate=failure.sqlstate, detail=failure.detail, hint=hint)
+    error = kind(
+        failure.message,
+        sqlstate=failure.sqlstate,
+        detail=failure.detail,
+        hint=hint,
+    )
+    for name, value in _about(failure.sqlstate, failure.message).items():
+        setattr(error, name, value)
     error.statement = failure.statement
     error.violation = failure.violation
     error.row = failure.row
     return error
+
+
+_NAMED: Final = {
+    "table": re.compile(r'(?:relation|table) "((?:[^"]|"")*)"'),
+    "column": re.compile(r'column "((?:[^"]|"")*)"'),
+    "constraint": re.compile(r'constraint "((?:[^"]|"")*)"'),
+}
+_VIOLATION: Final = "23"
+"""The class of SQLSTATEs of constraints."""
+
+
+def _about(sqlstate: str, message: str) -> dict[str, str]:
+    """What the message of a violated constraint names, for who does not want to read it."""
+    if not sqlstate.startswith(_VIOLATION):
+        return {}
+    found = {name: pattern.search(message) for name, pattern in _NAMED.items()}
+    about = {name: match[1] for name, match in found.items() if match is not None}
+    return {"schema": "public", **about} if about else {}
 
 
 def time_over(group: str, trouble: str, hint: str = "") -> DeadlineExceeded:

@@ -102,6 +102,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.parsing": 0,
     "shardrouter.phrases": 0,
     "shardrouter.relations": 0,
+    "shardrouter.array_forms": 0,
     "shardrouter.typed": 0,
     "shardrouter.outputs": 0,
     "shardrouter.sources": 0,

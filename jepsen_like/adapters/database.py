@@ -132,6 +132,7 @@ class Offer(Enum):
     """What some faults ask of a database, and not every one can be asked for."""
 
     MOVES = "moves"  # leaders and replicas, as an OperableDatabase
+    ROOM = "room"  # the same, and some host is without a replica of a group
     ROUTERS = "routers"  # as a RoutedDatabase
     PRELOAD = "preload"  # a library of the harness in its processes, as a PreloadableDatabase
     FILES = "files"  # as a FiledDatabase
@@ -163,6 +164,7 @@ class PreloadableDatabase(Protocol):
         each host under the host's name, a router under `stations.router_name`."""
 
 
+@runtime_checkable
 class Database(Protocol):
     """What a test names: a value, from which a fresh database is started for every run."""
 

@@ -121,7 +121,7 @@ class ShardRouter:
 
     @property
     def offers(self) -> frozenset[Offer]:
-        return frozenset(Offer)
+        return frozenset(Offer) - ({Offer.ROOM} if self.nodes <= self.replicas else set())
 
     def preloaded(self, instruments: Instruments) -> ShardRouter:
         return replace(self, instruments=instruments)

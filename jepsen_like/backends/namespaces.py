@@ -71,7 +71,8 @@ class Namespaces:
         missing = [name for name in PROGRAMS if shutil.which(name) is None]
         if missing:
             packages = " ".join(sorted({PROGRAMS[name] for name in missing}))
-            raise BackendError(f"{', '.join(missing)} is missing: apt-get install {packages}")
+            verb = "is" if len(missing) == 1 else "are"
+            raise BackendError(f"{', '.join(missing)} {verb} missing: apt-get install {packages}")
         making = asyncio.ensure_future(asyncio.to_thread(self._make))
         try:
             await asyncio.shield(making)

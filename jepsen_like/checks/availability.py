@@ -29,6 +29,7 @@ __all__ = [
 
 MEASURED_MIN: Final = 100
 ALL: Final = "all"  # the class of all operations together
+OF_A_LEVEL: Final = "read "  # how the name of a class of reads begins that ask for a level
 
 _ORDER: Final = {"read": 0, "write": 1, "cas": 2}  # any other class follows by name
 
@@ -96,7 +97,8 @@ def failover(
     """For each fault that hit the leader of a group with keys: when the group served again.
 
     That is the earliest answer ok to an operation on one of its keys that was sent after the
-    fault by a client on a side that can serve. It may come after the heal.
+    fault by a client on a side that can serve. It may come after the heal. Reads at a level of
+    their own ("read any") are left out: those may be answered while nobody leads.
     """
     find = group_of if callable(group_of) else _held_by(group_of)
     by_group: dict[str, list[Operation]] = {}
@@ -105,7 +107,7 @@ def failover(
         group = find(operation)
         if group is not None:
             groups.add(group)
-            if operation.outcome == "ok":
+            if operation.outcome == "ok" and not operation.f.startswith(OF_A_LEVEL):
                 by_group.setdefault(group, []).append(operation)
     found = []
     for fault in faults:

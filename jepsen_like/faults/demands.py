@@ -18,6 +18,8 @@ __all__ = ["Offer", "demands", "needs_of", "refusal"]
 
 MISSING: Final = {
     Offer.MOVES: "its leaders and replicas cannot be told to move",
+    Offer.ROOM: "every host has a replica of every group, so none can move; give it more nodes "
+    "than replicas",
     Offer.ROUTERS: "it has no routers",
     Offer.FILES: "it does not say where its files are",
     Offer.PRELOAD: "no library can be loaded into its processes, as into no static binary",
@@ -42,7 +44,7 @@ def refusal(schedule: Sequence[Planned], db: Database) -> str:
     groups = db.groups if isinstance(db, GroupedDatabase) else None
     for planned in schedule:
         for part in _parts(planned):
-            for offer in _asked(part):
+            for offer in sorted(_asked(part), key=list(Offer).index):
                 if offer not in offers:
                     return f"{planned.name} is impossible with this database: {MISSING[offer]}."
             group = getattr(part, "group", None)

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 from jepsen_like.adapters.database import OperableDatabase, RunningDatabase
 from jepsen_like.backends.backend import Backend
@@ -82,6 +82,7 @@ async def find(site: Site, target: Target) -> tuple[str, Mapping[str, str]]:
     return hosts[0], leaders
 
 
+@runtime_checkable
 class Planned(Protocol):
     """What a schedule is made of: a fault, or several put together (`compose`)."""
 

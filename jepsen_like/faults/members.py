@@ -78,7 +78,7 @@ class MoveReplica:
     rest_s: float
     hold_s: float = 0.0
     kind: ClassVar[str] = "move"
-    demands: ClassVar[frozenset[Offer]] = frozenset([Offer.MOVES])
+    demands: ClassVar[frozenset[Offer]] = frozenset([Offer.MOVES, Offer.ROOM])
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
+from nodes.pgtypes.floats import to_real
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError
 from nodes.protocol import Value
 
@@ -81,6 +82,18 @@ class _FloatSum:
         return self.value()
 
 
+class _RealSum(_FloatSum):
+    """sum() of real, which adds in single precision."""
+
+    __slots__ = ()
+
+    def total(self) -> float:
+        result = 0.0
+        for value in self._values:
+            result = to_real(result + value)
+        return result
+
+
 class _FloatAverage(_FloatSum):
     __slots__ = ()
 
@@ -96,5 +109,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 
 AGGREGATES: Final[Mapping[str, Aggregate]] = {
     "pg_sum_float8": Aggregate(1, _FloatSum),
+    "pg_sum_float4": Aggregate(1, _RealSum),
     "pg_avg_float8": Aggregate(1, _FloatAverage),
 }

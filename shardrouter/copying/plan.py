@@ -100,12 +100,6 @@ def _copy_from(
     text = f"INSERT INTO {_quote(table.name)} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 -- quoted names
     insert = _planned(text, catalog, make_plan, -1)
     assert isinstance(insert, OneShard)
-    if insert.draws:
-        raise NotSupported(
-            f'COPY that leaves a column of "{table.name}" to a sequence is not supported',
-            position=statement.position,
-            hint="Name the column and send its values: SELECT nextval() gives them.",
-        )
     shard = catalog.home if table.placement == "home" else catalog.shards[0]
     filled = tuple(map(CopyColumn, names, insert.parameter_oids))
     return CopyFrom(table.name, filled, insert, shard, statement.options)

@@ -76,6 +76,10 @@ class Host(Protocol):
     def cancel(self, pid: int, key: bytes) -> None:
         """End what the client with this pid is running, if that is its key."""
 
+    def hold(self, client: Client, size: int) -> bool:
+        """The client has `size` bytes of a large message that is not yet whole; False if there is
+        no room for them."""
+
     def complain(self, address: str, what: str) -> None:
         """Log what is not PostgreSQL's protocol, not too often."""
 
@@ -99,6 +103,7 @@ class Client(asyncio.Protocol):
         self._idle_until: float | None = None  # when it may have said nothing for too long
         self._idle_timer: asyncio.TimerHandle | None = None
         self._pid = 0  # once it is greeted
+        self._holds = False  # the server accounts for a message of its that is not yet whole
         self._must_name_protocol = False  # it began with TLS: inside may be anything
         self._greeting = False  # its role is being read, or its session made
         self._pumping = False
@@ -128,6 +133,19 @@ class Client(asyncio.Protocol):
             self._must_name_protocol = True
         connection.receive_data(data if self._tls is None else self._decrypted(self._tls, data))
         self._pump()
+        if connection.buffered > READ_BUFFER_MAX or self._holds:
+            self._hold(connection.buffered)
+
+    def _hold(self, size: int) -> None:
+        """Account for a large message, and give it up where there is no room for it. What waits
+        behind a statement that is running is bounded in itself: its socket is not read."""
+        arriving = not self._busy and not self._client_is_slow
+        self._holds = size > READ_BUFFER_MAX and arriving
+        if not self._host.hold(self, size if self._holds else 0) and self._holds:
+            self._connection.give_up_message()
+            self._holds = False
+            self._host.hold(self, 0)
+            self._pump()
 
     def _decrypted(self, tls: TlsStream, data: bytes) -> bytes:
         was_up = tls.is_up

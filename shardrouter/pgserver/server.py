@@ -35,6 +35,10 @@ _CROWDED: Final = m.Report(
     "FATAL", "53300", "sorry, too many clients are logging in already", hint="Try again."
 )
 
+HELD_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of messages that are arriving, in all connections together: each may have 16 MiB, but not all
+of them at once."""
+
 COMPLAINT_INTERVAL_S: Final = 60.0
 """Garbage from one address is logged once in this time: the log must not be its next victim."""
 
@@ -82,6 +86,8 @@ class PgServer:
         self._number = 0  # of the client that came last
         self._greeted: dict[int, tuple[bytes, Client]] = {}  # by pid: its key, and itself
         self._complaints: dict[str, float] = {}
+        self._held: dict[Client, int] = {}  # bytes of large messages that are not yet whole
+        self._held_bytes = 0  # their sum
 
     async def start(self) -> Address:
         """Listen; returns the address with the port that was chosen. Raises ListenError."""
@@ -153,6 +159,8 @@ class PgServer:
         _keep(asyncio.get_running_loop().create_task(work), self._work)
 
     def retire(self, client: Client, session: Session | None) -> None:
+        self.hold(client, 0)
+
         async def close() -> None:
             try:
                 if session is not None:
@@ -185,6 +193,12 @@ class PgServer:
         known, client = self._greeted.get(pid, (secrets.token_bytes(len(key)), None))
         if hmac.compare_digest(known, key) and client is not None:
             client.cancel()
+
+    def hold(self, client: Client, size: int) -> bool:
+        self._held_bytes += size - self._held.pop(client, 0)
+        if size:
+            self._held[client] = size
+        return self._held_bytes <= HELD_BYTES_MAX
 
     def complain(self, address: str, what: str) -> None:
         now = asyncio.get_running_loop().time()

@@ -146,6 +146,7 @@ class Connection:
         "_discard",
         "_extended",
         "_need",
+        "_no_room",
         "_out",
         "_pieces",
         "buffered",
@@ -170,6 +171,7 @@ class Connection:
         self._pieces: list[bytes] = []
         self._need = _LENGTH.size  # fewer bytes than these complete nothing
         self._discard = 0  # bytes left of a message that is too large
+        self._no_room = False  # ... for what all connections may hold, not in itself
         self._asked: set[type[StartupPacket]] = set()  # encryption already asked for
         self._extended = False  # the event under way is one of _EXTENDED
         self._out: list[bytes] = []
@@ -364,6 +366,27 @@ class Connection:
         self._discard = length - 4
         self._need = 1
 
+    def give_up_message(self) -> None:
+        """There is no room for the message that is arriving: forget what has come of it and read
+        past the rest. next_event() then raises ProtocolError 53200."""
+        if (
+            self.state not in (State.READY, State.SKIPPING, State.COPY)
+            or self._discard
+            or self.buffered < _HEAD.size
+        ):
+            return
+        self._data = b"".join((self._data[self._at :], *self._pieces))
+        self._at = 0
+        self._pieces.clear()
+        tag, length = _HEAD.unpack_from(self._data)
+        assert length + 1 > self.buffered, "a whole message is the driver's to take"
+        self._no_room = True
+        self._extended = FRONTEND[tag].type in _EXTENDED
+        self._take(_HEAD.size)
+        self._discard = length - 4
+        self._need = 1
+        self._discard_some()  # it is not whole, so this raises nothing
+
     def _discard_some(self) -> None:
         size = min(self._discard, self.buffered)
         self._take(size)
@@ -371,6 +394,14 @@ class Connection:
         if self._discard:
             return
         self._need = _HEAD.size
+        no_room, self._no_room = self._no_room, False
+        if self.state in (State.READY, State.COPY) and no_room:
+            raise ProtocolError(
+                "53200",
+                "out of memory",
+                fatal=False,
+                hint="The large messages of all connections have no room. Repeat it later.",
+            )
         if self.state in (State.READY, State.COPY):
             raise ProtocolError(
                 "54000",

@@ -143,6 +143,12 @@ def test_after_a_kill_every_client_counts() -> None:
     assert (found.first_ok_ns, found.side) == (60, "any")
 
 
+def test_a_read_that_needs_no_leader_is_no_failover() -> None:
+    local = replace(read(1, 1_010, 1_020, node="n1"), f="read any")
+    (found,) = failover([local, read(1, 1_300, 1_900, node="n3")], [CUT], GROUPS)
+    assert found.first_ok_ns == 900
+
+
 def test_a_group_that_never_served_again_says_so() -> None:
     history = [read(1, 900, 950, node="n1"), write(1, 1_100, 1_200, node="n1", outcome="info")]
     (found,) = failover(history, [CUT], GROUPS)

@@ -180,13 +180,14 @@ async def test_a_fault_without_a_target_is_a_record_that_is_not_verified() -> No
 def test_what_a_database_does_not_offer_is_refused_before_the_run() -> None:
     moves = drawn(faults.package(faults.kill("one"), faults.move_replica("shard-1")))
     routers = drawn(faults.together(faults.pause(faults.router("minority"))))
-    assert demands(moves) == {Offer.MOVES}
+    assert demands(moves) == {Offer.MOVES, Offer.ROOM}
     assert demands(routers) == {Offer.ROUTERS}
     assert "cannot be told to move" in refusal(moves, RegisterDb())
     assert "has no routers" in refusal(routers, RegisterDb())
     db = ShardRouter(nodes=5, shards=1)
     assert not refusal(moves, db)
     assert not refusal(routers, db)
+    assert "more nodes than replicas" in refusal(moves, ShardRouter(nodes=3, replicas=3))
 
 
 def test_a_group_that_does_not_exist_is_refused_before_the_run() -> None:

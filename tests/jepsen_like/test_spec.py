@@ -9,20 +9,15 @@ from typing import Any
 
 import pytest
 
-from jepsen_like import checks, load, workloads
+from jepsen_like import checks, faults, load, workloads
 from jepsen_like.spec import SpecError, Test
 from jepsen_like.workloads.levels import levelled_register
 from tests.jepsen_like.register_db import RegisterDb
 
 
 def made(*of: Any, **others: Any) -> Test:
-    return Test(
-        name="shared",
-        db=RegisterDb(),
-        workloads=of,
-        load=load.open_loop(rate=10, deadline="100ms"),
-        **others,
-    )
+    usual = {"db": RegisterDb(), "load": load.open_loop(rate=10, deadline="100ms")}
+    return Test(name="shared", workloads=of, **{**usual, **others})
 
 
 def test_workloads_share_the_load_by_weight() -> None:
@@ -88,6 +83,13 @@ def test_a_check_that_fits_no_workload_is_named_with_those_that_do() -> None:
         ([workloads.register()], {"checks": ["linearizable"]}, "'linearizable' is no check"),
         ([workloads.register()], {"checks": [checks.recovery]}, "recovery is no check"),
         ([workloads.register()], {"checks": "recovery"}, "checks='recovery' is no list; write"),
+        (
+            [workloads.register()],
+            {"faults": [faults.kill]},
+            'kill is no fault; write faults.kill("one',
+        ),
+        ([workloads.register()], {"load": 300}, "load=300 is no load; write load=load.open_loop("),
+        ([workloads.register()], {"db": RegisterDb}, "RegisterDb is no database; write db=Shard"),
     ],
 )
 def test_what_is_no_value_is_named(of: list[Any], others: dict[str, Any], complaint: str) -> None:

@@ -25,6 +25,10 @@ REFUSED = {
     'INSERT INTO "c" ("id", "v") VALUES (?1 + 8, \'bad\') ON CONFLICT ("id") DO NOTHING': Violation(
         "check", "c", (), 'v"s', (9, "bad", "RETURNING", None)
     ),
+    'INSERT INTO "c" AS t0 ("id", "v") VALUES (7, \'q\'), (?1 + 8, \'a\') '
+    'ON CONFLICT ("id") DO UPDATE SET "v" = excluded."v"': Violation(
+        "unique", "c", ("v",), "", ("a",)
+    ),
     'UPDATE "c" SET "v" = \'bad\' WHERE "id" = ?1': Violation(
         "check", "c", (), 'v"s', (1, "bad", "RETURNING", 1)
     ),

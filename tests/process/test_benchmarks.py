@@ -46,6 +46,20 @@ def test_the_comparison_of_consensus(tmp_path: Path) -> None:
     assert "core / etcd" in printed
 
 
+def test_the_router_over_its_bare_wire() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.bare_wire", "--seconds", "0.5", "--runs", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["router"]["per_second"] > 0
+    assert figures["bare wire"]["per_second"] > 0
+
+
 def test_the_time_without_a_leader(tmp_path: Path) -> None:
     printed, content = quickly("failover.py", tmp_path)
     assert content["failed_writes"] == []

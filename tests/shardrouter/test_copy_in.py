@@ -83,6 +83,19 @@ async def test_columns_that_are_not_named_have_their_defaults(
     ]
 
 
+async def test_a_column_that_is_not_named_has_the_numbers_of_its_sequence(
+    router: Router, session: Session
+) -> None:
+    await router.execute("CREATE TABLE n (id serial PRIMARY KEY, name text) WITH (home = true)")
+    data = b"".join(b"name %d\n" % n for n in range(1, 3001))
+    for _ in range(2):
+        assert (await copy(session, "COPY n (name) FROM STDIN", data)).tag == "COPY 3000"
+    rows = await router.fetch("SELECT id, name FROM n ORDER BY id")
+    assert len({row[0] for row in rows}) == 6000
+    assert [row[1] for row in rows[:3000]] == data.decode().split("\n")[:-1]
+    await router.execute("DROP TABLE n")
+
+
 async def test_no_rows_are_no_write(session: Session) -> None:
     assert (await copy(session, "COPY h FROM STDIN", b"")).tag == "COPY 0"
 

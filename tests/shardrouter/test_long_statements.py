@@ -54,6 +54,15 @@ def test_planning_is_linear_in_the_length(shape: Callable[[int], str]) -> None:
     assert twice < 2.2 * once
 
 
+@pytest.mark.parametrize("shape", SHAPES[:2])
+def test_thousands_of_conditions_are_no_deep_expression(shape: Callable[[int], str]) -> None:
+    for key in (-7, 20_000):
+        CLUSTER.execute(f"DELETE FROM t WHERE id = {key}")
+        CLUSTER.execute(f"INSERT INTO t VALUES ({key})")
+    _, rows, _ = CLUSTER.execute(shape(3000) + " ORDER BY id")
+    assert rows == ([(-7,)] if shape is SHAPES[1] else [(-7,), (20_000,)])
+
+
 def test_a_text_of_too_many_tokens_is_refused_before_it_is_parsed() -> None:
     assert len(tokenize("1 " * TOKENS_MAX)) == TOKENS_MAX
     with pytest.raises(StatementError, match="more than 200000") as caught:

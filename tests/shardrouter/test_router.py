@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from nodes.config import ConfigError
 from nodes.values import SLOTS
-from shardrouter import NotSupported, Record, Router, StatementError, Unavailable
+from shardrouter import NotSupported, Record, Router, RouterError, StatementError, Unavailable
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.locate import CLUSTER_VARIABLE, find_cluster, load_cluster
 from shardrouter.router import node_statuses
@@ -197,3 +197,21 @@ async def test_a_prepared_statement_runs_many_times(db: Router) -> None:
             assert await select.fetch(7) == []
         with pytest.raises(UndefinedTableError):
             await connection.prepare("SELECT * FROM nothing")
+
+
+async def test_queries_recurse_and_make_rows(db: Router) -> None:
+    sum_of = (
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {}) "
+        "SELECT sum(n) FROM r"
+    )
+    assert await db.fetchval(sum_of.format(100)) == 5050
+    with pytest.raises(RouterError) as caught:
+        await db.fetchval(sum_of.format(10_000_000), timeout=0.3)
+    assert caught.value.definite
+    assert caught.value.sqlstate in ("57014", "54000")
+    assert await db.fetchval("SELECT count(*) FROM generate_series(1, 1000) AS g") == 1000
+    await db.execute("CREATE TABLE h (id bigint PRIMARY KEY) WITH (home = true)")
+    inserted = "INSERT INTO h SELECT g FROM generate_series(1, 500) AS g"
+    assert await db.execute(inserted) == "INSERT 0 500"
+    assert await db.fetchval("SELECT max(id) FROM h") == 500
+    await db.execute("DROP TABLE h")

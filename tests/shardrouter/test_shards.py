@@ -44,6 +44,7 @@ from shardrouter.errors import (
 )
 from shardrouter.shards import WAITING_MAX, Outcome, Shards
 from shardrouter.upload import Upload
+from shardrouter.verdicts import sql_error
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
 
 DONE = Done((StatementResult(1),), 7)
@@ -622,6 +623,34 @@ def test_a_writer_that_stops_waiting_does_not_stop_the_write() -> None:
             assert [w.watermark for w in n1.of(Write)] in ([0, 0], [0, 1])
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "about"),
+    [
+        (
+            "23505",
+            'duplicate key value violates unique constraint "t_pkey"',
+            ("public", "", "", "t_pkey"),
+        ),
+        (
+            "23502",
+            'null value in column "c" of relation "t" violates not-null constraint',
+            ("public", "t", "c", ""),
+        ),
+        (
+            "23514",
+            'new row for relation "t" violates check constraint "positive"',
+            ("public", "t", "", "positive"),
+        ),
+        ("22003", 'value "constraint "x""', ("", "", "", "")),
+    ],
+)
+def test_an_error_names_what_it_is_about(
+    sqlstate: str, message: str, about: tuple[str, str, str, str]
+) -> None:
+    error = sql_error(SqlFailure(sqlstate, message, 0))
+    assert (error.schema, error.table, error.column, error.constraint) == about
 
 
 # ------------------------------------------------------------------------------ cancelling

@@ -14,6 +14,7 @@ from nodes.protocol import TRANSACTION_STEPS_MAX, Value
 from shardrouter.connection import Connection
 from shardrouter.errors import NotSupported, OutcomeUnknown, RouterError
 from shardrouter.exceptions import SerializationError, UniqueViolationError
+from shardrouter.planned import OneShard
 from shardrouter.router import Router
 from shardrouter.session import Execution, Outcome, Session
 from tests.shardrouter.cluster import one_node
@@ -379,6 +380,23 @@ async def test_long_transactions_side_by_side(router: Router, here: list[int]) -
         assert await client.values(READ, key) == [(50,)]
         await client.run("COMMIT")
     assert await total(router, here) == 150
+
+
+async def test_what_is_bounded_work_is_so_wherever_the_table_is(router: Router) -> None:
+    """Or a COMMIT would be tried before it is proposed, and statements run on a thread."""
+    session = router.new_session()
+    for name, placement in (("h", "home"), ("r", "reference")):
+        options = f"WITH ({placement} = true)"
+        await router.execute(f"CREATE TABLE {name} (id bigint PRIMARY KEY, n int) {options}")
+    for name in ("t", "h", "r"):
+        for sql, is_quick in (
+            (f"SELECT n FROM {name} WHERE id = $1", True),
+            (f"SELECT n FROM {name} WHERE id = 7 FOR UPDATE", True),
+            (f"SELECT a.n FROM {name} a, {name} b WHERE a.id = 7 AND b.id = 7", False),
+        ):
+            plan = (await session.prepare(sql)).plan
+            assert isinstance(plan, OneShard)
+            assert plan.quick is is_quick, sql
 
 
 async def test_nothing_is_left_of_a_session_that_ends(router: Router, here: list[int]) -> None:

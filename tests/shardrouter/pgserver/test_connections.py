@@ -536,3 +536,44 @@ async def test_notices_that_nobody_wants_are_not_sent(address: Address) -> None:
         assert kinds(await client.query(again)) == ["CommandComplete"]
         await client.query("SET client_min_messages = notice")
         assert kinds(await client.query(again)) == ["NoticeResponse", "CommandComplete"]
+
+
+# ------------------------------------------------------------------------------- too much
+
+
+async def test_a_message_without_room_is_read_past(server: PgServer) -> None:
+    client, transport = await attached(server)
+    neighbour = server.accept()
+    assert server.hold(neighbour, 256 << 20)
+    head = b"P" + (8 << 20).to_bytes(4)
+    client.data_received(head + bytes(2 << 20))
+    assert client._connection.buffered == 0, "nothing of it is kept"
+    client.data_received(bytes((8 << 20) - 4 - (2 << 20)) + m.encode(m.Sync()))
+    assert b"53200" in transport.read()
+    server.hold(neighbour, 0)
+    client.data_received(head + bytes(2 << 20))
+    assert client._connection.buffered > 2 << 20
+    client.connection_lost(None)
+    neighbour.connection_lost(None)
+
+
+async def test_two_gigabytes_are_refused_and_nobody_else_is_hurt(address: Address) -> None:
+    async with WireClient(address) as client, WireClient(address) as other:
+        await client.start()
+        await other.start()
+        client.writer.write(b"Q" + (2**31 - 1).to_bytes(4) + b"SELECT '")
+        assert sqlstates(await client.until(type(None))) == ["08P01"]
+        assert texts(await other.query("SELECT 1")) == [(b"1",)]
+
+
+async def test_a_hundred_thousand_parameters_are_refused(address: Address) -> None:
+    async with WireClient(address) as client:
+        await client.start()
+        many = ", ".join(f"${number}" for number in range(1, 100_001))
+        said = await client.ask(m.Parse("", f"SELECT 1 WHERE 1 IN ({many})", ()), m.Sync())
+        assert len(sqlstates(said)) == 1
+        assert sqlstates(said)[0] in ("54000", "54001", "42P02", "0A000")
+        body = b"\0\0" + b"\0\0" + (65535).to_bytes(2) + b"\xff\xff\xff\xff" * 65535 + b"\0\0"
+        client.writer.write(b"B" + (len(body) + 4).to_bytes(4) + body + m.encode(m.Sync()))
+        assert sqlstates(await client.until(m.ReadyForQuery)) == ["54000"]
+        assert texts(await client.query("SELECT 1")) == [(b"1",)]

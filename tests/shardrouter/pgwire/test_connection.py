@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shardrouter.pgwire import Connection, Event, ProtocolError, State, Status
 from shardrouter.pgwire import messages as m
@@ -373,64 +371,3 @@ def test_a_large_message_in_many_pieces_is_joined_once() -> None:
     assert connection.buffered == len(data)
     assert connection.next_event() == query
     assert connection.buffered == 0
-
-
-# ------------------------------------------------------------------------------- garbage
-
-
-def drive(chunks: list[bytes], fail_every: int) -> Connection:
-    """What the server does with whatever arrives: answers, and never another exception."""
-    connection = Connection()
-    handled = 0
-    for chunk in chunks:
-        connection.receive_data(chunk)
-        while True:
-            try:
-                event = connection.next_event()
-            except ProtocolError as refused:
-                if refused.fatal != (connection.state is State.CLOSED):
-                    pytest.fail(f"{refused!r} leaves the connection {connection.state}")
-                report = m.Report("FATAL", refused.sqlstate, refused.message)
-                (connection.end if refused.fatal else connection.fail)(report)
-                continue
-            if event is None:
-                break
-            handled += 1
-            if isinstance(event, m.StartupMessage):
-                connection.greet({}, pid=1, key=b"abcd")
-            elif isinstance(event, m.SSLRequest | m.GSSENCRequest):
-                connection.refuse_encryption()
-            elif handled % fail_every == 0 and connection.state is State.READY:
-                connection.fail(REPORT)
-    assert connection.buffered <= sum(map(len, chunks))
-    return connection
-
-
-@given(st.lists(st.binary(max_size=64)), st.booleans(), st.integers(1, 4))
-def test_random_bytes_never_break_the_state_machine(
-    chunks: list[bytes], greet: bool, fail_every: int
-) -> None:
-    drive([m.encode(START), *chunks] if greet else chunks, fail_every)
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> list[bytes]:
-    stream = bytearray(m.encode(START) + said(*PIPELINE))
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(stream) - 1))
-        match draw(st.integers(0, 2)):
-            case 0:
-                stream[at] = draw(st.integers(0, 255))
-            case 1:
-                del stream[at]
-            case _:
-                stream[at:at] = draw(st.binary(min_size=1, max_size=4))
-    size = draw(st.integers(1, 64))
-    return [bytes(stream[at : at + size]) for at in range(0, len(stream), size)]
-
-
-@given(mutated(), st.integers(1, 4))
-def test_mutated_conversations_never_break_the_state_machine(
-    chunks: list[bytes], fail_every: int
-) -> None:
-    drive(chunks, fail_every)

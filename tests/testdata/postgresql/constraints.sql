@@ -7,6 +7,9 @@ CREATE TABLE three (x int, y int, FOREIGN KEY (x, y) REFERENCES two)
 CREATE UNIQUE INDEX c_b_t ON c (b, t) WHERE q > 100
 INSERT INTO p VALUES (1, 'one'), (2, 'two')
 INSERT INTO p VALUES (1, 'uno')
+INSERT INTO p VALUES (1, 'one')
+INSERT INTO p VALUES (8, 'two'), (1, 'one')
+UPDATE p SET u = 'one' WHERE id = 2
 INSERT INTO p VALUES (3, 'three'), (4, 'two')
 INSERT INTO p VALUES (5, 'five'), (5, 'six')
 INSERT INTO p (u) VALUES ('none')

@@ -1,0 +1,93 @@
+"""Arrays in expressions: ARRAY[...], subscripts, ANY and ALL of an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shardrouter import operators, syntax
+from shardrouter.errors import NotSupported, StatementError
+from shardrouter.typed import Typed, apply, boolean, implicit
+from shardrouter.types import ARRAY_OF, INTEGER, TEXT, Type
+
+if TYPE_CHECKING:
+    from shardrouter.translate import Scope
+
+__all__ = ["array", "quantified_array", "subscript"]
+
+
+def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
+    if not node.items:
+        raise StatementError(
+            "cannot determine type of empty array",
+            sqlstate="42P18",
+            position=node.position,
+            hint="Explicitly cast to the desired type, for example ARRAY[]::integer[].",
+        )
+    kind, typed = scope.alike(node.items, "ARRAY")
+    if kind not in ARRAY_OF:
+        raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
+    return Typed(f"pg_array({', '.join(item.sql for item in typed)})", ARRAY_OF[kind])
+
+
+def _element(typed: Typed, position: int) -> Type:
+    if typed.type.element is None:
+        raise StatementError(
+            f"cannot subscript type {typed.type.name} because it does not support subscripting",
+            sqlstate="42804",
+            position=position,
+        )
+    return typed.type.element
+
+
+def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
+    if isinstance(node.operand, syntax.ArrayItems):
+        raise NotSupported(
+            "a subscript of ARRAY[...] is not supported", hint="Write the element itself."
+        )
+    typed = scope.take(node.operand, TEXT)
+    element = _element(typed, syntax.position_of(node.operand))
+    index = scope.coerced(node.index, INTEGER)
+    name = "pg_getbytes_array" if element.sqlite == "BLOB" else "pg_get_array"
+    return Typed(f"{name}({typed.sql}, {index.sql})", element)
+
+
+def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
+    """`operand operator ANY (array)`: NULL if it is neither true of one nor false of all."""
+    assert not isinstance(node.source, syntax.Select | syntax.Values | syntax.SetOperation)
+    left = None if scope.is_open(node.operand) else scope.expression(node.operand)
+    if scope.is_open(node.source):
+        wanted = TEXT if left is None else left.type
+        if wanted not in ARRAY_OF:
+            raise NotSupported(
+                f"an array of {wanted.name} is not supported", position=node.position
+            )
+        source = scope.take(node.source, ARRAY_OF[wanted])
+    else:
+        source = scope.expression(node.source)
+    element = source.type.element
+    if element is None:
+        raise StatementError(
+            f"op {'ALL' if node.all else 'ANY'}/{'ANY' if node.all else 'ALL'} (array) requires "
+            "array on right side",
+            sqlstate="42809",
+            position=node.position,
+        )
+    value = "pg_bytes_array(value)" if element.sqlite == "BLOB" else "value"
+    operator = operators.resolve(
+        node.operator, left.type if left is not None else None, element, node.position
+    )
+    assert operator.left is not None
+    typed = implicit(left or scope.take(node.operand, operator.left), operator.left)
+    item = implicit(Typed(value, element), operator.right)
+    rows = f"FROM json_each({source.sql})"
+    if node.operator == "=" and not node.all and operator.sql:
+        collation = operator.left.collation
+        side = f"{typed.sql} COLLATE {collation}" if collation else typed.sql
+        test = f"({side} IN (SELECT {item.sql} {rows}))"
+    else:
+        decided, empty = ("min(p) = 0 THEN 0", 1) if node.all else ("max(p) = 1 THEN 1", 0)
+        test = (
+            f"(SELECT CASE WHEN {decided} WHEN count(p) < count(*) THEN NULL ELSE {empty} END "
+            f"FROM (SELECT {apply(operator, typed, item).sql} AS p {rows}))"
+        )
+    return boolean(f"(CASE WHEN {source.sql} IS NOT NULL THEN {test} END)")
