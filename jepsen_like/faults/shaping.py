@@ -40,6 +40,8 @@ PROBES: Final = 12
 
 LOOKS_MAX: Final = 10
 
+RATE_LOOKS_MAX: Final = 3
+
 RATE_LOOK_S: Final = 0.5
 """How long a link with a rate is kept busy to measure it."""
 
@@ -140,8 +142,18 @@ class _Looks:
         if asked.delay_s or asked.jitter_s:
             found.append(is_delayed(asked, times))
         if asked.rate_bytes_s is not None:
-            found.append(is_rated(asked, await self._throughput()))
+            found.append(await self._rate())
         return self._say_all(when, found)
+
+    async def _rate(self) -> Finding:
+        """Bytes that a busy harness reads late seem to come at once, so it looks again; a rate that
+        is another one is so each time."""
+        looks = 0
+        while True:
+            looks += 1
+            good, words = is_rated(self._asked, await self._throughput())
+            if good or looks == RATE_LOOKS_MAX:
+                return good, words if looks == 1 else f"{words}, at look {looks}"
 
     async def is_over(self, when: str) -> bool:
         """One quick probe of each link is enough, so a busy machine is asked again."""

@@ -12,6 +12,7 @@ import pytest
 
 from nodes.config import Address
 from nodes.local_cluster import ManagedProcess
+from shardrouter.access import make_dsn, password_of, read_dsn
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes
 
@@ -46,7 +47,7 @@ async def test_a_transaction_outlives_its_leader_and_not_its_router(tmp_path: Pa
         )
         await router.start()
         address = Address.parse(await router.wait_ready(30), "the router")
-        connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+        connection = await asyncpg.connect(make_dsn(address, password_of(read_dsn(path))))
         await connection.execute("BEGIN")
         await connection.execute(ADD, 1, 100)
         router.kill()
