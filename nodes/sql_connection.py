@@ -191,6 +191,9 @@ class SqlConnection:
         for limit, value in LIMITS:
             raw.setlimit(limit, value)
         install(raw, self._environment, self._calculator)
+        # SQLite declares a table-valued function when it is first used, with leave to write its
+        # schema: before there is an authorizer to ask.
+        raw.execute("SELECT value FROM json_each('[]')").fetchall()
         raw.set_authorizer(self._authorizer)
 
     def enforce_foreign_keys(self, is_on: bool) -> None:

@@ -194,6 +194,7 @@ _LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split
 """Words after FOR."""
 
 
+_RANGES: Final = ("in", "between", "like", "ilike")
 _COMPARING: Final = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
 
 _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
@@ -270,6 +271,8 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
     The parser groups from the left and puts parentheses around the first, so that its tree no
     longer tells. Per depth of parentheses: does a range test end here that nothing has closed?
     """
+    if not any(token.text in _RANGES for token in tokens):
+        return
     open_ranges = [""]
     for token in tokens:
         if token.is_mark("(") or token.is_mark("[") or token.is_word("case"):
@@ -277,7 +280,7 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
         elif token.is_mark(")") or token.is_mark("]") or token.is_word("end"):
             if len(open_ranges) > 1:
                 open_ranges.pop()
-        elif token.is_word("in", "between", "like", "ilike"):
+        elif token.is_word(*_RANGES):
             if open_ranges[-1]:
                 raise syntax_error(token.source, token.start)
             open_ranges[-1] = token.text

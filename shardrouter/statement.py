@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
@@ -38,6 +38,10 @@ class _Dialect(Postgres):
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 
+_TOKEN_TYPES: Final = {kind.name: kind for kind in TokenType}
+"""An enum's own look-up by name costs more than a dictionary's."""
+
+
 def parse(sql: str) -> syntax.Statement:
     """One statement. Raises StatementError and NotSupported with positions."""
     return parse_tokens(tokenize(sql))
@@ -52,7 +56,7 @@ def parse_tokens(tokens: Sequence[Token]) -> syntax.Statement:
         trees = parser.parse(
             [
                 # `col` is the ordinal of our token, for the parser's messages.
-                SqlglotToken(TokenType[kind], text, 1, i, tokens[i].start, tokens[i].end - 1)
+                SqlglotToken(_TOKEN_TYPES[kind], text, 1, i, tokens[i].start, tokens[i].end - 1)
                 for kind, text, i in parser_tokens(tokens)
             ],
             "",

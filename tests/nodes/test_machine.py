@@ -276,7 +276,6 @@ REFUSED = [
     "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; END",
     "CREATE VIRTUAL TABLE v USING fts5(x)",
     "ALTER TABLE t RENAME TO u",
-    "WITH RECURSIVE x (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM x) SELECT n FROM x LIMIT 3",
     "SELECT datetime('now', 'localtime')",
     "INSERT OR ROLLBACK INTO t (id) VALUES (1)",
     "insert /* . */ or\nfail into t (id) values (1)",
