@@ -15,6 +15,7 @@ from shardrouter.types import (
     INTERVAL,
     JSONB,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
     TIME,
@@ -48,7 +49,7 @@ def _plain(name: str, node: str, result: Type, *arguments: Type) -> Function:
 
 
 def _numbers() -> Iterator[Function]:
-    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE):
+    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE):
         yield _plain("abs", f"pg_abs_{kind.short}", kind, kind)
     for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC):
         yield _plain("mod", f"pg_mod_{kind.short}", kind, kind, kind)
@@ -73,7 +74,7 @@ def _texts() -> Iterator[Function]:
         yield _plain(name, f"pg_{name}_text", TEXT, TEXT)
     for name, result in (
         ("octet_length", INTEGER), ("bit_length", INTEGER), ("reverse", TEXT), ("md5", TEXT),
-        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT), ("quote_ident", TEXT),
+        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT),
     ):  # fmt: skip
         yield _plain(name, f"pg_{name}", result, TEXT)
     for name in ("btrim", "ltrim", "rtrim"):

@@ -124,6 +124,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.operators": 0,
     "shardrouter.python_values": 0,
     "shardrouter.plan": 0,
+    "shardrouter.postgresql_names": 0,
     "shardrouter.merge": 0,
     "shardrouter.moves": 0,
     "shardrouter.health": 0,

@@ -158,9 +158,9 @@ _DAYS: Final = {"day": 1, "week": 7}
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>[\ \t\n\v\f\r@]+)
-  | (?P<clock>[+-]?\d+:\d+(?::\d+(?:\.\d*)?)?(?:\.\d*)?)
-  | (?P<years>[+-]?\d+-\d+)
-  | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))
+  | (?P<clock>(?:(?<![\w.])[+-])?\d+:\d+(?::\d+(?:\.\d*)?)?(?:\.\d*)?)
+  | (?P<years>(?:(?<![\w.])[+-])?\d+-\d+)
+  | (?P<number>(?:(?<![\w.])[+-])?(?:\d+(?:\.\d*)?|\.\d+))
   | (?P<word>[A-Za-z]+)
     """,
     re.VERBOSE | re.ASCII,
