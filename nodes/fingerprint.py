@@ -40,6 +40,7 @@ from nodes import (
 from nodes.pgtypes import (
     arrays,
     bytes_and_uuids,
+    date_functions,
     date_texts,
     dates,
     floats,
@@ -69,6 +70,7 @@ DECIDING: Final = (
     bytes_and_uuids,
     dates,
     date_texts,
+    date_functions,
     intervals,
     json_values,
     arrays,

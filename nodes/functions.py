@@ -28,6 +28,7 @@ from typing import Any, Final, Protocol
 from nodes.pgtypes import (
     arrays,
     bytes_and_uuids,
+    date_functions,
     dates,
     floats,
     integers,
@@ -67,7 +68,7 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 
 _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
-    *(dates, intervals, json_values, arrays, text_functions, queries),
+    *(dates, date_functions, intervals, json_values, arrays, text_functions, queries),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {

@@ -28,23 +28,34 @@ from nodes.pgtypes import (
     numerics,
     strings,
 )
-from nodes.pgtypes.arrays import ARRAYS, ArrayKind
+from nodes.pgtypes.arrays import ARRAYS, OID_ARRAY, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
 from nodes.pgtypes.formats import Codec, ValueFormatError
-from nodes.pgtypes.integers import INT2, INT4, INT8
+from nodes.pgtypes.integers import INT2, INT4, INT8, OID
 from nodes.pgtypes.intervals import INTERVAL
 from nodes.pgtypes.json_values import JSON, JSONB
 from nodes.pgtypes.numerics import NUMERIC, numeric_modifier, precision_and_scale
-from nodes.pgtypes.strings import BOOL, BPCHAR, TEXT, UNKNOWN, VARCHAR, VOID, parse_bool, parse_text
+from nodes.pgtypes.strings import (
+    BOOL,
+    BPCHAR,
+    CHAR,
+    TEXT,
+    UNKNOWN,
+    VARCHAR,
+    VOID,
+    parse_bool,
+    parse_text,
+)
 from nodes.protocol import OutputColumn, Value
 
 __all__ = [
     "BOOL",
     "BPCHAR",
     "BYTEA",
+    "CHAR",
     "DATE",
     "FLOAT4",
     "FLOAT8",
@@ -57,8 +68,11 @@ __all__ = [
     "JSON",
     "JSONB",
     "NUMERIC",
+    "OID",
+    "OID_ARRAY",
     "SLOTS",
     "TEXT",
+    "TEXT_ARRAY",
     "TIME",
     "TIMESTAMP",
     "TIMESTAMPTZ",
@@ -88,6 +102,8 @@ SLOTS: Final = 16384
 ENCODERS_MAX: Final = 1024
 """Row encoders kept, one per distinct tuple of output columns."""
 
+
+TEXT_ARRAY: Final = ARRAYS["text"].oid
 
 # --------------------------------------------------------------------------- keys and slots
 

@@ -13,6 +13,7 @@ from shardrouter.types import (
     ARRAY_OF,
     BIGINT,
     BOOLEAN,
+    BPCHAR,
     DATE,
     DOUBLE,
     INTEGER,
@@ -64,7 +65,8 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
     rows.append(Aggregate("avg", (INTERVAL,), INTERVAL, "pg_avg_interval"))
     rows.append(Aggregate("avg", (REAL,), DOUBLE, "pg_avg_float8"))
     numbers = (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE)
-    for kind in (*numbers, TEXT, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL):
+    times = (DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL)
+    for kind in (*numbers, TEXT, BPCHAR, *times, *ARRAY_OF.values()):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
     for kind, array in ARRAY_OF.items():
         if kind.sqlite != "BLOB":
@@ -207,20 +209,26 @@ def _count(node: syntax.Call, scope: Scope) -> str:
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
+    if given == [None] and node.name in ("sum", "avg"):
+        raise _not_unique(node, "unknown")  # of numbers, or of intervals
     rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]
     found = operators.best(rows, lambda row: row.arguments, given)
     if isinstance(found, Aggregate):
         return found
     shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
-        raise StatementError(
-            f"function {node.name}({shown}) is not unique",
-            sqlstate="42725",
-            position=node.position,
-            hint="Could not choose a best candidate function. "
-            "You might need to add explicit type casts.",
-        )
+        raise _not_unique(node, shown)
     raise _unknown(node, shown)
+
+
+def _not_unique(node: syntax.Call, shown: str) -> StatementError:
+    return StatementError(
+        f"function {node.name}({shown}) is not unique",
+        sqlstate="42725",
+        position=node.position,
+        hint="Could not choose a best candidate function. "
+        "You might need to add explicit type casts.",
+    )
 
 
 def _unknown(node: syntax.Call, shown: str) -> StatementError:

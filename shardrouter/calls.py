@@ -9,16 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, functions, operators, syntax
+from shardrouter import aggregates, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import BOOLEAN, TEXT
+from shardrouter.types import BOOLEAN, BYTEA, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
 __all__ = ["call"]
+
+_ARGUMENTS_MAX: Final = 8
+"""More than any function in the tables takes."""
+
+_OF_BYTES: Final = frozenset(
+    {"btrim", "length", "ltrim", "md5", "octet_length", "overlay", "position", "rtrim", "substr"}
+    | {"bit_length", "substring"}
+)
+"""Functions of text here that PostgreSQL has for bytea as well."""
 
 SESSION_FUNCTIONS: Final = {
     "version": "PostgreSQL 15.0 (shardrouter)",
@@ -45,6 +54,8 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         ("OVER", node.over is not None),
         ("*", node.star),
     ):
+        if found and node.name in postgresql_names.FUNCTIONS and not _is_known(node.name):
+            raise _not_here(node)
         if found:
             raise StatementError(
                 f"{what} specified, but {node.name} is not an aggregate function",
@@ -85,12 +96,12 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             hint="Could not choose a best candidate function. "
             "You might need to add explicit type casts.",
         )
-    if node.name in functions.NOT_HERE:
-        raise NotSupported(
-            f"the function {node.name} is not supported",
-            position=node.position,
-            hint=functions.NOT_HERE[node.name] or "Compute it in the application.",
-        )
+    if node.name in functions.NOT_HERE or (
+        node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
+    ):
+        raise _not_here(node)
+    if BYTEA in given and node.name in _OF_BYTES:
+        raise _not_here(node)
     raise StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",
@@ -98,6 +109,19 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         hint="No function matches the given name and argument types. "
         "You might need to add explicit type casts.",
     )
+
+
+def _not_here(node: syntax.Call) -> NotSupported:
+    return NotSupported(
+        f"the function {node.name} is not supported",
+        position=node.position,
+        hint=functions.NOT_HERE.get(node.name) or "Compute it in the application.",
+    )
+
+
+def _is_known(name: str) -> bool:
+    """There is such a function, with other arguments."""
+    return any(functions.candidates(name, count) for count in range(_ARGUMENTS_MAX))
 
 
 # --------------------------------------------------------------------------- words

@@ -12,8 +12,10 @@ from shardrouter.types import (
     DATE,
     DOUBLE,
     INTEGER,
+    INTERVAL,
     JSONB,
     NUMERIC,
+    REAL,
     SMALLINT,
     TEXT,
     TIME,
@@ -47,7 +49,7 @@ def _plain(name: str, node: str, result: Type, *arguments: Type) -> Function:
 
 
 def _numbers() -> Iterator[Function]:
-    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, DOUBLE):
+    for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE):
         yield _plain("abs", f"pg_abs_{kind.short}", kind, kind)
     for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC):
         yield _plain("mod", f"pg_mod_{kind.short}", kind, kind, kind)
@@ -72,7 +74,7 @@ def _texts() -> Iterator[Function]:
         yield _plain(name, f"pg_{name}_text", TEXT, TEXT)
     for name, result in (
         ("octet_length", INTEGER), ("bit_length", INTEGER), ("reverse", TEXT), ("md5", TEXT),
-        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT), ("quote_ident", TEXT),
+        ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT),
     ):  # fmt: skip
         yield _plain(name, f"pg_{name}", result, TEXT)
     for name in ("btrim", "ltrim", "rtrim"):
@@ -111,10 +113,27 @@ def _times() -> Iterator[Function]:
     yield Function("gen_random_uuid", (), UUID, "pg_random_uuid()", is_volatile=True)
 
 
+def _parts_of_times() -> Iterator[Function]:
+    for kind in (TIMESTAMP, TIMESTAMPTZ, DATE, TIME, INTERVAL):
+        yield _plain("extract", f"pg_extract_{kind.short}", NUMERIC, TEXT, kind)
+        yield _plain("date_part", f"pg_datepart_{kind.short}", DOUBLE, TEXT, kind)
+    for kind in (TIMESTAMP, TIMESTAMPTZ, INTERVAL):
+        yield _plain("date_trunc", f"pg_trunc_{kind.short}", kind, TEXT, kind)
+    for kind in (TIMESTAMP, TIMESTAMPTZ):
+        yield _plain("age", "pg_age", INTERVAL, kind, kind)
+    yield _plain("make_date", "pg_make_date", DATE, INTEGER, INTEGER, INTEGER)
+    yield _plain("to_timestamp", "pg_timestamptz_epoch", TIMESTAMPTZ, DOUBLE)
+
+
 def _arrays() -> Iterator[Function]:
-    for kind in ARRAY_OF.values():
+    for element, kind in ARRAY_OF.items():
         yield _plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
         yield _plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+        yield Function("array_append", (kind, element), kind, "pg_append_array({0}, {1})")
+        yield Function("array_prepend", (element, kind), kind, "pg_prepend_array({0}, {1})")
+        yield Function("array_cat", (kind, kind), kind, "pg_concat_array({0}, {1})")
+        position = f"pg_position_{kind.collation}({{0}}, {{1}})"
+        yield Function("array_position", (kind, element), INTEGER, position)
     yield _plain("jsonb_typeof", "pg_typeof_jsonb", TEXT, JSONB)
     yield _plain("jsonb_array_length", "pg_length_jsonb", INTEGER, JSONB)
 
@@ -128,20 +147,20 @@ def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Functi
     return {key: tuple(functions) for key, functions in found.items()}
 
 
-_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _arrays())
+_FUNCTIONS: Final = _by_name(_numbers(), _texts(), _times(), _parts_of_times(), _arrays())
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         """
-        acos age array_agg array_append array_cat array_position array_remove
+        acos array_agg array_remove
         array_to_string asin atan atan2 cbrt clock_timestamp convert_from cos
-        current_setting current_time currval date_part date_trunc decode degrees encode
-        exp extract factorial format gcd generate_series hashtext json_agg
-        json_build_object jsonb_agg jsonb_build_object lastval ln log make_date
+        current_setting current_time currval decode degrees encode
+        exp factorial format gcd generate_series hashtext json_agg
+        json_build_object jsonb_agg jsonb_build_object lastval ln log
         make_interval nextval obj_description pg_sleep pg_typeof pi quote_nullable
         radians regexp_match regexp_matches regexp_replace regexp_split_to_array
         row_to_json set_config setval sha256 sin string_to_array tan timezone to_char
-        to_date to_json to_jsonb to_number to_timestamp txid_current unnest width_bucket
+        to_date to_json to_jsonb to_number txid_current unnest width_bucket
         """.split(),  # noqa: SIM905 -- a list of names
         "",
     ),

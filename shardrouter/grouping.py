@@ -6,9 +6,9 @@ from shardrouter import syntax
 from shardrouter.errors import StatementError
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated
-from shardrouter.types import TEXT
+from shardrouter.types import JSON, TEXT, Type
 
-__all__ = ["check_grouping", "group_clause"]
+__all__ = ["check_grouping", "group_clause", "no_operator"]
 
 
 def group_clause(node: syntax.Select, scope: Scope) -> str:
@@ -20,6 +20,8 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     grouped: dict[str, Typed] = {}
     for expression in node.group:
         typed = scope.take(_meant(expression, node, scope), TEXT)
+        if typed.type is JSON:
+            raise no_operator("an equality", typed.type, syntax.position_of(expression))
         grouped[typed.sql] = typed
         # A number would be a position to SQLite.
         texts.append("NULL" if typed.operand is not None else collated(typed))
@@ -35,6 +37,18 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
         and all((relation.number, name) in columns for name in relation.table.primary_key)
     )
     return f" GROUP BY {', '.join(texts)}"
+
+
+def no_operator(what: str, kind: Type, position: int) -> StatementError:
+    """json is only text to PostgreSQL: it neither sorts nor compares it."""
+    return StatementError(
+        f"could not identify {what} operator for type {kind.name}",
+        sqlstate="42883",
+        position=position,
+        hint="Use an explicit ordering operator or modify the query."
+        if what == "an ordering"
+        else "",
+    )
 
 
 def _meant(expression: syntax.Expression, node: syntax.Select, scope: Scope) -> syntax.Expression:

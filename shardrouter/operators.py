@@ -39,7 +39,7 @@ from shardrouter.types import (
     is_text,
 )
 
-__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "in_array", "resolve", "resolve_prefix"]
+__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "resolve", "resolve_prefix"]
 
 COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
@@ -205,14 +205,6 @@ def _arrays() -> Iterator[Operator]:
         append, prepend = "pg_append_array({0}, {1})", "pg_prepend_array({0}, {1})"
         yield Operator("||", kind, element, kind, sql=append, family="array and element")
         yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
-
-
-def in_array(left: str, array: str, kind: Type) -> str:
-    """`left = ANY (array)` of elements of `kind`, for SQLite; `left` may use an index. An array
-    that is NULL makes it NULL, as an element that is NULL does where no other is equal."""
-    collate = f" COLLATE {kind.collation}" if kind.collation else ""
-    value = "pg_bytes_array(value)" if kind.sqlite == "BLOB" else "value"
-    return f"({left}{collate} IN (SELECT {value} FROM json_each(coalesce({array}, '[null]'))))"  # noqa: S608 -- texts of this module
 
 
 def _table() -> Iterator[Operator]:

@@ -43,6 +43,8 @@ _DAY_ONE: Final = date(2000, 1, 1)
 _EPOCH: Final = datetime(2000, 1, 1)
 _EPOCH_UTC: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DATE_INFINITY: Final = (1 << 31) - 1
+_INFINITY: Final = (1 << 63) - 1
 _DAYS_A_MONTH: Final = 30
 _MONTHS_A_YEAR: Final = 12
 
@@ -51,7 +53,7 @@ _MONTHS_A_YEAR: Final = 12
 
 
 def _date(days: int) -> date:
-    """Beyond Python's calendar, and for infinity, its last or first day, as asyncpg has it."""
+    """Beyond Python's calendar, and for infinity, its last or first day; as asyncpg has it."""
     if days > (date.max - _DAY_ONE).days:
         return date.max
     if days < (date.min - _DAY_ONE).days:
@@ -138,7 +140,10 @@ def _of_number(value: Any) -> Value:
 def _of_date(value: Any) -> Value:
     if not isinstance(value, date):
         raise TypeError("a date is wanted")
-    return (date(value.year, value.month, value.day) - _DAY_ONE).days
+    day = date(value.year, value.month, value.day)
+    if day in (date.max, date.min):
+        return _DATE_INFINITY if day == date.max else -_DATE_INFINITY - 1
+    return (day - _DAY_ONE).days
 
 
 def _of_time(value: Any) -> Value:
@@ -151,13 +156,21 @@ def _of_time(value: Any) -> Value:
 def _of_timestamp(value: Any) -> Value:
     if not isinstance(value, datetime) or value.tzinfo is not None:
         raise TypeError("a datetime without a zone is wanted")
-    return (value - _EPOCH) // _MICROSECOND
+    return _of_moment(value, _EPOCH)
 
 
 def _of_timestamptz(value: Any) -> Value:
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise TypeError("a datetime with a zone is wanted")
-    return (value - _EPOCH_UTC) // _MICROSECOND
+    return _of_moment(value, _EPOCH_UTC)
+
+
+def _of_moment(value: datetime, epoch: datetime) -> int:
+    """Python's first and last moment are infinity, as in asyncpg."""
+    plain = value.replace(tzinfo=None)
+    if plain in (datetime.max, datetime.min):
+        return _INFINITY if plain == datetime.max else -_INFINITY - 1
+    return (value - epoch) // _MICROSECOND
 
 
 def _of_timedelta(value: Any) -> Value:

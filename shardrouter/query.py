@@ -13,7 +13,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.grouping import check_grouping, group_clause
+from shardrouter.grouping import check_grouping, group_clause, no_operator
 from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation, item_types
 from shardrouter.placing import pins_of, place, reliance
 from shardrouter.planned import (
@@ -71,7 +71,8 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             if worth == 2:
                 return name, 2
             kind = node.type
-            return types.resolve(kind.name, kind.modifiers, kind.position)[0].short, 1
+            short = types.resolve(kind.name, kind.modifiers, kind.position)[0].short
+            return short.removeprefix("_"), 1  # an array is called by its elements
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
             return (name, 2) if worth == 2 else ("case", 1)
@@ -170,6 +171,9 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
     outputs.is_one_row = not node.sources or (bool(scope.aggregates) and not node.group)
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
+        for item in items:
+            if item.typed is not None and item.typed.type is types.JSON:
+                raise no_operator("an equality", item.typed.type, 0)
         for key, typed, index in keys:
             if index is None and typed.operand is None:
                 raise StatementError(
@@ -279,6 +283,8 @@ def _order(order: tuple[syntax.SortKey, ...], items: list[Item], scope: Scope) -
             )
         else:
             typed = items[index].taken(None)
+        if typed.type is types.JSON:
+            raise no_operator("an ordering", typed.type, syntax.position_of(expression))
         if typed.operand is not None:
             continue  # a constant orders nothing
         found.append((key, typed, index))

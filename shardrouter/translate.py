@@ -329,6 +329,9 @@ class Scope(Names):
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
         kind, modifier = types.resolve(name.name, name.modifiers, name.position)
+        is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
+        if is_empty and kind.element is not None:
+            return constant("[]", kind)
         operand = self.take(node.operand, kind)
         cast = casts.find(operand.type, kind, Context.EXPLICIT)
         if cast is None:

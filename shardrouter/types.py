@@ -187,7 +187,8 @@ _SPELLINGS: Final[Mapping[str, Type]] = {
     "time": TIME,
     "timestamp": TIMESTAMP,
 }
-_BY_OID: Final = {kind.oid: kind for kind in _ALL}
+_OID_ARRAY: Final = Type("oid[]", "_oid", values.OID_ARRAY, "A", "TEXT")  # of a driver's query
+_BY_OID: Final = {kind.oid: kind for kind in (*_ALL, _OID_ARRAY)}
 _OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalogs have
 
 _OTHERS: Final = frozenset(
@@ -235,6 +236,12 @@ def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, i
         element, modifier = resolve(name[:-2], modifiers, position)
         if element not in ARRAY_OF:
             raise NotSupported(f'type "{name}" is not supported', position=position)
+        if modifier != NO_MODIFIER:
+            raise NotSupported(
+                f"an array of {shown(element, modifier)} is not supported",
+                position=position,
+                hint=f"Write {element.name.partition(' ')[0]}[] without the modifier.",
+            )
         return ARRAY_OF[element], modifier
     kind = _SPELLINGS.get(name)
     if kind is None:

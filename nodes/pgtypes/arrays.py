@@ -43,6 +43,7 @@ __all__ = [
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
+    "OID_ARRAY",
     "ArrayKind",
     "dump",
     "elements",
@@ -276,7 +277,11 @@ def _codec(kind: ArrayKind) -> Codec:
     return Codec(kind.oid, to_text, to_binary, from_text, from_binary)
 
 
-CODECS: Final = tuple(_codec(kind) for kind in ARRAYS.values())
+OID_ARRAY: Final = 1028
+CODECS: Final = (
+    *(_codec(kind) for kind in ARRAYS.values()),
+    _codec(_kind(OID_ARRAY, integers.OID, "oid")),  # in questions of drivers
+)
 
 
 # --------------------------------------------------------------------------- order
@@ -423,7 +428,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     },
     **{
         name: function
-        for kind, codec in zip(ARRAYS.values(), CODECS, strict=True)
+        for kind, codec in zip(ARRAYS.values(), CODECS, strict=False)
         for name, function in _for_kind(kind, codec).items()
     },
 }

@@ -36,7 +36,18 @@ from nodes.pgtypes.integers import integer_of
 from nodes.pgtypes.strings import string_of
 from nodes.protocol import Value
 
-__all__ = ["AGGREGATES", "CODECS", "COLLATIONS", "FUNCTIONS", "INTERVAL", "Span", "parse", "show"]
+__all__ = [
+    "AGGREGATES",
+    "CODECS",
+    "COLLATIONS",
+    "FUNCTIONS",
+    "INTERVAL",
+    "Span",
+    "load_span",
+    "parse",
+    "show",
+    "store_span",
+]
 
 INTERVAL: Final = 1186
 
@@ -53,7 +64,7 @@ class Span(NamedTuple):
     microseconds: int
 
 
-def _load(value: Value) -> Span:
+def load_span(value: Value) -> Span:
     months, days, microseconds = string_of(value).split(" ")
     return Span(int(months), int(days), int(microseconds))
 
@@ -64,6 +75,11 @@ def _store(months: int, days: int, microseconds: int) -> str:
     return f"{months} {days} {microseconds}"
 
 
+def store_span(span: Span) -> str:
+    """The stored form. Raises FunctionError 22008."""
+    return _store(*span)
+
+
 def length_of(value: Span) -> int:
     """In microseconds, as intervals are compared."""
     return (value.months * 30 + value.days) * DAY_US + value.microseconds
@@ -72,7 +88,7 @@ def length_of(value: Span) -> int:
 def compare(left: str, right: str) -> int:
     if left == right:
         return 0
-    a, b = length_of(_load(left)), length_of(_load(right))
+    a, b = length_of(load_span(left)), length_of(load_span(right))
     return (a > b) - (a < b)
 
 
@@ -142,9 +158,9 @@ _DAYS: Final = {"day": 1, "week": 7}
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>[\ \t\n\v\f\r@]+)
-  | (?P<clock>[+-]?\d+:\d+(?::\d+(?:\.\d*)?)?(?:\.\d*)?)
-  | (?P<years>[+-]?\d+-\d+)
-  | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+))
+  | (?P<clock>(?:(?<![\w.])[+-])?\d+:\d+(?::\d+(?:\.\d*)?)?(?:\.\d*)?)
+  | (?P<years>(?:(?<![\w.])[+-])?\d+-\d+)
+  | (?P<number>(?:(?<![\w.])[+-])?(?:\d+(?:\.\d*)?|\.\d+))
   | (?P<word>[A-Za-z]+)
     """,
     re.VERBOSE | re.ASCII,
@@ -299,13 +315,13 @@ _BINARY: Final = struct.Struct(">qii")
 def _to_text(value: Value) -> bytes:
     if type(value) is not str:
         raise mismatch(value, "interval")
-    return show(_load(value)).encode()
+    return show(load_span(value)).encode()
 
 
 def _to_binary(value: Value) -> bytes:
     if type(value) is not str:
         raise mismatch(value, "interval")
-    span = _load(value)
+    span = load_span(value)
     return _BINARY.pack(span.microseconds, span.days, span.months)
 
 
@@ -324,7 +340,7 @@ CODECS: Final = (Codec(INTERVAL, _to_text, _to_binary, parse, _from_binary),)
 
 
 def _combined(a: Value, b: Value, sign: int) -> str:
-    left, right = _load(a), _load(b)
+    left, right = load_span(a), load_span(b)
     return _store(
         left.months + sign * right.months,
         left.days + sign * right.days,
@@ -333,14 +349,14 @@ def _combined(a: Value, b: Value, sign: int) -> str:
 
 
 def _multiplied(a: Value, b: Value) -> str:
-    return _scaled(_load(a), float_of(b), lambda number, factor: number * factor)
+    return _scaled(load_span(a), float_of(b), lambda number, factor: number * factor)
 
 
 def _divided_by(a: Value, b: Value) -> str:
     factor = float_of(b)
     if factor == 0:
         raise FunctionError("22012", "division by zero")
-    return _scaled(_load(a), factor, lambda number, by: number / by)
+    return _scaled(load_span(a), factor, lambda number, by: number / by)
 
 
 def _scaled(span: Span, factor: float, scale: Callable[[float, float], float]) -> str:
@@ -386,11 +402,11 @@ def _plus(stamp: int, span: Span, sign: int) -> int:
 
 
 def _moved(sign: int) -> Callable[[Value, Value], int]:
-    return lambda a, b: _plus(integer_of(a), _load(b), sign)
+    return lambda a, b: _plus(integer_of(a), load_span(b), sign)
 
 
 def _time_moved(sign: int) -> Callable[[Value, Value], int]:
-    return lambda a, b: (integer_of(a) + sign * _load(b).microseconds) % DAY_US
+    return lambda a, b: (integer_of(a) + sign * load_span(b).microseconds) % DAY_US
 
 
 def _between(a: Value, b: Value) -> str:
@@ -409,7 +425,7 @@ def _seconds(value: Value) -> str:
 def _fit(value: Value, modifier: Value) -> str:
     """The fraction of a second cut to so many digits; other fields of a modifier are none of
     ours."""
-    span, digits = _load(value), integer_of(modifier) & 0xFFFF
+    span, digits = load_span(value), integer_of(modifier) & 0xFFFF
     if not 0 <= digits < 6:
         return string_of(value)
     unit = 10 ** (6 - digits)
@@ -419,9 +435,9 @@ def _fit(value: Value, modifier: Value) -> str:
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_cast_interval": Function(1, lambda a: parse(string_of(a))),
-    "pg_text_interval": Function(1, lambda a: show(_load(a))),
+    "pg_text_interval": Function(1, lambda a: show(load_span(a))),
     "pg_cast_interval_time": Function(1, _seconds),
-    "pg_cast_time_interval": Function(1, lambda a: _load(a).microseconds % DAY_US),
+    "pg_cast_time_interval": Function(1, lambda a: load_span(a).microseconds % DAY_US),
     "pg_add_interval": Function(2, lambda a, b: _combined(a, b, 1)),
     "pg_sub_interval": Function(2, lambda a, b: _combined(a, b, -1)),
     "pg_neg_interval": Function(1, lambda a: _combined("0 0 0", a, -1)),
@@ -460,7 +476,7 @@ class _Total:
         if value is None:
             return
         self._count += times
-        for i, part in enumerate(_load(value)):
+        for i, part in enumerate(load_span(value)):
             self._parts[i] += times * part
 
     def value(self) -> Value:

@@ -41,6 +41,7 @@ by their types.
 EXPLAINED_HEAD: Final = """\
 ## What stays different
 
+- `current_schema()`, `current_user` and their like are of type `text`, for there is no type `name`.
 """
 
 ASYNCPG_HEAD: Final = """\

@@ -63,12 +63,12 @@ def test_names_of_constructs_are_told_apart() -> None:
     assert len(names) == len(set(names)), sorted({n for n in names if names.count(n) > 1})
 
 
-def test_every_construct_is_on_the_page_once() -> None:
+def test_every_construct_is_on_the_page() -> None:
     """`make compatibility` renews it."""
     text = PAGE.read_text(encoding="utf-8")
     shown = [name for line in text.splitlines() for name in re.findall(r"`([^`]*)`", line)]
     names = [e.name for e in EXPRESSIONS] + [e.name for e in STATEMENTS]
-    assert not [name for name in names if shown.count(name.replace("`", "'")) != 1]
+    assert not [name for name in names if shown.count(name.replace("`", "'")) == 0]
     assert supported_in(text) <= set(names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 from typing import Any
 
@@ -462,6 +463,25 @@ async def test_who_has_the_key_may_cancel(address: Address, database: Database, 
         await client.until(m.ReadyForQuery)
         await send_cancel(address, mine.pid, mine.key)
         assert database.cancelled == 1, "nothing was running"
+
+
+async def test_a_key_is_compared_in_constant_time(
+    address: Address, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but hmac.compare_digest decides: any other comparison tells its time."""
+    async with WireClient(address) as client:
+        mine = await identity(client)
+        database.gate = asyncio.Event()
+        client.send(m.Query("SELECT 1"))
+        await database.waiting.wait()
+        with monkeypatch.context() as patched:
+            patched.setattr(hmac, "compare_digest", lambda _known, _said: False)
+            await send_cancel(address, mine.pid, mine.key)
+            assert database.cancelled == 0
+        await send_cancel(address, mine.pid, mine.key)
+        assert database.cancelled == 1
+        database.gate.set()
+        await client.until(m.ReadyForQuery)
 
 
 async def test_a_key_ends_with_its_client(

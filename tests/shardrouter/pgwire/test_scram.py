@@ -113,6 +113,21 @@ def test_who_knows_the_password_gets_in_and_nobody_else(password: str, salt: byt
     assert refused.value.sqlstate == "28P01"
 
 
+def test_a_proof_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but hmac.compare_digest decides: any other comparison tells its time."""
+    asked: list[bytes] = []
+
+    def never(left: bytes, right: bytes) -> bool:
+        asked.append(right)
+        return right != PENCIL.stored_key  # the channel binding's comparison is another
+
+    monkeypatch.setattr(hmac, "compare_digest", never)
+    with pytest.raises(SaslError) as refused:
+        Client("pencil").log_in(Exchange(PENCIL, b"nonce"))
+    assert refused.value.sqlstate == "28P01"
+    assert asked[-1] == PENCIL.stored_key
+
+
 def test_a_user_that_does_not_exist_looks_like_one_with_another_password() -> None:
     mock = scram.mock_verifier("nobody", b"secret")
     assert mock == scram.mock_verifier("nobody", b"secret")

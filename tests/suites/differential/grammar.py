@@ -29,6 +29,7 @@ from tests.suites.differential.trees import (
     listed,
     template,
     without_parameters,
+    words,
 )
 
 __all__ = ["Grammar", "Made", "Table"]
@@ -531,9 +532,11 @@ class Grammar:
         if not room.columns:
             return self._of(expression, room)
         # Over no rows a constant fails to a server that computes it while planning, and not to
-        # another: parameters, and what depends on the session's settings, are such constants.
+        # another, so there has to be a column in it.
         bare = _Room(room.columns, 1, room.is_tame, room.is_lazy)
-        return without_parameters(self._of(expression, bare))
+        made = without_parameters(self._of(expression, bare))
+        names = {column.name for column in room.columns}
+        return made if names & set(words(made)) else self._leaf(type_, room)
 
     def _of(self, expression: Expression, room: _Room, *, wraps: bool = True) -> Tree:
         inner = self._inner(

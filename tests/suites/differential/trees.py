@@ -15,6 +15,7 @@ __all__ = [
     "tags",
     "template",
     "without_parameters",
+    "words",
 ]
 
 
@@ -116,6 +117,14 @@ def without_parameters(tree: Tree) -> Tree:
     """The same text, with every value in it."""
     children = tuple(map(without_parameters, tree.children))
     return replace(tree, children=children, parameter=None)
+
+
+def words(tree: Tree) -> Iterator[str]:
+    """The texts of its leaves."""
+    if not tree.children:
+        yield from tree.texts
+    for child in tree.children:
+        yield from words(child)
 
 
 def _below(tree: Tree) -> Iterator[Tree]:
