@@ -315,8 +315,13 @@ def _part(value: Any, key: Any) -> tuple[bool, Any]:
     return False, None
 
 
+def _indexed(value: Any, key: Value) -> Any:
+    """To an index a scalar is an array of itself, in jsonb alone."""
+    return [value] if isinstance(key, int) and not isinstance(value, list | dict) else value
+
+
 def _field(value: Value, key: Value) -> str | None:
-    found, part = _part(load(value), key)
+    found, part = _part(_indexed(load(value), key), key)
     return dump(part) if found else None
 
 
@@ -327,7 +332,7 @@ def _as_text(value: Any) -> str | None:
 
 
 def _field_text(value: Value, key: Value) -> str | None:
-    return _as_text(_part(load(value), key)[1])
+    return _as_text(_part(_indexed(load(value), key), key)[1])
 
 
 def _steps(path: Value) -> list[str | None]:
