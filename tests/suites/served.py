@@ -56,10 +56,10 @@ class Served:
         shard."""
         return "SET default_placement = 'home'"
 
-    async def group_of(self, table: str) -> str:
-        """The group that holds a table that is whole on one shard."""
+    async def home(self) -> str:
+        """The shard that holds all tables that are whole on one."""
         async with Router.open(self.directory / "cluster.toml", name="suite") as router:
-            return (await router.where(table, 1)).shard
+            return router._backend.schema.catalog.home
 
     async def kill_leader(self, group: str) -> str:
         """SIGKILL the node that leads `group`; returns its name once another one leads all."""

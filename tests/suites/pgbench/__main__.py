@@ -143,7 +143,7 @@ async def _served(scale: int, clients: int, seconds: int) -> int:
         )
         suite = Suite(bench, database.dsn, clients, seconds)
         await _all(suite, bench, scale)
-        await suite.without_a_leader(database, await database.group_of("pgbench_accounts"))
+        await suite.without_a_leader(database, await database.home())
         print(await database.audit())
         return suite.done
 
