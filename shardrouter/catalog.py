@@ -52,7 +52,7 @@ __all__ = [
     "table_guard",
 ]
 
-CATALOG_FORMAT: Final = 2
+CATALOG_FORMAT: Final = 3
 """Raised when the tables in meta change their shape."""
 
 FIRST_VERSION: Final = 1
@@ -76,6 +76,9 @@ class Catalog:
     home_version: int = 1  # of its being that
     pending: Change | None = None  # whoever finds one finishes it
     dropped: Mapping[str, int] = field(default_factory=dict)  # name -> version it was left at
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    """Name -> version that shards have which are not the home. It stays behind while the table of
+    that name is a home table."""
     sequences: Mapping[str, SqlSequence] = field(default_factory=dict)
 
     def shard_of(self, slot: int) -> str:
@@ -125,7 +128,8 @@ _TABLES: Final = (
     ),
     (
         'CREATE TABLE "catalog_tables" ("name" TEXT NOT NULL, "version" INTEGER NOT NULL, '
-        '"definition" BLOB, PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
+        '"elsewhere" INTEGER NOT NULL, "definition" BLOB, '
+        'PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
     ),
     (
         'CREATE TABLE "catalog_change" ("id" INTEGER NOT NULL, "change" BLOB NOT NULL, '
@@ -200,7 +204,9 @@ LOAD_STATEMENTS: Final = (
         'SELECT "version", "owners", "slot_versions", "home", "home_version" FROM "catalog_state"'
     ),
     Statement('SELECT "number", "name" FROM "catalog_shards" ORDER BY "number"'),
-    Statement('SELECT "name", "version", "definition" FROM "catalog_tables" ORDER BY "name"'),
+    Statement(
+        'SELECT "name", "version", "elsewhere", "definition" FROM "catalog_tables" ORDER BY "name"'
+    ),
     Statement('SELECT "change" FROM "catalog_change"'),
     Statement('SELECT "name", "definition" FROM "catalog_sequences" ORDER BY "name"'),
 )
@@ -214,7 +220,9 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
         names = tuple(str(name) for _, name in shards)
         tables: dict[str, Table] = {}
         dropped: dict[str, int] = {}
-        for name, number, definition in rows:
+        elsewhere: dict[str, int] = {}
+        for name, number, other, definition in rows:
+            elsewhere[str(name)] = _int(other)
             if definition is None:
                 dropped[str(name)] = _int(number)
             else:
@@ -236,6 +244,7 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
             home_version=_int(home_version),
             pending=pending,
             dropped=dropped,
+            elsewhere=elsewhere,
             sequences={
                 str(name): msgspec.msgpack.decode(_bytes(definition), type=SqlSequence)
                 for name, definition in sequences

@@ -111,17 +111,18 @@ def _table(catalog: Catalog, name: Name) -> Table:
 
 
 def _moved(
+    catalog: Catalog,
     before: Table | None,
     after: Table | None,
     sqlite: Sequence[str],
     undo: Sequence[str] = (),
-    previous: int = 0,
 ) -> TableChange:
     table = after or before
     assert table is not None
     return TableChange(
         table.name,
-        previous if before is None else before.version,
+        catalog.dropped.get(table.name, 0) if before is None else before.version,
+        catalog.elsewhere.get(table.name, 0),
         tuple(sqlite),
         tuple(undo),
         before,
@@ -156,8 +157,7 @@ def _create_table(catalog: Catalog, node: CreateTable, default: Placement) -> Be
         drawn = column.default.sequence if column.default is not None else ""
         if drawn and drawn not in {*catalog.sequences, *(s.name for s in made.sequences)}:
             raise StatementError(f'relation "{drawn}" does not exist', sqlstate="42P01")
-    previous = catalog.dropped.get(table.name, 0)
-    moves = [_moved(None, table, creation(table), removal(table), previous)]
+    moves = [_moved(catalog, None, table, creation(table), removal(table))]
     moves += _referring(catalog, table, (key.table for key in table.foreign_keys))
     return Begun(_change(catalog, moves, made.sequences))
 
@@ -169,14 +169,14 @@ def _referring(catalog: Catalog, table: Table, parents: Iterable[str]) -> list[T
         parent = catalog.tables.get(name)
         if name != table.name and parent is not None and table.name not in parent.referenced_by:
             after = replace(parent, referenced_by=(*parent.referenced_by, table.name))
-            moves.append(_moved(parent, after, ()))
+            moves.append(_moved(catalog, parent, after, ()))
     return moves
 
 
 def _add_constraint(catalog: Catalog, node: AddConstraint) -> Begun:
     before = _table(catalog, node.table)
     after = add_constraint(before, node.constraint, catalog.tables, _relations(catalog))
-    moves = [_moved(before, after, rebuilding(before, after), rebuilding(after, before))]
+    moves = [_moved(catalog, before, after, rebuilding(before, after), rebuilding(after, before))]
     moves += _referring(catalog, after, (key.table for key in after.foreign_keys))
     return Begun(_change(catalog, moves))
 
@@ -217,8 +217,8 @@ def _drop_tables(catalog: Catalog, node: DropTable) -> Begun:
     for name, table in after.items():
         before = catalog.tables[name]
         changed = before.foreign_keys != table.foreign_keys
-        moves.append(_moved(before, table, rebuilding(before, table) if changed else ()))
-    moves += [_moved(table, None, removal(table)) for table in gone.values()]
+        moves.append(_moved(catalog, before, table, rebuilding(before, table) if changed else ()))
+    moves += [_moved(catalog, table, None, removal(table)) for table in gone.values()]
     owned = [s.name for s in catalog.sequences.values() if s.owner and s.owner[0] in gone]
     return Begun(_change(catalog, moves, (), owned), tuple(notices))
 
@@ -269,7 +269,7 @@ def _truncate(catalog: Catalog, node: Truncate) -> Begun:
             "RESTART IDENTITY is not supported", hint="Set the sequence with setval() afterwards."
         )
     moves = [
-        _moved(table, table, (f"DELETE FROM {quote(table.name)}",))  # noqa: S608 -- quoted names
+        _moved(catalog, table, table, (f"DELETE FROM {quote(table.name)}",))  # noqa: S608 -- quoted names
         for table in tables.values()
     ]
     return Begun(_change(catalog, moves), tuple(notices))
@@ -285,7 +285,7 @@ def _create_index(catalog: Catalog, node: CreateIndex) -> Begun:
     after = create_index(before, node, _relations(catalog))
     index = after.indexes[-1]
     undo = (f"DROP INDEX {quote(index.name)}",)
-    return Begun(_change(catalog, [_moved(before, after, (index.sqlite,), undo)]))
+    return Begun(_change(catalog, [_moved(catalog, before, after, (index.sqlite,), undo)]))
 
 
 def _drop_indexes(catalog: Catalog, node: DropIndex) -> Begun:
@@ -310,7 +310,7 @@ def _drop_indexes(catalog: Catalog, node: DropIndex) -> Begun:
         texts.setdefault(owner, []).append(f"DROP INDEX {quote(index.name)}")
         undo.setdefault(owner, []).append(index.sqlite)
     moves = [
-        _moved(catalog.tables[name], table, texts[name], undo[name])
+        _moved(catalog, catalog.tables[name], table, texts[name], undo[name])
         for name, table in after.items()
     ]
     return Begun(_change(catalog, moves) if moves else None, tuple(notices))

@@ -113,6 +113,14 @@ __all__ = [
     "SnapshotTooOldError",
     "InternalServerError",
     "DataCorruptedError",
+    "InvalidTimeZoneDisplacementValueError",
+    "SequenceGeneratorLimitExceededError",
+    "SubstringError",
+    "InvalidArgumentForNtileFunctionError",
+    "IntervalFieldOverflowError",
+    "InvalidArgumentForNthValueFunctionError",
+    "InvalidArgumentForPowerFunctionError",
+    "IdleSessionTimeoutError",
     "FeatureNotSupportedError",
     "QueryCanceledError",
     "TransactionResolutionUnknownError",
@@ -487,3 +495,35 @@ class LockNotAvailableError(ObjectNotInPrerequisiteStateError):
 
 class DataCorruptedError(InternalServerError):
     sqlstate = "XX001"
+
+
+class InvalidTimeZoneDisplacementValueError(DataError):
+    sqlstate = "22009"
+
+
+class SequenceGeneratorLimitExceededError(DataError):
+    sqlstate = "2200H"
+
+
+class SubstringError(DataError):
+    sqlstate = "22011"
+
+
+class InvalidArgumentForNtileFunctionError(DataError):
+    sqlstate = "22014"
+
+
+class IntervalFieldOverflowError(DataError):
+    sqlstate = "22015"
+
+
+class InvalidArgumentForNthValueFunctionError(DataError):
+    sqlstate = "22016"
+
+
+class InvalidArgumentForPowerFunctionError(DataError):
+    sqlstate = "2201F"
+
+
+class IdleSessionTimeoutError(StatementError):
+    sqlstate = "57P05"

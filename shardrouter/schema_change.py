@@ -59,12 +59,14 @@ def publish(catalog: Catalog) -> Parts:
     for moved in change.tables:
         left = moved.before if change.undone else moved.after
         definition = None if left is None else _encode(replace(left, version=version))
+        elsewhere = moved.elsewhere if _is_home_only(moved) else version
         statements.append(
             Statement(
-                'INSERT INTO "catalog_tables" ("name", "version", "definition") '
-                'VALUES (?1, ?2, ?3) ON CONFLICT ("name") DO UPDATE SET '
-                '"version" = excluded."version", "definition" = excluded."definition"',
-                (moved.name, version, definition),
+                'INSERT INTO "catalog_tables" ("name", "version", "elsewhere", "definition") '
+                'VALUES (?1, ?2, ?3, ?4) ON CONFLICT ("name") DO UPDATE SET "version" = '
+                'excluded."version", "elsewhere" = excluded."elsewhere", '
+                '"definition" = excluded."definition"',
+                (moved.name, version, elsewhere, definition),
             )
         )
     if not change.undone:
@@ -117,12 +119,24 @@ def _on(catalog: Catalog, change: Change, shard: str) -> list[TableChange]:
     ]
 
 
+def _is_home_only(moved: TableChange) -> bool:
+    """Whether the home shard alone has the table, before and after."""
+    return all(table is None or table.placement == "home" for table in (moved.before, moved.after))
+
+
+def _previous(catalog: Catalog, moved: TableChange, shard: str) -> int:
+    """The version of the table that the shard has before the change."""
+    return moved.previous if shard == catalog.home else moved.elsewhere
+
+
 def shard_parts(catalog: Catalog, change: Change, shard: str) -> Parts:
     """The change on one shard. The tables' versions there make it happen once."""
     here = _on(catalog, change, shard)
     return Parts(
         statements=tuple(Statement(sql) for moved in here for sql in moved.sqlite),
-        guards=tuple(Guard(f"table:{moved.name}", moved.previous) for moved in here),
+        guards=tuple(
+            Guard(f"table:{moved.name}", _previous(catalog, moved, shard)) for moved in here
+        ),
         sets=tuple(SetVersion(f"table:{moved.name}", change.version) for moved in here),
     )
 
@@ -133,7 +147,10 @@ def undo_parts(catalog: Catalog, change: Change, shard: str, *, made: bool) -> P
     return Parts(
         statements=tuple(Statement(sql) for moved in reversed(here) for sql in moved.undo if made),
         guards=tuple(
-            Guard(f"table:{moved.name}", change.version if made else moved.previous)
+            Guard(
+                f"table:{moved.name}",
+                change.version if made else _previous(catalog, moved, shard),
+            )
             for moved in here
         ),
         sets=tuple(SetVersion(f"table:{moved.name}", change.undone) for moved in here),

@@ -161,6 +161,7 @@ class TableChange:
 
     name: str
     previous: int  # 0 if there never was such a table
+    elsewhere: int  # the same on shards that are not the home: home tables never touch those
     sqlite: tuple[str, ...]
     undo: tuple[str, ...]  # the way back, should another shard refuse
     before: Table | None  # None: it is created

@@ -73,7 +73,7 @@ def test_psql_creates_inserts_selects_updates_deletes_and_sees_errors(up: Up) ->
         """
         SELECT * FROM nowhere;
         SELEC 1;
-        BEGIN;
+        GRANT ALL ON t TO u;
         CREATE TABLE d (id integer PRIMARY KEY);
         INSERT INTO d VALUES (1);
         INSERT INTO d VALUES (1);

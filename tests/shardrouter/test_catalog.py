@@ -130,7 +130,7 @@ def test_a_table_survives_its_definition() -> None:
         (Index("i", True, "CREATE ...", ("ok",), ("ok",), ""),),
         ("u",),
     )
-    change = Change(8, (TableChange("t", 7, ("x",), ("y",), table, None),), (), ("s",), 9)
+    change = Change(8, (TableChange("t", 7, 0, ("x",), ("y",), table, None),), (), ("s",), 9)
     for value in (table, change):
         assert msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=type(value)) == value
 

@@ -215,3 +215,17 @@ async def test_queries_recurse_and_make_rows(db: Router) -> None:
     assert await db.execute(inserted) == "INSERT 0 500"
     assert await db.fetchval("SELECT max(id) FROM h") == 500
     await db.execute("DROP TABLE h")
+
+
+async def test_a_name_may_come_back_with_another_placement(db: Router) -> None:
+    """Shards that never had the home table know nothing of its versions."""
+    kinds = ["home = true", "shard_key = 'id'", "home = true", "home = true", "shard_key = 'id'"]
+    for kind in kinds:
+        await db.execute(f"CREATE TABLE w (id bigint PRIMARY KEY, n integer) WITH ({kind})")
+        for key in range(6):
+            await db.execute("INSERT INTO w VALUES ($1, $1)", key)
+        await db.execute("CREATE INDEX w_n ON w (n)")
+        await db.execute("TRUNCATE w")
+        await db.execute("INSERT INTO w VALUES (1, 1)")
+        assert await db.fetchval("SELECT count(*) FROM w") == 1
+        await db.execute("DROP TABLE w")
