@@ -221,7 +221,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
     """Refuse what the parser would accept although PostgreSQL does not, and what is too deep."""
     depth = run = 0
     before: Token | None = None
-    in_limit = False
+    in_limit = is_body = False  # is_body: after AS (, where a query of WITH begins
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
         if token.is_mark("("):
             depth += 1
@@ -233,6 +233,12 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 raise syntax_error(",", token.start)  # LIMIT offset, count
         elif token.is_mark(";"):
             raise syntax_error(";", token.start)
+        elif token.is_word(*_CHANGES) and tokens[0].is_word("with") and is_body:
+            raise NotSupported(
+                "a change in WITH is not supported",
+                position=token.start + 1,
+                hint="Send it as a statement of its own; RETURNING gives its rows.",
+            )
         elif token.is_mark("[") and not (_ends_operand(before) or _is_array(before)):
             raise unexpected(token)
         elif token.is_mark(":"):
@@ -256,6 +262,7 @@ def check_sequence(tokens: Sequence[Token]) -> None:
             )
         _check_plus(before, token, after)
         _check_string(token, after)
+        is_body = token.is_mark("(") and before is not None and before.is_word("as", "materialized")
         before = token
     _check_ranges(tokens)
     first = tokens[0]

@@ -64,7 +64,7 @@ PROBE: Final = (Statement("SELECT 1"),)
 class Place:
     """Where the row of a shard-key value lives."""
 
-    slot: int
+    slot: int | None  # None: the table is not placed by slots
     shard: str
     leader: str | None  # name of the node; None if nobody leads the shard now
 
@@ -186,12 +186,17 @@ class Router(Queries):
 
     async def where(self, table: str, key: Value) -> Place:
         """Where rows of `table` with the shard key `key` live; a text is read as the type of
-        the key. Raises StatementError (22P02, 42P01)."""
+        the key. Rows of a home table are all on one shard, those of a reference table on every
+        one. Raises StatementError (22P02, 42P01)."""
         loop = asyncio.get_running_loop()
         catalog = await self._backend.schema.refresh(loop.time() + OPEN_TIMEOUT_S)
         known = catalog.tables.get(table)
         if known is None:
             raise UnknownTable(table)
+        if known.placement != "sharded":
+            leader = leader_of(catalog.home, (await self.status()).values())
+            shard = catalog.home if known.placement == "home" else "every shard"
+            return Place(None, shard, leader)
         column = known.column(known.shard_key)
         assert column is not None
         kind = of_column(column.type)

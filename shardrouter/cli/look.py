@@ -120,10 +120,9 @@ def where(table: str, key: str, cluster_file: str | None, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(place))
     else:
-        click.echo(
-            f"{table} {key}: slot {place['slot']}, {place['shard']}, "
-            f"leader {place['leader'] or 'none'}"
-        )
+        slot = "not placed by slots" if place["slot"] is None else f"slot {place['slot']}"
+        leader = "" if place["shard"] == "every shard" else f", leader {place['leader'] or 'none'}"
+        click.echo(f"{table} {key}: {slot}, {place['shard']}{leader}")
 
 
 async def _where(path: Path, table: str, key: str) -> dict[str, object]:

@@ -77,12 +77,6 @@ class Queries(Expressions):
             alias = table.args["alias"]
             self._only(alias, "this", "columns")
             name = self._name(alias.this)
-            if isinstance(table.this, exp.Insert | exp.Update | exp.Delete):
-                raise NotSupported(
-                    "a change in WITH is not supported",
-                    position=name.position,
-                    hint="Send it as a statement of its own; RETURNING gives its rows.",
-                )
             materialized = table.args.get("materialized")
             tables.append(
                 syntax.CommonTable(

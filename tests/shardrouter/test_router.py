@@ -102,6 +102,7 @@ async def test_increments_from_many_callers_are_all_applied_once(db: Router) -> 
 async def test_where_tells_slot_shard_and_leader(db: Router) -> None:
     place = await db.where("t", "4711")
     assert place == await db.where("t", 4711)
+    assert place.slot is not None
     assert 0 <= place.slot < SLOTS
     assert place.shard in GROUPS[1:]
     assert place.leader == "n1"
@@ -229,3 +230,13 @@ async def test_a_name_may_come_back_with_another_placement(db: Router) -> None:
         await db.execute("INSERT INTO w VALUES (1, 1)")
         assert await db.fetchval("SELECT count(*) FROM w") == 1
         await db.execute("DROP TABLE w")
+
+
+async def test_where_tells_of_tables_without_slots(db: Router) -> None:
+    await db.execute("CREATE TABLE h (id bigint PRIMARY KEY) WITH (home = true)")
+    place = await db.where("h", 1)
+    assert (place.slot, place.shard, place.leader) == (None, "shard-1", "n1")
+    await db.execute("DROP TABLE h")
+    await db.execute("CREATE TABLE r (id bigint PRIMARY KEY) WITH (reference = true)")
+    assert (await db.where("r", 1)).shard == "every shard"
+    await db.execute("DROP TABLE r")

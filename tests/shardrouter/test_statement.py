@@ -266,3 +266,18 @@ def test_other_dialects_are_not_spoken(sql: str) -> None:
     with pytest.raises((NotSupported, StatementError)) as error:
         parse(sql)
     assert error.value.sqlstate in ("0A000", "42601")
+
+
+@pytest.mark.parametrize(
+    "body", ["INSERT INTO t VALUES (1)", "update t set a = 1", "DELETE FROM t"]
+)
+@pytest.mark.parametrize("materialized", ["", "MATERIALIZED ", "NOT MATERIALIZED "])
+def test_a_change_in_with_is_refused_as_such(body: str, materialized: str) -> None:
+    before = f"WITH x AS {materialized}("
+    with pytest.raises(NotSupported, match="change in WITH") as error:
+        parse(f"{before}{body} RETURNING a) SELECT * FROM x")
+    assert error.value.position == len(before) + 1
+
+
+def test_words_of_changes_name_columns_in_with() -> None:
+    parse("WITH update AS (SELECT 1 AS delete) SELECT (delete) FROM update")
