@@ -209,8 +209,8 @@ def _count(node: syntax.Call, scope: Scope) -> str:
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    if given == [None] and node.name in ("sum", "avg"):
-        raise _not_unique(node, "unknown")  # of numbers, or of intervals
+    if given == [None] and node.name in ("sum", "avg", "array_agg"):
+        raise _not_unique(node, "unknown")  # of numbers or intervals; of elements or arrays
     rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]
     found = operators.best(rows, lambda row: row.arguments, given)
     if isinstance(found, Aggregate):

@@ -13,7 +13,7 @@ from shardrouter import aggregates, functions, operators, postgresql_names, synt
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import BOOLEAN, BYTEA, TEXT
+from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -28,6 +28,9 @@ _OF_BYTES: Final = frozenset(
     | {"bit_length", "substring"}
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
+
+_ANY_ARRAY: Final = frozenset({"array_length", "cardinality"})
+"""Functions of an `anyarray`, which has to be known."""
 
 SESSION_FUNCTIONS: Final = {
     "version": "PostgreSQL 15.0 (shardrouter)",
@@ -73,6 +76,13 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given))
+    if node.name in _ANY_ARRAY and given[:1] == [None]:
+        raise StatementError(
+            "could not determine polymorphic type because input has type unknown",
+            sqlstate="42804",
+        )
+    if node.name == "array_cat" and given == [None, None]:
+        given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
     found = operators.best(candidates, lambda f: f.arguments, given)
     if isinstance(found, functions.Function):
         arguments = [

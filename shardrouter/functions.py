@@ -95,6 +95,8 @@ def _texts() -> Iterator[Function]:
     yield Function("position", (TEXT, TEXT), INTEGER, "pg_strpos({1}, {0})")
     yield _plain("starts_with", "pg_starts_with", TYPES["boolean"], TEXT, TEXT)
     yield _plain("overlay", "pg_overlay", TEXT, TEXT, TEXT, INTEGER, INTEGER)
+    without_length = "pg_overlay({0}, {1}, {2}, pg_length_text({1}))"
+    yield Function("overlay", (TEXT, TEXT, INTEGER), TEXT, without_length)
     yield _plain("chr", "pg_chr", TEXT, INTEGER)
     for kind in (INTEGER, BIGINT):
         yield _plain("to_hex", f"pg_to_hex_{kind.short}", TEXT, kind)
