@@ -26,6 +26,7 @@ from shardrouter.definitions import (
     Truncate,
 )
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.execution import Notice
 from shardrouter.serial import make_sequence
 from shardrouter.sqlite_schema import creation, rebuilding, removal
 from shardrouter.syntax import Name
@@ -40,7 +41,7 @@ class Begun:
     """`change` is None if there is nothing to do."""
 
     change: Change | None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") -> Begun:
@@ -98,7 +99,8 @@ def _is_new(catalog: Catalog, name: Name, *, if_not_exists: bool) -> bool:
 
 
 def _skipped(name: Name) -> Begun:
-    return Begun(None, (f'relation "{name.text}" already exists, skipping',))
+    said = f'relation "{name.text}" already exists, skipping'
+    return Begun(None, (Notice(said, sqlstate="42P07"),))
 
 
 def _table(catalog: Catalog, name: Name) -> Table:
@@ -193,7 +195,7 @@ def _drop_tables(catalog: Catalog, node: DropTable) -> Begun:
     notices = [f'table "{name.text}" does not exist, skipping' for name in missing]
     gone = {name.text: catalog.tables[name.text] for name in node.tables if name not in missing}
     if not gone:
-        return Begun(None, tuple(notices))
+        return Begun(None, tuple(map(Notice, notices)))
     after: dict[str, Table] = {}  # those that lose a foreign key, or one that refers to them
     for table in gone.values():
         for name in table.referenced_by:
@@ -220,7 +222,7 @@ def _drop_tables(catalog: Catalog, node: DropTable) -> Begun:
         moves.append(_moved(catalog, before, table, rebuilding(before, table) if changed else ()))
     moves += [_moved(catalog, table, None, removal(table)) for table in gone.values()]
     owned = [s.name for s in catalog.sequences.values() if s.owner and s.owner[0] in gone]
-    return Begun(_change(catalog, moves, (), owned), tuple(notices))
+    return Begun(_change(catalog, moves, (), owned), tuple(map(Notice, notices)))
 
 
 def _refuse_dependents(catalog: Catalog, gone: dict[str, Table], table: Table) -> None:
@@ -272,7 +274,7 @@ def _truncate(catalog: Catalog, node: Truncate) -> Begun:
         _moved(catalog, table, table, (f"DELETE FROM {quote(table.name)}",))  # noqa: S608 -- quoted names
         for table in tables.values()
     ]
-    return Begun(_change(catalog, moves), tuple(notices))
+    return Begun(_change(catalog, moves), tuple(map(Notice, notices)))
 
 
 # --------------------------------------------------------------------------- indexes
@@ -313,7 +315,7 @@ def _drop_indexes(catalog: Catalog, node: DropIndex) -> Begun:
         _moved(catalog, catalog.tables[name], table, texts[name], undo[name])
         for name, table in after.items()
     ]
-    return Begun(_change(catalog, moves) if moves else None, tuple(notices))
+    return Begun(_change(catalog, moves) if moves else None, tuple(map(Notice, notices)))
 
 
 def _owner_of(catalog: Catalog, name: Name) -> str | None:
@@ -387,4 +389,5 @@ def _drop_sequences(catalog: Catalog, node: DropSequence) -> Begun:
                 hint="Use DROP ... CASCADE to drop the dependent objects too.",
             )
         dropped.append(name.text)
-    return Begun(_change(catalog, (), (), dropped) if dropped else None, tuple(notices))
+    change = _change(catalog, (), (), dropped) if dropped else None
+    return Begun(change, tuple(map(Notice, notices)))

@@ -40,6 +40,7 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
+from shardrouter.execution import Notice
 from shardrouter.placement import assign_slots
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
@@ -194,7 +195,7 @@ class Schema:
 
     async def change(
         self, definition: Definition, default: Placement, deadline: float
-    ) -> tuple[str, ...]:
+    ) -> tuple[Notice, ...]:
         """Make it on every shard that it concerns; returns notices. `default` is the placement of
         tables that say nothing. Raises RouterError."""
         async with _Turn(self._changing, deadline):

@@ -527,7 +527,7 @@ class Session:
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
         notices = await self._schema.change(plan.definition, self.settings.placement, deadline)
-        return [Outcome(plan.tag, notices=tuple(map(Notice, notices)))]
+        return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
 

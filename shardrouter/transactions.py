@@ -294,7 +294,7 @@ class Transactions:
             del left[name]
             prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
             await self._statement(block, Execution(prepared), deadline)
-        return Outcome(plan.tag, notices=tuple(map(Notice, begun.notices)))
+        return Outcome(plan.tag, notices=begun.notices)
 
     def _command(
         self, plan: OneShard | Scatter, execution: Execution

@@ -38,7 +38,8 @@ class Opened:
 
     async def change(self, sql: str) -> tuple[str, ...]:
         definition = definition_of(sql, self.schema.catalog)
-        return await self.schema.change(definition, "sharded", self.deadline)
+        notices = await self.schema.change(definition, "sharded", self.deadline)
+        return tuple(notice.message for notice in notices)
 
     async def refresh(self) -> Catalog:
         return await self.schema.refresh(self.deadline)

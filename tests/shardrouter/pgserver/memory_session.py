@@ -20,7 +20,6 @@ from shardrouter.definition_changes import begin
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Execution,
-    Notice,
     Outcome,
     Prepared,
     command_of,
@@ -218,7 +217,7 @@ class MemorySession:
             database.version += 1
             database.tables = dict(with_change(catalog, begun.change).tables)
             database.prepared.clear()
-        return Outcome(tag, notices=tuple(map(Notice, begun.notices)))
+        return Outcome(tag, notices=begun.notices)
 
 
 class MemoryCopy:
