@@ -27,6 +27,7 @@ async def run(cuts: list[Cut], directory: Path, *, synchronous: str = "full") ->
         pytest.skip(str(exc))
 
 
+@pytest.mark.long
 async def test_power_cuts_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     outcome = await run(ONE_OF_EACH, tmp_path)
     assert outcome.is_good, outcome

@@ -82,7 +82,9 @@ def test_the_demo_ends_with_where_reads_and_writes_stand(tmp_path: Path) -> None
     assert local["otherwise"] == "EL", local["missing"]
 
 
-@pytest.mark.parametrize("moment", ["starting", "cut:", "kill -9"])
+@pytest.mark.parametrize(
+    "moment", ["starting", "cut:", pytest.param("kill -9", marks=pytest.mark.long)]
+)
 def test_ctrl_c_leaves_no_process_and_no_data(tmp_path: Path, moment: str) -> None:
     out = tmp_path / "demo"
     demo = subprocess.Popen(

@@ -16,7 +16,7 @@ from nodes.protocol import leader_of
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 NODES = ("n1", "n2", "n3")
 GROUPS = ("meta", *(f"shard-{number}" for number in range(1, 9)))

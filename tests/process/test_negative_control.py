@@ -8,7 +8,7 @@ import pytest
 
 from tests.process.negative_control import run_control
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 
 def test_reads_without_a_quorum_are_convicted(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from nodes.protocol import Aborted, Done, Fence, ReplicaStatus, SessionId, State
 from nodes.snapshot_transfer import CUT_ENTRIES, KEEP_ENTRIES
 from tests.process.test_cluster_nodes import DEADLINE_S, Clients, booted, new_table
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 WRITERS = 128
 MISSED = KEEP_ENTRIES + 2 * CUT_ENTRIES
