@@ -15,7 +15,7 @@ test = Test(
         workloads.register(keys=10, weight=2),
         workloads.cas_register(keys=6),
         workloads.single_writer(keys=4),
-        workloads.sets(keys=6),
+        workloads.set(keys=6),
         workloads.monotonic(keys=4),
         workloads.sequential(keys=3, weight=0.5),
         workloads.sessions(keys=3),

@@ -46,6 +46,7 @@ class RowStream:
         self._ended = ended
         self._is_over = False  # the node has no more of it
         self._is_closed = False
+        self._is_cancelled = False
         self._piece: asyncio.Future[StatementResult | RouterError]
         self._timer: asyncio.TimerHandle | None = None
         self._fetch()
@@ -55,6 +56,8 @@ class RowStream:
         if self._is_over and self._piece.cancelled():
             return None
         found = await asyncio.shield(self._piece)
+        if self._is_cancelled:  # perhaps when the piece had come already
+            found = canceled()
         if isinstance(found, RouterError):
             self.close()
             raise found
@@ -67,7 +70,8 @@ class RowStream:
         return found
 
     def cancel(self) -> None:
-        """Who waits for `next` gets 57014."""
+        """Who waits for `next`, or asks for it later, gets 57014."""
+        self._is_cancelled = True
         if not self._piece.done():
             self._piece.set_result(canceled())
 

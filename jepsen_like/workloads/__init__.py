@@ -17,7 +17,7 @@ from jepsen_like.workloads.register import (
     sessions,
 )
 from jepsen_like.workloads.schema_change import schema_change
-from jepsen_like.workloads.sets import sets
+from jepsen_like.workloads.sets import sets as set
 from jepsen_like.workloads.unique_ids import unique_ids
 from jepsen_like.workloads.workload import SqlCall, SqlTransaction, Workload
 
@@ -38,7 +38,7 @@ __all__ = [
     "schema_change",
     "sequential",
     "sessions",
-    "sets",
+    "set",
     "single_writer",
     "unique_ids",
     "write_skew",

@@ -58,6 +58,7 @@ class Register(Rotating):
         "sessions",
         "sequential",
         "staleness",
+        "pacelc",
     )
 
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:

@@ -105,7 +105,7 @@ def test_a_misspelt_name_is_answered_with_those_there_are(module: Any) -> None:
 
 def test_the_replicas_are_compared_when_a_check_asks_for_it() -> None:
     assert made(workloads.crash_replay()).compares_replicas
-    assert not made(workloads.sets()).compares_replicas
+    assert not made(workloads.set()).compares_replicas
 
 
 def test_a_workload_whose_check_must_be_told_what_to_expect() -> None:

@@ -6,18 +6,22 @@ import asyncio
 import gc
 import io
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TypeAlias
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from nodes.client import Outcome
 from nodes.config import Address
 from nodes.cursors import Cursors
+from nodes.protocol import CloseCursor, Fetch, Piece, StatementResult
+from shardrouter.errors import RouterError
 from shardrouter.pgserver import PgServer
 from shardrouter.pgwire import messages as m
 from shardrouter.router import Router
+from shardrouter.row_stream import RowStream
 from tests.shardrouter.cluster import one_node
 from tests.shardrouter.pgserver.wire_client import WireClient, sqlstates
 
@@ -157,3 +161,21 @@ async def test_a_cancel_ends_it_although_the_client_does_not_read(
         answers = await client.until(m.ReadyForQuery)
         assert sqlstates(answers) == ["57014"]
         assert m.CommandComplete("SELECT 1") in await client.query("SELECT 1")
+
+
+async def test_a_cancel_is_heard_although_the_piece_has_come() -> None:
+    asked: list[object] = []
+    ended: list[RowStream] = []
+
+    def ask(body: Fetch | CloseCursor, timeout_s: float, done: Callable[[Outcome], None]) -> None:
+        asked.append(body)
+        if isinstance(body, Fetch):
+            done(Piece(StatementResult(1, values=((1,),)), 1, 7))
+
+    stream = RowStream(ask, 7, 1.0, ended.append)
+    stream.cancel()  # the piece is there, and nobody has taken it
+    with pytest.raises(RouterError) as caught:
+        await stream.next()
+    assert caught.value.sqlstate == "57014"
+    assert asked == [Fetch(7), CloseCursor(7)]
+    assert ended == [stream]

@@ -79,7 +79,7 @@ def _said(plan: Plan, catalog: Catalog) -> tuple[str, Catalog]:
         begun = begin(catalog, definition)
     except RouterError as error:
         return _error(error), catalog
-    lines = [plan.tag.lower(), *(f"notice: {notice}" for notice in begun.notices)]
+    lines = [plan.tag.lower(), *(f"notice: {notice.message}" for notice in begun.notices)]
     if begun.change is not None:
         for moved in begun.change.tables:
             lines += [f"sqlite: {sql}" for sql in moved.sqlite]
