@@ -25,6 +25,7 @@ from jepsen_like.result import Verdict
 
 __all__ = ["Pacelc", "pacelc"]
 
+OF_REGISTERS: Final = "pacelc of registers"
 STRONG: Final = ("read", "write", "cas")
 HEAL_NS: Final = 3_000_000_000
 """How long after a heal an outage counts as its own, at most until the next fault."""
@@ -39,8 +40,12 @@ class Pacelc:
     in_short: bool = False
     is_whole: bool = True  # with the other verdicts of the experiment
 
-    name: ClassVar[str] = "pacelc"
     scope: ClassVar[Scope] = "workload"
+
+    @property
+    def name(self) -> str:
+        """Classes that are told are those of one workload; reads and writes any register has."""
+        return "pacelc" if self.is_whole else OF_REGISTERS
 
     def judge(self, evidence: Evidence) -> Findings:
         operations = evidence.operations

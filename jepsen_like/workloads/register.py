@@ -58,7 +58,7 @@ class Register(Rotating):
         "sessions",
         "sequential",
         "staleness",
-        "pacelc",
+        "pacelc of registers",
     )
 
     def calls(self, rng: random.Random, keys: Sequence[int]) -> Iterator[Call]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jepsen_like import checks, faults, load, workloads
+from jepsen_like.checks.corners import OperationClass
 from jepsen_like.spec import SpecError, Test
 from jepsen_like.workloads.levels import levelled_register
 from tests.jepsen_like.register_db import RegisterDb
@@ -111,3 +112,21 @@ def test_the_replicas_are_compared_when_a_check_asks_for_it() -> None:
 def test_a_workload_whose_check_must_be_told_what_to_expect() -> None:
     with pytest.raises(SpecError, match=r"levelled-register is judged by pacelc, which has to be"):
         made(levelled_register(["any"]))
+
+
+def test_labels_hang_on_the_workload_whose_classes_they_are() -> None:
+    test = made(
+        levelled_register(["any"]),
+        workloads.register(),
+        checks=[checks.pacelc((OperationClass("read any", "any", "PA/EL"),), control="read any")],
+    )
+    levelled, register = test.workloads
+    assert [check.name for check in test.checks_of(levelled)] == ["pacelc"]
+    assert "pacelc" not in {check.name for check in test.checks_of(register)}
+
+
+def test_registers_of_any_test_may_be_labelled() -> None:
+    test = made(workloads.register(), workloads.set(), checks=[checks.pacelc()])
+    register, elements = test.workloads
+    assert [check.name for check in test.checks_of(register)] == ["pacelc of registers"]
+    assert "pacelc of registers" not in {check.name for check in test.checks_of(elements)}

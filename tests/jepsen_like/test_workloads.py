@@ -50,7 +50,7 @@ def test_a_correct_store_is_acquitted(name: str, seed: int) -> None:
     history = recorded(workload, seed=seed)
     assert lint(history) == []
     for check in workload.judged_by:
-        if check not in ("same content", "pacelc"):
+        if check not in ("same content", "pacelc of registers"):
             verdict = judged(workload, check, history)
             assert verdict.validity == "valid", (check, verdict.reason)
 
@@ -150,7 +150,7 @@ def test_what_a_workload_cannot_do_is_named(name: str) -> None:
     with pytest.raises(ValueError, match="not 'fly'"):
         ALL[name].sql(Call("fly", 1, 1))
     # Labels hang on faults, and on what is promised: nothing judges by them unasked.
-    assert set(ALL[name].judged_by) <= {*BY_NAME, "pacelc"}
+    assert set(ALL[name].judged_by) <= {*BY_NAME, "pacelc of registers"}
 
 
 def test_a_lost_row_cannot_be_taken_for_a_fresh_one() -> None:
