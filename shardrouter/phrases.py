@@ -23,7 +23,7 @@ REVERSED: Final = " reversed"
 _LITERAL_TYPES: Final = frozenset(
     """
     bigint bool boolean bytea date decimal float float4 float8 int int2 int4 int8 integer interval
-    json jsonb numeric real smallint text time timestamp timestamptz uuid varchar
+    json jsonb name numeric real smallint text time timestamp timestamptz uuid varchar
     """.split()  # noqa: SIM905 -- a list of words
 )
 """Types that may stand before a string: `date '2024-01-01'`."""
