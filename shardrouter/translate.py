@@ -333,7 +333,11 @@ class Scope(Names):
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
-        if isinstance(node.operand, syntax.ArrayItems) and kind.element is not None:
+        if (
+            isinstance(node.operand, syntax.ArrayItems)
+            and kind.element is not None
+            and not any(isinstance(item, syntax.ArrayItems) for item in node.operand.items)
+        ):
             # PostgreSQL hands the type down: the elements are cast, and not their array.
             element = replace(name, name=name.name.removesuffix("[]"))
             items = tuple(syntax.TypeCast(item, element) for item in node.operand.items)
