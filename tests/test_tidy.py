@@ -171,6 +171,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.role_statements": 0,
     "shardrouter.role_store": 1,
     "shardrouter.access": 1,
+    "shardrouter.dsn_file": 1,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
     "shardrouter.large_writes": 1,

@@ -19,9 +19,9 @@ from pathlib import Path
 import click
 
 from nodes.config import ConfigError
-from shardrouter.access import read_dsn
 from shardrouter.cli.run import run_async
 from shardrouter.cli.shell.settings import Settings
+from shardrouter.dsn_file import read_dsn
 from shardrouter.locate import find_cluster
 
 __all__ = ["sql"]

@@ -75,7 +75,7 @@ async def _describe(call: Call) -> bool:
 async def _expanded(call: Call) -> bool:
     settings = call.shell.settings
     settings.set_expanded(call.argument())
-    call.shell.output.line(f"Expanded display is {settings.expanded}.")
+    call.shell.output.line(settings.told_of("expanded"))
     return True
 
 
@@ -89,7 +89,7 @@ async def _timing(call: Call) -> bool:
 async def _tuples_only(call: Call) -> bool:
     settings = call.shell.settings
     settings.heads = not switch(call.argument(), not settings.heads, "\\t")
-    call.shell.output.line(f"Tuples only is {'off' if settings.heads else 'on'}.")
+    call.shell.output.line(settings.told_of("tuples_only"))
     return True
 
 
@@ -101,13 +101,14 @@ async def _pset(call: Call) -> bool:
             call.shell.output.line(line)
         return True
     settings.set_printing(arguments[0], " ".join(arguments[1:]) or None)
+    call.shell.output.line(settings.told_of(arguments[0]))
     return True
 
 
 async def _format(call: Call) -> bool:
     settings = call.shell.settings
     settings.set_format(call.argument())
-    call.shell.output.line(f"Output format is {settings.format}.")
+    call.shell.output.line(settings.told_of("format"))
     return True
 
 

@@ -40,7 +40,7 @@ class Settings:
         if text is not None and text.lower() == "auto":
             self.expanded = "auto"
         else:
-            self.expanded = "on" if switch(text, self.expanded == "on", "\\x") else "off"
+            self.expanded = "on" if switch(text, self.expanded != "off", "\\x") else "off"
 
     def set_variable(self, name: str, value: str | None) -> None:
         """`\\set NAME VALUE` and `-v NAME=VALUE`."""
@@ -63,6 +63,18 @@ class Settings:
         if name not in setters:
             raise ArgumentError(f"\\pset knows {', '.join(setters)}, not {name!r}.")
         setters[name]()
+
+    def told_of(self, name: str) -> str:
+        """What `\\pset NAME` says when it is done, in psql's words."""
+        if name in ("x", "expanded"):
+            how = "used automatically" if self.expanded == "auto" else self.expanded
+            return f"Expanded display is {how}."
+        return {
+            "format": f"Output format is {self.format}.",
+            "null": f'Null display is "{self.null}".',
+            "tuples_only": f"Tuples only is {'off' if self.heads else 'on'}.",
+            "pager": f"Pager usage is {'on' if self.pager else 'off'}.",
+        }[name]
 
     def set_format(self, value: str | None) -> None:
         if value == "aligned":

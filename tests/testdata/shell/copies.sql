@@ -19,7 +19,14 @@ SELECT 43
   AS y
 \g
 \p
-\t on
-\t off
+\t
+\t
+\x auto
+\x
+\timing on
+\timing off
+\pset null x
+\pset pager off
+\pset null NULL
 DROP TABLE c;
 SELECT 'unfinished'
