@@ -135,7 +135,8 @@ _Other: TypeAlias = (
 
 
 def _changes_schema(committed: Committed) -> bool:
-    """Whether an entry has statements that may need a transaction of their own."""
+    """Whether an entry has statements that need foreign keys to be off, and so a transaction of
+    their own."""
     entry = committed[2]
     return entry is not None and any(
         type(body) is Write and bool(body.sets) and bool(body.statements) for body in entry.bodies
@@ -667,13 +668,14 @@ class Machine:
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it. A change of the schema
-        is not asked: its work is bounded, or as little as dropping pages, and a change that is
-        marked in `meta` has to be carried through on every shard. Nor is a write of staged rows
+        is not asked, unless it is part of a transaction: its work is bounded, or as little as
+        dropping pages, and a change that is marked in `meta` has to be carried through on every
+        shard. Nor is a write of staged rows
         alone, each a bounded piece of work: the size of the stage is their limit."""
         return (
             isinstance(body, Write)
             and not body.quick
-            and not body.sets
+            and not (body.sets and body.transaction is None)
             and not (body.statements and len(stages_of(body)) == len(body.statements))
         )
 

@@ -16,12 +16,15 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from msgspec import structs
+
 from nodes.bounds import Bounds, Stop, Stopped, stale_guard
 from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
     Guard,
+    Mark,
     NotOpen,
     Ran,
     ResponseBody,
@@ -155,7 +158,7 @@ class Speculation:
         before it differs."""
         now_us, seed = asked.transaction.now_us, asked.transaction.seed
         *earlier, new = asked.transaction.steps[done:]
-        if not isinstance(new, Ran):
+        if isinstance(new, Mark):
             raise TypeError("a mark is not answered")
         for step in earlier:
             _allow(bounds, step)
@@ -165,7 +168,7 @@ class Speculation:
         _allow(bounds, new)
         outcome = run_step(connection, new, self._count, now_us, seed)
         assert outcome is not None
-        self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
+        self._took(connection, structs.replace(new, digest=digest_of(outcome)), bounds)
         if isinstance(outcome, SqlFailure):
             return Speculated(failure=outcome)
         return Speculated(result=outcome)

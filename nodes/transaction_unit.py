@@ -12,8 +12,9 @@ import sqlite3
 from typing import Final
 
 from nodes.authorizer import OWN, Mode
+from nodes.definition_step import run_definition
 from nodes.outcome_digest import digest_of
-from nodes.protocol import Mark, Ran, SqlFailure, StatementResult, Step, Transaction
+from nodes.protocol import Defined, Mark, SqlFailure, StatementResult, Step, Transaction
 from nodes.sql_connection import Answer, Refused, SqlConnection
 
 __all__ = ["refuse_difference", "run_step", "run_transaction"]
@@ -44,6 +45,8 @@ def run_step(
         return None
     answer = Answer()
     try:
+        if isinstance(step, Defined):
+            return run_definition(connection, step.statements, ordinal, now_us, seed)
         connection.run(step.statement, answer, now_us, seed, Mode.WRITE, ordinal)
     except Refused as exc:
         return exc.failure
@@ -54,7 +57,7 @@ def refuse_difference(
     step: Step, outcome: StatementResult | SqlFailure | None, ordinal: int
 ) -> None:
     """Raises Refused if a statement answered something else than its client was told."""
-    if isinstance(step, Ran) and (outcome is None or digest_of(outcome) != step.digest):
+    if not isinstance(step, Mark) and (outcome is None or digest_of(outcome) != step.digest):
         raise Refused(
             SqlFailure(
                 "40001",

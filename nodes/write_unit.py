@@ -12,7 +12,7 @@ from typing import Final
 from nodes.authorizer import Mode, mode_of_write
 from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.foreign_keys import check_references
-from nodes.protocol import Ran, SqlFailure, Staged, Statement, Write
+from nodes.protocol import Defined, Ran, SqlFailure, Staged, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.transaction_unit import run_transaction
 
@@ -29,6 +29,8 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     to roll back what was done."""
     answer = Answer()
     if write.transaction is not None:
+        if not write.sets and any(isinstance(s, Defined) for s in write.transaction.steps):
+            raise Refused(SqlFailure("42501", "the schema changes only together with a version"))
         run_transaction(connection, write.transaction)
     if not write.sets:
         for statement in write.statements:

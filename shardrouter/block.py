@@ -12,11 +12,13 @@ from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
+from msgspec import structs
 
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     TRANSACTION_STEPS_MAX,
+    Defined,
     Guard,
     Lock,
     Mark,
@@ -28,6 +30,7 @@ from nodes.protocol import (
     Step,
     Transaction,
 )
+from shardrouter.draft import Draft, is_drafted
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
@@ -54,6 +57,7 @@ class _Savepoint:
     name: str
     settings: Settings
     kept: Settings
+    draft: Draft | None
 
 
 class Block:
@@ -77,6 +81,8 @@ class Block:
         """One of its statements is a write, whatever became of it."""
         self.locks = False
         """One of its statements has asked for a lock."""
+        self.draft: Draft | None = None
+        """The catalog as it has changed it, if it has."""
         self._seed = seed
         self._steps: list[Step] = []
         self._marks: list[Step] = []  # the last of the steps, after the last statement
@@ -109,9 +115,16 @@ class Block:
             )
         self.shard = shard
 
+    def published(self, guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+        """Without those on tables as the block has made them, which no shard can know yet. What
+        they were before is guarded by the statements that have changed them."""
+        if self.draft is None:
+            return guards
+        return tuple(guard for guard in guards if not is_drafted(guard.version))
+
     def request(
         self,
-        statement: Statement,
+        new: Ran | Defined,
         guards: tuple[Guard, ...],
         *,
         quick: bool,
@@ -121,7 +134,6 @@ class Block:
         """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
         are few; else with what stands for them. Raises StatementError (54000) if the transaction
         grows too large."""
-        new = Ran(statement)
         size = self._bytes + len(_encode((new, guards)))
         if len(self._steps) >= TRANSACTION_STEPS_MAX:
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
@@ -138,7 +150,7 @@ class Block:
 
     def took(
         self,
-        statement: Statement,
+        step: Ran | Defined,
         guards: tuple[Guard, ...],
         outcome: StatementResult | SqlFailure,
         *,
@@ -149,7 +161,7 @@ class Block:
         for mark in self._marks:
             self._chain = chain(self._chain, mark)
         self._marks.clear()
-        step = Ran(statement, digest_of(outcome))
+        step = structs.replace(step, digest=digest_of(outcome))
         self._chain = chain(self._chain, step)
         self._add(step)
         for guard in guards:
@@ -181,7 +193,7 @@ class Block:
     def savepoint(self, name: str, settings: Settings) -> None:
         """SAVEPOINT; `settings` are the session's."""
         self._mark("savepoint", len(self._savepoints) + 1)
-        self._savepoints.append(_Savepoint(name, settings, self.kept))
+        self._savepoints.append(_Savepoint(name, settings, self.kept, self.draft))
 
     def roll_back_to(self, name: str) -> Settings:
         """ROLLBACK TO: it goes on from there, also after a failure; returns the settings of that
@@ -191,6 +203,7 @@ class Block:
         del self._savepoints[place + 1 :]
         found = self._savepoints[place]
         self.kept = found.kept
+        self.draft = found.draft
         self.failed = False
         return found.settings
 
