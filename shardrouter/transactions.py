@@ -68,10 +68,11 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
-from shardrouter.shards import Shards, is_large
+from shardrouter.shards import Shards, Stepped, is_large
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -125,6 +126,9 @@ class Host(Protocol):
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard."""
+
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
 
 
 class Transactions:
@@ -298,9 +302,18 @@ class Transactions:
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
                 command = replace(command, statement=statement)
-            step, guards = Ran(command.statement), block.published(command.guards)
+            is_write = isinstance(plan, OneShard) and plan.is_write
+            stream = execution.stream and not (quick or is_write or lock)
+            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
+            step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
             answer = await self._speculate(
-                block, step, guards, quick=quick, deadline=deadline, lock=lock
+                block,
+                step,
+                guards,
+                quick=quick,
+                deadline=deadline,
+                lock=lock,
+                is_write=is_write,
             )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
@@ -308,11 +321,16 @@ class Transactions:
                 await host.catch_up(deadline, attempt)
                 self.rebase()
                 continue
-            is_write = isinstance(plan, OneShard) and plan.is_write
-            block.took(step, guards, answer, quick=quick, is_write=is_write)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
-            return finish(answer)
+            block.took(
+                step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
+            )
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
+            outcome = finish(answer.outcome)
+            if answer.stream is None:
+                return outcome
+            host.keep(answer.stream)
+            return replace(outcome, more=answer.stream)
         raise _being_changed()
 
     # ------------------------------------------------------------------ changes of the schema
@@ -358,14 +376,16 @@ class Transactions:
             texts = tuple(sql for moved in begun.change.tables for sql in moved.sqlite)
             step = Defined(tuple(map(Statement, texts)))
             asked = (*guards, home_guard(before.base))
-            answer = await self._speculate(block, step, asked, quick=False, deadline=deadline)
+            answer = await self._speculate(
+                block, step, asked, quick=False, deadline=deadline, is_write=True
+            )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
                 return None
-            block.took(step, asked, answer, quick=False, is_write=True)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
+            block.took(step, asked, answer.outcome, quick=False, is_write=True)
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
         block.draft = draft
         return begun.notices
 
@@ -441,7 +461,8 @@ class Transactions:
         quick: bool,
         deadline: float,
         lock: Lock | None = None,
-    ) -> StatementResult | SqlFailure | Stale:
+        is_write: bool,
+    ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
         whole = False
@@ -451,7 +472,9 @@ class Transactions:
             if block.holds_more_than(ASKED_BYTES_MAX if whole else HELD_BYTES_MAX):
                 await self._send_ahead(block)
                 whole = True  # its entry has taken the file from what was open
-            asked = block.request(step, guards, quick=quick, whole=whole, lock=lock)
+            asked = block.request(
+                step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
+            )
             answer = await host.shards.speculate(block.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
@@ -472,12 +495,15 @@ class Transactions:
                 raise in_failed_block()
             block.move_to(command.shard)
             step, guards = Ran(command.statement), block.published(command.guards)
-            answer = await self._speculate(block, step, guards, quick=False, deadline=deadline)
+            answer = await self._speculate(
+                block, step, guards, quick=False, deadline=deadline, is_write=True
+            )
             if isinstance(answer, Stale):
                 raise serialization_failure("a concurrent schema change")
-            block.took(step, guards, answer, quick=True, is_write=True)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
+            outcome = answer.outcome
+            block.took(step, guards, outcome, quick=True, is_write=True)
+            if isinstance(outcome, SqlFailure):
+                raise sql_error(outcome)
         except BaseException:
             block.failed = True
             raise
