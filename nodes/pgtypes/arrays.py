@@ -95,6 +95,7 @@ ARRAYS: Final[Mapping[str, ArrayKind]] = {
         _kind(1000, strings.BOOL, "bool"),
         _kind(1009, strings.TEXT, "text"),
         _kind(1015, strings.VARCHAR, "varchar"),
+        _kind(1003, strings.NAME, "name"),
         _kind(1014, strings.BPCHAR, "bpchar", collation="array_bpchar"),
         _kind(1001, bytes_and_uuids.BYTEA, "bytea", is_bytes=True),
         _kind(2951, bytes_and_uuids.UUID, "uuid", is_bytes=True),
