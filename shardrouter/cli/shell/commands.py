@@ -68,8 +68,7 @@ async def _help(call: Call) -> bool:
 
 
 async def _describe(call: Call) -> bool:
-    await describing.describe(call.shell, call.words.name, call.argument())
-    return True
+    return await describing.describe(call.shell, call.words.name, call.argument())
 
 
 async def _expanded(call: Call) -> bool:
