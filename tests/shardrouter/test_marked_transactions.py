@@ -1,5 +1,5 @@
-"""Transactions that change the schema and whose routers fall silent in the middle of COMMIT: another
-router finds the mark and does what the log of the shard says."""
+"""Transactions that change the schema and whose routers fall silent in the middle of COMMIT:
+another router finds the mark and does what the log of the shard says."""
 
 from __future__ import annotations
 
