@@ -77,7 +77,8 @@ class Cut:
         """What it is told then."""
         args, options = self._sent
         options["deadline"] = asyncio.get_running_loop().time() + 10
-        return await self._write(*args, **options)
+        answer: Done | Stale = await self._write(*args, **options)
+        return answer
 
 
 async def migrate(router: Router) -> None:
@@ -159,10 +160,9 @@ async def test_two_that_find_it_at_once_and_one_that_wants_to_change_the_schema(
         return "found"
 
     changer = await client_of(c)
-    found = await asyncio.gather(
-        look(b), look(c), changer.run("CREATE TABLE newer (id int PRIMARY KEY)")
-    )
-    assert found[:2] == (["found", "found"] if arrives else ["42P01", "42P01"])
+    create = changer.run("CREATE TABLE newer (id int PRIMARY KEY)")
+    one, two, _ = await asyncio.gather(look(b), look(c), create)
+    assert (one, two) == (("found", "found") if arrives else ("42P01", "42P01"))
     assert [row[0] for row in await Client(b).values("SHOW TABLES")].count("newer") == 1
     assert (await catalog_of(b)).pending is None
 
