@@ -28,6 +28,7 @@ from nodes import (
     functions,
     outcome_digest,
     sessions,
+    spool,
     sql_connection,
     sql_errors,
     stage_content,
@@ -83,6 +84,7 @@ DECIDING: Final = (
     staged_rows,
     write_unit,
     transaction_unit,
+    spool,
     outcome_digest,
 )
 """Modules whose source decides what a statement does, is refused for, or answers."""

@@ -26,12 +26,13 @@ from random import Random
 from typing import Final, TypeAlias, cast
 
 import msgspec
+from msgspec import structs
 
 from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.bounds import Stop, Stopped
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
-from nodes.cursors import Cursors
+from nodes.cursors import TOO_MANY, Cursors
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
@@ -91,6 +92,7 @@ from nodes.protocol import (
     ResponseBody,
     SessionId,
     Speculate,
+    Speculated,
     SqlFailure,
     Stage,
     Stale,
@@ -724,7 +726,21 @@ class Machine:
         if (refusal := self._cannot_speculate()) is not None:
             return refusal
         try:
-            return await self._speculation.run(asked, limits, timeout_s, stop)
+            answer = await self._speculation.run(asked, limits, timeout_s, stop)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+        spool = self._speculation.take_spool()
+        if spool is None or not isinstance(answer, Speculated):
+            return answer
+        cursor = self._cursors.adopt(spool)
+        return TOO_MANY if cursor is None else structs.replace(answer, cursor=cursor)
+
+    async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        """A read of such a transaction, if it has written nothing: see `nodes.cursors`."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return await self._cursors.read_beside(asked, timeout_s)
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 

@@ -280,6 +280,7 @@ class Ran(_Message, frozen=True, tag="ran"):
 
     statement: Statement
     digest: bytes = b""  # empty: it has not run yet
+    stream: bool = False  # its rows come in pieces; the digest is of each of them, in order
 
 
 class Mark(_Message, frozen=True, tag="mark"):
@@ -362,6 +363,8 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     quick: bool = False
     """All its statements are bounded work."""
     lock: Lock | None = None
+    reads: bool = False
+    """None of them writes."""
 
 
 class Forget(_Message, frozen=True, tag="forget"):
@@ -613,6 +616,9 @@ class Speculated(_Message, frozen=True, tag="speculated"):
 
     result: StatementResult | None = None
     failure: SqlFailure | None = None
+    digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
+    cursor: int = 0  # for `Fetch`; 0: there are no more
+    node: str = ""  # where
 
 
 class NotOpen(_Message, frozen=True, tag="notopen"):

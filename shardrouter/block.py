@@ -141,11 +141,14 @@ class Block:
         quick: bool,
         whole: bool,
         lock: Lock | None = None,
+        stream: bool = False,
+        is_write: bool = True,
     ) -> Speculate:
         """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
         are few; else with what stands for them. Raises StatementError (54000) if the transaction
         grows too large."""
-        new = Ran(statement)
+        new = Ran(statement, stream=stream)
+        reads = not (self.has_run or is_write)  # nothing that would be run again for it
         if self.step_count >= TRANSACTION_STEPS_MAX:
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
         if self._fixed_bytes + len(_encode(guards)) > FIXED_BYTES_MAX:
@@ -159,7 +162,7 @@ class Block:
         transaction = Transaction(self.now_us, self._seed, steps, ahead)
         self.locks = self.locks or lock is not None
         is_quick = quick and self._bounded and not (self._stages and not base)
-        return Speculate(self.id, transaction, guards, base, is_quick, lock)
+        return Speculate(self.id, transaction, guards, base, is_quick, lock, reads)
 
     def took(
         self,
@@ -169,12 +172,15 @@ class Block:
         *,
         quick: bool,
         is_write: bool,
+        stream: bool = False,
+        digest: bytes = b"",
     ) -> None:
-        """The client is told `outcome`: from now on the transaction stands and falls with it."""
+        """The client is told `outcome`: from now on the transaction stands and falls with it. If
+        that is not all of it, `digest` is."""
         for mark in self._marks:
             self._chain = chain(self._chain, mark)
         self._marks.clear()
-        step = Ran(statement, digest_of(outcome))
+        step = Ran(statement, digest or digest_of(outcome), stream)
         self._chain = chain(self._chain, step)
         self._add(step)
         for guard in guards:

@@ -683,11 +683,15 @@ class Session:
         self.settings = settings
         return outcomes
 
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
+        self._streams.add(stream)
+        if self._closed:
+            stream.close()
+
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
-        self._streams.add(answer.stream)
-        if self._closed:
-            answer.stream.close()
+        self.keep(answer.stream)
         return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(

@@ -55,8 +55,9 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
+from shardrouter.row_stream import RowStream
 from shardrouter.settings import TRANSACTION_MODES, Settings
-from shardrouter.shards import Shards, is_large
+from shardrouter.shards import Shards, Stepped, is_large
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -103,6 +104,9 @@ class Host(Protocol):
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard."""
+
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
 
 
 class Transactions:
@@ -272,19 +276,39 @@ class Transactions:
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
                 command = replace(command, statement=statement)
+            is_write = isinstance(plan, OneShard) and plan.is_write
+            stream = execution.stream and not (quick or is_write or lock)
+            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
             answer = await self._speculate(
-                block, command, quick=quick, deadline=deadline, lock=lock
+                block,
+                command,
+                quick=quick,
+                deadline=deadline,
+                lock=lock,
+                stream=stream,
+                is_write=is_write,
             )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
                 await host.catch_up(deadline, attempt)
                 continue
-            is_write = isinstance(plan, OneShard) and plan.is_write
-            block.took(command.statement, command.guards, answer, quick=quick, is_write=is_write)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
-            return finish(answer)
+            block.took(
+                command.statement,
+                command.guards,
+                answer.outcome,
+                quick=quick,
+                is_write=is_write,
+                stream=stream,
+                digest=answer.digest,
+            )
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
+            outcome = finish(answer.outcome)
+            if answer.stream is None:
+                return outcome
+            host.keep(answer.stream)
+            return replace(outcome, more=answer.stream)
         raise Unavailable(
             "the tables of the statement are being changed",
             hint="Repeat the transaction when the schema change is over.",
@@ -350,7 +374,9 @@ class Transactions:
         quick: bool,
         deadline: float,
         lock: Lock | None = None,
-    ) -> StatementResult | SqlFailure | Stale:
+        stream: bool = False,
+        is_write: bool,
+    ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
         whole = False
@@ -361,7 +387,13 @@ class Transactions:
                 await self._send_ahead(block)
                 whole = True  # its entry has taken the file from what was open
             asked = block.request(
-                command.statement, command.guards, quick=quick, whole=whole, lock=lock
+                command.statement,
+                command.guards,
+                quick=quick,
+                whole=whole,
+                lock=lock,
+                stream=stream,
+                is_write=is_write,
             )
             answer = await host.shards.speculate(command.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
@@ -382,12 +414,15 @@ class Transactions:
             if block.failed:
                 raise in_failed_block()
             block.move_to(command.shard)
-            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            answer = await self._speculate(
+                block, command, quick=False, deadline=deadline, is_write=True
+            )
             if isinstance(answer, Stale):
                 raise serialization_failure("a concurrent schema change")
-            block.took(command.statement, command.guards, answer, quick=True, is_write=True)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
+            outcome = answer.outcome
+            block.took(command.statement, command.guards, outcome, quick=True, is_write=True)
+            if isinstance(outcome, SqlFailure):
+                raise sql_error(outcome)
         except BaseException:
             block.failed = True
             raise

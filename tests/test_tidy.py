@@ -52,6 +52,7 @@ FLOORS: dict[str, int] = {
     "nodes.row_insert": 1,
     "nodes.row_locks": 0,
     "nodes.speculation": 1,
+    "nodes.spool": 1,
     "nodes.speculations": 1,
     "nodes.stage_content": 0,
     "nodes.staged_rows": 1,

@@ -27,8 +27,9 @@ from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.planned import EndBlock, Modes
+from shardrouter.row_stream import RowStream
 from shardrouter.settings import Settings
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, Stepped
 from shardrouter.transactions import Transactions
 from tests.shardrouter.catalogs import EMPTY
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
@@ -63,6 +64,9 @@ class Host:
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         raise AssertionError(execution)
+
+    def keep(self, stream: RowStream) -> None:
+        raise AssertionError(stream)
 
 
 def begun(shards: Shards) -> Transactions:
@@ -155,7 +159,7 @@ def test_steps_are_sent_when_they_are_few_or_asked_for() -> None:
             assert asked().base
             whole = asked(whole=True)
             assert (len(whole.transaction.steps), whole.base) == (4, b"")
-            assert await shards.speculate("shard-1", whole, deadline) == ONE
+            assert await shards.speculate("shard-1", whole, deadline) == Stepped(ONE)
             assert await shards.speculate("shard-1", asked(), deadline) == NotOpen()
 
     run(scenario())
