@@ -296,6 +296,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.comparison",
     "nodes.stage_content",
     "nodes.incarnations",
+    "nodes.log_format",
     "nodes.outcome_digest",
     "nodes.local_cluster",
 }
