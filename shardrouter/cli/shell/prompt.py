@@ -33,7 +33,7 @@ _SECRET: Final = re.compile(r"\bpassword\b", re.IGNORECASE)
 
 async def converse(shell: Shell) -> None:
     """Until `\\q` or Ctrl-D."""
-    shell.output.line("Connected. \\? for help, \\q to leave.")
+    shell.output.tell("Connected. \\? for help, \\q to leave.")
     keyboard = Keyboard(shell)
     while True:
         try:

@@ -191,7 +191,7 @@ class Shell:
         finally:
             self.output.close_pager()
         if self.settings.timing:
-            self.output.line(f"Time: {_duration((time.perf_counter() - begun) * 1000)}")
+            self.output.tell(f"Time: {_duration((time.perf_counter() - begun) * 1000)}")
         return succeeded
 
     async def _after_loss(self, text: str, lost: ConnectionLost) -> None:

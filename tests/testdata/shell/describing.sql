@@ -39,3 +39,8 @@ CREATE ROLE ann LOGIN;
 \t
 \dt
 \t
+DROP VIEW rich;
+DROP TABLE orders, accounts, other."Odd name";
+DROP SEQUENCE s1;
+DROP SCHEMA other;
+DROP ROLE ann;
