@@ -173,8 +173,12 @@ class Shell:
             return False
         self.last = text
         begun = time.perf_counter()
+        was_open = self.client is not None and self.client.is_lost and self.client.status != "I"
         try:
             client = await self.ready()
+            if was_open:  # it was meant for the transaction that is gone
+                self.output.say("The statement was not run.")
+                return False
             async with self.interruptible(client):
                 succeeded = await self._ask(client, text, source)
         except ConnectError as exc:
@@ -196,6 +200,8 @@ class Shell:
         assert client is not None
         try:
             await self._gone(client, text, ran=lost.sent)
+            if not lost.sent:
+                self.output.say("The statement was not run.")
         except ConnectError as exc:
             self.output.say(f"Not connected: {exc}.")
 
