@@ -99,7 +99,7 @@ def test_the_shell_in_a_terminal(small: Up, tmp_path: Path) -> None:
         terminal.wait(" 8\n(1 row)")
         terminal.line("SELECT 9 \\watch 0.01", " 9\n(1 row)")
         terminal.keys("C-c")
-        wait_until(lambda: terminal.screen().endswith("shardrouter=>\n"), 15, "it stops")
+        wait_until(lambda: terminal.screen().rstrip().endswith("shardrouter=>"), 15, "it stops")
         terminal.line("\\x", "Expanded display is on.")
         terminal.line("SELECT * FROM words WHERE id = 2;", "-[ RECORD 1 ]\nid   | 2\nword | NULL\n")
         terminal.line("\\x", "Expanded display is off.")
