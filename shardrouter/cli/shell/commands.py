@@ -170,13 +170,13 @@ async def _watch(call: Call) -> bool:
     if not 0.01 <= seconds <= 86400:
         raise ArgumentError(f"the time between two runs is a number of seconds, not {every}.")
     shell, text = call.shell, call.statement()
-    client = await shell.ready()
     stop = asyncio.Event()
-    while not stop.is_set():
-        shell.output.line(f"{time.strftime('%a %b %e %H:%M:%S %Y')} (every {seconds:g}s)\n")
-        if not await shell.run_statement(text, call.source):
-            return False
-        async with shell.interruptible(client, stop.set):
+    async with shell.on_interrupt(stop.set):
+        while not stop.is_set():
+            now = time.strftime("%a %b %e %H:%M:%S %Y")
+            shell.output.line(f"{now} (every {seconds:g}s)\n")
+            if not await shell.run_statement(text, call.source):
+                return False
             try:
                 async with asyncio.timeout(seconds):
                     await stop.wait()

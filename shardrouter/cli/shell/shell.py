@@ -60,6 +60,7 @@ class Shell:
         self.edited = ""  # what \e left, for the prompt to begin with
         self.on_schema: Callable[[], None] = lambda: None
         self.depth = 0  # of files that include files
+        self._interrupts: list[Callable[[], None]] = []
 
     # ---- the connection
 
@@ -286,31 +287,42 @@ class Shell:
         client.end_copy()
 
     @asynccontextmanager
-    async def interruptible(
-        self, client: Client, instead: Callable[[], None] | None = None
-    ) -> AsyncIterator[None]:
-        """Ctrl-C cancels the statement, or does something instead; a second one gives up the
-        connection."""
-        loop = asyncio.get_running_loop()
+    async def interruptible(self, client: Client) -> AsyncIterator[None]:
+        """Ctrl-C cancels the statement; a second one gives up the connection."""
         asked: list[asyncio.Task[None]] = []
 
         def interrupt() -> None:
-            if instead is not None:
-                instead()
-            elif not asked:
-                asked.append(loop.create_task(client.cancel()))
+            if not asked:
+                asked.append(asyncio.get_running_loop().create_task(client.cancel()))
             else:
                 client.drop()
 
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+        async with self.on_interrupt(interrupt):
+            try:
+                yield
+                for task in asked:
+                    await task
+            finally:
+                for task in asked:
+                    task.cancel()
+
+    @asynccontextmanager
+    async def on_interrupt(self, act: Callable[[], None]) -> AsyncIterator[None]:
+        """Ctrl-C does this, besides what it does already."""
+        loop = asyncio.get_running_loop()
+        if not self._interrupts:
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        self._interrupts.append(act)
         try:
             yield
-            for task in asked:
-                await task
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            for task in asked:
-                task.cancel()
+            self._interrupts.remove(act)
+            if not self._interrupts:
+                loop.remove_signal_handler(signal.SIGINT)
+
+    def _interrupt(self) -> None:
+        for act in self._interrupts:
+            act()
 
 
 async def _next_line(source: Source, prompt: str = "") -> str | None:
