@@ -69,20 +69,41 @@ def publish(catalog: Catalog) -> Parts:
                 (moved.name, version, elsewhere, definition),
             )
         )
+    sets: tuple[SetVersion, ...] = ()
     if not change.undone:
-        for name in change.dropped:
-            text = 'DELETE FROM "catalog_sequences" WHERE "name" = ?1'
-            statements.append(Statement(text, (name,)))
-        for sequence in change.made:
-            text = (
-                'INSERT INTO "catalog_sequences" ("name", "definition", "last", "is_called") '
-                "VALUES (?1, ?2, ?3, 0)"
-            )
-            values = (sequence.name, _encode(sequence), sequence.start)
-            statements.append(Statement(text, values))
-    sequences = [] if change.undone else [*change.dropped, *(made.name for made in change.made)]
-    sets = tuple(SetVersion(f"sequence:{name}", change.version) for name in sequences)
+        statements += _of_sequences(change)
+        statements += _of_schemas(change)
+        changed = [*change.dropped, *(s.name for s in (*change.made, *change.altered))]
+        sets = tuple(SetVersion(f"sequence:{name}", change.version) for name in changed)
     return _in_meta(catalog, statements, sets)
+
+
+def _of_sequences(change: Change) -> list[Statement]:
+    drop = 'DELETE FROM "catalog_sequences" WHERE "name" = ?1'
+    make = (
+        'INSERT INTO "catalog_sequences" ("name", "definition", "last", "is_called") '
+        "VALUES (?1, ?2, ?3, 0)"
+    )
+    alter = 'UPDATE "catalog_sequences" SET "definition" = ?2 WHERE "name" = ?1'
+    restart = 'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = 0 WHERE "name" = ?1'
+    return [
+        *(Statement(drop, (name,)) for name in change.dropped),
+        *(Statement(make, (s.name, _encode(s), s.start)) for s in change.made),
+        *(Statement(alter, (s.name, _encode(s))) for s in change.altered),
+        *(Statement(restart, restarted) for restarted in change.restarted),
+    ]
+
+
+def _of_schemas(change: Change) -> list[Statement]:
+    drop = 'DELETE FROM "catalog_schemas" WHERE "name" = ?1'
+    make = (
+        'INSERT INTO "catalog_schemas" ("name", "definition") VALUES (?1, ?2) '
+        'ON CONFLICT ("name") DO UPDATE SET "definition" = excluded."definition"'
+    )
+    return [
+        *(Statement(drop, (name,)) for name in change.dropped_schemas),
+        *(Statement(make, (schema.name, _encode(schema))) for schema in change.schemas),
+    ]
 
 
 def _in_meta(

@@ -41,6 +41,7 @@ from shardrouter.execution import (
     Notice,
     Outcome,
     Prepared,
+    changes_search_path,
     command_of,
     copy_command,
     is_current,
@@ -201,7 +202,9 @@ class Session:
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
-        return self._plans.get(text, parameter_oids, self._schema.catalog)
+        return self._plans.get(
+            text, parameter_oids, self._schema.catalog, self.settings.search_path
+        )
 
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         """Parse and plan one statement. Raises RouterError.
@@ -221,8 +224,8 @@ class Session:
         return prepared
 
     async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
-        catalog = self._schema.catalog
-        prepared = self._plans.get(text, oids, catalog)
+        catalog = self.catalog
+        prepared = self._plans.get(text, oids, catalog, catalog.search_path)
         if prepared is not None:
             return prepared
         try:
@@ -238,12 +241,12 @@ class Session:
                 raise exc from None
             if self._schema.catalog.version == catalog.version:
                 raise
-        return await self._plans.make(text, oids, self._schema.catalog, self._role.name)
+        return await self._plans.make(text, oids, self.catalog, self._role.name)
 
     @property
     def catalog(self) -> Catalog:
-        """As this router knows it."""
-        return self._schema.catalog
+        """As this router knows it, and this session looks for names in it."""
+        return self._schema.catalog.searched(self.settings.search_path)
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
@@ -256,13 +259,13 @@ class Session:
         await self._pause(execution, deadline)
         if isinstance(execution.prepared.plan, SequenceCall):
             return await self._call_sequence(execution, deadline)
-        _, outcome = self._local(execution, self.settings, self._schema.catalog)
+        _, outcome = self._local(execution, self.settings, self.catalog)
         return outcome
 
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
-        if is_current(prepared.plan, self._schema.catalog):
+        if self._is_current(prepared):
             return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
@@ -272,6 +275,12 @@ class Session:
                 hint="Prepare the statement again.",
             )
         return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+
+    def _is_current(self, prepared: Prepared) -> bool:
+        """Whether it still means what it meant when it was prepared."""
+        return prepared.search_path == self.settings.search_path and is_current(
+            prepared.plan, self._schema.catalog
+        )
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
@@ -351,7 +360,7 @@ class Session:
         plan = execution.prepared.plan
         assert type(plan) is OneShard
         catalog = self._schema.catalog
-        if not is_current(plan, catalog):
+        if not self._is_current(execution.prepared):
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
@@ -506,6 +515,10 @@ class Session:
             with _Failing(ordinal):
                 unit[ordinal] = await self.current(execution, deadline)
                 plans.append(unit[ordinal].prepared.plan)
+        for ordinal, plan in enumerate(plans[:-1]):
+            if changes_search_path(plan):
+                with _Failing(ordinal + 1):
+                    raise _searched_elsewhere()
         if self.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
@@ -530,7 +543,9 @@ class Session:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
-        notices = await self._schema.change(plan.definition, self.settings.placement, deadline)
+        notices = await self._schema.change(
+            plan.definition, self.settings.placement, deadline, self.settings.search_path
+        )
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
@@ -564,7 +579,9 @@ class Session:
                     outcomes.append(await self._call_sequence(execution, deadline))
                 else:
                     await self._pause(execution, deadline)
-                    settings, outcome = self._local(execution, settings, catalog)
+                    settings, outcome = self._local(
+                        execution, settings, self.catalog.searched(settings.search_path)
+                    )
                     outcomes.append(outcome)
         try:
             answer = await write_statements(
@@ -665,7 +682,9 @@ class Session:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._schema.refresh(deadline)
                     await self._pause(execution, deadline)
-                    settings, outcome = self._local(execution, settings, self._schema.catalog)
+                    settings, outcome = self._local(
+                        execution, settings, self.catalog.searched(settings.search_path)
+                    )
             if outcome is None:
                 return None
             outcomes.append(outcome)
@@ -768,18 +787,18 @@ class Session:
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
                 for name in plan.tables:
-                    if name not in catalog.tables:
+                    if catalog.table(name) is None:
                         raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():
                 tables = [
-                    (table.name, table.shard_key, len(table.columns))
+                    (table.relname, table.shard_key, len(table.columns))
                     for _, table in sorted(catalog.tables.items())
                 ]
                 return settings, rows_outcome("SHOW", execution, tables, columns)
             case ShowColumns(table=name):
-                table = catalog.tables.get(name)
+                table = catalog.table(name)
                 if table is None:
                     raise UnknownTable(name)
                 described = [
@@ -821,6 +840,13 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, RouterError):
             error.statement = self._ordinal
+
+
+def _searched_elsewhere() -> NotSupported:
+    return NotSupported(
+        "a statement in one unit of commit with a change of search_path before it is not supported",
+        hint="Send SET search_path alone, with a Sync behind it.",
+    )
 
 
 def _being_changed() -> Unavailable:

@@ -68,8 +68,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Name:
+    """`schema` is what stood before it, of a relation: empty if nothing did."""
+
     text: str
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class TableName:
     alias: str
     position: int = 0
     columns: tuple[Name, ...] = ()
+    schema: str = ""
 
 
 # --------------------------------------------------------------------------- expressions
@@ -121,6 +125,7 @@ class ColumnReference:
     name: str
     table: str | None
     position: int = 0
+    schema: str = ""  # of `table`
 
 
 @dataclass(frozen=True)
@@ -365,6 +370,7 @@ class Star:
 
     table: str | None = None
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)

@@ -309,7 +309,9 @@ class Transactions:
                 next(iter(left)),
             )
             del left[name]
-            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            found = host.catalog.tables[name]
+            whole = f"{quote(found.schema)}.{quote(found.relname)}"
+            prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
             await self._statement(block, Execution(prepared), deadline)
         return Outcome(plan.tag, notices=begun.notices)
 

@@ -22,7 +22,13 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.execution import (
+    Execution,
+    MoreRows,
+    Outcome,
+    Prepared,
+    changes_search_path,
+)
 from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
@@ -402,7 +408,7 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        if len(found) == len(texts):
+        if len(found) == len(texts) and not any(changes_search_path(p.plan) for p in found[:-1]):
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -410,7 +416,8 @@ class Dialogue:
     async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
-        matter when that has been carried out, and is prepared then."""
+        matter when that has been carried out, and is prepared then. So is what comes behind a SET
+        search_path."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -431,6 +438,10 @@ class Dialogue:
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
+            is_elsewhere = len(found) < len(texts) and changes_search_path(prepared.plan)
+            if is_elsewhere and not any(PreparedStatement(before).writes for before in found):
+                self._rest = query, texts[len(found) :], end
+                return found
             if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
                 raise schema_change_in_company()  # what follows could not even be planned
         return found
