@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shardrouter.catalog import Kind
+from shardrouter.change_builder import ChangeBuilder
 from shardrouter.definitions import Comment
-from shardrouter.drafts import Draft
 from shardrouter.errors import StatementError
 from shardrouter.namespaces import missing_schema, qualified, table_named, wrong_kind
 from shardrouter.syntax import Name
@@ -15,35 +15,35 @@ from shardrouter.tables import Table
 __all__ = ["comment"]
 
 
-def comment(draft: Draft, node: Comment) -> None:
+def comment(builder: ChangeBuilder, node: Comment) -> None:
     """Raises PostgreSQL's error if what is commented on is not there."""
     text = node.text or ""
     match node.kind:
         case "schema":
-            schema = draft.catalog.schemas.get(node.name.text)
+            schema = builder.catalog.schemas.get(node.name.text)
             if schema is None:
                 raise missing_schema(node.name.text)
-            draft.put_schema(replace(schema, comment=text))
+            builder.put_schema(replace(schema, comment=text))
         case "sequence":
-            sequence = draft.catalog.sequences[_named(draft, node.name, "sequence")]
-            draft.put_sequence(replace(sequence, comment=text))
+            sequence = builder.catalog.sequences[_named(builder, node.name, "sequence")]
+            builder.put_sequence(replace(sequence, comment=text))
         case "index":
-            table = draft.table(_named(draft, node.name, "index"))
-            draft.put(_on_index(table, node.name.text, text))
+            table = builder.table(_named(builder, node.name, "index"))
+            builder.put(_on_index(table, node.name.text, text))
         case "table" | "view":
-            table = draft.table(_named(draft, node.name, node.kind))
-            draft.put(replace(table, comment=text))
+            table = builder.table(_named(builder, node.name, node.kind))
+            builder.put(replace(table, comment=text))
         case "column":
             assert node.part is not None
-            draft.put(_on_column(draft, node.name, node.part, text))
+            builder.put(_on_column(builder, node.name, node.part, text))
         case "constraint":
             assert node.part is not None
-            draft.put(_on_constraint(table_named(draft.catalog, node.name), node.part, text))
+            builder.put(_on_constraint(table_named(builder.catalog, node.name), node.part, text))
 
 
-def _named(draft: Draft, name: Name, kind: Kind) -> str:
+def _named(builder: ChangeBuilder, name: Name, kind: Kind) -> str:
     """What a relation of that kind is known by."""
-    found = draft.catalog.relation(name.text, name.schema)
+    found = builder.catalog.relation(name.text, name.schema)
     if found is None:
         raise StatementError(f'relation "{qualified(name)}" does not exist', sqlstate="42P01")
     if found[0] != kind:
@@ -57,8 +57,8 @@ def replace_hint(error: StatementError) -> StatementError:
     return error
 
 
-def _on_column(draft: Draft, relation: Name, name: Name, text: str) -> Table:
-    table = table_named(draft.catalog, relation)
+def _on_column(builder: ChangeBuilder, relation: Name, name: Name, text: str) -> Table:
+    table = table_named(builder.catalog, relation)
     if table.column(name.text) is None:
         raise StatementError(
             f'column "{name.text}" of relation "{qualified(relation)}" does not exist',

@@ -3,10 +3,11 @@ tables. Pure; `shardrouter.schema_change` says how a change is carried out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shardrouter import types
 from shardrouter.catalog import Catalog
+from shardrouter.change_builder import ChangeBuilder
 from shardrouter.commenting import comment
 from shardrouter.ddl import add_constraint, create_index, create_table
 from shardrouter.definitions import (
@@ -24,7 +25,6 @@ from shardrouter.definitions import (
     DropView,
     Truncate,
 )
-from shardrouter.drafts import Draft
 from shardrouter.dropping import drop, referring_keys
 from shardrouter.errors import StatementError
 from shardrouter.execution import Notice
@@ -48,41 +48,41 @@ class Begun:
 def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") -> Begun:
     """What `node` changes in a catalog in which nothing pends. `default` is the placement of a
     table that says nothing. Raises StatementError and NotSupported."""
-    draft = Draft(catalog)
+    builder = ChangeBuilder(catalog)
     match node:
         case CreateTable():
-            _create_table(draft, node, default)
+            _create_table(builder, node, default)
         case AddConstraint():
-            _add_constraint(draft, node)
+            _add_constraint(builder, node)
         case CreateIndex():
-            _create_index(draft, node)
+            _create_index(builder, node)
         case Truncate():
-            _truncate(draft, node)
+            _truncate(builder, node)
         case CreateSequence():
-            _create_sequence(draft, node)
+            _create_sequence(builder, node)
         case CreateSchema():
-            _create_schema(draft, node)
+            _create_schema(builder, node)
         case Comment():
-            comment(draft, node)
+            comment(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
-            drop(draft, node)
-    return Begun(draft.change(), tuple(draft.notices))
+            drop(builder, node)
+    return Begun(builder.change(), tuple(builder.notices))
 
 
-def _is_new(draft: Draft, names: NewNames, name: Name, *, if_not_exists: bool) -> bool:
+def _is_new(builder: ChangeBuilder, names: NewNames, name: Name, *, if_not_exists: bool) -> bool:
     """Whether a relation of this name is to be made; False, with a notice, if there is one and that
     is no error."""
     if name.text not in names.taken or not if_not_exists:
         return True
-    draft.notice(f'relation "{name.text}" already exists, skipping', "42P07")
+    builder.notice(f'relation "{name.text}" already exists, skipping', "42P07")
     return False
 
 
-def _shadowing(draft: Draft, table: Table) -> None:
+def _shadowing(builder: ChangeBuilder, table: Table) -> None:
     """What was planned for a table of the same name in another schema may mean the new one."""
-    for other in list(draft.catalog.tables.values()):
+    for other in list(builder.catalog.tables.values()):
         if other.relname == table.relname and other.name != table.name:
-            draft.touch(other.name)
+            builder.touch(other.name)
 
 
 def _a_table(catalog: Catalog, name: Name) -> Table:
@@ -96,40 +96,32 @@ def _a_table(catalog: Catalog, name: Name) -> Table:
 # --------------------------------------------------------------------------- tables
 
 
-def _create_table(draft: Draft, node: CreateTable, default: Placement) -> None:
-    catalog = draft.catalog
+def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement) -> None:
+    catalog = builder.catalog
     names = NewNames(catalog, creation_schema(catalog, node.table))
-    if not _is_new(draft, names, node.table, if_not_exists=node.if_not_exists):
+    if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
     made = create_table(node, catalog, names, default)
-    _shadowing(draft, made.table)
-    draft.put(made.table)
+    _shadowing(builder, made.table)
+    builder.put(made.table)
     for sequence in made.sequences:
-        draft.put_sequence(sequence)
-    _refer(draft, made.table)
+        builder.put_sequence(sequence)
+    builder.refer(made.table)
 
 
-def _refer(draft: Draft, table: Table) -> None:
-    """The tables that `table` refers to from now on: they know it."""
-    for name in dict.fromkeys(key.table for key in table.foreign_keys):
-        parent = draft.catalog.tables.get(name)
-        if name != table.name and parent is not None and table.name not in parent.referenced_by:
-            draft.put(replace(parent, referenced_by=(*parent.referenced_by, table.name)))
+def _add_constraint(builder: ChangeBuilder, node: AddConstraint) -> None:
+    before = _a_table(builder.catalog, node.table)
+    names = NewNames(builder.catalog, before.schema)
+    after = add_constraint(before, node.constraint, builder.catalog, names)
+    builder.put(after)
+    builder.refer(after)
 
 
-def _add_constraint(draft: Draft, node: AddConstraint) -> None:
-    before = _a_table(draft.catalog, node.table)
-    names = NewNames(draft.catalog, before.schema)
-    after = add_constraint(before, node.constraint, draft.catalog, names)
-    draft.put(after)
-    _refer(draft, after)
-
-
-def _truncate(draft: Draft, node: Truncate) -> None:
-    tables = {table.name: table for table in (_a_table(draft.catalog, n) for n in node.tables)}
+def _truncate(builder: ChangeBuilder, node: Truncate) -> None:
+    tables = {table.name: table for table in (_a_table(builder.catalog, n) for n in node.tables)}
     found = list(tables.values())
     for table in found:  # grows
-        for child, _ in referring_keys(draft.catalog, table):
+        for child, _ in referring_keys(builder.catalog, table):
             if child.name in tables:
                 continue
             if not node.cascade:
@@ -140,39 +132,39 @@ def _truncate(draft: Draft, node: Truncate) -> None:
                     hint=f'Truncate table "{child.relname}" at the same time, or use TRUNCATE ... '
                     "CASCADE.",
                 )
-            draft.notice(f'truncate cascades to table "{child.relname}"')
+            builder.notice(f'truncate cascades to table "{child.relname}"')
             tables[child.name] = child
             found.append(child)
     for name in tables:
-        draft.touch(name)
-        draft.also(name, f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted names
+        builder.touch(name)
+        builder.also(name, f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted names
     if node.restart_identity:
-        for sequence in list(draft.catalog.sequences.values()):
+        for sequence in list(builder.catalog.sequences.values()):
             if sequence.owner is not None and sequence.owner[0] in tables:
-                draft.restart(sequence.name, sequence.start)
+                builder.restart(sequence.name, sequence.start)
 
 
 # --------------------------------------------------------------------------- the others
 
 
-def _create_index(draft: Draft, node: CreateIndex) -> None:
-    before = _a_table(draft.catalog, node.table)
-    names = NewNames(draft.catalog, before.schema)
+def _create_index(builder: ChangeBuilder, node: CreateIndex) -> None:
+    before = _a_table(builder.catalog, node.table)
+    names = NewNames(builder.catalog, before.schema)
     if node.name is not None and not _is_new(
-        draft, names, node.name, if_not_exists=node.if_not_exists
+        builder, names, node.name, if_not_exists=node.if_not_exists
     ):
         return
-    draft.put(create_index(before, node, names))
+    builder.put(create_index(before, node, names))
 
 
-def _create_sequence(draft: Draft, node: CreateSequence) -> None:
-    names = NewNames(draft.catalog, creation_schema(draft.catalog, node.name))
-    if _is_new(draft, names, node.name, if_not_exists=node.if_not_exists):
+def _create_sequence(builder: ChangeBuilder, node: CreateSequence) -> None:
+    names = NewNames(builder.catalog, creation_schema(builder.catalog, node.name))
+    if _is_new(builder, names, node.name, if_not_exists=node.if_not_exists):
         relname = names.check(node.name)
-        draft.put_sequence(make_sequence(relname, node.options, types.BIGINT, names))
+        builder.put_sequence(make_sequence(relname, node.options, types.BIGINT, names))
 
 
-def _create_schema(draft: Draft, node: CreateSchema) -> None:
+def _create_schema(builder: ChangeBuilder, node: CreateSchema) -> None:
     check_name(node.name)
     name = node.name.text
     if name.startswith("pg_"):
@@ -181,9 +173,9 @@ def _create_schema(draft: Draft, node: CreateSchema) -> None:
             sqlstate="42939",
             detail='The prefix "pg_" is reserved for system schemas.',
         )
-    if name in draft.catalog.schemas or name == "information_schema":
+    if name in builder.catalog.schemas or name == "information_schema":
         if not node.if_not_exists:
             raise StatementError(f'schema "{name}" already exists', sqlstate="42P06")
-        draft.notice(f'schema "{name}" already exists, skipping', "42P06")
+        builder.notice(f'schema "{name}" already exists, skipping', "42P06")
         return
-    draft.put_schema(SqlSchema(name))
+    builder.put_schema(SqlSchema(name))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from shardrouter.catalog import Catalog, Kind
+from shardrouter.change_builder import ChangeBuilder
 from shardrouter.definitions import DropIndex, DropSchema, DropSequence, DropTable, DropView
-from shardrouter.drafts import Draft
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import (
     SYSTEM_SCHEMAS,
@@ -38,35 +38,37 @@ class Dependent:
 
     what: str
     needs: str
-    remove: Callable[[Draft], None]
+    remove: Callable[[ChangeBuilder], None]
 
 
-def drop(draft: Draft, node: DropTable | DropView | DropIndex | DropSequence | DropSchema) -> None:
+def drop(
+    builder: ChangeBuilder, node: DropTable | DropView | DropIndex | DropSequence | DropSchema
+) -> None:
     match node:
         case DropTable():
-            _drop_tables(draft, node)
+            _drop_tables(builder, node)
         case DropView():
-            _drop_views(draft, node)
+            _drop_views(builder, node)
         case DropIndex():
-            _drop_indexes(draft, node)
+            _drop_indexes(builder, node)
         case DropSequence():
-            _drop_sequences(draft, node)
+            _drop_sequences(builder, node)
         case DropSchema():
-            _drop_schemas(draft, node)
+            _drop_schemas(builder, node)
 
 
 # --------------------------------------------------------------------------- what is meant
 
 
-def _found(draft: Draft, name: Name, kind: Kind, *, if_exists: bool) -> str | None:
+def _found(builder: ChangeBuilder, name: Name, kind: Kind, *, if_exists: bool) -> str | None:
     """What the relation is known by; None, with a notice, if there is none and that is no error.
     Of an index it is the name of its table."""
-    if name.schema and name.schema not in draft.catalog.schemas:
+    if name.schema and name.schema not in builder.catalog.schemas:
         if not if_exists:
             raise missing_schema(name.schema)
-        draft.notice(f'schema "{name.schema}" does not exist, skipping')
+        builder.notice(f'schema "{name.schema}" does not exist, skipping')
         return None
-    found = draft.catalog.relation(name.text, name.schema)
+    found = builder.catalog.relation(name.text, name.schema)
     if found is not None:
         if found[0] != kind:
             raise wrong_kind(name, found[0], kind)
@@ -74,7 +76,7 @@ def _found(draft: Draft, name: Name, kind: Kind, *, if_exists: bool) -> str | No
     if not if_exists:
         code = "42704" if kind == "index" else "42P01"
         raise StatementError(f'{kind} "{name.text}" does not exist', sqlstate=code)
-    draft.notice(f'{kind} "{name.text}" does not exist, skipping')
+    builder.notice(f'{kind} "{name.text}" does not exist, skipping')
     return None
 
 
@@ -101,62 +103,62 @@ def referring_keys(catalog: Catalog, table: Table) -> list[tuple[Table, ForeignK
     ]
 
 
-def _without_key(table: str, key: str) -> Callable[[Draft], None]:
-    def remove(draft: Draft) -> None:
-        if table in draft.catalog.tables:
-            before = draft.table(table)
+def _without_key(table: str, key: str) -> Callable[[ChangeBuilder], None]:
+    def remove(builder: ChangeBuilder) -> None:
+        if table in builder.catalog.tables:
+            before = builder.table(table)
             keys = tuple(known for known in before.foreign_keys if known.name != key)
-            draft.put(replace(before, foreign_keys=keys))
-            unreferred(draft, before)
+            builder.put(replace(before, foreign_keys=keys))
+            unreferred(builder, before)
 
     return remove
 
 
-def _without_relation(name: str) -> Callable[[Draft], None]:
-    def remove(draft: Draft) -> None:
-        if name in draft.catalog.tables:
-            _remove_table(draft, draft.table(name))
+def _without_relation(name: str) -> Callable[[ChangeBuilder], None]:
+    def remove(builder: ChangeBuilder) -> None:
+        if name in builder.catalog.tables:
+            _remove_table(builder, builder.table(name))
 
     return remove
 
 
-def _without_default(table: str, column: str) -> Callable[[Draft], None]:
-    def remove(draft: Draft) -> None:
-        if table in draft.catalog.tables:
-            before = draft.table(table)
+def _without_default(table: str, column: str) -> Callable[[ChangeBuilder], None]:
+    def remove(builder: ChangeBuilder) -> None:
+        if table in builder.catalog.tables:
+            before = builder.table(table)
             columns = tuple(
                 replace(known, default=None) if known.name == column else known
                 for known in before.columns
             )
-            draft.put(replace(before, columns=columns))
+            builder.put(replace(before, columns=columns))
 
     return remove
 
 
-def unreferred(draft: Draft, before: Table) -> None:
+def unreferred(builder: ChangeBuilder, before: Table) -> None:
     """Tables that `before` referred to, and nothing of it refers to any more, forget it."""
-    after = draft.catalog.tables.get(before.name)
+    after = builder.catalog.tables.get(before.name)
     left = {key.table for key in after.foreign_keys} if after is not None else set()
     for name in {key.table for key in before.foreign_keys} - left - {before.name}:
-        parent = draft.catalog.tables.get(name)
+        parent = builder.catalog.tables.get(name)
         if parent is not None:
             names = tuple(known for known in parent.referenced_by if known != before.name)
-            draft.put(replace(parent, referenced_by=names))
+            builder.put(replace(parent, referenced_by=names))
 
 
-def _remove_table(draft: Draft, table: Table) -> None:
+def _remove_table(builder: ChangeBuilder, table: Table) -> None:
     """A table or view, its sequences, and what depends on it."""
-    for dependent in _all_of(draft.catalog, [table]):
-        dependent.remove(draft)
-    draft.remove(table.name)
-    unreferred(draft, table)
-    for sequence in list(draft.catalog.sequences.values()):
+    for dependent in _all_of(builder.catalog, [table]):
+        dependent.remove(builder)
+    builder.remove(table.name)
+    unreferred(builder, table)
+    for sequence in list(builder.catalog.sequences.values()):
         if sequence.owner is not None and sequence.owner[0] == table.name:
-            draft.remove_sequence(sequence.name)
+            builder.remove_sequence(sequence.name)
 
 
 def drop_dependents(
-    draft: Draft, found: Iterable[Dependent], what: str, *, cascade: bool
+    builder: ChangeBuilder, found: Iterable[Dependent], what: str, *, cascade: bool
 ) -> list[Dependent]:
     """Refuse to go on if there are any, or say what CASCADE takes along. `what` is dropped."""
     each = {dependent.what: dependent for dependent in found}
@@ -173,9 +175,9 @@ def drop_dependents(
         )
     lines = [f"drop cascades to {dependent.what}" for dependent in dependents]
     if len(lines) == 1:
-        draft.notice(lines[0])
+        builder.notice(lines[0])
     else:
-        draft.notice(f"drop cascades to {len(lines)} other objects", detail="\n".join(lines))
+        builder.notice(f"drop cascades to {len(lines)} other objects", detail="\n".join(lines))
     return dependents
 
 
@@ -212,35 +214,35 @@ def _all_of(catalog: Catalog, tables: Iterable[Table]) -> list[Dependent]:
 # --------------------------------------------------------------------------- the statements
 
 
-def _drop_tables(draft: Draft, node: DropTable) -> None:
-    _drop_relations(draft, node.names, "table", if_exists=node.if_exists, cascade=node.cascade)
+def _drop_tables(builder: ChangeBuilder, node: DropTable) -> None:
+    _drop_relations(builder, node.names, "table", if_exists=node.if_exists, cascade=node.cascade)
 
 
-def _drop_views(draft: Draft, node: DropView) -> None:
-    _drop_relations(draft, node.names, "view", if_exists=node.if_exists, cascade=node.cascade)
+def _drop_views(builder: ChangeBuilder, node: DropView) -> None:
+    _drop_relations(builder, node.names, "view", if_exists=node.if_exists, cascade=node.cascade)
 
 
 def _drop_relations(
-    draft: Draft, names: tuple[Name, ...], kind: Kind, *, if_exists: bool, cascade: bool
+    builder: ChangeBuilder, names: tuple[Name, ...], kind: Kind, *, if_exists: bool, cascade: bool
 ) -> None:
-    found = [_found(draft, name, kind, if_exists=if_exists) for name in names]
-    gone = [draft.table(name) for name in dict.fromkeys(found) if name is not None]
-    what = described(draft.catalog, gone[0]) if len(gone) == 1 else "desired object(s)"
-    drop_dependents(draft, _all_of(draft.catalog, gone), what, cascade=cascade)
+    found = [_found(builder, name, kind, if_exists=if_exists) for name in names]
+    gone = [builder.table(name) for name in dict.fromkeys(found) if name is not None]
+    what = described(builder.catalog, gone[0]) if len(gone) == 1 else "desired object(s)"
+    drop_dependents(builder, _all_of(builder.catalog, gone), what, cascade=cascade)
     for table in gone:
-        if table.name in draft.catalog.tables:
-            _remove_table(draft, table)
+        if table.name in builder.catalog.tables:
+            _remove_table(builder, table)
 
 
-def _drop_indexes(draft: Draft, node: DropIndex) -> None:
+def _drop_indexes(builder: ChangeBuilder, node: DropIndex) -> None:
     for name in node.names:
-        owner = _found(draft, name, "index", if_exists=node.if_exists)
+        owner = _found(builder, name, "index", if_exists=node.if_exists)
         if owner is None:
             continue
-        table = draft.table(owner)
+        table = builder.table(owner)
         index = next((index for index in table.indexes if index.relname == name.text), None)
         if index is None:
-            label = described(draft.catalog, table)
+            label = described(builder.catalog, table)
             raise StatementError(
                 f"cannot drop index {name.text} because constraint {name.text} on {label} "
                 "requires it",
@@ -250,16 +252,16 @@ def _drop_indexes(draft: Draft, node: DropIndex) -> None:
         after = replace(table, indexes=tuple(i for i in table.indexes if i is not index))
         needed = [
             Dependent(
-                f"constraint {key.name} on {described(draft.catalog, child)}",
+                f"constraint {key.name} on {described(builder.catalog, child)}",
                 f"index {index.relname}",
                 _without_key(child.name, key.name),
             )
-            for child, key in keys_without_index(draft.catalog, after)
+            for child, key in keys_without_index(builder.catalog, after)
         ]
-        drop_dependents(draft, needed, f"index {index.relname}", cascade=node.cascade)
-        draft.put(after)
+        drop_dependents(builder, needed, f"index {index.relname}", cascade=node.cascade)
+        builder.put(after)
         for dependent in needed:
-            dependent.remove(draft)
+            dependent.remove(builder)
 
 
 def keys_without_index(catalog: Catalog, table: Table) -> list[tuple[Table, ForeignKey]]:
@@ -270,44 +272,44 @@ def keys_without_index(catalog: Catalog, table: Table) -> list[tuple[Table, Fore
     return [(child, key) for child, key in found if set(key.references) not in keys]
 
 
-def _drop_sequences(draft: Draft, node: DropSequence) -> None:
+def _drop_sequences(builder: ChangeBuilder, node: DropSequence) -> None:
     for name in node.names:
-        known = _found(draft, name, "sequence", if_exists=node.if_exists)
+        known = _found(builder, name, "sequence", if_exists=node.if_exists)
         if known is None:
             continue
-        sequence = draft.catalog.sequences[known]
-        if sequence.owner is not None and _is_identity(draft, sequence.owner):
-            table = draft.table(sequence.owner[0])
+        sequence = builder.catalog.sequences[known]
+        if sequence.owner is not None and _is_identity(builder, sequence.owner):
+            table = builder.table(sequence.owner[0])
             raise StatementError(
                 f"cannot drop sequence {sequence.relname} because column {sequence.owner[1]} of "
-                f"{described(draft.catalog, table)} requires it",
+                f"{described(builder.catalog, table)} requires it",
                 sqlstate="2BP01",
                 hint=f"You can drop column {sequence.owner[1]} of "
-                f"{described(draft.catalog, table)} instead.",
+                f"{described(builder.catalog, table)} instead.",
             )
         what = f"sequence {sequence.relname}"
         found = [
             Dependent(
-                f"default value for column {column.name} of {described(draft.catalog, table)}",
+                f"default value for column {column.name} of {described(builder.catalog, table)}",
                 what,
                 _without_default(table.name, column.name),
             )
-            for table in draft.catalog.tables.values()
+            for table in builder.catalog.tables.values()
             for column in table.columns
             if column.default is not None and column.default.sequence == known
         ]
-        for dependent in drop_dependents(draft, found, what, cascade=node.cascade):
-            dependent.remove(draft)
-        draft.remove_sequence(known)
+        for dependent in drop_dependents(builder, found, what, cascade=node.cascade):
+            dependent.remove(builder)
+        builder.remove_sequence(known)
 
 
-def _is_identity(draft: Draft, owner: tuple[str, str]) -> bool:
-    table = draft.catalog.tables.get(owner[0])
+def _is_identity(builder: ChangeBuilder, owner: tuple[str, str]) -> bool:
+    table = builder.catalog.tables.get(owner[0])
     column = None if table is None else table.column(owner[1])
     return column is not None and bool(column.identity)
 
 
-def _drop_schemas(draft: Draft, node: DropSchema) -> None:
+def _drop_schemas(builder: ChangeBuilder, node: DropSchema) -> None:
     gone: list[str] = []
     for name in node.names:
         if name.text in SYSTEM_SCHEMAS:
@@ -321,13 +323,13 @@ def _drop_schemas(draft: Draft, node: DropSchema) -> None:
                 position=name.position,
                 hint="Drop what is in it; it is always there.",
             )
-        if name.text in draft.catalog.schemas:
+        if name.text in builder.catalog.schemas:
             gone.append(name.text)
         elif node.if_exists:
-            draft.notice(f'schema "{name.text}" does not exist, skipping')
+            builder.notice(f'schema "{name.text}" does not exist, skipping')
         else:
             raise missing_schema(name.text)
-    catalog = draft.catalog
+    catalog = builder.catalog
     found: list[Dependent] = []
     inside = [table for table in catalog.tables.values() if table.schema in gone]
     for table in inside:
@@ -340,19 +342,19 @@ def _drop_schemas(draft: Draft, node: DropSchema) -> None:
             found.append(Dependent(label, f"schema {sequence.schema}", remove))
     found += _all_of(catalog, inside)
     what = f"schema {gone[0]}" if len(gone) == 1 else "desired object(s)"
-    for dependent in drop_dependents(draft, found, what, cascade=node.cascade):
-        dependent.remove(draft)
+    for dependent in drop_dependents(builder, found, what, cascade=node.cascade):
+        dependent.remove(builder)
     for schema in gone:
-        draft.remove_schema(schema)
+        builder.remove_schema(schema)
 
 
-def _without_sequence(name: str) -> Callable[[Draft], None]:
-    def remove(draft: Draft) -> None:
-        for table in list(draft.catalog.tables.values()):
+def _without_sequence(name: str) -> Callable[[ChangeBuilder], None]:
+    def remove(builder: ChangeBuilder) -> None:
+        for table in list(builder.catalog.tables.values()):
             for column in table.columns:
                 if column.default is not None and column.default.sequence == name:
-                    _without_default(table.name, column.name)(draft)
-        if name in draft.catalog.sequences:
-            draft.remove_sequence(name)
+                    _without_default(table.name, column.name)(builder)
+        if name in builder.catalog.sequences:
+            builder.remove_sequence(name)
 
     return remove

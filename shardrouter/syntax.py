@@ -21,6 +21,7 @@ __all__ = [
     "ColumnReference",
     "TypeCast",
     "Negation",
+    "Prefix",
     "Binary",
     "Logical",
     "Not",
@@ -33,6 +34,7 @@ __all__ = [
     "Row",
     "ArrayItems",
     "Subscript",
+    "Slice",
     "Subquery",
     "Exists",
     "InQuery",
@@ -150,6 +152,15 @@ class Negation:
 
 
 @dataclass(frozen=True)
+class Prefix:
+    """Another operator before its operand."""
+
+    operator: str
+    operand: Expression
+    position: int = 0
+
+
+@dataclass(frozen=True)
 class Binary:
     """Comparison, arithmetic or ||; `operator` is spelled as PostgreSQL names it, `position`
     is its own."""
@@ -248,6 +259,15 @@ class Subscript:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """operand[low:high]; None is the array's own end."""
+
+    operand: Expression
+    low: Expression | None
+    high: Expression | None
+
+
+@dataclass(frozen=True)
 class Subquery:
     """A query in parentheses that stands for its one value."""
 
@@ -303,7 +323,8 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class Call:
-    """`name(arguments)`; `star` is count(*). `over` is a window's definition or its name."""
+    """`name(arguments)`; `star` is count(*). `over` is a window's definition or its name,
+    `within` the order of WITHIN GROUP."""
 
     name: str
     arguments: tuple[Expression, ...] = ()
@@ -313,6 +334,7 @@ class Call:
     filter: Expression | None = None
     over: WindowSpec | str | None = None
     position: int = 0
+    within: tuple[SortKey, ...] = ()
 
 
 Expression: TypeAlias = (
@@ -324,6 +346,7 @@ Expression: TypeAlias = (
     | ColumnReference
     | TypeCast
     | Negation
+    | Prefix
     | Binary
     | Logical
     | Not
@@ -336,6 +359,7 @@ Expression: TypeAlias = (
     | Row
     | ArrayItems
     | Subscript
+    | Slice
     | Subquery
     | Exists
     | InQuery
@@ -349,7 +373,7 @@ def position_of(node: Expression) -> int:
     match node:
         case BooleanLiteral() | NullLiteral():
             return 0
-        case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript():
+        case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript() | Slice():
             return position_of(node.operand)
         case InQuery() | Quantified():
             return position_of(node.operand)

@@ -7,7 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
 
@@ -20,12 +20,14 @@ __all__ = [
     "Identity",
     "Index",
     "Key",
+    "Pending",
     "Placement",
     "PUBLIC",
     "SqlSchema",
     "SqlSequence",
     "Table",
     "TableChange",
+    "TransactionChange",
     "View",
     "ViewName",
 ]
@@ -257,3 +259,20 @@ class Change:
     restarted: tuple[tuple[str, int], ...] = ()  # and give out this number next
     schemas: tuple[SqlSchema, ...] = ()  # that come, or are as this from now on
     dropped_schemas: tuple[str, ...] = ()
+
+
+class TransactionChange(NamedTuple):
+    """The schema changes of one transaction, which its COMMIT makes on its shard and which may not
+    be published yet. That entry is in the log of the shard, or will be, or never will: `schema` of
+    the shard, which is at `previous` before it, is at `version` after it."""
+
+    version: int  # of the tables, when it is made
+    shard: str
+    previous: int
+    changes: tuple[Change, ...]  # in their order: a table may be made by one and dropped by another
+    numbers: tuple[tuple[str, int, bool], ...] = ()
+    """Of sequences that come with it: the last number, and whether it was given out."""
+
+
+Pending: TypeAlias = Change | TransactionChange
+"""What is marked in `meta`. One is stored as a map, the other as an array."""

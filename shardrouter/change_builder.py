@@ -14,10 +14,22 @@ from shardrouter.execution import Notice
 from shardrouter.sqlite_schema import transition
 from shardrouter.tables import Change, SqlSchema, SqlSequence, Table, TableChange
 
-__all__ = ["Draft"]
+__all__ = ["ChangeBuilder"]
 
 
-class Draft:
+def numbering(sequence: SqlSequence) -> tuple[object, ...]:
+    """What decides which numbers it gives out."""
+    return (
+        sequence.type,
+        sequence.start,
+        sequence.increment,
+        sequence.minimum,
+        sequence.maximum,
+        sequence.cycle,
+    )
+
+
+class ChangeBuilder:
     """Begins as `catalog`, in which nothing pends."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -68,6 +80,13 @@ class Draft:
         """What the shards run besides, when the table is as it is to be."""
         self._also[table] = (*self._also.get(table, ()), *statements)
 
+    def refer(self, table: Table) -> None:
+        """The tables that `table` refers to from now on: they know it."""
+        for name in dict.fromkeys(key.table for key in table.foreign_keys):
+            parent = self.catalog.tables.get(name)
+            if name != table.name and parent is not None and table.name not in parent.referenced_by:
+                self.put(replace(parent, referenced_by=(*parent.referenced_by, table.name)))
+
     # ------------------------------------------------------------------ sequences and schemas
 
     def put_sequence(self, sequence: SqlSequence) -> None:
@@ -117,12 +136,19 @@ class Draft:
             tables,
             tuple(replace(sequence, version=version) for sequence in self._made.values()),
             tuple(self._dropped),
-            altered=tuple(replace(s, version=version) for s in self._altered.values()),
+            altered=tuple(self._with_version(s, version) for s in self._altered.values()),
             restarted=tuple(self._restarted.items()),
             schemas=tuple(self._schemas.values()),
             dropped_schemas=tuple(self._dropped_schemas),
         )
         return None if change == Change(version) else change
+
+    def _with_version(self, sequence: SqlSequence, version: int) -> SqlSequence:
+        """Another one if it gives out other numbers: what routers have taken of it is void."""
+        before = self._before.sequences[sequence.name]
+        if sequence.name in self._restarted or numbering(before) != numbering(sequence):
+            return replace(sequence, version=version)
+        return sequence
 
     def _moved(self, name: str) -> TableChange:
         before, after = self._before.tables.get(name), self.catalog.tables.get(name)
