@@ -534,7 +534,7 @@ def _whole_key(cursor: _Cursor, action: Action) -> Action:
 
 
 def _create_index(cursor: _Cursor, *, unique: bool) -> CreateIndex:
-    cursor.accept("concurrently")  # no statement waits for an index here
+    concurrently = cursor.accept("concurrently")  # no statement waits for an index here
     exists = cursor.accept("if", "not", "exists")
     name = None if cursor.is_word("on") else cursor.name()
     cursor.expect("on")
@@ -560,6 +560,7 @@ def _create_index(cursor: _Cursor, *, unique: bool) -> CreateIndex:
         _expression(where) if where else None,
         _source(where),
         exists,
+        concurrently,
     )
 
 
@@ -638,8 +639,7 @@ def _drop(cursor: _Cursor) -> Definition:
             )
         raise cursor.unexpected()
     what = cursor.word()
-    if what == "index":
-        cursor.accept("concurrently")
+    concurrently = what == "index" and cursor.accept("concurrently")
     exists = cursor.accept("if", "exists")
     names = cursor.listed(cursor.name if what == "schema" else cursor.relation)
     cascade = cursor.accept("cascade")
@@ -648,7 +648,7 @@ def _drop(cursor: _Cursor) -> Definition:
     if what == "table":
         return DropTable(names, exists, cascade)
     if what == "index":
-        return DropIndex(names, exists, cascade)
+        return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
     return (
