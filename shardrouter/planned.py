@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
 from shardrouter.copying.columns import CopyColumn
@@ -46,8 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ResultColumn:
+class ResultColumn(msgspec.Struct, frozen=True, gc=False):
     """A column of the answer."""
 
     name: str

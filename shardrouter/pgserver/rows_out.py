@@ -25,6 +25,18 @@ class RowsOut:
         send(rows.take())
     """
 
+    __slots__ = (
+        "_at",
+        "_held",
+        "_is_binary",
+        "_limit",
+        "_rows",
+        "_tag",
+        "_writer",
+        "count",
+        "more",
+    )
+
     def __init__(self, plan: Plan, outcome: Outcome) -> None:
         self.more = outcome.more
         self.count = 0  # rows that this Execute has sent
@@ -33,7 +45,6 @@ class RowsOut:
         self._held = outcome.row_count  # rows of them that were not
         self._limit = 0
         self._tag = outcome.tag
-        self._is_streamed = outcome.more is not None
         self._writer: CopyWriter | None = None
         if isinstance(plan, CopyTo):
             names = [column.name for column in plan.plan.columns]

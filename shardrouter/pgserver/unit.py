@@ -8,9 +8,10 @@ Execute queues up: encoded answers as bytes, executions as `Run`s.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
@@ -68,8 +69,7 @@ class PreparedStatement:
         return known
 
 
-@dataclass(slots=True, eq=False)
-class Portal:
+class Portal(msgspec.Struct, eq=False):
     """A statement with its arguments, and once it ran, its rows."""
 
     statement: PreparedStatement
@@ -97,8 +97,7 @@ class Portal:
             self.outcome.more.close()
 
 
-@dataclass(slots=True, frozen=True)
-class PortalRun:
+class PortalRun(msgspec.Struct, frozen=True, eq=False):
     """An Execute, or a statement of a simple query, that is to be answered."""
 
     portal: Portal
