@@ -153,7 +153,10 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
-    if len(named) > 1 and any(catalog.shard_of(slot) != shard for slot in named):
+    if len(named) == 1:
+        owner = Guard(f"slot:{named[0]}", catalog.slot_versions[named[0]])
+        return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, owner))
+    if any(catalog.shard_of(slot) != shard for slot in named):
         raise NotSupported(
             f"{plan.tag} on rows of several shards is not supported",
             hint="Send one statement per shard-key value: each runs on one shard.",

@@ -7,6 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -103,7 +104,7 @@ class OneShard:
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
-    @property
+    @cached_property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
 

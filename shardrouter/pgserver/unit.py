@@ -165,6 +165,8 @@ class Unit:
         than one answer is held in memory.
         """
         waiting = self.waiting
+        if len(waiting) == 1:  # nearly always
+            return [waiting.popleft()]
         count = 1
         if not in_block:
             controls = (place for place, p in enumerate(waiting, 1) if p.statement.is_control)
