@@ -89,7 +89,7 @@ def test_the_shell_in_a_terminal(small: Up, tmp_path: Path) -> None:
         terminal.line("SELECT id, nothing FROM words;", "42703")
         caret = "LINE 1: SELECT id, nothing FROM words\n                   ^"
         terminal.wait(caret)
-        terminal.line("\\d words", "integer")
+        terminal.line("\\d words", 'Table "public.words"')
         terminal.line("SELECT 7 AS n;", " 7\n(1 row)")
         terminal.clear()
         terminal.type("\\e")

@@ -14,7 +14,19 @@ __all__ = ["KnownNames"]
 WAIT_S: Final = 2.0
 """Who presses Tab gets what is known after so long."""
 
-RELATIONS_MAX: Final = 500
+_NAMES: Final = """\
+SELECT c.relname, a.attname
+FROM pg_catalog.pg_class c
+     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     LEFT JOIN pg_catalog.pg_attribute a
+       ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relkind IN ('r','p','v','m','f')
+      AND n.nspname <> 'pg_catalog'
+      AND n.nspname <> 'information_schema'
+      AND pg_catalog.pg_table_is_visible(c.oid)
+ORDER BY c.relname, a.attnum
+LIMIT 20000"""
+"""What is more is not completed."""
 
 
 class KnownNames:
@@ -47,8 +59,8 @@ class KnownNames:
 
 async def _ask(client: Client) -> Names:
     relations: dict[str, list[str]] = {}
-    for name, *_ in (await client.rows("SHOW TABLES"))[:RELATIONS_MAX]:
-        quoted = '"' + (name or "").replace('"', '""') + '"'
-        rows = await client.rows(f"SHOW COLUMNS FROM {quoted}")
-        relations[name or ""] = [row[0] or "" for row in rows]
+    for name, column in await client.rows(_NAMES):
+        columns = relations.setdefault(name or "", [])
+        if column is not None:
+            columns.append(column)
     return Names(relations)
