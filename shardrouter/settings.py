@@ -85,7 +85,10 @@ def _date_style(value: str) -> str:
 
 def _time_zone(value: str) -> str:
     if value.upper() not in ("UTC", "GMT", "ETC/UTC", "Z", "UCT", "ZULU", "0"):
-        raise invalid("TimeZone", value, "The only time zone is UTC.")
+        raise NotSupported(
+            f'the time zone "{value}" is not supported',
+            hint="The session's time zone is UTC: convert times in the application.",
+        )
     return "UTC"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -94,9 +95,10 @@ _PREFIXES: Final[dict[type[exp.Expr], str]] = {
 _QUERIES: Final = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 
 
-class Expressions(Walk):
+class Expressions(Walk, ABC):
+    @abstractmethod
     def query(self, node: exp.Expr) -> syntax.Query:
-        raise NotImplementedError  # shardrouter.parsing.queries
+        """A query inside an expression: `shardrouter.parsing.queries`."""
 
     def _order_keys(self, order: exp.Expr | None) -> tuple[syntax.SortKey, ...]:
         if order is None:

@@ -37,6 +37,9 @@ def main(oracle: bool, only: str) -> None:
     expected = set(BASELINE.read_text(encoding="utf-8").split())
     known = reasons(REASONS.read_text(encoding="utf-8"))
     ours = [outcome for outcome in found if outcome.test in expected]
+    if not only:
+        missing = expected - {outcome.test for outcome in found}
+        ours += [Outcome(test, "failed", "it did not run") for test in sorted(missing)]
     failed = [outcome for outcome in ours if outcome.result != "passed"]
     unexplained = [outcome for outcome in failed if not reason_of(outcome.test, known)]
     for outcome in failed:

@@ -21,7 +21,7 @@ LEFT_OUT: Final = {
     "test__sourcecode.py": "it lints asyncpg",
 }
 
-TEST_TIMEOUT_S: Final = 30
+TEST_TIMEOUT_S: Final = 60
 
 
 @dataclass(frozen=True)
