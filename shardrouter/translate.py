@@ -398,11 +398,11 @@ def _unpropagated(first: Typed, second: Typed) -> tuple[Typed, Typed]:
     of the column's range; one that is cast it leaves where it is."""
 
     def cast(typed: Typed, other: Typed) -> Typed:
-        is_value = typed.constant is not None or typed.parameter
-        is_wider = typed.type.size > other.type.size
-        return (
-            replace(typed, sql=f"CAST({typed.sql} AS INTEGER)") if is_value and is_wider else typed
-        )
+        value = None if typed.constant is None else typed.constant.value
+        may_be_outside = typed.parameter and typed.type.size > other.type.size
+        if isinstance(value, int):
+            may_be_outside = not other.type.low <= value <= other.type.high
+        return replace(typed, sql=f"CAST({typed.sql} AS INTEGER)") if may_be_outside else typed
 
     return cast(first, second), cast(second, first)
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 from shardrouter import syntax
 from shardrouter.dialect import NESTING_MAX
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.lexer import syntax_error
+from shardrouter.lexer import Kind, syntax_error
 from shardrouter.parsing.walk import Walk
 from shardrouter.phrases import REVERSED
 
@@ -544,4 +544,8 @@ class Expressions(Walk, ABC):
         self._only(node, "this", "kind", "expressions")
         name = self._name(kind)
         modifiers = tuple(part.sql() for part in node.expressions)
+        if name.text == "char" and any(
+            token.kind is Kind.NAME and token.start + 1 == name.position for token in self._tokens
+        ):
+            raise self._unsupported(node, 'the type "char", of one byte,')
         return syntax.TypeName(name.text, modifiers, name.position)

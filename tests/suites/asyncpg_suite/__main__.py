@@ -71,6 +71,7 @@ async def _served(only: str) -> tuple[list[Outcome], str]:
             database="shardrouter",
             password=database.password,
             only=only,
+            tables="SHOW TABLES",
         )
         try:
             return found, await database.audit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,13 +57,15 @@ def fetch_tests() -> tuple[Path, Path]:
 
 
 def run_tests(
-    port: int, *, user: str, database: str, password: str = "", only: str = ""
+    port: int, *, user: str, database: str, password: str = "", only: str = "", tables: str = ""
 ) -> list[Outcome]:
-    """Every test, or those whose names have `only`, on the server at `port` of loopback."""
+    """Every test, or those whose names have `only`, on the server at `port` of loopback. `tables`
+    is a query for the tables that a test which failed has left; without it they stay."""
     python, directory = fetch_tests()
     report = directory / "report.xml"
     report.unlink(missing_ok=True)
     (directory / "pytest.ini").write_text("[pytest]\n")  # else the project's own would hold
+    shutil.copy(Path(__file__).with_name("between_tests.py"), directory / "tests" / "conftest.py")
     done = subprocess.run(
         [
             *(str(python), "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider"),
@@ -78,6 +81,7 @@ def run_tests(
             "PGUSER": user,
             "PGPASSWORD": password,
             "PGDATABASE": database,
+            **({"TABLES_QUERY": tables} if tables else {}),
         },
         stdout=subprocess.PIPE,
         text=True,
