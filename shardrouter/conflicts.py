@@ -85,7 +85,7 @@ def _target(conflict: syntax.OnConflict, table: Table) -> tuple[str, ...]:
             if known == name.text:
                 return key
         raise StatementError(
-            f'constraint "{name.text}" for table "{table.name}" does not exist',
+            f'constraint "{name.text}" for table "{table.relname}" does not exist',
             sqlstate="42704",
             position=name.position,
         )
@@ -103,7 +103,7 @@ def _constraints(table: Table) -> list[tuple[str, tuple[str, ...]]]:
     """The table's PRIMARY KEY and UNIQUE constraints, by their names."""
     keys = [(key.name, key.columns) for key in table.keys]
     if table.primary_key:
-        keys.insert(0, (table.primary or f"{table.name}_pkey", table.primary_key))
+        keys.insert(0, (table.primary or f"{table.relname}_pkey", table.primary_key))
     return keys
 
 
