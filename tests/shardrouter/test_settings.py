@@ -156,7 +156,7 @@ def test_what_pg_dump_and_frameworks_send_is_taken() -> None:
 
 
 def test_another_time_zone_is_refused() -> None:
-    with pytest.raises(NotSupported, match="convert times|Europe/Berlin") as refused:
+    with pytest.raises(NotSupported, match="Europe/Berlin") as refused:
         Settings().with_value("TimeZone", "Europe/Berlin")
     assert refused.value.sqlstate == "0A000"
     assert Settings().with_value("TimeZone", "Etc/UTC").get("timezone") == "UTC"
