@@ -278,6 +278,11 @@ class Block:
         self._mark("release", place + 1)
         del self._savepoints[place:]
 
+    @property
+    def depth(self) -> int:
+        """How many savepoints there are."""
+        return len(self._savepoints)
+
     def _find(self, name: str) -> int:
         for place in reversed(range(len(self._savepoints))):
             if self._savepoints[place].name == name:

@@ -43,8 +43,11 @@ from shardrouter.execution import (
 from shardrouter.planned import (
     Answer,
     Begin,
+    CloseCursor,
     CopyFrom,
+    DeclareCursor,
     EndBlock,
+    FetchRows,
     Modes,
     OneShard,
     Plan,
@@ -58,6 +61,7 @@ from shardrouter.planned import (
 from shardrouter.row_stream import RowStream
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
+from shardrouter.sql_cursors import SqlCursors
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -116,6 +120,7 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self.cursors = SqlCursors()
         self._uploads: list[Upload] = []  # of what the block has sent ahead
         self._steps_ahead: Upload | None = None  # the one that has its steps
 
@@ -235,6 +240,7 @@ class Transactions:
                 return Outcome("SAVEPOINT")
             case SavepointStep():
                 block.release(plan.name)
+                self.cursors.released(block.depth)
                 return Outcome("RELEASE")
             case SetModes(for_session=True):
                 return self._set_for_session(plan.modes)
@@ -248,6 +254,7 @@ class Transactions:
         host = self._host
         before = host.settings
         host.settings = block.roll_back_to(name)
+        self.cursors.rolled_back(block.depth)
         return Outcome("ROLLBACK", parameter_status=host.settings.announced_since(before))
 
     async def _statement(self, block: Block, execution: Execution, deadline: float) -> Outcome:
@@ -269,6 +276,12 @@ class Transactions:
                     return self._set(block, plan)
                 if isinstance(plan, Answer) and plan.alone:
                     raise _not_in_a_block(plan.tag)
+                if isinstance(plan, DeclareCursor):
+                    return await self._declare(block, plan, execution, deadline)
+                if isinstance(plan, FetchRows):
+                    return await self.cursors.fetch(plan, execution)
+                if isinstance(plan, CloseCursor):
+                    return self.close_cursor(plan)
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
@@ -313,6 +326,28 @@ class Transactions:
             "the tables of the statement are being changed",
             hint="Repeat the transaction when the schema change is over.",
         )
+
+    async def _declare(
+        self, block: Block, plan: DeclareCursor, execution: Execution, deadline: float
+    ) -> Outcome:
+        """Its query is a statement of the block; the rows are for FETCH."""
+        self.cursors.check_new(plan.name)
+        columns = plan.plan.columns
+        oids = execution.prepared.parameter_oids
+        query = Execution(
+            Prepared(plan.query, plan.plan, oids, columns),
+            execution.arguments,
+            stream=True,
+            stored=True,
+        )
+        outcome = await self._statement(block, query, deadline)
+        self.cursors.declare(plan.name, columns, outcome, block.depth)
+        return Outcome("DECLARE CURSOR")
+
+    def close_cursor(self, plan: CloseCursor) -> Outcome:
+        """CLOSE, also where there is no block. Raises StatementError 34000."""
+        self.cursors.close(plan.name)
+        return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
 
     async def _truncate(
         self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
@@ -464,6 +499,7 @@ class Transactions:
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None
+        self.cursors.end()
         host.settings = block.settings
         try:
             if commits and block.writes:
@@ -510,6 +546,7 @@ class Transactions:
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
         self._forget_uploads()
+        self.cursors.end()
         block = self.block
         if block is not None:
             self._host.settings = block.settings
