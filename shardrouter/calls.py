@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, functions, operators, postgresql_names, syntax
+from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
-from shardrouter.typed import Typed, apply, collated, constant, implicit
+from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, NAME, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -191,19 +191,14 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
     """concat and concat_ws: every argument as text, NULLs left out."""
-    texts = []
-    for argument in _some(node):
-        typed = scope.take(argument, TEXT)
-        if typed.type is BOOLEAN:  # its output, which is not its cast to text
-            texts.append(f"CASE {typed.sql} WHEN 1 THEN 't' WHEN 0 THEN 'f' END")
-            continue
-        operator = operators.resolve("||", TEXT, typed.type, node.position)
-        assert operator.left is not None
-        texts.append(apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql)
+    texts = [
+        any_calls.as_text(scope.take(argument, TEXT), node.position) for argument in _some(node)
+    ]
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 
 _SPECIAL: Final = {
+    **any_calls.CALLS,
     "coalesce": _coalesce,
     "greatest": _extreme,
     "least": _extreme,
