@@ -228,7 +228,7 @@ async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
 
 def connectable(path: Path) -> str:
     """The DSN that connects; one without a password if this directory has none."""
-    from shardrouter.access import USER, dsn_path, read_dsn
+    from shardrouter.dsn_file import USER, dsn_path, read_dsn
 
     if dsn_path(path).exists():
         return read_dsn(path)
