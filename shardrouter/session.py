@@ -87,6 +87,7 @@ from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
 from shardrouter.sql_cursors import no_such_cursor
+from shardrouter.statement_log import StatementLog
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
@@ -123,6 +124,7 @@ class Backend:
     tasks: Tasks
     plans: PlanCache
     roles: RoleStore
+    statement_log: StatementLog | None = None
 
 
 class Session:
@@ -139,6 +141,7 @@ class Session:
         self.schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
+        self._statement_log = backend.statement_log
         self.settings = Settings(
             facts={
                 "session_authorization": role.name,
@@ -223,18 +226,18 @@ class Session:
         catalog is read again before the statement is refused for it.
         """
         deadline = self._loop.time() + self.settings.statement_timeout_s
-        if self.status != "E":
-            prepared = await self._prepare(text, parameter_oids, deadline)
-            plan = prepared.plan
-            if isinstance(plan, FetchRows) and not plan.moves:
-                return replace(prepared, columns=self.cursor_columns(plan.name))
-            if isinstance(plan, ExecuteStatement):
-                return await self._bound(plan, deadline)
-            return prepared
         try:
             prepared = await self._prepare(text, parameter_oids, deadline)
+            if self.status != "E":
+                prepared = await self._of_session(prepared, deadline)
         except RouterError as exc:
-            raise exc if exc.sqlstate == "42601" else in_failed_block() from exc
+            if self._statement_log is not None:
+                self._statement_log.refused(self._role.name, text, exc)
+            if self.status != "E" or exc.sqlstate == "42601":
+                raise
+            raise in_failed_block() from exc
+        if self.status != "E":
+            return prepared
         if not isinstance(prepared.plan, EndBlock | SavepointStep):
             raise in_failed_block()
         return prepared
@@ -271,6 +274,15 @@ class Session:
         """Something is unknown, or not as it should be: read the catalog."""
         await self.schema.committed(deadline)
         self._transactions.rebase()
+
+    async def _of_session(self, prepared: Prepared, deadline: float) -> Prepared:
+        """With what only the session knows: what a cursor answers, and what EXECUTE names."""
+        plan = prepared.plan
+        if isinstance(plan, FetchRows) and not plan.moves:
+            return replace(prepared, columns=self.cursor_columns(plan.name))
+        if isinstance(plan, ExecuteStatement):
+            return await self._bound(plan, deadline)
+        return prepared
 
     def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
         """Of what a cursor of DECLARE answers. Raises StatementError 34000."""
@@ -377,6 +389,8 @@ class Session:
         """
         self._cancel_running = None
         done = partial(self._answer, done)
+        if self._statement_log is not None:
+            done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -667,6 +681,8 @@ class Session:
         timeout_s = self.settings.statement_timeout_s
         if self.settings.read_only:
             raise read_only_error(plan)
+        if self._statement_log is not None:
+            self._statement_log.copied(self._role.name, prepared.text)
         upload = Upload(self.shards, plan.shard, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s)
         copy = CopyIn(plan, upload, commit, self._copies.discard, partial(self._numbers, plan))

@@ -77,6 +77,7 @@ FLOORS: dict[str, int] = {
     "nodes.sql_connection": 1,
     "nodes.sql_errors": 1,
     "nodes.machine": 1,
+    "nodes.log_format": 1,
     "nodes.applier": 1,
     "nodes.consensus": 0,
     "nodes.local_engine": 1,
@@ -107,6 +108,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.array_forms": 0,
     "shardrouter.typed": 0,
     "shardrouter.identity": 0,
+    "shardrouter.statement_log": 1,
     "shardrouter.outputs": 0,
     "shardrouter.sources": 0,
     "shardrouter.series": 0,
@@ -308,6 +310,7 @@ ROUTER_MAY_IMPORT = {
     "nodes.comparison",
     "nodes.stage_content",
     "nodes.incarnations",
+    "nodes.log_format",
     "nodes.outcome_digest",
     "nodes.local_cluster",
 }
