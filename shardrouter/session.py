@@ -23,6 +23,8 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 from weakref import WeakSet
 
+from msgspec import structs
+
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
@@ -370,7 +372,7 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+        return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
@@ -410,7 +412,6 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
-        done = partial(self._answer, done)
         if self._statement_log is not None:
             done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
@@ -428,6 +429,7 @@ class Session:
             self._start(list(unit), done, deadline, is_stale=False)
 
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        """With what the catalog knows of the constraint that refused a row."""
         if isinstance(result, RouterError) and result.violation is not None:
             result = explain(result, self.catalog)
         done(result)
@@ -487,7 +489,7 @@ class Session:
             elif isinstance(answer, Streamed):
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
-                done(answer)
+                self._answer(done, answer)
             elif answer is None:
                 done(canceled())
             else:
@@ -537,7 +539,7 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        done(result)
+        self._answer(done, result)
 
     async def _in_blocks(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -795,7 +797,7 @@ class Session:
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
         self.keep(answer.stream)
-        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+        return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency

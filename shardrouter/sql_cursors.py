@@ -8,7 +8,8 @@ whatever the block writes after it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from nodes.protocol import StatementResult, Value
 from shardrouter.errors import StatementError
@@ -126,7 +127,7 @@ class SqlCursors:
             tuple(row for piece in pieces for row in piece.values),
         )
         more = None if fetched.is_over else fetched
-        return replace(piece_outcome(execution, result), tag=f"FETCH {count}", more=more)
+        return structs.replace(piece_outcome(execution, result), tag=f"FETCH {count}", more=more)
 
     def close(self, name: str) -> None:
         """CLOSE; all if the name is empty. Raises StatementError 34000."""

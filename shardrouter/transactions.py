@@ -10,9 +10,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec import structs
 
 from nodes.protocol import (
     Defined,
@@ -283,7 +284,7 @@ class Transactions:
         same."""
         said = self.control_idle(plan)  # or raises
         assert isinstance(plan, EndBlock)
-        return replace(await self._end(block, plan, deadline), notices=said.notices)
+        return structs.replace(await self._end(block, plan, deadline), notices=said.notices)
 
     def _control(self, block: Block, plan: TransactionControl) -> Outcome:
         host = self._host
@@ -342,7 +343,7 @@ class Transactions:
             lock = self._lock(plan, command)
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
-                command = replace(command, statement=statement)
+                command = structs.replace(command, statement=statement)
             is_write = isinstance(plan, OneShard) and plan.is_write
             stream = execution.stream and not (quick or is_write or lock)
             stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
@@ -371,7 +372,7 @@ class Transactions:
             if answer.stream is None:
                 return outcome
             host.keep(answer.stream)
-            return replace(outcome, more=answer.stream)
+            return structs.replace(outcome, more=answer.stream)
         raise _being_changed()
 
     # ------------------------------------------------------------------ changes of the schema
