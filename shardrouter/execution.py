@@ -33,10 +33,13 @@ from shardrouter.planned import (
     Plan,
     ResultColumn,
     Scatter,
+    SetSetting,
 )
 from shardrouter.python_values import from_stored
+from shardrouter.tables import PUBLIC
 
 __all__ = [
+    "changes_search_path",
     "Prepared",
     "Execution",
     "MoreRows",
@@ -65,6 +68,8 @@ class Prepared:
     plan: Plan
     parameter_oids: tuple[int, ...]
     columns: tuple[ResultColumn, ...]
+    search_path: tuple[str, ...] = (PUBLIC,)
+    """Where its names were looked for."""
     bound: tuple[Value, ...] | None = None
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
 
@@ -129,6 +134,11 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 # --------------------------------------------------------------------------- to the shards
+
+
+def changes_search_path(plan: Plan) -> bool:
+    """Whether names may mean something else behind it."""
+    return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
 
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:

@@ -88,7 +88,7 @@ class Portal(msgspec.Struct, eq=False):
         plan = prepared.plan
         if isinstance(plan, CopyTo):
             columns = plan.plan.columns
-            query = Prepared(plan.query, plan.plan, (), columns)
+            query = Prepared(plan.query, plan.plan, (), columns, prepared.search_path)
             is_binary = plan.options.format == "binary"
             return Execution(query, (), (is_binary,) * len(columns), stream=True)
         bound = self.statement.bound
