@@ -72,6 +72,8 @@ SQL: Final = {
 }
 _READY: Final = m.encode(m.ReadyForQuery("I"))
 _BOUND: Final = m.encode(m.BindComplete())
+_STEPS_MAX: Final = 100_000
+"""Turns of the loop after which nothing more is expected."""
 _VALUE: Final = "v" * 96
 _ROW: Final = encode_data_rows([(_VALUE,)], (OutputColumn(TEXT, True),))
 _SELECTED: Final = Done((StatementResult(1, _ROW),), 1)
@@ -192,7 +194,7 @@ class Bench:
         self._node = cast("MemoryLoop", asyncio.get_running_loop()).node
 
     async def open(self) -> None:
-        startup = m.encode(m.StartupMessage(3, 0, (("user", "bench"),)))
+        startup = m.encode(m.StartupMessage(3, 0, (("user", "bench"), ("database", "shardrouter"))))
         parses = [m.encode(m.Parse(kind, sql, ())) for kind, sql in SQL.items()]
         for _ in range(self._count):
             client, transport = self._server.accept(), _Transport()
@@ -205,9 +207,12 @@ class Bench:
     async def _say(data: bytes, client: Client, transport: _Transport) -> None:
         client.data_received(data)
         said = b""
-        while not said.endswith(_READY):
+        for _ in range(_STEPS_MAX):
             await asyncio.sleep(0)
             said += transport.taken()
+            if said.endswith(_READY):
+                return
+        raise AssertionError(said)
 
     async def close(self) -> None:
         for client, _ in self._clients:
@@ -236,10 +241,13 @@ class Bench:
             end()
         for _, transport in self._clients:
             answer = transport.taken()
+            steps = 0
             while not answer.endswith(_READY):  # the first ones look for a leader, or a session
                 await asyncio.sleep(0)
                 self._node.hear(self._node.answer())
                 answer += transport.taken()
+                steps += 1
+                assert steps < _STEPS_MAX, answer
             assert answer.startswith(_BOUND), answer
 
     async def cpu_us(self, kind: str, turns: int) -> float:
