@@ -139,7 +139,7 @@ def _options(cursor: Cursor) -> tuple[tuple[str, str], ...]:
 
 
 def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
-    cursor.accept("concurrently")  # no statement waits for an index here
+    concurrently = cursor.accept("concurrently")  # no statement waits for an index here
     exists = cursor.accept("if", "not", "exists")
     name = None if cursor.is_word("on") else cursor.name()
     cursor.expect("on")
@@ -165,6 +165,7 @@ def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
         expression_from(where) if where else None,
         text_of(where),
         exists,
+        concurrently,
     )
 
 
@@ -209,8 +210,7 @@ def _drop(cursor: Cursor) -> Definition:
             )
         raise cursor.unexpected()
     what = cursor.word()
-    if what == "index":
-        cursor.accept("concurrently")
+    concurrently = what == "index" and cursor.accept("concurrently")
     exists = cursor.accept("if", "exists")
     names = cursor.listed(cursor.name if what == "schema" else cursor.relation)
     cascade = cursor.accept("cascade")
@@ -219,7 +219,7 @@ def _drop(cursor: Cursor) -> Definition:
     if what == "table":
         return DropTable(names, exists, cascade)
     if what == "index":
-        return DropIndex(names, exists, cascade)
+        return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
     return (

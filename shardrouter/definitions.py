@@ -85,6 +85,7 @@ class CreateIndex:
     where: Expression | None = None
     where_source: str = ""
     if_not_exists: bool = False
+    concurrently: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class DropIndex:
     names: tuple[Name, ...]
     if_exists: bool = False
     cascade: bool = False
+    concurrently: bool = False
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,11 @@ from shardrouter.pgserver.unit import (
     PortalRun,
     PreparedStatement,
     Unit,
-    schema_change_in_company,
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, result_formats
-from shardrouter.planned import CopyFrom, TransactionControl
+from shardrouter.planned import CopyFrom, SchemaChange, TransactionControl
 from shardrouter.statement import split
 from shardrouter.verdicts import canceled
 
@@ -136,7 +135,18 @@ class Session(Protocol):
         """What was set so far is what RESET goes back to."""
 
     def note_failure(self) -> None:
-        """A message failed that the session never saw: a transaction block fails with it."""
+        """A message failed, perhaps one that the session never saw: a transaction block fails with
+        it, and a unit is over."""
+
+    def open_unit(self) -> None:
+        """What is executed from now on is one unit of commit, unless a block is open."""
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether such a unit is open."""
+
+    async def close_unit(self) -> None:
+        """Its end. Raises RouterError: then nothing of it has happened."""
 
     def parameter_status(self) -> Sequence[tuple[str, str]]: ...
 
@@ -199,6 +209,7 @@ class Dialogue:
         self._unit = Unit()
         self._then: _Then | None = None
         self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
+        self._held: m.Parse | None = None  # to be prepared when what is before it has run
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
@@ -266,7 +277,7 @@ class Dialogue:
     def _end_unit(self) -> None:
         """Portals live as long as their transaction: to here, unless it is a block."""
         self._then = None
-        self._rest = None
+        self._rest = self._held = None
         self._unit.clear()
         self._flushed_write = False
         if self._copying is not None:
@@ -337,9 +348,17 @@ class Dialogue:
             rest, self._rest = self._rest, None
             self._later(self._prepare_all(*rest), self._run_query)
             return
-        if then is _Then.READY:
-            self._end_unit()
-            self._connection.ready(self._session.status)
+        if self._held is not None:
+            event, self._held = self._held, None
+            self.handle(event)
+        elif then is _Then.READY and self._session.has_unit:
+            self._later(self._session.close_unit(), self._be_ready)
+        elif then is _Then.READY:
+            self._be_ready()
+
+    def _be_ready(self, _: None = None) -> None:
+        self._end_unit()
+        self._connection.ready(self._session.status)
 
     def _execute_unit(self, portals: Sequence[Portal]) -> None:
         self.busy = True
@@ -408,7 +427,7 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        if len(found) == len(texts) and not any(changes_search_path(p.plan) for p in found[:-1]):
+        if len(found) == len(texts) and not any(map(_moves_names, found)):
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -416,8 +435,8 @@ class Dialogue:
     async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
-        matter when that has been carried out, and is prepared then. So is what comes behind a SET
-        search_path."""
+        matter when that has been carried out, and is prepared then. So is what comes behind a
+        change of the schema, or of search_path."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -429,21 +448,20 @@ class Dialogue:
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                controls = [
-                    n for n, p in enumerate(found) if isinstance(p.plan, TransactionControl)
-                ]
-                if error.sqlstate == "42601" or not controls:
+                last = _last_control(found)
+                if error.sqlstate == "42601" or last < 0:
                     raise
-                last = controls[-1]
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
-            is_elsewhere = len(found) < len(texts) and changes_search_path(prepared.plan)
-            if is_elsewhere and not any(PreparedStatement(before).writes for before in found):
-                self._rest = query, texts[len(found) :], end
-                return found
-            if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
-                raise schema_change_in_company()  # what follows could not even be planned
+            if _moves_names(prepared) and len(texts) > 1:
+                last = _last_control(found)
+                if last < 0:
+                    self._session.open_unit()
+                    last = len(found) - 1
+                if last < len(texts) - 1:
+                    self._rest = query, texts[last + 1 :], ends[last]
+                return found[: last + 1]
         return found
 
     def _run_query(self, statements: Sequence[Prepared]) -> None:
@@ -491,7 +509,9 @@ class Dialogue:
         if not statements:
             keep(None)
         elif self._unit.changes_schema:
-            raise schema_change_in_company()
+            self._session.open_unit()
+            self._held = event
+            self._then = _Then.NOTHING  # what has changed decides what this means
         else:
             self._later(self._session.prepare(text, oids), keep)
 
@@ -640,6 +660,11 @@ class Dialogue:
         m.CopyDone: _copy_done,
         m.CopyFail: _copy_fail,
     }
+
+
+def _moves_names(prepared: Prepared) -> bool:
+    """Whether what stands behind it may mean something else than it meant before."""
+    return isinstance(prepared.plan, SchemaChange) or changes_search_path(prepared.plan)
 
 
 def _last_control(statements: Sequence[Prepared]) -> int:

@@ -12,10 +12,8 @@ from shardrouter import LocalCluster
 async def test_a_table_is_altered_with_its_rows() -> None:
     async with LocalCluster(nodes=1, shards=1, in_memory=True) as cluster:
         c = await asyncpg.connect(cluster.dsn)
-        await c.execute(
-            "SET default_placement = home; CREATE TABLE p (id int PRIMARY KEY, a int, b text)"
-        )
-        await c.execute("CREATE TABLE c (id int PRIMARY KEY, p int)")
+        await c.execute("CREATE TABLE p (id int PRIMARY KEY, a int, b text) WITH (home = true)")
+        await c.execute("CREATE TABLE c (id int PRIMARY KEY, p int) WITH (home = true)")
         await c.execute("INSERT INTO p VALUES (1, 10, 'x'), (2, NULL, 'x')")
         await c.execute("INSERT INTO c VALUES (1, 1), (2, 2)")
         refusals = [
