@@ -207,17 +207,18 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    oids = parameter_oids(plan)
-    if not oids and not arguments:
-        return ()
-    bound = types.check_arguments(oids, arguments)
-    if isinstance(plan, Scatter):
-        for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
-            if operand is not None:
-                bounds.check_bound(value_of(operand, bound), clause)
-    elif isinstance(plan, OneShard):
+    if type(plan) is OneShard:
+        if not plan.parameter_oids and not arguments:
+            return ()
+        bound = types.check_arguments(plan.parameter_oids, arguments)
         for clause, operand in plan.bounds:
             bounds.check_bound(value_of(operand, bound), clause)
+        return bound
+    bound = types.check_arguments(parameter_oids(plan), arguments)
+    if isinstance(plan, Scatter):
+        for clause, limit in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
+            if limit is not None:
+                bounds.check_bound(value_of(limit, bound), clause)
     return bound
 
 
@@ -228,11 +229,11 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
     whose keys are all NULL it means that no row can match (any shard may run it). An INSERT
     of a row without its key raises 23502.
     """
-    found: dict[int, None] = {}
+    found: list[int] = []
     for operand in plan.keys:
         value = value_of(operand, arguments)
         if value is not None:
-            found[slot_of(canonical_key(value, plan.key_type))] = None
+            found.append(slot_of(canonical_key(value, plan.key_type)))
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
-    return tuple(found) if len(found) < 2 else tuple(sorted(found))
+    return tuple(found) if len(found) < 2 else tuple(sorted(set(found)))

@@ -18,10 +18,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 from weakref import WeakSet
+
+from msgspec import structs
 
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
@@ -322,7 +324,7 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+        return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
 
     def _is_current(self, prepared: Prepared) -> bool:
         """Whether it still means what it meant when it was prepared."""
@@ -368,7 +370,6 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
-        done = partial(self._answer, done)
         if self._statement_log is not None:
             done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
@@ -386,6 +387,7 @@ class Session:
             self._start(list(unit), done, deadline, is_stale=False)
 
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        """With what the catalog knows of the constraint that refused a row."""
         if isinstance(result, RouterError) and result.violation is not None:
             result = explain(result, self.catalog)
         done(result)
@@ -445,7 +447,7 @@ class Session:
             elif isinstance(answer, Streamed):
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
-                done(answer)
+                self._answer(done, answer)
             elif answer is None:
                 done(canceled())
             else:
@@ -495,7 +497,7 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        done(result)
+        self._answer(done, result)
 
     async def _in_blocks(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -759,7 +761,7 @@ class Session:
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
         self.keep(answer.stream)
-        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+        return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
