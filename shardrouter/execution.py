@@ -25,10 +25,20 @@ from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
-from shardrouter.planned import CopyFrom, CopyTo, OneShard, Plan, ResultColumn, Scatter
+from shardrouter.planned import (
+    CopyFrom,
+    CopyTo,
+    OneShard,
+    Plan,
+    ResultColumn,
+    Scatter,
+    SetSetting,
+)
 from shardrouter.python_values import from_stored
+from shardrouter.tables import PUBLIC
 
 __all__ = [
+    "changes_search_path",
     "Prepared",
     "Execution",
     "MoreRows",
@@ -56,6 +66,8 @@ class Prepared:
     plan: Plan
     parameter_oids: tuple[int, ...]
     columns: tuple[ResultColumn, ...]
+    search_path: tuple[str, ...] = (PUBLIC,)
+    """Where its names were looked for."""
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -116,6 +128,11 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 
 
 # --------------------------------------------------------------------------- to the shards
+
+
+def changes_search_path(plan: Plan) -> bool:
+    """Whether names may mean something else behind it."""
+    return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
 
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:

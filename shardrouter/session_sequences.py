@@ -83,7 +83,7 @@ class SessionSequences:
         if plan.function == "currval":
             if plan.sequence not in self._drawn:
                 raise StatementError(
-                    f'currval of sequence "{plan.sequence}" is not yet defined in this session',
+                    f'currval of sequence "{sequence.relname}" is not yet defined in this session',
                     sqlstate="55000",
                 )
             return self._drawn[plan.sequence]

@@ -22,7 +22,13 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.execution import (
+    Execution,
+    MoreRows,
+    Outcome,
+    Prepared,
+    changes_search_path,
+)
 from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
@@ -423,8 +429,7 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        changes = any(isinstance(prepared.plan, SchemaChange) for prepared in found)
-        if len(found) == len(texts) and not changes:
+        if len(found) == len(texts) and not any(map(_moves_names, found)):
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -433,7 +438,7 @@ class Dialogue:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
         matter when that has been carried out, and is prepared then. So is what comes behind a
-        change of the schema."""
+        change of the schema, or of search_path."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -451,7 +456,7 @@ class Dialogue:
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
-            if isinstance(prepared.plan, SchemaChange) and len(texts) > 1:
+            if _moves_names(prepared) and len(texts) > 1:
                 last = _last_control(found)
                 if last < 0:
                     self._session.open_unit()
@@ -657,6 +662,11 @@ class Dialogue:
         m.CopyDone: _copy_done,
         m.CopyFail: _copy_fail,
     }
+
+
+def _moves_names(prepared: Prepared) -> bool:
+    """Whether what stands behind it may mean something else than it meant before."""
+    return isinstance(prepared.plan, SchemaChange) or changes_search_path(prepared.plan)
 
 
 def _last_control(statements: Sequence[Prepared]) -> int:

@@ -85,7 +85,7 @@ class Portal(msgspec.Struct, eq=False):
         plan = prepared.plan
         if isinstance(plan, CopyTo):
             columns = plan.plan.columns
-            query = Prepared(plan.query, plan.plan, (), columns)
+            query = Prepared(plan.query, plan.plan, (), columns, prepared.search_path)
             is_binary = plan.options.format == "binary"
             return Execution(query, (), (is_binary,) * len(columns), stream=True)
         return Execution(prepared, self.arguments, self.formats, stream=True)
