@@ -181,6 +181,12 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
+    is_open = [scope.is_open(argument) for argument in node.arguments]
+    if is_open == [True] and node.name in ("json_agg", "jsonb_agg"):
+        raise StatementError(
+            "could not determine polymorphic type because input has type unknown",
+            sqlstate="42804",
+        )
     if node.name in ordered_aggregates.FUNCTIONS:
         return ordered_aggregates.call(node, scope)
     if node.within:
@@ -234,10 +240,10 @@ def _count(node: syntax.Call, scope: Scope) -> str:
                 position=node.position,
             )
         raise _unknown(node, shown)
+    if not node.distinct:
+        return f"count({scope.take_any(node.arguments[0]).sql})"
     typed = scope.take(node.arguments[0], TEXT)
-    if node.distinct:
-        return f"count(DISTINCT {collated(typed)})"
-    return f"count({typed.sql})"
+    return f"count(DISTINCT {collated(typed)})"
 
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:

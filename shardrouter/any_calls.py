@@ -62,7 +62,7 @@ def as_json(node: syntax.Expression, scope: Scope, kind: Type = JSON) -> str:
         parts = [f"'f{i}', {as_json(item, scope)}" for i, item in enumerate(node.items, 1)]
         row = f"pg_row_json({', '.join(parts)})"
         return row if kind is JSON else f"pg_cast_jsonb({row})"
-    typed = scope.take(node, TEXT)
+    typed = scope.take_any(node)
     if typed.type is kind:
         return typed.sql
     return f"pg_to_{kind.short}({typed.sql}, '{typed.type.short}')"
@@ -130,7 +130,7 @@ def _format(node: syntax.Call, scope: Scope) -> Typed:
         raise _none_such(node)
     template, *values = node.arguments
     texts = [scope.coerced(template, TEXT).sql]
-    texts += [as_text(scope.take(value, TEXT), node.position) for value in values]
+    texts += [as_text(scope.take_any(value), node.position) for value in values]
     return Typed(f"pg_format({', '.join(texts)})", TEXT)
 
 
@@ -146,7 +146,7 @@ def _nulls(node: syntax.Call, scope: Scope) -> Typed:
     if not node.arguments:
         raise _none_such(node)
     test = "IS NULL" if node.name == "num_nulls" else "IS NOT NULL"
-    texts = [f"({scope.take(argument, TEXT).sql} {test})" for argument in node.arguments]
+    texts = [f"({scope.take_any(argument).sql} {test})" for argument in node.arguments]
     return Typed(f"({' + '.join(texts)})", INTEGER)
 
 

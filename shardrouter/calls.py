@@ -31,7 +31,7 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_ANY_ARRAY: Final = frozenset({"array_length", "cardinality"})
+_ANY_ARRAY: Final = frozenset({"array_length", "array_lower", "array_upper", "cardinality"})
 """Functions of an `anyarray`, which has to be known."""
 
 _SAME_FOR_ALL: Final = {
@@ -154,12 +154,13 @@ def _is_known(name: str) -> bool:
 
 
 def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
+    aggregates = scope.aggregates
     kind, typed = scope.alike(_some(node), "COALESCE")
-    if len(typed) == 1:
+    while len(typed) > 1 and typed[0].constant == Constant(None):
+        del typed[0]
+    may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
+    if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
         return typed[0]
-    known = [t.constant for t in typed if t.constant is not None]
-    if len(known) == len(typed):
-        return next((t for t in typed if t.constant != Constant(None)), typed[-1])
     return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
 
 
@@ -198,9 +199,8 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for place, argument in enumerate(_some(node)):
         is_separator = node.name == "concat_ws" and place == 0
-        if isinstance(argument, syntax.ParameterReference) and not is_separator:
-            scope.must_be_known(argument)
-        texts.append(any_calls.as_text(scope.take(argument, TEXT), node.position))
+        taken = scope.take(argument, TEXT) if is_separator else scope.take_any(argument)
+        texts.append(any_calls.as_text(taken, node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 

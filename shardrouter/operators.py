@@ -67,6 +67,9 @@ class Operator:
 SAME_ARRAYS: Final = "same arrays"
 """The family of operators that take two arrays of one type, without a cast."""
 
+_OF_RANGES_TOO: Final = frozenset({"&&", "@>", "<@"})
+"""Between two operands whose types are open PostgreSQL has several of these: ranges have them."""
+
 _INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
 _STAMPS: Final = (TIMESTAMP, TIMESTAMPTZ)
 _ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod"}
@@ -264,6 +267,8 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
             if operator.operands == wanted and not operator.family:
                 return operator
     found = best(_without_families(operators, operands), _operands_of, operands, _family_of)
+    if known is None and symbol in _OF_RANGES_TOO:
+        found = ()
     if isinstance(found, Operator):
         return found
     shown = [kind.name if kind is not None else "unknown" for kind in operands]

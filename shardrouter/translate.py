@@ -79,15 +79,17 @@ class Scope(Names):
             return self.parameters.type_of(node) is None
         return isinstance(node, syntax.StringLiteral | syntax.NullLiteral)
 
-    def must_be_known(self, reference: syntax.ParameterReference) -> None:
-        """Raise 42P18 for a parameter whose type nothing has told."""
-        if self.is_open(reference):
+    def take_any(self, node: syntax.Expression) -> Typed:
+        """The expression where any type will do; a literal is text, but of a parameter nothing
+        tells the type: 42P18."""
+        if isinstance(node, syntax.ParameterReference) and self.is_open(node):
             raise StatementError(
-                f"could not determine data type of parameter ${reference.number}",
+                f"could not determine data type of parameter ${node.number}",
                 sqlstate="42P18",
-                position=reference.position,
-                hint=f"Cast it, as in ${reference.number}::text.",
+                position=node.position,
+                hint=f"Cast it, as in ${node.number}::text.",
             )
+        return self.take(node, TEXT)
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression; if its type is open, as `kind`."""
@@ -338,6 +340,9 @@ class Scope(Names):
 
     def _case(self, node: syntax.Case) -> Typed:
         tests = []
+        if node.operand is not None and self.is_open(node.operand):
+            subject = syntax.TypeCast(node.operand, syntax.TypeName("text"))
+            return self._case(replace(node, operand=subject))
         for condition, _ in node.branches:
             if node.operand is None:
                 tests.append(self.condition(condition, "CASE/WHEN"))
