@@ -50,6 +50,7 @@ __all__ = [
     "Guard",
     "SetVersion",
     "Ran",
+    "Defined",
     "Mark",
     "Step",
     "Transaction",
@@ -140,7 +141,7 @@ OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
 
 
-TRANSACTION_STEPS_MAX: Final = 10_000
+TRANSACTION_STEPS_MAX: Final = 100_000
 """Most steps of one transaction; more answer SQLSTATE 54000."""
 
 
@@ -231,14 +232,15 @@ class OutputColumn(_Message, frozen=True):
 
 
 class Staged(_Message, frozen=True):
-    """Names the rows of a stage, and says what they have to be (docs/bulk.md)."""
+    """Names what a stage holds, and says what it has to be (docs/bulk.md): rows, statements, or
+    steps of a transaction, as is told where it is named."""
 
     session: SessionId  # whose stage it is
     stage: int  # its number in the session, never used twice
     chunks: int
     size: int  # of all chunks, in bytes
     digest: bytes  # xxh3-128 of their content, in order
-    rows: int = 0  # how many there are: what a leader allows for when it tries them
+    rows: int = 0  # how many of them: what a leader allows for when it tries them
 
 
 class Statement(_Message, frozen=True):
@@ -279,6 +281,7 @@ class Ran(_Message, frozen=True, tag="ran"):
 
     statement: Statement
     digest: bytes = b""  # empty: it has not run yet
+    stream: bool = False  # its rows come in pieces; the digest is of each of them, in order
 
 
 class Mark(_Message, frozen=True, tag="mark"):
@@ -289,7 +292,15 @@ class Mark(_Message, frozen=True, tag="mark"):
     depth: int
 
 
-Step: TypeAlias = Ran | Mark
+class Defined(_Message, frozen=True, tag="defined"):
+    """A change of the schema: its statements, which count as one that returns nothing, and what its
+    client was told. A write whose transaction has one sets versions."""
+
+    statements: tuple[Statement, ...]
+    digest: bytes = b""
+
+
+Step: TypeAlias = Ran | Mark | Defined
 
 
 class Transaction(_Message, frozen=True):
@@ -300,6 +311,8 @@ class Transaction(_Message, frozen=True):
     now_us: int
     seed: int
     steps: tuple[Step, ...]
+    staged: Staged | None = None  # steps that were sent ahead, before `steps`
+    stages: tuple[Staged, ...] = ()  # that statements among those name
 
 
 # --------------------------------------------------------------------------- requests
@@ -329,6 +342,11 @@ class Write(_Message, frozen=True, tag="write"):
     transaction: Transaction | None = None
     """In place of statements: all of its steps, if each answers what its digest says; else none,
     and SqlFailure 40001. It is answered without results."""
+    staged: Staged | None = None
+    """In place of statements: those that were sent ahead, because an entry does not hold them."""
+    bounded: bool = False
+    """All statements are keyed point writes or VALUES, however many: what applying them costs is
+    told by their size, and nobody need try them first."""
 
 
 class Lock(_Message, frozen=True):
@@ -354,6 +372,8 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     quick: bool = False
     """All its statements are bounded work."""
     lock: Lock | None = None
+    reads: bool = False
+    """None of them writes."""
 
 
 class Forget(_Message, frozen=True, tag="forget"):
@@ -605,6 +625,9 @@ class Speculated(_Message, frozen=True, tag="speculated"):
 
     result: StatementResult | None = None
     failure: SqlFailure | None = None
+    digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
+    cursor: int = 0  # for `Fetch`; 0: there are no more
+    node: str = ""  # where
 
 
 class NotOpen(_Message, frozen=True, tag="notopen"):

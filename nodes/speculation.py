@@ -16,22 +16,31 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from msgspec import structs
+
 from nodes.bounds import Bounds, Stop, Stopped, stale_guard
 from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
-from nodes.outcome_digest import chain, digest_of
+from nodes.outcome_digest import chain
 from nodes.protocol import (
     Guard,
+    Mark,
     NotOpen,
     Ran,
     ResponseBody,
     Speculate,
     Speculated,
-    SqlFailure,
     Step,
 )
+from nodes.spool import Spool, SpoolFailed
 from nodes.sql_connection import SqlConnection
-from nodes.transaction_unit import refuse_difference, run_step
+from nodes.transaction_unit import (
+    all_steps,
+    digest_of_answer,
+    refuse_difference,
+    run_new,
+    run_step,
+)
 
 __all__ = ["Speculation"]
 
@@ -50,6 +59,7 @@ class Speculation:
         self._checked: set[Guard] = set()  # they hold as long as it is open
         self._is_limited = False  # how much it may add
         self._has_limit = False  # one stands in the connection, from it or an earlier one
+        self._spool: Spool | None = None  # of the last answer, if there is more of it
 
     @property
     def is_open(self) -> bool:
@@ -77,6 +87,11 @@ class Speculation:
             stop.set()
             await asyncio.wait([work])
             raise
+
+    def take_spool(self) -> Spool | None:
+        """What the last answer has left for later; whoever takes it closes it."""
+        spool, self._spool = self._spool, None
+        return spool
 
     def give_up(self) -> None:
         """Roll back what is open. Not while it runs."""
@@ -122,6 +137,8 @@ class Speculation:
             answer = self._run_steps(self._connection, asked, done, bounds)
             keeps = True
             return answer
+        except SpoolFailed as exc:
+            return exc.failure
         except Exception as exc:
             return bounds.outcome(exc)
         finally:
@@ -139,7 +156,11 @@ class Speculation:
             self.give_up()
             return None
         earlier = asked.transaction.steps[:-1]
-        if self._id == asked.id and self._count <= len(earlier):
+        if (
+            self._id == asked.id
+            and asked.transaction.staged is None
+            and self._count <= len(earlier)
+        ):
             before = b""
             for step in earlier[: self._count]:
                 before = chain(before, step)
@@ -153,22 +174,23 @@ class Speculation:
     ) -> Speculated:
         """Run the steps that did not run yet; the answer of the last one. Raises Refused if one
         before it differs."""
-        now_us, seed = asked.transaction.now_us, asked.transaction.seed
-        *earlier, new = asked.transaction.steps[done:]
-        if not isinstance(new, Ran):
+        transaction = asked.transaction
+        now_us, seed = transaction.now_us, transaction.seed
+        *earlier, new = transaction.steps[done:]
+        if isinstance(new, Mark):
             raise TypeError("a mark is not answered")
-        for step in earlier:
+        if transaction.staged is not None:
+            bounds.allow([transaction.staged])
+        before = structs.replace(transaction, steps=tuple(earlier))
+        for step in all_steps(connection, before):
             _allow(bounds, step)
             outcome = run_step(connection, step, self._count, now_us, seed)
             refuse_difference(step, outcome, self._count)
             self._took(connection, step, bounds)
         _allow(bounds, new)
-        outcome = run_step(connection, new, self._count, now_us, seed)
-        assert outcome is not None
-        self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
-        if isinstance(outcome, SqlFailure):
-            return Speculated(failure=outcome)
-        return Speculated(result=outcome)
+        answer, self._spool = run_new(connection, new, self._count, now_us, seed, self._path.parent)
+        self._took(connection, structs.replace(new, digest=digest_of_answer(answer)), bounds)
+        return answer
 
     def _took(self, connection: SqlConnection, step: Step, bounds: Bounds) -> None:
         """A step has run. Raises Refused if it was too much."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import structs
@@ -31,7 +31,7 @@ from nodes.stage_content import StageError
 from nodes.staged_rows import staged_rows
 from nodes.values import encode_data_rows
 
-__all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Refused", "SqlConnection"]
+__all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Collector", "Refused", "SqlConnection"]
 
 CACHED_STATEMENTS: Final = 512
 """Compiled statements per connection: point statements then compile once."""
@@ -60,6 +60,9 @@ LIMITS: Final = (
     (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
     (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
+
+_QUERIES: Final = ("select ", "with ", "values ")
+"""How statements begin that return rows, whoever asks for them."""
 
 ROW_CHUNK: Final = 256
 """Rows fetched and encoded at once: bounds what a refused answer costs."""
@@ -124,12 +127,25 @@ class Answer:
         self.results.append(StatementResult(count))
 
 
-class _RowFailed(Exception):
-    """A row of a stage failed: `row` of its frame, from 1, 0 if unknown."""
+class Collector(Protocol):
+    """What a statement gives its rows to: an `Answer`, or who does something else with them."""
 
-    def __init__(self, row: int, error: Exception) -> None:
+    results: list[StatementResult]
+
+    def take(self, rows: list[tuple[Value, ...]], columns: tuple[OutputColumn, ...], /) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def add_count(self, count: int) -> None: ...
+
+
+class _RowFailed(Exception):
+    """A row of a stage failed: `row` of its frame, from 1, with its values; 0 if unknown."""
+
+    def __init__(self, row: int, values: tuple[Value, ...], error: Exception) -> None:
         super().__init__(row)
         self.row = row
+        self.values = values
         self.error = error
 
 
@@ -247,7 +263,7 @@ class SqlConnection:
     def run(
         self,
         statement: Statement,
-        answer: Answer,
+        answer: Collector,
         now_us: int,
         seed: int,
         mode: Mode,
@@ -293,7 +309,7 @@ class SqlConnection:
         self,
         statement: Statement,
         staged: Staged,
-        answer: Answer,
+        answer: Collector,
         now_us: int,
         seed: int,
         mode: Mode,
@@ -303,7 +319,7 @@ class SqlConnection:
         that fails, nothing stays, for the caller's savepoint is around it."""
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         text = sql.lower()
-        returns = bool(statement.columns) or "returning" in text
+        returns = bool(statement.columns) or "returning" in text or text.startswith(_QUERIES)
         is_insert = text.startswith("insert ") and not returns
         run_many = self._insert_many if is_insert else self._run_each
         count = row = 0
@@ -325,8 +341,11 @@ class SqlConnection:
             refused = self.refusal(exc.error, statement.sql, ordinal)
             if refused is None:
                 raise exc.error from None
-            place = row + exc.row if exc.row else 0
-            raise Refused(structs.replace(refused.failure, row=place)) from exc
+            if not exc.row:
+                raise refused from exc
+            of_row = Statement(statement.sql, exc.values)
+            refused = self._explained(refused, of_row, exc.error)
+            raise Refused(structs.replace(refused.failure, row=row + exc.row)) from exc
         finally:
             self._authorizer.mode = _OWN
 
@@ -334,7 +353,7 @@ class SqlConnection:
         self,
         sql: str,
         rows: list[tuple[Value, ...]],
-        _answer: Answer,
+        _answer: Collector,
         _columns: tuple[OutputColumn, ...],
     ) -> int:
         """An INSERT that returns nothing, row after row without a step of Python between them."""
@@ -344,14 +363,18 @@ class SqlConnection:
         except SQL_ERRORS as exc:
             # Each row that went in was one change, unless it could go in otherwise, or not at all.
             done = self.raw.total_changes - before
-            raise _RowFailed(0 if "conflict" in sql.lower() else done + 1, exc) from exc
+            if len(rows) == 1:
+                done = 0
+            elif "conflict" in sql.lower() or done >= len(rows):
+                raise _RowFailed(0, (), exc) from exc
+            raise _RowFailed(done + 1, rows[done], exc) from exc
         return self._cursor.rowcount
 
     def _run_each(
         self,
         sql: str,
         rows: list[tuple[Value, ...]],
-        answer: Answer,
+        answer: Collector,
         columns: tuple[OutputColumn, ...],
     ) -> int:
         count = 0
@@ -360,13 +383,15 @@ class SqlConnection:
             try:
                 cursor.execute(sql, parameters)
                 if cursor.description is not None:
-                    returned = cursor.fetchall()
-                    answer.take(returned, columns)
-                    count += len(returned)
+                    more = True
+                    while more:
+                        returned = cursor.fetchmany(ROW_CHUNK)
+                        answer.take(returned, columns)
+                        more = len(returned) == ROW_CHUNK
                 else:
                     count += cursor.rowcount
             except SQL_ERRORS as exc:
-                raise _RowFailed(number, exc) from exc
+                raise _RowFailed(number, parameters, exc) from exc
             finally:
                 cursor.close()
         return count

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from shardrouter import operators, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, boolean, implicit
-from shardrouter.types import ARRAY_OF, INTEGER, TEXT, Type
+from shardrouter.types import ARRAY_OF, INTEGER, JSONB, TEXT, Type, is_integer
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["array", "quantified_array", "subscript"]
+__all__ = ["array", "quantified_array", "slice_of", "subscript"]
 
 
 def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
@@ -40,15 +40,23 @@ def _element(typed: Typed, position: int) -> Type:
 
 
 def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
-    if isinstance(node.operand, syntax.ArrayItems):
-        raise NotSupported(
-            "a subscript of ARRAY[...] is not supported", hint="Write the element itself."
-        )
     typed = scope.take(node.operand, TEXT)
+    if typed.type is JSONB:
+        key = TEXT if scope.is_open(node.index) else scope.expression(node.index).type
+        wanted = INTEGER if is_integer(key) else TEXT
+        return Typed(f"pg_get_jsonb({typed.sql}, {scope.coerced(node.index, wanted).sql})", JSONB)
     element = _element(typed, syntax.position_of(node.operand))
     index = scope.coerced(node.index, INTEGER)
     name = "pg_getbytes_array" if element.sqlite == "BLOB" else "pg_get_array"
     return Typed(f"{name}({typed.sql}, {index.sql})", element)
+
+
+def slice_of(node: syntax.Slice, scope: Scope) -> Typed:
+    typed = scope.take(node.operand, TEXT)
+    _element(typed, syntax.position_of(node.operand))
+    low = "1" if node.low is None else scope.coerced(node.low, INTEGER).sql
+    high = str(INTEGER.high) if node.high is None else scope.coerced(node.high, INTEGER).sql
+    return Typed(f"pg_slice_array({typed.sql}, {low}, {high})", typed.type)
 
 
 def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, functions, operators, postgresql_names, syntax
+from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, collated, constant, implicit
+from shardrouter.identity import DATABASE
+from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -32,19 +33,18 @@ _OF_BYTES: Final = frozenset(
 _ANY_ARRAY: Final = frozenset({"array_length", "cardinality"})
 """Functions of an `anyarray`, which has to be known."""
 
-SESSION_FUNCTIONS: Final = {
-    "version": "PostgreSQL 15.0 (shardrouter)",
-    "current_database": "shardrouter",
-    "current_catalog": "shardrouter",
-    "current_schema": "public",
-    "current_user": "shardrouter",
-    "current_role": "shardrouter",
-    "session_user": "shardrouter",
-    "user": "shardrouter",
-    "pg_advisory_unlock_all": "",
+_SAME_FOR_ALL: Final = {
+    "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
+    "current_database": (DATABASE, NAME),
+    "current_catalog": (DATABASE, NAME),
+    "current_schema": ("public", NAME),
+    "pg_advisory_unlock_all": ("", TEXT),
 }
 """Functions whose answer is the same for all; `pg_advisory_unlock_all` is void, there are no such
 locks."""
+
+_WHO: Final = frozenset({"current_user", "current_role", "session_user", "user"})
+"""Functions whose answer is the role that is logged in: there is no SET ROLE."""
 
 
 def call(node: syntax.Call, scope: Scope) -> Typed:
@@ -57,20 +57,35 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         ("OVER", node.over is not None),
         ("*", node.star),
     ):
-        if found and node.name in postgresql_names.FUNCTIONS and not _is_known(node.name):
-            raise _not_here(node)
         if found:
+            if node.name not in _SPECIAL:  # is there such a function at all?
+                plain = syntax.Call(node.name, node.arguments, position=node.position)
+                _function(plain, scope)
+            kind = "a window function nor an aggregate" if what == "OVER" else "an aggregate"
             raise StatementError(
-                f"{what} specified, but {node.name} is not an aggregate function",
+                f"{what} specified, but {node.name} is not {kind} function",
                 sqlstate="42809",
                 position=node.position,
             )
     special = _SPECIAL.get(node.name)
     if special is not None:
         return special(node, scope)
-    if node.name in SESSION_FUNCTIONS and not node.arguments:
-        return constant(SESSION_FUNCTIONS[node.name], TEXT)
+    if node.name in _SAME_FOR_ALL and not node.arguments:
+        return constant(*_SAME_FOR_ALL[node.name])
+    if node.name in _WHO and not node.arguments:
+        return _who(node, scope)
     return _function(node, scope)
+
+
+def _who(node: syntax.Call, scope: Scope) -> Typed:
+    identity = scope.parameters.identity
+    if identity is None:
+        raise NotSupported(
+            f"{node.name} is not supported in the definition of a table",
+            position=node.position,
+            hint="Name it in the statements that write the column.",
+        )
+    return constant(identity.user, NAME)
 
 
 def _function(node: syntax.Call, scope: Scope) -> Typed:
@@ -152,13 +167,16 @@ def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
 
 def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     """GREATEST, LEAST: of those that are not NULL. SQLite's max(a, b) is NULL if one is, so each
-    place is given to the first of the others where its own value is missing."""
+    place is given to the first of the others where its own value is missing. Of equal ones (0 and
+    -0, 1.5 and 1.50) the first is taken: of two SQLite's max takes the first, min the last."""
     name = "max" if node.name == "greatest" else "min"
     kind, typed = scope.alike(_some(node), node.name.upper())
     if len(typed) == 1:
         return typed[0]
     texts = [t.sql for t in typed]
     places = [f"coalesce({', '.join(texts[i:] + texts[:i])})" for i in range(len(texts))]
+    if name == "min":
+        places.reverse()
     places[0] = collated(Typed(places[0], kind))
     return Typed(f"{name}({', '.join(places)})", kind)
 
@@ -173,19 +191,14 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
     """concat and concat_ws: every argument as text, NULLs left out."""
-    texts = []
-    for argument in _some(node):
-        typed = scope.take(argument, TEXT)
-        if typed.type is BOOLEAN:  # its output, which is not its cast to text
-            texts.append(f"CASE {typed.sql} WHEN 1 THEN 't' WHEN 0 THEN 'f' END")
-            continue
-        operator = operators.resolve("||", TEXT, typed.type, node.position)
-        assert operator.left is not None
-        texts.append(apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql)
+    texts = [
+        any_calls.as_text(scope.take(argument, TEXT), node.position) for argument in _some(node)
+    ]
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 
 _SPECIAL: Final = {
+    **any_calls.CALLS,
     "coalesce": _coalesce,
     "greatest": _extreme,
     "least": _extreme,

@@ -26,6 +26,7 @@ from shardrouter.types import (
     INTERVAL,
     JSON,
     JSONB,
+    NAME,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -85,6 +86,14 @@ def _arithmetic(left: Type, right: Type, result: Type, symbols: str) -> Iterator
 
 
 _BITS: Final = {"&": "and", "|": "or", "#": "xor"}
+_REGEX: Final = {
+    "~": "regex",
+    "~*": "iregex",
+    "!~": "notregex",
+    "!~*": "notiregex",
+    "similar to": "similar",
+    "not similar to": "notsimilar",
+}
 _LIKE: Final = {"~~": "like", "~~*": "ilike", "!~~": "notlike", "!~~*": "notilike"}
 
 
@@ -104,6 +113,7 @@ def _numbers() -> Iterator[Operator]:
     for kind in (NUMERIC, DOUBLE):
         yield Operator("^", kind, kind, kind, f"pg_pow_{kind.short}")
     yield Operator("|/", None, DOUBLE, DOUBLE, "pg_sqrt_float8")
+    yield Operator("||/", None, DOUBLE, DOUBLE, "pg_cbrt_float8")
     for kind in (*_INTEGERS, NUMERIC, REAL, DOUBLE):
         yield Operator("-", None, kind, kind, f"pg_neg_{kind.short}")
         yield Operator("+", None, kind, kind, sql="{0}")
@@ -117,8 +127,10 @@ def _numbers() -> Iterator[Operator]:
 
 
 def _strings() -> Iterator[Operator]:
-    for kind in (BOOLEAN, TEXT, BPCHAR, BYTEA, UUID):
+    for kind in (BOOLEAN, TEXT, BPCHAR, NAME, BYTEA, UUID):
         yield from _comparisons(kind, kind)
+    yield from _comparisons(NAME, TEXT)
+    yield from _comparisons(TEXT, NAME)
     yield Operator("||", TEXT, TEXT, TEXT, "pg_concat_text", "({0} || {1})")
     yield Operator("||", BYTEA, BYTEA, BYTEA, "pg_concat_bytea")
     for kind in TYPES.values():
@@ -126,9 +138,14 @@ def _strings() -> Iterator[Operator]:
             as_text = f"pg_text_{kind.short}"
             yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {as_text}({{1}}))")
             yield Operator("||", kind, TEXT, TEXT, sql=f"({as_text}({{0}}) || {{1}})")
+    for symbol, name in _REGEX.items():
+        yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
+        yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
+    yield Operator("^@", TEXT, TEXT, BOOLEAN, "pg_starts_with")
     for symbol, name in _LIKE.items():
         yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
         yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
+        yield Operator(symbol, NAME, TEXT, BOOLEAN, f"pg_{name}_text")
         if not symbol.endswith("*"):
             yield Operator(symbol, BYTEA, BYTEA, BOOLEAN, f"pg_{name}_bytea")
 
@@ -188,6 +205,7 @@ def _jsons() -> Iterator[Operator]:
     yield Operator("-", JSONB, TEXT, JSONB, "pg_delete_jsonb")
     yield Operator("-", JSONB, INTEGER, JSONB, "pg_delete_jsonb")
     yield Operator("-", JSONB, texts, JSONB, "pg_deleteall_jsonb")
+    yield Operator("#-", JSONB, texts, JSONB, "pg_deletepath_jsonb")
 
 
 def _arrays() -> Iterator[Operator]:

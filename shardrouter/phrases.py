@@ -23,7 +23,7 @@ REVERSED: Final = " reversed"
 _LITERAL_TYPES: Final = frozenset(
     """
     bigint bool boolean bytea date decimal float float4 float8 int int2 int4 int8 integer interval
-    json jsonb numeric real smallint text time timestamp timestamptz uuid varchar
+    json jsonb name numeric real smallint text time timestamp timestamptz uuid varchar
     """.split()  # noqa: SIM905 -- a list of words
 )
 """Types that may stand before a string: `date '2024-01-01'`."""
@@ -169,15 +169,17 @@ class _Rewriting:
             else:
                 length = []
         brackets = 0
-        while self._follows("[", "]", distance=at - self._at):
-            brackets, at = brackets + 1, at + 2
+        is_cast = bool(self._out) and self._out[-1].is_mark("::")
+        is_type = is_cast or (bool(self._out) and self._out[-1].is_word("as"))
+        while size := self._brackets(at, may_have_size=is_type or brackets > 0):
+            brackets, at = brackets + 1, at + size
         following = self._tokens[at] if at < len(self._tokens) else None
         if (
             following is not None
             and following.kind is Kind.STRING
             and not length
             and (token.text in _LITERAL_TYPES or name != token.text)
-            and not (self._out and self._out[-1].is_mark("::"))
+            and not is_cast
         ):
             mark = _as(token, Kind.MARK, "::")
             self._out += [following, mark, _as(token, Kind.WORD, name + "[]" * brackets)]
@@ -188,6 +190,16 @@ class _Rewriting:
         self._out += [_as(token, Kind.WORD, name + "[]" * brackets), *length]
         self._at = at
         return True
+
+    def _brackets(self, at: int, *, may_have_size: bool) -> int:
+        """How many tokens `[]` or `[3]` are there; PostgreSQL takes no notice of the size. Behind
+        a name that may be a column's, `[3]` is a subscript."""
+        if self._follows("[", "]", distance=at - self._at):
+            return 2
+        found = self._tokens[at : at + 3]
+        if not may_have_size or len(found) < 3 or found[1].kind is not Kind.NUMBER:
+            return 0
+        return 3 if found[0].is_mark("[") and found[2].is_mark("]") else 0
 
     # ---- clauses
 
@@ -222,6 +234,37 @@ class _Rewriting:
         self._at += 1
         return True
 
+    def similar(self, token: Token) -> bool:
+        """SIMILAR TO is an operator."""
+        if not self._follows("to"):
+            return False
+        text = "similar to"
+        if self._out and self._out[-1].is_word("not"):
+            self._out.pop()
+            text = "not similar to"
+        self._out.append(_as(token, Kind.OPERATOR, text))
+        self._at += 2
+        return True
+
+    def collate(self, token: Token) -> bool:
+        """COLLATE "C" is what there is: text compares by code point."""
+        at = self._at + 1
+        if self._follows("pg_catalog", "."):
+            at += 2
+        name = self._tokens[at] if at < len(self._tokens) else None
+        if name is None or name.kind is not Kind.NAME or name.text not in _COLLATIONS:
+            return False
+        self._at = at + 1
+        return True
+
+    def array(self, token: Token) -> bool:
+        """ARRAY(SELECT ...) is a call."""
+        if not self._follows("("):
+            return False
+        self._out.append(_as(token, Kind.NAME, "array of"))
+        self._at += 1
+        return True
+
     def unknown(self, token: Token) -> bool:
         """IS UNKNOWN is IS NULL."""
         if not self._out or not self._out[-1].is_word("is", "not"):
@@ -235,6 +278,7 @@ def _as(token: Token, kind: Kind, text: str) -> Token:
     return Token(kind, text, token.start, token.end, token.source)
 
 
+_COLLATIONS: Final = frozenset({"C", "POSIX", "default", "ucs_basic"})
 _ZONED: Final = frozenset({"time", "timestamp"})
 _TYPE_WORDS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "double": (("precision",),),
@@ -249,5 +293,8 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "row": _Rewriting.rows,
     "rows": _Rewriting.rows,
     "unknown": _Rewriting.unknown,
+    "similar": _Rewriting.similar,
+    "collate": _Rewriting.collate,
+    "array": _Rewriting.array,
 }
 _TRIGGERS: Final = frozenset(_FORMS)

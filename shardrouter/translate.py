@@ -9,6 +9,7 @@ own error (42883).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
@@ -127,6 +128,8 @@ class Scope(Names):
                 return constant(node.value, BOOLEAN)
             case syntax.Negation():
                 return self._negation(node)
+            case syntax.Prefix():
+                return self._prefixed(node.operator, node.operand, node.position)
             case syntax.TypeCast():
                 return self._cast(node)
             case syntax.Binary():
@@ -172,6 +175,8 @@ class Scope(Names):
                 return array_forms.array(node, self)
             case syntax.Subscript():
                 return array_forms.subscript(node, self)
+            case syntax.Slice():
+                return array_forms.slice_of(node, self)
             case _:
                 return self.take(node, TEXT)
 
@@ -299,10 +304,13 @@ class Scope(Names):
     def _negation(self, node: syntax.Negation) -> Typed:
         if isinstance(node.operand, syntax.NumberLiteral):
             return number("-" + node.operand.text)
-        typed = None if self.is_open(node.operand) else self.expression(node.operand)
+        return self._prefixed("-", node.operand, node.position)
+
+    def _prefixed(self, symbol: str, operand: syntax.Expression, position: int) -> Typed:
+        typed = None if self.is_open(operand) else self.expression(operand)
         kind = typed.type if typed is not None else None
-        operator = operators.resolve_prefix("-", kind, node.position)
-        taken = typed or self.take(node.operand, operator.right)
+        operator = operators.resolve_prefix(symbol, kind, position)
+        taken = typed or self.take(operand, operator.right)
         return apply(operator, implicit(taken, operator.right))
 
     def _case(self, node: syntax.Case) -> Typed:
@@ -332,6 +340,15 @@ class Scope(Names):
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
+        if (
+            isinstance(node.operand, syntax.ArrayItems)
+            and kind.element is not None
+            and not any(isinstance(item, syntax.ArrayItems) for item in node.operand.items)
+        ):
+            # PostgreSQL hands the type down: the elements are cast, and not their array.
+            element = replace(name, name=name.name.removesuffix("[]"))
+            items = tuple(syntax.TypeCast(item, element) for item in node.operand.items)
+            return self.expression(replace(node.operand, items=items))
         operand = self.take(node.operand, kind)
         cast = casts.find(operand.type, kind, Context.EXPLICIT)
         if cast is None:

@@ -30,6 +30,7 @@ __all__ = [
     "INTERVAL",
     "JSON",
     "JSONB",
+    "NAME",
     "NO_MODIFIER",
     "NUMERIC",
     "REAL",
@@ -75,7 +76,7 @@ class Type:
     short: str
     oid: int
     category: str
-    sqlite: str  # column type in a STRICT table
+    sqlite: str  # of its stored form: INTEGER, REAL, TEXT, BLOB
     preferred: bool = False  # of its category
     collation: str = ""  # in which SQLite compares the stored form; empty: its own
     size: int = -1  # bytes, as pg_type.typlen says; -1: varies
@@ -90,8 +91,10 @@ class Type:
 
     @property
     def column(self) -> str:
-        """The type of a column of SQLite, with its collation."""
-        return f"{self.sqlite} COLLATE {self.collation}" if self.collation else self.sqlite
+        """The type of a column of SQLite, with its collation. One of type REAL keeps 5.0 as the
+        integer 5, and -0.0 as 0, without its sign; one of type ANY keeps what it is given."""
+        declared = "ANY" if self.sqlite == "REAL" else self.sqlite
+        return f"{declared} COLLATE {self.collation}" if self.collation else declared
 
 
 def _integer(name: str, short: str, oid: int, size: int) -> Type:
@@ -111,6 +114,7 @@ BOOLEAN: Final = Type("boolean", "bool", values.BOOL, "B", "INTEGER", preferred=
 TEXT: Final = Type("text", "text", values.TEXT, "S", "TEXT", preferred=True)
 VARCHAR: Final = Type("character varying", "varchar", values.VARCHAR, "S", "TEXT")
 BPCHAR: Final = Type("character", "bpchar", values.BPCHAR, "S", "TEXT", collation="bpchar")
+NAME: Final = Type("name", "name", values.NAME, "S", "TEXT", size=64)
 BYTEA: Final = Type("bytea", "bytea", values.BYTEA, "U", "BLOB")
 UUID: Final = Type("uuid", "uuid", values.UUID, "U", "BLOB", size=16)
 DATE: Final = Type("date", "date", values.DATE, "D", "INTEGER", size=4)
@@ -143,7 +147,7 @@ JSONB: Final = Type("jsonb", "jsonb", values.JSONB, "U", "TEXT", collation="json
 
 _SCALARS: Final = (
     *(SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE, BOOLEAN, TEXT, VARCHAR, BPCHAR),
-    *(BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, JSON, JSONB),
+    *(NAME, BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, JSON, JSONB),
 )
 
 ARRAY_OF: Final[Mapping[Type, Type]] = {
@@ -382,7 +386,7 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
     elif is_text(kind):
         if found is str:
             _check_text(value)  # type: ignore[arg-type] # found is str
-            return value
+            return value if kind is not NAME else from_text(str(value), kind)
     elif kind is BOOLEAN:
         if found is bool:
             return value

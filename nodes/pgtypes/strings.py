@@ -1,4 +1,4 @@
-"""text, varchar(n), char(n) and boolean.
+"""text, varchar(n), char(n), name and boolean.
 
 The stored form of a char(n) has its blanks, as PostgreSQL shows it wherever it goes; the
 collation `bpchar` compares without them.
@@ -33,6 +33,7 @@ __all__ = [
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
+    "NAME",
     "TEXT",
     "UNKNOWN",
     "VARCHAR",
@@ -45,11 +46,14 @@ __all__ = [
 
 BOOL: Final = 16
 CHAR: Final = 18  # PostgreSQL's "char" of one byte, in answers to drivers
+NAME: Final = 19
 TEXT: Final = 25
 UNKNOWN: Final = 705
 BPCHAR: Final = 1042
 VARCHAR: Final = 1043
 VOID: Final = 2278
+
+NAME_BYTES_MAX: Final = 63
 
 
 # --------------------------------------------------------------------------- formats
@@ -111,12 +115,30 @@ def _as_it_is(text: str) -> Value:
     return text
 
 
+def _name(text: str) -> str:
+    """Cut where an identifier ends, at a whole character."""
+    if len(text) * 4 <= NAME_BYTES_MAX:
+        return text
+    return text.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
+
+
+def _name_from_binary(data: bytes) -> Value:
+    if len(data) > NAME_BYTES_MAX:
+        raise ValueFormatError(
+            "42622",
+            "identifier too long",
+            detail=f"Identifier must be less than {NAME_BYTES_MAX + 1} characters.",
+        )
+    return parse_text(data)
+
+
 CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
         for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, CHAR)
     ),
+    Codec(NAME, _encoded, _encoded, _name, _name_from_binary),
 )
 
 
@@ -220,6 +242,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_fit_varchar_explicit": Function(2, _cut),
     "pg_fit_bpchar": Function(2, lambda a, m: _padded(_fitted(a, m, "character"), m)),
     "pg_fit_bpchar_explicit": Function(2, lambda a, m: _padded(_cut(a, m), m)),
+    "pg_cast_name": Function(1, lambda a: _name(string_of(a))),
+    "pg_cast_name_bpchar": Function(1, lambda a: _name(string_of(a).rstrip(" "))),
     "pg_text_bpchar": Function(1, lambda a: string_of(a).rstrip(" ")),
     "pg_length_text": Function(1, lambda a: len(string_of(a))),
     "pg_lower_text": Function(1, lambda a: string_of(a).lower()),
@@ -230,5 +254,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_notilike_text": Function(2, lambda a, b: not like(a, b, any_case=True)),
     "pg_cast_bool": Function(1, _cast_bool),
     "pg_cast_int4_bool": Function(1, lambda a: int(_cast_bool(int(a)))),
+    "pg_output_bool": Function(1, lambda a: _bool_text(a).decode()),
     "pg_text_bool": Function(1, lambda a: "true" if _bool_text(a) == b"t" else "false"),
 }
