@@ -32,8 +32,11 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
-test-long: venv  ## the tests that take minutes: clusters of processes that move and restart under load
-	@$(BIN)/python -m pytest -m long
+test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
+	@status=0; \
+	$(BIN)/python -m pytest -m "long and not alone" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "long and alone" --durations=20 || status=1; \
+	exit $$status
 
 SEEDS ?= 300
 JOBS  ?= 2
