@@ -34,8 +34,8 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 NIGHTLY ?= nightly-raft-sim.jsonl
 test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not alone" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "long and alone" --durations=20 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=20 || status=1; \
 	exit $$status
 
 SEEDS ?= 300
@@ -75,7 +75,7 @@ differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENT
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
-nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
+nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, every long test
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
@@ -83,6 +83,7 @@ nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raf
 	  tests/jepsen_like/test_result.py tests/jepsen_like/test_limits.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
+	@$(BIN)/python -m pytest -m nightly
 	@$(BIN)/python -m tests.suites.differential
 
 SECONDS ?= 60
