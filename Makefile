@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ pgbench: venv  ## Debian's pgbench in all protocols, a leader killed: SCALE=N CL
 
 asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 	@$(BIN)/python -m tests.suites.asyncpg_suite
+
+sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
+	@$(BIN)/python -m tests.suites.sqlalchemy_suite
 
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
