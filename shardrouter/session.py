@@ -23,8 +23,10 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 from weakref import WeakSet
 
+from msgspec import structs
+
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
-from shardrouter import merge
+from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
@@ -40,6 +42,7 @@ from shardrouter.execution import (
     Notice,
     Outcome,
     Prepared,
+    changes_search_path,
     command_of,
     copy_command,
     is_current,
@@ -49,17 +52,24 @@ from shardrouter.execution import (
 )
 from shardrouter.explained import explain
 from shardrouter.large_writes import write_statements
-from shardrouter.plan import UnknownTable, bind, value_of
+from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CloseCursor,
     CopyFrom,
+    Deallocate,
+    DeclareCursor,
     EndBlock,
+    ExecuteStatement,
+    FetchRows,
     Modes,
     OneShard,
     Pause,
     Plan,
+    PrepareStatement,
+    ResultColumn,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -79,6 +89,9 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
+from shardrouter.sql_cursors import no_such_cursor
+from shardrouter.statement_log import StatementLog
+from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -114,6 +127,7 @@ class Backend:
     tasks: Tasks
     plans: PlanCache
     roles: RoleStore
+    statement_log: StatementLog | None = None
 
 
 class Session:
@@ -130,6 +144,7 @@ class Session:
         self.schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
+        self._statement_log = backend.statement_log
         self.settings = Settings(
             facts={
                 "session_authorization": role.name,
@@ -142,6 +157,8 @@ class Session:
         self._copies: set[CopyIn] = set()  # under way
         self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
+        self.statements: dict[str, Prepared] = {}
+        """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
@@ -161,9 +178,31 @@ class Session:
         return "I" if block is None else block.status
 
     def note_failure(self) -> None:
-        """Something of the client's failed before it came here: a transaction block fails too."""
-        if self._transactions.block is not None:
-            self._transactions.block.failed = True
+        """Something of the client's failed, perhaps before it came here: a transaction block fails
+        too, and a unit is over."""
+        block = self._transactions.block
+        if block is not None and block.implicit:
+            self._transactions.abandon()
+        elif block is not None:
+            block.failed = True
+
+    def open_unit(self) -> None:
+        """What is executed from now on is one unit of commit, up to `close_unit`: the statements
+        are executed one by one, for what one does decides how the next is understood."""
+        if self._shared:
+            raise _shared_session()
+        self._transactions.open_unit()
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether such a unit is open."""
+        block = self._transactions.block
+        return block is not None and block.implicit
+
+    async def close_unit(self) -> None:
+        """Its end. Raises RouterError, and then nothing of it has happened."""
+        deadline = self._loop.time() + self.settings.statement_timeout_s
+        await self._transactions.close_unit(deadline)
 
     @property
     def idle_timeout_s(self) -> float:
@@ -200,7 +239,12 @@ class Session:
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
-        return self._plans_now.get(text, parameter_oids, self.catalog)
+        found = self._plans_now.get(
+            text, parameter_oids, self.schema_now, self.settings.search_path
+        )
+        if found is not None and isinstance(found.plan, FetchRows | ExecuteStatement):
+            return None  # what it answers is known by `prepare`
+        return found
 
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         """Parse and plan one statement. Raises RouterError.
@@ -209,19 +253,25 @@ class Session:
         catalog is read again before the statement is refused for it.
         """
         deadline = self._loop.time() + self.settings.statement_timeout_s
-        if self.status != "E":
-            return await self._prepare(text, parameter_oids, deadline)
         try:
             prepared = await self._prepare(text, parameter_oids, deadline)
+            if self.status != "E":
+                prepared = await self._of_session(prepared, deadline)
         except RouterError as exc:
-            raise exc if exc.sqlstate == "42601" else in_failed_block() from exc
+            if self._statement_log is not None:
+                self._statement_log.refused(self._role.name, text, exc)
+            if self.status != "E" or exc.sqlstate == "42601":
+                raise
+            raise in_failed_block() from exc
+        if self.status != "E":
+            return prepared
         if not isinstance(prepared.plan, EndBlock | SavepointStep):
             raise in_failed_block()
         return prepared
 
     async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
         catalog = self.catalog
-        prepared = self._plans_now.get(text, oids, catalog)
+        prepared = self._plans_now.get(text, oids, catalog, catalog.search_path)
         if prepared is not None:
             return prepared
         try:
@@ -252,9 +302,54 @@ class Session:
         await self.schema.committed(deadline)
         self._transactions.rebase()
 
+    async def _of_session(self, prepared: Prepared, deadline: float) -> Prepared:
+        """With what only the session knows: what a cursor answers, and what EXECUTE names."""
+        plan = prepared.plan
+        if isinstance(plan, FetchRows) and not plan.moves:
+            return replace(prepared, columns=self.cursor_columns(plan.name))
+        if isinstance(plan, ExecuteStatement):
+            return await self._bound(plan, deadline)
+        return prepared
+
+    def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
+        """Of what a cursor of DECLARE answers. Raises StatementError 34000."""
+        return self._transactions.cursors.columns(name)
+
+    async def _bound(self, plan: ExecuteStatement, deadline: float) -> Prepared:
+        """What EXECUTE names, with the arguments that it gives."""
+        prepared = self.statements.get(plan.name)
+        if prepared is None:
+            raise no_such_statement(plan.name)
+        oids = prepared.parameter_oids
+        if len(oids) != len(plan.arguments):
+            raise StatementError(
+                f'wrong number of parameters for prepared statement "{plan.name}"',
+                sqlstate="42601",
+                detail=f"Expected {len(oids)} parameters but got {len(plan.arguments)}.",
+            )
+        if not oids:
+            return replace(prepared, bound=())
+        casts = [
+            f"({argument})::{types.by_oid(oid).name}"
+            for argument, oid in zip(plan.arguments, oids, strict=True)
+        ]
+        arguments = (await self._prepare(f"SELECT {', '.join(casts)}", (), deadline)).plan
+        if not isinstance(arguments, Answer):
+            raise NotSupported(
+                "EXECUTE with arguments that are no constants is not supported",
+                hint="Write the values, or prepare through the extended query protocol.",
+            )
+        return replace(prepared, bound=arguments.rows[0])
+
     @property
     def catalog(self) -> Catalog:
-        """As this router knows it, and as the open block has changed it."""
+        """As this router knows it, as the open block has changed it, and as this session looks for
+        names in it."""
+        return self.schema_now.searched(self.settings.search_path)
+
+    @property
+    def schema_now(self) -> Catalog:
+        """The same, wherever names are looked for."""
         block = self._transactions.block
         if block is not None and block.draft is not None:
             return block.draft.catalog
@@ -277,7 +372,7 @@ class Session:
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
-        if is_current(prepared.plan, self.catalog):
+        if self._is_current(prepared):
             return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
@@ -286,7 +381,13 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+        return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
+
+    def _is_current(self, prepared: Prepared) -> bool:
+        """Whether it still means what it meant when it was prepared."""
+        return prepared.search_path == self.settings.search_path and is_current(
+            prepared.plan, self.schema_now
+        )
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
@@ -326,7 +427,8 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
-        done = partial(self._answer, done)
+        if self._statement_log is not None:
+            done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -342,6 +444,7 @@ class Session:
             self._start(list(unit), done, deadline, is_stale=False)
 
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        """With what the catalog knows of the constraint that refused a row."""
         if isinstance(result, RouterError) and result.violation is not None:
             result = explain(result, self.catalog)
         done(result)
@@ -365,8 +468,8 @@ class Session:
         """The hot path: one statement, one shard, no task."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
-        catalog = self.catalog
-        if not is_current(plan, catalog):
+        catalog = self.schema_now
+        if not self._is_current(execution.prepared):
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
@@ -401,7 +504,7 @@ class Session:
             elif isinstance(answer, Streamed):
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
-                done(answer)
+                self._answer(done, answer)
             elif answer is None:
                 done(canceled())
             else:
@@ -451,7 +554,7 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        done(result)
+        self._answer(done, result)
 
     async def _in_blocks(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -484,6 +587,9 @@ class Session:
                     outcomes.append(transactions.control_idle(control))
             elif control is None or control == EndBlock(commit=True, chain=False):
                 piece = unit[start:end]
+                if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+                    outcomes += await self._as_unit(piece, start, deadline)
+                    continue
                 with _FailingFrom(start):
                     outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
             else:
@@ -500,6 +606,21 @@ class Session:
                     raise
                 if not isinstance(control, Begin):
                     transactions.abandon()  # by ROLLBACK, or what fails outside of a block
+        return outcomes
+
+    async def _as_unit(self, piece: list[Execution], start: int, deadline: float) -> list[Outcome]:
+        """Statements that change the schema among them, one by one, and all of them or none."""
+        self.open_unit()
+        outcomes: list[Outcome] = []
+        try:
+            for ordinal, execution in enumerate(piece, start):
+                with _Failing(ordinal):
+                    outcomes.append(await self._transactions.run(execution, deadline))
+            with _Failing(start + len(piece) - 1):
+                await self._transactions.close_unit(deadline)
+        except BaseException:
+            self._transactions.abandon()
+            raise
         return outcomes
 
     async def _until_current(
@@ -521,6 +642,10 @@ class Session:
             with _Failing(ordinal):
                 unit[ordinal] = await self.current(execution, deadline)
                 plans.append(unit[ordinal].prepared.plan)
+        for ordinal, plan in enumerate(plans[:-1]):
+            if changes_search_path(plan):
+                with _Failing(ordinal + 1):
+                    raise _searched_elsewhere()
         if self.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
@@ -528,24 +653,19 @@ class Session:
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
-        if any(isinstance(plan, SchemaChange) for plan in plans):
-            return await self._change_schema(plans, deadline)
+        if len(plans) == 1 and isinstance(plans[0], SchemaChange):
+            return await self._change_schema(plans[0], deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
-    async def _change_schema(self, plans: list[Plan], deadline: float) -> list[Outcome]:
-        if len(plans) > 1:
-            raise NotSupported(
-                "a schema change together with other statements is not supported",
-                hint="Send CREATE, DROP, ALTER and TRUNCATE as queries of their own.",
-            )
-        plan = plans[0]
-        assert isinstance(plan, SchemaChange)
+    async def _change_schema(self, plan: SchemaChange, deadline: float) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
-        notices = await self.schema.change(plan.definition, self.settings.placement, deadline)
+        notices = await self.schema.change(
+            plan.definition, self.settings.placement, deadline, self.settings.search_path
+        )
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
@@ -579,7 +699,7 @@ class Session:
                     outcomes.append(await self._call_sequence(execution, deadline))
                 else:
                     await self._pause(execution, deadline)
-                    settings, outcome = self._local(execution, settings, catalog)
+                    settings, outcome = self._local(execution, settings, self.catalog)
                     outcomes.append(outcome)
         try:
             answer = await write_statements(
@@ -617,6 +737,8 @@ class Session:
         timeout_s = self.settings.statement_timeout_s
         if self.settings.read_only:
             raise read_only_error(plan)
+        if self._statement_log is not None:
+            self._statement_log.copied(self._role.name, prepared.text)
         upload = Upload(self.shards, plan.shard, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s)
         copy = CopyIn(plan, upload, commit, self._copies.discard, partial(self._numbers, plan))
@@ -696,7 +818,7 @@ class Session:
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
         self.keep(answer.stream)
-        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+        return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
@@ -750,6 +872,37 @@ class Session:
             notices = (Notice(SCATTER_NOTICES[consistency]),)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
+    # ------------------------------------------------------------------ prepared statements
+
+    def _prepare_name(self, plan: PrepareStatement) -> Outcome:
+        if plan.name in self.statements:
+            raise StatementError(
+                f'prepared statement "{plan.name}" already exists', sqlstate="42P05"
+            )
+        if len(self.statements) >= STATEMENTS_MAX:
+            raise StatementError(
+                f"a session may hold {STATEMENTS_MAX} prepared statements",
+                sqlstate="54000",
+                hint="DEALLOCATE some of them.",
+            )
+        inner = plan.plan
+        self.statements[plan.name] = Prepared(
+            plan.query,
+            inner,
+            parameter_oids(inner),
+            result_columns(inner),
+            self.settings.search_path,
+        )
+        return Outcome("PREPARE")
+
+    def _deallocate(self, name: str) -> Outcome:
+        if not name:
+            self.statements.clear()
+            return Outcome("DEALLOCATE ALL")
+        if self.statements.pop(name, None) is None:
+            raise no_such_statement(name)
+        return Outcome("DEALLOCATE")
+
     # ------------------------------------------------------------------ without a shard
 
     async def _pause(self, execution: Execution, deadline: float) -> None:
@@ -772,7 +925,21 @@ class Session:
         plan = execution.prepared.plan
         columns = execution.prepared.columns
         match plan:
+            case PrepareStatement():
+                return settings, self._prepare_name(plan)
+            case Deallocate(name=name):
+                return settings, self._deallocate(name)
+            case CloseCursor():
+                return settings, self._transactions.close_cursor(plan)
+            case FetchRows(name=name):
+                raise no_such_cursor(name)
+            case DeclareCursor():
+                raise StatementError(
+                    "DECLARE CURSOR can only be used in transaction blocks", sqlstate="25P01"
+                )
             case SetSetting():
+                if plan.discards:
+                    self.statements.clear()
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
                     setting_tag(plan),
@@ -787,18 +954,18 @@ class Session:
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
                 for name in plan.tables:
-                    if name not in catalog.tables:
+                    if catalog.table(name) is None:
                         raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():
                 tables = [
-                    (table.name, table.shard_key, len(table.columns))
+                    (table.relname, table.shard_key, len(table.columns))
                     for _, table in sorted(catalog.tables.items())
                 ]
                 return settings, rows_outcome("SHOW", execution, tables, columns)
             case ShowColumns(table=name):
-                table = catalog.tables.get(name)
+                table = catalog.table(name)
                 if table is None:
                     raise UnknownTable(name)
                 described = [
@@ -808,6 +975,10 @@ class Session:
                 return settings, rows_outcome("SHOW", execution, described, columns)
             case _:
                 raise AssertionError(f"{type(plan).__name__} needs shards")
+
+
+def _changes_schema(execution: Execution) -> bool:
+    return isinstance(execution.prepared.plan, SchemaChange)
 
 
 class _FailingFrom:
@@ -842,6 +1013,13 @@ class _Failing:
             error.statement = self._ordinal
 
 
+def _searched_elsewhere() -> NotSupported:
+    return NotSupported(
+        "a statement in one unit of commit with a change of search_path before it is not supported",
+        hint="Send SET search_path alone, with a Sync behind it.",
+    )
+
+
 def _being_changed() -> Unavailable:
     return Unavailable(
         "the tables of the statement are being changed",
@@ -851,7 +1029,7 @@ def _being_changed() -> Unavailable:
 
 def _shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT need a connection of their own",
+        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
 

@@ -10,9 +10,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec import structs
 
 from nodes.protocol import (
     Defined,
@@ -37,7 +38,7 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.definitions import Definition, Truncate
+from shardrouter.definitions import CreateIndex, Definition, DropIndex, Truncate
 from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
@@ -51,12 +52,16 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.explained import explain_change
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CloseCursor,
     CopyFrom,
+    DeclareCursor,
     EndBlock,
+    FetchRows,
     Modes,
     OneShard,
     Plan,
@@ -73,6 +78,8 @@ from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
+from shardrouter.sql_cursors import SqlCursors
+from shardrouter.tables import Change
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -138,6 +145,7 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self.cursors = SqlCursors()
         self._draft_plans = PlanCache()  # of a block that has changed the schema
         self._uploads: list[Upload] = []  # of what the block has sent ahead
         self._steps_ahead: Upload | None = None  # the one that has its steps
@@ -150,7 +158,7 @@ class Transactions:
 
     # ------------------------------------------------------------------ without a block
 
-    def begin(self, modes: Modes) -> None:
+    def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
         block = Block(
@@ -164,13 +172,28 @@ class Transactions:
             settings = settings.with_value(mode, settings.get(mode))
         host.settings = settings
         block.modes = _modes_of(settings)
+        block.implicit = implicit
         self.block = block
+
+    def open_unit(self) -> None:
+        """What comes now is a unit of commit, statement by statement, up to `close_unit`."""
+        if self.block is None:
+            self.begin(Modes(), implicit=True)
+
+    async def close_unit(self, deadline: float) -> None:
+        """The end of such a unit, unless one of its statements has ended it. Raises RouterError."""
+        block = self.block
+        if block is None or not block.implicit:
+            return
+        async with self._turn:
+            await self._end(block, EndBlock(commit=True, chain=False), deadline)
 
     def begin_here(self, plan: Begin) -> Outcome:
         """BEGIN behind statements of the same unit, which are in the block already. Raises
         StatementError for modes that come too late for them."""
         assert self.block is not None
         self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        self.block.implicit = False
         return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
@@ -238,9 +261,13 @@ class Transactions:
 
     async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
-        if isinstance(plan, EndBlock):
+        if isinstance(plan, EndBlock) and not block.implicit:
             return await self._end(block, plan, deadline)
         try:
+            if block.implicit and isinstance(plan, Begin):
+                return self.begin_here(plan)
+            if block.implicit and isinstance(plan, EndBlock | SavepointStep):
+                return await self._end_unit(block, plan, deadline)
             if isinstance(plan, SavepointStep) and plan.what == "rollback":
                 return self._roll_back_to(block, plan.name)
             if block.failed:
@@ -251,6 +278,15 @@ class Transactions:
         except BaseException:
             block.failed = True
             raise
+
+    async def _end_unit(
+        self, block: Block, plan: EndBlock | SavepointStep, deadline: float
+    ) -> Outcome:
+        """What is for a block comes outside of one: COMMIT and ROLLBACK end the unit all the
+        same."""
+        said = self.control_idle(plan)  # or raises
+        assert isinstance(plan, EndBlock)
+        return structs.replace(await self._end(block, plan, deadline), notices=said.notices)
 
     def _control(self, block: Block, plan: TransactionControl) -> Outcome:
         host = self._host
@@ -264,6 +300,7 @@ class Transactions:
                 return Outcome("SAVEPOINT")
             case SavepointStep():
                 block.release(plan.name)
+                self.cursors.released(block.depth)
                 return Outcome("RELEASE")
             case SetModes(for_session=True):
                 return self._set_for_session(plan.modes)
@@ -277,6 +314,7 @@ class Transactions:
         host = self._host
         before = host.settings
         host.settings = block.roll_back_to(name)
+        self.cursors.rolled_back(block.depth)
         if block.draft is not None:
             block.draft = block.draft.at(host.schema.new_draft_version())
         return Outcome("ROLLBACK", parameter_status=host.settings.announced_since(before))
@@ -295,13 +333,19 @@ class Transactions:
                     return self._set(block, plan)
                 if isinstance(plan, Answer) and plan.alone:
                     raise _not_in_a_block(plan.tag)
+                if isinstance(plan, DeclareCursor):
+                    return await self._declare(block, plan, execution, deadline)
+                if isinstance(plan, FetchRows):
+                    return await self.cursors.fetch(plan, execution)
+                if isinstance(plan, CloseCursor):
+                    return self.close_cursor(plan)
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
             lock = self._lock(plan, command)
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
-                command = replace(command, statement=statement)
+                command = structs.replace(command, statement=statement)
             is_write = isinstance(plan, OneShard) and plan.is_write
             stream = execution.stream and not (quick or is_write or lock)
             stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
@@ -330,7 +374,7 @@ class Transactions:
             if answer.stream is None:
                 return outcome
             host.keep(answer.stream)
-            return replace(outcome, more=answer.stream)
+            return structs.replace(outcome, more=answer.stream)
         raise _being_changed()
 
     # ------------------------------------------------------------------ changes of the schema
@@ -346,6 +390,8 @@ class Transactions:
             )
         if isinstance(definition, Truncate):
             return await self._truncate(block, plan, definition, deadline)
+        if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
+            raise _not_in_a_block(f"{plan.tag} CONCURRENTLY")
         if block.draft is None:
             block.draft = begin_draft(await self._host.schema.settled(deadline))
         for attempt in range(REPLANS_MAX):
@@ -363,8 +409,11 @@ class Transactions:
         is stale."""
         host = self._host
         version = host.schema.new_draft_version()
-        draft, begun = drafted(before, definition, host.settings.placement, version)
+        draft, begun = drafted(
+            before, definition, host.settings.placement, host.settings.search_path, version
+        )
         if begun.change is not None:
+            _check_numbers(begun.change)
             guards: list[Guard] = []
             for moved in begun.change.tables:
                 for table in (moved.before, moved.after):
@@ -385,7 +434,7 @@ class Transactions:
                 return None
             block.took(step, asked, answer.outcome, quick=False, is_write=True)
             if isinstance(answer.outcome, SqlFailure):
-                raise sql_error(answer.outcome)
+                raise explain_change(sql_error(answer.outcome), begun.change)
         block.draft = draft
         return begun.notices
 
@@ -400,6 +449,28 @@ class Transactions:
             raise serialization_failure("a concurrent schema change")
         block.draft = draft
 
+    async def _declare(
+        self, block: Block, plan: DeclareCursor, execution: Execution, deadline: float
+    ) -> Outcome:
+        """Its query is a statement of the block; the rows are for FETCH."""
+        self.cursors.check_new(plan.name)
+        columns = plan.plan.columns
+        oids = execution.prepared.parameter_oids
+        query = Execution(
+            Prepared(plan.query, plan.plan, oids, columns, execution.prepared.search_path),
+            execution.arguments,
+            stream=True,
+            stored=True,
+        )
+        outcome = await self._statement(block, query, deadline)
+        self.cursors.declare(plan.name, columns, outcome, block.depth)
+        return Outcome("DECLARE CURSOR")
+
+    def close_cursor(self, plan: CloseCursor) -> Outcome:
+        """CLOSE, also where there is no block. Raises StatementError 34000."""
+        self.cursors.close(plan.name)
+        return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
+
     async def _truncate(
         self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
     ) -> Outcome:
@@ -407,6 +478,7 @@ class Transactions:
         host = self._host
         begun = definition_changes.begin(host.catalog, node)
         assert begun.change is not None
+        _check_numbers(begun.change)
         left = {moved.name: moved.before for moved in begun.change.tables}
         while left:
             # Rows that reference others first; tables that reference each other as they come.
@@ -419,7 +491,9 @@ class Transactions:
                 next(iter(left)),
             )
             del left[name]
-            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            found = host.catalog.tables[name]
+            whole = f"{quote(found.schema)}.{quote(found.relname)}"
+            prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
             await self._statement(block, Execution(prepared), deadline)
         return Outcome(plan.tag, notices=begun.notices)
 
@@ -545,6 +619,7 @@ class Transactions:
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None
+        self.cursors.end()
         host.settings = block.settings
         try:
             if commits and block.writes:
@@ -598,6 +673,7 @@ class Transactions:
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
         self._forget_uploads()
+        self.cursors.end()
         block = self.block
         if block is not None:
             self._host.settings = block.settings
@@ -639,6 +715,15 @@ def _not_in_a_block(what: str) -> StatementError:
     return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
 
 
+def _check_numbers(change: Change) -> None:
+    """Numbers are given out beside transactions: which come next cannot be taken back."""
+    if change.restarted or any(sequence.version == change.version for sequence in change.altered):
+        raise NotSupported(
+            "changing which numbers a sequence gives out inside a transaction is not supported",
+            hint="Send ALTER SEQUENCE, SET GENERATED or RESTART outside of BEGIN and COMMIT.",
+        )
+
+
 def _being_changed() -> Unavailable:
     return Unavailable(
         "the tables of the statement are being changed",
@@ -649,8 +734,8 @@ def _being_changed() -> Unavailable:
 def _spans_shards(table: str) -> NotSupported:
     return NotSupported(
         f'a change of "{table}" inside a transaction is not supported, for it is on every shard',
-        hint="Send it outside of BEGIN and COMMIT; or make it a home table: WITH (home = true), "
-        "or SET default_placement = home before it is created.",
+        hint="Send it alone, outside of BEGIN and COMMIT; or make it a home table: "
+        "WITH (home = true), or SET default_placement = home before it is created.",
     )
 
 

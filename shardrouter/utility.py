@@ -11,6 +11,7 @@ from typing import Final
 
 from nodes.values import FLOAT8, VOID
 from shardrouter.errors import NotSupported
+from shardrouter.keywords import quoted
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
@@ -34,20 +35,14 @@ _REFUSED: Final = {
     "call": "",
     "checkpoint": "",
     "cluster": "",
-    "comment": "",
-    "declare": "Use LIMIT and OFFSET.",
     "do": "",
-    "execute": "Prepare through the extended query protocol.",
     "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
-    "prepare": "Prepare through the extended query protocol.",
-    "fetch": "Use LIMIT and OFFSET.",
     "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",
     "load": "",
     "lock": "Transactions are serializable without it.",
     "merge": "Write INSERT ... ON CONFLICT.",
-    "move": "",
     "notify": "",
     "reassign": "Every role that may log in reads and writes all tables.",
     "refresh": "",
@@ -88,13 +83,9 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             return _pause(tokens)
         case ["discard", "plans" | "sequences" | "temp" | "temporary"]:
             return Answer(f"DISCARD {words[1].upper()}")
-        case ["deallocate", "all"] | ["deallocate", "prepare", "all"]:
-            return Answer("DEALLOCATE ALL")
-        case ["close", "all"]:
-            return Answer("CLOSE CURSOR ALL")
         case ["unlisten", _]:
             return Answer("UNLISTEN")
-        case [first, *_] if first in _REFUSED or first in ("close", "deallocate", "discard"):
+        case [first, *_] if first in _REFUSED or first == "discard":
             raise NotSupported(
                 f"{first.upper()} is not supported",
                 position=tokens[0].start + 1,
@@ -187,7 +178,10 @@ def _set(rest: Rest) -> SetSetting:
         return SetSetting(rest.last(name), None, is_local)
     if None in values:
         raise syntax_error("default", 0)
-    value = ", ".join(value for value in values if value is not None)
+    given = [value for value in values if value is not None]
+    if name == "search_path":
+        given = [quoted(value) for value in given]
+    value = ", ".join(given)
     return SetSetting(rest.last(name), value, is_local)
 
 

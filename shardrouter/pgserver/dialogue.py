@@ -18,24 +18,38 @@ import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.execution import (
+    Execution,
+    MoreRows,
+    Outcome,
+    Prepared,
+    changes_search_path,
+)
 from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
     PortalRun,
     PreparedStatement,
     Unit,
-    schema_change_in_company,
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
-from shardrouter.pgwire.portals import bind_arguments, result_formats
-from shardrouter.planned import CopyFrom, TransactionControl
+from shardrouter.pgwire.portals import bind_arguments, describe_rows, result_formats
+from shardrouter.planned import (
+    CopyFrom,
+    DeclareCursor,
+    PrepareStatement,
+    ResultColumn,
+    SchemaChange,
+    TransactionControl,
+)
 from shardrouter.statement import split
+from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.verdicts import canceled
 
 __all__ = [
@@ -48,9 +62,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-STATEMENTS_MAX: Final = 4096
-"""Prepared statements of a connection: many times what any driver caches."""
 
 UNSENT_MAX: Final = 256 * 1024
 """Bytes of answers after which they are handed to the client before there are more."""
@@ -66,6 +77,9 @@ _BIND_COMPLETE: Final = m.encode(m.BindComplete())
 _CLOSE_COMPLETE: Final = m.encode(m.CloseComplete())
 _EMPTY_QUERY: Final = m.encode(m.EmptyQueryResponse())
 _SUSPENDED: Final = m.encode(m.PortalSuspended())
+
+_CHANGES_MEANING: Final = TransactionControl | DeclareCursor | PrepareStatement
+"""What comes behind it in a query may be planned only when it has been carried out."""
 
 T = TypeVar("T")
 
@@ -116,6 +130,13 @@ class Session(Protocol):
         """End early what was executed last; `done` hears what became of it."""
 
     @property
+    def statements(self) -> dict[str, Prepared]:
+        """By name, those of PREPARE and of the protocol alike."""
+
+    def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
+        """Of a cursor of DECLARE. Raises StatementError 34000."""
+
+    @property
     def status(self) -> Status:
         """Whether it is in a transaction block, and whether that has failed."""
 
@@ -130,7 +151,18 @@ class Session(Protocol):
         """What was set so far is what RESET goes back to."""
 
     def note_failure(self) -> None:
-        """A message failed that the session never saw: a transaction block fails with it."""
+        """A message failed, perhaps one that the session never saw: a transaction block fails with
+        it, and a unit is over."""
+
+    def open_unit(self) -> None:
+        """What is executed from now on is one unit of commit, unless a block is open."""
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether such a unit is open."""
+
+    async def close_unit(self) -> None:
+        """Its end. Raises RouterError: then nothing of it has happened."""
 
     def parameter_status(self) -> Sequence[tuple[str, str]]: ...
 
@@ -142,6 +174,9 @@ class _Then(enum.Enum):
 
     NOTHING = "nothing"  # after Flush
     READY = "ready"  # after Sync and Query
+
+
+_READY: Final = _Then.READY  # looking a member up in its enum costs as much as a call
 
 
 class Copying(NamedTuple):
@@ -191,19 +226,17 @@ class Dialogue:
         self._statements: dict[str, PreparedStatement] = {}
         self._portals: dict[str, Portal] = {}
         self._unit = Unit()
-        self._then: _Then | None = None
+        self.answering: _Then | None = None
+        """Set while a unit is being run and answered: no message may be handled before its end,
+        and this follows it."""
         self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
+        self._held: m.Parse | None = None  # to be prepared when what is before it has run
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
         self._answered: PortalRun | None = None  # whose answer has begun
         self._more_of: MoreRows | None = None  # that is waited for
         self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
-
-    @property
-    def answering(self) -> bool:
-        """A unit is being run and answered; no message may be handled before its end."""
-        return self._then is not None
 
     @property
     def idle_timeout_s(self) -> float:
@@ -254,26 +287,27 @@ class Dialogue:
     def _fail(self, said: m.Report) -> None:
         """The unit is over: what was collected never ran, or ran and had no effect."""
         self._session.note_failure()
-        self._end_unit()
-        self._connection.fail(said, self._session.status)
+        self._connection.fail(said, self._end_unit())
 
-    def _end_unit(self) -> None:
+    def _end_unit(self) -> Status:
         """Portals live as long as their transaction: to here, unless it is a block."""
-        self._then = None
-        self._rest = None
+        status = self._session.status
+        self.answering = None
+        self._rest = self._held = None
         self._unit.clear()
         self._flushed_write = False
         if self._copying is not None:
             self._copying.copy.abandon()
             self._copying = None
-        if self._answered is not None and self._session.status != "T":
-            self._answered.portal.close()
-        self._answered = self._more_of = None
-        if self._session.status != "T":
+        if status != "T":
+            if self._answered is not None:
+                self._answered.portal.close()
             for portal in self._portals.values():
                 portal.close()
             self._portals.clear()
             self._bound_bytes = 0
+        self._answered = self._more_of = None
+        return status
 
     def _later(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
         """Do something that waits; messages are held back until `then` was called."""
@@ -324,16 +358,23 @@ class Dialogue:
             else:
                 unit.replies.popleft()
                 send(reply)
-        then, self._then = self._then, None
+        then, self.answering = self.answering, None
         self._flushed_write = self._flushed_write or unit.writes
         unit.clear()
         if self._rest is not None:
             rest, self._rest = self._rest, None
             self._later(self._prepare_all(*rest), self._run_query)
             return
-        if then is _Then.READY:
-            self._end_unit()
-            self._connection.ready(self._session.status)
+        if self._held is not None:
+            event, self._held = self._held, None
+            self.handle(event)
+        elif then is _READY and self._session.has_unit:
+            self._later(self._session.close_unit(), self._be_ready)
+        elif then is _READY:
+            self._be_ready()
+
+    def _be_ready(self, _: None = None) -> None:
+        self._connection.ready(self._end_unit())
 
     def _execute_unit(self, portals: Sequence[Portal]) -> None:
         self.busy = True
@@ -363,7 +404,8 @@ class Dialogue:
             rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
             if run.described and statement.columns:
                 send(statement.row_description(portal.formats))
-            send(rows.head())
+            if rows.is_copy:
+                send(rows.head())
         if run is not self._answered:
             self._answered = run
             rows.begin(run.row_limit)
@@ -376,7 +418,8 @@ class Dialogue:
         if rows.is_suspended:
             send(_SUSPENDED)
             return True
-        send(rows.foot())
+        if rows.is_copy:
+            send(rows.foot())
         for n in outcome.notices:
             if self._session.wants(n.severity):
                 said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
@@ -402,7 +445,7 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        if len(found) == len(texts):
+        if len(found) == len(texts) and not any(map(_moves_names, found)):
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -410,7 +453,8 @@ class Dialogue:
     async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
-        matter when that has been carried out, and is prepared then."""
+        matter when that has been carried out, and is prepared then. So is what comes behind a
+        change of the schema, or of search_path."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -422,35 +466,41 @@ class Dialogue:
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                controls = [
-                    n for n, p in enumerate(found) if isinstance(p.plan, TransactionControl)
-                ]
-                if error.sqlstate == "42601" or not controls:
+                last = _last_of(found, _CHANGES_MEANING)
+                if error.sqlstate == "42601" or last < 0:
                     raise
-                last = controls[-1]
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
-            if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
-                raise schema_change_in_company()  # what follows could not even be planned
+            if _moves_names(prepared) and len(texts) > 1:
+                last = _last_of(found, TransactionControl)
+                if last < 0:
+                    self._session.open_unit()
+                    last = len(found) - 1
+                if last < len(texts) - 1:
+                    self._rest = query, texts[last + 1 :], ends[last]
+                return found[: last + 1]
         return found
 
     def _run_query(self, statements: Sequence[Prepared]) -> None:
         if not statements:
             self._reply(_EMPTY_QUERY)
         for prepared in statements:
-            if prepared.parameter_oids:
-                raise StatementError("there is no parameter $1", sqlstate="42P02")
             statement = PreparedStatement(prepared)
+            if statement.parameter_oids:
+                raise StatementError("there is no parameter $1", sqlstate="42P02")
             portal = Portal(statement, (), (False,) * len(statement.columns))
             self._run(PortalRun(portal, described=True))
-        self._then = _Then.READY
+        self.answering = _Then.READY
 
     # -------------------------------------------------------------------- extended query
 
     def _parse(self, event: m.Parse) -> None:
         name, text, oids = event.statement, event.text, event.parameter_oids
-        if name and name in self._statements:
+        named = self._session.statements
+        if name and name not in named:
+            self._forget_statement(name)  # it was deallocated by SQL
+        if name and (name in self._statements or name in named):
             raise StatementError(f'prepared statement "{name}" already exists', sqlstate="42P05")
         if not name:
             self._forget_statement("")
@@ -466,6 +516,8 @@ class Dialogue:
         def keep(prepared: Prepared | None) -> None:
             self._statements[name] = PreparedStatement(prepared, size)
             self._statement_bytes += size
+            if name and prepared is not None:
+                named[name] = prepared
             self._reply(_PARSE_COMPLETE)
 
         prepared = self._session.prepared(text, oids)
@@ -480,7 +532,9 @@ class Dialogue:
         if not statements:
             keep(None)
         elif self._unit.changes_schema:
-            raise schema_change_in_company()
+            self._session.open_unit()
+            self._held = event
+            self.answering = _Then.NOTHING  # what has changed decides what this means
         else:
             self._later(self._session.prepare(text, oids), keep)
 
@@ -488,6 +542,10 @@ class Dialogue:
         statement = self._statements.pop(name, None)
         if statement is not None:
             self._statement_bytes -= statement.size
+
+    def _close_statement(self, name: str) -> None:
+        self._forget_statement(name)
+        self._session.statements.pop(name, None)
 
     def _close_portal(self, name: str) -> None:
         # Before its unit has run, what it holds is still held by the unit.
@@ -499,9 +557,16 @@ class Dialogue:
 
     def _statement(self, name: str) -> PreparedStatement:
         statement = self._statements.get(name)
-        if statement is None:
-            what = f'prepared statement "{name}"' if name else "unnamed prepared statement"
-            raise StatementError(f"{what} does not exist", sqlstate="26000")
+        if not name and statement is not None:
+            return statement
+        prepared = self._session.statements.get(name)
+        if statement is not None and statement.prepared is prepared:
+            return statement
+        # SQL has prepared or deallocated it.
+        self._forget_statement(name)
+        if prepared is None:
+            raise no_such_statement(name)
+        self._statements[name] = statement = PreparedStatement(prepared)
         return statement
 
     def _portal(self, name: str) -> Portal:
@@ -532,6 +597,10 @@ class Dialogue:
 
     def _describe(self, event: m.Describe) -> None:
         if event.target is m.Target.PORTAL:
+            if event.name and event.name not in self._portals:  # a cursor that DECLARE has opened
+                columns = self._session.cursor_columns(event.name)
+                self._reply(describe_rows(columns, (False,) * len(columns)))
+                return
             portal = self._portal(event.name)
             self._reply(portal.statement.row_description(portal.formats))
             return
@@ -548,7 +617,7 @@ class Dialogue:
             raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
         self._run(PortalRun(portal, event.row_limit))
         if portal.statement.copies_in:
-            self._then = _Then.NOTHING  # its rows come before the Sync
+            self.answering = _Then.NOTHING  # its rows come before the Sync
 
     def _run(self, run: PortalRun) -> None:
         if self._flushed_write and self._session.status == "I" and not run.portal.started:
@@ -562,15 +631,15 @@ class Dialogue:
         if event.target is m.Target.PORTAL:
             self._close_portal(event.name)
         else:
-            self._forget_statement(event.name)
+            self._close_statement(event.name)
         self._reply(_CLOSE_COMPLETE)
 
     def _flush(self, _: m.Flush) -> None:
         if self._unit.replies:
-            self._then = _Then.NOTHING
+            self.answering = _Then.NOTHING
 
     def _sync(self, _: m.Sync) -> None:
-        self._then = _Then.READY
+        self.answering = _Then.READY
 
     def _function_call(self, _: m.FunctionCall) -> None:
         raise NotSupported(
@@ -587,8 +656,8 @@ class Dialogue:
         except RouterError as error:
             self._fail(report(error))
             return
-        self._copying = Copying(copy, self._then)
-        self._then = None
+        self._copying = Copying(copy, self.answering)
+        self.answering = None
         is_binary = copy.plan.options.format == "binary"
         formats = (int(is_binary),) * len(copy.plan.columns)
         self._connection.begin_copy_in(m.CopyInResponse(int(is_binary), formats))
@@ -610,7 +679,7 @@ class Dialogue:
         run = self._unit.replies[0]
         assert isinstance(run, PortalRun)
         run.portal.outcome = outcome
-        self._then = copying.then
+        self.answering = copying.then
 
     def _copy_fail(self, event: m.CopyFail) -> None:
         raise StatementError(f"COPY from stdin failed: {event.reason}", sqlstate="57014")
@@ -631,7 +700,12 @@ class Dialogue:
     }
 
 
-def _last_control(statements: Sequence[Prepared]) -> int:
-    """The place of the last of them that is about the transaction; -1: there is none."""
-    places = [n for n, p in enumerate(statements) if isinstance(p.plan, TransactionControl)]
+def _moves_names(prepared: Prepared) -> bool:
+    """Whether what stands behind it may mean something else than it meant before."""
+    return isinstance(prepared.plan, SchemaChange) or changes_search_path(prepared.plan)
+
+
+def _last_of(statements: Sequence[Prepared], kinds: UnionType) -> int:
+    """The place of the last of them whose plan is one of these; -1: there is none."""
+    places = [n for n, p in enumerate(statements) if isinstance(p.plan, kinds)]
     return places[-1] if places else -1

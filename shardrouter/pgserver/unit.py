@@ -8,9 +8,10 @@ Execute queues up: encoded answers as bytes, executions as `Run`s.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
@@ -27,7 +28,6 @@ __all__ = [
     "PreparedStatement",
     "Reply",
     "Unit",
-    "schema_change_in_company",
 ]
 
 REPLIES_MAX: Final = 200_000
@@ -46,6 +46,9 @@ class PreparedStatement:
         plan = self.plan = prepared.plan if prepared is not None else None
         self.columns = prepared.columns if prepared is not None else ()
         self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
+        self.bound = prepared.bound if prepared is not None else None
+        if self.bound is not None:
+            self.parameter_oids = ()
         self.copies_in = isinstance(plan, CopyFrom)
         self.changes_schema = isinstance(plan, SchemaChange)
         self.is_control = isinstance(plan, TransactionControl)
@@ -68,8 +71,7 @@ class PreparedStatement:
         return known
 
 
-@dataclass(slots=True, eq=False)
-class Portal:
+class Portal(msgspec.Struct, eq=False):
     """A statement with its arguments, and once it ran, its rows."""
 
     statement: PreparedStatement
@@ -86,10 +88,12 @@ class Portal:
         plan = prepared.plan
         if isinstance(plan, CopyTo):
             columns = plan.plan.columns
-            query = Prepared(plan.query, plan.plan, (), columns)
+            query = Prepared(plan.query, plan.plan, (), columns, prepared.search_path)
             is_binary = plan.options.format == "binary"
             return Execution(query, (), (is_binary,) * len(columns), stream=True)
-        return Execution(prepared, self.arguments, self.formats, stream=True)
+        bound = self.statement.bound
+        arguments = self.arguments if bound is None else bound
+        return Execution(prepared, arguments, self.formats, stream=True)
 
     def close(self) -> None:
         """Nobody wants more of its rows."""
@@ -97,8 +101,7 @@ class Portal:
             self.outcome.more.close()
 
 
-@dataclass(slots=True, frozen=True)
-class PortalRun:
+class PortalRun(msgspec.Struct, frozen=True, eq=False):
     """An Execute, or a statement of a simple query, that is to be answered."""
 
     portal: Portal
@@ -107,14 +110,6 @@ class PortalRun:
 
 
 Reply: TypeAlias = bytes | PortalRun
-
-
-def schema_change_in_company() -> NotSupported:
-    """For a unit with a schema change and more: it is no command that one shard could run."""
-    return NotSupported(
-        "CREATE, ALTER and DROP cannot be one unit with other statements",
-        hint="Send the statement alone, in a message of its own (or with a Sync behind it).",
-    )
 
 
 def _copy_in_company() -> NotSupported:
@@ -146,8 +141,6 @@ class Unit:
             )
         if isinstance(reply, PortalRun) and not reply.portal.started:
             statement = reply.portal.statement
-            if self.waiting and (self.changes_schema or statement.changes_schema):
-                raise schema_change_in_company()
             if self.waiting and (self.copies_in or statement.copies_in):
                 raise _copy_in_company()
             self.copies_in = statement.copies_in
@@ -166,6 +159,8 @@ class Unit:
         than one answer is held in memory.
         """
         waiting = self.waiting
+        if len(waiting) == 1:  # nearly always
+            return [waiting.popleft()]
         count = 1
         if not in_block:
             controls = (place for place, p in enumerate(waiting, 1) if p.statement.is_control)
