@@ -176,6 +176,27 @@ def _array_of(node: syntax.Call, scope: Scope) -> Typed:
     return Typed(text, ARRAY_OF[kind])
 
 
+def _grouping(node: syntax.Call, scope: Scope) -> Typed:
+    """grouping(a, b): a bit for each, set where it is not grouped by."""
+    nulled, scope.nulled = scope.nulled, {}
+    known = scope.every or scope.grouped
+    found = 0
+    for argument in node.arguments:
+        marks = len(scope.loose)
+        typed = scope.take(argument, TEXT)
+        del scope.loose[marks:]
+        if typed.sql not in known:
+            scope.nulled = nulled
+            raise StatementError(
+                "arguments to GROUPING must be grouping expressions of the associated query level",
+                sqlstate="42803",
+                position=syntax.position_of(argument),
+            )
+        found = found << 1 | (typed.sql in nulled)
+    scope.nulled = nulled
+    return Typed(str(found), INTEGER)
+
+
 CALLS: Final[Mapping[str, Callable[[syntax.Call, Scope], Typed]]] = {
     **dict.fromkeys(("to_json", "to_jsonb", "row_to_json"), _to_json),
     **dict.fromkeys(
@@ -187,5 +208,6 @@ CALLS: Final[Mapping[str, Callable[[syntax.Call, Scope], Typed]]] = {
     **dict.fromkeys(("num_nulls", "num_nonnulls"), _nulls),
     "pg_typeof": _type_of,
     "array of": _array_of,
+    "grouping": _grouping,
 }
 """By name; those that have a space are forms of the grammar."""
