@@ -138,7 +138,8 @@ _Other: TypeAlias = (
 
 
 def _changes_schema(committed: Committed) -> bool:
-    """Whether an entry has statements that may need a transaction of their own."""
+    """Whether an entry has statements that need foreign keys to be off, and so a transaction of
+    their own."""
     entry = committed[2]
     return entry is not None and any(
         type(body) is Write and bool(body.sets) and bool(body.statements) for body in entry.bodies
@@ -429,7 +430,9 @@ class Machine:
 
     def _failed(self, exc: BaseException) -> str:
         """Remember that this replica has to stop; returns the sentence."""
-        self._fault = f"{self._name} stopped: {type(exc).__name__}: {exc}."
+        # Only SQLite's messages and the system's are known to hold no value of a statement.
+        said = f": {exc}" if isinstance(exc, sqlite3.Error | OSError) else ""
+        self._fault = f"{self._name} stopped: {type(exc).__name__}{said}."
         return self._fault
 
     # ----------------------------------------------------------------------- applying
@@ -671,10 +674,13 @@ class Machine:
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it. A change of the schema
-        is not asked: its work is bounded, or as little as dropping pages, and a change that is
-        marked in `meta` has to be carried through on every shard. Nor is what consists of bounded
-        pieces: their size, or that of the stages that hold them, is their limit."""
-        return isinstance(body, Write) and not (body.quick or body.bounded or body.sets)
+        is not asked, unless it is part of a transaction: its work is bounded, or as little as
+        dropping pages, and a change that is marked in `meta` has to be carried through on every
+        shard. Nor is what consists of bounded pieces: their size, or that of the stages that hold
+        them, is their limit."""
+        if not isinstance(body, Write) or body.quick or body.bounded:
+            return False
+        return body.transaction is not None or not body.sets
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk of a stage: one stage may have `bytes_max`."""

@@ -50,6 +50,7 @@ __all__ = [
     "Guard",
     "SetVersion",
     "Ran",
+    "Defined",
     "Mark",
     "Step",
     "Transaction",
@@ -291,7 +292,15 @@ class Mark(_Message, frozen=True, tag="mark"):
     depth: int
 
 
-Step: TypeAlias = Ran | Mark
+class Defined(_Message, frozen=True, tag="defined"):
+    """A change of the schema: its statements, which count as one that returns nothing, and what its
+    client was told. A write whose transaction has one sets versions."""
+
+    statements: tuple[Statement, ...]
+    digest: bytes = b""
+
+
+Step: TypeAlias = Ran | Mark | Defined
 
 
 class Transaction(_Message, frozen=True):

@@ -24,6 +24,7 @@ from nodes.data_file import BEGIN_WRITE, ROLLBACK
 from nodes.outcome_digest import chain
 from nodes.protocol import (
     Guard,
+    Mark,
     NotOpen,
     Ran,
     ResponseBody,
@@ -176,7 +177,7 @@ class Speculation:
         transaction = asked.transaction
         now_us, seed = transaction.now_us, transaction.seed
         *earlier, new = transaction.steps[done:]
-        if not isinstance(new, Ran):
+        if isinstance(new, Mark):
             raise TypeError("a mark is not answered")
         if transaction.staged is not None:
             bounds.allow([transaction.staged])

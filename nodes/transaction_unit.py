@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from nodes.authorizer import OWN, Mode
+from nodes.definition_step import run_definition
 from nodes.outcome_digest import RowsDigest, digest_of
 from nodes.protocol import (
+    Defined,
     Mark,
     Ran,
     Speculated,
@@ -72,8 +74,10 @@ def run_step(
                 raise
             raise Refused(SqlFailure("3B001", f"there is no savepoint {step.depth}")) from exc
         return None
-    answer: Answer | DigestedAnswer = DigestedAnswer(spool) if step.stream else Answer()
     try:
+        if isinstance(step, Defined):
+            return run_definition(connection, step.statements, ordinal, now_us, seed)
+        answer: Answer | DigestedAnswer = DigestedAnswer(spool) if step.stream else Answer()
         connection.run(step.statement, answer, now_us, seed, Mode.WRITE, ordinal)
     except Refused as exc:
         return exc.failure
@@ -81,11 +85,16 @@ def run_step(
 
 
 def run_new(
-    connection: SqlConnection, step: Ran, ordinal: int, now_us: int, seed: int, directory: Path
+    connection: SqlConnection,
+    step: Ran | Defined,
+    ordinal: int,
+    now_us: int,
+    seed: int,
+    directory: Path,
 ) -> tuple[Speculated, Spool | None]:
     """The answer to a statement that has not run yet, and what is left of its rows, for which
     there is room in `directory`. Raises what `run_step` does, and SpoolFailed."""
-    if not step.stream:
+    if isinstance(step, Defined) or not step.stream:
         outcome = run_step(connection, step, ordinal, now_us, seed)
         if isinstance(outcome, SqlFailure):
             return Speculated(failure=outcome), None
@@ -116,7 +125,7 @@ def digest_of_answer(answer: Speculated) -> bytes:
 
 def refuse_difference(step: Step, outcome: Outcome | None, ordinal: int) -> None:
     """Raises Refused if a statement answered something else than its client was told."""
-    if isinstance(step, Ran) and (outcome is None or digest_of(outcome) != step.digest):
+    if not isinstance(step, Mark) and (outcome is None or digest_of(outcome) != step.digest):
         raise Refused(
             SqlFailure(
                 "40001",
@@ -146,9 +155,13 @@ def all_steps(connection: SqlConnection, transaction: Transaction) -> Generator[
     yield from transaction.steps
 
 
-def run_transaction(connection: SqlConnection, transaction: Transaction) -> None:
+def run_transaction(
+    connection: SqlConnection, transaction: Transaction, *, sets_versions: bool
+) -> None:
     """Run all steps. Raises Refused at the first that differs, or a fault: then the caller has to
-    roll back what was done."""
+    roll back what was done. The schema changes only together with a version."""
     now_us, seed = transaction.now_us, transaction.seed
     for ordinal, step in enumerate(all_steps(connection, transaction)):
+        if isinstance(step, Defined) and not sets_versions:
+            raise Refused(SqlFailure("42501", "the schema changes only with a version", ordinal))
         refuse_difference(step, run_step(connection, step, ordinal, now_us, seed), ordinal)

@@ -13,6 +13,7 @@ from nodes.protocol import (
     Fence,
     Guard,
     NotOpen,
+    Ran,
     Speculate,
     Speculated,
     SqlFailure,
@@ -28,8 +29,11 @@ from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.planned import EndBlock, Modes
 from shardrouter.row_stream import RowStream
+from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Shards, Stepped
+from shardrouter.tasks import Tasks
 from shardrouter.transactions import Transactions
 from tests.shardrouter.catalogs import EMPTY
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
@@ -48,6 +52,8 @@ class Host:
     def __init__(self, shards: Shards) -> None:
         self.settings = Settings()
         self.shards = shards
+        self.schema = Schema(shards, ("shard-1",), Tasks())
+        self.sequences = SessionSequences(self.schema.sequences)
 
     @property
     def catalog(self) -> Catalog:
@@ -76,7 +82,7 @@ def begun(shards: Shards) -> Transactions:
     block = transactions.block
     assert block is not None
     block.move_to("shard-1")
-    block.took(SQL, GUARDS, ONE, quick=True, is_write=True)
+    block.took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
     return transactions
 
 
@@ -148,12 +154,12 @@ def test_steps_are_sent_when_they_are_few_or_asked_for() -> None:
             deadline = asyncio.get_running_loop().time() + 10.0
 
             def asked(*, whole: bool = False) -> Speculate:
-                return block.request(large, GUARDS, quick=True, whole=whole)
+                return block.request(Ran(large), GUARDS, quick=True, whole=whole)
 
             large = Statement("UPDATE t SET name = ?1", ("x" * 10_000,))
             for count in (1, 2):
                 assert len(asked().transaction.steps) == count
-                block.took(large, GUARDS, ONE, quick=True, is_write=True)
+                block.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
             block.savepoint("s", Settings())
             assert len(asked().transaction.steps) == 2  # the mark, and the statement
             assert asked().base
