@@ -340,6 +340,21 @@ class _Rewriting:
         self._depth += 1
         return True
 
+    def searching(self, token: Token) -> bool:
+        """SEARCH and CYCLE behind a query of WITH RECURSIVE."""
+        if not self._out or not self._out[-1].is_mark(")"):
+            return False
+        if token.text == "search" and not self._follows("depth"):
+            if not self._follows("breadth"):
+                return False
+        elif token.text == "cycle" and not any(t.is_word("set") for t in self._tokens[self._at :]):
+            return False
+        raise NotSupported(
+            f"{token.text.upper()} of WITH RECURSIVE is not supported",
+            position=token.start + 1,
+            hint="Keep the path in an array column, and compare with it.",
+        )
+
     def unknown(self, token: Token) -> bool:
         """IS UNKNOWN is IS NULL."""
         if not self._out or not self._out[-1].is_word("is", "not"):
@@ -372,6 +387,8 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "similar": _Rewriting.similar,
     "collate": _Rewriting.collate,
     "array": _Rewriting.array,
+    "search": _Rewriting.searching,
+    "cycle": _Rewriting.searching,
     "table": _Rewriting.table,
     "using": _Rewriting.using,
     "grouping": _Rewriting.grouping,

@@ -244,9 +244,14 @@ class Grammar:
                 for _ in range(self.rng.randint(1, 3))
             ]
             return Made(listed(rows, before="VALUES ", tag="VALUES"), True)
+        if self._wants("ROLLUP", 0.02):
+            return self._grouping_sets()
+        if self._wants("LATERAL", 0.03):
+            return self._lateral()
         if self._wants("UNION", 0.05):
             types = [self._exact_type() for _ in range(self.rng.randint(1, 3))]
-            word = self.rng.choice(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"])
+            words = ["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]
+            word = self.rng.choice([word for word in words if self._has(word)])
             halves = [self._plain_select(types) for _ in range(2)]
             order = ", ".join(str(at + 1) for at in range(len(types)))
             body = template(f"{{}} {word} {{}} ORDER BY {order}", *halves, tag=word)
@@ -327,6 +332,43 @@ class Grammar:
             tag="GROUP BY",
         )
         return Made(body, True)
+
+    def _grouping_sets(self) -> Made:
+        columns, source = self._source()
+        exact = [c for c in columns if c.type not in VAGUE]
+        keys = self.rng.sample(exact, min(len(exact), self.rng.randint(1, 2)))
+        names = ", ".join(key.name for key in keys)
+        word = self.rng.choice(["ROLLUP", "CUBE"])
+        items = [leaf(key.name) for key in keys]
+        items += [leaf(f"grouping({names})"), leaf("count(*)"), self._aggregate(columns)]
+        order = ", ".join(str(at + 1) for at in range(len(keys) + 1))
+        body = template(
+            f"SELECT {{}} FROM {{}}{{}} GROUP BY {word} ({names}) ORDER BY {order}",
+            *(listed(items, least=len(items)), source, self._where(columns)),
+            tag=word,
+        )
+        return Made(body, True)
+
+    def _lateral(self) -> Made:
+        """A query that reads the table before it, or the elements of an array of its columns."""
+        table, other = self._table(), self._table()
+        outer = _of("x", table.columns)
+        if self._one_of(0.4):
+            column = self.rng.choice([c for c in outer if c.type not in VAGUE])
+            value = self._literal(column.type)
+            rows = template(f"unnest(ARRAY[{column.name}, {{}}]) AS e", value)
+            text = f"SELECT x.id, e FROM {table.name} AS x, {{}} ORDER BY 1, 2"
+            return Made(template(text, rows, tag="unnest of a column before it"), True)
+        room = self._room([*outer, *_of("y", other.columns)], 2)
+        type_ = self._exact_type()
+        inner = template(
+            f"SELECT {{}} AS v FROM {other.name} AS y WHERE {{}} ORDER BY 1 LIMIT 2",
+            *(self._expression(type_, room), self._condition(room)),
+        )
+        joins = ["CROSS JOIN LATERAL ({}) AS q", "LEFT JOIN LATERAL ({}) AS q ON true"]
+        join = self.rng.choice(joins)
+        body = template(f"SELECT x.id, q.v FROM {table.name} AS x {join} ORDER BY 1, 2", inner)
+        return Made(template("{}", body, tag="LATERAL"), True)
 
     def _source(self) -> tuple[Sequence[Column], Tree]:
         """Relations of a FROM, and the columns they give."""
