@@ -71,8 +71,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Name:
+    """`schema` is what stood before it, of a relation: empty if nothing did."""
+
     text: str
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class TableName:
     alias: str
     position: int = 0
     columns: tuple[Name, ...] = ()
+    schema: str = ""
 
 
 # --------------------------------------------------------------------------- expressions
@@ -124,6 +128,7 @@ class ColumnReference:
     name: str
     table: str | None
     position: int = 0
+    schema: str = ""  # of `table`
 
 
 @dataclass(frozen=True)
@@ -390,6 +395,7 @@ class Star:
 
     table: str | None = None
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)
