@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import any_calls, operators, ordered_aggregates, syntax, windows
+from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
@@ -232,7 +232,7 @@ def _count(node: syntax.Call, scope: Scope) -> str:
                 position=node.position,
             )
         raise _unknown(node, shown)
-    typed = any_calls.of_any(node.arguments[0], scope)
+    typed = scope.take(node.arguments[0], TEXT)
     if node.distinct:
         return f"count(DISTINCT {collated(typed)})"
     return f"count({typed.sql})"

@@ -26,7 +26,7 @@ from shardrouter.types import (
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["CALLS", "as_json", "as_text", "of_any", "undetermined"]
+__all__ = ["CALLS", "as_json", "as_text", "undetermined"]
 
 
 def _none_such(node: syntax.Call, shown: str = "") -> StatementError:
@@ -68,17 +68,10 @@ def as_json(node: syntax.Expression, scope: Scope, kind: Type = JSON) -> str:
         parts = [f"'f{i}', {as_json(item, scope)}" for i, item in enumerate(node.items, 1)]
         row = f"pg_row_json({', '.join(parts)})"
         return row if kind is JSON else f"pg_cast_jsonb({row})"
-    typed = of_any(node, scope)
+    typed = scope.take(node, TEXT)
     if typed.type is kind:
         return typed.sql
     return f"pg_to_{kind.short}({typed.sql}, '{typed.type.short}')"
-
-
-def of_any(node: syntax.Expression, scope: Scope) -> Typed:
-    """An argument of a type that nothing tells: a parameter's must be declared (42P18)."""
-    if isinstance(node, syntax.ParameterReference) and scope.is_open(node):
-        return Typed(scope.parameters.use_untyped(node), TEXT)
-    return scope.take(node, TEXT)
 
 
 def _whole_row(node: syntax.Expression, scope: Scope) -> str | None:
@@ -140,7 +133,7 @@ def _format(node: syntax.Call, scope: Scope) -> Typed:
         raise _none_such(node)
     template, *values = node.arguments
     texts = [scope.coerced(template, TEXT).sql]
-    texts += [as_text(of_any(value, scope), node.position) for value in values]
+    texts += [as_text(scope.take(value, TEXT), node.position) for value in values]
     return Typed(f"pg_format({', '.join(texts)})", TEXT)
 
 
@@ -156,7 +149,7 @@ def _nulls(node: syntax.Call, scope: Scope) -> Typed:
     if not node.arguments:
         raise _none_such(node)
     test = "IS NULL" if node.name == "num_nulls" else "IS NOT NULL"
-    texts = [f"({of_any(argument, scope).sql} {test})" for argument in node.arguments]
+    texts = [f"({scope.take(argument, TEXT).sql} {test})" for argument in node.arguments]
     return Typed(f"({' + '.join(texts)})", INTEGER)
 
 
