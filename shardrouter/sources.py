@@ -70,13 +70,13 @@ def _plain(text: str, relation: Relation) -> _Source:
 
 
 def _table(item: syntax.TableName, scope: Scope) -> _Source:
-    common = scope.common_table(item.name)
+    common = None if item.schema else scope.common_table(item.name)
     number = scope.statement.number()
     if common is not None:
         common.references += 1
         fields = _renamed(common.columns, item.columns, item.alias, f"t{number}.")
         return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
-    table = scope.statement.table(item.name, item.position)
+    table = scope.statement.table(item)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
     scope.named.append((number, table))
     if table.placement == "sharded":

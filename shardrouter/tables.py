@@ -7,7 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
 
@@ -22,11 +22,19 @@ __all__ = [
     "Key",
     "Pending",
     "Placement",
+    "PUBLIC",
+    "SqlSchema",
     "SqlSequence",
     "Table",
     "TableChange",
     "TransactionChange",
+    "View",
+    "ViewName",
 ]
+
+
+PUBLIC: Final = "public"
+"""The schema that is always there."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,7 @@ class Column:
     default: Default | None = None  # None is NULL
     modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
     identity: Identity = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Key:
 
     name: str
     columns: tuple[str, ...]
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,7 @@ class Check:
     name: str
     sql: str
     source: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,13 @@ class ForeignKey:
     references: tuple[str, ...]
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
+    comment: str = ""
 
 
 @dataclass(frozen=True)
 class Index:
     """An index that no constraint made. `columns` is empty if one of the elements is an
-    expression; `elements` is what was written of each."""
+    expression; `elements` is what was written of each. `name` is SQLite's, see `Table`."""
 
     name: str
     unique: bool
@@ -97,6 +109,33 @@ class Index:
     columns: tuple[str, ...]
     elements: tuple[str, ...]
     where: str = ""
+    called: str = ""
+    comment: str = ""
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in the schema of its table."""
+        return self.called or self.name
+
+
+@dataclass(frozen=True)
+class ViewName:
+    """What a name in the text of a view means: the relation that `name`, in the schema it was
+    written with or in none, stood for when the view was made. `columns` are those that it had, each
+    by the name it has in the text and the one it has now."""
+
+    schema: str
+    name: str
+    relation: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A query that has a name. `text` is what was written after AS."""
+
+    text: str
+    names: tuple[ViewName, ...]
 
 
 Placement: TypeAlias = Literal["sharded", "reference", "home"]
@@ -106,8 +145,15 @@ Placement: TypeAlias = Literal["sharded", "reference", "home"]
 class Table:
     """A table. `version` changes with every schema change; shards check it.
 
+    `name` is what the shards call it, and what it is known by wherever a table is meant: unlike any
+    other in all schemas, and the same for all its life. Its clients call it `relname`, in its
+    `schema`.
+
     sharded: each row is on the shard that owns the slot of its shard key. reference: every shard
     has all rows. home: all rows are on the home shard, and no other shard has the table.
+
+    A view is a table without rows: the shards have its version alone, and queries see what its own
+    query answers.
     """
 
     name: str
@@ -124,6 +170,16 @@ class Table:
     referenced_by: tuple[str, ...] = ()
     """Tables with a foreign key to this one: changing one of its rows may change or look through
     any number of theirs."""
+    schema: str = PUBLIC
+    called: str = ""  # empty: as `name`
+    comment: str = ""
+    primary_comment: str = ""  # of the PRIMARY KEY constraint
+    view: View | None = None
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in its schema."""
+        return self.called or self.name
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -139,7 +195,8 @@ class Table:
 
 @dataclass(frozen=True)
 class SqlSequence:
-    """A sequence. `owner` is the (table, column) of serial and identity, which it goes with."""
+    """A sequence. `owner` is the (table, column) of serial and identity, which it goes with. `name`
+    and `relname` are as those of a table."""
 
     name: str
     version: int
@@ -150,6 +207,22 @@ class SqlSequence:
     maximum: int = (1 << 63) - 1
     cycle: bool = False
     owner: tuple[str, str] | None = None
+    schema: str = PUBLIC
+    called: str = ""
+    comment: str = ""
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in its schema."""
+        return self.called or self.name
+
+
+@dataclass(frozen=True)
+class SqlSchema:
+    """A name space of relations. `public` has one of these only if there is a comment on it."""
+
+    name: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,6 +255,10 @@ class Change:
     undone: int = 0
     """If not 0: a shard has refused, and the change is being taken back: the version its tables
     have when that is done."""
+    altered: tuple[SqlSequence, ...] = ()  # that are as this from now on
+    restarted: tuple[tuple[str, int], ...] = ()  # and give out this number next
+    schemas: tuple[SqlSchema, ...] = ()  # that come, or are as this from now on
+    dropped_schemas: tuple[str, ...] = ()
 
 
 class TransactionChange(NamedTuple):
