@@ -25,6 +25,7 @@ from tests.shardrouter.planning import PlannedCluster, StaleVersionError
 
 A = "CREATE TABLE a (id serial PRIMARY KEY, n int) WITH (home = true)"
 B = "CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a) WITH (home = true)"
+PATH = ("public",)
 TEXTS = (
     A,
     B,
@@ -43,7 +44,7 @@ TEXTS = (
 def draft_of(catalog: Catalog, *texts: str, version: int = DRAFTED) -> Draft:
     draft = begin_draft(catalog)
     for number, sql in enumerate(texts, version):
-        draft, _ = drafted(draft, definition_of(sql, catalog), "sharded", number)
+        draft, _ = drafted(draft, definition_of(sql, catalog), "sharded", PATH, number)
     return draft
 
 
@@ -69,7 +70,7 @@ def test_what_is_published_is_what_the_session_saw(seed: int) -> None:
         for number in range(rng.randrange(1, 6)):
             definition = definition_of(rng.choice(TEXTS), base)
             try:
-                draft, _ = drafted(draft, definition, "sharded", DRAFTED + 2 * number)
+                draft, _ = drafted(draft, definition, "sharded", PATH, DRAFTED + 2 * number)
             except RouterError:
                 continue
         change = change_of(base, draft, previous)
@@ -92,7 +93,9 @@ def test_a_plain_change_is_published_as_it_is_seen() -> None:
     cluster = PlannedCluster(2)
     for sql in ("CREATE TABLE k (id int PRIMARY KEY)", A, B, "DROP TABLE k", "DROP TABLE b"):
         base = cluster.catalog
-        _, begun = drafted(begin_draft(base), definition_of(sql, base), "sharded", base.version + 1)
+        _, begun = drafted(
+            begin_draft(base), definition_of(sql, base), "sharded", PATH, base.version + 1
+        )
         assert begun.change is not None
         cluster.execute(sql)
         assert plain(cluster.catalog) == plain(published(base, begun.change))
@@ -188,6 +191,6 @@ def test_a_statement_that_cannot_be_leaves_the_draft_as_it_was() -> None:
     cluster = PlannedCluster(2)
     draft = draft_of(cluster.catalog, A)
     with pytest.raises(StatementError):
-        drafted(draft, definition_of(A, cluster.catalog), "sharded", DRAFTED + 9)
+        drafted(draft, definition_of(A, cluster.catalog), "sharded", PATH, DRAFTED + 9)
     assert isinstance(draft.changes[0], Change)
     assert len(draft.steps) == 1
