@@ -120,6 +120,8 @@ class Grammar:
     """How often something is drawn that this database does not have."""
     tables: dict[str, Table] = field(default_factory=dict)
     _in_transaction: bool = False
+    _before: dict[str, Table] = field(default_factory=dict)
+    """The tables at BEGIN."""
     _may_fail: bool = True
     _count: int = 0
 
@@ -155,14 +157,18 @@ class Grammar:
             return self._create_table()
         if self._in_transaction and self._one_of(0.15):
             self._in_transaction = False
-            return Made(
-                leaf(self.rng.choice(["COMMIT", "ROLLBACK", "END"]), tag="BEGIN and COMMIT")
-            )
+            word = self.rng.choice(["COMMIT", "ROLLBACK", "END"])
+            if word == "ROLLBACK":
+                self.tables = self._before
+            return Made(leaf(word, tag="BEGIN and COMMIT"))
+        if self._in_transaction and self._wants("CREATE TABLE in a transaction", 0.12):
+            return self._definition_in_transaction()
         if self._in_transaction and self._wants("SAVEPOINT", 0.1):
             word = self.rng.choice(["SAVEPOINT s", "ROLLBACK TO s", "RELEASE s"])
             return Made(leaf(word, tag="SAVEPOINT"))
         if not self._in_transaction and self._wants("BEGIN and COMMIT", 0.04):
             self._in_transaction = True
+            self._before = dict(self.tables)
             return Made(leaf("BEGIN", tag="BEGIN and COMMIT"))
         kind = self.rng.random()
         if kind < 0.60:
@@ -231,6 +237,26 @@ class Grammar:
         if choice < 0.8:
             return leaf("DROP TABLE IF EXISTS nowhere", tag="DROP TABLE IF EXISTS")
         return leaf(f"CREATE TABLE {table.name} (k int PRIMARY KEY)", tag="CREATE TABLE")
+
+    def _definition_in_transaction(self) -> Made:
+        """A change of the schema that a ROLLBACK, or one to a savepoint, takes back."""
+        kind = self.rng.random()
+        if kind < 0.4:
+            made = self._create_table()
+            return Made(template("{}", made.tree, tag="CREATE TABLE in a transaction"))
+        table = self._table()
+        if kind < 0.6 and len(self.tables) > 2:
+            del self.tables[table.name]
+            text = f"DROP TABLE {table.name}"
+            return Made(leaf(text, tag="DROP TABLE in a transaction"))
+        if kind < 0.8:
+            self._count += 1
+            column = self.rng.choice([c for c in table.columns if c.type not in VAGUE])
+            unique = "UNIQUE " if self._one_of(0.5) else ""
+            text = f"CREATE {unique}INDEX i{self._count} ON {table.name} ({column.name})"
+            return Made(leaf(text, tag="CREATE INDEX in a transaction"))
+        text = f"ALTER TABLE {table.name} ADD CHECK (id IS NOT NULL)"
+        return Made(leaf(text, tag="ALTER TABLE in a transaction"))
 
     def _table(self) -> Table:
         return self.rng.choice(list(self.tables.values()))
