@@ -16,9 +16,10 @@ from shardrouter import bounds, changes, driver_queries, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
+from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
@@ -94,12 +95,37 @@ def make_plan(
         raise syntax_error("", 0)
     if tokens[0].is_word("copy"):
         return _copy(tokens, sql, catalog, identity)
-    plan = transaction_control(tokens) or utility(tokens)
+    plan = (
+        transaction_control(tokens)
+        or cursor_statement(
+            tokens,
+            sql,
+            parameter_oids,
+            lambda text, oids: make_plan(text, catalog, oids, identity),
+        )
+        or utility(tokens)
+    )
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
     tokens, overriding = _overriding(tokens)
+    try:
+        return _analysed(tokens, overriding, catalog, parameter_oids, identity)
+    except RecursionError as exc:
+        raise StatementError(
+            "stack depth limit exceeded", sqlstate="54001", hint="Write a simpler expression."
+        ) from exc
+
+
+def _analysed(
+    tokens: list[Token],
+    overriding: str,
+    catalog: Catalog,
+    parameter_oids: Sequence[int],
+    identity: Identity | None,
+) -> Plan:
+    """The plan of a query or a change of rows."""
     node = parse_tokens(tokens)
     call = sequence_call(node, catalog) or placement_call(node, catalog)
     if call is not None:
