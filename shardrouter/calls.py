@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import aggregates, functions, operators, postgresql_names, syntax
+from shardrouter.catalogs import signatures
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
@@ -76,6 +77,7 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given))
+    candidates += signatures.candidates(node.name, len(given))
     if node.name in _ANY_ARRAY and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -90,6 +92,9 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
         scope.statement.is_volatile |= found.is_volatile
+        if found.asks:
+            scope.statement.asks_catalog = True
+            scope.statement.asks_meta |= found.asks != signatures.OF_SESSION
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
@@ -131,7 +136,9 @@ def _not_here(node: syntax.Call) -> NotSupported:
 
 def _is_known(name: str) -> bool:
     """There is such a function, with other arguments."""
-    return any(functions.candidates(name, count) for count in range(_ARGUMENTS_MAX))
+    return signatures.is_known(name) or any(
+        functions.candidates(name, count) for count in range(_ARGUMENTS_MAX)
+    )
 
 
 # --------------------------------------------------------------------------- words

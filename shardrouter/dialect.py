@@ -85,6 +85,10 @@ _OTHER_OPERATORS: Final = frozenset(
         "!~~",
         "~~*",
         "!~~*",
+        "~",
+        "!~",
+        "~*",
+        "!~*",
     }
 )
 _WORDS: Final = {

@@ -40,6 +40,8 @@ class Function:
     text: str
     node_function: str = ""
     is_volatile: bool = False
+    asks: str = ""
+    """What the router has to know for it: of the `session`, of the `catalog`."""
 
 
 def _plain(name: str, node: str, result: Type, *arguments: Type) -> Function:

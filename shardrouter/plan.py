@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import bounds, changes, driver_queries, query, syntax, types
+from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
@@ -22,6 +22,7 @@ from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -76,9 +77,6 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     `parameter_oids` are the types the client declared for $1, $2, ..., 0 where it left them
     open. Raises StatementError, UnknownTable and NotSupported, with positions.
     """
-    known = driver_queries.answer(sql)
-    if known is not None:
-        return known
     tokens = tokenize(sql)
     while tokens and tokens[-1].is_mark(";"):
         tokens.pop()
@@ -204,7 +202,7 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
         for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
             if operand is not None:
                 bounds.check_bound(value_of(operand, bound), clause)
-    elif isinstance(plan, OneShard):
+    elif isinstance(plan, OneShard | CatalogQuery):
         for clause, operand in plan.bounds:
             bounds.check_bound(value_of(operand, bound), clause)
     return bound

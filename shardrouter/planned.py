@@ -28,6 +28,7 @@ __all__ = [
     "SchemaChange",
     "SequenceCall",
     "Answer",
+    "CatalogQuery",
     "CopyFrom",
     "CopyTo",
     "SetSetting",
@@ -175,6 +176,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class CatalogQuery:
+    """A SELECT of the system catalogs, or of what knows of them: the router runs it in a database
+    of its own that has these `relations`."""
+
+    relations: tuple[str, ...]
+    sql: str
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    asks_meta: bool = True
+    """What the cluster has now is asked first."""
+
+
+@dataclass(frozen=True)
 class Pause:
     """`SELECT pg_sleep(seconds)`, with which time limits are tried."""
 
@@ -297,6 +312,7 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | CatalogQuery
     | CopyFrom
     | CopyTo
     | Pause
@@ -310,7 +326,9 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
-    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer | Pause) else ()
+    if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
+        return plan.parameter_oids
+    return ()
 
 
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
@@ -320,6 +338,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             OneShard()
             | Scatter()
             | Answer()
+            | CatalogQuery()
             | Pause()
             | SequenceCall()
             | ShowTables()

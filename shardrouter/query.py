@@ -18,6 +18,7 @@ from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation, ite
 from shardrouter.placing import pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -71,7 +72,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             if worth == 2:
                 return name, 2
             kind = node.type
-            short = types.resolve(kind.name, kind.modifiers, kind.position)[0].short
+            short = types.resolve_any(kind.name, kind.modifiers, kind.position)[0].short
             return short.removeprefix("_"), 1  # an array is called by its elements
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
@@ -341,7 +342,7 @@ def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
 
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
-) -> OneShard | Scatter | Answer:
+) -> OneShard | Scatter | Answer | CatalogQuery:
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
@@ -416,7 +417,16 @@ def _one_shard(
     *,
     quick: bool,
     locking: str = "",
-) -> OneShard:
+) -> OneShard | CatalogQuery:
+    if statement.asks_catalog and not statement.tables and not locking:
+        return CatalogQuery(
+            relations=tuple(statement.system),
+            sql=text,
+            columns=columns,
+            parameter_oids=statement.parameters.oids(),
+            bounds=tuple(statement.bounds),
+            asks_meta=statement.asks_meta,
+        )
     where = place(statement, catalog)
     if where.is_everywhere:
         raise _only_plain()

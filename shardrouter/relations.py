@@ -70,6 +70,12 @@ class Statement:
     scopes: list[Scope] = field(default_factory=list)  # of all its queries, outer ones first
     bounds: list[tuple[str, Operand]] = field(default_factory=list)
     is_volatile: bool = False  # calls something whose answer differs from call to call
+    system: dict[str, Table] = field(default_factory=dict)
+    """Relations of the system catalogs that it names."""
+    asks_catalog: bool = False
+    """Only the router can answer it: it names such relations, or calls what knows of them."""
+    asks_meta: bool = False
+    """The answer depends on what the cluster has now."""
     _numbers: int = 0
 
     def number(self) -> int:

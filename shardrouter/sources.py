@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardrouter import operators, syntax
+from shardrouter.catalogs import builtin
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.relations import Relation, relation_of, too_many_names
@@ -70,12 +71,18 @@ def _plain(text: str, relation: Relation) -> _Source:
 
 
 def _table(item: syntax.TableName, scope: Scope) -> _Source:
-    common = scope.common_table(item.name)
+    common = None if item.schema else scope.common_table(item.name)
     number = scope.statement.number()
     if common is not None:
         common.references += 1
         fields = _renamed(common.columns, item.columns, item.alias, f"t{number}.")
         return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
+    system = builtin.find(item.schema, item.name)
+    if system is not None:
+        scope.statement.system[system.name] = system
+        scope.statement.asks_catalog = scope.statement.asks_meta = True
+        relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
+        return _plain(f"{quote(system.name)} AS t{number}", relation)
     table = scope.statement.table(item.name, item.position)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
     scope.named.append((number, table))

@@ -39,6 +39,8 @@ class Default:
     """Of a constant: the stored form."""
     sequence: str = ""
     """The router draws the value from it, before the INSERT leaves."""
+    source: str = ""
+    """What was written, if it is not constant."""
 
 
 Identity: TypeAlias = Literal["", "always", "by default"]
@@ -95,6 +97,8 @@ class Index:
     columns: tuple[str, ...]
     elements: tuple[str, ...]
     where: str = ""
+    options: tuple[int, ...] = ()
+    """Of each element: 1 if it is descending, 2 if NULLs come first; none: all are 0."""
 
 
 Placement: TypeAlias = Literal["sharded", "reference", "home"]
@@ -122,6 +126,8 @@ class Table:
     referenced_by: tuple[str, ...] = ()
     """Tables with a foreign key to this one: changing one of its rows may change or look through
     any number of theirs."""
+    oid: int = 0
+    """What clients know it by, given when it is made, and kept; 0: made before there were such."""
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -148,6 +154,8 @@ class SqlSequence:
     maximum: int = (1 << 63) - 1
     cycle: bool = False
     owner: tuple[str, str] | None = None
+    oid: int = 0
+    """As of a table."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from shardrouter.typed import (
     converted,
     fitted,
     implicit,
+    literal,
     number,
 )
 from shardrouter.types import BOOLEAN, TEXT, Type
@@ -80,6 +81,8 @@ class Scope(Names):
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression; if its type is open, as `kind`."""
+        if kind.is_named:
+            return self._named(node, kind)
         if isinstance(node, syntax.StringLiteral):
             return constant(types.from_text(node.value, kind, node.position), kind)
         if isinstance(node, syntax.NullLiteral):
@@ -87,6 +90,24 @@ class Scope(Names):
         if isinstance(node, syntax.ParameterReference):
             return self.parameters.use(node, kind)
         return self.expression(node)
+
+    def _named(self, node: syntax.Expression, kind: Type) -> Typed:
+        """The number of what is named: only the router knows it."""
+        if isinstance(node, syntax.StringLiteral):
+            if node.value.isdigit() and len(node.value) < 11:
+                return constant(int(node.value), kind)
+            name = literal(node.value)
+        elif isinstance(node, syntax.ParameterReference):
+            typed = self.parameters.use(node, kind)
+            if typed.type is not kind:
+                return typed
+            name = typed.sql
+        elif isinstance(node, syntax.NullLiteral):
+            return constant(None, kind)
+        else:
+            return self.expression(node)
+        self.statement.asks_catalog = self.statement.asks_meta = True
+        return Typed(f"pgc_{kind.short}({name})", kind)
 
     def coerced(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression as `kind`, which an implicit cast must allow."""
@@ -328,7 +349,7 @@ class Scope(Names):
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
-        kind, modifier = types.resolve(name.name, name.modifiers, name.position)
+        kind, modifier = types.resolve_any(name.name, name.modifiers, name.position)
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
@@ -340,6 +361,8 @@ class Scope(Names):
                 sqlstate="42846",
                 position=syntax.position_of(node.operand),
             )
+        if cast.asks_catalog:
+            self.statement.asks_catalog = self.statement.asks_meta = True
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
     def assign(self, node: syntax.Expression, column: Column) -> Typed:

@@ -24,17 +24,24 @@ __all__ = [
     "BOOLEAN",
     "BPCHAR",
     "BYTEA",
+    "CHAR",
     "DATE",
     "DOUBLE",
+    "INT2VECTOR",
     "INTEGER",
     "INTERVAL",
     "JSON",
     "JSONB",
+    "NAME",
     "NO_MODIFIER",
     "NUMERIC",
+    "OID",
+    "OIDVECTOR",
     "REAL",
     "SHARD_KEY_TYPES",
     "SMALLINT",
+    "SYSTEM_ARRAY_OF",
+    "SYSTEM_TYPES",
     "TEXT",
     "TIME",
     "TIMESTAMP",
@@ -44,6 +51,7 @@ __all__ = [
     "UUID",
     "VARCHAR",
     "by_oid",
+    "by_short",
     "check_arguments",
     "check_value",
     "from_text",
@@ -53,6 +61,7 @@ __all__ = [
     "is_text",
     "of_column",
     "resolve",
+    "resolve_any",
     "shown",
     "type_of_oid",
 ]
@@ -82,6 +91,8 @@ class Type:
     low: int = 0  # range of an integer type
     high: int = 0
     element: Type | None = None  # of an array
+    is_named: bool = False  # an oid whose text is the name of what it numbers
+    counts_from: int = 1  # the first subscript of an array
 
     @property
     def function_name(self) -> str:
@@ -111,6 +122,7 @@ BOOLEAN: Final = Type("boolean", "bool", values.BOOL, "B", "INTEGER", preferred=
 TEXT: Final = Type("text", "text", values.TEXT, "S", "TEXT", preferred=True)
 VARCHAR: Final = Type("character varying", "varchar", values.VARCHAR, "S", "TEXT")
 BPCHAR: Final = Type("character", "bpchar", values.BPCHAR, "S", "TEXT", collation="bpchar")
+NAME: Final = Type("name", "name", values.NAME, "S", "TEXT", size=64)
 BYTEA: Final = Type("bytea", "bytea", values.BYTEA, "U", "BLOB")
 UUID: Final = Type("uuid", "uuid", values.UUID, "U", "BLOB", size=16)
 DATE: Final = Type("date", "date", values.DATE, "D", "INTEGER", size=4)
@@ -143,7 +155,7 @@ JSONB: Final = Type("jsonb", "jsonb", values.JSONB, "U", "TEXT", collation="json
 
 _SCALARS: Final = (
     *(SMALLINT, INTEGER, BIGINT, NUMERIC, REAL, DOUBLE, BOOLEAN, TEXT, VARCHAR, BPCHAR),
-    *(BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, JSON, JSONB),
+    *(NAME, BYTEA, UUID, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, JSON, JSONB),
 )
 
 ARRAY_OF: Final[Mapping[Type, Type]] = {
@@ -187,9 +199,66 @@ _SPELLINGS: Final[Mapping[str, Type]] = {
     "time": TIME,
     "timestamp": TIMESTAMP,
 }
-_OID_ARRAY: Final = Type("oid[]", "_oid", values.OID_ARRAY, "A", "TEXT")  # of a driver's query
-_BY_OID: Final = {kind.oid: kind for kind in (*_ALL, _OID_ARRAY)}
-_OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalogs have
+_SYSTEM: Final[Mapping[str, Type]] = {
+    "oid": Type("oid", "oid", values.NUMBERS["oid"], "N", "INTEGER", preferred=True, size=4),
+    **{
+        name: Type(name, name, oid, "U", "INTEGER", size=4)
+        for name, oid in values.NUMBERS.items()
+        if name != "oid"
+    },
+    **{
+        name: Type(name, name, oid, "N", "INTEGER", size=4, is_named=True)
+        for name, oid in values.NAMED.items()
+    },
+    **{
+        f'"{name}"' if name == "char" else name: Type(
+            f'"{name}"' if name == "char" else name, name, oid, "Z", "TEXT"
+        )
+        for name, oid in values.TEXTS.items()
+    },
+}
+"""Types of the system catalogs, by name."""
+
+SYSTEM_ARRAY_OF: Final[Mapping[Type, Type]] = {
+    kind: Type(
+        f"{kind.name}[]",
+        f"_{kind.short}",
+        values.SYSTEM_ARRAYS[kind.short].oid,
+        "A",
+        "TEXT",
+        collation="array",
+        element=kind,
+    )
+    for kind in _SYSTEM.values()
+    if kind.short in values.SYSTEM_ARRAYS
+}
+
+OID: Final = _SYSTEM["oid"]
+CHAR: Final = _SYSTEM['"char"']
+INT2VECTOR: Final = Type(
+    "int2vector", "int2vector", values.VECTORS["int2vector"], "A", "TEXT",
+    collation="array", element=SMALLINT, counts_from=0,
+)  # fmt: skip
+OIDVECTOR: Final = Type(
+    "oidvector", "oidvector", values.VECTORS["oidvector"], "A", "TEXT",
+    collation="array", element=OID, counts_from=0,
+)  # fmt: skip
+
+SYSTEM_TYPES: Final[Mapping[str, Type]] = {
+    **_SYSTEM,
+    **{kind.name: kind for kind in SYSTEM_ARRAY_OF.values()},
+    "int2vector": INT2VECTOR,
+    "oidvector": OIDVECTOR,
+}
+"""By name; no column of a table is of one of them."""
+
+_BY_OID: Final = {kind.oid: kind for kind in (*_ALL, *SYSTEM_TYPES.values())}
+_OF_COLUMN: Final = {
+    **TYPES,
+    **SYSTEM_TYPES,
+    "varchar": VARCHAR,  # the name that older catalogs have
+}
+_BY_SHORT: Final = {kind.short: kind for kind in _BY_OID.values()}
 
 _OTHERS: Final = frozenset(
     {
@@ -219,6 +288,11 @@ def of_column(name: str) -> Type:
     return _OF_COLUMN[name]
 
 
+def by_short(short: str) -> Type:
+    """The type that pg_type calls so."""
+    return _BY_SHORT[short]
+
+
 def by_oid(oid: int) -> Type:
     """The type of a parameter or result column."""
     return _BY_OID[oid]
@@ -227,6 +301,14 @@ def by_oid(oid: int) -> Type:
 def _supported() -> str:
     *names, last = (kind.name for kind in _SCALARS)
     return f"Supported types are {', '.join(names)} and {last}, and arrays of them."
+
+
+def resolve_any(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
+    """The same for an expression, where there are the types of the system catalogs too."""
+    kind = SYSTEM_TYPES.get(name)
+    if kind is not None and not modifiers:
+        return kind, NO_MODIFIER
+    return resolve(name, modifiers, position)
 
 
 def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
@@ -385,6 +467,9 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
             return value
     elif kind is BOOLEAN:
         if found is bool:
+            return value
+    elif kind.is_named:
+        if found is int or found is str:
             return value
     elif kind.sqlite != "REAL":
         if found is _PYTHON[kind.sqlite]:

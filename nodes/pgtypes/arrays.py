@@ -43,8 +43,8 @@ __all__ = [
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
-    "OID_ARRAY",
     "ArrayKind",
+    "array_codec",
     "dump",
     "elements",
 ]
@@ -92,6 +92,7 @@ ARRAYS: Final[Mapping[str, ArrayKind]] = {
         _kind(1000, strings.BOOL, "bool"),
         _kind(1009, strings.TEXT, "text"),
         _kind(1015, strings.VARCHAR, "varchar"),
+        _kind(1003, strings.NAME, "name"),
         _kind(1014, strings.BPCHAR, "bpchar", collation="array_bpchar"),
         _kind(1001, bytes_and_uuids.BYTEA, "bytea", is_bytes=True),
         _kind(2951, bytes_and_uuids.UUID, "uuid", is_bytes=True),
@@ -215,7 +216,7 @@ def _element(text: str, trimmed: str, at: int) -> tuple[str | None, int]:
     return _ESCAPED.sub(r"\1", word), bare.end()
 
 
-def _codec(kind: ArrayKind) -> Codec:
+def array_codec(kind: ArrayKind) -> Codec:
     name = f"{kind.short}[]"
     element = kind.element
 
@@ -277,11 +278,7 @@ def _codec(kind: ArrayKind) -> Codec:
     return Codec(kind.oid, to_text, to_binary, from_text, from_binary)
 
 
-OID_ARRAY: Final = 1028
-CODECS: Final = (
-    *(_codec(kind) for kind in ARRAYS.values()),
-    _codec(_kind(OID_ARRAY, integers.OID, "oid")),  # in questions of drivers
-)
+CODECS: Final = tuple(array_codec(kind) for kind in ARRAYS.values())
 
 
 # --------------------------------------------------------------------------- order

@@ -29,10 +29,10 @@ from nodes.protocol import Value
 __all__ = [
     "BOOL",
     "BPCHAR",
-    "CHAR",
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
+    "NAME",
     "TEXT",
     "UNKNOWN",
     "VARCHAR",
@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 BOOL: Final = 16
-CHAR: Final = 18  # PostgreSQL's "char" of one byte, in answers to drivers
+NAME: Final = 19
 TEXT: Final = 25
 UNKNOWN: Final = 705
 BPCHAR: Final = 1042
@@ -115,7 +115,7 @@ CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
-        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, CHAR)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, NAME)
     ),
 )
 

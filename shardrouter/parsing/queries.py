@@ -345,18 +345,19 @@ class Queries(Expressions):
         self._only(node, "this", "db", "alias", *known)
         if not isinstance(node.this, exp.Identifier):
             raise self._unsupported(node, "a function here")
-        schema = node.args.get("db")
-        if schema is not None and self._name(schema).text != "public":
+        qualifier = node.args.get("db")
+        schema = "" if qualifier is None else self._name(qualifier).text
+        if schema not in ("", "public", "pg_catalog", "information_schema"):
             raise NotSupported(
-                f'schema "{self._name(schema).text}" is not supported',
+                f'schema "{schema}" is not supported',
                 position=self._position(node),
                 hint="There is one schema, public.",
             )
         name = self._name(node.this)
         if node.args.get("alias") is None:
-            return syntax.TableName(name.text, name.text, name.position)
+            return syntax.TableName(name.text, name.text, name.position, schema=schema)
         alias, columns = self._alias(node)
-        return syntax.TableName(name.text, alias, name.position, columns)
+        return syntax.TableName(name.text, alias, name.position, columns, schema)
 
 
 _NO_TAIL: Final = syntax.Tail()

@@ -1,0 +1,266 @@
+"""What there is, numbered as PostgreSQL numbers it: schemas, relations, columns, constraints.
+
+Pure. A table and a sequence have an OID in the catalog, given when they were made. What belongs to
+a table (its indexes, its constraints, its row type) has one that follows from the table's and from
+its own name, so that every router knows it by the same, also after a restart. What PostgreSQL has
+built in keeps PostgreSQL's own.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from shardrouter.catalog import Catalog
+from shardrouter.catalogs.builtin import RELATIONS
+from shardrouter.tables import Column, SqlSequence, Table
+
+__all__ = [
+    "INFORMATION_SCHEMA",
+    "PG_CATALOG",
+    "PUBLIC",
+    "Constraint",
+    "IndexKey",
+    "Numbered",
+    "Objects",
+    "TableObject",
+]
+
+PG_CATALOG: Final = 11
+PUBLIC: Final = 2200
+INFORMATION_SCHEMA: Final = 13183
+
+_DERIVED: Final = 1 << 30
+"""OIDs that follow from names are from here on; those of the catalog are below."""
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A relation: `kind` is pg_class's relkind."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class IndexKey:
+    """An index. `keys` are attribute numbers, 0 for an expression; `elements` what was written."""
+
+    oid: int
+    name: str
+    table: int
+    keys: tuple[int, ...]
+    elements: tuple[str, ...]
+    options: tuple[int, ...]
+    unique: bool
+    primary: bool
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """`kind` is pg_constraint's contype; `index` the OID of what keeps it."""
+
+    oid: int
+    name: str
+    kind: Literal["p", "u", "c", "f"]
+    table: int
+    keys: tuple[int, ...]
+    index: int = 0
+    source: str = ""  # of a check
+    referred: int = 0
+    referred_keys: tuple[int, ...] = ()
+    on_update: str = ""
+    on_delete: str = ""
+
+
+@dataclass(frozen=True)
+class TableObject:
+    oid: int
+    schema: str
+    table: Table
+    type: int  # the OID of its row type
+    indexes: tuple[IndexKey, ...]
+    constraints: tuple[Constraint, ...]
+    schema_oid: int = PUBLIC
+    kind: str = "r"
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.table.columns
+
+    def number(self, column: str) -> int:
+        """A column's attnum; 0 if there is none."""
+        for number, found in enumerate(self.table.columns, 1):
+            if found.name == column:
+                return number
+        return 0
+
+
+class Objects:
+    """All of one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._taken: set[int] = set()
+        self.schemas: dict[str, int] = {
+            "pg_catalog": PG_CATALOG,
+            "public": PUBLIC,
+            "information_schema": INFORMATION_SCHEMA,
+        }
+        tables = sorted(catalog.tables.values(), key=lambda table: (table.oid, table.name))
+        for kept in (*tables, *catalog.sequences.values()):
+            self._taken.add(kept.oid)
+        numbers = {table.name: self._number(table.oid, "table", table.name) for table in tables}
+        self.sequences: dict[int, SqlSequence] = {
+            self._number(sequence.oid, "sequence", name): sequence
+            for name, sequence in sorted(catalog.sequences.items())
+        }
+        self._tables_by_name = {table.name: table for table in tables}
+        self.tables: dict[int, TableObject] = {
+            numbers[table.name]: self._table(table, numbers) for table in tables
+        }
+        self.relations: dict[int, Numbered] = {
+            relation.oid: relation for relation in self._relations()
+        }
+        self.by_name: dict[tuple[str, str], int] = {
+            (relation.schema, relation.name): relation.oid for relation in self.relations.values()
+        }
+        self.schema_names: dict[int, str] = {oid: name for name, oid in self.schemas.items()}
+        self.comments: dict[tuple[object, object], str] = {}
+        """By OID and column; 0 for what is no column."""
+
+    def _number(self, kept: int, *names: object) -> int:
+        """The OID that was kept; else one that follows from names."""
+        if kept:
+            return kept
+        found = _DERIVED | zlib.crc32("\0".join(map(str, names)).encode()) & (_DERIVED - 1)
+        while found in self._taken:
+            found = _DERIVED | (found + 1) & (_DERIVED - 1)
+        self._taken.add(found)
+        return found
+
+    def _relations(self) -> Iterator[Numbered]:
+        for system in RELATIONS.values():
+            yield Numbered(system.oid, system.schema, system.name, system.kind)
+        for table in self.tables.values():
+            yield Numbered(table.oid, table.schema, table.table.name, "r")
+            for index in table.indexes:
+                yield Numbered(index.oid, table.schema, index.name, "i")
+        for oid, sequence in self.sequences.items():
+            yield Numbered(oid, "public", sequence.name, "S")
+
+    def _table(self, table: Table, numbers: dict[str, int]) -> TableObject:
+        oid = numbers[table.name]
+        columns = [column.name for column in table.columns]
+        indexes: list[IndexKey] = []
+        constraints: list[Constraint] = []
+
+        def attributes(names: tuple[str, ...]) -> tuple[int, ...]:
+            return tuple(columns.index(name) + 1 for name in names)
+
+        def key(name: str, names: tuple[str, ...], *, primary: bool) -> None:
+            index = self._number(0, oid, "index", name)
+            keys = attributes(names)
+            zeros = (0,) * len(keys)
+            indexes.append(IndexKey(index, name, oid, keys, names, zeros, True, primary))
+            number = self._number(0, oid, "constraint", name)
+            kind: Literal["p", "u"] = "p" if primary else "u"
+            constraints.append(Constraint(number, name, kind, oid, keys, index))
+
+        if table.primary_key:
+            key(table.primary or f"{table.name}_pkey", table.primary_key, primary=True)
+        for unique in table.keys:
+            key(unique.name, unique.columns, primary=False)
+        for made in table.indexes:
+            plain = [_plain(element) for element in made.elements]
+            keys = tuple(columns.index(name) + 1 if name in columns else 0 for name, _ in plain)
+            options = tuple(option for _, option in plain)
+            number = self._number(0, oid, "index", made.name)
+            indexes.append(
+                IndexKey(
+                    number, made.name, oid, keys, made.elements, options, made.unique, False,
+                    made.where,
+                )
+            )  # fmt: skip
+        for check in table.checks:
+            number = self._number(0, oid, "constraint", check.name)
+            keys = tuple(
+                attribute
+                for attribute, name in enumerate(columns, 1)
+                if re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", check.source)
+            )
+            constraints.append(Constraint(number, check.name, "c", oid, keys, source=check.source))
+        for foreign in table.foreign_keys:
+            number = self._number(0, oid, "constraint", foreign.name)
+            other = self._tables_by_name.get(foreign.table)
+            referred = [] if other is None else [column.name for column in other.columns]
+            constraints.append(
+                Constraint(
+                    number,
+                    foreign.name,
+                    "f",
+                    oid,
+                    attributes(foreign.columns),
+                    index=self._referred_index(other, foreign.references, numbers),
+                    referred=numbers.get(foreign.table, 0),
+                    referred_keys=tuple(referred.index(name) + 1 for name in foreign.references),
+                    on_update=foreign.on_update,
+                    on_delete=foreign.on_delete,
+                )
+            )
+        kind = self._number(0, oid, "type")
+        return TableObject(oid, "public", table, kind, tuple(indexes), tuple(constraints))
+
+    def _referred_index(
+        self, other: Table | None, columns: tuple[str, ...], numbers: dict[str, int]
+    ) -> int:
+        return 0
+
+    def is_identity(self, sequence: SqlSequence) -> bool:
+        """Whether it belongs to an identity column."""
+        if sequence.owner is None:
+            return False
+        table = self._tables_by_name.get(sequence.owner[0])
+        column = None if table is None else table.column(sequence.owner[1])
+        return column is not None and bool(column.identity)
+
+    def find(self, name: str, schema: str = "") -> int:
+        """The OID of a relation; without a schema the first in the search path. 0: none."""
+        path = (schema,) if schema else ("pg_catalog", "public")
+        return next((o for s in path if (o := self.by_name.get((s, name), 0))), 0)
+
+    def is_visible(self, oid: int) -> bool:
+        """Whether its name without a schema means it."""
+        relation = self.relations.get(oid)
+        return relation is not None and self.find(relation.name) == oid
+
+
+_ORDER: Final = re.compile(
+    r"(?P<what>.*?)(?P<order>\s+(?:asc|desc))?(?P<nulls>\s+nulls\s+(?:first|last))?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _plain(element: str) -> tuple[str, int]:
+    """What an element of an index is without its order, a column's name unquoted; and its
+    indoption: 1 descending, 2 NULLs first."""
+    match = _ORDER.match(element)
+    assert match is not None
+    what = match["what"].strip()
+    descending = (match["order"] or "").strip().lower() == "desc"
+    nulls = (match["nulls"] or "").split()
+    first = nulls[-1].lower() == "first" if nulls else descending
+    if what.startswith('"') and what.endswith('"'):
+        what = what[1:-1].replace('""', '"')
+    else:
+        what = what.lower() if re.fullmatch(r"[\w$]+", what) else what
+    return what, descending | first << 1
