@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import resource
 import shlex
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +34,9 @@ __all__ = ["main"]
 
 EXIT_HARNESS: Final = 3
 EXIT_USAGE: Final = 64
+
+OPEN_FILES: Final = 65_536
+"""Clients, probes and proxied links have one each; more are a fault somewhere."""
 
 
 ELSEWHERE: Final = {
@@ -355,10 +360,21 @@ def run_once(
         sys.exit(EXIT_HARNESS)
 
 
+def _have_room_for_connections() -> None:
+    """As many open files as this user may have, for 1 024, which shells give, are soon used up."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    if now != resource.RLIM_INFINITY and now < limit:
+        with suppress(ValueError, OSError):  # a kernel that gives fewer: what there is must do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: click, with this program's exit codes."""
     # Limits on time are those of whoever waits for the program, so they count from its start
     since = process_start() if arguments is None else time.monotonic()
+    if arguments is None:
+        _have_room_for_connections()
     try:
         outcome: Any = cli.main(
             args=arguments, prog_name="jepsen-like", standalone_mode=False, obj=since

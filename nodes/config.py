@@ -155,7 +155,7 @@ class WriteLimits:
     write_rows: int = 1_000_000
     write_bytes: int = 256 * 1024 * 1024  # by which the data file grows
     transaction_bytes_max: int = 256 * 1024 * 1024
-    """Of rows that are sent ahead of their write, COPY's for one: not tried either."""
+    """Of a transaction, in statements, parameters and rows sent ahead. Each stage is held to it."""
 
 
 @dataclass(frozen=True)

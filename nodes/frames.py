@@ -24,14 +24,14 @@ _SHARED_BYTES_MAX: Final = 1024 * 1024
 """Items share a frame up to so many bytes: who reads it holds all of it in memory."""
 
 
-def encode_frame(payload: bytes) -> bytes:
+def encode_frame(payload: bytes, limit: int = FRAME_BYTES_MAX) -> bytes:
     """`payload` with its length in front.
 
-    Raises ProtocolError if it is larger than `FRAME_BYTES_MAX`: the caller has to bound what
-    it builds, the receiver would close the connection.
+    Raises ProtocolError if it is larger than `limit`: the caller has to bound what it builds, the
+    receiver would close the connection.
     """
-    if len(payload) > FRAME_BYTES_MAX:
-        raise ProtocolError(f"a frame of {len(payload)} bytes is over {FRAME_BYTES_MAX}")
+    if len(payload) > limit:
+        raise ProtocolError(f"a frame of {len(payload)} bytes is over {limit}")
     return _LENGTH.pack(len(payload)) + payload
 
 

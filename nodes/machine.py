@@ -104,6 +104,7 @@ from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.stages import Stages
+from nodes.transaction_unit import steps_in
 from nodes.write_unit import is_change, run_write, stages_of
 
 __all__ = ["Machine", "ReplicaFault"]
@@ -641,7 +642,8 @@ class Machine:
                 0,
                 "Send it in smaller parts.",
             )
-        if body.transaction is not None and len(body.transaction.steps) > TRANSACTION_STEPS_MAX:
+        transaction = body.transaction
+        if transaction is not None and steps_in(transaction) > TRANSACTION_STEPS_MAX:
             return SqlFailure(
                 "54000", f"a transaction may have {TRANSACTION_STEPS_MAX} steps, not more"
             )
@@ -668,14 +670,9 @@ class Machine:
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it. A change of the schema
         is not asked: its work is bounded, or as little as dropping pages, and a change that is
-        marked in `meta` has to be carried through on every shard. Nor is a write of staged rows
-        alone, each a bounded piece of work: the size of the stage is their limit."""
-        return (
-            isinstance(body, Write)
-            and not body.quick
-            and not body.sets
-            and not (body.statements and len(stages_of(body)) == len(body.statements))
-        )
+        marked in `meta` has to be carried through on every shard. Nor is what consists of bounded
+        pieces: their size, or that of the stages that hold them, is their limit."""
+        return isinstance(body, Write) and not (body.quick or body.bounded or body.sets)
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk of a stage: one stage may have `bytes_max`."""

@@ -140,7 +140,7 @@ OPEN_SEQS_MAX: Final = 1024
 """Most commands of one session above its watermark; bounds the memory of deduplication."""
 
 
-TRANSACTION_STEPS_MAX: Final = 10_000
+TRANSACTION_STEPS_MAX: Final = 100_000
 """Most steps of one transaction; more answer SQLSTATE 54000."""
 
 
@@ -231,14 +231,15 @@ class OutputColumn(_Message, frozen=True):
 
 
 class Staged(_Message, frozen=True):
-    """Names the rows of a stage, and says what they have to be (docs/bulk.md)."""
+    """Names what a stage holds, and says what it has to be (docs/bulk.md): rows, statements, or
+    steps of a transaction, as is told where it is named."""
 
     session: SessionId  # whose stage it is
     stage: int  # its number in the session, never used twice
     chunks: int
     size: int  # of all chunks, in bytes
     digest: bytes  # xxh3-128 of their content, in order
-    rows: int = 0  # how many there are: what a leader allows for when it tries them
+    rows: int = 0  # how many of them: what a leader allows for when it tries them
 
 
 class Statement(_Message, frozen=True):
@@ -300,6 +301,8 @@ class Transaction(_Message, frozen=True):
     now_us: int
     seed: int
     steps: tuple[Step, ...]
+    staged: Staged | None = None  # steps that were sent ahead, before `steps`
+    stages: tuple[Staged, ...] = ()  # that statements among those name
 
 
 # --------------------------------------------------------------------------- requests
@@ -329,6 +332,11 @@ class Write(_Message, frozen=True, tag="write"):
     transaction: Transaction | None = None
     """In place of statements: all of its steps, if each answers what its digest says; else none,
     and SqlFailure 40001. It is answered without results."""
+    staged: Staged | None = None
+    """In place of statements: those that were sent ahead, because an entry does not hold them."""
+    bounded: bool = False
+    """All statements are keyed point writes or VALUES, however many: what applying them costs is
+    told by their size, and nobody need try them first."""
 
 
 class Lock(_Message, frozen=True):

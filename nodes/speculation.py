@@ -16,6 +16,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from msgspec import structs
+
 from nodes.bounds import Bounds, Stop, Stopped, stale_guard
 from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
@@ -31,7 +33,7 @@ from nodes.protocol import (
     Step,
 )
 from nodes.sql_connection import SqlConnection
-from nodes.transaction_unit import refuse_difference, run_step
+from nodes.transaction_unit import all_steps, refuse_difference, run_step
 
 __all__ = ["Speculation"]
 
@@ -139,7 +141,11 @@ class Speculation:
             self.give_up()
             return None
         earlier = asked.transaction.steps[:-1]
-        if self._id == asked.id and self._count <= len(earlier):
+        if (
+            self._id == asked.id
+            and asked.transaction.staged is None
+            and self._count <= len(earlier)
+        ):
             before = b""
             for step in earlier[: self._count]:
                 before = chain(before, step)
@@ -153,11 +159,15 @@ class Speculation:
     ) -> Speculated:
         """Run the steps that did not run yet; the answer of the last one. Raises Refused if one
         before it differs."""
-        now_us, seed = asked.transaction.now_us, asked.transaction.seed
-        *earlier, new = asked.transaction.steps[done:]
+        transaction = asked.transaction
+        now_us, seed = transaction.now_us, transaction.seed
+        *earlier, new = transaction.steps[done:]
         if not isinstance(new, Ran):
             raise TypeError("a mark is not answered")
-        for step in earlier:
+        if transaction.staged is not None:
+            bounds.allow([transaction.staged])
+        before = structs.replace(transaction, steps=tuple(earlier))
+        for step in all_steps(connection, before):
             _allow(bounds, step)
             outcome = run_step(connection, step, self._count, now_us, seed)
             refuse_difference(step, outcome, self._count)

@@ -29,6 +29,7 @@ from nodes.engine import Engine
 from nodes.file_turn import FileTurn
 from nodes.protocol import Busy, NotLeader, ResponseBody, Speculate, SqlFailure
 from nodes.row_locks import LAPSE_S, RowLocks
+from nodes.transaction_unit import steps_in
 
 __all__ = ["SpeculatingMachine", "Speculations"]
 
@@ -348,4 +349,5 @@ class Speculations:
 
 
 def _is_inline(asked: Speculate) -> bool:
-    return asked.quick and len(asked.transaction.steps) <= INLINE_STEPS_MAX
+    transaction = asked.transaction
+    return asked.quick and steps_in(transaction) <= INLINE_STEPS_MAX

@@ -61,6 +61,9 @@ LIMITS: Final = (
     (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
 
+_QUERIES: Final = ("select ", "with ", "values ")
+"""How statements begin that return rows, whoever asks for them."""
+
 ROW_CHUNK: Final = 256
 """Rows fetched and encoded at once: bounds what a refused answer costs."""
 
@@ -125,11 +128,12 @@ class Answer:
 
 
 class _RowFailed(Exception):
-    """A row of a stage failed: `row` of its frame, from 1, 0 if unknown."""
+    """A row of a stage failed: `row` of its frame, from 1, with its values; 0 if unknown."""
 
-    def __init__(self, row: int, error: Exception) -> None:
+    def __init__(self, row: int, values: tuple[Value, ...], error: Exception) -> None:
         super().__init__(row)
         self.row = row
+        self.values = values
         self.error = error
 
 
@@ -303,7 +307,7 @@ class SqlConnection:
         that fails, nothing stays, for the caller's savepoint is around it."""
         sql = self.begin(statement, ordinal, now_us, seed, mode)
         text = sql.lower()
-        returns = bool(statement.columns) or "returning" in text
+        returns = bool(statement.columns) or "returning" in text or text.startswith(_QUERIES)
         is_insert = text.startswith("insert ") and not returns
         run_many = self._insert_many if is_insert else self._run_each
         count = row = 0
@@ -325,8 +329,11 @@ class SqlConnection:
             refused = self.refusal(exc.error, statement.sql, ordinal)
             if refused is None:
                 raise exc.error from None
-            place = row + exc.row if exc.row else 0
-            raise Refused(structs.replace(refused.failure, row=place)) from exc
+            if not exc.row:
+                raise refused from exc
+            of_row = Statement(statement.sql, exc.values)
+            refused = self._explained(refused, of_row, exc.error)
+            raise Refused(structs.replace(refused.failure, row=row + exc.row)) from exc
         finally:
             self._authorizer.mode = _OWN
 
@@ -344,7 +351,11 @@ class SqlConnection:
         except SQL_ERRORS as exc:
             # Each row that went in was one change, unless it could go in otherwise, or not at all.
             done = self.raw.total_changes - before
-            raise _RowFailed(0 if "conflict" in sql.lower() else done + 1, exc) from exc
+            if len(rows) == 1:
+                done = 0
+            elif "conflict" in sql.lower() or done >= len(rows):
+                raise _RowFailed(0, (), exc) from exc
+            raise _RowFailed(done + 1, rows[done], exc) from exc
         return self._cursor.rowcount
 
     def _run_each(
@@ -360,13 +371,15 @@ class SqlConnection:
             try:
                 cursor.execute(sql, parameters)
                 if cursor.description is not None:
-                    returned = cursor.fetchall()
-                    answer.take(returned, columns)
-                    count += len(returned)
+                    more = True
+                    while more:
+                        returned = cursor.fetchmany(ROW_CHUNK)
+                        answer.take(returned, columns)
+                        more = len(returned) == ROW_CHUNK
                 else:
                     count += cursor.rowcount
             except SQL_ERRORS as exc:
-                raise _RowFailed(number, exc) from exc
+                raise _RowFailed(number, parameters, exc) from exc
             finally:
                 cursor.close()
         return count

@@ -1,32 +1,52 @@
-"""What a stage holds, on both sides: rows into chunks at the router, chunks into rows at a replica.
+"""What a stage holds, on both sides: items into chunks here, chunks into items at a replica.
 
-The content is a sequence of frames, each an array of rows; a row is the parameters of one run of
-a statement. Chunks are cut from it without regard to frames, so that a row may be larger than an
-entry of the log, and what one side holds at a time is a frame and a chunk, never the whole.
+The items of one stage are rows, each the parameters of one run of a statement, or statements, or
+steps of a transaction. The content is a sequence of frames, each an array of items. Chunks are cut
+from it without regard to frames, so that an item may be larger than an entry of the log, and what
+one side holds at a time is a frame and a chunk, never the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 import xxhash
 
 from nodes.frames import FrameDecoder, encode_frame
 from nodes.protocol import (
+    FRAME_BYTES_MAX,
     STAGE_CHUNK_BYTES,
     ProtocolError,
     SessionId,
     Staged,
+    Statement,
+    Step,
     Value,
 )
 
-__all__ = ["StageError", "StageWriter", "apply_s", "check_content", "rows_of"]
+__all__ = [
+    "ITEM_BYTES_MAX",
+    "StageError",
+    "StageWriter",
+    "apply_s",
+    "check_content",
+    "rows_of",
+    "statements_of",
+    "steps_of",
+]
 
-Row = Sequence[Value]
+Item = Sequence[Value] | Statement | Step
+
+T = TypeVar("T")
+
+ITEM_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of an item that is a frame by itself: a replica holds it whole when it applies it."""
 
 _decode_rows: Final = msgspec.msgpack.Decoder(list[tuple[Value, ...]]).decode
+_decode_statements: Final = msgspec.msgpack.Decoder(list[Statement]).decode
+_decode_steps: Final = msgspec.msgpack.Decoder(list[Step]).decode
 
 
 APPLIED_BYTES_PER_S: Final = 2 * 1024 * 1024
@@ -50,14 +70,18 @@ class StageError(Exception):
 
 
 class StageWriter:
-    """Rows in, chunks out, and in the end what to call the whole.
+    """Items in, chunks out, and in the end what to call the whole.
 
-    chunks = writer.add(rows)       any number of times
+    chunks = writer.add(items)      any number of times
     chunks = writer.finish()        the rest
     staged = writer.staged(session, number)
+
+    There may be more afterwards, and then another name for all of it. A frame has at most
+    `frame_bytes_max`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._frame_bytes_max = frame_bytes_max
         self._encode = msgspec.msgpack.Encoder().encode
         self._hash = xxhash.xxh3_128()
         self._pieces: list[bytes] = []  # of the chunk that is not full
@@ -66,12 +90,12 @@ class StageWriter:
         self.rows = 0
         self.size = 0  # bytes of the chunks that were given out
 
-    def add(self, rows: Sequence[Row]) -> list[bytes]:
-        """A frame of rows; the chunks that it fills. Raises ProtocolError if it is too large for
+    def add(self, items: Sequence[Item]) -> list[bytes]:
+        """A frame of items; the chunks that it fills. Raises ProtocolError if it is too large for
         a frame: then nothing of it was added."""
-        frame = encode_frame(self._encode(rows))
+        frame = encode_frame(self._encode(items), self._frame_bytes_max)
         self._hash.update(frame)
-        self.rows += len(rows)
+        self.rows += len(items)
         self._pieces.append(frame)
         self._held += len(frame)
         if self._held < STAGE_CHUNK_BYTES:
@@ -109,26 +133,43 @@ def check_content(staged: Staged, chunks: Iterable[bytes]) -> None:
         count += 1
         size += len(chunk)
     if count == 0 < staged.chunks:
-        raise StageError("the rows sent ahead of the write are no longer kept", "57P05")
+        raise StageError("what was sent ahead of the write is no longer kept", "57P05")
     if (count, size) != (staged.chunks, staged.size):
         raise StageError(
-            f"the rows sent ahead of the write are {count} chunks of {size} bytes, "
+            f"what was sent ahead of the write is {count} chunks of {size} bytes, "
             f"not {staged.chunks} of {staged.size}"
         )
     if digest.digest() != staged.digest:
-        raise StageError("the rows sent ahead of the write have another hash")
+        raise StageError("what was sent ahead of the write has another hash")
 
 
 def rows_of(chunks: Iterable[bytes]) -> Generator[list[tuple[Value, ...]], None, None]:
-    """The frames of a stage, decoded one by one. Raises StageError for what no writer made."""
-    frames = FrameDecoder()
+    """The frames of a stage of rows, decoded one by one. Raises StageError for what no writer
+    made, as do the others."""
+    return _items_of(chunks, _decode_rows)
+
+
+def statements_of(chunks: Iterable[bytes]) -> Generator[list[Statement], None, None]:
+    """Those of a stage of statements."""
+    return _items_of(chunks, _decode_statements)
+
+
+def steps_of(chunks: Iterable[bytes]) -> Generator[list[Step], None, None]:
+    """Those of a stage of steps of a transaction."""
+    return _items_of(chunks, _decode_steps)
+
+
+def _items_of(
+    chunks: Iterable[bytes], decode: Callable[[memoryview], list[T]]
+) -> Generator[list[T], None, None]:
+    frames = FrameDecoder(ITEM_BYTES_MAX)
     ended = True
     try:
         for chunk in chunks:
             for frame in frames.feed(chunk):
-                yield _decode_rows(frame)
+                yield decode(frame)
             ended = frames.is_empty
     except (ProtocolError, msgspec.DecodeError) as exc:
-        raise StageError(f"the rows sent ahead of the write cannot be read: {exc}") from exc
+        raise StageError(f"what was sent ahead of the write cannot be read: {exc}") from exc
     if not ended:
-        raise StageError("the rows sent ahead of the write end in the middle")
+        raise StageError("what was sent ahead of the write ends in the middle")

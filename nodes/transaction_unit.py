@@ -9,14 +9,17 @@ it requires of each step the answer that the client was given (docs/transactions
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Generator
 from typing import Final
 
 from nodes.authorizer import OWN, Mode
 from nodes.outcome_digest import digest_of
 from nodes.protocol import Mark, Ran, SqlFailure, StatementResult, Step, Transaction
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.stage_content import StageError
+from nodes.staged_rows import staged_steps
 
-__all__ = ["refuse_difference", "run_step", "run_transaction"]
+__all__ = ["all_steps", "refuse_difference", "run_step", "run_transaction", "steps_in"]
 
 _MARKS: Final = {
     "savepoint": OWN + "SAVEPOINT mark{}",
@@ -66,9 +69,27 @@ def refuse_difference(
         )
 
 
+def steps_in(transaction: Transaction) -> int:
+    """How many steps it has, with those that were sent ahead."""
+    ahead = transaction.staged.rows if transaction.staged is not None else 0
+    return ahead + len(transaction.steps)
+
+
+def all_steps(connection: SqlConnection, transaction: Transaction) -> Generator[Step, None, None]:
+    """Those that were sent ahead, a frame of them in memory at a time, and the others. Raises
+    Refused if a stage is not what was named."""
+    if transaction.staged is not None:
+        try:
+            for some in staged_steps(connection.raw, transaction.staged):
+                yield from some
+        except StageError as exc:
+            raise Refused(SqlFailure(exc.sqlstate, exc.message)) from exc
+    yield from transaction.steps
+
+
 def run_transaction(connection: SqlConnection, transaction: Transaction) -> None:
     """Run all steps. Raises Refused at the first that differs, or a fault: then the caller has to
     roll back what was done."""
     now_us, seed = transaction.now_us, transaction.seed
-    for ordinal, step in enumerate(transaction.steps):
+    for ordinal, step in enumerate(all_steps(connection, transaction)):
         refuse_difference(step, run_step(connection, step, ordinal, now_us, seed), ordinal)

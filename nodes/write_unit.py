@@ -14,6 +14,8 @@ from nodes.data_file import LOOSE_TABLES, WRITE_VERSION
 from nodes.foreign_keys import check_references
 from nodes.protocol import Ran, SqlFailure, Staged, Statement, Write
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.stage_content import StageError
+from nodes.staged_rows import staged_statements
 from nodes.transaction_unit import run_transaction
 
 __all__ = ["is_change", "run_write", "stages_of"]
@@ -30,6 +32,8 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     answer = Answer()
     if write.transaction is not None:
         run_transaction(connection, write.transaction)
+    if write.staged is not None:
+        _run_staged(connection, write.staged, answer, now_us, seed)
     if not write.sets:
         for statement in write.statements:
             connection.run(statement, answer, now_us, seed, Mode.WRITE)
@@ -40,6 +44,17 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     _set_versions(connection, write)
     check_references(connection, write)
     return answer
+
+
+def _run_staged(
+    connection: SqlConnection, staged: Staged, answer: Answer, now_us: int, seed: int
+) -> None:
+    try:
+        for statements in staged_statements(connection.raw, staged):
+            for statement in statements:
+                connection.run(statement, answer, now_us, seed, Mode.WRITE)
+    except StageError as exc:
+        raise Refused(SqlFailure(exc.sqlstate, exc.message)) from exc
 
 
 def is_change(statement: Statement) -> bool:
@@ -60,12 +75,15 @@ def _is_change(sql: str) -> bool:
 
 
 def stages_of(write: Write) -> list[Staged]:
-    """The stages that its statements name."""
+    """The stages that it and its statements name."""
     statements = list(write.statements)
-    if write.transaction is not None:
-        steps = write.transaction.steps
-        statements += [step.statement for step in steps if isinstance(step, Ran)]
-    return [statement.staged for statement in statements if statement.staged is not None]
+    stages: list[Staged | None] = [write.staged]
+    transaction = write.transaction
+    if transaction is not None:
+        statements += [step.statement for step in transaction.steps if isinstance(step, Ran)]
+        stages += [transaction.staged, *transaction.stages]
+    stages += [statement.staged for statement in statements]
+    return [staged for staged in stages if staged is not None]
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

@@ -7,6 +7,7 @@ that a COMMIT carries; it sends nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal
@@ -23,6 +24,7 @@ from nodes.protocol import (
     Ran,
     Speculate,
     SqlFailure,
+    Staged,
     Statement,
     StatementResult,
     Step,
@@ -32,14 +34,33 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
 
-__all__ = ["Block", "lock_of", "serialization_failure", "spans_shards"]
+__all__ = [
+    "ASKED_BYTES_MAX",
+    "HELD_BYTES_MAX",
+    "Block",
+    "lock_of",
+    "serialization_failure",
+    "spans_shards",
+    "transaction_too_large",
+]
 
 RESENT_BYTES_MAX: Final = 16 * 1024
 """Steps up to this size go along with every statement, in case that the leader has to run them
-again; beyond it they are sent when it asks for them."""
+again; beyond it they are sent when it asks for them ..."""
+
+ASKED_BYTES_MAX: Final = 64 * 1024
+"""... and beyond this they are sent ahead then, into a stage, so that the next time their name is
+enough (docs/transactions.md)."""
+
+HELD_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of steps that only the session has; more are sent ahead. An entry that brings them makes the
+leader run all steps again, so it is not done for less."""
 
 ROOM_BYTES: Final = 16 * 1024
 """Of an entry, for what is not steps and guards."""
+
+FIXED_BYTES_MAX: Final = ENTRY_BYTES_MAX // 2
+"""Of guards and names of stages."""
 
 QUICK_STEPS_MAX: Final = 64
 """Bounded statements that are together bounded work, applied on the node's loop."""
@@ -82,8 +103,11 @@ class Block:
         self._marks: list[Step] = []  # the last of the steps, after the last statement
         self._chain = b""  # of the steps before these
         self._guards: dict[Guard, None] = {}
-        self._bytes = 0  # of steps and guards
-        self._quick = True
+        self._bytes = 0  # of these steps
+        self._fixed_bytes = 0  # of guards and names of stages, which an entry has to hold
+        self._ahead: Staged | None = None  # has the steps before these
+        self._stages: list[Staged] = []  # that the steps name
+        self._bounded = True
         self._savepoints: list[_Savepoint] = []
 
     @property
@@ -122,19 +146,20 @@ class Block:
         are few; else with what stands for them. Raises StatementError (54000) if the transaction
         grows too large."""
         new = Ran(statement)
-        size = self._bytes + len(_encode((new, guards)))
-        if len(self._steps) >= TRANSACTION_STEPS_MAX:
+        if self.step_count >= TRANSACTION_STEPS_MAX:
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
-        if size > ENTRY_BYTES_MAX - ROOM_BYTES:
-            raise _too_large(f"{ENTRY_BYTES_MAX - ROOM_BYTES} bytes of statements and parameters")
-        if whole or not self._chain or self._bytes <= RESENT_BYTES_MAX:
-            steps, base = (*self._steps, new), b""
+        if self._fixed_bytes + len(_encode(guards)) > FIXED_BYTES_MAX:
+            raise _too_large(f"{FIXED_BYTES_MAX} bytes of names of what it relies on")
+        is_small = self._ahead is None and self._bytes <= RESENT_BYTES_MAX
+        if whole or not self._chain or is_small:
+            steps, base, ahead = (*self._steps, new), b"", self._ahead
             guards = tuple({**self._guards, **dict.fromkeys(guards)})
         else:
-            steps, base = (*self._marks, new), self._chain
-        transaction = Transaction(self.now_us, self._seed, steps)
+            steps, base, ahead = (*self._marks, new), self._chain, None
+        transaction = Transaction(self.now_us, self._seed, steps, ahead)
         self.locks = self.locks or lock is not None
-        return Speculate(self.id, transaction, guards, base, quick and self._quick, lock)
+        is_quick = quick and self._bounded and not (self._stages and not base)
+        return Speculate(self.id, transaction, guards, base, is_quick, lock)
 
     def took(
         self,
@@ -155,24 +180,71 @@ class Block:
         for guard in guards:
             if guard not in self._guards:
                 self._guards[guard] = None
-                self._bytes += len(_encode(guard))
-        self._quick = self._quick and quick
+                self._fixed_bytes += len(_encode(guard))
+        if statement.staged is not None:
+            self._stages.append(statement.staged)
+            self._fixed_bytes += len(_encode(statement.staged))
+        self._bounded = self._bounded and quick
         self.writes = self.writes or is_write
 
     def _add(self, step: Step) -> None:
         self._steps.append(step)
         self._bytes += len(_encode(step))
 
-    def transaction(self) -> tuple[Transaction, tuple[Guard, ...], bool]:
-        """What COMMIT carries: the steps, what they rely on, and whether that is bounded work."""
-        quick = self._quick and len(self._steps) <= QUICK_STEPS_MAX
+    def transaction(self) -> tuple[Transaction, tuple[Guard, ...]]:
+        """What COMMIT carries: the steps, and what they rely on."""
+        stages = tuple(self._stages) if self._ahead is not None else ()
         steps = tuple(self._steps)
-        return Transaction(self.now_us, self._seed, steps), tuple(self._guards), quick
+        transaction = Transaction(self.now_us, self._seed, steps, self._ahead, stages)
+        return transaction, tuple(self._guards)
+
+    @property
+    def is_bounded(self) -> bool:
+        """All its statements are bounded work."""
+        return self._bounded
+
+    @property
+    def is_quick(self) -> bool:
+        """They are that together."""
+        return self._bounded and not self._stages and self.step_count <= QUICK_STEPS_MAX
+
+    # ------------------------------------------------------------------ sent ahead
+
+    @property
+    def step_count(self) -> int:
+        """Of all its steps."""
+        return len(self._steps) + (self._ahead.rows if self._ahead is not None else 0)
+
+    @property
+    def held(self) -> Sequence[Step]:
+        """The steps that only the session has."""
+        return self._steps
+
+    def holds_more_than(self, size: int) -> bool:
+        """Whether these are more bytes than `size`."""
+        return self._bytes > size
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it is to write."""
+        ahead = self._ahead.size if self._ahead is not None else 0
+        return self._bytes + ahead + sum(staged.size for staged in self._stages)
+
+    @property
+    def fits_an_entry(self) -> bool:
+        """Whether a COMMIT may carry them."""
+        return self._bytes + self._fixed_bytes <= ENTRY_BYTES_MAX - ROOM_BYTES
+
+    def sent_ahead(self, staged: Staged) -> None:
+        """The shard keeps all steps so far, under this name."""
+        self._ahead = staged
+        self._steps.clear()
+        self._bytes = 0
 
     # ------------------------------------------------------------------ savepoints
 
     def _mark(self, what: Literal["savepoint", "rollback", "release"], depth: int) -> None:
-        if len(self._steps) >= TRANSACTION_STEPS_MAX and what != "rollback":
+        if self.step_count >= TRANSACTION_STEPS_MAX and what != "rollback":
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
         mark = Mark(what, depth)
         self._add(mark)
@@ -241,6 +313,15 @@ def _too_large(what: str) -> StatementError:
         f"a transaction may have {what}, not more",
         sqlstate="54000",
         hint="Commit more often.",
+    )
+
+
+def transaction_too_large(bytes_max: int) -> StatementError:
+    """It would write more than the cluster allows."""
+    return StatementError(
+        f"the transaction is larger than {bytes_max} bytes",
+        sqlstate="54000",
+        detail="Write less at a time, or raise transaction_bytes_max in [limits] of cluster.toml.",
     )
 
 

@@ -49,6 +49,7 @@ from shardrouter.execution import (
     scatter_commands,
 )
 from shardrouter.explained import explain
+from shardrouter.large_writes import write_statements
 from shardrouter.plan import UnknownTable, bind, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
@@ -78,7 +79,7 @@ from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
-from shardrouter.shards import Shards, Streamed
+from shardrouter.shards import Shards, Streamed, is_large
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -366,6 +367,9 @@ class Session:
         except RouterError as exc:
             self._loop.call_soon(done, exc)
             return
+        if plan.is_write and is_large(command.statement):
+            self._start([execution], done, deadline, is_stale=False)
+            return
 
         is_over = False
 
@@ -563,8 +567,14 @@ class Session:
                     settings, outcome = self._local(execution, settings, catalog)
                     outcomes.append(outcome)
         try:
-            answer = await self.shards.write(
-                shard, tuple(statements), tuple(guards), quick=quick, deadline=deadline
+            answer = await write_statements(
+                self.shards,
+                shard,
+                statements,
+                tuple(guards),
+                bounded=quick,
+                deadline=deadline,
+                timeout_s=settings.statement_timeout_s,
             )
         except RouterError as exc:
             exc.statement = ordinals[exc.statement]
@@ -617,7 +627,7 @@ class Session:
                 await self._transactions.copy(command, upload, deadline)
                 return True
             answer = await self.shards.write(
-                command.shard, (command.statement,), command.guards, deadline=deadline
+                command.shard, (command.statement,), command.guards, bounded=True, deadline=deadline
             )
             if not isinstance(answer, Stale):
                 return False

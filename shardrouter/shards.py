@@ -68,6 +68,7 @@ from nodes.protocol import (
     Speculated,
     SqlFailure,
     Stage,
+    Staged,
     Stale,
     Statement,
     StatementResult,
@@ -91,7 +92,10 @@ from shardrouter.verdicts import (
 )
 from shardrouter.window import SeqWindow
 
-__all__ = ["Outcome", "ShardStage", "Shards", "Streamed"]
+__all__ = ["Outcome", "ShardStage", "Shards", "Streamed", "is_large"]
+
+LARGE_BYTES: Final = 128 * 1024
+"""Characters and bytes of a statement that may be more than an entry of the log holds."""
 
 WAITING_MAX: Final = 4096
 """Writes of one shard that wait for a session or a free seq; more answer 53300."""
@@ -126,6 +130,7 @@ class Shards:
     def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
         self._name = name
+        self.transaction_bytes_max = config.limits.transaction_bytes_max
         self._delivery = Delivery(config, name=name, rng=rng)
         self._lanes = {group: _Lane(group) for group in config.groups}
         self._closed = False
@@ -230,21 +235,19 @@ class Shards:
         deadline: float,
         done: Settled,
         transaction: Transaction | None = None,
+        staged: Staged | None = None,
+        *,
+        bounded: bool = False,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
         ends it early, if it is called before `done` was."""
         left = deadline - self._loop.time()
         write = _Write(self, self._lanes[group], statements, guards, sets, quick, deadline, done)
         write.transaction = transaction
+        write.staged = staged
+        write.bounded = bounded
         write.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
-        if _size(statements) > ENTRY_BYTES_MAX:
-            error = StatementError(
-                f"the statement and its parameters are larger than {ENTRY_BYTES_MAX} bytes",
-                sqlstate="54000",
-                hint="Split it into smaller statements.",
-            )
-            self._loop.call_soon(done, error)
-        elif left <= 0 or self._closed:
+        if left <= 0 or self._closed:
             self._loop.call_soon(done, self._too_late(group))
         else:
             self._start(write)
@@ -261,16 +264,33 @@ class Shards:
         quick: bool = False,
         deadline: float,
         transaction: Transaction | None = None,
+        staged: Staged | None = None,
+        bounded: bool = False,
     ) -> Done | Stale:
         """`submit_write`, awaited. Raises RouterError.
 
         A task that is cancelled here cancels the write, and goes on with the write's outcome:
         it may have left, and only that says whether it happened.
         """
+        if _size(statements) > ENTRY_BYTES_MAX:
+            raise StatementError(
+                f"the statements and their parameters are larger than {ENTRY_BYTES_MAX} bytes",
+                sqlstate="54000",
+                hint="Split them into smaller ones.",
+            )
         future: asyncio.Future[Outcome] = self._loop.create_future()
         settle = partial(_resolve, future)
         cancel = self.submit_write(
-            group, statements, guards, sets, quick, deadline, settle, transaction
+            group,
+            statements,
+            guards,
+            sets,
+            quick,
+            deadline,
+            settle,
+            transaction,
+            staged,
+            bounded=bounded,
         )
         while not future.done():
             try:
@@ -279,10 +299,10 @@ class Shards:
                 cancel()
         return _returned(future.result())
 
-    # ------------------------------------------------------------------ rows sent ahead
+    # ------------------------------------------------------------------ what is sent ahead
 
     def new_stage(self, group: str) -> ShardStage:
-        """For rows that a write of `group` will name."""
+        """For what a write of `group` will name."""
         return ShardStage(self._lanes[group])
 
     def submit_chunk(
@@ -577,6 +597,7 @@ class _Write:
     """A write from submission to `done`."""
 
     __slots__ = (
+        "bounded",
         "cancelled",
         "deadline",
         "done",
@@ -590,6 +611,7 @@ class _Write:
         "session",
         "sets",
         "shards",
+        "staged",
         "statements",
         "timer",
         "transaction",
@@ -618,6 +640,8 @@ class _Write:
         self.session: _Session | None = None
         self.seq = 0
         self.transaction: Transaction | None = None  # in place of statements
+        self.staged: Staged | None = None  # the same
+        self.bounded = False
         self.timer: asyncio.TimerHandle | None = None  # while it waits in the queue
         self.sending: Sending | None = None  # its last copies
         self.cancelled = False
@@ -634,6 +658,8 @@ class _Write:
             self.sets,
             self.quick,
             self.transaction,
+            self.staged,
+            self.bounded,
         )
 
     def cancel(self) -> None:
@@ -649,7 +675,7 @@ class _Write:
 
 
 class ShardStage:
-    """Rows that are sent to a shard ahead of the write that will name them (docs/bulk.md).
+    """What is sent to a shard ahead of the write that will name it (docs/bulk.md).
 
     It belongs to the session of its first chunk that was taken."""
 
@@ -703,9 +729,9 @@ def _chunk_settled(stage: ShardStage, done: Settled, outcome: Outcome) -> None:
 
 def _stage_lost(group: str) -> RouterError:
     return StatementError(
-        f"the rows sent to {group} so far are no longer kept",
+        f"what was sent to {group} so far is no longer kept",
         sqlstate="57P05",
-        detail="The session that they belonged to has expired; nothing is written.",
+        detail="The session that it belonged to has expired; nothing is written.",
         hint="Repeat it.",
     )
 
@@ -729,13 +755,21 @@ def _nobody_waits(_answer: Answer, _doubt: bool) -> None:
 def _size(statements: tuple[Statement, ...]) -> int:
     """Bytes of SQL and parameters, roughly: refuses what no frame could carry. The node checks
     the exact size of the entry."""
-    size = 0
-    for statement in statements:
-        size += len(statement.sql)
-        for value in statement.parameters:
-            if type(value) is str or type(value) is bytes:
-                size += len(value)
+    return sum(map(_size_of, statements))
+
+
+def _size_of(statement: Statement) -> int:
+    size = len(statement.sql)
+    for value in statement.parameters:
+        if type(value) is str or type(value) is bytes:
+            size += len(value)
     return size
+
+
+def is_large(statement: Statement, size: int = LARGE_BYTES) -> bool:
+    """Whether it is so large that who writes it should ask whether an entry of the log holds it;
+    or larger than `size`, about."""
+    return _size_of(statement) > size
 
 
 def _nothing_to_cancel() -> None:

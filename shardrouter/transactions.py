@@ -10,12 +10,22 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
-from nodes.protocol import Lock, NotOpen, SqlFailure, Stale, StatementResult
+from nodes.protocol import Lock, NotOpen, SqlFailure, Stale, Statement, StatementResult
+from nodes.stage_content import ITEM_BYTES_MAX
 from shardrouter import definition_changes, merge
-from shardrouter.block import Block, lock_of, serialization_failure, spans_shards
+from shardrouter.block import (
+    ASKED_BYTES_MAX,
+    HELD_BYTES_MAX,
+    Block,
+    lock_of,
+    serialization_failure,
+    spans_shards,
+    transaction_too_large,
+)
 from shardrouter.catalog import Catalog
 from shardrouter.definitions import Truncate
 from shardrouter.errors import NotSupported, StatementError, Unavailable
@@ -46,7 +56,7 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.settings import TRANSACTION_MODES, Settings
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, is_large
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -59,6 +69,9 @@ __all__ = [
     "set_outside",
     "setting_tag",
 ]
+
+STEP_BYTES_MAX: Final = 1024 * 1024
+"""Of a statement that is sent with its parameters."""
 
 REPLANS_MAX: Final = 50
 """How often a statement is planned again because the shard says that its catalog is stale."""
@@ -99,7 +112,8 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
-        self._uploads: list[Upload] = []  # whose rows the block has written
+        self._uploads: list[Upload] = []  # of what the block has sent ahead
+        self._steps_ahead: Upload | None = None  # the one that has its steps
 
     # ------------------------------------------------------------------ without a block
 
@@ -255,6 +269,9 @@ class Transactions:
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
             lock = self._lock(plan, command)
+            if is_large(command.statement, STEP_BYTES_MAX):
+                statement = await self._parameters_ahead(block, command.statement)
+                command = replace(command, statement=statement)
             answer = await self._speculate(
                 block, command, quick=quick, deadline=deadline, lock=lock
             )
@@ -335,12 +352,18 @@ class Transactions:
         lock: Lock | None = None,
     ) -> StatementResult | SqlFailure | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
+        host = self._host
         whole = False
         while True:
+            if block.size > host.shards.transaction_bytes_max:
+                raise transaction_too_large(host.shards.transaction_bytes_max)
+            if block.holds_more_than(ASKED_BYTES_MAX if whole else HELD_BYTES_MAX):
+                await self._send_ahead(block)
+                whole = True  # its entry has taken the file from what was open
             asked = block.request(
                 command.statement, command.guards, quick=quick, whole=whole, lock=lock
             )
-            answer = await self._host.shards.speculate(command.shard, asked, deadline)
+            answer = await host.shards.speculate(command.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
@@ -362,12 +385,40 @@ class Transactions:
             answer = await self._speculate(block, command, quick=False, deadline=deadline)
             if isinstance(answer, Stale):
                 raise serialization_failure("a concurrent schema change")
-            block.took(command.statement, command.guards, answer, quick=False, is_write=True)
+            block.took(command.statement, command.guards, answer, quick=True, is_write=True)
             if isinstance(answer, SqlFailure):
                 raise sql_error(answer)
         except BaseException:
             block.failed = True
             raise
+
+    # ------------------------------------------------------------------ sent ahead
+
+    async def _send_ahead(self, block: Block) -> None:
+        """The steps so far into a stage: too many to send with every statement, or for an entry.
+        Raises RouterError; then they can be sent no more."""
+        host = self._host
+        if self._steps_ahead is None:
+            timeout_s = host.settings.statement_timeout_s
+            self._steps_ahead = Upload(host.shards, block.shard, timeout_s, item="statement")
+            self._uploads.append(self._steps_ahead)
+        self._steps_ahead.add(block.held)
+        staged = await self._steps_ahead.finish()
+        assert staged is not None, "there are steps"
+        block.sent_ahead(staged)
+
+    async def _parameters_ahead(self, block: Block, statement: Statement) -> Statement:
+        """The statement, its parameters in a stage of their own: it is run once, with them. So
+        that steps are small, and may be sent again."""
+        host = self._host
+        timeout_s = host.settings.statement_timeout_s
+        upload = Upload(
+            host.shards, block.shard, timeout_s, item="statement", item_bytes_max=ITEM_BYTES_MAX
+        )
+        self._uploads.append(upload)
+        upload.add([statement.parameters])
+        staged = await upload.finish()
+        return Statement(statement.sql, columns=statement.columns, staged=staged)
 
     # ------------------------------------------------------------------ its end
 
@@ -393,10 +444,18 @@ class Transactions:
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
 
     async def _commit(self, block: Block, deadline: float) -> None:
-        transaction, guards, quick = block.transaction()
+        if not block.fits_an_entry:
+            await self._send_ahead(block)
+        transaction, guards = block.transaction()
         deadline += sum(upload.apply_s for upload in self._uploads)
         answer = await self._host.shards.write(
-            block.shard, (), guards, quick=quick, deadline=deadline, transaction=transaction
+            block.shard,
+            (),
+            guards,
+            quick=block.is_quick,
+            bounded=block.is_bounded,
+            deadline=deadline,
+            transaction=transaction,
         )
         if isinstance(answer, Stale):
             raise serialization_failure("a concurrent schema change")
@@ -406,6 +465,7 @@ class Transactions:
         for upload in self._uploads:
             upload.abandon()
         self._uploads.clear()
+        self._steps_ahead = None
 
     def _forget(self, block: Block) -> None:
         """It has ended; somebody may wait for it."""

@@ -1,8 +1,8 @@
-"""Rows on their way to one shard, ahead of the write that will name them (docs/bulk.md).
+"""What is on its way to one shard, ahead of the write that will name it (docs/bulk.md).
 
-A few chunks are under way at a time; who adds rows waits while there are more, and so does the
-client behind him. Nothing of it is visible, so no failure here leaves a doubt: whatever became of
-a chunk, the write that would have named it is never sent.
+A few chunks are under way at a time; who adds more waits while there are that many, and so does
+the client behind him. Nothing of it is visible, so no failure here leaves a doubt: whatever became
+of a chunk, the write that would have named it is never sent.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from nodes.protocol import Done, ProtocolError, Staged, Value
+from nodes.protocol import FRAME_BYTES_MAX, Done, ProtocolError, Staged, Statement, Step, Value
 from nodes.stage_content import StageWriter, apply_s
 from shardrouter.errors import OutcomeUnknown, RouterError, StatementError, Unavailable
 from shardrouter.shards import Outcome, Shards
@@ -21,18 +21,29 @@ __all__ = ["CHUNKS_MAX", "Upload"]
 CHUNKS_MAX: Final = 4
 """Chunks under way: enough to keep a leader's disk and its followers busy."""
 
+Items = Sequence[Sequence[Value]] | Sequence[Statement] | Sequence[Step]
+
 
 class Upload:
-    """One stage, from its first row to its name.
+    """One stage, from its first item to its name; `item` is what an error calls one of them.
 
     Each chunk has `timeout_s` to be taken."""
 
-    def __init__(self, shards: Shards, group: str, timeout_s: float) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        group: str,
+        timeout_s: float,
+        *,
+        item: str = "row",
+        item_bytes_max: int = FRAME_BYTES_MAX,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._shards = shards
         self._timeout_s = timeout_s
+        self._item = item
         self._stage = shards.new_stage(group)
-        self._writer = StageWriter()
+        self._writer = StageWriter(item_bytes_max)
         self._next = 0  # number of the next chunk
         self._under_way = 0
         self._error: RouterError | None = None
@@ -41,20 +52,22 @@ class Upload:
 
     @property
     def is_full(self) -> bool:
-        """Whether who adds rows should wait for `room` first."""
+        """Whether who adds items should wait for `room` first."""
         return self._under_way >= CHUNKS_MAX
 
-    def add(self, rows: Sequence[Sequence[Value]]) -> None:
-        """Some rows more. Raises RouterError if they are too large, or an earlier chunk failed."""
+    def add(self, items: Items) -> None:
+        """Some items more. Raises RouterError if they are too large, or an earlier chunk failed."""
         self._raise_error()
         try:
-            chunks = self._writer.add(rows)
+            chunks = self._writer.add(items)
         except ProtocolError as exc:
-            if len(rows) > 1:
-                self.add(rows[: len(rows) // 2])
-                self.add(rows[len(rows) // 2 :])
+            if len(items) > 1:
+                self.add(items[: len(items) // 2])
+                self.add(items[len(items) // 2 :])
                 return
-            raise StatementError("a row is too large", sqlstate="54000", detail=str(exc)) from exc
+            raise StatementError(
+                f"a {self._item} is too large", sqlstate="54000", detail=str(exc)
+            ) from exc
         self._send(chunks)
 
     @property
@@ -69,8 +82,8 @@ class Upload:
         self._raise_error()
 
     async def finish(self) -> Staged | None:
-        """All rows are added: return when all of them are kept, with their name; None if there
-        was no row. Raises RouterError."""
+        """All items are added: return when all of them are kept, with their name; None if there
+        was none. There may be more afterwards, under another name. Raises RouterError."""
         self._send(self._writer.finish())
         while self._under_way and self._error is None:
             await self._a_chunk()
@@ -121,7 +134,7 @@ def _definite(outcome: Outcome) -> RouterError:
     """Why a chunk failed. It may be kept all the same, but nothing will name it."""
     if isinstance(outcome, OutcomeUnknown):
         return Unavailable(
-            "the rows could not be sent to their shard, and nothing is written",
+            "what was to be written could not be sent to its shard, and nothing is written",
             detail=outcome.detail,
             hint="Repeat it.",
         )

@@ -173,6 +173,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.access": 1,
     "shardrouter.execution": 0,
     "shardrouter.window": 0,
+    "shardrouter.large_writes": 1,
     "shardrouter.upload": 1,
     "shardrouter.row_stream": 1,
     "shardrouter.upgrades": 0,

@@ -15,6 +15,7 @@ import struct
 import sys
 
 MESSAGE_BYTES_MAX = 64
+MADE = "made"
 
 ETH_P_ALL = 0x0003
 SOL_PACKET = 263
@@ -79,7 +80,7 @@ def main(handle: int) -> None:
                 parent.sendall(str(exc).encode())
                 continue
             with made:
-                socket.send_fds(parent, [b"made"], [made.fileno()])
+                socket.send_fds(parent, [MADE.encode()], [made.fileno()])
 
 
 if __name__ == "__main__":

@@ -106,8 +106,12 @@ class Namespaces:
             raise BackendError(f"the namespace of {host} is gone: {exc}.") from exc
         if not said:
             raise BackendError(f"the namespace of {host} is gone.")
+        why = said.decode(errors="replace")
+        if not handles and why == holder.MADE:
+            raise BackendError(
+                "this process has no room for another open file: raise the limit (`ulimit -n`)."
+            )
         if not handles:
-            why = said.decode(errors="replace")
             raise BackendError(f"links cannot be shaped here ({why}): run as root.")
         return handles[0]
 

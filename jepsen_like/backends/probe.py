@@ -111,6 +111,11 @@ class Prober:
     ) -> None:
         await self._stack.aclose()
 
+    @property
+    def connections(self) -> frozenset[asyncio.StreamWriter]:
+        """The ends of connections that are open now."""
+        return frozenset(self._writers)
+
     async def lay(self, pairs: Iterable[Pair], looks: int) -> None:
         """Establish fresh connections between these hosts for the looks 1 to `looks`; those of
         the last time are closed."""
@@ -296,9 +301,10 @@ class Prober:
                 else:
                     self._arrived[word] = time.monotonic()
                 self._news.notify_all()
-            await self._note_lines(reader, writer)
+            if word.startswith(LINE_WORD):  # else it has served its purpose
+                await self._note_lines(reader, writer)
         finally:
-            writer.close()
+            self._let_go(writer)
 
     async def _note_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -312,6 +318,13 @@ class Prober:
                 self._news.notify_all()
         except (OSError, ValueError, IndexError):
             return  # the connection is lost or not ours: its tokens do not arrive, and that shows
+        finally:
+            self._let_go(writer)
+
+    def _let_go(self, writer: asyncio.StreamWriter) -> None:
+        """This end of a connection has ended: a long run has no more of them open than it uses."""
+        writer.close()
+        self._writers.discard(writer)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._readers.add(task)
@@ -321,7 +334,7 @@ class Prober:
         for dial in self._dials:
             dial.cancel()
         await asyncio.gather(*self._dials, return_exceptions=True)
-        for writer in self._writers:
+        for writer in tuple(self._writers):
             writer.close()  # its reader sees the end, and its task ends
         await asyncio.gather(*self._readers)
         if self._datagrams is not None:

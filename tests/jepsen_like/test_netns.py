@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -171,12 +172,18 @@ async def test_the_end_leaves_no_process(network: Netns) -> None:
 @pytest.mark.parametrize("user", ["who runs the tests", "nobody in particular"])
 def test_every_fault_works_with_and_without_root(user: str) -> None:
     """The doctor tries them for real. A user without rights is made by a user namespace, so that
-    it may still read this Python."""
+    it may still read this Python; and no user has more open files than shells give."""
     require_namespaces()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     drop = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
     command = [sys.executable, "-m", "jepsen_like", "doctor", "--json"]
     done = subprocess.run(
-        [*(drop if user.startswith("nobody") else []), *command],
+        [
+            "prlimit",
+            f"--nofile=1024:{most}",
+            *(drop if user.startswith("nobody") else []),
+            *command,
+        ],
         capture_output=True,
         text=True,
         check=False,

@@ -287,6 +287,20 @@ async def test_probes_arrive_on_open_links_and_not_on_cut_ones() -> None:
     await mesh.close()
 
 
+async def test_a_long_run_has_no_more_connections_open_than_a_short_one() -> None:
+    mesh = Mesh(["a", "b"])
+    async with Prober(mesh) as prober:
+        standing = len(prober.connections)
+        for _ in range(10):
+            sent = await prober.send(mesh.links)
+            assert await prober.wait_for(sent, WAIT_S) == {s.token for s in sent}
+        async with asyncio.timeout(WAIT_S):
+            while len(prober.connections) > standing:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0)  # the ends of the last ones are on their way
+        assert len(prober.connections) == standing
+    await mesh.close()
+
+
 async def test_a_slow_link_delivers_later_and_in_order(world: World) -> None:
     loop = asyncio.get_running_loop()
     reader, writer = await world.connect()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as replaced
 
+from nodes.config import WriteLimits
 from nodes.outcome_digest import digest_of
 from nodes.protocol import (
     FRAME_BYTES_MAX,
@@ -21,6 +22,7 @@ from nodes.protocol import (
     ExpireSessions,
     Fence,
     Guard,
+    Mark,
     NewIncarnation,
     Opened,
     OpenSession,
@@ -29,12 +31,15 @@ from nodes.protocol import (
     Ran,
     SessionId,
     SetVersion,
+    Speculate,
+    Speculated,
     SqlFailure,
     Stage,
     Staged,
     Stale,
     Statement,
     StatementResult,
+    Step,
     Transaction,
     UnknownSession,
     Unstage,
@@ -366,10 +371,10 @@ def test_stages_are_work_for_the_thread(replica: Replica) -> None:
     write = replica.command(staging.statement())
     for body in (staging.entry(0), write, Unstage(replica.session, 1)):
         assert not replica.machine.is_quick(body)
-    assert not replica.machine.needs_dry_run(write), "it is bounded by the size of its stage"
-    assert replica.machine.needs_dry_run(
-        replica.command(staging.statement(), statement("DELETE FROM t"))
-    )
+    bounded = replaced(write, bounded=True)
+    assert not replica.machine.needs_dry_run(bounded), "it is bounded by the size of its stage"
+    assert not replica.machine.is_quick(bounded)
+    assert replica.machine.needs_dry_run(write)
 
 
 def test_a_statement_without_a_stage_costs_a_byte_for_that() -> None:
@@ -378,3 +383,86 @@ def test_a_statement_without_a_stage_costs_a_byte_for_that() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plain), type=Write) == plain
     with_stage = Write(SESSION, 1, 0, (Statement(INSERT, staged=staged),))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(with_stage), type=Write) == with_stage
+
+
+# --------------------------------------------------------------------------- units and transactions
+
+
+def staged_items(replica: Replica, *frames: Sequence[Statement] | Sequence[Step]) -> Staged:
+    """Apply a stage of these, one chunk for each frame; its name."""
+    writer = StageWriter()
+    chunks = []
+    for frame in frames:
+        chunks += writer.add(frame) + writer.finish()
+    for number, data in enumerate(chunks):
+        replica.seq += 1
+        replica.apply(Stage(replica.session, replica.seq, 0, 9, number, data))
+    return writer.staged(replica.session, 9)
+
+
+def test_a_unit_may_be_sent_ahead(replica: Replica) -> None:
+    first = [statement(INSERT, n, f"row {n}") for n in range(3)]
+    rest = [statement("SELECT name FROM t WHERE id = 1"), statement("DELETE FROM t WHERE id = 0")]
+    staged = staged_items(replica, first, rest)
+    write = replaced(replica.command(), staged=staged, bounded=True)
+    done = replica.apply(write)
+    assert isinstance(done, Done)
+    assert [result.row_count for result in done.results] == [1, 1, 1, 1, 1]
+    assert done.results[3].values == (("row 1",),)
+    assert [row[0] for row in replica.rows()] == [1, 2]
+    assert not content(replica.directory)["_stages"]
+    assert replica.apply(write) == done, "it was applied already"
+
+
+def test_a_unit_that_fails_in_its_stage_says_where(replica: Replica) -> None:
+    twice = [statement(INSERT, n % 4, "x") for n in range(5)]
+    staged = staged_items(replica, twice[:2], twice[2:])
+    failed = replica.apply(replaced(replica.command(), staged=staged))
+    assert isinstance(failed, SqlFailure)
+    assert (failed.sqlstate, failed.statement) == ("23505", 4)
+    assert not replica.rows()
+    assert not content(replica.directory)["_stages"]
+    gone = replica.apply(replaced(replica.command(), staged=staged))
+    assert isinstance(gone, SqlFailure)
+    assert gone.sqlstate == "57P05"
+
+
+def test_steps_of_a_transaction_may_be_sent_ahead(replica: Replica) -> None:
+    def ran(sql: str, *values: Value, rows: int = 1, found: tuple[Value, ...] = ()) -> Ran:
+        answer = StatementResult(rows, values=(found,) if found else ())
+        return Ran(statement(sql, *values), digest_of(answer))
+
+    ahead: list[Step] = [ran(INSERT, 1, "one"), Mark("savepoint", 1), ran(INSERT, 2, "two")]
+    more: list[Step] = [Mark("rollback", 1), ran(INSERT, 3, "three")]
+    last = ran("SELECT count(*) FROM t", found=(2,))
+    for found, is_right in ((3, False), (2, True)):
+        staged = staged_items(replica, ahead, more)
+        seen = ran("SELECT count(*) FROM t", found=(found,))
+        transaction = Transaction(1, 1, (seen, last), staged)
+        answer = replica.apply(replaced(replica.command(), transaction=transaction))
+        assert isinstance(answer, Done) is is_right
+        if isinstance(answer, SqlFailure):
+            assert (answer.sqlstate, answer.statement) == ("40001", 5)
+        assert [row[0] for row in replica.rows()] == ([1, 3] if is_right else [])
+        assert not content(replica.directory)["_stages"]
+
+
+def test_a_leader_runs_again_what_was_sent_ahead(replica: Replica) -> None:
+    machine = replica.machine
+    first = Ran(statement(INSERT, 1, "one"), digest_of(StatementResult(1)))
+    staged = staged_items(replica, [first])
+    count = Ran(statement("SELECT count(*) FROM t"))
+    asked = Speculate(b"t", Transaction(1, 1, (count,), staged), quick=True)
+    answer = machine.speculate_now(asked, WriteLimits(), 10.0)
+    assert isinstance(answer, Speculated)
+    assert answer.result == StatementResult(1, values=((1,),))
+    machine.give_up_speculation()
+    wrong = Ran(first.statement, digest_of(StatementResult(2)))
+    asked = replaced(asked, transaction=Transaction(1, 1, (count,), staged_items(replica, [wrong])))
+    refused = machine.speculate_now(asked, WriteLimits(), 10.0)
+    assert isinstance(refused, SqlFailure)
+    assert refused.sqlstate == "40001"
+    asked = replaced(asked, transaction=Transaction(1, 1, (count,), replaced(staged, stage=7)))
+    refused = machine.speculate_now(asked, WriteLimits(), 10.0)
+    assert isinstance(refused, SqlFailure)
+    assert refused.sqlstate == "57P05"
