@@ -27,7 +27,6 @@ from nodes.pgtypes import (
     json_values,
     numerics,
     strings,
-    system_types,
 )
 from nodes.pgtypes.arrays import ARRAYS, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array

@@ -187,6 +187,7 @@ class CatalogQuery:
     bounds: tuple[tuple[str, Operand], ...] = ()
     asks_meta: bool = True
     """What the cluster has now is asked first."""
+    tag: str = "SELECT"
 
 
 @dataclass(frozen=True)

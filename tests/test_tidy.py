@@ -122,6 +122,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.types": 0,
     "shardrouter.casts": 0,
     "shardrouter.catalogs": 0,
+    "shardrouter.catalogs.asking": 1,
     "shardrouter.catalogs.database": 1,
     "shardrouter.operators": 0,
     "shardrouter.python_values": 0,

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodes.protocol import Value
+from shardrouter.calls import SESSION_FUNCTIONS
 from shardrouter.catalogs.database import Answered, CatalogDatabase
 from shardrouter.catalogs.world import World
-from shardrouter.errors import DeadlineExceeded
+from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.planned import CatalogQuery
 from shardrouter.role_store import RoleStore
 from shardrouter.roles import Role
@@ -30,7 +31,6 @@ class Asker:
     """The session that asks."""
 
     role: Role
-    database: str
     settings: Settings
 
 
@@ -43,6 +43,19 @@ class Catalogs:
         self._database: CatalogDatabase | None = None
         self._turn = asyncio.Lock()
 
+    def close(self) -> None:
+        """No query runs any more."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    async def _known_roles(self, deadline: float) -> Sequence[Role]:
+        """Those of the cluster; none if it was never given any."""
+        try:
+            return await self._roles.all(deadline)
+        except StatementError:
+            return ()
+
     async def run(
         self,
         query: CatalogQuery,
@@ -54,14 +67,13 @@ class Catalogs:
         """The answer. Raises RouterError."""
         roles: Sequence[Role] = ()
         if query.asks_meta:
-            catalog, roles = await asyncio.gather(
-                self._schema.refresh(deadline), self._roles.all(deadline)
-            )
+            catalog = await self._schema.refresh(deadline)
+            roles = await self._known_roles(deadline)
         else:
             catalog = self._schema.catalog
         world = World(
             catalog,
-            asker.database,
+            str(SESSION_FUNCTIONS["current_database"]),
             asker.role.name,
             tuple(roles),
             asker.settings.all(),

@@ -456,4 +456,3 @@ _ZERO: Final = frozenset(
     pg_tablespace_size pg_my_temp_schema pg_relation_is_updatable pg_relation_filenode
     """.split()  # noqa: SIM905 -- a list of names
 )
-
