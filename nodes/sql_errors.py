@@ -124,6 +124,7 @@ _RANGE_NAMES: Final = {
     "int2": "smallint",
     "int4": "integer",
     "int8": "bigint",
+    "float4": "real",
     "float8": "double precision",
     "bool": "boolean",
 }

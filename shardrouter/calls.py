@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from shardrouter import aggregates, functions, operators, postgresql_names, syntax
 from shardrouter.catalogs import signatures
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.identity import DATABASE
 from shardrouter.typed import Typed, apply, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, TEXT
+from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, NAME, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -33,19 +34,18 @@ _OF_BYTES: Final = frozenset(
 _ANY_ARRAY: Final = frozenset({"array_length", "cardinality"})
 """Functions of an `anyarray`, which has to be known."""
 
-SESSION_FUNCTIONS: Final = {
-    "version": "PostgreSQL 15.0 (shardrouter)",
-    "current_database": "shardrouter",
-    "current_catalog": "shardrouter",
-    "current_schema": "public",
-    "current_user": "shardrouter",
-    "current_role": "shardrouter",
-    "session_user": "shardrouter",
-    "user": "shardrouter",
-    "pg_advisory_unlock_all": "",
+_SAME_FOR_ALL: Final = {
+    "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
+    "current_database": (DATABASE, NAME),
+    "current_catalog": (DATABASE, NAME),
+    "current_schema": ("public", NAME),
+    "pg_advisory_unlock_all": ("", TEXT),
 }
 """Functions whose answer is the same for all; `pg_advisory_unlock_all` is void, there are no such
 locks."""
+
+_WHO: Final = frozenset({"current_user", "current_role", "session_user", "user"})
+"""Functions whose answer is the role that is logged in: there is no SET ROLE."""
 
 
 def call(node: syntax.Call, scope: Scope) -> Typed:
@@ -58,20 +58,35 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         ("OVER", node.over is not None),
         ("*", node.star),
     ):
-        if found and node.name in postgresql_names.FUNCTIONS and not _is_known(node.name):
-            raise _not_here(node)
         if found:
+            if node.name not in _SPECIAL:  # is there such a function at all?
+                plain = syntax.Call(node.name, node.arguments, position=node.position)
+                _function(plain, scope)
+            kind = "a window function nor an aggregate" if what == "OVER" else "an aggregate"
             raise StatementError(
-                f"{what} specified, but {node.name} is not an aggregate function",
+                f"{what} specified, but {node.name} is not {kind} function",
                 sqlstate="42809",
                 position=node.position,
             )
     special = _SPECIAL.get(node.name)
     if special is not None:
         return special(node, scope)
-    if node.name in SESSION_FUNCTIONS and not node.arguments:
-        return constant(SESSION_FUNCTIONS[node.name], TEXT)
+    if node.name in _SAME_FOR_ALL and not node.arguments:
+        return constant(*_SAME_FOR_ALL[node.name])
+    if node.name in _WHO and not node.arguments:
+        return _who(node, scope)
     return _function(node, scope)
+
+
+def _who(node: syntax.Call, scope: Scope) -> Typed:
+    identity = scope.parameters.identity
+    if identity is None:
+        raise NotSupported(
+            f"{node.name} is not supported in the definition of a table",
+            position=node.position,
+            hint="Name it in the statements that write the column.",
+        )
+    return constant(identity.user, NAME)
 
 
 def _function(node: syntax.Call, scope: Scope) -> Typed:
@@ -159,13 +174,16 @@ def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
 
 def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     """GREATEST, LEAST: of those that are not NULL. SQLite's max(a, b) is NULL if one is, so each
-    place is given to the first of the others where its own value is missing."""
+    place is given to the first of the others where its own value is missing. Of equal ones (0 and
+    -0, 1.5 and 1.50) the first is taken: of two SQLite's max takes the first, min the last."""
     name = "max" if node.name == "greatest" else "min"
     kind, typed = scope.alike(_some(node), node.name.upper())
     if len(typed) == 1:
         return typed[0]
     texts = [t.sql for t in typed]
     places = [f"coalesce({', '.join(texts[i:] + texts[:i])})" for i in range(len(texts))]
+    if name == "min":
+        places.reverse()
     places[0] = collated(Typed(places[0], kind))
     return Typed(f"{name}({', '.join(places)})", kind)
 

@@ -114,6 +114,7 @@ def _strings() -> Iterator[Cast]:
         yield Cast(kind, BPCHAR, _I)
         yield Cast(BPCHAR, kind, _I, "pg_text_bpchar")
         yield Cast(kind, NAME, _I, "pg_cast_name")
+    yield Cast(BPCHAR, NAME, _I, "pg_cast_name_bpchar")
     yield Cast(NAME, TEXT, _I)
     yield Cast(NAME, VARCHAR, _A)
     yield Cast(NAME, BPCHAR, _A)
@@ -122,6 +123,11 @@ def _strings() -> Iterator[Cast]:
             for text in (TEXT, VARCHAR, BPCHAR):
                 yield Cast(kind, text, _A, f"pg_text_{kind.function_name}")
                 yield Cast(text, kind, _E, f"pg_cast_{kind.function_name}")
+            as_text = f"pg_text_{kind.function_name}({{0}})"
+            if kind is BOOLEAN:  # its output, which is not its cast to text
+                as_text = "CASE {0} WHEN 1 THEN 't' WHEN 0 THEN 'f' END"
+            yield Cast(kind, NAME, _A, sql=f"pg_cast_name({as_text})")
+            yield Cast(NAME, kind, _E, f"pg_cast_{kind.function_name}")
 
 
 def _times() -> Iterator[Cast]:
@@ -205,7 +211,7 @@ def _table() -> Iterator[Cast]:
             source, target = ARRAY_OF[cast.source], ARRAY_OF[cast.target]
             if cast.is_same_form:
                 yield Cast(source, target, cast.context)
-            else:
+            elif cast.function:
                 each = "pg_eachbytes" if cast.source.sqlite == "BLOB" else "pg_each"
                 sql = f"{each}({{0}}, '{cast.function}')"
                 yield Cast(source, target, cast.context, sql=sql)

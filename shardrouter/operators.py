@@ -26,6 +26,7 @@ from shardrouter.types import (
     INTERVAL,
     JSON,
     JSONB,
+    NAME,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -117,8 +118,10 @@ def _numbers() -> Iterator[Operator]:
 
 
 def _strings() -> Iterator[Operator]:
-    for kind in (BOOLEAN, TEXT, BPCHAR, BYTEA, UUID):
+    for kind in (BOOLEAN, TEXT, BPCHAR, NAME, BYTEA, UUID):
         yield from _comparisons(kind, kind)
+    yield from _comparisons(NAME, TEXT)
+    yield from _comparisons(TEXT, NAME)
     yield Operator("||", TEXT, TEXT, TEXT, "pg_concat_text", "({0} || {1})")
     yield Operator("||", BYTEA, BYTEA, BYTEA, "pg_concat_bytea")
     for kind in TYPES.values():
@@ -129,6 +132,7 @@ def _strings() -> Iterator[Operator]:
     for symbol, name in _LIKE.items():
         yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
         yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
+        yield Operator(symbol, NAME, TEXT, BOOLEAN, f"pg_{name}_text")
         if not symbol.endswith("*"):
             yield Operator(symbol, BYTEA, BYTEA, BOOLEAN, f"pg_{name}_bytea")
 

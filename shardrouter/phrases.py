@@ -23,7 +23,7 @@ REVERSED: Final = " reversed"
 _LITERAL_TYPES: Final = frozenset(
     """
     bigint bool boolean bytea date decimal float float4 float8 int int2 int4 int8 integer interval
-    json jsonb numeric real smallint text time timestamp timestamptz uuid varchar
+    json jsonb name numeric real smallint text time timestamp timestamptz uuid varchar
     """.split()  # noqa: SIM905 -- a list of words
 )
 """Types that may stand before a string: `date '2024-01-01'`."""
@@ -169,15 +169,17 @@ class _Rewriting:
             else:
                 length = []
         brackets = 0
-        while self._follows("[", "]", distance=at - self._at):
-            brackets, at = brackets + 1, at + 2
+        is_cast = bool(self._out) and self._out[-1].is_mark("::")
+        is_type = is_cast or (bool(self._out) and self._out[-1].is_word("as"))
+        while size := self._brackets(at, may_have_size=is_type or brackets > 0):
+            brackets, at = brackets + 1, at + size
         following = self._tokens[at] if at < len(self._tokens) else None
         if (
             following is not None
             and following.kind is Kind.STRING
             and not length
             and (token.text in _LITERAL_TYPES or name != token.text)
-            and not (self._out and self._out[-1].is_mark("::"))
+            and not is_cast
         ):
             mark = _as(token, Kind.MARK, "::")
             self._out += [following, mark, _as(token, Kind.WORD, name + "[]" * brackets)]
@@ -188,6 +190,16 @@ class _Rewriting:
         self._out += [_as(token, Kind.WORD, name + "[]" * brackets), *length]
         self._at = at
         return True
+
+    def _brackets(self, at: int, *, may_have_size: bool) -> int:
+        """How many tokens `[]` or `[3]` are there; PostgreSQL takes no notice of the size. Behind
+        a name that may be a column's, `[3]` is a subscript."""
+        if self._follows("[", "]", distance=at - self._at):
+            return 2
+        found = self._tokens[at : at + 3]
+        if not may_have_size or len(found) < 3 or found[1].kind is not Kind.NUMBER:
+            return 0
+        return 3 if found[0].is_mark("[") and found[2].is_mark("]") else 0
 
     # ---- clauses
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
@@ -18,6 +19,7 @@ from shardrouter.copying.plan import copy_plan
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
+from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
@@ -71,11 +73,17 @@ __all__ = [
 ]
 
 
-def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) -> Plan:
+def make_plan(
+    sql: str,
+    catalog: Catalog,
+    parameter_oids: Sequence[int] = (),
+    identity: Identity | None = None,
+) -> Plan:
     """The plan of one statement.
 
     `parameter_oids` are the types the client declared for $1, $2, ..., 0 where it left them
-    open. Raises StatementError, UnknownTable and NotSupported, with positions.
+    open; `identity` is who runs it. Raises StatementError, UnknownTable and NotSupported, with
+    positions.
     """
     tokens = tokenize(sql)
     while tokens and tokens[-1].is_mark(";"):
@@ -83,7 +91,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     if not tokens:
         raise syntax_error("", 0)
     if tokens[0].is_word("copy"):
-        return _copy(tokens, sql, catalog)
+        return _copy(tokens, sql, catalog, identity)
     plan = transaction_control(tokens) or utility(tokens)
     if plan is not None:
         return plan
@@ -94,7 +102,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
     call = sequence_call(node) or placement_call(node, catalog)
     if call is not None:
         return call
-    parameters = Parameters(parameter_oids)
+    parameters = Parameters(parameter_oids, identity)
     match node:
         case syntax.Insert():
             table = _changed(node.table, catalog)
@@ -106,7 +114,7 @@ def make_plan(sql: str, catalog: Catalog, parameter_oids: Sequence[int] = ()) ->
                 return changes.insert(node, table, catalog, parameters)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [types.BIGINT.oid] * len(drawn.draws)
-            made = changes.insert(drawn.node, table, catalog, Parameters(oids))
+            made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
             table = _changed(node.table, catalog)
@@ -131,14 +139,14 @@ def _overriding(tokens: list[Token]) -> tuple[list[Token], str]:
     return tokens, ""
 
 
-def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog) -> Plan:
+def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog, identity: Identity | None) -> Plan:
     statement = parse_copy(tokens, sql)
     table: Table | None = None
     if statement.table:
         table = catalog.tables.get(statement.table)
         if table is None:
             raise UnknownTable(statement.table, statement.position)
-    return copy_plan(statement, catalog, table, make_plan)
+    return copy_plan(statement, catalog, table, partial(make_plan, identity=identity))
 
 
 def _parameters_in(tokens: Sequence[Token], declared: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 
 from shardrouter.catalog import Catalog
 from shardrouter.execution import Prepared
+from shardrouter.identity import Identity
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import SchemaChange
 from shardrouter.role_statements import RoleStatement
@@ -45,15 +46,19 @@ class PlanCache:
             self._prepared.move_to_end(key)
         return prepared
 
-    async def make(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
-        """Plan `text` and keep the plan. Raises what `make_plan` raises."""
+    async def make(self, text: str, oids: tuple[int, ...], catalog: Catalog, user: str) -> Prepared:
+        """Plan `text`, which the role `user` sends, and keep the plan. Raises what `make_plan`
+        raises."""
+        identity = Identity(user)
         if len(text) < LONG_TEXT:
-            plan = make_plan(text, catalog, oids)
+            plan = make_plan(text, catalog, oids, identity)
         else:
-            plan = await asyncio.to_thread(make_plan, text, catalog, oids)
+            plan = await asyncio.to_thread(make_plan, text, catalog, oids, identity)
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
         if isinstance(plan, SchemaChange) and isinstance(plan.definition, RoleStatement):
             return prepared  # not kept: there may be a password in it
+        if identity.was_asked:
+            return prepared  # not kept: it is right for this role only
         if catalog.version > self._catalog_version:
             self._prepared.clear()
             self._size = 0

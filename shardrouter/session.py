@@ -230,7 +230,7 @@ class Session:
         if prepared is not None:
             return prepared
         try:
-            return await self._plans.make(text, oids, catalog)
+            return await self._plans.make(text, oids, catalog, self._role.name)
         except UnknownTable:
             await self._schema.refresh(deadline)
         except StatementError as exc:
@@ -242,7 +242,7 @@ class Session:
                 raise exc from None
             if self._schema.catalog.version == catalog.version:
                 raise
-        return await self._plans.make(text, oids, self._schema.catalog)
+        return await self._plans.make(text, oids, self._schema.catalog, self._role.name)
 
     @property
     def catalog(self) -> Catalog:

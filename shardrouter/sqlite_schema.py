@@ -1,7 +1,7 @@
 """From a table of the catalog to the SQLite that makes it on a shard.
 
 The SQLite table is STRICT and WITHOUT ROWID: a value is of its column's type or refused, and
-SQLite never chooses a key of its own. What a SQLite integer allows and the PostgreSQL type
+SQLite never chooses a key of its own. What SQLite allows in a column and the PostgreSQL type
 does not is refused by a CHECK named `shardrouter_range_<type>_<column>`, which nodes
 translate into PostgreSQL's 22003.
 """
@@ -87,7 +87,9 @@ def _range(column: Column) -> str:
         test = f"{quote(column.name)} BETWEEN {kind.low} AND {kind.high}"
     elif kind is types.BOOLEAN:
         test = f"{quote(column.name)} IN (0, 1)"
+    elif kind.sqlite == "REAL":
+        test = f"typeof({quote(column.name)}) IN ('real', 'null')"
     else:
         return ""
-    name = quote(f"shardrouter_range_{kind.name}_{column.name}")
+    name = quote(f"shardrouter_range_{kind.short}_{column.name}")
     return f"CONSTRAINT {name} CHECK ({test})"

@@ -9,6 +9,7 @@ own error (42883).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
@@ -353,6 +354,15 @@ class Scope(Names):
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
+        if (
+            isinstance(node.operand, syntax.ArrayItems)
+            and kind.element is not None
+            and not any(isinstance(item, syntax.ArrayItems) for item in node.operand.items)
+        ):
+            # PostgreSQL hands the type down: the elements are cast, and not their array.
+            element = replace(name, name=name.name.removesuffix("[]"))
+            items = tuple(syntax.TypeCast(item, element) for item in node.operand.items)
+            return self.expression(replace(node.operand, items=items))
         operand = self.take(node.operand, kind)
         cast = casts.find(operand.type, kind, Context.EXPLICIT)
         if cast is None:

@@ -19,6 +19,7 @@ from nodes.values import ValueFormatError
 from shardrouter import casts, syntax, types
 from shardrouter.casts import Cast, Context
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.identity import Identity
 from shardrouter.operators import Operator
 from shardrouter.planned import Constant, Operand, Parameter
 from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, Type
@@ -120,9 +121,11 @@ def call(function: str, *arguments: Value) -> Value:
 
 
 class Parameters:
-    """The types of $1, $2, ...: declared by the client, or those of what they first meet."""
+    """What a session brings to a statement: the types of $1, $2, ..., declared by the client or
+    those of what they first meet; and who it is, if that can be told when the plan is made."""
 
-    def __init__(self, declared: Sequence[int]) -> None:
+    def __init__(self, declared: Sequence[int], identity: Identity | None = None) -> None:
+        self.identity = identity
         self._types: dict[int, Type] = {}
         self._used: set[int] = set()
         self._declared = len(declared)

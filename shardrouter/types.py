@@ -84,7 +84,7 @@ class Type:
     short: str
     oid: int
     category: str
-    sqlite: str  # column type in a STRICT table
+    sqlite: str  # of its stored form: INTEGER, REAL, TEXT, BLOB
     preferred: bool = False  # of its category
     collation: str = ""  # in which SQLite compares the stored form; empty: its own
     size: int = -1  # bytes, as pg_type.typlen says; -1: varies
@@ -101,8 +101,10 @@ class Type:
 
     @property
     def column(self) -> str:
-        """The type of a column of SQLite, with its collation."""
-        return f"{self.sqlite} COLLATE {self.collation}" if self.collation else self.sqlite
+        """The type of a column of SQLite, with its collation. One of type REAL keeps 5.0 as the
+        integer 5, and -0.0 as 0, without its sign; one of type ANY keeps what it is given."""
+        declared = "ANY" if self.sqlite == "REAL" else self.sqlite
+        return f"{declared} COLLATE {self.collation}" if self.collation else declared
 
 
 def _integer(name: str, short: str, oid: int, size: int) -> Type:
@@ -464,7 +466,7 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
     elif is_text(kind):
         if found is str:
             _check_text(value)  # type: ignore[arg-type] # found is str
-            return value
+            return value if kind is not NAME else from_text(str(value), kind)
     elif kind is BOOLEAN:
         if found is bool:
             return value

@@ -105,6 +105,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.relations": 0,
     "shardrouter.array_forms": 0,
     "shardrouter.typed": 0,
+    "shardrouter.identity": 0,
     "shardrouter.outputs": 0,
     "shardrouter.sources": 0,
     "shardrouter.series": 0,

@@ -66,7 +66,7 @@ class _FloatSum:
             self._values.remove(float(value))  # the oldest: a window loses rows at its start
 
     def total(self) -> float:
-        result = 0.0
+        result = -0.0  # what adding to leaves every number as it is, -0.0 too
         for value in self._values:
             result += value
         if math.isinf(result) and all(map(math.isfinite, self._values)):
@@ -88,17 +88,19 @@ class _RealSum(_FloatSum):
     __slots__ = ()
 
     def total(self) -> float:
-        result = 0.0
+        result = -0.0
         for value in self._values:
             result = to_real(result + value)
         return result
 
 
 class _FloatAverage(_FloatSum):
+    """avg(), whose sum begins with 0: that of -0 is 0."""
+
     __slots__ = ()
 
     def value(self) -> Value:
-        return self.total() / len(self._values) if self._values else None
+        return (0.0 + self.total()) / len(self._values) if self._values else None
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {

@@ -1,4 +1,4 @@
-"""text, varchar(n), char(n) and boolean.
+"""text, varchar(n), char(n), name and boolean.
 
 The stored form of a char(n) has its blanks, as PostgreSQL shows it wherever it goes; the
 collation `bpchar` compares without them.
@@ -50,6 +50,8 @@ UNKNOWN: Final = 705
 BPCHAR: Final = 1042
 VARCHAR: Final = 1043
 VOID: Final = 2278
+
+NAME_BYTES_MAX: Final = 63
 
 
 # --------------------------------------------------------------------------- formats
@@ -111,12 +113,30 @@ def _as_it_is(text: str) -> Value:
     return text
 
 
+def _name(text: str) -> str:
+    """Cut where an identifier ends, at a whole character."""
+    if len(text) * 4 <= NAME_BYTES_MAX:
+        return text
+    return text.encode()[:NAME_BYTES_MAX].decode(errors="ignore")
+
+
+def _name_from_binary(data: bytes) -> Value:
+    if len(data) > NAME_BYTES_MAX:
+        raise ValueFormatError(
+            "42622",
+            "identifier too long",
+            detail=f"Identifier must be less than {NAME_BYTES_MAX + 1} characters.",
+        )
+    return parse_text(data)
+
+
 CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
-        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, NAME)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID)
     ),
+    Codec(NAME, _encoded, _encoded, _name, _name_from_binary),
 )
 
 
@@ -220,6 +240,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_fit_varchar_explicit": Function(2, _cut),
     "pg_fit_bpchar": Function(2, lambda a, m: _padded(_fitted(a, m, "character"), m)),
     "pg_fit_bpchar_explicit": Function(2, lambda a, m: _padded(_cut(a, m), m)),
+    "pg_cast_name": Function(1, lambda a: _name(string_of(a))),
+    "pg_cast_name_bpchar": Function(1, lambda a: _name(string_of(a).rstrip(" "))),
     "pg_text_bpchar": Function(1, lambda a: string_of(a).rstrip(" ")),
     "pg_length_text": Function(1, lambda a: len(string_of(a))),
     "pg_lower_text": Function(1, lambda a: string_of(a).lower()),

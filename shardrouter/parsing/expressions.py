@@ -370,6 +370,8 @@ class Expressions(Walk):
         self._only(node, "this", "expressions")
         if len(node.expressions) != 1:
             raise self._unsupported(node, "this subscript")
+        if isinstance(node.this, exp.Null | exp.Boolean | exp.Literal):  # without parentheses
+            raise syntax_error("[", self._position(node) - 1)
         operand = self.expression(node.this)
         return syntax.Subscript(operand, self.expression(node.expressions[0]))
 

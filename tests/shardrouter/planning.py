@@ -22,6 +22,7 @@ from shardrouter.catalog import (
 )
 from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError
+from shardrouter.identity import Identity
 from shardrouter.merge import merge_rows
 from shardrouter.placement import assign_slots
 from shardrouter.plan import bind, make_plan, slots
@@ -118,7 +119,7 @@ class PlannedCluster:
     ) -> tuple[tuple[ResultColumn, ...], list[tuple[Value, ...]], int]:
         """Columns, rows (with booleans as booleans) and the number of rows changed."""
         catalog = self.catalog
-        plan = make_plan(sql, catalog, oids)
+        plan = make_plan(sql, catalog, oids, Identity("ann"))
         match plan:
             case SchemaChange():
                 self._change(catalog, plan)

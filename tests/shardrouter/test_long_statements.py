@@ -83,7 +83,7 @@ async def test_others_go_on_while_a_long_text_is_planned() -> None:
     text = SHAPES[0](2000)
     assert len(text) > plan_cache.LONG_TEXT
     cache = PlanCache()
-    prepared = await cache.make(text, (), CATALOG)
+    prepared = await cache.make(text, (), CATALOG, "ann")
     beside.cancel()
     assert turns > 3
     assert cache.get(text, (), CATALOG) is prepared
@@ -100,12 +100,12 @@ async def test_the_cache_is_bounded_in_bytes_and_in_number(
         return cache.get(text, (), CATALOG) is not None
 
     long = "SELECT '" + "a" * 60 + "'::text"
-    await cache.make(long, (), CATALOG)
+    await cache.make(long, (), CATALOG, "ann")
     assert kept(long)
     texts = [f"SELECT {i}" for i in range(5)]
     for text in texts:
-        await cache.make(text, (), CATALOG)
-        await cache.make(text, (), CATALOG)  # again: it is counted once
+        await cache.make(text, (), CATALOG, "ann")
+        await cache.make(text, (), CATALOG, "ann")  # again: it is counted once
     assert [kept(text) for text in (long, *texts)] == [False, False, True, True, True, True]
-    await cache.make("SELECT '" + "a" * 200 + "'", (), CATALOG)
+    await cache.make("SELECT '" + "a" * 200 + "'", (), CATALOG, "ann")
     assert kept(texts[4])  # what is larger than the cache clears nothing

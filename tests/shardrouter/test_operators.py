@@ -21,7 +21,7 @@ KINDS = {
     if kind.element is None or kind.short in ASKED_ARRAYS
 }
 
-TEXTS = ("text", "varchar", "bpchar")
+TEXTS = ("text", "varchar", "bpchar", "name")
 """Of an element of one of these types and an array of another, PostgreSQL takes either."""
 
 SHORTS = {kind.short for kind in TYPES.values()}

@@ -47,7 +47,7 @@ async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rout
 async def address(router: Router) -> AsyncIterator[Address]:
     server = PgServer(router.new_session, host="127.0.0.1", port=0)
     address = await server.start()
-    connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+    connection = await asyncpg.connect(f"postgresql://u@{address}/shardrouter")
     await connection.execute("CREATE TABLE big (id int PRIMARY KEY, name text) WITH (home = true)")
     records = [(n, f"{n:0200}") for n in range(ROWS)]
     await connection.copy_records_to_table("big", records=records)
@@ -58,7 +58,7 @@ async def address(router: Router) -> AsyncIterator[Address]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def connection(address: Address) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+    connection = await asyncpg.connect(f"postgresql://u@{address}/shardrouter")
     yield connection
     await connection.close()
 
@@ -148,7 +148,7 @@ async def test_a_cancel_ends_it_although_the_client_does_not_read(
     address: Address, connection: Connection
 ) -> None:
     async with WireClient(address) as client:
-        client.send(m.StartupMessage(3, 0, (("user", "u"),)))
+        client.send(m.StartupMessage(3, 0, (("user", "u"), ("database", "shardrouter"))))
         said = await client.until(m.ReadyForQuery)
         [key] = [each for each in said if isinstance(each, m.BackendKeyData)]
         client.send(m.Query(ALL))

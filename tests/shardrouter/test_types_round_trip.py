@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import uuid
 from collections.abc import AsyncIterator
@@ -85,6 +86,56 @@ async def test_values_come_back_through_a_driver_and_the_embedded_api(
         assert set(empty.values()) == {None}
     finally:
         await connection.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_zero_keeps_its_sign_and_equals_the_other(cluster: LocalCluster) -> None:
+    router = cluster.router
+    await router.execute("CREATE TABLE zeros (id int PRIMARY KEY, d float8, r real)")
+    await router.execute("CREATE INDEX ON zeros (d)")
+    connection = await asyncpg.connect(cluster.dsn)
+    try:
+        await connection.execute("INSERT INTO zeros VALUES (1, $1, $1)", -0.0)
+        await connection.execute("INSERT INTO zeros VALUES (2, '-0', -'0'::real), (3, 0, 0)")
+        async with connection.transaction():
+            await connection.execute("UPDATE zeros SET d = -d WHERE id = 3")
+        await connection.copy_records_to_table("zeros", records=[(4, -0.0, -0.0)])
+        select = "SELECT d, r, d::text FROM zeros WHERE d = $1 AND id = $2"
+        for zero in (0.0, -0.0):
+            for key, signs in ((1, (-1, -1)), (2, (-1, -1)), (3, (-1, 1)), (4, (-1, -1))):
+                for row in (
+                    await connection.fetchrow(select, zero, key),
+                    await router.fetchrow(select, zero, key),
+                ):
+                    assert row is not None
+                    assert tuple(math.copysign(1, row[i]) for i in range(2)) == signs, key
+                    assert row[2] == "-0"
+        rows = await connection.fetch("SELECT id FROM zeros ORDER BY d, id")
+        assert [row[0] for row in rows] == [1, 2, 3, 4]
+        assert await connection.fetchval("SELECT count(DISTINCT d) FROM zeros") == 1
+    finally:
+        await connection.close()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_name_is_cut_where_an_identifier_ends(cluster: LocalCluster) -> None:
+    connection = await asyncpg.connect(cluster.dsn)
+    try:
+        await connection.execute("CREATE TABLE names (id int PRIMARY KEY, n name, more name[])")
+        for key, cast in ((1, ""), (2, "::text"), (3, "::varchar")):
+            await connection.execute(
+                f"INSERT INTO names VALUES ($1, $2{cast}, ARRAY['x', $2{cast}]::name[])",
+                key,
+                "ö" * 40 if cast else "ö" * 31,  # as binary a longer one is refused
+            )
+        rows = await connection.fetch("SELECT n, more FROM names ORDER BY id")
+        assert [tuple(row) for row in rows] == [("ö" * 31, ["x", "ö" * 31])] * 3
+        with pytest.raises(asyncpg.NameTooLongError):
+            await connection.execute("INSERT INTO names (id, n) VALUES (4, $1)", "x" * 64)
+    finally:
+        await connection.close()
+    await cluster.router.execute("INSERT INTO names (id, n) VALUES (4, $1)", "x" * 64)
+    assert await cluster.router.fetchval("SELECT n FROM names WHERE id = 4") == "x" * 63
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -14,6 +14,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.definition_changes import begin
 from shardrouter.definitions import CreateTable
 from shardrouter.errors import RouterError
+from shardrouter.identity import Identity
 from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
@@ -57,7 +58,7 @@ def replay(path: Path) -> tuple[str, str]:
             continue
         sql = "\n".join(body[: body.index("----")] if "----" in body else body)
         try:
-            plan = make_plan(sql, catalog)
+            plan = make_plan(sql, catalog, (), Identity("ann"))
         except RouterError as error:
             said = _error(error)
         else:

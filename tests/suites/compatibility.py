@@ -41,10 +41,6 @@ by their types.
 EXPLAINED_HEAD: Final = """\
 ## What stays different
 
-- `current_schema()`, `current_user` and their like are of type `text`, for there is no type `name`.
-- A `double precision` column does not keep the sign of a zero: `-0` is stored as `0`, without an
-  error. The random statements draw no `-0`, so they do not
-  find this, nor faults of `-0` in expressions.
 """
 
 ASYNCPG_HEAD: Final = """\

@@ -27,6 +27,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.identity import Identity
 from shardrouter.pgwire import Status
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
@@ -91,7 +92,7 @@ class MemorySession:
 
     async def prepare(self, text: str, oids: tuple[int, ...] = ()) -> Prepared:
         await asyncio.sleep(0)  # as if the catalog had to be read
-        plan = make_plan(text, self._database.catalog, oids)
+        plan = make_plan(text, self._database.catalog, oids, Identity("ann"))
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
         self._database.prepared[text, oids] = prepared
         return prepared

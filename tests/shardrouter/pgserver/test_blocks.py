@@ -39,7 +39,7 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Add
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def connection(address: Address) -> AsyncIterator[Connection]:
-    connection = await asyncpg.connect(f"postgresql://u@{address}/d")
+    connection = await asyncpg.connect(f"postgresql://u@{address}/shardrouter")
     await connection.execute("DELETE FROM t WHERE id = 1")
     await connection.execute("INSERT INTO t VALUES (1, 0)")
     yield connection
@@ -86,7 +86,7 @@ async def test_a_failed_block(connection: Connection, address: Address) -> None:
         await connection.execute("SELECT 1")
     await connection.execute("ROLLBACK")
     # 40001 leaves the session as it found it.
-    other = await asyncpg.connect(f"postgresql://u@{address}/d")
+    other = await asyncpg.connect(f"postgresql://u@{address}/shardrouter")
     await connection.execute("BEGIN")
     assert await connection.fetchval(READ, 1) == 0
     await other.execute(ADD, 1, 1)
@@ -131,7 +131,7 @@ async def test_warnings_and_rows_of_a_block(connection: Connection) -> None:
 async def test_nothing_is_left_of_a_client_that_leaves(
     connection: Connection, address: Address
 ) -> None:
-    gone = await asyncpg.connect(f"postgresql://u@{address}/d")
+    gone = await asyncpg.connect(f"postgresql://u@{address}/shardrouter")
     await gone.execute("BEGIN")
     await gone.execute(ADD, 1, 5)
     gone.terminate()
@@ -150,7 +150,7 @@ async def test_a_script_of_psql(connection: Connection, address: Address) -> Non
     )
     done = await to_thread(
         subprocess.run,
-        ["psql", "-XqAt", f"postgresql://u@{address}/d"],
+        ["psql", "-XqAt", f"postgresql://u@{address}/shardrouter"],
         input=script,
         capture_output=True,
         text=True,

@@ -20,7 +20,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def dsn(address: Address) -> str:
-    return f"postgresql://u@{address}/d"
+    return f"postgresql://u@{address}/shardrouter"
 
 
 @pytest.fixture

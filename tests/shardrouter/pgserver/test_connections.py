@@ -132,7 +132,11 @@ async def test_what_cannot_be_had_is_a_fatal_error(
     address: Address, parameters: dict[str, str], sqlstate: str
 ) -> None:
     async with WireClient(address) as client:
-        client.send(m.StartupMessage(3, 0, (("user", "u"), *parameters.items())))
+        client.send(
+            m.StartupMessage(
+                3, 0, (("user", "u"), ("database", "shardrouter"), *parameters.items())
+            )
+        )
         error, end = await client.receive(), await client.receive()
         assert (error.report.severity, error.report.sqlstate) == ("FATAL", sqlstate)
         assert end is None
@@ -149,7 +153,11 @@ async def test_encryption_is_refused_also_with_the_startup_right_behind(address:
 
 async def test_a_newer_protocol_is_negotiated_down(address: Address) -> None:
     async with WireClient(address) as client:
-        client.send(m.StartupMessage(3, 2, (("user", "u"), ("_pq_.command_tag", "on"))))
+        client.send(
+            m.StartupMessage(
+                3, 2, (("user", "u"), ("database", "shardrouter"), ("_pq_.command_tag", "on"))
+            )
+        )
         said = await client.until(m.ReadyForQuery)
         assert said[0] == m.NegotiateProtocolVersion(3 << 16 | 2, ("_pq_.command_tag",))
         assert said[-1] == m.ReadyForQuery("I")
@@ -428,7 +436,7 @@ async def test_a_closed_server_accepts_nobody(server: PgServer, address: Address
 
 
 async def identity(client: WireClient, minor: int = 0) -> m.BackendKeyData:
-    client.send(m.StartupMessage(3, minor, (("user", "u"),)))
+    client.send(m.StartupMessage(3, minor, (("user", "u"), ("database", "shardrouter"))))
     said = await client.until(m.ReadyForQuery)
     [data] = [message for message in said if isinstance(message, m.BackendKeyData)]
     return data

@@ -85,7 +85,22 @@ async def address(server_of: PgServer) -> AsyncIterator[Address]:
 async def connect(
     address: Address, password: str = PASSWORD, user: str = "ann", query: str = "sslmode=disable"
 ) -> asyncpg.Connection[asyncpg.Record]:
-    return await asyncpg.connect(f"postgresql://{user}@{address}/d?{query}", password=password)
+    return await asyncpg.connect(
+        f"postgresql://{user}@{address}/shardrouter?{query}", password=password
+    )
+
+
+async def test_a_cluster_is_one_database_and_there_is_no_other(
+    address: Address, database: Database
+) -> None:
+    with pytest.raises(asyncpg.InvalidCatalogNameError) as refused:
+        await asyncpg.connect(f"postgresql://ann@{address}/ann", password=PASSWORD, ssl=False)
+    assert str(refused.value) == (
+        'database "ann" does not exist\nHINT:  A cluster is one database, "shardrouter".'
+    )
+    with pytest.raises(asyncpg.InvalidPasswordError):  # who is unknown learns nothing of it
+        await asyncpg.connect(f"postgresql://ann@{address}/ann", password="x", ssl=False)
+    assert database.sessions == 0
 
 
 async def test_a_password_opens_and_says_who_it_is(address: Address, database: Database) -> None:
@@ -111,7 +126,7 @@ async def test_what_is_asked_of_an_unknown_user_is_what_is_asked_of_any(address:
     async def asked(user: str) -> list[bytes]:
         async with WireClient(address) as client:
             client.send(
-                m.StartupMessage(3, 0, (("user", user),)),
+                m.StartupMessage(3, 0, (("user", user), ("database", "shardrouter"))),
                 m.SASLInitialResponse("SCRAM-SHA-256", b"n,,n=,r=abc"),
             )
             found = [await client.receive(), await client.receive()]
@@ -166,7 +181,7 @@ async def test_tls_is_1_3_and_verified(address: Address, files: Path) -> None:
         await connection.close()
     with pytest.raises(ssl.SSLCertVerificationError):
         await asyncpg.connect(
-            f"postgresql://ann@localhost:{address.port}/d",
+            f"postgresql://ann@localhost:{address.port}/shardrouter",
             password=PASSWORD,
             ssl=ssl.create_default_context(),  # does not know the certificate
         )
@@ -174,7 +189,7 @@ async def test_tls_is_1_3_and_verified(address: Address, files: Path) -> None:
     older.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError):
         await asyncpg.connect(
-            f"postgresql://ann@localhost:{address.port}/d", password=PASSWORD, ssl=older
+            f"postgresql://ann@localhost:{address.port}/shardrouter", password=PASSWORD, ssl=older
         )
 
 
@@ -201,7 +216,7 @@ def test_psql_verifies_and_binds_on_uvloop(
         address = await server.start()
         options = f"sslmode=verify-full&sslrootcert={files / 'router.crt'}&channel_binding=require"
         process = await asyncio.create_subprocess_exec(
-            *(psql, "-X", "-A", "-t", f"postgresql://ann@{address}/d?{options}"),
+            *(psql, "-X", "-A", "-t", f"postgresql://ann@{address}/shardrouter?{options}"),
             *("-c", "SELECT 41 + 1", "-c", "\\conninfo"),
             env=os.environ | {"PGPASSWORD": PASSWORD},
             stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from typing import Any
 from nodes.config import Address
 from shardrouter.pgwire import messages as m
 
-START = m.StartupMessage(3, 0, (("user", "u"),))
+START = m.StartupMessage(3, 0, (("user", "u"), ("database", "shardrouter")))
 
 
 class WireClient:
@@ -70,7 +70,11 @@ class WireClient:
 
     async def start(self, **parameters: str) -> dict[str, str]:
         """Say who we are; returns the settings the server tells."""
-        self.send(m.StartupMessage(3, 0, (("user", "u"), *parameters.items())))
+        self.send(
+            m.StartupMessage(
+                3, 0, (("user", "u"), ("database", "shardrouter"), *parameters.items())
+            )
+        )
         said = await self.until(m.ReadyForQuery)
         assert said[-1] == m.ReadyForQuery("I"), said
         return {s.name: s.value for s in said if isinstance(s, m.ParameterStatus)}

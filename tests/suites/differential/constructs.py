@@ -26,6 +26,7 @@ TYPES: Final = {
     "text": "text",
     "varchar": "varchar",
     "bpchar": "char(4)",
+    "name": "name",
     "bytea": "bytea",
     "uuid": "uuid",
     "date": "date",
@@ -51,6 +52,7 @@ OIDS: Final = {
     "text": 25,
     "varchar": 1043,
     "bpchar": 1042,
+    "name": 19,
     "bytea": 17,
     "uuid": 2950,
     "date": 1082,
@@ -75,6 +77,7 @@ TAME: Final[dict[str, tuple[str, ...]]] = {
     "text": ("", "a", "b", "abc", "Abc", "a b", "12", "x_y%z"),
     "varchar": ("", "a", "b", "abc", "B"),
     "bpchar": ("a", "ab", "b", "abcd"),
+    "name": ("a", "b", "abc", "A"),
     "bytea": (r"\x", r"\x00ff", r"\x616263", r"\x61"),
     "uuid": (
         "00000000-0000-0000-0000-000000000000",
@@ -97,7 +100,7 @@ WILD: Final[dict[str, tuple[str, ...]]] = {
     "int2": ("32767", "-32768"),
     "int4": ("2147483647", "-2147483648"),
     "int8": ("9223372036854775807", "-9223372036854775808", "4294967296"),
-    "float4": ("1e38", "1e-37", "Infinity", "NaN", "0.1"),
+    "float4": ("1e38", "1e-37", "Infinity", "NaN", "0.1", "-0"),
     "float8": (
         "1e308",
         "1e-307",
@@ -105,6 +108,7 @@ WILD: Final[dict[str, tuple[str, ...]]] = {
         "-Infinity",
         "NaN",
         "0.1",
+        "-0",
         "123456789012345678",
     ),
     "numeric": ("NaN", "0.000000000000000000001", "99999999999999999999.99", "-0.0", "1e20"),
@@ -112,6 +116,7 @@ WILD: Final[dict[str, tuple[str, ...]]] = {
     "text": ("äöü", "ẞ", "日本語", "it's", 'quote"d', "back\\slash", "line\nbreak", "😀", "  "),
     "varchar": ("äöü", "Zz", " x "),
     "bpchar": ("", "ä", "a  b"),
+    "name": ("", "ä", " x ", "ö" * 40),
     "bytea": (r"\xdeadbeef", r"\x000000"),
     "uuid": ("12345678-1234-5678-1234-567812345678",),
     "date": ("0001-01-01", "4713-01-01 BC", "infinity", "-infinity", "9999-12-31", "5874897-12-31"),
@@ -216,6 +221,9 @@ def _comparisons() -> str:
         "bool: {timestamptz} > {date}",
         "bool: {text} = {varchar}",
         "bool: {text} = {bpchar}",
+        "bool: {name} = {text}",
+        "bool: {text} < {name}",
+        "bool: {name} LIKE {text}",
         "bool: {varchar} = {bpchar}",
         "bool: {int4} NOT IN (1, 2, NULL)",
         "?bool: {int4} NOT BETWEEN {int4} AND {int4}",
@@ -560,7 +568,7 @@ int4: bit_or({int4})
 
 
 def _extremes() -> str:
-    named = [t for t in ORDERED if t not in ("bool", "bytea", "uuid", "jsonb")]
+    named = [t for t in ORDERED if t not in ("bool", "name", "bytea", "uuid", "jsonb")]
     return "\n".join(f"{t}: {f}({{{t}}})" for t in named for f in ("min", "max"))
 
 
@@ -572,9 +580,10 @@ _SAFE_CASTS: Final = {
     "float8": ("text", "numeric"),
     "numeric": ("float8", "text"),
     "bool": ("int4", "text"),
-    "text": ("varchar", "bpchar", "bytea"),
-    "varchar": ("text", "bpchar"),
-    "bpchar": ("text", "varchar"),
+    "text": ("varchar", "bpchar", "name", "bytea"),
+    "varchar": ("text", "bpchar", "name"),
+    "bpchar": ("text", "varchar", "name"),
+    "name": ("text", "varchar", "bpchar"),
     "bytea": ("text",),
     "uuid": ("text",),
     "date": ("timestamp", "timestamptz", "text"),

@@ -54,6 +54,7 @@ COLUMN_TYPES: Final = {
     "text": "text",
     "varchar": "varchar",
     "bpchar": "char(n)",
+    "name": "name",
     "bytea": "bytea",
     "uuid": "uuid",
     "date": "date",

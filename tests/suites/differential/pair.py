@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from shardrouter.identity import DATABASE
 from tests.suites.in_process import serving
 from tests.suites.pgclient import Answer, Client
 from tests.suites.postgres import running_postgres
@@ -48,7 +49,11 @@ def running_pair() -> Iterator[Pair]:
     with (
         running_postgres() as postgres,
         serving() as port,
-        Client(postgres.port) as theirs,
-        Client(port) as ours,
+        Client(postgres.port) as first,
     ):
-        yield Pair(ours, theirs)
+        first.query(f"CREATE DATABASE {DATABASE}")
+        with (
+            Client(postgres.port, database=DATABASE) as theirs,
+            Client(port, database=DATABASE) as ours,
+        ):
+            yield Pair(ours, theirs)

@@ -30,7 +30,18 @@ HERE = Path(__file__).parent
 
 TYPES = (
     *("int2", "int4", "int8", "numeric", "float4", "float8", "bool", "text", "varchar", "bpchar"),
-    *("bytea", "uuid", "date", "time", "timestamp", "timestamptz", "interval", "json", "jsonb"),
+    *(
+        "name",
+        "bytea",
+        "uuid",
+        "date",
+        "time",
+        "timestamp",
+        "timestamptz",
+        "interval",
+        "json",
+        "jsonb",
+    ),
 )
 ARRAYS = ("_int4", "_int8", "_text", "_varchar", "_numeric", "_uuid")
 SYMBOLS = (
