@@ -27,6 +27,7 @@ from nodes.pgtypes import (
     json_values,
     numerics,
     strings,
+    system_types,
 )
 from nodes.pgtypes.arrays import ARRAYS, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array
@@ -172,7 +173,7 @@ _CODECS: Final[Mapping[int, Codec]] = {
     codec.oid: codec
     for module in (
         *(integers, floats, numerics, strings, bytes_and_uuids),
-        *(dates, intervals, json_values, arrays),
+        *(dates, intervals, json_values, arrays, system_types),
     )
     for codec in module.CODECS
 }

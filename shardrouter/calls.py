@@ -108,8 +108,7 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         ]
         scope.statement.is_volatile |= found.is_volatile
         if found.asks:
-            scope.statement.asks_catalog = True
-            scope.statement.asks_meta |= found.asks != signatures.OF_SESSION
+            scope.statement.ask_router(about_cluster=found.asks != signatures.OF_SESSION)
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:

@@ -85,10 +85,6 @@ _OTHER_OPERATORS: Final = frozenset(
         "!~~",
         "~~*",
         "!~~*",
-        "~",
-        "!~",
-        "~*",
-        "!~*",
     }
 )
 _WORDS: Final = {

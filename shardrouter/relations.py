@@ -78,6 +78,16 @@ class Statement:
     """The answer depends on what the cluster has now."""
     _numbers: int = 0
 
+    def ask_router(self, *, about_cluster: bool = True) -> None:
+        """Only the router can answer it: of the session, or of what the cluster has."""
+        if self.catalog is None:
+            raise NotSupported(
+                "what asks the system catalogs is not supported in the definition of a table",
+                hint="Compute it in the statements that write the column.",
+            )
+        self.asks_catalog = True
+        self.asks_meta |= about_cluster
+
     def number(self) -> int:
         self._numbers += 1
         return self._numbers

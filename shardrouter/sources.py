@@ -80,7 +80,7 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
     system = builtin.find(item.schema, item.name)
     if system is not None:
         scope.statement.system[system.name] = system
-        scope.statement.asks_catalog = scope.statement.asks_meta = True
+        scope.statement.ask_router()
         relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
         return _plain(f"{quote(system.name)} AS t{number}", relation)
     table = scope.statement.table(item.name, item.position)

@@ -107,7 +107,7 @@ class Scope(Names):
             return constant(None, kind)
         else:
             return self.expression(node)
-        self.statement.asks_catalog = self.statement.asks_meta = True
+        self.statement.ask_router()
         return Typed(f"pgc_{kind.short}({name})", kind)
 
     def coerced(self, node: syntax.Expression, kind: Type) -> Typed:
@@ -372,7 +372,7 @@ class Scope(Names):
                 position=syntax.position_of(node.operand),
             )
         if cast.asks_catalog:
-            self.statement.asks_catalog = self.statement.asks_meta = True
+            self.statement.ask_router()
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
     def assign(self, node: syntax.Expression, column: Column) -> Typed:

@@ -122,6 +122,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.targets": 0,
     "shardrouter.types": 0,
     "shardrouter.casts": 0,
+    "shardrouter.driver_queries": 0,
     "shardrouter.catalogs": 0,
     "shardrouter.catalogs.asking": 1,
     "shardrouter.catalogs.database": 1,

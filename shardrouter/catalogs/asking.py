@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodes.protocol import Value
-from shardrouter.calls import SESSION_FUNCTIONS
 from shardrouter.catalogs.database import Answered, CatalogDatabase
 from shardrouter.catalogs.world import World
 from shardrouter.errors import DeadlineExceeded, StatementError
+from shardrouter.identity import DATABASE
 from shardrouter.planned import CatalogQuery
 from shardrouter.role_store import RoleStore
 from shardrouter.roles import Role
@@ -73,7 +73,7 @@ class Catalogs:
             catalog = self._schema.catalog
         world = World(
             catalog,
-            str(SESSION_FUNCTIONS["current_database"]),
+            DATABASE,
             asker.role.name,
             tuple(roles),
             asker.settings.all(),

@@ -83,8 +83,10 @@ def _types() -> Iterator[dict[str, Value]]:
         yield row
 
 
-BUILTIN_TYPES: Final[tuple[Row, ...]] = tuple(_types())
-TYPE_ROWS: Final[Mapping[int, dict[str, Value]]] = {
-    int(row["oid"]): row  # type: ignore[arg-type] # oid is an int
-    for row in BUILTIN_TYPES
-}
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+BUILTIN_TYPES: Final = tuple(_types())
+TYPE_ROWS: Final[Mapping[int, Row]] = {_number(row["oid"]): row for row in BUILTIN_TYPES}

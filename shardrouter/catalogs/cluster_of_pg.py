@@ -135,6 +135,10 @@ def pg_timezone_names(_world: World) -> Iterator[Row]:
     yield {"name": "UTC", "abbrev": "UTC", "utc_offset": "0 0 0", "is_dst": False}
 
 
+def pg_timezone_abbrevs(_world: World) -> Iterator[Row]:
+    yield {"abbrev": "UTC", "utc_offset": "0 0 0", "is_dst": False}
+
+
 ROWS: Final = {
     "pg_database": pg_database,
     "pg_roles": pg_roles,
@@ -149,9 +153,7 @@ ROWS: Final = {
     "pg_tablespace": pg_tablespace,
     "pg_language": pg_language,
     "pg_timezone_names": pg_timezone_names,
-    "pg_timezone_abbrevs": lambda _world: iter(
-        ({"abbrev": "UTC", "utc_offset": "0 0 0", "is_dst": False},)
-    ),
+    "pg_timezone_abbrevs": pg_timezone_abbrevs,
 }
 
 OF_SESSION: Final = frozenset({"pg_settings", "pg_stat_activity"})

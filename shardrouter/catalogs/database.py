@@ -8,7 +8,7 @@ are bounded.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,7 +21,7 @@ from shardrouter.catalogs.builtin import RELATIONS, Relation, Row
 from shardrouter.catalogs.functions import Answers
 from shardrouter.catalogs.signatures import NAMES
 from shardrouter.catalogs.world import World
-from shardrouter.errors import StatementError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.planned import CatalogQuery, ResultColumn
 from shardrouter.settings import Settings
 from shardrouter.verdicts import canceled
@@ -39,7 +39,11 @@ STEPS: Final = 10_000
 
 FETCHED: Final = 1000
 
-_ROWS: Final = {**tables_of_pg.ROWS, **cluster_of_pg.ROWS, **information.ROWS}
+_ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
+    **tables_of_pg.ROWS,
+    **cluster_of_pg.ROWS,
+    **information.ROWS,
+}
 _ZEROS: Final = {"INTEGER": 0, "REAL": 0.0}
 _INDEXED: Final = {
     "pg_class": ("oid", "relname"),
@@ -120,7 +124,7 @@ class CatalogDatabase:
             cursor.close()
         return rows
 
-    def _error(self, error: Exception, is_over: Callable[[], bool]) -> StatementError:
+    def _error(self, error: Exception, is_over: Callable[[], bool]) -> RouterError:
         found = self._environment.take_error()
         if found is not None:
             return StatementError(

@@ -95,6 +95,7 @@ class Answers:
             "pg_char_to_encoding": self._encoding_number,
             "getdatabaseencoding": lambda: "UTF8",
             "pg_client_encoding": lambda: "UTF8",
+            "pg_tablespace_location": lambda _oid: "",
             "pg_backend_pid": lambda: world.backend,
             "pg_blocking_pids": lambda _pid: "[]",
         }
@@ -179,7 +180,8 @@ class Answers:
         if found is None:
             found = _types_by_name().get(base.lower().replace('"', ""))
         if found is not None and is_array:
-            found = int(TYPE_ROWS[found]["typarray"]) or None
+            array = TYPE_ROWS[found]["typarray"]
+            found = array if isinstance(array, int) and array else None
         if found is None:
             table = self._objects.find(base)
             if table in self._objects.tables and not is_array:
@@ -289,7 +291,7 @@ class Answers:
         if not found.number(str(column)):
             raise FunctionError(
                 "42703",
-                f'column "{column}" of relation "{found.name}" does not exist',
+                f'column "{column!s}" of relation "{found.name}" does not exist',
             )
         for oid, sequence in self._objects.sequences.items():
             if sequence.owner == (found.table.name, column):
@@ -299,7 +301,7 @@ class Answers:
 
     def _user(self, oid: Value) -> str:
         found = next((n for n, o in self._world.role_oids.items() if o == oid), None)
-        return found or f"unknown (OID={oid})"
+        return found or f"unknown (OID={oid!s})"
 
     def _is_visible(self, oid: Value) -> bool | None:
         assert isinstance(oid, int)
@@ -444,7 +446,7 @@ _NO: Final = frozenset(
 _NOTHING: Final = frozenset(
     """
     pg_get_triggerdef pg_get_ruledef pg_get_partkeydef pg_get_statisticsobjdef_columns
-    pg_get_functiondef pg_get_function_sqlbody shobj_description pg_tablespace_location
+    pg_get_functiondef pg_get_function_sqlbody shobj_description
     inet_client_addr inet_server_addr inet_client_port inet_server_port
     txid_current_if_assigned pg_partition_ancestors pg_get_viewdef pg_get_function_result
     pg_get_function_arguments pg_get_function_identity_arguments pg_sequence_parameters

@@ -117,8 +117,8 @@ class Objects:
             "information_schema": INFORMATION_SCHEMA,
         }
         tables = sorted(catalog.tables.values(), key=lambda table: (table.oid, table.name))
-        for kept in (*tables, *catalog.sequences.values()):
-            self._taken.add(kept.oid)
+        self._taken |= {table.oid for table in tables}
+        self._taken |= {sequence.oid for sequence in catalog.sequences.values()}
         numbers = {table.name: self._number(table.oid, "table", table.name) for table in tables}
         self.sequences: dict[int, SqlSequence] = {
             self._number(sequence.oid, "sequence", name): sequence

@@ -1,4 +1,6 @@
-"""What PostgreSQL 15 has built in: made by tests/testdata/postgresql/record_catalogs.py."""
+"""What PostgreSQL 15 has built in.
+
+Made by tests/testdata/postgresql/record_catalogs.py."""
 
 from typing import Final
 
@@ -785,7 +787,7 @@ information_schema v 13483 views table_catalog:name table_schema:name table_name
 view_definition:varchar check_option:varchar is_updatable:varchar:7 is_insertable_into:varchar:7
 is_trigger_updatable:varchar:7 is_trigger_deletable:varchar:7 is_trigger_insertable_into:varchar:7
 """
-"""Schema, relkind, oid, name, and each column with its type, a domain's base type."""
+"""Schema, relkind, oid, name, each column with its type, a domain's base type."""
 
 TYPES: Final = """
 16 bool 1 t b B t , 0 1000 c p 0 1242 1243 2436 2437 0 0 0

@@ -56,12 +56,12 @@ async def record(dsn: str) -> None:
     types = [" ".join(map(_cell, row)) for row in await connection.fetch(TYPES)]
     await connection.close()
     TARGET.write_text(
-        '"""What PostgreSQL 15 has built in: made by tests/testdata/postgresql/record_catalogs.py.\n'
-        '"""\n\n'
+        '"""What PostgreSQL 15 has built in.\n\n'
+        'Made by tests/testdata/postgresql/record_catalogs.py."""\n\n'
         "from typing import Final\n\n"
         '__all__ = ["RELATIONS", "TYPES"]\n\n'
         'RELATIONS: Final = """\n' + "\n\n".join(blocks) + '\n"""\n'
-        '"""Schema, relkind, oid, name, and each column with its type, a domain\'s base type."""\n\n'
+        '"""Schema, relkind, oid, name, each column with its type, a domain\'s base type."""\n\n'
         'TYPES: Final = """\n' + "\n".join(types) + '\n"""\n'
         '"""Rows of pg_type, as `shardrouter.catalogs.builtin` names their columns."""\n',
         encoding="utf-8",
