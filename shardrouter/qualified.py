@@ -40,7 +40,7 @@ def unqualified(tokens: Sequence[Token]) -> Sequence[Token]:
             token.is_word("pg_catalog")
             and is_mark(at + 1, ".")
             and at + 2 < end
-            and (is_type or is_mark(at + 3, "("))
+            and (is_type or is_mark(at + 3, "(") or is_mark(at + 3, "."))
         ):
             at += 2
             continue
