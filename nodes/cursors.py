@@ -6,6 +6,9 @@ else the statement stays where it is, as a *cursor*, until the next piece is ask
 (docs/bulk.md). An open read transaction keeps the -wal from starting over, so a cursor ends when
 nobody asks for it for a while, and in any case when it is too old.
 
+What a transaction reads that is larger has been read to its end by then (`nodes.spool`): of it a
+cursor has the pieces that are left.
+
 SQL runs on a few threads, so that a long scan delays neither the loop nor, mostly, other scans.
 Stopping is a flag that SQLite asks for every few thousand steps.
 """
@@ -20,25 +23,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from nodes.authorizer import Mode
+from nodes.bounds import stale_guard
 from nodes.data_file import BEGIN_READ, READ_APPLIED, READ_VERSION, ROLLBACK
 from nodes.protocol import (
     Busy,
     Done,
     Piece,
+    Ran,
     Read,
     ResponseBody,
+    Speculate,
     SqlFailure,
     Stale,
     Statement,
     StatementResult,
     Value,
 )
+from nodes.spool import PIECE_BYTES, Spool, SpoolFailed
 from nodes.sql_connection import Refused, SqlConnection
 from nodes.sql_errors import SQL_ERRORS
+from nodes.transaction_unit import all_steps, refuse_difference, run_new, run_step
 from nodes.values import encode_data_rows
 
-__all__ = ["AGE_S_MAX", "CURSORS_MAX", "IDLE_S_MAX", "PIECE_BYTES", "Cursors"]
+__all__ = ["AGE_S_MAX", "CURSORS_MAX", "IDLE_S_MAX", "PIECE_BYTES", "TOO_MANY", "Cursors"]
 
 CURSORS_MAX: Final = 16
 """Of one replica; one more is refused."""
@@ -51,9 +61,6 @@ IDLE_S_MAX: Final = 30.0
 
 LOOK_S: Final = 5.0
 """How often is looked for cursors that are to end."""
-
-PIECE_BYTES: Final = 512 * 1024
-"""Rows of about so many bytes are a piece; with one large row more."""
 
 ROWS_MAX: Final = 512
 """Fetched at once; fewer of large ones."""
@@ -75,7 +82,7 @@ _TOO_OLD: Final = SqlFailure(
     f"snapshot too old: the rows were not taken within {AGE_S_MAX:g} s",
     detail="Read less at a time, or faster.",
 )
-_TOO_MANY: Final = SqlFailure("53300", f"{CURSORS_MAX} large results are being read")
+TOO_MANY: Final = SqlFailure("53300", f"{CURSORS_MAX} large results are being read")
 _STOPPING: Final = Busy("the replica is stopping")
 
 
@@ -84,7 +91,7 @@ class Cursors:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._open: dict[int, _Cursor] = {}
+        self._open: dict[int, _Cursor | _Spooled] = {}
         self._ended: OrderedDict[int, SqlFailure] = OrderedDict()  # why, for who asks for more
         self._kept: list[SqlConnection] = []
         self._last = 0
@@ -99,11 +106,34 @@ class Cursors:
         if self._is_closed:
             return _STOPPING
         if len(self._open) >= CURSORS_MAX:
-            return _TOO_MANY
+            return TOO_MANY
         self._last += 1
         cursor = _Cursor(self._last, read, now_us, seed)
         self._open[cursor.number] = cursor
         return await self._work(cursor, timeout_s)
+
+    async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        """Run a streamed step of a transaction that has written nothing, after all others, in a
+        read transaction: it takes the file from nobody. Raises a fault."""
+        if self._is_closed:
+            return _STOPPING
+        if len(self._open) >= CURSORS_MAX:
+            return TOO_MANY
+        self._last += 1
+        cursor = _Beside(self._last, asked)
+        self._open[cursor.number] = cursor
+        return await self._work(cursor, timeout_s)
+
+    def adopt(self, spool: Spool) -> int | None:
+        """The number of the cursor that has what is left of a step's rows; None if there are too
+        many: then they are closed."""
+        if self._is_closed or len(self._open) >= CURSORS_MAX:
+            spool.close()
+            return None
+        self._last += 1
+        self._open[self._last] = _Spooled(self._last, spool)
+        self._watch()
+        return self._last
 
     async def fetch(self, number: int, timeout_s: float, *, keep: bool) -> ResponseBody:
         """The next piece; or, to `keep` it, only that somebody is there."""
@@ -122,14 +152,17 @@ class Cursors:
             self._end(cursor, _GONE)
         return Done((), 0)
 
-    async def _work(self, cursor: _Cursor, timeout_s: float) -> ResponseBody:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cursor")
+    def _watch(self) -> None:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    async def _work(self, cursor: _Cursor | _Spooled, timeout_s: float) -> ResponseBody:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cursor")
+        self._watch()
         cursor.is_working = True
         cursor.ends = time.monotonic() + timeout_s
-        kept = self._kept.pop() if cursor.connection is None and self._kept else None
+        kept = self._kept.pop() if cursor.wants_connection and self._kept else None
         work = asyncio.get_running_loop().run_in_executor(
             self._threads, cursor.work, self._path, kept
         )
@@ -147,8 +180,10 @@ class Cursors:
             cursor.last_used = time.monotonic()
             if cursor.is_over or cursor.stopped is not None:
                 self._end(cursor, cursor.stopped or _GONE)
+            elif isinstance(cursor, _Spooled):
+                self._keep(cursor.release_connection())
 
-    def _end(self, cursor: _Cursor, reason: SqlFailure) -> None:
+    def _end(self, cursor: _Cursor | _Spooled, reason: SqlFailure) -> None:
         if cursor.is_working:
             cursor.stopped = reason
             return
@@ -158,7 +193,10 @@ class Cursors:
             self._ended[cursor.number] = reason
             while len(self._ended) > CURSORS_MAX:
                 self._ended.popitem(last=False)
-        connection = cursor.release()
+        self._keep(cursor.release())
+
+    def _keep(self, connection: SqlConnection | None) -> None:
+        """It is free for the next read."""
         if connection is None:
             return
         if self._is_closed or len(self._kept) >= KEPT_MAX:
@@ -170,7 +208,7 @@ class Cursors:
         """End what is too old, or whose router is gone."""
         now = time.monotonic()
         for cursor in list(self._open.values()):
-            if now - cursor.opened > AGE_S_MAX:
+            if isinstance(cursor, _Cursor) and now - cursor.opened > AGE_S_MAX:
                 self._end(cursor, _TOO_OLD)
             elif not cursor.is_working and now - cursor.last_used > IDLE_S_MAX:
                 self._end(cursor, _GONE)
@@ -212,6 +250,11 @@ class _Cursor:
         self._seed = seed
         self._rows: sqlite3.Cursor | None = None
         self._row_bytes = PIECE_BYTES // ROWS_MAX  # of a row, as far as is known
+
+    @property
+    def wants_connection(self) -> bool:
+        """`work` needs one."""
+        return self.connection is None
 
     def work(self, path: Path, kept: SqlConnection | None) -> ResponseBody:
         """The next piece. Raises a fault."""
@@ -302,6 +345,102 @@ class _Cursor:
         if connection is not None and connection.raw.in_transaction:
             connection.raw.execute(ROLLBACK)
         return connection
+
+
+class _Spooled:
+    """What is left of the rows of a step. Used as a `_Cursor` is."""
+
+    wants_connection = False
+
+    def __init__(self, number: int, spool: Spool | None = None) -> None:
+        self.number = number
+        self.index = 0
+        self.last_used = time.monotonic()
+        self.ends = 0.0
+        self.is_working = False
+        self.is_over = False
+        self.stopped: SqlFailure | None = None
+        self.connection: SqlConnection | None = None
+        self._spool = spool
+
+    def work(self, _path: Path, _kept: SqlConnection | None) -> ResponseBody:
+        """The next piece. Raises a fault."""
+        spool = self._spool
+        assert spool is not None
+        try:
+            result = spool.next()
+        except OSError as exc:
+            self.is_over = True
+            return SqlFailure("58030", f"the node cannot read the rows that it kept: {exc}")
+        self.is_over = spool.is_empty
+        if self.is_over:
+            return Done((result,), self.index)
+        return Piece(result, self.index, self.number)
+
+    def release_connection(self) -> SqlConnection | None:
+        """The connection, if it had one, free for the next read."""
+        connection, self.connection = self.connection, None
+        if connection is not None and connection.raw.in_transaction:
+            connection.raw.execute(ROLLBACK)
+        return connection
+
+    def release(self) -> SqlConnection | None:
+        """The same, and nobody wants more of it."""
+        if self._spool is not None:
+            self._spool.close()
+        return self.release_connection()
+
+
+class _Beside(_Spooled):
+    """The same, from its beginning: the first `work` runs all steps, and answers the last."""
+
+    def __init__(self, number: int, asked: Speculate) -> None:
+        super().__init__(number)
+        self._asked: Speculate | None = asked
+        self.wants_connection = True
+
+    def work(self, path: Path, kept: SqlConnection | None) -> ResponseBody:
+        """`Speculated`, or why not, and then pieces. Raises a fault."""
+        if self._asked is None:
+            return super().work(path, kept)
+        asked, self._asked = self._asked, None
+        self.wants_connection = False
+        connection = self.connection = kept or SqlConnection(path, is_writer=False)
+        connection.raw.set_progress_handler(self._is_late, STEPS_PER_LOOK)
+        self.is_over = True
+        try:
+            connection.raw.execute(BEGIN_READ)
+            if (stale := stale_guard(connection.raw, asked.guards)) is not None:
+                return stale
+            return self._run(connection, asked, path.parent)
+        except Exception as exc:
+            if self._is_late():
+                return self.stopped or _TIMED_OUT
+            if isinstance(exc, Refused | SpoolFailed):
+                return exc.failure
+            raise
+        finally:
+            connection.end()
+            connection.raw.set_progress_handler(None, 0)
+
+    def _run(self, connection: SqlConnection, asked: Speculate, directory: Path) -> ResponseBody:
+        transaction = asked.transaction
+        now_us, seed = transaction.now_us, transaction.seed
+        *earlier, new = transaction.steps
+        assert isinstance(new, Ran)
+        ordinal = 0
+        for step in all_steps(connection, structs.replace(transaction, steps=tuple(earlier))):
+            outcome = run_step(connection, step, ordinal, now_us, seed)
+            refuse_difference(step, outcome, ordinal)
+            ordinal += 1
+        answer, self._spool = run_new(connection, new, ordinal, now_us, seed, directory)
+        if self._spool is None:
+            return answer
+        self.is_over = False
+        return structs.replace(answer, cursor=self.number)
+
+    def _is_late(self) -> bool:
+        return self.stopped is not None or time.monotonic() > self.ends
 
 
 def _size_of(row: tuple[Value, ...]) -> int:

@@ -26,18 +26,27 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from nodes.pgtypes import (
+    array_functions,
     arrays,
+    byte_functions,
     bytes_and_uuids,
     date_functions,
     dates,
     floats,
     integers,
     intervals,
+    json_building,
     json_values,
+    mathematics,
     numerics,
+    ordered,
     queries,
+    quoting,
+    regex_functions,
+    statistics,
     strings,
     text_functions,
+    time_functions,
 )
 from nodes.pgtypes.dates import UNIX_EPOCH_US
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
@@ -69,6 +78,8 @@ RANDOM_BLOB_BYTES_MAX: Final = 1024 * 1024
 _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
     *(dates, date_functions, intervals, json_values, arrays, text_functions, queries),
+    *(mathematics, byte_functions, time_functions, json_building, array_functions),
+    *(quoting, regex_functions),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {
@@ -102,14 +113,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 a source whose stored form does not tell what it is; `pg_text_<type>` to text. `pg_fit_<type>`
 makes a value fit a modifier."""
 
-AGGREGATES: Final[Mapping[str, Aggregate]] = {
-    **numerics.AGGREGATES,
-    **intervals.AGGREGATES,
-    **arrays.AGGREGATES,
-    **queries.AGGREGATES,
-}
-"""PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
-
 COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
     **numerics.COLLATIONS,
     **strings.COLLATIONS,
@@ -118,6 +121,21 @@ COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
     **arrays.COLLATIONS,
 }
 """How SQLite compares the stored forms that it would not compare as PostgreSQL does."""
+
+_UNORDERED: Final[Mapping[str, Aggregate]] = {
+    **numerics.AGGREGATES,
+    **intervals.AGGREGATES,
+    **arrays.AGGREGATES,
+    **queries.AGGREGATES,
+    **statistics.AGGREGATES,
+    **json_building.AGGREGATES,
+}
+
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    **_UNORDERED,
+    **ordered.aggregates(_UNORDERED, COLLATIONS),
+}
+"""PostgreSQL's aggregates where SQLite's answer differs; they also run over windows."""
 
 
 # --------------------------------------------------------------------------- time and chance

@@ -26,12 +26,13 @@ from random import Random
 from typing import Final, TypeAlias, cast
 
 import msgspec
+from msgspec import structs
 
 from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.bounds import Stop, Stopped
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
-from nodes.cursors import Cursors
+from nodes.cursors import TOO_MANY, Cursors
 from nodes.data_file import (
     BEGIN_READ,
     BEGIN_WRITE,
@@ -91,6 +92,7 @@ from nodes.protocol import (
     ResponseBody,
     SessionId,
     Speculate,
+    Speculated,
     SqlFailure,
     Stage,
     Stale,
@@ -136,7 +138,8 @@ _Other: TypeAlias = (
 
 
 def _changes_schema(committed: Committed) -> bool:
-    """Whether an entry has statements that may need a transaction of their own."""
+    """Whether an entry has statements that need foreign keys to be off, and so a transaction of
+    their own."""
     entry = committed[2]
     return entry is not None and any(
         type(body) is Write and bool(body.sets) and bool(body.statements) for body in entry.bodies
@@ -669,10 +672,13 @@ class Machine:
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it. A change of the schema
-        is not asked: its work is bounded, or as little as dropping pages, and a change that is
-        marked in `meta` has to be carried through on every shard. Nor is what consists of bounded
-        pieces: their size, or that of the stages that hold them, is their limit."""
-        return isinstance(body, Write) and not (body.quick or body.bounded or body.sets)
+        is not asked, unless it is part of a transaction: its work is bounded, or as little as
+        dropping pages, and a change that is marked in `meta` has to be carried through on every
+        shard. Nor is what consists of bounded pieces: their size, or that of the stages that hold
+        them, is their limit."""
+        if not isinstance(body, Write) or body.quick or body.bounded:
+            return False
+        return body.transaction is not None or not body.sets
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk of a stage: one stage may have `bytes_max`."""
@@ -722,7 +728,21 @@ class Machine:
         if (refusal := self._cannot_speculate()) is not None:
             return refusal
         try:
-            return await self._speculation.run(asked, limits, timeout_s, stop)
+            answer = await self._speculation.run(asked, limits, timeout_s, stop)
+        except Exception as exc:
+            raise ReplicaFault(self._failed(exc)) from exc
+        spool = self._speculation.take_spool()
+        if spool is None or not isinstance(answer, Speculated):
+            return answer
+        cursor = self._cursors.adopt(spool)
+        return TOO_MANY if cursor is None else structs.replace(answer, cursor=cursor)
+
+    async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        """A read of such a transaction, if it has written nothing: see `nodes.cursors`."""
+        if (refusal := self._cannot_speculate()) is not None:
+            return refusal
+        try:
+            return await self._cursors.read_beside(asked, timeout_s)
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 

@@ -71,6 +71,7 @@ from nodes.protocol import (
     ResponseBody,
     SetCluster,
     Speculate,
+    Speculated,
     Status,
     Write,
 )
@@ -437,7 +438,7 @@ class Node:
         elif isinstance(body, CloseCursor):
             hosted.service.on_close_cursor(body, answer)
         elif isinstance(body, Speculate):
-            hosted.service.on_speculate(request, body, answer)
+            hosted.service.on_speculate(request, body, partial(self._name_rest, answer))
         elif isinstance(body, Forget):
             hosted.service.on_forget(body, answer)
         elif isinstance(body, MoveLeadership):
@@ -454,6 +455,11 @@ class Node:
     def _name_piece(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
         """The rest of the rows is to be asked for here."""
         answer(replace(body, node=self.name) if isinstance(body, Piece) else body)
+
+    def _name_rest(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
+        """The same, of a step."""
+        has_more = isinstance(body, Speculated) and body.cursor
+        answer(replace(body, node=self.name) if has_more else body)
 
     def status(self) -> Status:
         return Status(

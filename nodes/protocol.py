@@ -50,6 +50,7 @@ __all__ = [
     "Guard",
     "SetVersion",
     "Ran",
+    "Defined",
     "Mark",
     "Step",
     "Transaction",
@@ -280,6 +281,7 @@ class Ran(_Message, frozen=True, tag="ran"):
 
     statement: Statement
     digest: bytes = b""  # empty: it has not run yet
+    stream: bool = False  # its rows come in pieces; the digest is of each of them, in order
 
 
 class Mark(_Message, frozen=True, tag="mark"):
@@ -290,7 +292,15 @@ class Mark(_Message, frozen=True, tag="mark"):
     depth: int
 
 
-Step: TypeAlias = Ran | Mark
+class Defined(_Message, frozen=True, tag="defined"):
+    """A change of the schema: its statements, which count as one that returns nothing, and what its
+    client was told. A write whose transaction has one sets versions."""
+
+    statements: tuple[Statement, ...]
+    digest: bytes = b""
+
+
+Step: TypeAlias = Ran | Mark | Defined
 
 
 class Transaction(_Message, frozen=True):
@@ -362,6 +372,8 @@ class Speculate(_Message, frozen=True, tag="speculate"):
     quick: bool = False
     """All its statements are bounded work."""
     lock: Lock | None = None
+    reads: bool = False
+    """None of them writes."""
 
 
 class Forget(_Message, frozen=True, tag="forget"):
@@ -613,6 +625,9 @@ class Speculated(_Message, frozen=True, tag="speculated"):
 
     result: StatementResult | None = None
     failure: SqlFailure | None = None
+    digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
+    cursor: int = 0  # for `Fetch`; 0: there are no more
+    node: str = ""  # where
 
 
 class NotOpen(_Message, frozen=True, tag="notopen"):

@@ -21,19 +21,26 @@ from msgspec import structs
 from nodes.bounds import Bounds, Stop, Stopped, stale_guard
 from nodes.config import WriteLimits
 from nodes.data_file import BEGIN_WRITE, ROLLBACK
-from nodes.outcome_digest import chain, digest_of
+from nodes.outcome_digest import chain
 from nodes.protocol import (
     Guard,
+    Mark,
     NotOpen,
     Ran,
     ResponseBody,
     Speculate,
     Speculated,
-    SqlFailure,
     Step,
 )
+from nodes.spool import Spool, SpoolFailed
 from nodes.sql_connection import SqlConnection
-from nodes.transaction_unit import all_steps, refuse_difference, run_step
+from nodes.transaction_unit import (
+    all_steps,
+    digest_of_answer,
+    refuse_difference,
+    run_new,
+    run_step,
+)
 
 __all__ = ["Speculation"]
 
@@ -52,6 +59,7 @@ class Speculation:
         self._checked: set[Guard] = set()  # they hold as long as it is open
         self._is_limited = False  # how much it may add
         self._has_limit = False  # one stands in the connection, from it or an earlier one
+        self._spool: Spool | None = None  # of the last answer, if there is more of it
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +87,11 @@ class Speculation:
             stop.set()
             await asyncio.wait([work])
             raise
+
+    def take_spool(self) -> Spool | None:
+        """What the last answer has left for later; whoever takes it closes it."""
+        spool, self._spool = self._spool, None
+        return spool
 
     def give_up(self) -> None:
         """Roll back what is open. Not while it runs."""
@@ -124,6 +137,8 @@ class Speculation:
             answer = self._run_steps(self._connection, asked, done, bounds)
             keeps = True
             return answer
+        except SpoolFailed as exc:
+            return exc.failure
         except Exception as exc:
             return bounds.outcome(exc)
         finally:
@@ -162,7 +177,7 @@ class Speculation:
         transaction = asked.transaction
         now_us, seed = transaction.now_us, transaction.seed
         *earlier, new = transaction.steps[done:]
-        if not isinstance(new, Ran):
+        if isinstance(new, Mark):
             raise TypeError("a mark is not answered")
         if transaction.staged is not None:
             bounds.allow([transaction.staged])
@@ -173,12 +188,9 @@ class Speculation:
             refuse_difference(step, outcome, self._count)
             self._took(connection, step, bounds)
         _allow(bounds, new)
-        outcome = run_step(connection, new, self._count, now_us, seed)
-        assert outcome is not None
-        self._took(connection, Ran(new.statement, digest_of(outcome)), bounds)
-        if isinstance(outcome, SqlFailure):
-            return Speculated(failure=outcome)
-        return Speculated(result=outcome)
+        answer, self._spool = run_new(connection, new, self._count, now_us, seed, self._path.parent)
+        self._took(connection, structs.replace(new, digest=digest_of_answer(answer)), bounds)
+        return answer
 
     def _took(self, connection: SqlConnection, step: Step, bounds: Bounds) -> None:
         """A step has run. Raises Refused if it was too much."""

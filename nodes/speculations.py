@@ -7,6 +7,9 @@
     4. the steps (`nodes.speculation`): bounded work on the loop, other on a thread
     5. the file is kept, with the transaction open in it, until somebody wants it
 
+A read whose rows come in pieces, of a transaction that has written nothing, needs neither turn nor
+file: it is run beside, in a read transaction (`nodes.cursors`).
+
 Apply never waits for a client: a transaction that is open and at rest is rolled back the moment an
 entry is to be applied, and one that is at work is stopped within some thousand steps of SQLite and
 begins again afterwards. As with a dry run, STOPPED_TRIES of those are followed by one that is left
@@ -27,7 +30,7 @@ from nodes.config import WriteLimits
 from nodes.dry_runs import STOPPED_TRIES
 from nodes.engine import Engine
 from nodes.file_turn import FileTurn
-from nodes.protocol import Busy, NotLeader, ResponseBody, Speculate, SqlFailure
+from nodes.protocol import Busy, NotLeader, Ran, ResponseBody, Speculate, SqlFailure
 from nodes.row_locks import LAPSE_S, RowLocks
 from nodes.transaction_unit import steps_in
 
@@ -68,6 +71,9 @@ class SpeculatingMachine(Protocol):
         self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
     ) -> ResponseBody | Stopped:
         """On a thread."""
+
+    async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        """A large read of a transaction that has written nothing: without the file."""
 
     @property
     def is_speculating(self) -> bool:
@@ -216,7 +222,8 @@ class Speculations:
         elif len(self._tasks) >= WAITING_MAX:
             answer(Busy(f"{WAITING_MAX} statements of transactions are waiting"))
         else:
-            task = self._loop.create_task(self._run(asked, deadline, answer))
+            run = self._run_beside if asked.reads and _is_streamed(asked) else self._run
+            task = self._loop.create_task(run(asked, deadline, answer))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -253,6 +260,18 @@ class Speculations:
         except asyncio.CancelledError:
             answer(Busy("the node is stopping"))
             raise
+        answer(result)
+
+    async def _run_beside(
+        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
+    ) -> None:
+        try:
+            result = await self._machine.read_beside(asked, deadline - self._loop.time())
+        except asyncio.CancelledError:
+            answer(Busy("the node is stopping"))
+            raise
+        except Exception as exc:
+            result = self._broken(exc)
         answer(result)
 
     async def _run_in_turn(self, asked: Speculate, deadline: float) -> ResponseBody:
@@ -351,3 +370,8 @@ class Speculations:
 def _is_inline(asked: Speculate) -> bool:
     transaction = asked.transaction
     return asked.quick and steps_in(transaction) <= INLINE_STEPS_MAX
+
+
+def _is_streamed(asked: Speculate) -> bool:
+    steps = asked.transaction.steps
+    return bool(steps) and isinstance(steps[-1], Ran) and steps[-1].stream

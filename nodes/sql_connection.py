@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import structs
@@ -31,7 +31,7 @@ from nodes.stage_content import StageError
 from nodes.staged_rows import staged_rows
 from nodes.values import encode_data_rows
 
-__all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Refused", "SqlConnection"]
+__all__ = ["LIMITS", "ROW_CHUNK", "Answer", "Collector", "Refused", "SqlConnection"]
 
 CACHED_STATEMENTS: Final = 512
 """Compiled statements per connection: point statements then compile once."""
@@ -125,6 +125,18 @@ class Answer:
     def add_count(self, count: int) -> None:
         """The current statement has ended; it returned no rows and changed `count`."""
         self.results.append(StatementResult(count))
+
+
+class Collector(Protocol):
+    """What a statement gives its rows to: an `Answer`, or who does something else with them."""
+
+    results: list[StatementResult]
+
+    def take(self, rows: list[tuple[Value, ...]], columns: tuple[OutputColumn, ...], /) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def add_count(self, count: int) -> None: ...
 
 
 class _RowFailed(Exception):
@@ -251,7 +263,7 @@ class SqlConnection:
     def run(
         self,
         statement: Statement,
-        answer: Answer,
+        answer: Collector,
         now_us: int,
         seed: int,
         mode: Mode,
@@ -297,7 +309,7 @@ class SqlConnection:
         self,
         statement: Statement,
         staged: Staged,
-        answer: Answer,
+        answer: Collector,
         now_us: int,
         seed: int,
         mode: Mode,
@@ -341,7 +353,7 @@ class SqlConnection:
         self,
         sql: str,
         rows: list[tuple[Value, ...]],
-        _answer: Answer,
+        _answer: Collector,
         _columns: tuple[OutputColumn, ...],
     ) -> int:
         """An INSERT that returns nothing, row after row without a step of Python between them."""
@@ -362,7 +374,7 @@ class SqlConnection:
         self,
         sql: str,
         rows: list[tuple[Value, ...]],
-        answer: Answer,
+        answer: Collector,
         columns: tuple[OutputColumn, ...],
     ) -> int:
         count = 0

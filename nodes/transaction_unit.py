@@ -10,16 +10,36 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Generator
+from pathlib import Path
 from typing import Final
 
 from nodes.authorizer import OWN, Mode
-from nodes.outcome_digest import digest_of
-from nodes.protocol import Mark, Ran, SqlFailure, StatementResult, Step, Transaction
+from nodes.definition_step import run_definition
+from nodes.outcome_digest import RowsDigest, digest_of
+from nodes.protocol import (
+    Defined,
+    Mark,
+    Ran,
+    Speculated,
+    SqlFailure,
+    StatementResult,
+    Step,
+    Transaction,
+)
+from nodes.spool import DigestedAnswer, Spool
 from nodes.sql_connection import Answer, Refused, SqlConnection
 from nodes.stage_content import StageError
 from nodes.staged_rows import staged_steps
 
-__all__ = ["all_steps", "refuse_difference", "run_step", "run_transaction", "steps_in"]
+__all__ = [
+    "all_steps",
+    "digest_of_answer",
+    "refuse_difference",
+    "run_new",
+    "run_step",
+    "run_transaction",
+    "steps_in",
+]
 
 _MARKS: Final = {
     "savepoint": OWN + "SAVEPOINT mark{}",
@@ -28,10 +48,19 @@ _MARKS: Final = {
 }
 
 
+Outcome = StatementResult | SqlFailure | RowsDigest
+
+
 def run_step(
-    connection: SqlConnection, step: Step, ordinal: int, now_us: int, seed: int
-) -> StatementResult | SqlFailure | None:
-    """What a statement answers; None for a mark. Raises Refused for one to a savepoint that there
+    connection: SqlConnection,
+    step: Step,
+    ordinal: int,
+    now_us: int,
+    seed: int,
+    spool: Spool | None = None,
+) -> Outcome | None:
+    """What a statement answers, of one that is streamed the digest: its rows go into `spool`, if
+    somebody wants them; None for a mark. Raises Refused for one to a savepoint that there
     is not, which no router sends, and what is a fault.
 
     A failure is an answer. What the statement changed before it failed is undone by SQLite,
@@ -45,19 +74,58 @@ def run_step(
                 raise
             raise Refused(SqlFailure("3B001", f"there is no savepoint {step.depth}")) from exc
         return None
-    answer = Answer()
     try:
+        if isinstance(step, Defined):
+            return run_definition(connection, step.statements, ordinal, now_us, seed)
+        answer: Answer | DigestedAnswer = DigestedAnswer(spool) if step.stream else Answer()
         connection.run(step.statement, answer, now_us, seed, Mode.WRITE, ordinal)
     except Refused as exc:
         return exc.failure
-    return answer.results[0]
+    return answer.digest if isinstance(answer, DigestedAnswer) else answer.results[0]
 
 
-def refuse_difference(
-    step: Step, outcome: StatementResult | SqlFailure | None, ordinal: int
-) -> None:
+def run_new(
+    connection: SqlConnection,
+    step: Ran | Defined,
+    ordinal: int,
+    now_us: int,
+    seed: int,
+    directory: Path,
+) -> tuple[Speculated, Spool | None]:
+    """The answer to a statement that has not run yet, and what is left of its rows, for which
+    there is room in `directory`. Raises what `run_step` does, and SpoolFailed."""
+    if isinstance(step, Defined) or not step.stream:
+        outcome = run_step(connection, step, ordinal, now_us, seed)
+        if isinstance(outcome, SqlFailure):
+            return Speculated(failure=outcome), None
+        assert isinstance(outcome, StatementResult)
+        return Speculated(result=outcome), None
+    spool = Spool(directory, step.statement.columns)
+    is_kept = False
+    try:
+        outcome = run_step(connection, step, ordinal, now_us, seed, spool)
+        if isinstance(outcome, SqlFailure):
+            return Speculated(failure=outcome), None
+        assert isinstance(outcome, RowsDigest)
+        spool.finish()
+        answer = Speculated(result=spool.next(), digest=outcome.value)
+        is_kept = not spool.is_empty
+        return answer, spool if is_kept else None
+    finally:
+        if not is_kept:
+            spool.close()
+
+
+def digest_of_answer(answer: Speculated) -> bytes:
+    """What the step is held to that was answered so."""
+    outcome = answer.result or answer.failure
+    assert outcome is not None
+    return answer.digest or digest_of(outcome)
+
+
+def refuse_difference(step: Step, outcome: Outcome | None, ordinal: int) -> None:
     """Raises Refused if a statement answered something else than its client was told."""
-    if isinstance(step, Ran) and (outcome is None or digest_of(outcome) != step.digest):
+    if not isinstance(step, Mark) and (outcome is None or digest_of(outcome) != step.digest):
         raise Refused(
             SqlFailure(
                 "40001",
@@ -87,9 +155,13 @@ def all_steps(connection: SqlConnection, transaction: Transaction) -> Generator[
     yield from transaction.steps
 
 
-def run_transaction(connection: SqlConnection, transaction: Transaction) -> None:
+def run_transaction(
+    connection: SqlConnection, transaction: Transaction, *, sets_versions: bool
+) -> None:
     """Run all steps. Raises Refused at the first that differs, or a fault: then the caller has to
-    roll back what was done."""
+    roll back what was done. The schema changes only together with a version."""
     now_us, seed = transaction.now_us, transaction.seed
     for ordinal, step in enumerate(all_steps(connection, transaction)):
+        if isinstance(step, Defined) and not sets_versions:
+            raise Refused(SqlFailure("42501", "the schema changes only with a version", ordinal))
         refuse_difference(step, run_step(connection, step, ordinal, now_us, seed), ordinal)

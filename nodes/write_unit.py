@@ -31,7 +31,7 @@ def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -
     to roll back what was done."""
     answer = Answer()
     if write.transaction is not None:
-        run_transaction(connection, write.transaction)
+        run_transaction(connection, write.transaction, sets_versions=bool(write.sets))
     if write.staged is not None:
         _run_staged(connection, write.staged, answer, now_us, seed)
     if not write.sets:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import operators, syntax, windows
+from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
+    ANY_ARRAY_OF,
     ARRAY_OF,
     BIGINT,
     BOOLEAN,
     BPCHAR,
+    BYTEA,
     DATE,
     DOUBLE,
     INTEGER,
@@ -68,20 +70,49 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
     times = (DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL)
     for kind in (*numbers, TEXT, BPCHAR, *times, *ARRAY_OF.values()):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
-    for kind, array in ARRAY_OF.items():
-        if kind.sqlite != "BLOB":
-            rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
+    rows.append(Aggregate("string_agg", (BYTEA, BYTEA), BYTEA, "pg_ordered"))
+    for kind, array in ANY_ARRAY_OF.items():
+        rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
+    rows += _statistics()
     table: dict[str, list[Aggregate]] = {}
     for row in rows:
         table.setdefault(row.name, []).append(row)
     return {name: tuple(found) for name, found in table.items()}
 
 
+def _statistics() -> Iterator[Aggregate]:
+    for alias, name in (
+        ("stddev", "stddev_samp"), ("stddev_samp", "stddev_samp"), ("stddev_pop", "stddev_pop"),
+        ("variance", "var_samp"), ("var_samp", "var_samp"), ("var_pop", "var_pop"),
+    ):  # fmt: skip
+        for kind in (SMALLINT, INTEGER, BIGINT, NUMERIC):
+            yield Aggregate(alias, (kind,), NUMERIC, f"pg_{name}_numeric")
+        for kind in (REAL, DOUBLE):
+            yield Aggregate(alias, (kind,), DOUBLE, f"pg_{name}_float8")
+    two = (DOUBLE, DOUBLE)
+    for name in ("corr", "covar_pop", "covar_samp"):
+        yield Aggregate(name, two, DOUBLE, f"pg_regr_{name}")
+    for name in ("sxx", "syy", "sxy", "avgx", "avgy", "r2", "slope", "intercept"):
+        yield Aggregate(f"regr_{name}", two, DOUBLE, f"pg_regr_{name}")
+    yield Aggregate("regr_count", two, BIGINT, "pg_regr_count")
+    for name in ("bit_and", "bit_or", "bit_xor"):
+        for kind in (SMALLINT, INTEGER, BIGINT):
+            yield Aggregate(name, (kind,), kind, f"pg_{name}")
+
+
 _AGGREGATES: Final = _table()
+
+_OF_ROWS: Final = frozenset({"string_agg", "array_agg"})
+"""Whose result shows the order of the rows."""
 
 
 def is_aggregate(node: syntax.Call) -> bool:
-    return node.name in _AGGREGATES or node.name == "count" or node.name in windows.FUNCTIONS
+    return (
+        node.name in _AGGREGATES
+        or node.name == "count"
+        or node.name in windows.FUNCTIONS
+        or node.name in ordered_aggregates.FUNCTIONS
+    )
 
 
 def aggregate(node: syntax.Call, scope: Scope) -> Typed:
@@ -151,14 +182,18 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
-    if node.order and node.name in ("string_agg", "array_agg"):
-        raise NotSupported(
-            f"ORDER BY in {node.name} is not supported",
+    if node.name in ordered_aggregates.FUNCTIONS:
+        return ordered_aggregates.call(node, scope)
+    if node.within:
+        raise StatementError(
+            f"{node.name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP",
+            sqlstate="42809",
             position=node.position,
-            hint="Read the rows in order and join them in the application.",
         )
-    for key in node.order:
-        scope.expression(key.expression)  # the order of rows does not matter to the others
+    is_ordered = node.name in _OF_ROWS and bool(node.order or node.distinct)
+    if not is_ordered:
+        for key in node.order:
+            scope.expression(key.expression)  # the order of rows does not matter to the others
     if node.name == "count":
         return _count(node, scope), BIGINT
     if node.star:
@@ -174,18 +209,17 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         implicit(scope.take(argument, kind), kind)
         for argument, kind in zip(node.arguments, found.arguments, strict=True)
     ]
+    if is_ordered or found.function == "pg_ordered":
+        name = (
+            {TEXT: "string_agg", BYTEA: "string_agg_bytea"}[found.result]
+            if (found.name == "string_agg")
+            else found.function
+        )
+        return ordered_aggregates.in_order(node, name, arguments, scope), found.result
     texts = [typed.sql for typed in arguments]
     if found.compares or node.distinct:
         texts[0] = collated(arguments[0])
-    distinct = ""
-    if node.distinct and found.name == "string_agg":
-        raise NotSupported(
-            "DISTINCT in string_agg is not supported",
-            position=node.position,
-            hint="Select DISTINCT in a subquery first.",
-        )
-    if node.distinct:
-        distinct = "DISTINCT "
+    distinct = "DISTINCT " if node.distinct else ""
     return f"{found.function}({distinct}{', '.join(texts)})", found.result
 
 

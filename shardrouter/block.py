@@ -13,11 +13,13 @@ from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
+from msgspec import structs
 
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     TRANSACTION_STEPS_MAX,
+    Defined,
     Guard,
     Lock,
     Mark,
@@ -30,6 +32,7 @@ from nodes.protocol import (
     Step,
     Transaction,
 )
+from shardrouter.draft import Draft, is_drafted
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
@@ -75,6 +78,7 @@ class _Savepoint:
     name: str
     settings: Settings
     kept: Settings
+    draft: Draft | None
 
 
 class Block:
@@ -98,6 +102,8 @@ class Block:
         """One of its statements is a write, whatever became of it."""
         self.locks = False
         """One of its statements has asked for a lock."""
+        self.draft: Draft | None = None
+        """The catalog as it has changed it, if it has."""
         self._seed = seed
         self._steps: list[Step] = []
         self._marks: list[Step] = []  # the last of the steps, after the last statement
@@ -133,19 +139,27 @@ class Block:
             )
         self.shard = shard
 
+    def published(self, guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
+        """Without those on tables as the block has made them, which no shard can know yet. What
+        they were before is guarded by the statements that have changed them."""
+        if self.draft is None:
+            return guards
+        return tuple(guard for guard in guards if not is_drafted(guard.version))
+
     def request(
         self,
-        statement: Statement,
+        new: Ran | Defined,
         guards: tuple[Guard, ...],
         *,
         quick: bool,
         whole: bool,
         lock: Lock | None = None,
+        is_write: bool = True,
     ) -> Speculate:
         """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
         are few; else with what stands for them. Raises StatementError (54000) if the transaction
         grows too large."""
-        new = Ran(statement)
+        reads = not (self.has_run or is_write)  # nothing that would be run again for it
         if self.step_count >= TRANSACTION_STEPS_MAX:
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
         if self._fixed_bytes + len(_encode(guards)) > FIXED_BYTES_MAX:
@@ -159,31 +173,34 @@ class Block:
         transaction = Transaction(self.now_us, self._seed, steps, ahead)
         self.locks = self.locks or lock is not None
         is_quick = quick and self._bounded and not (self._stages and not base)
-        return Speculate(self.id, transaction, guards, base, is_quick, lock)
+        return Speculate(self.id, transaction, guards, base, is_quick, lock, reads)
 
     def took(
         self,
-        statement: Statement,
+        step: Ran | Defined,
         guards: tuple[Guard, ...],
         outcome: StatementResult | SqlFailure,
         *,
         quick: bool,
         is_write: bool,
+        digest: bytes = b"",
     ) -> None:
-        """The client is told `outcome`: from now on the transaction stands and falls with it."""
+        """The client is told `outcome`: from now on the transaction stands and falls with it. If
+        that is not all of it, `digest` is."""
         for mark in self._marks:
             self._chain = chain(self._chain, mark)
         self._marks.clear()
-        step = Ran(statement, digest_of(outcome))
+        step = structs.replace(step, digest=digest or digest_of(outcome))
         self._chain = chain(self._chain, step)
         self._add(step)
         for guard in guards:
             if guard not in self._guards:
                 self._guards[guard] = None
                 self._fixed_bytes += len(_encode(guard))
-        if statement.staged is not None:
-            self._stages.append(statement.staged)
-            self._fixed_bytes += len(_encode(statement.staged))
+        staged = step.statement.staged if isinstance(step, Ran) else None
+        if staged is not None:
+            self._stages.append(staged)
+            self._fixed_bytes += len(_encode(staged))
         self._bounded = self._bounded and quick
         self.writes = self.writes or is_write
 
@@ -253,7 +270,7 @@ class Block:
     def savepoint(self, name: str, settings: Settings) -> None:
         """SAVEPOINT; `settings` are the session's."""
         self._mark("savepoint", len(self._savepoints) + 1)
-        self._savepoints.append(_Savepoint(name, settings, self.kept))
+        self._savepoints.append(_Savepoint(name, settings, self.kept, self.draft))
 
     def roll_back_to(self, name: str) -> Settings:
         """ROLLBACK TO: it goes on from there, also after a failure; returns the settings of that
@@ -263,6 +280,7 @@ class Block:
         del self._savepoints[place + 1 :]
         found = self._savepoints[place]
         self.kept = found.kept
+        self.draft = found.draft
         self.failed = False
         return found.settings
 

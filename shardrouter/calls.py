@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, functions, operators, postgresql_names, syntax
-from shardrouter.catalogs import signatures
+from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
-from shardrouter.typed import Typed, apply, collated, constant, implicit
+from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BOOLEAN, BYTEA, NAME, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -92,7 +91,6 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given))
-    candidates += signatures.candidates(node.name, len(given))
     if node.name in _ANY_ARRAY and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -106,9 +104,9 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
-        scope.statement.is_volatile |= found.is_volatile
         if found.asks:
-            scope.statement.ask_router(about_cluster=found.asks != signatures.OF_SESSION)
+            scope.statement.ask_router(about_cluster=found.asks == "cluster")
+        scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
@@ -150,9 +148,7 @@ def _not_here(node: syntax.Call) -> NotSupported:
 
 def _is_known(name: str) -> bool:
     """There is such a function, with other arguments."""
-    return signatures.is_known(name) or any(
-        functions.candidates(name, count) for count in range(_ARGUMENTS_MAX)
-    )
+    return any(functions.candidates(name, count) for count in range(_ARGUMENTS_MAX))
 
 
 # --------------------------------------------------------------------------- words
@@ -197,19 +193,14 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
     """concat and concat_ws: every argument as text, NULLs left out."""
-    texts = []
-    for argument in _some(node):
-        typed = scope.take(argument, TEXT)
-        if typed.type is BOOLEAN:  # its output, which is not its cast to text
-            texts.append(f"CASE {typed.sql} WHEN 1 THEN 't' WHEN 0 THEN 'f' END")
-            continue
-        operator = operators.resolve("||", TEXT, typed.type, node.position)
-        assert operator.left is not None
-        texts.append(apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql)
+    texts = [
+        any_calls.as_text(scope.take(argument, TEXT), node.position) for argument in _some(node)
+    ]
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 
 _SPECIAL: Final = {
+    **any_calls.CALLS,
     "coalesce": _coalesce,
     "greatest": _extreme,
     "least": _extreme,

@@ -49,6 +49,7 @@ _MARKS: Final = {
     "::": "DCOLON",
     "[": "L_BRACKET",
     "]": "R_BRACKET",
+    ":": "COLON",
 }
 _OPERATORS: Final = {
     "=": "EQ",
@@ -85,8 +86,21 @@ _OTHER_OPERATORS: Final = frozenset(
         "!~~",
         "~~*",
         "!~~*",
+        "~",
+        "~*",
+        "!~",
+        "!~*",
+        "<<",
+        ">>",
+        "#-",
+        "^@",
+        "similar to",
+        "not similar to",
     }
 )
+_PREFIXES: Final = {"~": "TILDE", "|/": "PIPE_SLASH", "||/": "DPIPE_SLASH"}
+"""Operators before their operand."""
+
 _WORDS: Final = {
     "all": "ALL",
     "and": "AND",
@@ -219,10 +233,11 @@ def _refused_word(token: Token) -> NotSupported | StatementError:
 
 def check_sequence(tokens: Sequence[Token]) -> None:
     """Refuse what the parser would accept although PostgreSQL does not, and what is too deep."""
-    depth = run = 0
+    depth = run = brackets = 0
     before: Token | None = None
     in_limit = is_body = False  # is_body: after AS (, where a query of WITH begins
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        brackets += token.is_mark("[") - token.is_mark("]")
         if token.is_mark("("):
             depth += 1
         elif token.is_mark(")"):
@@ -239,14 +254,10 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint="Send it as a statement of its own; RETURNING gives its rows.",
             )
-        elif token.is_mark("[") and not (_ends_operand(before) or _is_array(before)):
+        elif (token.is_mark("[") and not (_ends_operand(before) or _is_array(before))) or (
+            token.is_mark(":") and not brackets
+        ):
             raise unexpected(token)
-        elif token.is_mark(":"):
-            raise NotSupported(
-                "slices of arrays are not supported",
-                position=token.start + 1,
-                hint="Take single elements, as in a[1].",
-            )
         elif token.is_word("limit") and depth == 0:
             in_limit = True
         elif token.is_word("returning"):
@@ -394,7 +405,9 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
                     windows.pop()
             yield ParserToken(_MARKS[token.text], token.text, i)
         elif token.kind is Kind.OPERATOR:
-            if token.text in _OPERATORS:
+            if token.text in _PREFIXES and not _ends_operand(tokens[i - 1] if i else None):
+                yield ParserToken(_PREFIXES[token.text], token.text, i)
+            elif token.text in _OPERATORS:
                 yield ParserToken(_OPERATORS[token.text], token.text, i)
             else:
                 yield from _other_operator(token, i)
@@ -420,6 +433,8 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             yield ParserToken(_WORDS[word], word, i)
             if word == "as" and _names_window(tokens, i):
                 word = "window as"
+        elif _is_within_group(tokens, i):
+            yield ParserToken("VAR", word, i)
         elif word == "for":
             lock = True
             yield ParserToken("FOR", word, i)
@@ -478,6 +493,19 @@ def _other_operator(token: Token, ordinal: int) -> Iterator[ParserToken]:
     yield ParserToken("L_PAREN", "(", ordinal)
     yield ParserToken("VAR", token.text, ordinal)
     yield ParserToken("R_PAREN", ")", ordinal)
+
+
+def _is_within_group(tokens: Sequence[Token], at: int) -> bool:
+    """Either word of aggregate(...) WITHIN GROUP (..."""
+    at -= tokens[at].is_word("group")
+    return (
+        at > 0
+        and at + 2 < len(tokens)
+        and tokens[at - 1].is_mark(")")
+        and tokens[at].is_word("within")
+        and tokens[at + 1].is_word("group")
+        and tokens[at + 2].is_mark("(")
+    )
 
 
 def _is_materialized(tokens: Sequence[Token], at: int) -> bool:

@@ -30,6 +30,7 @@ from shardrouter.types import (
     NUMERIC,
     REAL,
     SMALLINT,
+    SYSTEM_ARRAY_OF,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -86,6 +87,14 @@ def _arithmetic(left: Type, right: Type, result: Type, symbols: str) -> Iterator
 
 
 _BITS: Final = {"&": "and", "|": "or", "#": "xor"}
+_REGEX: Final = {
+    "~": "regex",
+    "~*": "iregex",
+    "!~": "notregex",
+    "!~*": "notiregex",
+    "similar to": "similar",
+    "not similar to": "notsimilar",
+}
 _LIKE: Final = {"~~": "like", "~~*": "ilike", "!~~": "notlike", "!~~*": "notilike"}
 
 
@@ -105,6 +114,7 @@ def _numbers() -> Iterator[Operator]:
     for kind in (NUMERIC, DOUBLE):
         yield Operator("^", kind, kind, kind, f"pg_pow_{kind.short}")
     yield Operator("|/", None, DOUBLE, DOUBLE, "pg_sqrt_float8")
+    yield Operator("||/", None, DOUBLE, DOUBLE, "pg_cbrt_float8")
     for kind in (*_INTEGERS, NUMERIC, REAL, DOUBLE):
         yield Operator("-", None, kind, kind, f"pg_neg_{kind.short}")
         yield Operator("+", None, kind, kind, sql="{0}")
@@ -129,6 +139,10 @@ def _strings() -> Iterator[Operator]:
             as_text = f"pg_text_{kind.short}"
             yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {as_text}({{1}}))")
             yield Operator("||", kind, TEXT, TEXT, sql=f"({as_text}({{0}}) || {{1}})")
+    for symbol, name in _REGEX.items():
+        yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
+        yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
+    yield Operator("^@", TEXT, TEXT, BOOLEAN, "pg_starts_with")
     for symbol, name in _LIKE.items():
         yield Operator(symbol, TEXT, TEXT, BOOLEAN, f"pg_{name}_text")
         yield Operator(symbol, BPCHAR, TEXT, BOOLEAN, f"pg_{name}_text")
@@ -192,6 +206,7 @@ def _jsons() -> Iterator[Operator]:
     yield Operator("-", JSONB, TEXT, JSONB, "pg_delete_jsonb")
     yield Operator("-", JSONB, INTEGER, JSONB, "pg_delete_jsonb")
     yield Operator("-", JSONB, texts, JSONB, "pg_deleteall_jsonb")
+    yield Operator("#-", JSONB, texts, JSONB, "pg_deletepath_jsonb")
 
 
 def _arrays() -> Iterator[Operator]:
@@ -211,12 +226,19 @@ def _arrays() -> Iterator[Operator]:
         yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
 
 
+def _system_arrays() -> Iterator[Operator]:
+    for kind in SYSTEM_ARRAY_OF.values():
+        for operator in _comparisons(kind, kind):
+            yield replace(operator, family=SAME_ARRAYS)
+
+
 def _table() -> Iterator[Operator]:
     yield from _numbers()
     yield from _strings()
     yield from _times()
     yield from _jsons()
     yield from _arrays()
+    yield from _system_arrays()
 
 
 def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:

@@ -234,6 +234,37 @@ class _Rewriting:
         self._at += 1
         return True
 
+    def similar(self, token: Token) -> bool:
+        """SIMILAR TO is an operator."""
+        if not self._follows("to"):
+            return False
+        text = "similar to"
+        if self._out and self._out[-1].is_word("not"):
+            self._out.pop()
+            text = "not similar to"
+        self._out.append(_as(token, Kind.OPERATOR, text))
+        self._at += 2
+        return True
+
+    def collate(self, token: Token) -> bool:
+        """COLLATE "C" is what there is: text compares by code point."""
+        at = self._at + 1
+        if self._follows("pg_catalog", "."):
+            at += 2
+        name = self._tokens[at] if at < len(self._tokens) else None
+        if name is None or name.kind is not Kind.NAME or name.text not in _COLLATIONS:
+            return False
+        self._at = at + 1
+        return True
+
+    def array(self, token: Token) -> bool:
+        """ARRAY(SELECT ...) is a call."""
+        if not self._follows("("):
+            return False
+        self._out.append(_as(token, Kind.NAME, "array of"))
+        self._at += 1
+        return True
+
     def unknown(self, token: Token) -> bool:
         """IS UNKNOWN is IS NULL."""
         if not self._out or not self._out[-1].is_word("is", "not"):
@@ -247,6 +278,7 @@ def _as(token: Token, kind: Kind, text: str) -> Token:
     return Token(kind, text, token.start, token.end, token.source)
 
 
+_COLLATIONS: Final = frozenset({"C", "POSIX", "default", "ucs_basic"})
 _ZONED: Final = frozenset({"time", "timestamp"})
 _TYPE_WORDS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "double": (("precision",),),
@@ -261,5 +293,8 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "row": _Rewriting.rows,
     "rows": _Rewriting.rows,
     "unknown": _Rewriting.unknown,
+    "similar": _Rewriting.similar,
+    "collate": _Rewriting.collate,
+    "array": _Rewriting.array,
 }
 _TRIGGERS: Final = frozenset(_FORMS)

@@ -77,7 +77,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
             return (name, 2) if worth == 2 else ("case", 1)
-        case syntax.Subscript():
+        case syntax.Subscript() | syntax.Slice():
             return _figured(node.operand)
         case syntax.Exists():
             return "exists", 2
@@ -99,7 +99,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             return "", 0
 
 
-_CALLED = {"trim": "btrim", "current_catalog": "current_catalog"}
+_CALLED = {"trim": "btrim", "array of": "array"}
 
 
 def listed(items: tuple[syntax.SelectItem | syntax.Star, ...], scope: Scope) -> list[Item]:

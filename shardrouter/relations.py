@@ -156,6 +156,8 @@ class Names:
         """Columns that were read outside of aggregates, as shown, where, whether by a subquery."""
         self.freed: frozenset[int] = frozenset()
         """Relations whose primary key is grouped by: their columns depend on it."""
+        self.nullable: set[int] = set()
+        """Relations that an outer join may leave out of a row."""
         self.own_reads = 0
         self.outer_reads = 0
 

@@ -11,13 +11,16 @@ marked in `meta` and not published finishes it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from itertools import count
 from typing import Any, Final
 
 from nodes.config import META_GROUP
-from nodes.protocol import Done, Stale
+from nodes.protocol import Done, Guard, Stale, Transaction
 from shardrouter import schema_change
+from shardrouter.block import serialization_failure
 from shardrouter.catalog import (
     CATALOG_FORMAT,
     LOAD_GUARDS,
@@ -32,6 +35,7 @@ from shardrouter.catalog import (
 )
 from shardrouter.definition_changes import begin
 from shardrouter.definitions import Definition
+from shardrouter.draft import DRAFTED, Draft, committed
 from shardrouter.errors import (
     DeadlineExceeded,
     IndefiniteError,
@@ -44,10 +48,12 @@ from shardrouter.execution import Notice
 from shardrouter.placement import assign_slots
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
-from shardrouter.tables import Placement
+from shardrouter.tables import Placement, TransactionChange
 from shardrouter.tasks import Tasks
 
 __all__ = ["Schema"]
+
+log = logging.getLogger(__name__)
 
 OPEN_STEP_S: Final = 2.0
 """While a cluster gets its first leaders, one try takes at most this long; then what is missing
@@ -56,6 +62,18 @@ is reported and it is tried again."""
 CATCH_UP_PAUSE_S: Final = 0.01
 """First pause when a shard stays ahead of `meta`: somebody is changing the schema. Doubled up
 to eight times; after the first one this router finishes the change itself."""
+
+
+COMMIT_WAIT_S: Final = 1.0
+"""How long a transaction that has marked its schema changes is left alone by others before they
+fence its COMMIT off: it is on its way, unless its router has died."""
+
+COMMIT_LOOK_S: Final = 0.05
+"""How often it is looked whether that is done."""
+
+CLEAN_UP_S: Final = 2.0
+"""For what is left to do when it is known whether a transaction has committed, however little time
+its client had given it."""
 
 
 class Schema:
@@ -71,6 +89,7 @@ class Schema:
         self._read = 0  # number of the last one that succeeded
         self._reading: asyncio.Future[RouterError | None] | None = None
         self._changing = asyncio.Lock()
+        self._drafts = count(DRAFTED)
         self.sequences = SequenceCache(self._write_meta)
 
     @property
@@ -191,6 +210,18 @@ class Schema:
             await asyncio.sleep(CATCH_UP_PAUSE_S * 2 ** min(attempt, 3))
             await self.refresh(deadline)
 
+    async def committed(self, deadline: float) -> Catalog:
+        """`refresh`, with what every transaction has made that may have committed by now: if there
+        is one that is marked and not published, it is waited for, or finished."""
+        catalog = await self.refresh(deadline)
+        if isinstance(catalog.pending, TransactionChange):
+            await self._finish_for_others(catalog, deadline)
+        return self.catalog
+
+    def new_draft_version(self) -> int:
+        """A version for the catalog of a transaction, which no other has or gets."""
+        return next(self._drafts)
+
     # ------------------------------------------------------------------ changing
 
     async def change(
@@ -200,12 +231,12 @@ class Schema:
         tables that say nothing. Raises RouterError."""
         async with _Turn(self._changing, deadline):
             while True:
-                catalog = await self._settled(deadline)
+                catalog = await self.settled(deadline)
                 begun = begin(catalog, definition, default)
                 if begun.change is None or await self._change(catalog, begun.change, deadline):
                     return begun.notices
 
-    async def _settled(self, deadline: float) -> Catalog:
+    async def settled(self, deadline: float) -> Catalog:
         """The catalog without pending changes, as far as other routers let it be."""
         catalog = await self.refresh(deadline)
         if catalog.pending:
@@ -216,7 +247,10 @@ class Schema:
         """Finish changes that the statement at hand did not ask for: whatever becomes of them,
         that statement has had no effect yet."""
         try:
-            await self._finish(catalog, deadline)
+            if isinstance(catalog.pending, TransactionChange):
+                catalog = await self._wait_for_commit(catalog, deadline)
+            if catalog.pending:
+                await self._finish(catalog, deadline)
         except StatementError:
             return  # the shards refused the other change, and it was taken back
         except IndefiniteError as exc:
@@ -248,6 +282,9 @@ class Schema:
         StatementError if a shard refused it, when it has been taken back everywhere."""
         change = catalog.pending
         assert change is not None
+        if isinstance(change, TransactionChange):
+            await self._decide(catalog, change, deadline)
+            return
         if change.undone:
             await self._undo(catalog, deadline)
             return
@@ -282,7 +319,7 @@ class Schema:
     async def _undo(self, catalog: Catalog, deadline: float) -> None:
         """Take back on every shard what pends in `catalog`, and publish the tables as they were."""
         change = catalog.pending
-        assert change is not None
+        assert isinstance(change, Change)
         shards = schema_change.shards_of(catalog, change)
         await _all(*(self._undo_on(catalog, shard, change, deadline) for shard in shards))
         await self._write(META_GROUP, schema_change.publish(catalog), deadline)
@@ -296,6 +333,138 @@ class Schema:
             if stale is None or stale.have >= change.undone:
                 return
         raise Unavailable(f"{shard} is being changed", hint="Repeat the statement.")
+
+    # ------------------------------------------------------------------ of transactions
+
+    async def commit(
+        self,
+        draft: Draft,
+        transaction: Transaction,
+        guards: tuple[Guard, ...],
+        numbers: tuple[tuple[str, int, bool], ...],
+        deadline: float,
+    ) -> None:
+        """COMMIT of a transaction that changes the schema: mark it, commit it on the home shard,
+        publish it. `numbers` are those of the sequences that it makes. Raises RouterError.
+
+        It goes on when its caller is cancelled, for what it has begun only its end tells."""
+        outcome: asyncio.Future[RouterError | None] = self._loop.create_future()
+
+        async def work() -> None:
+            error: RouterError | None = None
+            try:
+                async with _Turn(self._changing, deadline):
+                    await self._commit(draft, transaction, guards, numbers, deadline)
+            except RouterError as exc:
+                error = exc
+            finally:
+                outcome.set_result(error)
+
+        self._tasks.start(work())
+        while not outcome.done():
+            try:
+                await asyncio.shield(outcome)
+            except asyncio.CancelledError:
+                continue
+        error = outcome.result()
+        if error is not None:
+            raise error
+
+    async def _commit(
+        self,
+        draft: Draft,
+        transaction: Transaction,
+        guards: tuple[Guard, ...],
+        numbers: tuple[tuple[str, int, bool], ...],
+        deadline: float,
+    ) -> None:
+        marked = await self._mark(draft, numbers, deadline)
+        change = marked.pending
+        assert isinstance(change, TransactionChange)
+        parts = schema_change.commit_parts(change)
+        try:
+            answer = await self._shards.write(
+                change.shard,
+                (),
+                (*guards, *parts.guards),
+                parts.sets,
+                deadline=deadline,
+                transaction=transaction,
+            )
+        except IndefiniteError:
+            raise  # the mark stays: whoever finds it asks the log
+        except RouterError:
+            await self._clean_up(schema_change.withdraw(marked), deadline)
+            raise
+        if isinstance(answer, Stale):
+            await self._clean_up(schema_change.withdraw(marked), deadline)
+            raise serialization_failure("a concurrent schema change")
+        await self._clean_up(schema_change.publish(marked), deadline)
+
+    async def _mark(
+        self, draft: Draft, numbers: tuple[tuple[str, int, bool], ...], deadline: float
+    ) -> Catalog:
+        """The catalog with the mark of the transaction. Raises StatementError 40001 if its
+        statements mean something else by now."""
+        while True:
+            catalog = await self.settled(deadline)
+            changes = committed(draft, catalog)
+            if changes is None:
+                raise serialization_failure("a concurrent schema change")
+            previous = await self._schema_version(catalog.home, deadline)
+            change = TransactionChange(
+                catalog.version + 1, catalog.home, previous, changes, numbers
+            )
+            try:
+                stale = await self._write(META_GROUP, schema_change.mark(catalog, change), deadline)
+            except IndefiniteError as exc:  # a mark without a COMMIT, which nobody sends any more
+                raise Unavailable(
+                    "the schema changes of the transaction could not be marked",
+                    detail=exc.detail or exc.message,
+                    hint="Repeat the transaction.",
+                ) from exc
+            if stale is None:
+                return replace(catalog, version=catalog.version + 1, pending=change)
+
+    async def _schema_version(self, shard: str, deadline: float) -> int:
+        """The version of `schema` on a shard."""
+        answer = await self._shards.read(
+            shard, (), (Guard(schema_change.SCHEMA, 0),), deadline=deadline
+        )
+        return answer.have if isinstance(answer, Stale) else 0
+
+    async def _clean_up(self, parts: Parts, deadline: float) -> None:
+        """Whether the transaction has committed is known, and its mark says less than that: put
+        that right. What fails here others do, who find the mark."""
+        deadline = max(deadline, self._loop.time() + CLEAN_UP_S)
+        try:
+            await self._write(META_GROUP, parts, deadline)
+            await self.refresh(deadline)
+        except RouterError:
+            log.warning("a transaction's schema changes stay marked until somebody needs them")
+
+    async def _wait_for_commit(self, catalog: Catalog, deadline: float) -> Catalog:
+        """The router of a transaction is about to finish it: let it. Returns the catalog after
+        that, or with the mark if it was not heard of for COMMIT_WAIT_S."""
+        change = catalog.pending
+        until = min(deadline, self._loop.time() + COMMIT_WAIT_S)
+        while catalog.pending == change and self._loop.time() < until:
+            await asyncio.sleep(COMMIT_LOOK_S)
+            catalog = await self.refresh(deadline)
+        return catalog
+
+    async def _decide(self, catalog: Catalog, change: TransactionChange, deadline: float) -> None:
+        """Find out what became of a transaction, or see to it that it becomes nothing; publish it
+        or withdraw it."""
+        stale = await self._write(change.shard, schema_change.fence(change), deadline)
+        if stale is None or stale.have == change.version + 1:
+            parts = schema_change.withdraw(catalog)
+        else:
+            parts = schema_change.publish(catalog)  # Stale itself if all of it is long done
+        await self._write(META_GROUP, parts, deadline)
+        await self.refresh(deadline)
+
+    # ------------------------------------------------------------------ carrying
 
     async def _write_meta(self, parts: Parts, deadline: float) -> Done | Stale:
         return await self._shards.write(

@@ -17,26 +17,50 @@ A shard that has rows may refuse what others have made (a unique index over dupl
 the change is marked again, as one to be taken back (`take_back`), each shard undoes what it has
 made (`undo_parts`), and the tables are published as they were, under versions of their own.
 
+The changes of a transaction are made by its COMMIT, one entry of one shard, which decides
+(docs/transactions.md). Whoever finds such a mark cannot make them; he asks the log of that shard
+by `fence`, which refuses a COMMIT that comes later:
+
+    fence     applied                     it will never commit: `withdraw` the mark
+              Stale, have = version       it has committed: publish
+              Stale, have = version + 1   somebody else has fenced it: `withdraw`
+              Stale, have is larger       all is done, and more: load the catalog
+
 A dropped table leaves a row behind with its version: see `shardrouter.tables.TableChange`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement
 from shardrouter.catalog import Catalog, Parts
-from shardrouter.tables import Change, TableChange
+from shardrouter.tables import Change, Pending, TableChange, TransactionChange
 
-__all__ = ["mark", "publish", "shard_parts", "shards_of", "take_back", "undo_parts"]
+__all__ = [
+    "commit_parts",
+    "fence",
+    "mark",
+    "publish",
+    "published",
+    "shard_parts",
+    "shards_of",
+    "take_back",
+    "undo_parts",
+    "withdraw",
+]
+
+SCHEMA: Final = "schema"
+"""The object of a shard whose version every COMMIT with schema changes moves, and every fence."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def mark(catalog: Catalog, change: Change) -> Parts:
+def mark(catalog: Catalog, change: Pending) -> Parts:
     """Everybody may know of the change, and finish it."""
     text = 'INSERT INTO "catalog_change" ("id", "change") VALUES (1, ?1)'
     return _in_meta(catalog, [Statement(text, (_encode(change),))])
@@ -44,45 +68,101 @@ def mark(catalog: Catalog, change: Change) -> Parts:
 
 def take_back(catalog: Catalog) -> tuple[Parts, Change]:
     """The pending change is to be undone."""
-    assert catalog.pending is not None
+    assert isinstance(catalog.pending, Change)
     change = replace(catalog.pending, undone=catalog.version + 1)
     text = 'UPDATE "catalog_change" SET "change" = ?1 WHERE "id" = 1'
     return _in_meta(catalog, [Statement(text, (_encode(change),))]), change
 
 
+def withdraw(catalog: Catalog) -> Parts:
+    """The transaction that pends in `catalog` will never commit."""
+    assert isinstance(catalog.pending, TransactionChange)
+    return _in_meta(catalog, [_UNMARKED])
+
+
+_UNMARKED: Final = Statement('DELETE FROM "catalog_change"')
+
+
 def publish(catalog: Catalog) -> Parts:
-    """Every shard is done with the change that pends in `catalog`, or has undone it."""
-    change = catalog.pending
-    assert change is not None
-    version = change.undone or change.version
-    statements = [Statement('DELETE FROM "catalog_change"')]
+    """Every shard is done with what pends in `catalog`, or has undone it."""
+    pending = catalog.pending
+    assert pending is not None
+    statements = [_UNMARKED]
+    sets: dict[str, SetVersion] = {}
+    if isinstance(pending, TransactionChange):
+        numbers = {name: (last, is_called) for name, last, is_called in pending.numbers}
+        for change in pending.changes:
+            statements += _tables_published(change, pending.version)
+            statements += _sequences_published(change, numbers)
+            sets.update(_sequence_versions(change, pending.version))
+    else:
+        statements += _tables_published(pending, pending.undone or pending.version)
+        if not pending.undone:
+            statements += _sequences_published(pending, {})
+            sets = _sequence_versions(pending, pending.version)
+    return _in_meta(catalog, statements, tuple(sets.values()))
+
+
+def _tables_published(change: Change, version: int) -> Iterable[Statement]:
     for moved in change.tables:
         left = moved.before if change.undone else moved.after
         definition = None if left is None else _encode(replace(left, version=version))
-        elsewhere = moved.elsewhere if _is_home_only(moved) else version
-        statements.append(
-            Statement(
-                'INSERT INTO "catalog_tables" ("name", "version", "elsewhere", "definition") '
-                'VALUES (?1, ?2, ?3, ?4) ON CONFLICT ("name") DO UPDATE SET "version" = '
-                'excluded."version", "elsewhere" = excluded."elsewhere", '
-                '"definition" = excluded."definition"',
-                (moved.name, version, elsewhere, definition),
-            )
+        yield Statement(
+            'INSERT INTO "catalog_tables" ("name", "version", "elsewhere", "definition") '
+            'VALUES (?1, ?2, ?3, ?4) ON CONFLICT ("name") DO UPDATE SET "version" = '
+            'excluded."version", "elsewhere" = excluded."elsewhere", '
+            '"definition" = excluded."definition"',
+            (moved.name, version, _elsewhere(moved, version), definition),
         )
-    if not change.undone:
-        for name in change.dropped:
-            text = 'DELETE FROM "catalog_sequences" WHERE "name" = ?1'
-            statements.append(Statement(text, (name,)))
-        for sequence in change.made:
-            text = (
-                'INSERT INTO "catalog_sequences" ("name", "definition", "last", "is_called") '
-                "VALUES (?1, ?2, ?3, 0)"
-            )
-            values = (sequence.name, _encode(sequence), sequence.start)
-            statements.append(Statement(text, values))
-    sequences = [] if change.undone else [*change.dropped, *(made.name for made in change.made)]
-    sets = tuple(SetVersion(f"sequence:{name}", change.version) for name in sequences)
-    return _in_meta(catalog, statements, sets)
+
+
+def _elsewhere(moved: TableChange, version: int) -> int:
+    """The version of the table on shards that are not the home, after a change to `version`."""
+    return moved.elsewhere if _is_home_only(moved) else version
+
+
+def _sequences_published(
+    change: Change, numbers: dict[str, tuple[int, bool]]
+) -> Iterable[Statement]:
+    for name in change.dropped:
+        yield Statement('DELETE FROM "catalog_sequences" WHERE "name" = ?1', (name,))
+    for sequence in change.made:
+        last, is_called = numbers.get(sequence.name, (sequence.start, False))
+        yield Statement(
+            'INSERT INTO "catalog_sequences" ("name", "definition", "last", "is_called") '
+            "VALUES (?1, ?2, ?3, ?4)",
+            (sequence.name, _encode(sequence), last, int(is_called)),
+        )
+
+
+def _sequence_versions(change: Change, version: int) -> dict[str, SetVersion]:
+    names = [*change.dropped, *(made.name for made in change.made)]
+    return {name: SetVersion(f"sequence:{name}", version) for name in names}
+
+
+def published(catalog: Catalog, change: Change) -> Catalog:
+    """The catalog with the change, as it is read when the change alone is published."""
+    tables, sequences = dict(catalog.tables), dict(catalog.sequences)
+    dropped, elsewhere = dict(catalog.dropped), dict(catalog.elsewhere)
+    for moved in change.tables:
+        elsewhere[moved.name] = _elsewhere(moved, change.version)
+        tables.pop(moved.name, None)
+        dropped.pop(moved.name, None)
+        if moved.after is None:
+            dropped[moved.name] = change.version
+        else:
+            tables[moved.name] = replace(moved.after, version=change.version)
+    for name in change.dropped:
+        sequences.pop(name, None)
+    sequences |= {sequence.name: sequence for sequence in change.made}
+    return replace(
+        catalog,
+        version=change.version,
+        tables=tables,
+        sequences=sequences,
+        dropped=dropped,
+        elsewhere=elsewhere,
+    )
 
 
 def _in_meta(
@@ -98,6 +178,29 @@ def _in_meta(
         guards=(Guard("catalog", catalog.version),),
         sets=(SetVersion("catalog", version), *sets),
     )
+
+
+# --------------------------------------------------------------------------- of a transaction
+
+
+def commit_parts(change: TransactionChange) -> Parts:
+    """What the COMMIT of a transaction requires and sets besides its steps. The tables' versions
+    before it are among the guards of the steps."""
+    names = dict.fromkeys(moved.name for each in change.changes for moved in each.tables)
+    return Parts(
+        (),
+        (Guard(SCHEMA, change.previous),),
+        (
+            SetVersion(SCHEMA, change.version),
+            *(SetVersion(f"table:{name}", change.version) for name in names),
+        ),
+    )
+
+
+def fence(change: TransactionChange) -> Parts:
+    """From now on the COMMIT cannot be applied. No other change has the version that this sets:
+    mark and publish, or withdraw, raise that of the catalog by two."""
+    return Parts((), (Guard(SCHEMA, change.previous),), (SetVersion(SCHEMA, change.version + 1),))
 
 
 # --------------------------------------------------------------------------- on the shards

@@ -15,7 +15,7 @@ from shardrouter.catalog import Parts
 from shardrouter.errors import StatementError
 from shardrouter.tables import SqlSequence
 
-__all__ = ["State", "following", "set_parts", "state_of", "take_parts"]
+__all__ = ["State", "checked", "following", "set_parts", "state_of", "take_parts"]
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,20 @@ def take_parts(sequence: SqlSequence, state: State, last: int) -> Parts:
     return Parts((Statement(text, values), Statement(_READ, (sequence.name,))), _guards(sequence))
 
 
-def set_parts(sequence: SqlSequence, state: State) -> Parts:
-    """setval()."""
+def checked(sequence: SqlSequence, state: State) -> State:
+    """What setval() may set. Raises StatementError 22003."""
     if not sequence.minimum <= state.last <= sequence.maximum:
         raise StatementError(
             f'setval: value {state.last} is out of bounds for sequence "{sequence.name}" '
             f"({sequence.minimum}..{sequence.maximum})",
             sqlstate="22003",
         )
+    return state
+
+
+def set_parts(sequence: SqlSequence, state: State) -> Parts:
+    """setval()."""
+    state = checked(sequence, state)
     text = 'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = ?3 WHERE "name" = ?1'
     values = (sequence.name, state.last, int(state.is_called))
     return Parts((Statement(text, values),), _guards(sequence))

@@ -30,7 +30,6 @@ from shardrouter.catalogs.asking import Asker, Catalogs
 from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
     DeadlineExceeded,
-    DefiniteError,
     NotSupported,
     OutcomeUnknown,
     RouterError,
@@ -132,7 +131,7 @@ class Session:
         self._catalogs = backend.catalogs
         self._loop = asyncio.get_running_loop()
         self.shards = backend.shards
-        self._schema = backend.schema
+        self.schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
         self.settings = Settings(
@@ -147,7 +146,7 @@ class Session:
         self._copies: set[CopyIn] = set()  # under way
         self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
-        self._sequences = SessionSequences(backend.schema.sequences)
+        self.sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
 
@@ -205,7 +204,7 @@ class Session:
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
-        return self._plans.get(text, parameter_oids, self._schema.catalog)
+        return self._plans_now.get(text, parameter_oids, self.catalog)
 
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         """Parse and plan one statement. Raises RouterError.
@@ -225,42 +224,58 @@ class Session:
         return prepared
 
     async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
-        catalog = self._schema.catalog
-        prepared = self._plans.get(text, oids, catalog)
+        catalog = self.catalog
+        prepared = self._plans_now.get(text, oids, catalog)
         if prepared is not None:
             return prepared
         try:
-            return await self._plans.make(text, oids, catalog, self._role.name)
+            return await self._plan(text, oids, catalog)
         except UnknownTable:
-            await self._schema.refresh(deadline)
+            await self._look_again(deadline)
         except StatementError as exc:
             if exc.sqlstate == "42601" or not exc.sqlstate.startswith("42"):
                 raise
             try:
-                await self._schema.refresh(deadline)
-            except DefiniteError:  # no news: what the statement met stands
+                await self._look_again(deadline)
+            except (Unavailable, DeadlineExceeded):  # no news: what the statement met stands
                 raise exc from None
-            if self._schema.catalog.version == catalog.version:
+            if self.catalog.version == catalog.version:
                 raise
-        return await self._plans.make(text, oids, self._schema.catalog, self._role.name)
+        return await self._plan(text, oids, self.catalog)
+
+    async def _plan(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared:
+        return await self._plans_now.make(text, oids, catalog, self._role.name)
+
+    @property
+    def _plans_now(self) -> PlanCache:
+        """For the catalog as it is now."""
+        return self._transactions.plans or self._plans
+
+    async def _look_again(self, deadline: float) -> None:
+        """Something is unknown, or not as it should be: read the catalog."""
+        await self.schema.committed(deadline)
+        self._transactions.rebase()
 
     @property
     def catalog(self) -> Catalog:
-        """As this router knows it."""
-        return self._schema.catalog
+        """As this router knows it, and as the open block has changed it."""
+        block = self._transactions.block
+        if block is not None and block.draft is not None:
+            return block.draft.catalog
+        return self.schema.catalog
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
-        await self._schema.catch_up(deadline, attempt)
+        await self.schema.catch_up(deadline, attempt)
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard, but no change of a setting."""
         if isinstance(execution.prepared.plan, ShowTables | ShowColumns):
-            await self._schema.refresh(deadline)
+            await self._look_again(deadline)
         await self._pause(execution, deadline)
         if isinstance(execution.prepared.plan, SequenceCall):
             return await self._call_sequence(execution, deadline)
-        _, outcome = self._local(execution, self.settings, self._schema.catalog)
+        _, outcome = self._local(execution, self.settings, self.catalog)
         return outcome
 
     async def ask_catalogs(
@@ -281,7 +296,7 @@ class Session:
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
-        if is_current(prepared.plan, self._schema.catalog):
+        if is_current(prepared.plan, self.catalog):
             return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
@@ -294,14 +309,14 @@ class Session:
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
-        return await self._sequences.fill(execution, self.catalog, deadline)
+        return await self.sequences.fill(execution, self.catalog, deadline)
 
     async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         assert isinstance(plan, SequenceCall)
         if plan.sequence not in self.catalog.sequences:
-            await self._schema.refresh(deadline)
-        value = await self._sequences.call(plan, self.catalog, deadline)
+            await self._look_again(deadline)
+        value = await self.sequences.call(plan, self.catalog, deadline)
         return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
@@ -369,7 +384,7 @@ class Session:
         """The hot path: one statement, one shard, no task."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
-        catalog = self._schema.catalog
+        catalog = self.catalog
         if not is_current(plan, catalog):
             self._start([execution], done, deadline, is_stale=False)
             return
@@ -377,7 +392,7 @@ class Session:
             if plan.is_write and self.settings.read_only:
                 raise read_only_error(plan)
             if plan.draws:
-                drawn = self._sequences.at_once(execution, catalog)
+                drawn = self.sequences.at_once(execution, catalog)
                 if drawn is None:
                     self._start([execution], done, deadline, is_stale=False)
                     return
@@ -511,7 +526,7 @@ class Session:
     ) -> list[Outcome]:
         for attempt in range(REPLANS_MAX):
             if is_stale:
-                await self._schema.catch_up(deadline, attempt)
+                await self.schema.catch_up(deadline, attempt)
             outcomes = await self._attempt(unit, deadline)
             if outcomes is not None:
                 return outcomes
@@ -549,14 +564,14 @@ class Session:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
-        notices = await self._schema.change(plan.definition, self.settings.placement, deadline)
+        notices = await self.schema.change(plan.definition, self.settings.placement, deadline)
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
 
     async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
         """All statements as one command of one shard."""
-        catalog = self._schema.catalog
+        catalog = self.catalog
         settings = self.settings
         outcomes: list[Outcome] = []
         statements: list[Statement] = []
@@ -632,7 +647,7 @@ class Session:
 
     async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[int, ...]]:
         deadline = self._loop.time() + self.settings.statement_timeout_s
-        return await self._sequences.for_rows(plan.insert.draws, count, self.catalog, deadline)
+        return await self.sequences.for_rows(plan.insert.draws, count, self.catalog, deadline)
 
     async def _commit_copy(
         self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
@@ -644,7 +659,7 @@ class Session:
         assert isinstance(plan, CopyFrom)
         deadline = self._loop.time() + timeout_s + upload.apply_s
         for attempt in range(REPLANS_MAX):
-            command = copy_command(plan, staged, self._schema.catalog)
+            command = copy_command(plan, staged, self.catalog)
             if self._transactions.block is not None:
                 await self._transactions.copy(command, upload, deadline)
                 return True
@@ -653,7 +668,7 @@ class Session:
             )
             if not isinstance(answer, Stale):
                 return False
-            await self._schema.catch_up(deadline, attempt)
+            await self.schema.catch_up(deadline, attempt)
             fresh = (await self._prepare(prepared.text, (), deadline)).plan
             if (
                 not isinstance(fresh, CopyFrom)
@@ -687,26 +702,30 @@ class Session:
                     settings, outcome = await self._asked(execution, settings, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
-                        await self._schema.refresh(deadline)
+                        await self._look_again(deadline)
                     await self._pause(execution, deadline)
-                    settings, outcome = self._local(execution, settings, self._schema.catalog)
+                    settings, outcome = self._local(execution, settings, self.catalog)
             if outcome is None:
                 return None
             outcomes.append(outcome)
         self.settings = settings
         return outcomes
 
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
+        self._streams.add(stream)
+        if self._closed:
+            stream.close()
+
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
-        self._streams.add(answer.stream)
-        if self._closed:
-            answer.stream.close()
+        self.keep(answer.stream)
         return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
-        command = command_of(plan, execution, self._schema.catalog)
+        command = command_of(plan, execution, self.catalog)
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self.shards.stream(
@@ -731,7 +750,7 @@ class Session:
         self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
         """Ask every shard that may have rows, merge their answers."""
-        arguments, commands = scatter_commands(plan, execution, self._schema.catalog)
+        arguments, commands = scatter_commands(plan, execution, self.catalog)
         answers = await asyncio.gather(
             *(
                 self.shards.read(

@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import replace
 
 from shardrouter.catalog import Catalog
+from shardrouter.draft import Draft, is_drafted
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution
 from shardrouter.planned import OneShard, SequenceCall
 from shardrouter.sequence_cache import SequenceCache
-from shardrouter.sequences import State
+from shardrouter.sequences import State, checked, following
 from shardrouter.tables import SqlSequence
 
 __all__ = ["SessionSequences"]
@@ -22,6 +23,7 @@ class SessionSequences:
 
     def __init__(self, cache: SequenceCache) -> None:
         self._cache = cache
+        self._drafted: dict[tuple[str, int], State] = {}  # see `_draw`
         self._drawn: dict[str, int] = {}  # name -> what currval answers
         self._last: str | None = None
 
@@ -43,7 +45,7 @@ class SessionSequences:
         plan = execution.prepared.plan
         if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
             return execution
-        numbers = [await self._cache.draw(_find(catalog, name), deadline) for name in plan.draws]
+        numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
         return replace(execution, drawn=tuple(numbers))
 
@@ -57,7 +59,7 @@ class SessionSequences:
             numbers = [
                 self._cache.take(sequence)
                 if self._cache.at_hand(sequence)
-                else await self._cache.draw(sequence, deadline)
+                else await self._draw(sequence, deadline)
                 for sequence in sequences
             ]
             rows.append(tuple(numbers))
@@ -86,13 +88,43 @@ class SessionSequences:
             return self._drawn[plan.sequence]
         if plan.function == "setval":
             state = State(plan.value, plan.is_called)
-            await self._cache.set(sequence, state, deadline)
+            if is_drafted(sequence.version):
+                self._drafted[sequence.name, sequence.version] = checked(sequence, state)
+            else:
+                await self._cache.set(sequence, state, deadline)
             if plan.is_called:
                 self._drawn[plan.sequence] = plan.value
             return plan.value
-        number = await self._cache.draw(sequence, deadline)
+        number = await self._draw(sequence, deadline)
         self._remember((plan.sequence,), [number])
         return number
+
+    # ------------------------------------------------------------------ of a transaction
+
+    async def _draw(self, sequence: SqlSequence, deadline: float) -> int:
+        """The next number. Those of a sequence that a transaction has made, and that is in no
+        catalog yet, are counted here; COMMIT says how far. As in PostgreSQL no rollback to a
+        savepoint takes them back."""
+        if not is_drafted(sequence.version):
+            return await self._cache.draw(sequence, deadline)
+        key = sequence.name, sequence.version
+        state = self._drafted.get(key) or State(sequence.start, is_called=False)
+        (number,) = following(sequence, state, 1)
+        self._drafted[key] = State(number, is_called=True)
+        return number
+
+    def drafted_numbers(self, draft: Draft) -> tuple[tuple[str, int, bool], ...]:
+        """How far the numbers of the transaction's own sequences were given out."""
+        found = []
+        for sequence in draft.catalog.sequences.values():
+            state = self._drafted.get((sequence.name, sequence.version))
+            if state is not None:
+                found.append((sequence.name, state.last, state.is_called))
+        return tuple(found)
+
+    def forget_drafted(self) -> None:
+        """The transaction is over."""
+        self._drafted.clear()
 
 
 def _find(catalog: Catalog, name: str) -> SqlSequence:

@@ -92,7 +92,7 @@ from shardrouter.verdicts import (
 )
 from shardrouter.window import SeqWindow
 
-__all__ = ["Outcome", "ShardStage", "Shards", "Streamed", "is_large"]
+__all__ = ["Outcome", "ShardStage", "Shards", "Stepped", "Streamed", "is_large"]
 
 LARGE_BYTES: Final = 128 * 1024
 """Characters and bytes of a statement that may be more than an entry of the log holds."""
@@ -118,6 +118,14 @@ class Streamed(NamedTuple):
 
     result: StatementResult
     stream: RowStream
+
+
+class Stepped(NamedTuple):
+    """What a statement of a transaction answers."""
+
+    outcome: StatementResult | SqlFailure  # the first rows of it, if it is streamed
+    digest: bytes = b""  # of all of them, if it is streamed
+    stream: RowStream | None = None  # where the others come from
 
 
 class Shards:
@@ -218,10 +226,15 @@ class Shards:
         if not isinstance(answer, Piece):
             _read_answered(group, done, answer, doubt)
             return
-        ask = partial(self._delivery.ask, answer.node, group)
-        stream = RowStream(ask, answer.cursor, timeout_s, self._streams.discard)
-        self._streams.add(stream)
+        stream = self._rest(answer.node, group, answer.cursor, timeout_s)
         done(Streamed(answer.result, stream))
+
+    def _rest(self, node: str, group: str, cursor: int, timeout_s: float) -> RowStream:
+        """The rows behind the first, from the node that has them."""
+        ask = partial(self._delivery.ask, node, group)
+        stream = RowStream(ask, cursor, timeout_s, self._streams.discard)
+        self._streams.add(stream)
+        return stream
 
     # ------------------------------------------------------------------ writes
 
@@ -325,9 +338,10 @@ class Shards:
 
     async def speculate(
         self, group: str, asked: Speculate, deadline: float
-    ) -> StatementResult | SqlFailure | Stale | NotOpen:
-        """A statement of a transaction that is not committed, on the leader; SqlFailure if that
-        is its answer. Raises RouterError if it has none, and the transaction cannot go on."""
+    ) -> Stepped | Stale | NotOpen:
+        """A statement of a transaction that is not committed, on the leader. Raises RouterError
+        if it has no answer, and the transaction cannot go on."""
+        timeout_s = deadline - self._loop.time()
         future: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(answer: Answer, _doubt: bool) -> None:
@@ -336,10 +350,13 @@ class Shards:
 
         self._delivery.send(group, asked, deadline, done)
         match await future:
-            case Speculated(result=result, failure=failure):
+            case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
                 assert outcome is not None, "one of them is the answer"
-                return outcome
+                stream: RowStream | None = None
+                if answer.cursor:
+                    stream = self._rest(answer.node, group, answer.cursor, timeout_s)
+                return Stepped(outcome, answer.digest, stream)
             case Stale() | NotOpen() as answer:
                 return answer
             case SqlFailure() as failure:

@@ -155,6 +155,10 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
         "RIGHT": left.numbers,
         "FULL": frozenset[int](),
     }[item.kind]
+    if item.kind in ("LEFT", "FULL"):
+        scope.nullable |= right.numbers
+    if item.kind in ("RIGHT", "FULL"):
+        scope.nullable |= left.numbers
     for _, a, b in pairs:
         scope.equal(a, b, restricted)
     texts = [test.sql for test in tests]

@@ -21,6 +21,7 @@ __all__ = [
     "ColumnReference",
     "TypeCast",
     "Negation",
+    "Prefix",
     "Binary",
     "Logical",
     "Not",
@@ -33,6 +34,7 @@ __all__ = [
     "Row",
     "ArrayItems",
     "Subscript",
+    "Slice",
     "Subquery",
     "Exists",
     "InQuery",
@@ -146,6 +148,15 @@ class Negation:
 
 
 @dataclass(frozen=True)
+class Prefix:
+    """Another operator before its operand."""
+
+    operator: str
+    operand: Expression
+    position: int = 0
+
+
+@dataclass(frozen=True)
 class Binary:
     """Comparison, arithmetic or ||; `operator` is spelled as PostgreSQL names it, `position`
     is its own."""
@@ -244,6 +255,15 @@ class Subscript:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """operand[low:high]; None is the array's own end."""
+
+    operand: Expression
+    low: Expression | None
+    high: Expression | None
+
+
+@dataclass(frozen=True)
 class Subquery:
     """A query in parentheses that stands for its one value."""
 
@@ -299,7 +319,8 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class Call:
-    """`name(arguments)`; `star` is count(*). `over` is a window's definition or its name."""
+    """`name(arguments)`; `star` is count(*). `over` is a window's definition or its name,
+    `within` the order of WITHIN GROUP."""
 
     name: str
     arguments: tuple[Expression, ...] = ()
@@ -309,6 +330,7 @@ class Call:
     filter: Expression | None = None
     over: WindowSpec | str | None = None
     position: int = 0
+    within: tuple[SortKey, ...] = ()
 
 
 Expression: TypeAlias = (
@@ -320,6 +342,7 @@ Expression: TypeAlias = (
     | ColumnReference
     | TypeCast
     | Negation
+    | Prefix
     | Binary
     | Logical
     | Not
@@ -332,6 +355,7 @@ Expression: TypeAlias = (
     | Row
     | ArrayItems
     | Subscript
+    | Slice
     | Subquery
     | Exists
     | InQuery
@@ -345,7 +369,7 @@ def position_of(node: Expression) -> int:
     match node:
         case BooleanLiteral() | NullLiteral():
             return 0
-        case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript():
+        case TypeCast() | Not() | IsTest() | InList() | Between() | Like() | Subscript() | Slice():
             return position_of(node.operand)
         case InQuery() | Quantified():
             return position_of(node.operand)

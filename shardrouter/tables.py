@@ -7,7 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
 
@@ -20,10 +20,12 @@ __all__ = [
     "Identity",
     "Index",
     "Key",
+    "Pending",
     "Placement",
     "SqlSequence",
     "Table",
     "TableChange",
+    "TransactionChange",
 ]
 
 
@@ -188,3 +190,20 @@ class Change:
     undone: int = 0
     """If not 0: a shard has refused, and the change is being taken back: the version its tables
     have when that is done."""
+
+
+class TransactionChange(NamedTuple):
+    """The schema changes of one transaction, which its COMMIT makes on its shard and which may not
+    be published yet. That entry is in the log of the shard, or will be, or never will: `schema` of
+    the shard, which is at `previous` before it, is at `version` after it."""
+
+    version: int  # of the tables, when it is made
+    shard: str
+    previous: int
+    changes: tuple[Change, ...]  # in their order: a table may be made by one and dropped by another
+    numbers: tuple[tuple[str, int, bool], ...] = ()
+    """Of sequences that come with it: the last number, and whether it was given out."""
+
+
+Pending: TypeAlias = Change | TransactionChange
+"""What is marked in `meta`. One is stored as a map, the other as an array."""

@@ -14,7 +14,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
-from nodes.protocol import Lock, NotOpen, SqlFailure, Stale, Statement, StatementResult
+from nodes.protocol import (
+    Defined,
+    Guard,
+    Lock,
+    NotOpen,
+    Ran,
+    SqlFailure,
+    Stale,
+    Statement,
+    StatementResult,
+)
 from nodes.stage_content import ITEM_BYTES_MAX
 from shardrouter import definition_changes, merge
 from shardrouter.block import (
@@ -26,8 +36,9 @@ from shardrouter.block import (
     spans_shards,
     transaction_too_large,
 )
-from shardrouter.catalog import Catalog
-from shardrouter.definitions import Truncate
+from shardrouter.catalog import Catalog, home_guard
+from shardrouter.definitions import Definition, Truncate
+from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
     Command,
@@ -40,6 +51,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
@@ -56,8 +68,12 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
+from shardrouter.role_statements import RoleStatement
+from shardrouter.row_stream import RowStream
+from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
-from shardrouter.shards import Shards, is_large
+from shardrouter.shards import Shards, Stepped, is_large
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -91,7 +107,14 @@ class Host(Protocol):
     def shards(self) -> Shards: ...
 
     @property
-    def catalog(self) -> Catalog: ...
+    def schema(self) -> Schema: ...
+
+    @property
+    def sequences(self) -> SessionSequences: ...
+
+    @property
+    def catalog(self) -> Catalog:
+        """As statements see it now: with what the block has changed, if it has."""
 
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its tables have changed."""
@@ -110,6 +133,9 @@ class Host(Protocol):
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard."""
 
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
+
 
 class Transactions:
     """The block, if one is open, and what changes it."""
@@ -118,8 +144,15 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self._draft_plans = PlanCache()  # of a block that has changed the schema
         self._uploads: list[Upload] = []  # of what the block has sent ahead
         self._steps_ahead: Upload | None = None  # the one that has its steps
+
+    @property
+    def plans(self) -> PlanCache | None:
+        """For the catalog as the block has changed it, if it has."""
+        block = self.block
+        return self._draft_plans if block is not None and block.draft is not None else None
 
     # ------------------------------------------------------------------ without a block
 
@@ -250,6 +283,8 @@ class Transactions:
         host = self._host
         before = host.settings
         host.settings = block.roll_back_to(name)
+        if block.draft is not None:
+            block.draft = block.draft.at(host.schema.new_draft_version())
         return Outcome("ROLLBACK", parameter_status=host.settings.announced_since(before))
 
     async def _statement(self, block: Block, execution: Execution, deadline: float) -> Outcome:
@@ -259,12 +294,7 @@ class Transactions:
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
                 if isinstance(plan, SchemaChange):
-                    if isinstance(plan.definition, Truncate):
-                        return await self._truncate(block, plan, plan.definition, deadline)
-                    raise NotSupported(
-                        "a schema change inside a transaction is not supported",
-                        hint="Send it outside of BEGIN and COMMIT.",
-                    )
+                    return await self._change_schema(block, plan, deadline)
                 if isinstance(plan, SetSetting):
                     if plan.discards:
                         raise _not_in_a_block("DISCARD ALL")
@@ -285,23 +315,103 @@ class Transactions:
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
                 command = replace(command, statement=statement)
+            is_write = isinstance(plan, OneShard) and plan.is_write
+            stream = execution.stream and not (quick or is_write or lock)
+            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
+            step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
             answer = await self._speculate(
-                block, command, quick=quick, deadline=deadline, lock=lock
+                block,
+                step,
+                guards,
+                quick=quick,
+                deadline=deadline,
+                lock=lock,
+                is_write=is_write,
             )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
                 await host.catch_up(deadline, attempt)
+                self.rebase()
                 continue
-            is_write = isinstance(plan, OneShard) and plan.is_write
-            block.took(command.statement, command.guards, answer, quick=quick, is_write=is_write)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
-            return finish(answer)
-        raise Unavailable(
-            "the tables of the statement are being changed",
-            hint="Repeat the transaction when the schema change is over.",
-        )
+            block.took(
+                step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
+            )
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
+            outcome = finish(answer.outcome)
+            if answer.stream is None:
+                return outcome
+            host.keep(answer.stream)
+            return replace(outcome, more=answer.stream)
+        raise _being_changed()
+
+    # ------------------------------------------------------------------ changes of the schema
+
+    async def _change_schema(self, block: Block, plan: SchemaChange, deadline: float) -> Outcome:
+        definition = plan.definition
+        if self._host.settings.read_only:
+            raise read_only_error(plan)
+        if isinstance(definition, RoleStatement):
+            raise NotSupported(
+                f"{plan.tag} inside a transaction is not supported",
+                hint="Send it outside of BEGIN and COMMIT.",
+            )
+        if isinstance(definition, Truncate):
+            return await self._truncate(block, plan, definition, deadline)
+        if block.draft is None:
+            block.draft = begin_draft(await self._host.schema.settled(deadline))
+        for attempt in range(REPLANS_MAX):
+            notices = await self._define(block, block.draft, definition, deadline)
+            if notices is not None:
+                return Outcome(plan.tag, notices=notices)
+            await self._host.catch_up(deadline, attempt)
+            self.rebase()
+        raise _being_changed()
+
+    async def _define(
+        self, block: Block, before: Draft, definition: Definition, deadline: float
+    ) -> tuple[Notice, ...] | None:
+        """Carry out a change of the schema in the block; None if a shard says that the catalog
+        is stale."""
+        host = self._host
+        version = host.schema.new_draft_version()
+        draft, begun = drafted(before, definition, host.settings.placement, version)
+        if begun.change is not None:
+            guards: list[Guard] = []
+            for moved in begun.change.tables:
+                for table in (moved.before, moved.after):
+                    if table is not None and len(before.base.shards_of(table)) > 1:
+                        raise _spans_shards(table.name)
+                if not is_drafted(moved.previous) and before.published_version(moved.name) is None:
+                    guards.append(Guard(f"table:{moved.name}", moved.previous))
+            block.move_to(before.base.home)
+            texts = tuple(sql for moved in begun.change.tables for sql in moved.sqlite)
+            step = Defined(tuple(map(Statement, texts)))
+            asked = (*guards, home_guard(before.base))
+            answer = await self._speculate(
+                block, step, asked, quick=False, deadline=deadline, is_write=True
+            )
+            if isinstance(answer, Stale):
+                if block.guards_on(answer.object):
+                    raise serialization_failure("a concurrent schema change")
+                return None
+            block.took(step, asked, answer.outcome, quick=False, is_write=True)
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
+        block.draft = draft
+        return begun.notices
+
+    def rebase(self) -> None:
+        """The catalog has been read: if the block has changed it, see that its changes are still
+        what they were. Raises StatementError 40001."""
+        block, schema = self.block, self._host.schema
+        if block is None or block.draft is None:
+            return
+        draft = on_other_catalog(block.draft, schema.catalog, schema.new_draft_version())
+        if draft is None:
+            raise serialization_failure("a concurrent schema change")
+        block.draft = draft
 
     async def _truncate(
         self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
@@ -358,12 +468,14 @@ class Transactions:
     async def _speculate(
         self,
         block: Block,
-        command: Command,
+        step: Ran | Defined,
+        guards: tuple[Guard, ...],
         *,
         quick: bool,
         deadline: float,
         lock: Lock | None = None,
-    ) -> StatementResult | SqlFailure | Stale:
+        is_write: bool,
+    ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
         whole = False
@@ -374,9 +486,9 @@ class Transactions:
                 await self._send_ahead(block)
                 whole = True  # its entry has taken the file from what was open
             asked = block.request(
-                command.statement, command.guards, quick=quick, whole=whole, lock=lock
+                step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
-            answer = await host.shards.speculate(command.shard, asked, deadline)
+            answer = await host.shards.speculate(block.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
@@ -395,12 +507,16 @@ class Transactions:
             if block.failed:
                 raise in_failed_block()
             block.move_to(command.shard)
-            answer = await self._speculate(block, command, quick=False, deadline=deadline)
+            step, guards = Ran(command.statement), block.published(command.guards)
+            answer = await self._speculate(
+                block, step, guards, quick=False, deadline=deadline, is_write=True
+            )
             if isinstance(answer, Stale):
                 raise serialization_failure("a concurrent schema change")
-            block.took(command.statement, command.guards, answer, quick=True, is_write=True)
-            if isinstance(answer, SqlFailure):
-                raise sql_error(answer)
+            outcome = answer.outcome
+            block.took(step, guards, outcome, quick=True, is_write=True)
+            if isinstance(outcome, SqlFailure):
+                raise sql_error(outcome)
         except BaseException:
             block.failed = True
             raise
@@ -461,6 +577,10 @@ class Transactions:
             await self._send_ahead(block)
         transaction, guards = block.transaction()
         deadline += sum(upload.apply_s for upload in self._uploads)
+        if block.draft is not None and block.draft.changes:
+            numbers = self._host.sequences.drafted_numbers(block.draft)
+            await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
+            return
         answer = await self._host.shards.write(
             block.shard,
             (),
@@ -482,6 +602,9 @@ class Transactions:
 
     def _forget(self, block: Block) -> None:
         """It has ended; somebody may wait for it."""
+        self._host.sequences.forget_drafted()
+        if block.draft is not None:
+            self._draft_plans = PlanCache()
         if block.locks:
             self._host.shards.forget(block.shard, block.id)
 
@@ -529,6 +652,21 @@ def _not_in_a_block(what: str) -> StatementError:
     return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
 
 
+def _being_changed() -> Unavailable:
+    return Unavailable(
+        "the tables of the statement are being changed",
+        hint="Repeat the transaction when the schema change is over.",
+    )
+
+
+def _spans_shards(table: str) -> NotSupported:
+    return NotSupported(
+        f'a change of "{table}" inside a transaction is not supported, for it is on every shard',
+        hint="Send it outside of BEGIN and COMMIT; or make it a home table: WITH (home = true), "
+        "or SET default_placement = home before it is created.",
+    )
+
+
 def _warning(message: str, sqlstate: str) -> Notice:
     return Notice(message, "WARNING", sqlstate)
 
@@ -550,6 +688,8 @@ def read_only_error(plan: Plan) -> StatementError:
     what = "this statement"
     if isinstance(plan, OneShard):
         what = f"SELECT FOR {plan.locking}" if plan.locking else plan.tag
+    elif isinstance(plan, SchemaChange):
+        what = plan.tag
     elif isinstance(plan, CopyFrom):
         what = "COPY FROM"
     return StatementError(f"cannot execute {what} in a read-only transaction", sqlstate="25006")

@@ -149,6 +149,8 @@ class Scope(Names):
                 return constant(node.value, BOOLEAN)
             case syntax.Negation():
                 return self._negation(node)
+            case syntax.Prefix():
+                return self._prefixed(node.operator, node.operand, node.position)
             case syntax.TypeCast():
                 return self._cast(node)
             case syntax.Binary():
@@ -194,6 +196,8 @@ class Scope(Names):
                 return array_forms.array(node, self)
             case syntax.Subscript():
                 return array_forms.subscript(node, self)
+            case syntax.Slice():
+                return array_forms.slice_of(node, self)
             case _:
                 return self.take(node, TEXT)
 
@@ -321,10 +325,13 @@ class Scope(Names):
     def _negation(self, node: syntax.Negation) -> Typed:
         if isinstance(node.operand, syntax.NumberLiteral):
             return number("-" + node.operand.text)
-        typed = None if self.is_open(node.operand) else self.expression(node.operand)
+        return self._prefixed("-", node.operand, node.position)
+
+    def _prefixed(self, symbol: str, operand: syntax.Expression, position: int) -> Typed:
+        typed = None if self.is_open(operand) else self.expression(operand)
         kind = typed.type if typed is not None else None
-        operator = operators.resolve_prefix("-", kind, node.position)
-        taken = typed or self.take(node.operand, operator.right)
+        operator = operators.resolve_prefix(symbol, kind, position)
+        taken = typed or self.take(operand, operator.right)
         return apply(operator, implicit(taken, operator.right))
 
     def _case(self, node: syntax.Case) -> Typed:

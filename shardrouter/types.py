@@ -19,6 +19,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import is_utf8
 
 __all__ = [
+    "ANY_ARRAY_OF",
     "ARRAY_OF",
     "BIGINT",
     "BOOLEAN",
@@ -234,6 +235,8 @@ SYSTEM_ARRAY_OF: Final[Mapping[Type, Type]] = {
     for kind in _SYSTEM.values()
     if kind.short in values.SYSTEM_ARRAYS
 }
+
+ANY_ARRAY_OF: Final[Mapping[Type, Type]] = {**ARRAY_OF, **SYSTEM_ARRAY_OF}
 
 OID: Final = _SYSTEM["oid"]
 CHAR: Final = _SYSTEM['"char"']

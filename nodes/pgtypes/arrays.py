@@ -43,10 +43,13 @@ __all__ = [
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
+    "ORDERS",
     "ArrayKind",
     "array_codec",
     "dump",
     "elements",
+    "of_elements",
+    "plain",
 ]
 
 ELEMENTS_MAX: Final = 1_000_000
@@ -111,14 +114,14 @@ ARRAYS: Final[Mapping[str, ArrayKind]] = {
 
 def dump(values: list[Any]) -> str:
     """The stored form of elements in theirs."""
-    plain = [_plain(value) for value in values]
-    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
-    if math.inf in plain or -math.inf in plain:  # then there are no texts in it
+    written = [plain(value) for value in values]
+    text = json.dumps(written, ensure_ascii=False, separators=(",", ":"))
+    if math.inf in written or -math.inf in written:  # then there are no texts in it
         text = text.replace("Infinity", "9e999")  # as SQLite and Python read it
     return text
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     if type(value) is bytes:
         return value.hex()
     return int(value) if type(value) is bool else value
@@ -288,7 +291,7 @@ def _plain_order(a: Any, b: Any) -> int:
     return int(a > b) - int(a < b)
 
 
-_ORDERS: Final[Mapping[str, _Compare]] = {
+ORDERS: Final[Mapping[str, _Compare]] = {
     "array": _plain_order,
     "array_numeric": numerics.compare,
     "array_bpchar": strings.COLLATIONS["bpchar"],
@@ -305,7 +308,7 @@ def _comparison(order: _Compare) -> Callable[[str, str], int]:
             return 0
         a, b = json.loads(left), json.loads(right)
         for x, y in zip(a, b):  # noqa: B905 -- the lengths decide afterwards
-            found = _of_elements(order, x, y)
+            found = of_elements(order, x, y)
             if found:
                 return found
         return _plain_order(len(a), len(b))
@@ -313,14 +316,14 @@ def _comparison(order: _Compare) -> Callable[[str, str], int]:
     return compare
 
 
-def _of_elements(order: _Compare, a: Any, b: Any) -> int:
+def of_elements(order: _Compare, a: Any, b: Any) -> int:
     if a is None or b is None:
         return _plain_order(a is None, b is None)
     return order(a, b)
 
 
 COLLATIONS: Final[Mapping[str, Callable[[str, str], int]]] = {
-    name: _comparison(order) for name, order in _ORDERS.items()
+    name: _comparison(order) for name, order in ORDERS.items()
 }
 
 
@@ -386,9 +389,9 @@ def _position(order: _Compare) -> Callable[[Value, Value], int | None]:
     def position(array: Value, wanted: Value) -> int | None:
         if array is None:
             return None
-        target = _plain(wanted)
+        target = plain(wanted)
         for i, part in enumerate(elements(array), 1):
-            if _of_elements(order, part, target) == 0:
+            if of_elements(order, part, target) == 0:
                 return i
         return None
 
@@ -417,11 +420,11 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_concat_array": Function(2, _concatenated, strict=False),
     "pg_append_array": Function(2, _appended, strict=False),
     "pg_prepend_array": Function(2, _prepended, strict=False),
-    **{f"pg_contains_{name}": Function(2, _contains(order)) for name, order in _ORDERS.items()},
-    **{f"pg_overlaps_{name}": Function(2, _overlaps(order)) for name, order in _ORDERS.items()},
+    **{f"pg_contains_{name}": Function(2, _contains(order)) for name, order in ORDERS.items()},
+    **{f"pg_overlaps_{name}": Function(2, _overlaps(order)) for name, order in ORDERS.items()},
     **{
         f"pg_position_{name}": Function(2, _position(order), strict=False)
-        for name, order in _ORDERS.items()
+        for name, order in ORDERS.items()
     },
     **{
         name: function

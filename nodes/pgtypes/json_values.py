@@ -25,7 +25,22 @@ from nodes.pgtypes.formats import (
 from nodes.pgtypes.strings import parse_text, string_of
 from nodes.protocol import Value
 
-__all__ = ["CODECS", "COLLATIONS", "FUNCTIONS", "JSON", "JSONB", "Number", "load", "parse_json"]
+__all__ = [
+    "CODECS",
+    "COLLATIONS",
+    "FUNCTIONS",
+    "JSON",
+    "JSONB",
+    "Number",
+    "dump",
+    "load",
+    "parse_json",
+    "parse_jsonb",
+    "parts_of",
+    "quoted",
+    "sorted_keys",
+    "text_of_part",
+]
 
 JSON: Final = 114
 JSONB: Final = 3802
@@ -146,6 +161,11 @@ def _key_order(key: str) -> tuple[int, bytes]:
     return len(data), data
 
 
+def sorted_keys(value: Mapping[str, Any]) -> list[str]:
+    """By length, then by bytes."""
+    return sorted(map(_checked, value), key=_key_order)
+
+
 def dump(value: Any) -> str:
     """As PostgreSQL prints a jsonb."""
     if value is None:
@@ -158,7 +178,7 @@ def dump(value: Any) -> str:
         return quoted(_checked(value))
     if isinstance(value, list):
         return f"[{', '.join(map(dump, value))}]"
-    keys = sorted(map(_checked, value), key=_key_order)
+    keys = sorted_keys(value)
     return f"{{{', '.join(f'{quoted(key)}: {dump(value[key])}' for key in keys)}}}"
 
 
@@ -257,7 +277,7 @@ CODECS: Final = (
 # --------------------------------------------------------------------------- json: as written
 
 
-def _parts(text: str) -> Iterator[tuple[str | int, str]]:
+def parts_of(text: str) -> Iterator[tuple[str | int, str]]:
     """Key or index, and the text as written, of each part of the outermost object or array."""
     at = _skip(text, 0)
     is_object = text[at : at + 1] == "{"
@@ -286,7 +306,7 @@ def _skip(text: str, at: int) -> int:
 
 def _json_part(value: Value, key: Value) -> str | None:
     text = string_of(value)
-    parts = list(_parts(text))
+    parts = list(parts_of(text))
     if type(key) is int:
         at = key + len(parts) if key < 0 else key
         is_array = not parts or type(parts[0][0]) is int
@@ -294,7 +314,7 @@ def _json_part(value: Value, key: Value) -> str | None:
     return next((part for name, part in reversed(parts) if name == key), None)
 
 
-def _json_text(part: str | None) -> str | None:
+def text_of_part(part: str | None) -> str | None:
     """What ->> makes of a part: a string without its quotes, null as NULL."""
     if part is None or part == "null":
         return None
@@ -474,9 +494,9 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_text_json": Function(1, string_of),
     "pg_text_jsonb": Function(1, string_of),
     "pg_get_json": Function(2, _json_part),
-    "pg_gettext_json": Function(2, lambda a, k: _json_text(_json_part(a, k))),
+    "pg_gettext_json": Function(2, lambda a, k: text_of_part(_json_part(a, k))),
     "pg_path_json": Function(2, _json_at_path),
-    "pg_pathtext_json": Function(2, lambda a, p: _json_text(_json_at_path(a, p))),
+    "pg_pathtext_json": Function(2, lambda a, p: text_of_part(_json_at_path(a, p))),
     "pg_get_jsonb": Function(2, _field),
     "pg_gettext_jsonb": Function(2, _field_text),
     "pg_path_jsonb": Function(2, _at_path),

@@ -33,6 +33,7 @@ __all__ = [
     "AGGREGATES",
     "CODECS",
     "COLLATIONS",
+    "EXACT",
     "FUNCTIONS",
     "NUMERIC",
     "compare",
@@ -40,7 +41,9 @@ __all__ = [
     "numeric_modifier",
     "parse",
     "precision_and_scale",
+    "square_root",
     "stored",
+    "to_scale",
 ]
 
 NUMERIC: Final = 1700
@@ -53,7 +56,7 @@ _SIGNIFICANT_MIN: Final = 16  # of a quotient
 _RESULT_SCALE_MAX: Final = 1000  # of a quotient or power
 _EXPONENT_DIGITS_MAX: Final = 9
 
-_EXACT: Final = Context(
+EXACT: Final = Context(
     prec=2 * (WHOLE_DIGITS_MAX + SCALE_MAX) + 64,
     rounding=ROUND_HALF_UP,
     Emin=-999_999,
@@ -94,7 +97,7 @@ def parse(text: str) -> str:
     trimmed = text.strip(SPACES)
     if _TEXT.match(trimmed):
         exponent = trimmed.lower().partition("e")[2]
-        if len(exponent.lstrip("+-0")) > _EXPONENT_DIGITS_MAX or len(trimmed) > _EXACT.prec:
+        if len(exponent.lstrip("+-0")) > _EXPONENT_DIGITS_MAX or len(trimmed) > EXACT.prec:
             raise _overflow()
         power = int(exponent) if exponent else 0
         if abs(power) > WHOLE_DIGITS_MAX + SCALE_MAX:
@@ -115,12 +118,12 @@ def _scale(value: Decimal) -> int:
     return -exponent if isinstance(exponent, int) and exponent < 0 else 0
 
 
-def _rounded(value: Decimal, scale: int, rounding: str = ROUND_HALF_UP) -> Decimal:
+def to_scale(value: Decimal, scale: int, rounding: str = ROUND_HALF_UP) -> Decimal:
     """With `scale` digits after the point; of a negative one the digits before it go."""
     if not value.is_finite():
         return value
-    result = value.quantize(Decimal(1).scaleb(-scale), rounding, context=_EXACT)
-    return result.quantize(Decimal(1), context=_EXACT) if scale < 0 else result
+    result = value.quantize(Decimal(1).scaleb(-scale), rounding, context=EXACT)
+    return result.quantize(Decimal(1), context=EXACT) if scale < 0 else result
 
 
 # --------------------------------------------------------------------------- order
@@ -165,7 +168,7 @@ def fit(value: Value, modifier: Value) -> str:
             "numeric field overflow",
             f"A field with precision {precision}, scale {scale} cannot hold an infinite value.",
         )
-    result = _rounded(number, scale)
+    result = to_scale(number, scale)
     if result and result.adjusted() >= precision - scale:
         power = precision - scale
         raise ValueFormatError(
@@ -233,9 +236,9 @@ def _from_binary(data: bytes) -> Value:
     if not groups:
         return stored(Decimal(0).scaleb(-scale))
     digits = "".join(f"{group:04d}" for group in groups)
-    number = Decimal(digits).scaleb((weight - count + 1) * 4, context=_EXACT)
+    number = Decimal(digits).scaleb((weight - count + 1) * 4, context=EXACT)
     # A sender's digits beyond its own scale are cut, as PostgreSQL does.
-    return stored(_rounded(number.copy_negate() if sign else number, scale, ROUND_DOWN))
+    return stored(to_scale(number.copy_negate() if sign else number, scale, ROUND_DOWN))
 
 
 CODECS: Final = (Codec(NUMERIC, _to_text, _to_binary, parse, _from_binary),)
@@ -253,7 +256,7 @@ def _digit(value: Decimal) -> tuple[int, int]:
         return 0, 0
     weight = value.adjusted() // 4
     return weight, int(
-        value.copy_abs().scaleb(-4 * weight, context=_EXACT).to_integral_value(ROUND_DOWN)
+        value.copy_abs().scaleb(-4 * weight, context=EXACT).to_integral_value(ROUND_DOWN)
     )
 
 
@@ -272,16 +275,16 @@ def _cut(a: Decimal, b: Decimal, scale: int) -> Decimal:
 
 
 def _add(a: Decimal, b: Decimal) -> Decimal:
-    return _EXACT.add(a, b)
+    return EXACT.add(a, b)
 
 
 def _subtract(a: Decimal, b: Decimal) -> Decimal:
-    return _EXACT.subtract(a, b)
+    return EXACT.subtract(a, b)
 
 
 def _multiply(a: Decimal, b: Decimal) -> Decimal:
-    product = _EXACT.multiply(a, b)
-    return _rounded(product, SCALE_MAX) if _scale(product) > SCALE_MAX else product
+    product = EXACT.multiply(a, b)
+    return to_scale(product, SCALE_MAX) if _scale(product) > SCALE_MAX else product
 
 
 def divide(a: Decimal, b: Decimal) -> Decimal:
@@ -294,7 +297,7 @@ def divide(a: Decimal, b: Decimal) -> Decimal:
     if not b.is_finite():
         return Decimal(0)
     scale = _quotient_scale(a, b)
-    return _rounded(_cut(a, b, scale), scale)
+    return to_scale(_cut(a, b, scale), scale)
 
 
 def _remainder(a: Decimal, b: Decimal) -> Decimal:
@@ -306,7 +309,7 @@ def _remainder(a: Decimal, b: Decimal) -> Decimal:
         return Decimal("NaN")
     if not b.is_finite():
         return a
-    return _EXACT.remainder(a, b)
+    return EXACT.remainder(a, b)
 
 
 def _power(base: Decimal, power: Decimal) -> Decimal:
@@ -342,13 +345,13 @@ def _power(base: Decimal, power: Decimal) -> Decimal:
     digits = max(int(weight), 0) + scale + 24
     context = Context(prec=digits, Emin=-999_999, Emax=999_999, traps=[])
     # To decimal 0 ** 0 is undefined; to PostgreSQL it is 1.
-    return _rounded(context.power(base, power) if power else Decimal(1), scale)
+    return to_scale(context.power(base, power) if power else Decimal(1), scale)
 
 
 def _log10(value: Decimal) -> float:
     """About."""
     exponent = value.adjusted()
-    return math.log10(float(value.scaleb(-exponent, context=_EXACT))) + exponent
+    return math.log10(float(value.scaleb(-exponent, context=EXACT))) + exponent
 
 
 def _infinite_power(base: Decimal, power: Decimal) -> Decimal:
@@ -366,7 +369,7 @@ def _infinite_power(base: Decimal, power: Decimal) -> Decimal:
     return base if power % 2 == 1 else -base
 
 
-def _sqrt(value: Decimal) -> Decimal:
+def square_root(value: Decimal) -> Decimal:
     if value.is_nan() or value == Decimal("Infinity"):
         return value
     if value < 0:
@@ -376,7 +379,7 @@ def _sqrt(value: Decimal) -> Decimal:
     half = (weight + 1) * 2 - 1 if weight >= 0 else 1 - (1 - weight) * 2
     scale = min(max(_SIGNIFICANT_MIN - half, _scale(value), 0), _RESULT_SCALE_MAX)
     context = Context(prec=max(value.adjusted(), 0) + scale + 8, rounding=ROUND_DOWN, traps=[])
-    return _rounded(context.sqrt(value), scale)
+    return to_scale(context.sqrt(value), scale)
 
 
 def _weight(value: Decimal) -> int:
@@ -389,14 +392,14 @@ def _sign(value: Decimal) -> Decimal:
 
 
 def _whole(value: Decimal, rounding: str) -> Decimal:
-    return _rounded(value, 0, rounding)
+    return to_scale(value, 0, rounding)
 
 
-def _to_scale(value: Value, scale: Value, rounding: str) -> str:
+def _shown_to_scale(value: Value, scale: Value, rounding: str) -> str:
     number = _decimal(value)
     assert type(scale) is int
     places = max(min(scale, 2000), -2000)
-    return stored(_rounded(number, places, rounding))
+    return stored(to_scale(number, places, rounding))
 
 
 # --------------------------------------------------------------------------- casts
@@ -417,7 +420,7 @@ def _to_integer(kind: str) -> Callable[[Value], int]:
             what = "NaN" if number.is_nan() else "infinity"
             raise FunctionError("0A000", f"cannot convert {what} to {name}")
         # A range check first: a hundred thousand digits need not become an int.
-        whole = int(_rounded(number, 0)) if number.copy_abs() < 1 << 64 else high + 1
+        whole = int(to_scale(number, 0)) if number.copy_abs() < 1 << 64 else high + 1
         if not low <= whole <= high:
             raise FunctionError("22003", f"{name} out of range")
         return whole
@@ -473,11 +476,11 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_neg_numeric": _one(lambda a: a.copy_negate()),
     "pg_abs_numeric": _one(lambda a: a.copy_abs()),
     "pg_sign_numeric": _one(_sign),
-    "pg_sqrt_numeric": _one(_sqrt),
+    "pg_sqrt_numeric": _one(square_root),
     "pg_ceil_numeric": _one(lambda a: _whole(a, ROUND_CEILING)),
     "pg_floor_numeric": _one(lambda a: _whole(a, ROUND_FLOOR)),
-    "pg_round_numeric": Function(2, lambda a, s: _to_scale(a, s, ROUND_HALF_UP)),
-    "pg_trunc_numeric": Function(2, lambda a, s: _to_scale(a, s, ROUND_DOWN)),
+    "pg_round_numeric": Function(2, lambda a, s: _shown_to_scale(a, s, ROUND_HALF_UP)),
+    "pg_trunc_numeric": Function(2, lambda a, s: _shown_to_scale(a, s, ROUND_DOWN)),
     "pg_scale_numeric": Function(1, lambda a: _scale(_decimal(a))),
     "pg_fit_numeric": Function(2, fit),
     "pg_cast_numeric": Function(1, _cast),
@@ -518,14 +521,14 @@ class _Sum:
             return
         scale = _scale(number)
         self._scales[scale] = self._scales.get(scale, 0) + times
-        self._sum = (_EXACT.add if times > 0 else _EXACT.subtract)(self._sum, number)
+        self._sum = (EXACT.add if times > 0 else EXACT.subtract)(self._sum, number)
 
     def total(self) -> Decimal:
         special = [text for text, rows in self._special.items() if rows]
         if special:
             return Decimal(special[0] if len(special) == 1 else "NaN")
         scale = max((scale for scale, rows in self._scales.items() if rows), default=0)
-        return _rounded(self._sum, scale)
+        return to_scale(self._sum, scale)
 
     def value(self) -> Value:
         return stored(self.total()) if self._count else None

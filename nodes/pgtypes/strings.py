@@ -252,5 +252,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_notilike_text": Function(2, lambda a, b: not like(a, b, any_case=True)),
     "pg_cast_bool": Function(1, _cast_bool),
     "pg_cast_int4_bool": Function(1, lambda a: int(_cast_bool(int(a)))),
+    "pg_output_bool": Function(1, lambda a: _bool_text(a).decode()),
     "pg_text_bool": Function(1, lambda a: "true" if _bool_text(a) == b"t" else "false"),
 }

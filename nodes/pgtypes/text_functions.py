@@ -9,7 +9,7 @@ from typing import Any, Final
 from nodes.pgtypes.formats import Function, FunctionError, text_of
 from nodes.protocol import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["FUNCTIONS", "quote_literal"]
 
 RESULT_CHARACTERS_MAX: Final = 8 * 1024 * 1024
 """Of repeat, lpad and rpad: what SQLite holds at most in one value."""
@@ -145,7 +145,7 @@ def _to_hex(bits: int) -> Function:
     return Function(1, lambda a: f"{_integer(a) & ((1 << bits) - 1):x}")
 
 
-def _quote_literal(value: Value) -> str:
+def quote_literal(value: Value) -> str:
     text = _text(value).replace("'", "''")
     if "\\" in text:
         return "E'" + text.replace("\\", "\\\\") + "'"
@@ -198,7 +198,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_chr": Function(1, _chr),
     "pg_to_hex_int4": _to_hex(32),
     "pg_to_hex_int8": _to_hex(64),
-    "pg_quote_literal": Function(1, _quote_literal),
+    "pg_quote_literal": Function(1, quote_literal),
     "pg_btrim": _trim(lambda text, characters: text.strip(characters)),
     "pg_ltrim": _trim(lambda text, characters: text.lstrip(characters)),
     "pg_rtrim": _trim(lambda text, characters: text.rstrip(characters)),

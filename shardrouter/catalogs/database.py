@@ -19,11 +19,11 @@ from shardrouter import types
 from shardrouter.catalogs import cluster_of_pg, information, tables_of_pg
 from shardrouter.catalogs.builtin import RELATIONS, Relation, Row
 from shardrouter.catalogs.functions import Answers
-from shardrouter.catalogs.signatures import NAMES
 from shardrouter.catalogs.world import World
 from shardrouter.errors import RouterError, StatementError
 from shardrouter.planned import CatalogQuery, ResultColumn
 from shardrouter.settings import Settings
+from shardrouter.signatures.system import NAMES
 from shardrouter.verdicts import canceled
 
 __all__ = ["Answered", "CatalogDatabase"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlglot import exp
@@ -50,6 +51,9 @@ _READERS: Final[dict[type[exp.Expr], str]] = {
     exp.Parameter: "_parameter",
     exp.Cast: "_cast",
     exp.Neg: "_negation",
+    exp.BitwiseNot: "_prefix",
+    exp.Sqrt: "_prefix",
+    exp.Cbrt: "_prefix",
     exp.Not: "_not",
     exp.And: "_logical",
     exp.Or: "_logical",
@@ -78,9 +82,15 @@ _READERS: Final[dict[type[exp.Expr], str]] = {
     exp.Dot: "_qualified_call",
     exp.Filter: "_filter",
     exp.Window: "_window",
+    exp.WithinGroup: "_within_group",
 }
 """Which method reads a node."""
 
+_PREFIXES: Final[dict[type[exp.Expr], str]] = {
+    exp.BitwiseNot: "~",
+    exp.Sqrt: "|/",
+    exp.Cbrt: "||/",
+}
 _QUERIES: Final = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 
 
@@ -172,6 +182,12 @@ class Expressions(Walk):
         position = self._operator_before(node.this, "-") or self._position(node.this)
         return syntax.Negation(self.expression(node.this), position)
 
+    def _prefix(self, node: exp.Expr) -> syntax.Expression:
+        self._only(node, "this")
+        symbol = _PREFIXES[type(node)]
+        position = self._operator_before(node.this, symbol)
+        return syntax.Prefix(symbol, self.expression(node.this), position)
+
     def _not(self, node: exp.Expr) -> syntax.Expression:
         self._only(node, "this")
         return syntax.Not(self.expression(node.this))
@@ -227,6 +243,12 @@ class Expressions(Walk):
                     hint=f"Chain at most {NESTING_MAX} operators; use parentheses.",
                 )
         self._only(node, "this", "expression", "safe", "typed")
+        if type(node.this) in _PREFIXES and not isinstance(node, exp.DPipe):
+            raise NotSupported(
+                f"{_PREFIXES[type(node.this)]} before arithmetic needs parentheses",
+                position=self._position(node.this),
+                hint="PostgreSQL applies it to the whole, as in ~ (a + b).",
+            )
         operator = _ARITHMETIC[type(node)]
         return syntax.Binary(
             operator,
@@ -373,7 +395,13 @@ class Expressions(Walk):
         if isinstance(node.this, exp.Null | exp.Boolean | exp.Literal):  # without parentheses
             raise syntax_error("[", self._position(node) - 1)
         operand = self.expression(node.this)
-        return syntax.Subscript(operand, self.expression(node.expressions[0]))
+        index = node.expressions[0]
+        if not isinstance(index, exp.Slice):
+            return syntax.Subscript(operand, self.expression(index))
+        self._only(index, "this", "expression")
+        bounds = (index.args.get("this"), index.args.get("expression"))
+        low, high = (None if bound is None else self.expression(bound) for bound in bounds)
+        return syntax.Slice(operand, low, high)
 
     def _subquery(self, node: exp.Expr) -> syntax.Expression:
         return syntax.Subquery(self.query(node), self._position(node))
@@ -439,15 +467,14 @@ class Expressions(Walk):
         if not isinstance(call, syntax.Call):
             raise self._unsupported(node, "FILTER here")
         condition = self.expression(node.expression.this)
-        return syntax.Call(
-            call.name,
-            call.arguments,
-            call.star,
-            call.distinct,
-            call.order,
-            condition,
-            position=call.position,
-        )
+        return replace(call, filter=condition)
+
+    def _within_group(self, node: exp.Expr) -> syntax.Expression:
+        self._only(node, "this", "expression")
+        call = self.expression(node.this)
+        if not isinstance(call, syntax.Call):
+            raise self._unsupported(node, "WITHIN GROUP here")
+        return replace(call, within=self._order_keys(node.expression))
 
     def _window(self, node: exp.Expr) -> syntax.Expression:
         self._only(node, "this", "partition_by", "order", "spec", "alias", "over")
@@ -461,16 +488,7 @@ class Expressions(Walk):
             over = self._name(node.args["alias"]).text
         else:
             over = self.window_spec(node)
-        return syntax.Call(
-            call.name,
-            call.arguments,
-            call.star,
-            call.distinct,
-            call.order,
-            call.filter,
-            over,
-            call.position,
-        )
+        return replace(call, over=over)
 
     def _is_named(self, node: exp.Expr, position: int) -> bool:
         """OVER w, where OVER (w) would extend it."""

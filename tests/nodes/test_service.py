@@ -156,6 +156,10 @@ class Shelf:
         self.is_speculating = True
         return Speculated(StatementResult(2))
 
+    async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        await self.gate.wait()
+        return Speculated(StatementResult(3))
+
     def give_up_speculation(self) -> None:
         self.is_speculating = False
 

@@ -259,7 +259,7 @@ def test_a_change_that_a_shard_refuses_is_taken_back_from_those_that_made_it(
     cluster.meta.write(take_back(cluster.catalog)[0])
     catalog = cluster.catalog
     found = catalog.pending
-    assert found is not None
+    assert isinstance(found, Change)
     assert found.undone > found.version
     for name, group in cluster.shards.items():
         try:

@@ -13,6 +13,7 @@ from nodes.protocol import (
     Fence,
     Guard,
     NotOpen,
+    Ran,
     Speculate,
     Speculated,
     SqlFailure,
@@ -27,8 +28,12 @@ from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.planned import EndBlock, Modes, SetSetting
+from shardrouter.row_stream import RowStream
+from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
-from shardrouter.shards import Shards
+from shardrouter.shards import Shards, Stepped
+from shardrouter.tasks import Tasks
 from shardrouter.transactions import Transactions
 from tests.shardrouter.catalogs import EMPTY
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
@@ -47,6 +52,8 @@ class Host:
     def __init__(self, shards: Shards) -> None:
         self.settings = Settings()
         self.shards = shards
+        self.schema = Schema(shards, ("shard-1",), Tasks())
+        self.sequences = SessionSequences(self.schema.sequences)
 
     @property
     def catalog(self) -> Catalog:
@@ -69,6 +76,9 @@ class Host:
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         raise AssertionError(execution)
 
+    def keep(self, stream: RowStream) -> None:
+        raise AssertionError(stream)
+
 
 def begun(shards: Shards) -> Transactions:
     """A block with one write in it."""
@@ -77,7 +87,7 @@ def begun(shards: Shards) -> Transactions:
     block = transactions.block
     assert block is not None
     block.move_to("shard-1")
-    block.took(SQL, GUARDS, ONE, quick=True, is_write=True)
+    block.took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
     return transactions
 
 
@@ -149,18 +159,18 @@ def test_steps_are_sent_when_they_are_few_or_asked_for() -> None:
             deadline = asyncio.get_running_loop().time() + 10.0
 
             def asked(*, whole: bool = False) -> Speculate:
-                return block.request(large, GUARDS, quick=True, whole=whole)
+                return block.request(Ran(large), GUARDS, quick=True, whole=whole)
 
             large = Statement("UPDATE t SET name = ?1", ("x" * 10_000,))
             for count in (1, 2):
                 assert len(asked().transaction.steps) == count
-                block.took(large, GUARDS, ONE, quick=True, is_write=True)
+                block.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
             block.savepoint("s", Settings())
             assert len(asked().transaction.steps) == 2  # the mark, and the statement
             assert asked().base
             whole = asked(whole=True)
             assert (len(whole.transaction.steps), whole.base) == (4, b"")
-            assert await shards.speculate("shard-1", whole, deadline) == ONE
+            assert await shards.speculate("shard-1", whole, deadline) == Stepped(ONE)
             assert await shards.speculate("shard-1", asked(), deadline) == NotOpen()
 
     run(scenario())

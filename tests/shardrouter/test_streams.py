@@ -33,6 +33,11 @@ ROWS = 60_000
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 ALL = "SELECT id, name FROM big ORDER BY id"
 
+SOME_ROWS = 8_000
+"""Three pieces."""
+
+SOME = "SELECT id, name FROM small ORDER BY id"
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Router]:
@@ -51,6 +56,10 @@ async def address(router: Router) -> AsyncIterator[Address]:
     await connection.execute("CREATE TABLE big (id int PRIMARY KEY, name text) WITH (home = true)")
     records = [(n, f"{n:0200}") for n in range(ROWS)]
     await connection.copy_records_to_table("big", records=records)
+    await connection.execute(
+        "CREATE TABLE small (id int PRIMARY KEY, name text) WITH (home = true)"
+    )
+    await connection.copy_records_to_table("small", records=records[:SOME_ROWS])
     await connection.close()
     yield address
     await server.close(5)
@@ -179,3 +188,78 @@ async def test_a_cancel_is_heard_although_the_piece_has_come() -> None:
     assert caught.value.sqlstate == "57014"
     assert asked == [Fetch(7), CloseCursor(7)]
     assert ended == [stream]
+
+
+# --------------------------------------------------------------------------- in a transaction
+
+
+async def test_a_cursor_of_a_transaction_shows_the_state_of_its_opening(
+    connection: Connection,
+) -> None:
+    """Two at once, and writes between their pieces: of the transaction and of others."""
+    async with connection.transaction():
+        first = await connection.cursor(SOME)
+        assert [row["id"] for row in await first.fetch(50)] == list(range(50))
+        await connection.execute("UPDATE small SET name = 'new' WHERE id >= 100 AND id < 110")
+        second = await connection.cursor(SOME)
+        assert [row["name"] for row in await second.fetch(120)][100:110] == ["new"] * 10
+        assert (await first.fetch(100))[60]["name"] == f"{110:0200}"
+        rest = await first.fetch(SOME_ROWS)
+        assert len(rest) == SOME_ROWS - 150
+        assert rest[-1]["id"] == SOME_ROWS - 1
+        assert len(await second.fetch(SOME_ROWS)) == SOME_ROWS - 120
+        assert await connection.fetchval("SELECT count(*) FROM small WHERE name = 'new'") == 10
+        await connection.execute("UPDATE small SET name = lpad(id::text, 200, '0') WHERE id < 110")
+    await until_none_is_open()
+    assert await connection.fetchval("SELECT name FROM small WHERE id = 105") == f"{105:0200}"
+
+
+async def test_a_cursor_that_ends_with_its_transaction(connection: Connection) -> None:
+    for ends in ("commit", "rollback"):
+        transaction = connection.transaction()
+        await transaction.start()
+        seen = 0
+        async for row in connection.cursor(SOME, prefetch=500):
+            seen += 1
+            if row["id"] == 1_000:
+                break
+        assert seen == 1_001
+        assert open_cursors() == 1
+        await getattr(transaction, ends)()
+        await until_none_is_open()
+
+
+async def test_a_large_result_of_a_transaction_is_compared_at_its_end(
+    router: Router, connection: Connection
+) -> None:
+    for place in (-1, SOME_ROWS + 1):  # before the first row, and behind the last that was taken
+        transaction = connection.transaction()
+        await transaction.start()
+        rows = await (await connection.cursor(SOME)).fetch(10)
+        assert len(rows) == 10
+        await router.execute("INSERT INTO small VALUES ($1, 'x')", place)
+        await connection.execute("SAVEPOINT s")
+        with pytest.raises(asyncpg.SerializationError):
+            await connection.execute("INSERT INTO small VALUES (-7, 'seven')")
+        await transaction.rollback()
+        await router.execute("DELETE FROM small WHERE id = $1", place)
+    await until_none_is_open()
+    async with connection.transaction():
+        assert len(await connection.fetch(SOME)) == SOME_ROWS
+        await connection.execute("INSERT INTO small VALUES (-7, 'seven')")
+        assert len(await connection.fetch(SOME)) == SOME_ROWS + 1
+    assert await router.fetchval("SELECT count(*) FROM small") == SOME_ROWS + 1
+    await router.execute("DELETE FROM small WHERE id = -7")
+    await until_none_is_open()
+
+
+async def test_an_error_in_a_large_result_of_a_transaction(connection: Connection) -> None:
+    await connection.execute("BEGIN")
+    await connection.execute("SAVEPOINT s")
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await connection.fetch("SELECT 1 / (id - 6000), name FROM small ORDER BY id")
+    await connection.execute("ROLLBACK TO s")
+    await connection.execute("INSERT INTO small VALUES (-8, 'eight')")
+    await connection.execute("COMMIT")
+    assert await connection.execute("DELETE FROM small WHERE id = -8") == "DELETE 1"
+    await until_none_is_open()

@@ -1,4 +1,5 @@
-"""Functions of the catalogs: which there are, of which types. What they answer says `functions`.
+"""Functions of the catalogs: which there are, of which types. What they answer says
+`shardrouter.catalogs.functions`.
 
 Each is a function of the router's own database, `pgc_` and its name, that a statement may call only
 if the router runs it.
@@ -6,14 +7,14 @@ if the router runs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from nodes import values
 from shardrouter import types
-from shardrouter.functions import Function
+from shardrouter.signatures.signature import Function
 
-__all__ = ["NAMES", "OF_SESSION", "candidates", "is_known"]
+__all__ = ["NAMES", "rows"]
 
 _OF_CATALOG: Final = """
 format_type(oid, integer) text
@@ -129,10 +130,8 @@ txid_current_if_assigned() bigint
 pg_blocking_pids(integer) integer[]
 """
 
-OF_SESSION: Final = "session"
 
-
-def _rows() -> Iterator[Function]:
+def rows() -> Iterator[Function]:
     for listed in (_OF_CATALOG, _OF_SESSION):
         for line in listed.strip().splitlines():
             name, _, rest = line.partition("(")
@@ -144,34 +143,14 @@ def _rows() -> Iterator[Function]:
                 arguments,
                 types.of_column(result),
                 f"pgc_{name}({places})",
-                asks=OF_SESSION if listed is _OF_SESSION else "catalog",
+                asks="session" if listed is _OF_SESSION else "cluster",
             )
 
 
-def _by_name() -> Mapping[tuple[str, int], tuple[Function, ...]]:
-    found: dict[tuple[str, int], list[Function]] = {}
-    for row in _rows():
-        found.setdefault((row.name, len(row.arguments)), []).append(row)
-    return {key: tuple(rows) for key, rows in found.items()}
-
-
-_FUNCTIONS: Final = _by_name()
-_CALLED: Final = frozenset(name for name, _ in _FUNCTIONS)
-
 NAMES: Final = (
-    *sorted(_CALLED),
+    *sorted({row.name for row in rows()}),
     *(kind for kind in values.NAMED),
     *(f"text_{kind}" for kind in values.NAMED),
     *(f"texts_{kind}" for kind in values.NAMED),
 )
 """What the router's database has to know by `pgc_` and this name: functions, and casts."""
-
-
-def candidates(name: str, arguments: int) -> tuple[Function, ...]:
-    """The functions of a name that take so many arguments."""
-    return _FUNCTIONS.get((name, arguments), ())
-
-
-def is_known(name: str) -> bool:
-    """Whether there is one of that name."""
-    return name in _CALLED

@@ -1,0 +1,210 @@
+"""Aggregates of statistics and bits, exact where PostgreSQL's are, and in its scale.
+
+Of integers and numerics variance is computed from exact sums (numeric.c: numeric_stddev_internal);
+of doubles by Youngs and Cramer's updates, as float8.c does, so that rounding is alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Final
+
+from nodes.pgtypes import numerics
+from nodes.pgtypes.floats import float_of
+from nodes.pgtypes.formats import Aggregate, FunctionError
+from nodes.pgtypes.integers import integer_of
+from nodes.protocol import Value
+
+__all__ = ["AGGREGATES"]
+
+
+class _Kept:
+    """Keeps its rows; a window that moves computes anew from those it holds."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[Value, ...]] = []
+
+    def step(self, *values: Value) -> None:
+        if None not in values:
+            self._rows.append(values)
+
+    def inverse(self, *values: Value) -> None:
+        if None not in values:
+            self._rows.remove(values)  # the oldest: a window loses rows at its start
+
+    def value(self) -> Value:
+        raise NotImplementedError
+
+    def finalize(self) -> Value:
+        return self.value()
+
+
+# --------------------------------------------------------------------------- variance
+
+
+def _number(value: Value) -> Decimal:
+    return Decimal(value) if type(value) is int else Decimal(str(value))
+
+
+class _Variance(_Kept):
+    """Of integers and numerics."""
+
+    __slots__ = ()
+    is_sample = True
+    is_root = False
+
+    def value(self) -> Value:
+        numbers = [_number(row[0]) for row in self._rows]
+        if len(numbers) <= self.is_sample:
+            return None
+        if not all(number.is_finite() for number in numbers):
+            return "NaN"
+        exact, count = numerics.EXACT, Decimal(len(numbers))
+        total = squares = Decimal(0)
+        for number in numbers:
+            total = exact.add(total, number)
+            squares = exact.add(squares, exact.multiply(number, number))
+        above = exact.subtract(exact.multiply(count, squares), exact.multiply(total, total))
+        if above <= 0:
+            return "0"
+        below = exact.multiply(count, count - 1 if self.is_sample else count)
+        found = numerics.divide(above, below)
+        return numerics.stored(numerics.square_root(found) if self.is_root else found)
+
+
+class _FloatVariance(_Kept):
+    __slots__ = ()
+    is_sample = True
+    is_root = False
+
+    def value(self) -> Value:
+        if len(self._rows) <= self.is_sample:
+            return None
+        count = total = deviation = 0.0
+        for row in self._rows:
+            number = float_of(row[0])
+            count += 1
+            total += number
+            if count > 1:
+                part = number * count - total
+                deviation += part * part / (count * (count - 1))
+        if math.isinf(deviation) and all(math.isfinite(float_of(row[0])) for row in self._rows):
+            raise FunctionError("22003", "value out of range: overflow")
+        found = deviation / (count - 1 if self.is_sample else count)
+        if found != found or not all(math.isfinite(float_of(row[0])) for row in self._rows):
+            raise FunctionError("0A000", "NaN is not supported as a value of type double precision")
+        return math.sqrt(found) if self.is_root else found
+
+
+def _variants(base: type[_Kept], short: str) -> dict[str, Aggregate]:
+    found = {}
+    for name, is_sample, is_root in (
+        ("var_samp", True, False), ("var_pop", False, False),
+        ("stddev_samp", True, True), ("stddev_pop", False, True),
+    ):  # fmt: skip
+        members = {"__slots__": (), "is_sample": is_sample, "is_root": is_root}
+        kind: Callable[[], _Kept] = type(f"_{name}_{short}", (base,), members)
+        found[f"pg_{name}_{short}"] = Aggregate(1, kind)
+    return found
+
+
+# --------------------------------------------------------------------------- regression
+
+
+class _Regression(_Kept):
+    """Of pairs (y, x): sums and sums of squares, updated as float8_regr_accum does."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def value(self) -> Value:
+        n = sx = sxx = sy = syy = sxy = 0.0
+        for row in self._rows:
+            y, x = float_of(row[0]), float_of(row[1])
+            n += 1
+            sx += x
+            sy += y
+            if n > 1:
+                tx, ty = x * n - sx, y * n - sy
+                scale = 1.0 / (n * (n - 1))
+                sxx += tx * tx * scale
+                syy += ty * ty * scale
+                sxy += tx * ty * scale
+        return self._found(n, sx, sxx, sy, syy, sxy)
+
+    def _found(self, n: float, sx: float, sxx: float, sy: float, syy: float, sxy: float) -> Value:
+        name = self._name
+        if name == "count":
+            return int(n)
+        if n < 1 or (name == "covar_samp" and n < 2):
+            return None
+        match name:
+            case "sxx":
+                return sxx
+            case "syy":
+                return syy
+            case "sxy":
+                return sxy
+            case "avgx":
+                return sx / n
+            case "avgy":
+                return sy / n
+            case "covar_pop":
+                return sxy / n
+            case "covar_samp":
+                return sxy / (n - 1)
+            case "corr":
+                return None if sxx == 0 or syy == 0 else sxy / math.sqrt(sxx * syy)
+            case "r2":
+                if sxx == 0:
+                    return None
+                return 1.0 if syy == 0 else (sxy * sxy) / (sxx * syy)
+            case "slope":
+                return None if sxx == 0 else sxy / sxx
+        return None if sxx == 0 else (sy - sx * sxy / sxx) / n  # intercept
+
+
+_REGRESSIONS: Final = (
+    "count", "sxx", "syy", "sxy", "avgx", "avgy", "covar_pop", "covar_samp", "corr", "r2",
+    "slope", "intercept",
+)  # fmt: skip
+
+
+def _regression(name: str) -> Aggregate:
+    return Aggregate(2, lambda: _Regression(name))
+
+
+# --------------------------------------------------------------------------- bits
+
+
+class _Bits(_Kept):
+    __slots__ = ("_combine",)
+
+    def __init__(self, combine: Callable[[int, int], int]) -> None:
+        super().__init__()
+        self._combine = combine
+
+    def value(self) -> Value:
+        if not self._rows:
+            return None
+        found = integer_of(self._rows[0][0])
+        for row in self._rows[1:]:
+            found = self._combine(found, integer_of(row[0]))
+        return found
+
+
+AGGREGATES: Final[Mapping[str, Aggregate]] = {
+    **_variants(_Variance, "numeric"),
+    **_variants(_FloatVariance, "float8"),
+    **{f"pg_regr_{name}": _regression(name) for name in _REGRESSIONS},
+    "pg_bit_and": Aggregate(1, lambda: _Bits(lambda a, b: a & b)),
+    "pg_bit_or": Aggregate(1, lambda: _Bits(lambda a, b: a | b)),
+    "pg_bit_xor": Aggregate(1, lambda: _Bits(lambda a, b: a ^ b)),
+}

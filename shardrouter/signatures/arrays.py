@@ -1,0 +1,74 @@
+"""Functions of arrays: what takes any array has a row for each type of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shardrouter.signatures.signature import Function, plain
+from shardrouter.types import (
+    ARRAY_OF,
+    BOOLEAN,
+    BPCHAR,
+    INTEGER,
+    NAME,
+    SYSTEM_ARRAY_OF,
+    TEXT,
+    VARCHAR,
+)
+
+__all__ = ["rows"]
+
+
+def rows() -> Iterator[Function]:
+    for element, kind in ARRAY_OF.items():
+        yield plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
+        yield plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+        yield Function("array_append", (kind, element), kind, "pg_append_array({0}, {1})")
+        yield Function("array_prepend", (element, kind), kind, "pg_prepend_array({0}, {1})")
+        yield Function("array_cat", (kind, kind), kind, "pg_concat_array({0}, {1})")
+        position = f"pg_position_{kind.collation}({{0}}, {{1}})"
+        yield Function("array_position", (kind, element), INTEGER, position)
+        collation = kind.collation
+        for name, result in (("remove", kind), ("positions", ARRAY_OF[INTEGER])):
+            text = f"pg_{name}_{collation}({{0}}, {{1}})"
+            yield Function(f"array_{name}", (kind, element), result, text)
+        text = f"pg_replace_{collation}({{0}}, {{1}}, {{2}})"
+        yield Function("array_replace", (kind, element, element), kind, text)
+        text = f"pg_positionfrom_{collation}({{0}}, {{1}}, {{2}})"
+        yield Function("array_position", (kind, element, INTEGER), INTEGER, text)
+        yield plain("array_upper", "pg_upper_array", INTEGER, kind, INTEGER)
+        yield plain("array_lower", "pg_lower_array", INTEGER, kind, INTEGER)
+        yield plain("array_ndims", "pg_ndims_array", INTEGER, kind)
+        yield plain("array_dims", "pg_dims_array", TEXT, kind)
+        yield plain("trim_array", "pg_trim_array", kind, kind, INTEGER)
+        counts = ARRAY_OF[INTEGER]
+        yield Function("array_fill", (element, counts), kind, "pg_fill_array({0}, {1})")
+        if element in (TEXT, VARCHAR, BPCHAR, NAME):
+            joined = "pg_array_to_string({0}, {1}, %s)"
+        else:
+            joined = f"pg_array_to_string(pg_each({{0}}, 'pg_text_{element.short}'), {{1}}, %s)"
+        if element is BOOLEAN:
+            joined = "pg_array_to_string(pg_each({0}, 'pg_output_bool'), {1}, %s)"
+        if element.sqlite == "BLOB":
+            joined = joined.replace("pg_each(", "pg_eachbytes(")
+        yield Function("array_to_string", (kind, TEXT), TEXT, joined % "NULL")
+        yield Function("array_to_string", (kind, TEXT, TEXT), TEXT, joined % "{2}")
+    yield from _of_system_types()
+    texts = ARRAY_OF[TEXT]
+    text = "pg_string_to_array({0}, {1}, %s)"
+    yield Function("string_to_array", (TEXT, TEXT), texts, text % "NULL")
+    yield Function("string_to_array", (TEXT, TEXT, TEXT), texts, text % "{2}")
+
+
+def _of_system_types() -> Iterator[Function]:
+    """What clients ask of arrays that only the catalogs have."""
+    for element, kind in SYSTEM_ARRAY_OF.items():
+        yield plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
+        yield plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+        yield plain("array_upper", "pg_upper_array", INTEGER, kind, INTEGER)
+        yield plain("array_lower", "pg_lower_array", INTEGER, kind, INTEGER)
+        position = f"pg_position_{kind.collation}({{0}}, {{1}})"
+        yield Function("array_position", (kind, element), INTEGER, position)
+        if element.sqlite == "TEXT":
+            joined = "pg_array_to_string({0}, {1}, NULL)"
+            yield Function("array_to_string", (kind, TEXT), TEXT, joined)
