@@ -48,6 +48,8 @@ _WHO: Final = frozenset({"current_user", "current_role", "session_user", "user"}
 
 
 def call(node: syntax.Call, scope: Scope) -> Typed:
+    if id(node) in scope.sets:
+        return scope.sets[id(node)]
     if aggregates.is_aggregate(node):
         return aggregates.aggregate(node, scope)
     for what, found in (

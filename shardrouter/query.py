@@ -27,6 +27,7 @@ from shardrouter.planned import (
     Scatter,
 )
 from shardrouter.relations import Statement
+from shardrouter.set_functions import in_list
 from shardrouter.sources import from_clause
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
@@ -155,6 +156,9 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
     """A SELECT without its LIMIT, and what it is sorted by."""
     scope.windows = dict(node.windows)
     body = from_clause(node.sources, scope)
+    rows, scope.sets = in_list(node.items, scope)
+    if rows:
+        body += f", {rows}" if body else f" FROM {rows}"
     body += where_clause(node.where, scope)
     group = group_clause(node, scope)
     items = listed(node.items, scope)
@@ -169,7 +173,14 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
     outputs = Selected(items, body=body + group)
     keys = _order(node.tail.order, items, scope)
     check_grouping(node, scope)
-    outputs.is_one_row = not node.sources or (bool(scope.aggregates) and not node.group)
+    if rows and (node.group or scope.aggregates or scope.has_windows):
+        raise NotSupported(
+            "a function of sets beside aggregates or window functions is not supported",
+            hint="Write it in FROM, or in a subquery.",
+        )
+    outputs.is_one_row = (not node.sources and not rows) or (
+        bool(scope.aggregates) and not node.group
+    )
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
         for item in items:

@@ -16,6 +16,7 @@ from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.relations import Relation, relation_of, too_many_names
 from shardrouter.series import series
+from shardrouter.set_functions import is_set_function, rows_of
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
 
@@ -43,7 +44,9 @@ class _Source:
 
 def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
     """The text of FROM, empty without one; the scope then knows its names."""
-    sources = [_source(item, scope) for item in items]
+    sources: list[_Source] = []
+    for item in items:
+        sources.append(_source(item, scope, sources))
     for source in sources:
         for relation in source.relations:
             scope.show(relation, 0)
@@ -54,16 +57,17 @@ def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
     return " FROM " + ", ".join([first.text, *(source.operand for source in others)])
 
 
-def _source(item: syntax.FromItem, scope: Scope) -> _Source:
+def _source(item: syntax.FromItem, scope: Scope, before: Sequence[_Source]) -> _Source:
+    """`before` are those that a function sees: to the left of it."""
     match item:
         case syntax.TableName():
             return _table(item, scope)
         case syntax.FromQuery():
             return _query(item, scope)
         case syntax.FromCall():
-            return _call(item, scope)
+            return _call(item, scope, before)
         case syntax.Join():
-            return _join(item, scope)
+            return _join(item, scope, before)
 
 
 def _plain(text: str, relation: Relation) -> _Source:
@@ -128,7 +132,9 @@ def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     return _plain(f"({outputs.text()}) AS t{number}", relation)
 
 
-def _call(item: syntax.FromCall, scope: Scope) -> _Source:
+def _call(item: syntax.FromCall, scope: Scope, before: Sequence[_Source]) -> _Source:
+    if is_set_function(item.call):
+        return _rows(item, scope, before)
     if item.ordinality:
         raise NotSupported(
             "WITH ORDINALITY is not supported",
@@ -143,8 +149,25 @@ def _call(item: syntax.FromCall, scope: Scope) -> _Source:
     return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
 
 
-def _join(item: syntax.Join, scope: Scope) -> _Source:
-    left, right = _source(item.left, scope), _source(item.right, scope)
+def _rows(item: syntax.FromCall, scope: Scope, before: Sequence[_Source]) -> _Source:
+    """A function of sets: its columns are called as it is, or by its alias."""
+    inner = scope.around()
+    for source in before:
+        for relation in source.relations:
+            inner.show(relation, 0)
+        inner.shown += source.shown
+    number = scope.statement.number()
+    rows = rows_of(item.call, inner, f"t{number}")
+    columns = [(item.alias if len(rows.columns) == 1 else item.call.name, c) for c in rows.columns]
+    if item.ordinality:
+        columns.append(("ordinality", rows.ordinal))
+    renamed = _renamed(columns, item.columns, item.alias, "")
+    return _plain(rows.text, Relation(number, item.alias, renamed))
+
+
+def _join(item: syntax.Join, scope: Scope, before: Sequence[_Source]) -> _Source:
+    left = _source(item.left, scope, before)
+    right = _source(item.right, scope, [*before, left])
     pairs = _using(item, left, right)
     tests = [compared("=", a, b, item.position) for _, a, b in pairs]
     # What must hold of a row for it to count: on both sides, or on the one that may be missing.

@@ -47,6 +47,8 @@ class Scope(Names):
         self.aggregates = 0
         self.windows: dict[str, syntax.WindowSpec] = {}
         self.has_windows = False
+        self.sets: dict[int, Typed] = {}
+        """What the functions of sets in the list are, by the identity of their call."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []

@@ -111,6 +111,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.outputs": 0,
     "shardrouter.sources": 0,
     "shardrouter.series": 0,
+    "shardrouter.set_functions": 0,
     "shardrouter.placing": 0,
     "shardrouter.subqueries": 0,
     "shardrouter.calls": 0,
