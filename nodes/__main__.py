@@ -22,6 +22,7 @@ import click
 
 from nodes.cluster_file import load_cluster
 from nodes.config import ClusterConfig, ConfigError
+from nodes.log_format import log_to_stderr
 from nodes.log_store import StoreError
 from nodes.node import Node
 from nodes.server import ListenError
@@ -53,11 +54,7 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input closes.")
 def main(cluster: Path, name: str, data: Path, *, exit_with_stdin: bool) -> None:
     """Run one node of a cluster."""
-    logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s {name} %(levelname)s %(message)s",
-    )
+    log_to_stderr(name, logging.INFO)
     try:
         config = load_cluster(cluster)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -108,9 +108,12 @@ async def compare(
     )
 
 
-def describe(group: str, difference: Difference) -> str:
-    """What differs, where, and what to do about it, in one sentence."""
+def describe(group: str, difference: Difference, *, with_keys: bool = True) -> str:
+    """What differs, where, and what to do about it, in one sentence; without keys, which are
+    values of rows, for a log."""
     keys = f"from key {_key(difference.first)} to {_key(difference.last)}"
+    if not with_keys:
+        keys = f"in keys that `shardrouter verify {group}` names"
     cure = (
         f"rebuild it: shardrouter replica rebuild {group} {difference.node}."
         if difference.is_outvoted

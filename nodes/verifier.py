@@ -135,8 +135,8 @@ class Verifier:
         for node, reason in result.silent.items():
             _log.warning("group %s: the replica on %s was not compared: %s", group, node, reason)
         found = [(replicas[each.node], describe(group, each)) for each in result.differences]
-        for _, sentence in found:
-            _log.error("%s", sentence)
+        for each in result.differences:
+            _log.error("%s", describe(group, each, with_keys=False))
         if not found and not result.silent:
             _log.info(
                 "group %s: %d replicas are equal at index %d (%d rows)",

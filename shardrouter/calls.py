@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
+from shardrouter.planned import Constant
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
 from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
@@ -160,6 +161,9 @@ def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     kind, typed = scope.alike(_some(node), "COALESCE")
     if len(typed) == 1:
         return typed[0]
+    known = [t.constant for t in typed if t.constant is not None]
+    if len(known) == len(typed):
+        return next((t for t in typed if t.constant != Constant(None)), typed[-1])
     return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
 
 
@@ -195,9 +199,12 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
     """concat and concat_ws: every argument as text, NULLs left out."""
-    texts = [
-        any_calls.as_text(scope.take(argument, TEXT), node.position) for argument in _some(node)
-    ]
+    texts = []
+    for place, argument in enumerate(_some(node)):
+        is_separator = node.name == "concat_ws" and place == 0
+        if isinstance(argument, syntax.ParameterReference) and not is_separator:
+            scope.must_be_known(argument)
+        texts.append(any_calls.as_text(scope.take(argument, TEXT), node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 

@@ -23,7 +23,8 @@ from nodes import local_cluster
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, ClusterConfig, ConfigError
 from nodes.local_cluster import free_ports, new_cluster_config
-from shardrouter.access import admit_first, read_dsn
+from shardrouter.access import admit_first
+from shardrouter.dsn_file import read_dsn
 from shardrouter.pgserver import PgServer
 from shardrouter.placement import place_replicas
 from shardrouter.router import OPEN_TIMEOUT_S, Router

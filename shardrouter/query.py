@@ -178,9 +178,8 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
             "a function of sets beside aggregates or window functions is not supported",
             hint="Write it in FROM, or in a subquery.",
         )
-    outputs.is_one_row = (not node.sources and not rows) or (
-        bool(scope.aggregates) and not node.group
-    )
+    is_lone = not node.sources and not rows
+    outputs.is_one_row = is_lone or (bool(scope.aggregates) and not node.group)
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
         for item in items:

@@ -38,6 +38,7 @@ from shardrouter.roles import Role
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
+from shardrouter.statement_log import Level, StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.types import of_column
 
@@ -92,14 +93,16 @@ class Router(Queries):
         timeout: float = OPEN_TIMEOUT_S,  # noqa: ASYNC109 -- asyncpg's name; it covers many steps
         progress: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
+        log_statements: Level = "none",
     ) -> AsyncIterator[Router]:
         """Open a router for the cluster that `cluster` (a cluster.toml) describes.
 
         cluster: None looks at $SHARDROUTER_CLUSTER, ./cluster.toml,
         ./shardrouter-data/cluster.toml. name: of this router, for the nodes' logs. timeout:
         seconds to wait for the cluster; `progress` is told what it waits for. rng: seeds the
-        pauses between retries. Raises nodes.config.ConfigError if there is no such file, and
-        Unavailable if the cluster does not answer in time.
+        pauses between retries. log_statements: `text` or `values` writes what is executed to the
+        logger `shardrouter.statement_log`, level INFO. Raises nodes.config.ConfigError if there is
+        no such file, and Unavailable if the cluster does not answer in time.
         """
         config = load_cluster(find_cluster(cluster))
         loop = asyncio.get_running_loop()
@@ -110,8 +113,9 @@ class Router(Queries):
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
             roles = RoleStore(shards, config.secret)
+            log = None if log_statements == "none" else StatementLog(log_statements)
             with closing(Catalogs(schema, roles)) as catalogs:
-                backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs)
+                backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, log)
                 yield Router(config, backend, rng)
         finally:
             await shards.close()

@@ -81,6 +81,7 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
+from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -117,6 +118,7 @@ class Backend:
     plans: PlanCache
     roles: RoleStore
     catalogs: Catalogs
+    statement_log: StatementLog | None = None
 
 
 class Session:
@@ -134,6 +136,7 @@ class Session:
         self.schema = backend.schema
         self._tasks = backend.tasks
         self._plans = backend.plans
+        self._statement_log = backend.statement_log
         self.settings = Settings(
             facts={
                 "session_authorization": role.name,
@@ -213,12 +216,16 @@ class Session:
         catalog is read again before the statement is refused for it.
         """
         deadline = self._loop.time() + self.settings.statement_timeout_s
-        if self.status != "E":
-            return await self._prepare(text, parameter_oids, deadline)
         try:
             prepared = await self._prepare(text, parameter_oids, deadline)
         except RouterError as exc:
-            raise exc if exc.sqlstate == "42601" else in_failed_block() from exc
+            if self._statement_log is not None:
+                self._statement_log.refused(self._role.name, text, exc)
+            if self.status != "E" or exc.sqlstate == "42601":
+                raise
+            raise in_failed_block() from exc
+        if self.status != "E":
+            return prepared
         if not isinstance(prepared.plan, EndBlock | SavepointStep):
             raise in_failed_block()
         return prepared
@@ -346,6 +353,8 @@ class Session:
         """
         self._cancel_running = None
         done = partial(self._answer, done)
+        if self._statement_log is not None:
+            done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -639,6 +648,8 @@ class Session:
         timeout_s = self.settings.statement_timeout_s
         if self.settings.read_only:
             raise read_only_error(plan)
+        if self._statement_log is not None:
+            self._statement_log.copied(self._role.name, prepared.text)
         upload = Upload(self.shards, plan.shard, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s)
         copy = CopyIn(plan, upload, commit, self._copies.discard, partial(self._numbers, plan))

@@ -8,11 +8,12 @@ until the longest has ended.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import syntax
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
+from shardrouter.planned import Constant
 from shardrouter.typed import Typed
 from shardrouter.types import BIGINT, INTEGER, SYSTEM_TYPES, Type
 
@@ -45,9 +46,8 @@ def rows_of(call: syntax.Call, scope: Scope, name: str) -> Rows:
     if call.name in _EMPTY:
         for argument in call.arguments:
             scope.expression(argument)
-        return Rows(
-            f"json_each('[]') AS {name}", (Typed(f"{name}.value", _EMPTY[call.name]),), ordinal
-        )
+        column = Typed(f"{name}.value", _EMPTY[call.name])
+        return Rows(f"json_each('[]') AS {name}", (column,), ordinal)
     return _advancing([call], scope, name, ordinal)
 
 
@@ -97,14 +97,15 @@ def _advancing(calls: Sequence[syntax.Call], scope: Scope, name: str, ordinal: T
         wants_subscripts = call.name == "generate_subscripts"
         given = call.arguments
         if wants_subscripts:
-            if len(given) != 2 or not _is_one(given[1]):
-                raise NotSupported(
-                    "generate_subscripts of another dimension than 1 is not supported",
-                    position=call.position,
-                )
+            if len(given) != 2:
+                raise _none_such(call, "")
+            dimension = scope.coerced(given[1], INTEGER)
             given = given[:1]
         for argument in given:
             typed = _array(call, argument, scope)
+            if wants_subscripts and dimension.constant != Constant(1):
+                text = f"CASE WHEN {dimension.sql} = 1 THEN {typed.sql} ELSE '[]' END"
+                typed = replace(typed, sql=text)
             shown.append((typed, wants_subscripts))
             if all(typed.sql != known.sql for known in arrays):
                 arrays.append(typed)
@@ -122,8 +123,14 @@ def _advancing(calls: Sequence[syntax.Call], scope: Scope, name: str, ordinal: T
     )
 
 
-def _is_one(node: syntax.Expression) -> bool:
-    return isinstance(node, syntax.NumberLiteral) and node.text == "1"
+def _none_such(call: syntax.Call, shown: str) -> StatementError:
+    return StatementError(
+        f"function {call.name}({shown}) does not exist",
+        sqlstate="42883",
+        position=call.position,
+        hint="No function matches the given name and argument types. "
+        "You might need to add explicit type casts.",
+    )
 
 
 def _array(call: syntax.Call, argument: syntax.Expression, scope: Scope) -> Typed:
@@ -137,13 +144,7 @@ def _array(call: syntax.Call, argument: syntax.Expression, scope: Scope) -> Type
         )
     typed = scope.expression(argument)
     if typed.type.element is None:
-        raise StatementError(
-            f"function {call.name}({typed.type.name}) does not exist",
-            sqlstate="42883",
-            position=call.position,
-            hint="No function matches the given name and argument types. "
-            "You might need to add explicit type casts.",
-        )
+        raise _none_such(call, typed.type.name)
     return typed
 
 

@@ -31,7 +31,8 @@ class Tasks:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             task.get_loop().call_exception_handler(
-                {"message": "a statement ended in a bug", "exception": error, "task": task}
+                # not the task itself, which shows what the exception says
+                {"message": f"a statement ended in a bug ({task.get_name()})", "exception": error}
             )
 
     async def wait(self) -> None:

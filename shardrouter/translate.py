@@ -82,6 +82,16 @@ class Scope(Names):
             return self.parameters.type_of(node) is None
         return isinstance(node, syntax.StringLiteral | syntax.NullLiteral)
 
+    def must_be_known(self, reference: syntax.ParameterReference) -> None:
+        """Raise 42P18 for a parameter whose type nothing has told."""
+        if self.is_open(reference):
+            raise StatementError(
+                f"could not determine data type of parameter ${reference.number}",
+                sqlstate="42P18",
+                position=reference.position,
+                hint=f"Cast it, as in ${reference.number}::text.",
+            )
+
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression; if its type is open, as `kind`."""
         if kind.is_named:
@@ -164,6 +174,10 @@ class Scope(Names):
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
             case syntax.IsTest():
                 return self._is_test(node)
+            case syntax.IsDistinct(right=syntax.NullLiteral()):
+                return boolean(f"(NOT {self._is_test(syntax.IsTest(node.left, None)).sql})")
+            case syntax.IsDistinct(left=syntax.NullLiteral()):
+                return boolean(f"(NOT {self._is_test(syntax.IsTest(node.right, None)).sql})")
             case syntax.IsDistinct():
                 _, left, right = self.comparison(
                     syntax.Binary("=", node.left, node.right, node.position)
@@ -223,6 +237,7 @@ class Scope(Names):
 
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The operator applied, and its two sides in the types it takes."""
+        aggregates = self.aggregates
         left = None if self.is_open(node.left) else self.expression(node.left)
         right = None if self.is_open(node.right) else self.expression(node.right)
         operator = operators.resolve(
@@ -234,6 +249,10 @@ class Scope(Names):
         assert operator.left is not None
         first = implicit(left or self.take(node.left, operator.left), operator.left)
         second = implicit(right or self.take(node.right, operator.right), operator.right)
+        if operator.function and self.aggregates == aggregates and _is_null(first, second):
+            return constant(None, operator.result), first, second
+        if operator.symbol == "=" and types.is_integer(first.type) and first.type != second.type:
+            return apply(operator, *_unpropagated(first, second)), first, second
         return apply(operator, first, second), first, second
 
     def _rows(self, node: syntax.Binary, left: syntax.Row, right: syntax.Row) -> Typed:
@@ -264,6 +283,10 @@ class Scope(Names):
     def in_list(self, node: syntax.InList) -> tuple[Typed, list[tuple[Typed, Typed]]]:
         """The test as a boolean, and the sides of each comparison it stands for."""
         position = syntax.position_of(node.operand)
+        if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
+            kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
+            if kinds:
+                self.take(node.operand, common_type(kinds, "IN"))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
             return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
@@ -392,6 +415,30 @@ class Scope(Names):
         if found is None:
             raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
         return found
+
+
+def _unpropagated(first: Typed, second: Typed) -> tuple[Typed, Typed]:
+    """Two integers of different types, to be compared. Where a column equals a constant, SQLite
+    puts the constant in the column's place in other conditions, whose functions would find it out
+    of the column's range; one that is cast it leaves where it is."""
+
+    def cast(typed: Typed, other: Typed) -> Typed:
+        is_value = typed.constant is not None or typed.parameter
+        is_wider = typed.type.size > other.type.size
+        return (
+            replace(typed, sql=f"CAST({typed.sql} AS INTEGER)") if is_value and is_wider else typed
+        )
+
+    return cast(first, second), cast(second, first)
+
+
+def _is_null(first: Typed, second: Typed) -> bool:
+    """Whether one side is NULL, and the other may be left out, as PostgreSQL does before anything
+    is computed. A parameter may not, for there would be none in the text."""
+    for one, other in ((first, second), (second, first)):
+        if one.constant is not None and one.constant.value is None and "?" not in other.sql:
+            return True
+    return False
 
 
 def not_assignable(name: str, kind: Type, source: Type, position: int) -> StatementError:

@@ -200,7 +200,13 @@ def converted(typed: Typed, cast: Cast) -> Typed:
     if typed.constant is not None and (cast.function or cast.is_same_form):
         value = typed.constant.value
         if value is not None and cast.function:
-            value = call(cast.function, value)
+            try:
+                value = call(cast.function, value)
+            except StatementError:
+                if cast.target.category not in ("D", "T"):
+                    raise
+                # Reading a date is not immutable in PostgreSQL: it fails when a row needs it.
+                return Typed(f"{cast.function}({typed.sql})", cast.target)
         return constant(value, cast.target)
     if cast.is_same_form:
         return replace(typed, type=cast.target, modifier=NO_MODIFIER)

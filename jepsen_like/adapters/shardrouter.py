@@ -43,7 +43,7 @@ from nodes.local_cluster import (
     free_ports,
     new_cluster,
 )
-from shardrouter.access import USER, new_dsn, new_password
+from shardrouter.dsn_file import USER, new_dsn, new_password
 from shardrouter.errors import RouterError
 from shardrouter.mover import Mover
 from shardrouter.moves import Goal, view_of

@@ -70,6 +70,40 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
+_NAMED_MONTH: Final = "(?:" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + ")"
+_ISO_DATE: Final = r"(?: \d{4,7}-\d{1,2}-\d{1,2} | \d{8} )"
+_NAMED_DATE: Final = (
+    "(?:"
+    + "|".join(
+        (
+            r"\d{1,2}/\d{1,2}/\d{4}",
+            rf"\d{{4}}-{_NAMED_MONTH}-\d{{1,2}}",
+            rf"{_NAMED_MONTH}-\d{{1,2}}-\d{{4}}",
+            rf"\d{{1,2}}-{_NAMED_MONTH}-\d{{4}}",
+            rf"{_NAMED_MONTH}\s+\d{{1,2}}(?:,\s*|\s+)\d{{4}}",
+            rf"\d{{1,2}}\s+{_NAMED_MONTH}\s+\d{{4}}",
+        )
+    )
+    + ")"
+)
+_SHORT_DATE: Final = r"(?: \d{6} | \d{1,2}/\d{1,2}/\d{2} )"  # whose year is of this century
+_ZONE: Final = r"""(?: z|utc|gmt|zulu|ut|uct
+    | [+-](?: \d{1,2}(?::\d{1,2}(?::\d{1,2})?)? | \d{4} | \d{6}) )"""
+_TIME: Final = rf"""(?: \d{{1,2}}:\d{{1,2}}(?::\d{{1,2}}(?:\.\d*)?)?
+        (?: \s*[ap]m(?:\s+{_ZONE})? | \s*{_ZONE} )?
+    | \d{{6}}(?:\.\d*)? | allballs )"""
+_AFTER_DATE: Final = rf"(?: \s+{_TIME} | \s*(?:z|utc|gmt) | \s+{_ZONE} )?"
+_ERA: Final = r"(?: \s+(?:bc|ad) )"
+_FLAGS: Final = re.VERBOSE | re.ASCII | re.IGNORECASE
+_SURE_TIME: Final = re.compile(_TIME, _FLAGS)
+_SURE_DATE: Final = re.compile(
+    rf"""(?: {_ISO_DATE} (?: {_ERA} | (?:{_AFTER_DATE}|t{_TIME}) {_ERA}? )?
+    | {_NAMED_DATE} (?: {_ERA} | {_AFTER_DATE} {_ERA}? )? | {_SHORT_DATE} {_AFTER_DATE} )""",
+    _FLAGS,
+)
+"""The forms in which a text is read as PostgreSQL reads it. It makes something of many others,
+whose parts stand in another order or twice, and of some of these something else than is here."""
+
 
 class _Reader:
     """Reads one text."""
@@ -115,7 +149,15 @@ class _Reader:
             if kind != "space":
                 getattr(self, f"_{kind}")(found[0])
             at = found.end()
-        return self._finish()
+        parts = self._finish()
+        sure = _SURE_TIME if self.kind == "time" else _SURE_DATE
+        if not sure.fullmatch(trimmed):
+            raise ValueFormatError(
+                "0A000",
+                f'this form of a {self.kind} is not supported: "{self.text}"',
+                hint="Write it as 2024-02-29 12:34:56.789+01, or the part of that which it has.",
+            )
+        return parts
 
     # ---- tokens
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from nodes.config import (
     ConfigError,
 )
 from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
+from nodes.log_format import log_to_stderr
 from shardrouter.cli.look import cluster_option
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster
@@ -36,6 +38,7 @@ from shardrouter.placement import place_replicas
 
 if TYPE_CHECKING:
     from shardrouter.pgserver.tls import Encryption
+    from shardrouter.statement_log import Level
 
 __all__ = ["up", "serve"]
 
@@ -48,6 +51,15 @@ RESTART_DELAY_S = 1.0
 
 CLOSE_GRACE_S = 5.0
 """Running statements may take this long to end when the router stops."""
+
+
+log_option = click.option(
+    "--log-statements",
+    type=click.Choice(("none", "text", "values")),
+    default="none",
+    show_default=True,
+    help="Write statements to standard error: their text without values, or all of them.",
+)
 
 
 def say(text: str) -> None:
@@ -173,6 +185,7 @@ def lock_directory(directory: Path) -> IO[str]:
 @click.option("--replicas", type=click.IntRange(1, 9), help="Replicas of each.  [default: 3]")
 @click.option("--port", type=click.IntRange(1, 65535), help="The router's port.  [default: 6433]")
 @click.option("--engine", type=click.Choice(ENGINES), help="Who replicates.  [default: core]")
+@log_option
 def up(
     directory: Path,
     nodes: int | None,
@@ -180,6 +193,7 @@ def up(
     replicas: int | None,
     port: int | None,
     engine: str | None,
+    log_statements: Level,
 ) -> None:
     """Start a whole cluster on this machine, in the foreground.
 
@@ -198,12 +212,14 @@ def up(
         lock = lock_directory(directory)
         with lock:
             config, is_new = open_cluster(directory, asked, engine)
-            run_async(_up(config, directory, is_new=is_new))
+            run_async(_up(config, directory, log_statements, is_new=is_new))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
-async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
+async def _up(
+    config: ClusterConfig, directory: Path, log_statements: Level, *, is_new: bool
+) -> None:
     started = time.monotonic()
     say(
         f"{'creating' if is_new else 'starting'} the cluster in {directory}: "
@@ -215,7 +231,9 @@ async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
         await follow_new_release(directory)
         path = directory / CLUSTER_FILE
         encryption = encryption_for(path, config.router)
-        async with running_router(config, path, name="up", encryption=encryption):
+        async with running_router(
+            config, path, name="up", encryption=encryption, log_statements=log_statements
+        ):
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
             click.echo(f"ready: {connectable(path)}")
             sys.stdout.flush()
@@ -228,7 +246,7 @@ async def _up(config: ClusterConfig, directory: Path, *, is_new: bool) -> None:
 
 def connectable(path: Path) -> str:
     """The DSN that connects; one without a password if this directory has none."""
-    from shardrouter.access import USER, dsn_path, read_dsn
+    from shardrouter.dsn_file import USER, dsn_path, read_dsn
 
     if dsn_path(path).exists():
         return read_dsn(path)
@@ -293,6 +311,7 @@ async def running_router(
     name: str,
     address: Address | None = None,
     encryption: Encryption | None,
+    log_statements: Level = "none",
 ) -> AsyncIterator[Address]:
     """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads and
     has a role that may connect."""
@@ -301,7 +320,10 @@ async def running_router(
     from shardrouter.router import Router
 
     listen = address or config.router
-    async with Router.open(path, name=name, timeout=READY_TIMEOUT_S, progress=say) as router:
+    log_to_stderr(name, logging.WARNING if log_statements == "none" else logging.INFO)
+    async with Router.open(
+        path, name=name, timeout=READY_TIMEOUT_S, progress=say, log_statements=log_statements
+    ) as router:
         server = PgServer(
             router.new_session,
             host=listen.host,
@@ -350,6 +372,7 @@ def encryption_for(
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
 @click.option("--no-tls", is_flag=True, help="Refuse encryption.")
+@log_option
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
 def serve(
     cluster_file: str | None,
@@ -358,6 +381,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     no_tls: bool,
+    log_statements: Level,
     exit_with_stdin: bool,
 ) -> None:
     """Run a router alone, for a cluster whose nodes run elsewhere.
@@ -372,7 +396,7 @@ def serve(
         listen = config.router if port is None else Address(config.router.host, port)
         encryption = encryption_for(path, listen, tls_cert, tls_key, no_tls=no_tls)
         name = name or f"router-{os.getpid()}"
-        run_async(_serve(config, path, name, listen, encryption, exit_with_stdin))
+        run_async(_serve(config, path, name, listen, encryption, log_statements, exit_with_stdin))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
@@ -383,13 +407,19 @@ async def _serve(
     name: str,
     listen: Address,
     encryption: Encryption | None,
+    log_statements: Level,
     exit_with_stdin: bool,
 ) -> None:
     async with until_stopped() as stop:
         if exit_with_stdin:
             watch_stdin(stop)
         async with running_router(
-            config, path, name=name, address=listen, encryption=encryption
+            config,
+            path,
+            name=name,
+            address=listen,
+            encryption=encryption,
+            log_statements=log_statements,
         ) as address:
             click.echo(f"ready {address}")
             sys.stdout.flush()

@@ -29,7 +29,7 @@ def password(role: str, cluster_file: str | None) -> None:
 
 
 async def _password(role: str, cluster_file: str | None) -> None:
-    from shardrouter.access import USER, make_dsn, new_password, replace_dsn
+    from shardrouter.dsn_file import USER, make_dsn, new_password, replace_dsn
     from shardrouter.router import Router
 
     path = find_cluster(cluster_file)

@@ -36,6 +36,7 @@ __all__ = [
     "make_verifier",
     "mock_verifier",
     "parse_verifier",
+    "prepare",
 ]
 
 MECHANISM: Final = "SCRAM-SHA-256"
@@ -98,7 +99,7 @@ def parse_verifier(text: str) -> Verifier | None:
 
 
 def make_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> Verifier:
-    salted = hashlib.pbkdf2_hmac("sha256", _prepare(password), salt, iterations)
+    salted = hashlib.pbkdf2_hmac("sha256", prepare(password), salt, iterations)
     stored = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
     return Verifier(iterations, salt, stored, _hmac(salted, b"Server Key"))
 
@@ -239,7 +240,7 @@ _PROHIBITED: Final = (
 )
 
 
-def _prepare(password: str) -> bytes:
+def prepare(password: str) -> bytes:
     """SASLprep (RFC 4013), so that a password typed on another keyboard is the same. One that
     may not be prepared is taken as it is, as PostgreSQL and every client of it do."""
     if password.isascii() and password.isprintable():

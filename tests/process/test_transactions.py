@@ -12,7 +12,7 @@ import pytest
 
 from nodes.config import Address
 from nodes.local_cluster import ManagedProcess
-from shardrouter.access import make_dsn, password_of, read_dsn
+from shardrouter.dsn_file import make_dsn, password_of, read_dsn
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes
 

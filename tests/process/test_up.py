@@ -27,9 +27,6 @@ pytestmark = pytest.mark.slow
 needs_psql = pytest.mark.skipif(
     shutil.which("psql") is None, reason="psql is missing: apt-get install postgresql-client"
 )
-needs_tmux = pytest.mark.skipif(
-    shutil.which("tmux") is None, reason="tmux is missing: apt-get install tmux"
-)
 
 
 def psql(up: Up, script: str) -> subprocess.CompletedProcess[str]:
@@ -150,63 +147,6 @@ def test_status_shows_groups_leaders_and_replicas(up: Up) -> None:
         assert group["leader"] is not None
         assert len(group["replicas"]) == 3
         assert {"role", "term", "commit", "applied"} <= set(group["replicas"][0])
-
-
-def test_the_shell_reads_c_and_pipes(up: Up) -> None:
-    made = up.run("sql", "-c", "CREATE TABLE s (id integer PRIMARY KEY, t text)")
-    assert made.returncode == 0, made.stderr
-    assert made.stdout == "CREATE TABLE\n"
-    piped = up.run("sql", stdin="INSERT INTO s VALUES (1, 'a;b'); -- a comment\nSELECT * FROM s;\n")
-    assert piped.returncode == 0, piped.stderr
-    assert "INSERT 0 1" in piped.stdout
-    assert "a;b" in piped.stdout
-    assert "(1 row)" in piped.stdout
-    shown = up.run("sql", "-c", "\\d", "-c", "\\d s")
-    assert "s" in shown.stdout.split()
-    assert "text" in shown.stdout
-    failed = up.run("sql", "-c", "SELECT * FROM missing", "-c", "SELECT 1")
-    assert failed.returncode == 1
-    assert 'relation "missing" does not exist' in failed.stderr
-    assert failed.stdout == ""
-    assert up.run("sql", "-c", "DROP TABLE s").returncode == 0
-
-
-@needs_tmux
-def test_the_shell_in_a_terminal(up: Up, tmp_path: Path) -> None:
-    tmux = ["tmux", "-S", str(tmp_path / "tmux.sock")]
-    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path)}
-    command = " ".join(shardrouter("sql", up.dsn))
-    subprocess.run(
-        [*tmux, "new-session", "-d", "-x", "100", "-y", "40", command], env=environment, check=True
-    )
-
-    def screen() -> str:
-        return subprocess.run(
-            [*tmux, "capture-pane", "-p"], capture_output=True, text=True, check=False
-        ).stdout
-
-    def type_line(text: str, expect: str) -> None:
-        # tmux takes a ; at the end of a word for its own
-        keys = f"{text[:-1]}\\;" if text.endswith(";") else text
-        subprocess.run([*tmux, "send-keys", "-l", keys], check=True)
-        subprocess.run([*tmux, "send-keys", "Enter"], check=True)
-        wait_until(lambda: expect in screen(), 15, f"{expect!r} on the screen", screen)
-
-    try:
-        wait_until(lambda: "shard=>" in screen(), 15, "a prompt")
-        type_line("CREATE TABLE shell_t (id integer PRIMARY KEY, word text);", "CREATE TABLE\n")
-        type_line("INSERT INTO shell_t", "->")
-        type_line("VALUES (1, 'hello');", "INSERT 0 1")
-        type_line("SELECT word FROM shell_t;", "(1 row)")
-        assert "hello" in screen()
-        type_line("SELECT nothing;", "ERROR:")
-        type_line("\\d shell_t", "word")
-        type_line("DROP TABLE shell_t;", "DROP TABLE\n")
-        subprocess.run([*tmux, "send-keys", "-l", "\\q"], check=True)
-        subprocess.run([*tmux, "send-keys", "Enter"], check=True)
-        wait_until(lambda: not screen(), 15, "\\q leaves the shell")
-    finally:
-        subprocess.run([*tmux, "kill-server"], capture_output=True, check=False)
 
 
 def test_another_up_on_the_same_directory_or_port_is_refused(up: Up, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from nodes.config import Address, ConfigError
-from shardrouter import access
+from shardrouter import access, dsn_file
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.pgwire.scram import make_verifier, parse_verifier
 from shardrouter.role_store import RoleStore
@@ -56,18 +56,17 @@ async def failure(session: Session, sql: str) -> tuple[str, str]:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_first_start_makes_a_role_and_a_dsn(cluster: Path, router: Router) -> None:
-    dsn = access.read_dsn(cluster)
-    assert stat.S_IMODE(access.dsn_path(cluster).stat().st_mode) == 0o600
-    assert access.without_password(dsn) == "postgresql://shardrouter@127.0.0.1:6433/shardrouter"
+    dsn = dsn_file.read_dsn(cluster)
+    assert stat.S_IMODE(dsn_file.dsn_path(cluster).stat().st_mode) == 0o600
     role = await router.roles.find("shardrouter")
     assert role is not None
     assert role.is_superuser
-    password = access.password_of(dsn)
+    password = dsn_file.password_of(dsn)
     assert len(password) >= 32
     assert password not in role.verifier
     assert await router.roles.has_password("shardrouter", password, soon())
     await access.admit_first(router.roles, cluster, ADDRESS, soon())
-    assert access.read_dsn(cluster) == dsn, "the next start changes nothing"
+    assert dsn_file.read_dsn(cluster) == dsn, "the next start changes nothing"
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -77,11 +76,11 @@ async def test_a_directory_without_the_password_is_not_given_a_wrong_one(
     elsewhere = tmp_path / "cluster.toml"
     await access.admit_first(router.roles, elsewhere, ADDRESS, soon())
     with pytest.raises(ConfigError, match="there is no"):
-        access.read_dsn(elsewhere)
-    access.new_dsn(elsewhere, ADDRESS, "wrong")
-    access.dsn_path(elsewhere).chmod(0o644)
+        dsn_file.read_dsn(elsewhere)
+    dsn_file.new_dsn(elsewhere, ADDRESS, "wrong")
+    dsn_file.dsn_path(elsewhere).chmod(0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
-        access.read_dsn(elsewhere)
+        dsn_file.read_dsn(elsewhere)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -166,7 +165,7 @@ async def test_a_role_statement_is_alone(router: Router) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_lost_password_is_replaced(router: Router) -> None:
     for name in ("lost", "lost"):  # made, then changed
-        password = access.new_password()
+        password = dsn_file.new_password()
         await router.roles.give_password(name, password, soon())
         assert await router.roles.has_password(name, password, soon())
     await execute(router.new_session(), "DROP ROLE lost")

@@ -78,6 +78,25 @@ def _read(text: str, oid: int) -> list[str]:
         return [exc.sqlstate, exc.message]
 
 
+@pytest.mark.parametrize(
+    ("short", "text"),
+    [
+        *(("time", text) for text in ("1", "1 mon", "12:00 mon", "2000-01-01 12:00", "12:00 31")),
+        *(("date", text) for text in ("2024-02-29 t", "04:05 1999-01-08", "990108 BC")),
+        *(("timestamp", text) for text in ("Monday 2024-02-29", "8-Jan-1999T04:05")),
+        ("timestamptz", "1999-01-08 12:00am-08:00:30"),
+    ],
+)
+def test_a_form_of_a_date_that_postgresql_may_read_otherwise_is_refused(
+    short: str, text: str
+) -> None:
+    """PostgreSQL makes something of nearly any row of its fields, and refuses others."""
+    with pytest.raises(ValueFormatError) as refused:
+        decode_text(text.encode(), KINDS[short].oid)
+    assert refused.value.sqlstate == "0A000"
+    assert "2024-02-29 12:34:56.789+01" in refused.value.hint
+
+
 ORDER = _recorded("order.json")
 
 

@@ -1,0 +1,1 @@
+"""The shell without a terminal: what is typed, what is printed."""
