@@ -13,6 +13,7 @@ from typing import Final
 
 from shardrouter import syntax, types
 from shardrouter.aggregates import is_aggregate
+from shardrouter.catalogs import deparse
 from shardrouter.constraint_names import NAME_BYTES_MAX, choose
 from shardrouter.definitions import (
     CheckDefinition,
@@ -21,6 +22,7 @@ from shardrouter.definitions import (
     CreateIndex,
     CreateTable,
     ForeignKeyDefinition,
+    IndexElement,
     KeyDefinition,
 )
 from shardrouter.errors import NotSupported, StatementError
@@ -191,10 +193,11 @@ def _default(node: syntax.Expression, column: Column, position: int) -> Default 
             ) from exc
         raise
     _no_parameters(parameters, position)
+    source = deparse.default(node, types.of_column(column.type))
     if typed.constant is None:
-        return Default(typed.sql, is_constant=False)
+        return Default(typed.sql, is_constant=False, source=source)
     value = typed.constant.value
-    return None if value is None else Default(literal(value), value=value)
+    return None if value is None else Default(literal(value), value=value, source=source)
 
 
 def _no_parameters(parameters: Parameters, position: int) -> None:
@@ -469,8 +472,15 @@ def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
         tuple(columns) if is_plain else (),
         tuple(element.source for element in node.elements),
         node.where_source,
+        tuple(_option(element) for element in node.elements),
     )
     return replace(table, indexes=(*table.indexes, index))
+
+
+def _option(element: IndexElement) -> int:
+    """Its order as pg_index has it: 1 descending, 2 NULLs first."""
+    first = element.descending if element.nulls_first is None else element.nulls_first
+    return element.descending | first << 1
 
 
 def _label(node: syntax.Expression) -> str:

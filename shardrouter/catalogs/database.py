@@ -44,7 +44,6 @@ _ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
     **cluster_of_pg.ROWS,
     **information.ROWS,
 }
-_ZEROS: Final = {"INTEGER": 0, "REAL": 0.0}
 _INDEXED: Final = {
     "pg_class": ("oid", "relname"),
     "pg_attribute": ("attrelid",),
@@ -165,7 +164,7 @@ class CatalogDatabase:
         self._raw.execute(f'CREATE TABLE "{name}" ({listed})')
         rows = _ROWS.get(name)
         if rows is not None:
-            defaults = [(column, _zero(column, kind)) for column, kind in columns]
+            defaults = [(column, _zero(kind)) for column, kind in columns]
             places = ", ".join("?" * len(columns))
             self._raw.executemany(
                 f'INSERT INTO "{name}" VALUES ({places})',  # noqa: S608 -- names of PostgreSQL's
@@ -177,11 +176,13 @@ class CatalogDatabase:
         self._filled[name] = wanted
 
 
-def _zero(column: str, kind: types.Type) -> Value:
+def _zero(kind: types.Type) -> Value:
     """What a column holds of which nothing is said: NULL for what may be missing."""
-    if column.endswith(("acl", "options", "bound")) or kind.sqlite == "TEXT":
-        return "" if kind is types.CHAR else None
-    return _ZEROS.get(kind.sqlite)
+    if kind is types.CHAR:
+        return ""
+    if kind is types.BOOLEAN or kind.category == "N" or kind.is_named:
+        return 0.0 if kind.sqlite == "REAL" else 0
+    return None
 
 
 def _cells(row: Row, defaults: Sequence[tuple[str, Value]]) -> list[Value]:

@@ -18,11 +18,11 @@ from nodes.values import NAMED, stored_array
 from shardrouter import types
 from shardrouter.catalogs.builtin import TYPE_ROWS
 from shardrouter.catalogs.objects import IndexKey, TableObject
+from shardrouter.catalogs.quoting import quoted
 from shardrouter.catalogs.texts import (
     constraint_text,
     element_text,
     index_text,
-    quoted,
     relation_text,
 )
 from shardrouter.catalogs.world import World
@@ -257,11 +257,11 @@ class Answers:
             return "???"
         return self._relation_name(table.oid)
 
-    def _constraint(self, oid: Value, _pretty: Value = None) -> str | None:
+    def _constraint(self, oid: Value, pretty: Value = None) -> str | None:
         for table in self._objects.tables.values():
             for constraint in table.constraints:
                 if constraint.oid == oid:
-                    return constraint_text(constraint, self._objects)
+                    return constraint_text(constraint, self._objects, pretty=bool(pretty))
         return None
 
     def _index(self, oid: Value) -> tuple[IndexKey, TableObject] | None:
@@ -271,14 +271,14 @@ class Answers:
                     return index, table
         return None
 
-    def _index_text(self, oid: Value, column: Value = 0, _pretty: Value = None) -> str | None:
+    def _index_text(self, oid: Value, column: Value = 0, pretty: Value = None) -> str | None:
         found = self._index(oid)
         assert isinstance(column, int)
         if found is None:
             return None
         index, table = found
         if column == 0:
-            return index_text(index, table, pretty=bool(_pretty))
+            return index_text(index, table, pretty=bool(pretty))
         if not 1 <= column <= len(index.keys):
             return ""
         return element_text(index, table, column - 1)

@@ -269,7 +269,7 @@ def check_constraints(world: World) -> Iterator[Row]:
             if constraint.kind == "c":
                 yield {
                     **_constraint(world, table, constraint),
-                    "check_clause": f"({check_text(constraint.source)})",
+                    "check_clause": f"({check_text(constraint.source, table.table)})",
                 }
         for number, column in enumerate(table.columns, 1):
             if column.not_null:

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from shardrouter.catalog import Catalog
 from shardrouter.catalogs.builtin import RELATIONS
+from shardrouter.lexer import Kind, tokenize
 from shardrouter.tables import Column, SqlSequence, Table
 
 __all__ = [
@@ -85,6 +86,7 @@ class TableObject:
     schema: str
     table: Table
     type: int  # the OID of its row type
+    array_type: int
     indexes: tuple[IndexKey, ...]
     constraints: tuple[Constraint, ...]
     schema_oid: int = PUBLIC
@@ -114,6 +116,7 @@ class Objects:
         self.schemas: dict[str, int] = {
             "pg_catalog": PG_CATALOG,
             "public": PUBLIC,
+            "pg_toast": 99,
             "information_schema": INFORMATION_SCHEMA,
         }
         tables = sorted(catalog.tables.values(), key=lambda table: (table.oid, table.name))
@@ -181,9 +184,9 @@ class Objects:
         for unique in table.keys:
             key(unique.name, unique.columns, primary=False)
         for made in table.indexes:
-            plain = [_plain(element) for element in made.elements]
-            keys = tuple(columns.index(name) + 1 if name in columns else 0 for name, _ in plain)
-            options = tuple(option for _, option in plain)
+            named = [_unquoted(element) for element in made.elements]
+            keys = tuple(columns.index(name) + 1 if name in columns else 0 for name in named)
+            options = made.options or (0,) * len(keys)
             number = self._number(0, oid, "index", made.name)
             indexes.append(
                 IndexKey(
@@ -193,11 +196,7 @@ class Objects:
             )  # fmt: skip
         for check in table.checks:
             number = self._number(0, oid, "constraint", check.name)
-            keys = tuple(
-                attribute
-                for attribute, name in enumerate(columns, 1)
-                if re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", check.source)
-            )
+            keys = attributes(_columns_in(check.source, columns))
             constraints.append(Constraint(number, check.name, "c", oid, keys, source=check.source))
         for foreign in table.foreign_keys:
             number = self._number(0, oid, "constraint", foreign.name)
@@ -218,7 +217,8 @@ class Objects:
                 )
             )
         kind = self._number(0, oid, "type")
-        return TableObject(oid, "public", table, kind, tuple(indexes), tuple(constraints))
+        array = self._number(0, oid, "array type")
+        return TableObject(oid, "public", table, kind, array, tuple(indexes), tuple(constraints))
 
     def _referred_index(
         self, other: Table | None, columns: tuple[str, ...], numbers: dict[str, int]
@@ -244,23 +244,21 @@ class Objects:
         return relation is not None and self.find(relation.name) == oid
 
 
-_ORDER: Final = re.compile(
-    r"(?P<what>.*?)(?P<order>\s+(?:asc|desc))?(?P<nulls>\s+nulls\s+(?:first|last))?\s*\Z",
-    re.IGNORECASE | re.DOTALL,
-)
+def _columns_in(source: str, columns: list[str]) -> tuple[str, ...]:
+    """The columns that a condition refers to, in the order in which it does."""
+    tokens = tokenize(source)
+    found: dict[str, None] = {}
+    for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
+        if token.kind in (Kind.WORD, Kind.NAME) and token.text in columns:
+            is_type = before is not None and before.is_mark("::")
+            is_call = after is not None and after.is_mark("(")
+            if not is_type and not is_call:
+                found[token.text] = None
+    return tuple(found)
 
 
-def _plain(element: str) -> tuple[str, int]:
-    """What an element of an index is without its order, a column's name unquoted; and its
-    indoption: 1 descending, 2 NULLs first."""
-    match = _ORDER.match(element)
-    assert match is not None
-    what = match["what"].strip()
-    descending = (match["order"] or "").strip().lower() == "desc"
-    nulls = (match["nulls"] or "").split()
-    first = nulls[-1].lower() == "first" if nulls else descending
-    if what.startswith('"') and what.endswith('"'):
-        what = what[1:-1].replace('""', '"')
-    else:
-        what = what.lower() if re.fullmatch(r"[\w$]+", what) else what
-    return what, descending | first << 1
+def _unquoted(element: str) -> str:
+    """What an element of an index names, if it is a column."""
+    if element.startswith('"') and element.endswith('"'):
+        return element[1:-1].replace('""', '"')
+    return element.lower() if re.fullmatch(r"[\w$]+", element) else ""

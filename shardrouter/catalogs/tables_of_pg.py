@@ -119,13 +119,33 @@ _SEQUENCE_COLUMNS: Final = (
 _IDENTITY: Final[Mapping[str, str]] = {"": "", "always": "a", "by default": "d"}
 
 
+_SYSTEM_COLUMNS: Final = (
+    ("tableoid", -6, types.OID),
+    ("cmax", -5, types.by_short("cid")),
+    ("xmax", -4, types.by_short("xid")),
+    ("cmin", -3, types.by_short("cid")),
+    ("xmin", -2, types.by_short("xid")),
+    ("ctid", -1, types.by_short("tid")),
+)
+
+
+def _system_columns(relation: int) -> Iterator[Row]:
+    """The columns that every relation with rows of its own has in PostgreSQL."""
+    for name, number, kind in _SYSTEM_COLUMNS:
+        yield {**_attribute(relation, number, name, kind, -1), "attnotnull": True}
+
+
 def pg_attribute(world: World) -> Iterator[Row]:
     for relation in RELATIONS.values():
+        if relation.kind == "r":
+            yield from _system_columns(relation.oid)
         for number, column in enumerate(relation.columns, 1):
             kind = types.of_column(column.type)
             yield _attribute(relation.oid, number, column.name, kind, column.modifier)
     objects = world.objects
     for table in objects.tables.values():
+        if table.kind == "r":
+            yield from _system_columns(table.oid)
         for number, column in enumerate(table.columns, 1):
             row = _attribute(
                 table.oid, number, column.name, types.of_column(column.type), column.modifier
@@ -143,6 +163,7 @@ def pg_attribute(world: World) -> Iterator[Row]:
                 name = element_name(element) if found is None else found.name
                 yield _attribute(index.oid, number, name, kind, -1)
     for oid in objects.sequences:
+        yield from _system_columns(oid)
         for number, (name, kind) in enumerate(_SEQUENCE_COLUMNS, 1):
             row = _attribute(oid, number, name, kind, -1)
             row["attnotnull"] = True
@@ -207,7 +228,7 @@ def pg_index(world: World) -> Iterator[Row]:
             yield _index_row(index, table)
 
 
-def _constraint_row(constraint: Constraint, schema: int) -> dict[str, Any]:
+def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> dict[str, Any]:
     row: dict[str, Any] = {
         "oid": constraint.oid,
         "conname": constraint.name,
@@ -230,7 +251,7 @@ def _constraint_row(constraint: Constraint, schema: int) -> dict[str, Any]:
         row["confdeltype"] = _ACTIONS[constraint.on_delete]
         row["confmatchtype"] = "s"
     elif constraint.kind == "c":
-        row["conbin"] = check_text(constraint.source)
+        row["conbin"] = check_text(constraint.source, table.table)
     return row
 
 
@@ -238,7 +259,29 @@ def pg_constraint(world: World) -> Iterator[Row]:
     objects = world.objects
     for table in objects.tables.values():
         for constraint in table.constraints:
-            yield _constraint_row(constraint, objects.schemas[table.schema])
+            yield _constraint_row(constraint, table, objects.schemas[table.schema])
+
+
+def _array_type(table: TableObject) -> Row:
+    """The array of a table's rows."""
+    return {
+        "oid": table.array_type,
+        "typname": f"_{table.table.name}"[:63],
+        "typlen": -1,
+        "typtype": "b",
+        "typcategory": "A",
+        "typisdefined": True,
+        "typdelim": ",",
+        "typelem": table.type,
+        "typinput": 750,
+        "typoutput": 751,
+        "typreceive": 2400,
+        "typsend": 2401,
+        "typsubscript": 6179,
+        "typalign": "d",
+        "typstorage": "x",
+        "typtypmod": -1,
+    }
 
 
 def pg_type(world: World) -> Iterator[Row]:
@@ -246,7 +289,13 @@ def pg_type(world: World) -> Iterator[Row]:
     objects = world.objects
     for table in objects.tables.values():
         yield {
+            **_array_type(table),
+            "typnamespace": objects.schemas[table.schema],
+            "typowner": world.owner,
+        }
+        yield {
             "oid": table.type,
+            "typarray": table.array_type,
             "typname": table.table.name,
             "typnamespace": objects.schemas[table.schema],
             "typowner": world.owner,

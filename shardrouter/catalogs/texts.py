@@ -7,9 +7,10 @@ from typing import Final
 
 from nodes.values import encode_text
 from shardrouter import types
+from shardrouter.catalogs import deparse
 from shardrouter.catalogs.objects import Constraint, IndexKey, Objects, TableObject
-from shardrouter.keywords import RESERVED
-from shardrouter.tables import Column
+from shardrouter.catalogs.quoting import quoted
+from shardrouter.tables import Column, Table
 
 __all__ = [
     "check_text",
@@ -17,25 +18,8 @@ __all__ = [
     "default_text",
     "element_text",
     "index_text",
-    "quoted",
     "relation_text",
 ]
-
-_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_$]*\Z")
-_NOT_FREE: Final = RESERVED | {
-    *("between", "bigint", "bit", "boolean", "char", "character", "coalesce", "dec", "decimal"),
-    *("exists", "extract", "float", "greatest", "grouping", "inout", "int", "integer"),
-    *("interval", "least", "national", "nchar", "none", "normalize", "nullif", "numeric"),
-    *("out", "overlay", "position", "precision", "real", "row", "setof", "smallint"),
-    *("substring", "time", "timestamp", "treat", "trim", "values", "varchar"),
-}
-
-
-def quoted(name: str) -> str:
-    """PostgreSQL's quote_ident."""
-    if _PLAIN.match(name) and name not in _NOT_FREE:
-        return name
-    return '"' + name.replace('"', '""') + '"'
 
 
 def relation_text(objects: Objects, oid: int) -> str | None:
@@ -51,12 +35,12 @@ def _columns(table: TableObject, keys: tuple[int, ...]) -> str:
     return ", ".join(quoted(table.columns[key - 1].name) for key in keys)
 
 
-def check_text(source: str) -> str:
-    """A condition, in parentheses."""
-    return f"({source})"
+def check_text(source: str, table: Table, *, pretty: bool = False) -> str:
+    """A condition, in the parentheses that it needs."""
+    return deparse.condition(source, table, pretty=pretty) or f"({source})"
 
 
-def constraint_text(constraint: Constraint, objects: Objects) -> str:
+def constraint_text(constraint: Constraint, objects: Objects, *, pretty: bool = False) -> str:
     """pg_get_constraintdef."""
     table = objects.tables[constraint.table]
     columns = _columns(table, constraint.keys)
@@ -66,7 +50,8 @@ def constraint_text(constraint: Constraint, objects: Objects) -> str:
         case "u":
             return f"UNIQUE ({columns})"
         case "c":
-            return f"CHECK ({check_text(constraint.source)})"
+            text = check_text(constraint.source, table.table, pretty=pretty)
+            return f"CHECK ({text})"
         case "f":
             other = objects.tables[constraint.referred]
             text = f"FOREIGN KEY ({columns}) REFERENCES {relation_text(objects, other.oid)}"
@@ -103,7 +88,9 @@ def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> 
         f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {quoted(index.name)} ON "
         f"{quoted(table.schema)}.{quoted(table.table.name)} USING btree ({', '.join(parts)})"
     )
-    return f"{text} WHERE ({index.where})" if index.where else text
+    if not index.where:
+        return text
+    return f"{text} WHERE {check_text(index.where, table.table, pretty=pretty)}"
 
 
 _BARE: Final = (types.INTEGER, types.BOOLEAN)
@@ -116,8 +103,10 @@ def default_text(column: Column) -> str | None:
         return None
     if default.sequence:
         return f"nextval('{quoted(default.sequence)}'::regclass)"
+    if default.source:
+        return default.source
     if not default.is_constant:
-        return default.source or default.sql
+        return default.sql
     kind = types.of_column(column.type)
     value = default.value
     if kind is types.BOOLEAN:

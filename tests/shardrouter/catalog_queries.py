@@ -18,6 +18,7 @@ __all__ = [
     "NAMES_OF_OIDS",
     "Answer",
     "filled",
+    "in_order",
     "queries",
     "renamed",
     "statements",
@@ -25,7 +26,7 @@ __all__ = [
 
 DIRECTORY: Final = Path(__file__).parents[1] / "testdata" / "catalog_queries"
 
-CLIENTS: Final = ("psql",)
+CLIENTS: Final = ("asyncpg", "django", "pgcli", "psql", "psycopg", "sqlalchemy")
 """Whose queries there are."""
 
 NAMES_OF_OIDS: Final = """
@@ -53,6 +54,14 @@ def queries(name: str) -> list[str]:
 
 
 _MARK: Final = re.compile(r"\{oid:([^}]*)\}")
+
+
+_ORDERED: Final = re.compile(r"ORDER\s+BY[^()]*\Z", re.IGNORECASE)
+
+
+def in_order(query: str, rows: list[list[str | None]]) -> list[list[str | None]]:
+    """The rows as they are compared: sorted, if the query says nothing of their order."""
+    return rows if _ORDERED.search(query) else sorted(rows, key=str)
 
 
 def filled(query: str, oids: Mapping[str, int]) -> str:

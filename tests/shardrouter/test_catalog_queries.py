@@ -22,6 +22,7 @@ from tests.shardrouter.catalog_queries import (
     DIRECTORY,
     NAMES_OF_OIDS,
     filled,
+    in_order,
     queries,
     renamed,
     statements,
@@ -81,7 +82,7 @@ def answer(query: str) -> dict[str, Any]:
         columns, rows = asked(filled(query, numbers()), library())
     except RouterError as exc:
         return {"error": exc.sqlstate, "message": exc.message}
-    return {"columns": columns, "rows": renamed(rows, names)}
+    return {"columns": columns, "rows": in_order(query, renamed(rows, names))}
 
 
 def expected(client: str) -> list[dict[str, Any]]:

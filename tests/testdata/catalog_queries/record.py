@@ -17,6 +17,7 @@ from tests.shardrouter.catalog_queries import (
     NAMES_OF_OIDS,
     Answer,
     filled,
+    in_order,
     queries,
     renamed,
     statements,
@@ -45,7 +46,7 @@ def answer(client: Client, query: str, oids: dict[str, int]) -> Answer:
         return {"error": answered.sqlstate, "message": answered.error["M"]}
     return {
         "columns": [[column.name, column.type] for column in answered.columns or ()],
-        "rows": renamed(_texts(answered), names),
+        "rows": in_order(query, renamed(_texts(answered), names)),
     }
 
 

@@ -1,0 +1,6 @@
+SELECT
+                    set_config('jit', 'on', false);
+
+CLOSE ALL;
+
+UNLISTEN *;
