@@ -96,6 +96,8 @@ class Block:
         self.modes = Modes()
         """With which it began."""
         self.failed = False
+        self.implicit = False
+        """It is a unit of commit that the client has not begun with BEGIN, and ends with it."""
         self.shard = ""
         """Where it is; empty before its first statement that needs one."""
         self.writes = False

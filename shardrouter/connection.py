@@ -25,7 +25,7 @@ from shardrouter.copy_in import CopyIn
 from shardrouter.copying.output import CopyWriter, content_of
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution, Outcome, Prepared, piece_outcome
-from shardrouter.planned import CopyTo
+from shardrouter.planned import CopyTo, SchemaChange, TransactionControl
 from shardrouter.python_values import to_stored
 from shardrouter.record import Record
 from shardrouter.session import Session
@@ -53,13 +53,33 @@ class Queries:
         the tag is the last one's. timeout: seconds, instead of statement_timeout.
         """
         prepared = self._session.prepared(query)
-        if prepared is not None:
-            unit = [_execution(prepared, args)]
-        else:
-            texts = [query] if args else split(query)
-            unit = [_execution(await self._session.prepare(text), args) for text in texts]
+        texts = [query] if args or prepared is not None else split(query)
+        unit: list[Execution] = []
+        for text in texts:
+            prepared = self._session.prepared(text) or await self._session.prepare(text)
+            if isinstance(prepared.plan, SchemaChange) and len(texts) > 1:
+                return await self._run_script(texts, timeout)
+            unit.append(_execution(prepared, args))
         outcomes = await self._session.run(unit, timeout)
         return outcomes[-1].tag if outcomes else ""
+
+    async def _run_script(self, texts: Sequence[str], timeout_s: float | None) -> str:
+        """Statements of which one changes the schema, and what comes behind it means something
+        only then: one by one, and one unit of commit between one BEGIN or COMMIT and the next."""
+        session = self._session
+        tag = ""
+        try:
+            for text in texts:
+                prepared = session.prepared(text) or await session.prepare(text)
+                if not isinstance(prepared.plan, TransactionControl):
+                    session.open_unit()
+                [outcome] = await session.run([_execution(prepared, ())], timeout_s)
+                tag = outcome.tag
+            await session.close_unit()
+        except BaseException:
+            session.note_failure()
+            raise
+        return tag
 
     async def executemany(
         self,

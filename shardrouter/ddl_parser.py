@@ -523,7 +523,7 @@ def _whole_key(cursor: _Cursor, action: Action) -> Action:
 
 
 def _create_index(cursor: _Cursor, *, unique: bool) -> CreateIndex:
-    cursor.accept("concurrently")  # no statement waits for an index here
+    concurrently = cursor.accept("concurrently")  # no statement waits for an index here
     exists = cursor.accept("if", "not", "exists")
     name = None if cursor.is_word("on") else cursor.name()
     cursor.expect("on")
@@ -549,6 +549,7 @@ def _create_index(cursor: _Cursor, *, unique: bool) -> CreateIndex:
         _expression(where) if where else None,
         _source(where),
         exists,
+        concurrently,
     )
 
 
@@ -628,8 +629,7 @@ def _drop(cursor: _Cursor) -> Definition:
             )
         raise cursor.unexpected()
     what = cursor.word()
-    if what == "index":
-        cursor.accept("concurrently")
+    concurrently = what == "index" and cursor.accept("concurrently")
     exists = cursor.accept("if", "exists")
     names = cursor.listed(cursor.relation)
     cascade = cursor.accept("cascade")
@@ -637,7 +637,9 @@ def _drop(cursor: _Cursor) -> Definition:
         cursor.accept("restrict")
     if what == "table":
         return DropTable(names, exists, cascade)
-    return DropIndex(names, exists) if what == "index" else DropSequence(names, exists)
+    return (
+        DropIndex(names, exists, concurrently) if what == "index" else DropSequence(names, exists)
+    )
 
 
 def _truncate(cursor: _Cursor) -> Truncate:

@@ -142,12 +142,14 @@ class CreateIndex:
     where: Expression | None = None
     where_source: str = ""
     if_not_exists: bool = False
+    concurrently: bool = False
 
 
 @dataclass(frozen=True)
 class DropIndex:
     names: tuple[Name, ...]
     if_exists: bool = False
+    concurrently: bool = False
 
 
 @dataclass(frozen=True)

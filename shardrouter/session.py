@@ -168,9 +168,31 @@ class Session:
         return "I" if block is None else block.status
 
     def note_failure(self) -> None:
-        """Something of the client's failed before it came here: a transaction block fails too."""
-        if self._transactions.block is not None:
-            self._transactions.block.failed = True
+        """Something of the client's failed, perhaps before it came here: a transaction block fails
+        too, and a unit is over."""
+        block = self._transactions.block
+        if block is not None and block.implicit:
+            self._transactions.abandon()
+        elif block is not None:
+            block.failed = True
+
+    def open_unit(self) -> None:
+        """What is executed from now on is one unit of commit, up to `close_unit`: the statements
+        are executed one by one, for what one does decides how the next is understood."""
+        if self._shared:
+            raise _shared_session()
+        self._transactions.open_unit()
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether such a unit is open."""
+        block = self._transactions.block
+        return block is not None and block.implicit
+
+    async def close_unit(self) -> None:
+        """Its end. Raises RouterError, and then nothing of it has happened."""
+        deadline = self._loop.time() + self.settings.statement_timeout_s
+        await self._transactions.close_unit(deadline)
 
     @property
     def idle_timeout_s(self) -> float:
@@ -512,6 +534,9 @@ class Session:
                     outcomes.append(transactions.control_idle(control))
             elif control is None or control == EndBlock(commit=True, chain=False):
                 piece = unit[start:end]
+                if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+                    outcomes += await self._as_unit(piece, start, deadline)
+                    continue
                 with _FailingFrom(start):
                     outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
             else:
@@ -528,6 +553,21 @@ class Session:
                     raise
                 if not isinstance(control, Begin):
                     transactions.abandon()  # by ROLLBACK, or what fails outside of a block
+        return outcomes
+
+    async def _as_unit(self, piece: list[Execution], start: int, deadline: float) -> list[Outcome]:
+        """Statements that change the schema among them, one by one, and all of them or none."""
+        self.open_unit()
+        outcomes: list[Outcome] = []
+        try:
+            for ordinal, execution in enumerate(piece, start):
+                with _Failing(ordinal):
+                    outcomes.append(await self._transactions.run(execution, deadline))
+            with _Failing(start + len(piece) - 1):
+                await self._transactions.close_unit(deadline)
+        except BaseException:
+            self._transactions.abandon()
+            raise
         return outcomes
 
     async def _until_current(
@@ -556,20 +596,13 @@ class Session:
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
-        if any(isinstance(plan, SchemaChange) for plan in plans):
-            return await self._change_schema(plans, deadline)
+        if len(plans) == 1 and isinstance(plans[0], SchemaChange):
+            return await self._change_schema(plans[0], deadline)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
-    async def _change_schema(self, plans: list[Plan], deadline: float) -> list[Outcome]:
-        if len(plans) > 1:
-            raise NotSupported(
-                "a schema change together with other statements is not supported",
-                hint="Send CREATE, DROP, ALTER and TRUNCATE as queries of their own.",
-            )
-        plan = plans[0]
-        assert isinstance(plan, SchemaChange)
+    async def _change_schema(self, plan: SchemaChange, deadline: float) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
@@ -858,6 +891,10 @@ class Session:
                 raise AssertionError(f"{type(plan).__name__} needs shards")
 
 
+def _changes_schema(execution: Execution) -> bool:
+    return isinstance(execution.prepared.plan, SchemaChange)
+
+
 class _FailingFrom:
     """Errors raised inside count their statement from another one of the unit."""
 
@@ -899,7 +936,7 @@ def _being_changed() -> Unavailable:
 
 def _shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT need a connection of their own",
+        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
 

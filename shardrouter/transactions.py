@@ -37,7 +37,7 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.definitions import Definition, Truncate
+from shardrouter.definitions import CreateIndex, Definition, DropIndex, Truncate
 from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
 from shardrouter.errors import NotSupported, StatementError, Unavailable
 from shardrouter.execution import (
@@ -156,7 +156,7 @@ class Transactions:
 
     # ------------------------------------------------------------------ without a block
 
-    def begin(self, modes: Modes) -> None:
+    def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
         block = Block(
@@ -170,13 +170,28 @@ class Transactions:
             settings = settings.with_value(mode, settings.get(mode))
         host.settings = settings
         block.modes = _modes_of(settings)
+        block.implicit = implicit
         self.block = block
+
+    def open_unit(self) -> None:
+        """What comes now is a unit of commit, statement by statement, up to `close_unit`."""
+        if self.block is None:
+            self.begin(Modes(), implicit=True)
+
+    async def close_unit(self, deadline: float) -> None:
+        """The end of such a unit, unless one of its statements has ended it. Raises RouterError."""
+        block = self.block
+        if block is None or not block.implicit:
+            return
+        async with self._turn:
+            await self._end(block, EndBlock(commit=True, chain=False), deadline)
 
     def begin_here(self, plan: Begin) -> Outcome:
         """BEGIN behind statements of the same unit, which are in the block already. Raises
         StatementError for modes that come too late for them."""
         assert self.block is not None
         self._host.settings = self.block.with_modes(self._host.settings, plan.modes)
+        self.block.implicit = False
         return Outcome(plan.tag)
 
     def control_idle(self, plan: TransactionControl) -> Outcome:
@@ -244,9 +259,13 @@ class Transactions:
 
     async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
-        if isinstance(plan, EndBlock):
+        if isinstance(plan, EndBlock) and not block.implicit:
             return await self._end(block, plan, deadline)
         try:
+            if block.implicit and isinstance(plan, Begin):
+                return self.begin_here(plan)
+            if block.implicit and isinstance(plan, EndBlock | SavepointStep):
+                return await self._end_unit(block, plan, deadline)
             if isinstance(plan, SavepointStep) and plan.what == "rollback":
                 return self._roll_back_to(block, plan.name)
             if block.failed:
@@ -257,6 +276,15 @@ class Transactions:
         except BaseException:
             block.failed = True
             raise
+
+    async def _end_unit(
+        self, block: Block, plan: EndBlock | SavepointStep, deadline: float
+    ) -> Outcome:
+        """What is for a block comes outside of one: COMMIT and ROLLBACK end the unit all the
+        same."""
+        said = self.control_idle(plan)  # or raises
+        assert isinstance(plan, EndBlock)
+        return replace(await self._end(block, plan, deadline), notices=said.notices)
 
     def _control(self, block: Block, plan: TransactionControl) -> Outcome:
         host = self._host
@@ -359,6 +387,8 @@ class Transactions:
             )
         if isinstance(definition, Truncate):
             return await self._truncate(block, plan, definition, deadline)
+        if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
+            raise _not_in_a_block(f"{plan.tag} CONCURRENTLY")
         if block.draft is None:
             block.draft = begin_draft(await self._host.schema.settled(deadline))
         for attempt in range(REPLANS_MAX):
@@ -662,8 +692,8 @@ def _being_changed() -> Unavailable:
 def _spans_shards(table: str) -> NotSupported:
     return NotSupported(
         f'a change of "{table}" inside a transaction is not supported, for it is on every shard',
-        hint="Send it outside of BEGIN and COMMIT; or make it a home table: WITH (home = true), "
-        "or SET default_placement = home before it is created.",
+        hint="Send it alone, outside of BEGIN and COMMIT; or make it a home table: "
+        "WITH (home = true), or SET default_placement = home before it is created.",
     )
 
 

@@ -29,12 +29,11 @@ from shardrouter.pgserver.unit import (
     PortalRun,
     PreparedStatement,
     Unit,
-    schema_change_in_company,
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, result_formats
-from shardrouter.planned import CopyFrom, TransactionControl
+from shardrouter.planned import CopyFrom, SchemaChange, TransactionControl
 from shardrouter.statement import split
 from shardrouter.verdicts import canceled
 
@@ -130,7 +129,18 @@ class Session(Protocol):
         """What was set so far is what RESET goes back to."""
 
     def note_failure(self) -> None:
-        """A message failed that the session never saw: a transaction block fails with it."""
+        """A message failed, perhaps one that the session never saw: a transaction block fails with
+        it, and a unit is over."""
+
+    def open_unit(self) -> None:
+        """What is executed from now on is one unit of commit, unless a block is open."""
+
+    @property
+    def has_unit(self) -> bool:
+        """Whether such a unit is open."""
+
+    async def close_unit(self) -> None:
+        """Its end. Raises RouterError: then nothing of it has happened."""
 
     def parameter_status(self) -> Sequence[tuple[str, str]]: ...
 
@@ -193,6 +203,7 @@ class Dialogue:
         self._unit = Unit()
         self._then: _Then | None = None
         self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
+        self._held: m.Parse | None = None  # to be prepared when what is before it has run
         self._flushed_write = False  # since the last Sync, Flush made a write run
         self._statement_bytes = 0
         self._bound_bytes = 0
@@ -260,7 +271,7 @@ class Dialogue:
     def _end_unit(self) -> None:
         """Portals live as long as their transaction: to here, unless it is a block."""
         self._then = None
-        self._rest = None
+        self._rest = self._held = None
         self._unit.clear()
         self._flushed_write = False
         if self._copying is not None:
@@ -331,9 +342,17 @@ class Dialogue:
             rest, self._rest = self._rest, None
             self._later(self._prepare_all(*rest), self._run_query)
             return
-        if then is _Then.READY:
-            self._end_unit()
-            self._connection.ready(self._session.status)
+        if self._held is not None:
+            event, self._held = self._held, None
+            self.handle(event)
+        elif then is _Then.READY and self._session.has_unit:
+            self._later(self._session.close_unit(), self._be_ready)
+        elif then is _Then.READY:
+            self._be_ready()
+
+    def _be_ready(self, _: None = None) -> None:
+        self._end_unit()
+        self._connection.ready(self._session.status)
 
     def _execute_unit(self, portals: Sequence[Portal]) -> None:
         self.busy = True
@@ -402,7 +421,8 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        if len(found) == len(texts):
+        changes = any(isinstance(prepared.plan, SchemaChange) for prepared in found)
+        if len(found) == len(texts) and not changes:
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -410,7 +430,8 @@ class Dialogue:
     async def _prepare_all(self, query: str, texts: Sequence[str], end: int = 0) -> list[Prepared]:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
-        matter when that has been carried out, and is prepared then."""
+        matter when that has been carried out, and is prepared then. So is what comes behind a
+        change of the schema."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -422,17 +443,20 @@ class Dialogue:
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                controls = [
-                    n for n, p in enumerate(found) if isinstance(p.plan, TransactionControl)
-                ]
-                if error.sqlstate == "42601" or not controls:
+                last = _last_control(found)
+                if error.sqlstate == "42601" or last < 0:
                     raise
-                last = controls[-1]
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
-            if len(texts) > 1 and PreparedStatement(prepared).changes_schema:
-                raise schema_change_in_company()  # what follows could not even be planned
+            if isinstance(prepared.plan, SchemaChange) and len(texts) > 1:
+                last = _last_control(found)
+                if last < 0:
+                    self._session.open_unit()
+                    last = len(found) - 1
+                if last < len(texts) - 1:
+                    self._rest = query, texts[last + 1 :], ends[last]
+                return found[: last + 1]
         return found
 
     def _run_query(self, statements: Sequence[Prepared]) -> None:
@@ -480,7 +504,9 @@ class Dialogue:
         if not statements:
             keep(None)
         elif self._unit.changes_schema:
-            raise schema_change_in_company()
+            self._session.open_unit()
+            self._held = event
+            self._then = _Then.NOTHING  # what has changed decides what this means
         else:
             self._later(self._session.prepare(text, oids), keep)
 

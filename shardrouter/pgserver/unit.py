@@ -27,7 +27,6 @@ __all__ = [
     "PreparedStatement",
     "Reply",
     "Unit",
-    "schema_change_in_company",
 ]
 
 REPLIES_MAX: Final = 200_000
@@ -109,14 +108,6 @@ class PortalRun:
 Reply: TypeAlias = bytes | PortalRun
 
 
-def schema_change_in_company() -> NotSupported:
-    """For a unit with a schema change and more: it is no command that one shard could run."""
-    return NotSupported(
-        "CREATE, ALTER and DROP cannot be one unit with other statements",
-        hint="Send the statement alone, in a message of its own (or with a Sync behind it).",
-    )
-
-
 def _copy_in_company() -> NotSupported:
     return NotSupported(
         "COPY FROM STDIN cannot be one unit with other statements",
@@ -146,8 +137,6 @@ class Unit:
             )
         if isinstance(reply, PortalRun) and not reply.portal.started:
             statement = reply.portal.statement
-            if self.waiting and (self.changes_schema or statement.changes_schema):
-                raise schema_change_in_company()
             if self.waiting and (self.copies_in or statement.copies_in):
                 raise _copy_in_company()
             self.copies_in = statement.copies_in

@@ -116,6 +116,14 @@ class MemorySession:
         if self._database.status == "T":
             self._database.status = "E"
 
+    def open_unit(self) -> None:
+        pass
+
+    has_unit = False
+
+    async def close_unit(self) -> None:
+        pass
+
     def copy_in(self, prepared: Prepared) -> MemoryCopy:
         assert isinstance(prepared.plan, CopyFrom)
         return MemoryCopy(self._database, prepared.plan)

@@ -94,26 +94,6 @@ async def test_an_error_says_where_in_the_whole_message(client: WireClient) -> N
     assert text[error.report.position - 1 :].startswith("nosuch")
 
 
-async def test_a_schema_change_does_not_share_a_query(
-    client: WireClient, database: Database
-) -> None:
-    create = "CREATE TABLE n (id int PRIMARY KEY)"
-    (error,) = await client.query(f"{create}; INSERT INTO n VALUES (1)")
-    assert error.report.sqlstate == "0A000"
-    assert "alone" in error.report.hint
-    assert sqlstates(await client.query("SELECT 1; DROP TABLE t")) == ["0A000"]
-    said = await client.ask(
-        *(m.Parse("", create, ()), bind(""), execute(), m.Parse("", "SELECT * FROM n", ()), SYNC)
-    )
-    assert sqlstates(said) == ["0A000"]
-    await prepare(client, create=create, one="SELECT 1")
-    assert sqlstates(await client.query(f"SELECT 1; {create}")) == ["0A000"]
-    said = await client.ask(bind("create"), execute(), bind("one"), execute(), SYNC)
-    assert sqlstates(said) == ["0A000"]
-    assert list(database.tables) == ["t"]
-    assert database.units == []
-
-
 async def test_parameters_have_no_place_in_a_simple_query(client: WireClient) -> None:
     assert sqlstates(await client.query("SELECT id FROM t WHERE id = $1")) == ["42P02"]
 
