@@ -128,8 +128,8 @@ class Table:
     referenced_by: tuple[str, ...] = ()
     """Tables with a foreign key to this one: changing one of its rows may change or look through
     any number of theirs."""
-    oid: int = 0
-    """What clients know it by, given when it is made, and kept; 0: made before there were such."""
+    created: int = 0
+    """The version of the catalog that it came with, which no other of its name has."""
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -156,8 +156,6 @@ class SqlSequence:
     maximum: int = (1 << 63) - 1
     cycle: bool = False
     owner: tuple[str, str] | None = None
-    oid: int = 0
-    """As of a table."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """What there is, numbered as PostgreSQL numbers it: schemas, relations, columns, constraints.
 
-Pure. A table and a sequence have an OID in the catalog, given when they were made. What belongs to
-a table (its indexes, its constraints, its row type) has one that follows from the table's and from
-its own name, so that every router knows it by the same, also after a restart. What PostgreSQL has
-built in keeps PostgreSQL's own.
+Pure. The OID of a table follows from its name and the version of the catalog that it came with,
+those of its indexes, constraints and row type from the table's and their names: so every router
+knows them by the same, also after a restart, and a table made anew has another one. What
+PostgreSQL has built in keeps PostgreSQL's own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PUBLIC: Final = 2200
 INFORMATION_SCHEMA: Final = 13183
 
 _DERIVED: Final = 1 << 30
-"""OIDs that follow from names are from here on; those of the catalog are below."""
+"""OIDs that follow from names are from here on, and below twice as much."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,10 @@ class Objects:
             "pg_toast": 99,
             "information_schema": INFORMATION_SCHEMA,
         }
-        tables = sorted(catalog.tables.values(), key=lambda table: (table.oid, table.name))
-        self._taken |= {table.oid for table in tables}
-        self._taken |= {sequence.oid for sequence in catalog.sequences.values()}
-        numbers = {table.name: self._number(table.oid, "table", table.name) for table in tables}
+        tables = sorted(catalog.tables.values(), key=lambda table: table.name)
+        numbers = {table.name: self._number("table", table.name, table.created) for table in tables}
         self.sequences: dict[int, SqlSequence] = {
-            self._number(sequence.oid, "sequence", name): sequence
+            self._number("sequence", name): sequence
             for name, sequence in sorted(catalog.sequences.items())
         }
         self._tables_by_name = {table.name: table for table in tables}
@@ -141,10 +139,8 @@ class Objects:
         self.comments: dict[tuple[object, object], str] = {}
         """By OID and column; 0 for what is no column."""
 
-    def _number(self, kept: int, *names: object) -> int:
-        """The OID that was kept; else one that follows from names."""
-        if kept:
-            return kept
+    def _number(self, *names: object) -> int:
+        """The OID that follows from names; of two for which it is the same, the next."""
         found = _DERIVED | zlib.crc32("\0".join(map(str, names)).encode()) & (_DERIVED - 1)
         while found in self._taken:
             found = _DERIVED | (found + 1) & (_DERIVED - 1)
@@ -171,11 +167,11 @@ class Objects:
             return tuple(columns.index(name) + 1 for name in names)
 
         def key(name: str, names: tuple[str, ...], *, primary: bool) -> None:
-            index = self._number(0, oid, "index", name)
+            index = self._number(oid, "index", name)
             keys = attributes(names)
             zeros = (0,) * len(keys)
             indexes.append(IndexKey(index, name, oid, keys, names, zeros, True, primary))
-            number = self._number(0, oid, "constraint", name)
+            number = self._number(oid, "constraint", name)
             kind: Literal["p", "u"] = "p" if primary else "u"
             constraints.append(Constraint(number, name, kind, oid, keys, index))
 
@@ -187,7 +183,7 @@ class Objects:
             named = [_unquoted(element) for element in made.elements]
             keys = tuple(columns.index(name) + 1 if name in columns else 0 for name in named)
             options = made.options or (0,) * len(keys)
-            number = self._number(0, oid, "index", made.name)
+            number = self._number(oid, "index", made.name)
             indexes.append(
                 IndexKey(
                     number, made.name, oid, keys, made.elements, options, made.unique, False,
@@ -195,11 +191,11 @@ class Objects:
                 )
             )  # fmt: skip
         for check in table.checks:
-            number = self._number(0, oid, "constraint", check.name)
+            number = self._number(oid, "constraint", check.name)
             keys = attributes(_columns_in(check.source, columns))
             constraints.append(Constraint(number, check.name, "c", oid, keys, source=check.source))
         for foreign in table.foreign_keys:
-            number = self._number(0, oid, "constraint", foreign.name)
+            number = self._number(oid, "constraint", foreign.name)
             other = self._tables_by_name.get(foreign.table)
             referred = [] if other is None else [column.name for column in other.columns]
             constraints.append(
@@ -216,8 +212,8 @@ class Objects:
                     on_delete=foreign.on_delete,
                 )
             )
-        kind = self._number(0, oid, "type")
-        array = self._number(0, oid, "array type")
+        kind = self._number(oid, "type")
+        array = self._number(oid, "array type")
         return TableObject(oid, "public", table, kind, array, tuple(indexes), tuple(constraints))
 
     def _referred_index(

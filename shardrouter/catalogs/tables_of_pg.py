@@ -218,7 +218,7 @@ def _index_row(index: IndexKey, table: TableObject) -> Row:
         "indclass": _array([0] * len(index.keys)),
         "indoption": _array(index.options),
         "indexprs": ", ".join(expressions) or None,
-        "indpred": index.where or None,
+        "indpred": check_text(index.where, table.table) if index.where else None,
     }
 
 
