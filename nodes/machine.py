@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -29,7 +29,7 @@ import msgspec
 from msgspec import structs
 
 from nodes.authorizer import DDL, Mode, mode_of_write
-from nodes.bounds import Stop, Stopped
+from nodes.bounds import Stop, Stopped, stale_guard
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
 from nodes.cursors import TOO_MANY, Cursors
@@ -43,7 +43,6 @@ from nodes.data_file import (
     READ_INCARNATION,
     READ_SESSIONS,
     READ_SWITCHED,
-    READ_VERSION,
     READ_VERSIONS,
     RELEASE,
     ROLLBACK,
@@ -158,6 +157,15 @@ def _now_us() -> int:
 def _counted(count: int) -> tuple[StatementResult]:
     """The result of a statement that changed so many rows."""
     return (StatementResult(count),)
+
+
+def _stale(guards: Sequence[Guard], versions: Mapping[str, int]) -> Stale | None:
+    """The first guard that fails."""
+    for guard in guards:
+        have = versions.get(guard.object, 0)
+        if have != guard.version:
+            return Stale(guard.object, have, guard.version)
+    return None
 
 
 class Machine:
@@ -581,10 +589,9 @@ class Machine:
         answer = self._sessions.recall(session, seq, watermark)
         if answer is not None:
             return answer
-        for guard in write.guards:
-            have = self._versions.get(guard.object, 0)
-            if have != guard.version:
-                return Stale(guard.object, have, guard.version)
+        stale = _stale(write.guards, self._versions)
+        if stale is not None:
+            return stale
         statements = write.statements
         try:
             if len(statements) == 1 and not write.sets and is_change(statements[0]):
@@ -770,15 +777,18 @@ class Machine:
         reader = self._reader
         answer = Answer()
         now_us, seed = self._clock_us(), self._rng.getrandbits(63)
-        # One statement is a transaction of its own; `applied` cannot move while it runs here,
-        # unless a worker thread is applying.
-        is_single = len(read.statements) == 1 and not read.guards and not self._is_applying
+        # One statement is a transaction of its own. Unless a worker thread is applying, the last
+        # COMMIT is what the copies in memory say, and stays so while it runs here.
+        is_single = len(read.statements) == 1 and not self._is_applying
         try:
             if is_single:
+                stale = _stale(read.guards, self._versions)
+                if stale is not None:
+                    return stale
                 reader.run(read.statements[0], answer, now_us, seed, Mode.READ)
                 return Done(tuple(answer.results), self._applied)
             reader.raw.execute(BEGIN_READ)
-            stale = self._stale(read.guards)
+            stale = stale_guard(reader.raw, read.guards)
             if stale is not None:
                 return stale
             index: int = self._applied
@@ -794,14 +804,6 @@ class Machine:
         finally:
             if not is_single and reader.raw.in_transaction:
                 reader.raw.execute(COMMIT)
-
-    def _stale(self, guards: Sequence[Guard]) -> Stale | None:
-        for guard in guards:
-            row = self._reader.raw.execute(READ_VERSION, (guard.object,)).fetchone()
-            have = 0 if row is None else row[0]
-            if have != guard.version:
-                return Stale(guard.object, have, guard.version)
-        return None
 
     async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
         """Begin a read that may be answered in pieces: see `nodes.cursors`."""

@@ -10,6 +10,7 @@ replaces it when a shard answers that a version is stale.
     catalog_tables     every table that ever was, with its version; a dropped one has no definition
     catalog_change     at most one row: the change that is under way
     catalog_sequences  definition of each sequence, and how far it was given out
+    catalog_schemas    the schemas besides `public`, which is always there
 
 A fresh cluster is made in this order, each step harmless to repeat by any router:
 `ownership` on every shard, then `bootstrap` in meta. Whoever can load the catalog therefore
@@ -21,14 +22,25 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement, StatementResult, Value
 from nodes.values import SLOTS
-from shardrouter.tables import Change, Column, Default, Pending, Placement, SqlSequence, Table
+from shardrouter.tables import (
+    PUBLIC,
+    Change,
+    Column,
+    Default,
+    Pending,
+    Placement,
+    SqlSchema,
+    SqlSequence,
+    Table,
+)
 
 __all__ = [
     "Catalog",
@@ -42,6 +54,7 @@ __all__ = [
     "Parts",
     "CATALOG_FORMAT",
     "FIRST_VERSION",
+    "OLDEST_FORMAT",
     "LOAD_GUARDS",
     "LOAD_STATEMENTS",
     "bootstrap",
@@ -50,13 +63,21 @@ __all__ = [
     "ownership",
     "slot_guard",
     "table_guard",
+    "upgrade",
 ]
 
-CATALOG_FORMAT: Final = 3
-"""Raised when the tables in meta change their shape."""
+CATALOG_FORMAT: Final = 4
+"""Raised when the tables in meta change their shape, or what they hold means something else to a
+router that does not know better. `upgrade` leads here from OLDEST_FORMAT."""
+
+OLDEST_FORMAT: Final = 3
+"""Without schemas."""
 
 FIRST_VERSION: Final = 1
 """Version of the catalog and of every slot's ownership after the bootstrap."""
+
+
+Kind: TypeAlias = Literal["table", "view", "sequence", "index"]
 
 
 class CatalogError(Exception):
@@ -80,6 +101,53 @@ class Catalog:
     """Name -> version that shards have which are not the home. It stays behind while the table of
     that name is a home table."""
     sequences: Mapping[str, SqlSequence] = field(default_factory=dict)
+    schemas: Mapping[str, SqlSchema] = field(default_factory=lambda: {PUBLIC: SqlSchema(PUBLIC)})
+    search_path: tuple[str, ...] = (PUBLIC,)
+    """Where a session looks for names that say no schema: no part of what was read."""
+
+    @cached_property
+    def relations(self) -> Mapping[tuple[str, str], tuple[Kind, str]]:
+        """What each (schema, relname) is, and the name by which it is known: tables, views,
+        sequences and indexes, those of constraints among them, are one name space. Of an index it
+        is the name of its table."""
+        found: dict[tuple[str, str], tuple[Kind, str]] = {}
+        for table in self.tables.values():
+            indexes = [index.relname for index in table.indexes]
+            indexes += [key.name for key in table.keys]
+            indexes += [table.primary] if table.primary else []
+            found.update(((table.schema, name), ("index", table.name)) for name in indexes)
+        for sequence in self.sequences.values():
+            found[sequence.schema, sequence.relname] = ("sequence", sequence.name)
+        for table in self.tables.values():
+            kind: Kind = "table" if table.view is None else "view"
+            found[table.schema, table.relname] = (kind, table.name)
+        return found
+
+    def relation(self, name: str, schema: str = "") -> tuple[Kind, str] | None:
+        """What a name means to this session, as in `relations`."""
+        for place in (schema,) if schema else self.search_path:
+            found = self.relations.get((place, name))
+            if found is not None:
+                return found
+        return None
+
+    def table(self, name: str, schema: str = "") -> Table | None:
+        """The table or view that a name means to this session."""
+        found = self.relation(name, schema)
+        return self.tables[found[1]] if found and found[0] in ("table", "view") else None
+
+    def sequence(self, name: str, schema: str = "") -> SqlSequence | None:
+        """The sequence that a name means to this session."""
+        found = self.relation(name, schema)
+        return self.sequences[found[1]] if found and found[0] == "sequence" else None
+
+    def searched(self, path: tuple[str, ...]) -> Catalog:
+        """The same for a session that looks for names there."""
+        if path == self.search_path:
+            return self
+        other = replace(self, search_path=path)
+        other.__dict__["relations"] = self.relations  # they do not depend on it
+        return other
 
     def shard_of(self, slot: int) -> str:
         return self.shards[self.slots[slot]]
@@ -115,6 +183,11 @@ def home_guard(catalog: Catalog) -> Guard:
 
 # --------------------------------------------------------------------------- a fresh cluster
 
+_SCHEMAS: Final = (
+    'CREATE TABLE "catalog_schemas" ("name" TEXT NOT NULL, "definition" BLOB NOT NULL, '
+    'PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
+)
+
 _TABLES: Final = (
     (
         'CREATE TABLE "catalog_state" ("id" INTEGER NOT NULL, "version" INTEGER NOT NULL, '
@@ -140,6 +213,7 @@ _TABLES: Final = (
         '"last" INTEGER NOT NULL, "is_called" INTEGER NOT NULL, '
         'PRIMARY KEY ("name")) STRICT, WITHOUT ROWID'
     ),
+    _SCHEMAS,
 )
 
 
@@ -193,11 +267,22 @@ def bootstrap(shards: Sequence[str], slots: Sequence[int]) -> Parts:
     )
 
 
+def upgrade() -> Parts:
+    """The write that makes a catalog of OLDEST_FORMAT one of CATALOG_FORMAT. Refused as Stale if
+    another router has done it."""
+    return Parts(
+        statements=(Statement(_SCHEMAS),),
+        guards=(Guard("catalog_format", OLDEST_FORMAT),),
+        sets=(SetVersion("catalog_format", CATALOG_FORMAT),),
+    )
+
+
 # --------------------------------------------------------------------------- loading
 
 LOAD_GUARDS: Final = (Guard("catalog_format", CATALOG_FORMAT),)
 """Guards of the Read that loads the catalog. Stale with `have` 0: the cluster is new, it
-needs `ownership` and `bootstrap`; with another number: another version of the program made it."""
+needs `ownership` and `bootstrap`; with OLDEST_FORMAT: it needs `upgrade`; with another number:
+another version of the program made it."""
 
 LOAD_STATEMENTS: Final = (
     Statement(
@@ -209,13 +294,14 @@ LOAD_STATEMENTS: Final = (
     ),
     Statement('SELECT "change" FROM "catalog_change"'),
     Statement('SELECT "name", "definition" FROM "catalog_sequences" ORDER BY "name"'),
+    Statement('SELECT "definition" FROM "catalog_schemas" ORDER BY "name"'),
 )
 
 
 def decode(results: Sequence[StatementResult]) -> Catalog:
     """The catalog from the answers to LOAD_STATEMENTS. Raises CatalogError."""
     try:
-        state, shards, rows, changes, sequences = (result.values for result in results)
+        state, shards, rows, changes, sequences, schemas = (result.values for result in results)
         ((version, owners, slot_versions, home, home_version),) = state
         names = tuple(str(name) for _, name in shards)
         tables: dict[str, Table] = {}
@@ -249,6 +335,12 @@ def decode(results: Sequence[StatementResult]) -> Catalog:
             sequences={
                 str(name): msgspec.msgpack.decode(_bytes(definition), type=SqlSequence)
                 for name, definition in sequences
+            },
+            schemas={PUBLIC: SqlSchema(PUBLIC)}
+            | {
+                schema.name: schema
+                for (definition,) in schemas
+                for schema in [msgspec.msgpack.decode(_bytes(definition), type=SqlSchema)]
             },
         )
     except (ValueError, KeyError, TypeError, IndexError, msgspec.MsgspecError) as exc:

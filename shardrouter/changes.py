@@ -213,7 +213,7 @@ def _row_keys(
                 hint="Compute it in the application: it decides where the row lives.",
             )
         if isinstance(operand, Constant) and operand.value is None:
-            raise null_key(key.name, table.name)
+            raise null_key(key.name, table.relname)
         keys[operand] = None
     return tuple(keys)
 

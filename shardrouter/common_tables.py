@@ -161,7 +161,7 @@ def _refers(query: syntax.Query, name: str) -> bool:
 def _source_refers(item: syntax.FromItem, name: str) -> bool:
     match item:
         case syntax.TableName():
-            return item.name == name
+            return item.name == name and not item.schema
         case syntax.FromQuery():
             return _refers(item.query, name)
         case syntax.Join():

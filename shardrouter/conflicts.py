@@ -85,7 +85,7 @@ def _target(conflict: syntax.OnConflict, table: Table) -> tuple[str, ...]:
             if known == name.text:
                 return key
         raise StatementError(
-            f'constraint "{name.text}" for table "{table.name}" does not exist',
+            f'constraint "{name.text}" for table "{table.relname}" does not exist',
             sqlstate="42704",
             position=name.position,
         )
@@ -101,9 +101,9 @@ def _target(conflict: syntax.OnConflict, table: Table) -> tuple[str, ...]:
 
 def _constraints(table: Table) -> list[tuple[str, tuple[str, ...]]]:
     """The table's keys, by the names PostgreSQL gives them."""
-    keys = [(f"{table.name}_{'_'.join(key)}_key", key) for key in table.unique]
+    keys = [(f"{table.relname}_{'_'.join(key)}_key", key) for key in table.unique]
     if table.primary_key:
-        keys.insert(0, (f"{table.name}_pkey", table.primary_key))
+        keys.insert(0, (f"{table.relname}_pkey", table.primary_key))
     return keys
 
 

@@ -16,10 +16,11 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from itertools import islice
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
+
+from msgspec import structs
 
 from shardrouter.copy_in import CopyIn
 from shardrouter.copying.output import CopyWriter, content_of
@@ -192,7 +193,7 @@ class Queries:
         """
         prepared = await self._prepare(query)
         columns = {column.name: i for i, column in enumerate(prepared.columns)}
-        execution = replace(_execution(prepared, args), stream=True)
+        execution = structs.replace(_execution(prepared, args), stream=True)
         async for outcome in self._pieces(execution):
             for values in outcome.values:
                 yield Record(columns, values)

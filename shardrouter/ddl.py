@@ -7,14 +7,15 @@ is on the same shard (`shardrouter.references`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Final
 
 from shardrouter import syntax, types
 from shardrouter.aggregates import is_aggregate
+from shardrouter.catalog import Catalog
 from shardrouter.catalogs import deparse
-from shardrouter.constraint_names import NAME_BYTES_MAX, choose
+from shardrouter.constraint_names import choose
 from shardrouter.definitions import (
     CheckDefinition,
     ColumnDefinition,
@@ -26,14 +27,15 @@ from shardrouter.definitions import (
     KeyDefinition,
 )
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.namespaces import NewNames, check_name
 from shardrouter.references import foreign_key
-from shardrouter.sequence_calls import sequence_named
+from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.serial import SERIALS, column_sequence
 from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
 from shardrouter.translate import table_scope
 from shardrouter.typed import Parameters, literal, quote
 
-__all__ = ["Made", "add_constraint", "check_relation_name", "create_index", "create_table"]
+__all__ = ["Made", "add_constraint", "column_of", "create_index", "create_table", "default_value"]
 
 COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
@@ -58,27 +60,35 @@ class Made:
 
 
 def create_table(
-    node: CreateTable, tables: Mapping[str, Table], taken: set[str], default: Placement = "sharded"
+    node: CreateTable, catalog: Catalog, names: NewNames, default: Placement = "sharded"
 ) -> Made:
-    """The table that `node` describes, among those there are; `taken` are the names of all
-    relations, to which those of its keys and sequences are added. `default` is the placement of a
-    table that has a primary key and says nothing."""
-    check_relation_name(node.table, "table")
+    """The table that `node` describes; its own name, and those of its keys and sequences are added
+    to `names`. `default` is the placement of a table that has a primary key and says nothing."""
     _check_columns(node)
-    name = node.table.text
-    taken.add(name)
+    stored, called = names.store(names.check(node.table))
     primary_key = _primary_key(node)
     placement, shard_key = _placement(node, primary_key, default)
     columns: list[Column] = []
     sequences: list[SqlSequence] = []
     for definition in node.columns:
-        column, sequence = _column(definition, name, primary_key, taken)
+        column, sequence = column_of(
+            definition, (stored, node.table.text), primary_key, names, catalog
+        )
         columns.append(column)
         if sequence is not None:
             sequences.append(sequence)
-    table = Table(name, 0, tuple(columns), (), shard_key, placement)
+    table = Table(
+        stored,
+        0,
+        tuple(columns),
+        (),
+        shard_key,
+        placement,
+        schema=names.schema,
+        called=called,
+    )
     for constraint in _in_order(node.constraints):
-        table = add_constraint(table, constraint, tables, taken)
+        table = add_constraint(table, constraint, catalog, names)
     return Made(table, tuple(sequences))
 
 
@@ -91,22 +101,6 @@ def _in_order(constraints: Sequence[ConstraintDefinition]) -> list[ConstraintDef
 # --------------------------------------------------------------------------- names and columns
 
 
-def check_relation_name(name: syntax.Name, what: str) -> None:
-    if len(name.text.encode()) > NAME_BYTES_MAX:
-        raise StatementError(
-            f'identifier "{name.text}" is longer than {NAME_BYTES_MAX} bytes',
-            sqlstate="42622",
-            position=name.position,
-        )
-    if what != "column" and (name.text.startswith("_") or name.text.lower().startswith("sqlite_")):
-        raise StatementError(
-            f'unacceptable {what} name "{name.text}"',
-            sqlstate="42939",
-            position=name.position,
-            hint="Names that begin with _ or sqlite_ belong to the system.",
-        )
-
-
 def _check_columns(node: CreateTable) -> None:
     seen: dict[str, str] = {}
     if not node.columns:
@@ -115,7 +109,7 @@ def _check_columns(node: CreateTable) -> None:
         raise StatementError(f"tables can have at most {COLUMNS_MAX} columns", sqlstate="54011")
     for definition in node.columns:
         name = definition.name
-        check_relation_name(name, "column")
+        check_name(name)
         if name.text in _SYSTEM_COLUMNS:
             raise StatementError(
                 f'column name "{name.text}" conflicts with a system column name',
@@ -149,16 +143,21 @@ def _primary_key(node: CreateTable) -> tuple[str, ...]:
     return tuple(name.text for name in keys[0].columns) if keys else ()
 
 
-def _column(
-    definition: ColumnDefinition, table: str, primary_key: Sequence[str], taken: set[str]
+def column_of(
+    definition: ColumnDefinition,
+    table: tuple[str, str],
+    primary_key: Sequence[str],
+    names: NewNames,
+    catalog: Catalog,
 ) -> tuple[Column, SqlSequence | None]:
+    """A column of the table of this name and relname, and the sequence it draws from."""
     name = definition.name
     written = definition.type
     serial = SERIALS.get(written.name)
     if serial is not None:
         if definition.default is not None:
             raise StatementError(
-                f'multiple default values specified for column "{name.text}" of table "{table}"',
+                f'multiple default values specified for column "{name.text}" of table "{table[1]}"',
                 sqlstate="42601",
                 position=name.position,
             )
@@ -167,19 +166,24 @@ def _column(
     not_null = definition.not_null or name.text in primary_key
     column = Column(name.text, kind.name, not_null, None, modifier, definition.identity)
     if serial is not None or definition.identity:
-        sequence = column_sequence(definition, kind, table, taken)
+        sequence = column_sequence(definition, kind, table, names)
         drawn = Default("", is_constant=False, sequence=sequence.name)
         return replace(column, not_null=True, default=drawn), sequence
     if definition.default is None:
         return column, None
-    return replace(column, default=_default(definition.default, column, name.position)), None
+    default = default_value(definition.default, column, name.position, catalog)
+    return replace(column, default=default), None
 
 
-def _default(node: syntax.Expression, column: Column, position: int) -> Default | None:
+def default_value(
+    node: syntax.Expression, column: Column, position: int, catalog: Catalog
+) -> Default | None:
+    """What DEFAULT means for a column; None: nothing."""
     if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
         name = sequence_named(node.arguments[0])
         if name is not None:
-            return Default("", is_constant=False, sequence=name)
+            drawn = stored_sequence(name, catalog)
+            return Default("", is_constant=False, sequence=drawn)
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:
@@ -285,29 +289,29 @@ def _shard_key(shard_key: str, node: CreateTable) -> str:
 def add_constraint(
     table: Table,
     node: ConstraintDefinition,
-    tables: Mapping[str, Table],
-    taken: set[str],
+    catalog: Catalog,
+    names: NewNames,
 ) -> Table:
     """The table with one constraint more."""
     if isinstance(node, KeyDefinition):
-        return _add_key(table, node, taken)
+        return _add_key(table, node, names)
     own = {table.primary, *(key.name for key in table.keys), *(c.name for c in table.checks)}
     own |= {key.name for key in table.foreign_keys}
     if node.name is not None and node.name.text in own:
         raise StatementError(
-            f'constraint "{node.name.text}" for relation "{table.name}" already exists',
+            f'constraint "{node.name.text}" for relation "{table.relname}" already exists',
             sqlstate="42710",
             position=node.name.position,
         )
     if isinstance(node, ForeignKeyDefinition):
         listed = "_".join(name.text for name in node.columns)
-        name = node.name.text if node.name else choose(table.name, listed, "fkey", own)
-        key = foreign_key(table, node, name, tables)
+        name = node.name.text if node.name else choose(table.relname, listed, "fkey", own)
+        key = foreign_key(table, node, name, catalog)
         return replace(table, foreign_keys=(*table.foreign_keys, key))
     sql = _condition(table, node.expression, "CHECK")
     columns = _columns_in(node.expression)
     listed = columns.pop() if len(columns) == 1 else ""
-    name = node.name.text if node.name else choose(table.name, listed, "check", own)
+    name = node.name.text if node.name else choose(table.relname, listed, "check", own)
     if name.startswith("shardrouter_"):
         raise StatementError(
             f'unacceptable constraint name "{name}"',
@@ -317,21 +321,21 @@ def add_constraint(
     return replace(table, checks=(*table.checks, Check(name, sql, node.source)))
 
 
-def _add_key(table: Table, node: KeyDefinition, taken: set[str]) -> Table:
+def _add_key(table: Table, node: KeyDefinition, names: NewNames) -> Table:
     columns = _key_columns(table, node.columns, "PRIMARY KEY" if node.primary else "UNIQUE")
     if node.primary and table.primary_key:
         raise StatementError(
-            f'multiple primary keys for table "{table.name}" are not allowed',
+            f'multiple primary keys for table "{table.relname}" are not allowed',
             sqlstate="42P16",
             position=node.position,
         )
     if node.name is not None:
-        name = _new_relation(node.name, taken)
+        name = names.check(node.name)
     elif node.primary:
-        name = choose(table.name, "", "pkey", taken)
+        name = choose(table.relname, "", "pkey", names.taken)
     else:
-        name = choose(table.name, "_".join(columns), "key", taken)
-    taken.add(name)
+        name = choose(table.relname, "_".join(columns), "key", names.taken)
+    names.taken.add(name)
     if not node.primary:
         return replace(table, keys=(*table.keys, Key(name, columns)))
     return replace(
@@ -340,15 +344,6 @@ def _add_key(table: Table, node: KeyDefinition, taken: set[str]) -> Table:
         primary_key=columns,
         columns=tuple(replace(c, not_null=c.not_null or c.name in columns) for c in table.columns),
     )
-
-
-def _new_relation(name: syntax.Name, taken: set[str]) -> str:
-    check_relation_name(name, "relation")
-    if name.text in taken:
-        raise StatementError(
-            f'relation "{name.text}" already exists', sqlstate="42P07", position=name.position
-        )
-    return name.text
 
 
 def _key_columns(table: Table, names: Sequence[syntax.Name], what: str) -> tuple[str, ...]:
@@ -430,7 +425,7 @@ def _columns_in(node: object) -> set[str]:
 # --------------------------------------------------------------------------- indexes
 
 
-def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
+def create_index(table: Table, node: CreateIndex, names: NewNames) -> Table:
     """The table with one index more."""
     columns: list[str] = []
     parts: list[str] = []
@@ -458,21 +453,23 @@ def create_index(table: Table, node: CreateIndex, taken: set[str]) -> Table:
             hint=_WAYS_OUT,
         )
     if node.name is None:
-        name = choose(table.name, "_".join(_numbered(labels)), "idx", taken)
+        name = choose(table.relname, "_".join(_numbered(labels)), "idx", names.taken)
     else:
-        name = _new_relation(node.name, taken)
-    text = f"CREATE {'UNIQUE ' if node.unique else ''}INDEX {quote(name)} "
+        name = names.check(node.name)
+    stored, called = names.store(name)
+    text = f"CREATE {'UNIQUE ' if node.unique else ''}INDEX {quote(stored)} "
     text += f"ON {quote(table.name)} ({', '.join(parts)})"
     if node.where is not None:
         text += f" WHERE {_condition(table, node.where, 'WHERE')}"
     index = Index(
-        name,
+        stored,
         node.unique,
         text,
         tuple(columns) if is_plain else (),
         tuple(element.source for element in node.elements),
         node.where_source,
-        tuple(_option(element) for element in node.elements),
+        options=tuple(_option(element) for element in node.elements),
+        called=called,
     )
     return replace(table, indexes=(*table.indexes, index))
 

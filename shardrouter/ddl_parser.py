@@ -17,14 +17,19 @@ from shardrouter.definitions import (
     AddConstraint,
     CheckDefinition,
     ColumnDefinition,
+    Comment,
+    CommentKind,
     ConstraintDefinition,
     CreateIndex,
+    CreateSchema,
     CreateSequence,
     CreateTable,
     Definition,
     DropIndex,
+    DropSchema,
     DropSequence,
     DropTable,
+    DropView,
     ForeignKeyDefinition,
     Identity,
     IndexElement,
@@ -39,7 +44,7 @@ from shardrouter.statement import parse_tokens
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
-FIRST_WORDS: Final = frozenset({"create", "drop", "alter", "truncate"})
+FIRST_WORDS: Final = frozenset({"create", "drop", "alter", "truncate", "comment"})
 """What a statement of this grammar begins with."""
 
 _ENDS_OF_TYPE: Final = frozenset(
@@ -85,6 +90,8 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
         parsed = _drop(cursor)
     elif first == "truncate":
         parsed = _truncate(cursor)
+    elif first == "comment":
+        parsed = _comment(cursor)
     else:
         parsed = _alter(cursor)
     cursor.end()
@@ -176,17 +183,18 @@ class _Cursor:
         return syntax.Name(token.text, token.start + 1)
 
     def relation(self) -> syntax.Name:
-        """A name, in the one schema there is."""
+        """A name, and the schema it may say."""
         name = self.name()
         if not self.accept_mark("."):
             return name
-        if name.text != "public":
+        own = self.name()
+        if self.is_mark("."):
             raise NotSupported(
-                f'schema "{name.text}" is not supported',
+                "cross-database references are not implemented",
                 position=name.position,
-                hint="There is one schema, public.",
+                hint="Write schema.name.",
             )
-        return self.name()
+        return syntax.Name(own.text, name.position, name.text)
 
     def listed(self, item: Callable[[], _T]) -> tuple[_T, ...]:
         """One or more, with commas between."""
@@ -296,12 +304,15 @@ def _create(cursor: _Cursor) -> Definition:
     if cursor.accept("sequence"):
         exists = cursor.accept("if", "not", "exists")
         return CreateSequence(cursor.relation(), _sequence_options(cursor), exists)
+    if cursor.accept("schema"):
+        return _create_schema(cursor)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
-            hint=_NOT_YET.get(token.text, "") or "There are CREATE TABLE, INDEX and SEQUENCE.",
+            hint=_NOT_YET.get(token.text, "")
+            or "There are CREATE TABLE, INDEX, SEQUENCE and SCHEMA.",
         )
     raise cursor.unexpected()
 
@@ -614,32 +625,110 @@ def _sequence_options(cursor: _Cursor) -> SequenceOptions:
 # --------------------------------------------------------------------------- the others
 
 
+_DROPPED: Final = ("table", "index", "sequence", "view", "schema")
+
+
 def _drop(cursor: _Cursor) -> Definition:
-    if (
-        not cursor.is_word("table")
-        and not cursor.is_word("index")
-        and not cursor.is_word("sequence")
-    ):
-        token = cursor.peek()
+    token = cursor.peek()
+    if token is None or not token.is_word(*_DROPPED):
         if token is not None and token.kind is Kind.WORD:
             raise NotSupported(
                 f"DROP {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are DROP TABLE, INDEX and SEQUENCE.",
+                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW and SCHEMA.",
             )
         raise cursor.unexpected()
     what = cursor.word()
     concurrently = what == "index" and cursor.accept("concurrently")
     exists = cursor.accept("if", "exists")
-    names = cursor.listed(cursor.relation)
+    names = cursor.listed(cursor.name if what == "schema" else cursor.relation)
     cascade = cursor.accept("cascade")
     if not cascade:
         cursor.accept("restrict")
     if what == "table":
         return DropTable(names, exists, cascade)
+    if what == "index":
+        return DropIndex(names, exists, cascade, concurrently)
+    if what == "sequence":
+        return DropSequence(names, exists, cascade)
     return (
-        DropIndex(names, exists, concurrently) if what == "index" else DropSequence(names, exists)
+        DropView(names, exists, cascade) if what == "view" else DropSchema(names, exists, cascade)
     )
+
+
+def _create_schema(cursor: _Cursor) -> CreateSchema:
+    exists = cursor.accept("if", "not", "exists")
+    if not cursor.is_word("authorization"):
+        name = cursor.name()
+        if cursor.accept("authorization"):
+            cursor.name()  # every role that may log in may do all in it
+    else:
+        cursor.expect("authorization")
+        name = cursor.name()  # the schema is called as its owner
+    token = cursor.peek()
+    if token is not None:
+        raise NotSupported(
+            "elements of CREATE SCHEMA are not supported",
+            position=token.start + 1,
+            hint="Create them by statements of their own, after the schema.",
+        )
+    return CreateSchema(name, exists)
+
+
+_COMMENTED: Final[tuple[CommentKind, ...]] = ("table", "view", "index", "sequence", "schema")
+
+
+def _comment(cursor: _Cursor) -> Comment:
+    cursor.expect("on")
+    token = cursor.peek()
+    what = cursor.word()
+    kind: CommentKind
+    part = None
+    if what == "column":
+        kind = "column"
+        name, part = _column_path(cursor)
+    elif what == "constraint":
+        kind, part = "constraint", cursor.name()
+        cursor.expect("on")
+        name = cursor.relation()
+    else:
+        known = next((kind for kind in _COMMENTED if kind == what), None)
+        if known is None:
+            raise NotSupported(
+                f"COMMENT ON {what.upper()} is not supported",
+                position=token.start + 1 if token else 0,
+                hint="Tables, columns, constraints, indexes, sequences, views and schemas can have "
+                "comments.",
+            )
+        kind = known
+        name = cursor.name() if kind == "schema" else cursor.relation()
+    cursor.expect("is")
+    if cursor.accept("null"):
+        return Comment(kind, name, None, part)
+    text = cursor.peek()
+    if text is None or text.kind is not Kind.STRING:
+        raise cursor.unexpected()
+    cursor.take()
+    return Comment(kind, name, text.text, part)
+
+
+def _column_path(cursor: _Cursor) -> tuple[syntax.Name, syntax.Name]:
+    """table.column, schema.table.column."""
+    names = [cursor.name()]
+    while cursor.accept_mark("."):
+        names.append(cursor.name())
+    if len(names) == 1:
+        raise StatementError(
+            "column name must be qualified", sqlstate="42601", position=names[0].position
+        )
+    if len(names) > 3:
+        raise NotSupported(
+            "cross-database references are not implemented",
+            position=names[0].position,
+            hint="Write schema.table.column.",
+        )
+    schema = names[0].text if len(names) == 3 else ""
+    return syntax.Name(names[-2].text, names[0].position, schema), names[-1]
 
 
 def _truncate(cursor: _Cursor) -> Truncate:

@@ -16,14 +16,19 @@ __all__ = [
     "Action",
     "CheckDefinition",
     "ColumnDefinition",
+    "Comment",
+    "CommentKind",
     "ConstraintDefinition",
     "CreateIndex",
+    "CreateSchema",
     "CreateSequence",
     "CreateTable",
     "Definition",
     "DropIndex",
+    "DropSchema",
     "DropSequence",
     "DropTable",
+    "DropView",
     "ForeignKeyDefinition",
     "Identity",
     "IndexElement",
@@ -117,7 +122,14 @@ class AddConstraint:
 
 @dataclass(frozen=True)
 class DropTable:
-    tables: tuple[Name, ...]
+    names: tuple[Name, ...]
+    if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class DropView:
+    names: tuple[Name, ...]
     if_exists: bool = False
     cascade: bool = False
 
@@ -149,6 +161,7 @@ class CreateIndex:
 class DropIndex:
     names: tuple[Name, ...]
     if_exists: bool = False
+    cascade: bool = False
     concurrently: bool = False
 
 
@@ -170,6 +183,36 @@ class CreateSequence:
 class DropSequence:
     names: tuple[Name, ...]
     if_exists: bool = False
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
+class CreateSchema:
+    name: Name
+    if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class DropSchema:
+    names: tuple[Name, ...]
+    if_exists: bool = False
+    cascade: bool = False
+
+
+CommentKind: TypeAlias = Literal[
+    "table", "view", "index", "sequence", "schema", "column", "constraint"
+]
+
+
+@dataclass(frozen=True)
+class Comment:
+    """COMMENT ON. `part` is the column or the constraint, of the relation `name`. `text` None:
+    there is no comment any more."""
+
+    kind: CommentKind
+    name: Name
+    text: str | None
+    part: Name | None = None
 
 
 Definition: TypeAlias = (
@@ -181,4 +224,8 @@ Definition: TypeAlias = (
     | Truncate
     | CreateSequence
     | DropSequence
+    | DropView
+    | CreateSchema
+    | DropSchema
+    | Comment
 )

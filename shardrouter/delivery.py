@@ -118,37 +118,21 @@ class _Group(Group):
         self.pausing: dict[_Call, asyncio.Handle] = {}
 
 
-class _Call:
+class _Call(msgspec.Struct, eq=False):
     """One request until its answer."""
 
-    __slots__ = (
-        "asked",
-        "body",
-        "contact",
-        "copies",
-        "done",
-        "doubt",
-        "ended",
-        "group",
-        "hint",
-        "rounds",
-        "sent_at",
-        "until",
-    )
-
-    def __init__(self, group: _Group, body: RequestBody, until: float, done: Delivered) -> None:
-        self.group = group
-        self.body = body
-        self.until = until
-        self.done = done
-        self.contact = group.contacts[0]  # whom the last copy was sent to ...
-        self.sent_at = 0.0  # ... and when
-        self.copies = 0
-        self.asked: list[Contact] = []  # in this round
-        self.rounds = 0
-        self.hint = ""  # the last that a node gave for not taking it
-        self.doubt = False  # an earlier copy may still take effect
-        self.ended = False
+    group: _Group
+    body: RequestBody
+    until: float
+    done: Delivered
+    contact: Contact  # whom the last copy was sent to ...
+    sent_at: float = 0.0  # ... and when
+    copies: int = 0
+    asked: list[Contact] = []  # in this round
+    rounds: int = 0
+    hint: str = ""  # the last that a node gave for not taking it
+    doubt: bool = False  # an earlier copy may still take effect
+    ended: bool = False
 
 
 class Delivery:
@@ -172,13 +156,14 @@ class Delivery:
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending | None:
         """Deliver `body`; `done` is called exactly once, never from within this call. Returns
         what `stop` takes, if it can be stopped."""
-        if isinstance(body, Read) and body.consistency == "any":
-            self._directory.look_for_members(self._groups[group])
-            contacts = self._groups[group].contacts
-            self._any_replica.send(group, contacts, body, until, partial(_read_ended, done))
+        known = self._groups[group]
+        if type(body) is Read and body.consistency == "any":
+            self._directory.look_for_members(known)
+            replicas = known.contacts
+            self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
             return None
-        call = _Call(self._groups[group], body, until, done)
-        leader = call.group.leader
+        leader = known.leader
+        call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
         if leader is not None and not leader.suspect and now < until and not self._closed:
             self._send_copy(call, leader, now)
@@ -267,12 +252,8 @@ class Delivery:
         call.copies += 1
         group.awaited.pop(call, None)
         group.awaited[call] = None
-        contact.client.request(
-            group.name,
-            call.body,
-            timeout_s=call.until - now,
-            done=partial(self._answered, call, contact, call.copies),
-        )
+        done = partial(self._answered, call, contact, call.copies)
+        contact.client.request(group.name, call.body, timeout_s=call.until - now, done=done)
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
 
@@ -299,8 +280,9 @@ class Delivery:
         if call.ended:  # another copy was answered first
             return
         if type(outcome) in _FINAL:
-            if call.group.leader is not contact and not _is_at_follower(call.body):
-                self._found(call.group, contact)
+            group = call.group
+            if group.leader is not contact and not _is_at_follower(call.body):
+                self._found(group, contact)
             self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
             call.group.awaited.pop(call)

@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+_WORD, _MARK, _OPERATOR, _STRING = Kind.WORD, Kind.MARK, Kind.OPERATOR, Kind.STRING
+"""Looking a member up in its enum costs as much as a call."""
+
+
 class ParserToken(NamedTuple):
     """A token for the parser: the name of its token type, its text, and which of ours it is."""
 
@@ -238,32 +242,35 @@ def check_sequence(tokens: Sequence[Token]) -> None:
     before: Token | None = None
     in_limit = is_body = False  # is_body: after AS (, where a query of WITH begins
     for token, after in zip(tokens, [*tokens[1:], None], strict=True):
-        brackets += token.is_mark("[") - token.is_mark("]")
-        if token.is_mark("("):
+        kind = token.kind
+        mark = token.text if kind is _MARK else ""
+        word = token.text if kind is _WORD else ""
+        brackets += (mark == "[") - (mark == "]")
+        if mark == "(":
             depth += 1
-        elif token.is_mark(")"):
+        elif mark == ")":
             depth -= 1
-        elif token.is_mark(","):
+        elif mark == ",":
             _check_comma(before, token, after)
             if in_limit and depth == 0:
                 raise syntax_error(",", token.start)  # LIMIT offset, count
-        elif token.is_mark(";"):
+        elif mark == ";":
             raise syntax_error(";", token.start)
-        elif token.is_word(*_CHANGES) and tokens[0].is_word("with") and is_body:
+        elif word in _CHANGES and tokens[0].is_word("with") and is_body:
             raise NotSupported(
                 "a change in WITH is not supported",
                 position=token.start + 1,
                 hint="Send it as a statement of its own; RETURNING gives its rows.",
             )
-        elif (token.is_mark("[") and not (_ends_operand(before) or _is_array(before))) or (
-            token.is_mark(":") and not brackets
+        elif (mark == "[" and not (_ends_operand(before) or _is_array(before))) or (
+            mark == ":" and not brackets
         ):
             raise unexpected(token)
-        elif token.is_word("limit") and depth == 0:
+        elif word == "limit" and depth == 0:
             in_limit = True
-        elif token.is_word("returning"):
+        elif word == "returning":
             in_limit = False
-        is_prefix = token.is_word("not") or _is_sign(token)
+        is_prefix = word == "not" or (kind is _OPERATOR and token.text in ("-", "+"))
         run = run + 1 if is_prefix else 0
         if depth > NESTING_MAX or run > NESTING_MAX:
             raise StatementError(
@@ -272,9 +279,11 @@ def check_sequence(tokens: Sequence[Token]) -> None:
                 position=token.start + 1,
                 hint=f"Nest expressions at most {NESTING_MAX} deep.",
             )
-        _check_plus(before, token, after)
-        _check_string(token, after)
-        is_body = token.is_mark("(") and before is not None and before.is_word("as", "materialized")
+        if kind is _OPERATOR:
+            _check_plus(before, token, after)
+        if after is not None and after.kind is _STRING:
+            _check_string(token)
+        is_body = mark == "(" and before is not None and before.is_word("as", "materialized")
         before = token
     _check_ranges(tokens)
     first = tokens[0]
@@ -313,17 +322,13 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
             open_ranges[-1] = ""
 
 
-def _is_sign(token: Token) -> bool:
-    return token.kind is Kind.OPERATOR and token.text in ("-", "+")
-
-
 def _ends_operand(token: Token | None) -> bool:
     """Whether an expression or a name may end with this token."""
-    if token is None or token.kind is Kind.OPERATOR:
+    if token is None or token.kind is _OPERATOR:
         return token is not None and token.text == "*"
-    if token.kind is Kind.MARK:
+    if token.kind is _MARK:
         return token.text in ")]"
-    return token.kind is not Kind.WORD or token.text not in _OPENING
+    return token.kind is not _WORD or token.text not in _OPENING
 
 
 def _is_array(token: Token | None) -> bool:
@@ -340,7 +345,7 @@ def _check_comma(before: Token | None, token: Token, after: Token | None) -> Non
 
 def _check_plus(before: Token | None, token: Token, after: Token | None) -> None:
     """The parser drops a unary plus, and with it PostgreSQL's opinion of what it is put before."""
-    if token.kind is not Kind.OPERATOR or token.text != "+" or _ends_operand(before):
+    if token.text != "+" or _ends_operand(before):
         return
     if after is None or after.kind is not Kind.NUMBER:
         raise NotSupported(
@@ -348,10 +353,9 @@ def _check_plus(before: Token | None, token: Token, after: Token | None) -> None
         )
 
 
-def _check_string(token: Token, after: Token | None) -> None:
-    """A name before a string is a typed literal (`date '...'`) or nothing at all."""
-    if after is None or after.kind is not Kind.STRING:
-        return
+def _check_string(token: Token) -> None:
+    """What is before a string: a name makes it a typed literal (`date '...'`) or is nothing at
+    all."""
     if token.kind is Kind.WORD and token.text in RESERVED - _WORDS.keys():
         raise _refused_word(token)
     if token.kind is Kind.NAME or (
@@ -387,17 +391,18 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
         following = tokens[i + 1] if i + 1 < len(tokens) else None
         opens = following is not None and following.is_mark("(")
 
-        word = token.text if token.kind is Kind.WORD else ""
-        if token.kind is Kind.NAME:
+        kind = token.kind
+        word = token.text if kind is _WORD else ""
+        if kind is Kind.NAME:
             yield ParserToken("IDENTIFIER", MARK + token.text, i)
-        elif token.kind is Kind.STRING:
+        elif kind is _STRING:
             yield ParserToken("STRING", token.text, i)
-        elif token.kind is Kind.NUMBER:
+        elif kind is Kind.NUMBER:
             yield ParserToken("NUMBER", token.text, i)
-        elif token.kind is Kind.PARAMETER:
+        elif kind is Kind.PARAMETER:
             yield ParserToken("PARAMETER", "$", i)
             yield ParserToken("NUMBER", token.text, i)
-        elif token.kind is Kind.MARK:
+        elif kind is _MARK:
             if token.text == "(":
                 windows.append(previous == "over" or previous == "window as")
             elif token.text == ")":
@@ -405,16 +410,16 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
                 if windows:
                     windows.pop()
             yield ParserToken(_MARKS[token.text], token.text, i)
-        elif token.kind is Kind.OPERATOR:
+        elif kind is _OPERATOR:
             if token.text in _PREFIXES and not _ends_operand(tokens[i - 1] if i else None):
                 yield ParserToken(_PREFIXES[token.text], token.text, i)
             elif token.text in _OPERATORS:
                 yield ParserToken(_OPERATORS[token.text], token.text, i)
             else:
                 yield from _other_operator(token, i)
-        elif following and following.kind is Kind.WORD and (word, following.text) in _PHRASES:
-            kind, text = _PHRASES[word, following.text]
-            yield ParserToken(kind, text, i)
+        elif following and following.kind is _WORD and (word, following.text) in _PHRASES:
+            name, text = _PHRASES[word, following.text]
+            yield ParserToken(name, text, i)
             skip = True
             word = following.text
         elif previous == "as" and not _is_materialized(tokens, i):

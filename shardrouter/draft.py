@@ -45,6 +45,7 @@ class Drafted:
 
     definition: Definition
     default: Placement
+    path: tuple[str, ...]  # where its names are looked for
     change: Change | None
 
 
@@ -79,15 +80,20 @@ def begin_draft(catalog: Catalog) -> Draft:
 
 
 def drafted(
-    draft: Draft, definition: Definition, default: Placement, version: int
+    draft: Draft,
+    definition: Definition,
+    default: Placement,
+    path: tuple[str, ...],
+    version: int,
 ) -> tuple[Draft, Begun]:
     """The draft after one more statement, and what that changes, under a version that was never
     used. Raises StatementError and NotSupported."""
-    begun = begin(replace(draft.catalog, version=version - 1), definition, default)
+    catalog = replace(draft.catalog, version=version - 1).searched(path)
+    begun = begin(catalog, definition, default)
     catalog = draft.catalog
     if begun.change is not None:
         catalog = published(catalog, begun.change)
-    step = Drafted(definition, default, begun.change)
+    step = Drafted(definition, default, path, begun.change)
     return replace(draft, catalog=catalog, steps=(*draft.steps, step)), begun
 
 
@@ -100,7 +106,7 @@ def on_other_catalog(draft: Draft, base: Catalog, version: int) -> Draft | None:
     for step in draft.steps:
         number = 0 if step.change is None else step.change.version
         try:
-            made, begun = drafted(made, step.definition, step.default, number)
+            made, begun = drafted(made, step.definition, step.default, step.path, number)
         except DefiniteError:
             return None
         if not _is_alike(begun.change, step.change):
@@ -142,4 +148,11 @@ def _with_versions(change: Change, number: Callable[[int], int]) -> Change:
         for moved in change.tables
     )
     made = (replace(sequence, version=number(sequence.version)) for sequence in change.made)
-    return replace(change, version=number(change.version), tables=tuple(tables), made=tuple(made))
+    altered = (replace(s, version=number(s.version)) for s in change.altered)
+    return replace(
+        change,
+        version=number(change.version),
+        tables=tuple(tables),
+        made=tuple(made),
+        altered=tuple(altered),
+    )

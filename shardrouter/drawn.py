@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from shardrouter import syntax
+from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.sequence_calls import sequence_named
+from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.tables import Column, Table
 
 __all__ = ["Drawn", "check_update", "write_out"]
@@ -28,10 +29,10 @@ class Drawn:
     draws: tuple[str, ...]
 
 
-def write_out(node: syntax.Insert, table: Table, parameters: int) -> Drawn:
+def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catalog) -> Drawn:
     """`parameters` is how many the client has. Raises 428C9 for a value of a column that is
     GENERATED ALWAYS."""
-    writer = _Writer(parameters, node.overriding)
+    writer = _Writer(parameters, node.overriding, catalog)
     columns = {column.name: column for column in table.columns}
     drawing = [c for c in table.columns if c.default is not None and c.default.sequence]
     named = [name.text for name in node.columns] if node.columns is not None else None
@@ -71,9 +72,10 @@ def _sequence(column: Column) -> str:
 class _Writer:
     """Replaces what is drawn by parameters, and remembers the sequences."""
 
-    def __init__(self, parameters: int, overriding: str) -> None:
+    def __init__(self, parameters: int, overriding: str, catalog: Catalog) -> None:
         self._parameters = parameters
         self._overriding = overriding
+        self._catalog = catalog
         self.draws: list[str] = []
 
     def draw(self, sequence: str) -> syntax.ParameterReference:
@@ -103,7 +105,7 @@ class _Writer:
         """The expression, with each nextval('s') in it drawn."""
         if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
             name = sequence_named(node.arguments[0])
-            return node if name is None else self.draw(name)
+            return node if name is None else self.draw(stored_sequence(name, self._catalog))
         if isinstance(node, tuple):
             return tuple(map(self._written, node))
         if is_dataclass(node) and not isinstance(node, type):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
 
+import msgspec
+
 from nodes.protocol import (
     Guard,
     OutputColumn,
@@ -23,10 +25,20 @@ from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
-from shardrouter.planned import CopyFrom, CopyTo, OneShard, Plan, ResultColumn, Scatter
+from shardrouter.planned import (
+    CopyFrom,
+    CopyTo,
+    OneShard,
+    Plan,
+    ResultColumn,
+    Scatter,
+    SetSetting,
+)
 from shardrouter.python_values import from_stored
+from shardrouter.tables import PUBLIC
 
 __all__ = [
+    "changes_search_path",
     "Prepared",
     "Execution",
     "MoreRows",
@@ -54,10 +66,11 @@ class Prepared:
     plan: Plan
     parameter_oids: tuple[int, ...]
     columns: tuple[ResultColumn, ...]
+    search_path: tuple[str, ...] = (PUBLIC,)
+    """Where its names were looked for."""
 
 
-@dataclass(frozen=True)
-class Execution:
+class Execution(msgspec.Struct, frozen=True, gc=False):
     """A prepared statement with its arguments, already Python values of its parameter types."""
 
     prepared: Prepared
@@ -94,8 +107,7 @@ class Notice:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What one statement did, as a client is told."""
 
     tag: str  # "INSERT 0 1", "SELECT 2", "SET"
@@ -107,8 +119,7 @@ class Outcome:
     more: MoreRows | None = None  # then tag and row_count are of the first rows only
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, gc=False):
     """One statement for one shard."""
 
     shard: str
@@ -119,16 +130,22 @@ class Command:
 # --------------------------------------------------------------------------- to the shards
 
 
+def changes_search_path(plan: Plan) -> bool:
+    """Whether names may mean something else behind it."""
+    return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
+
+
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
-    if isinstance(plan, CopyFrom):
+    if type(plan) is CopyFrom:
         plan = plan.insert
-    elif isinstance(plan, CopyTo):
+    elif type(plan) is CopyTo:
         plan = plan.plan
-    if not isinstance(plan, OneShard | Scatter):
+    if type(plan) is OneShard:
+        if plan.shards and plan.shards != len(catalog.shards):
+            return False
+    elif not isinstance(plan, Scatter):
         return True
-    if isinstance(plan, OneShard) and plan.shards and plan.shards != len(catalog.shards):
-        return False
     for name, version in plan.tables:
         table = catalog.tables.get(name)
         if table is None or table.version != version:
@@ -142,7 +159,9 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
-    arguments = bind(plan, execution.arguments) + execution.drawn
+    arguments = bind(plan, execution.arguments)
+    if execution.drawn:
+        arguments += execution.drawn
     guards = _table_guards(plan.tables)
     outputs = _outputs(plan.columns, execution.formats)
     if not plan.keys:
@@ -151,7 +170,10 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     shard = catalog.shard_of(named[0])
-    if any(catalog.shard_of(slot) != shard for slot in named[1:]):
+    if len(named) == 1:
+        owner = Guard(f"slot:{named[0]}", catalog.slot_versions[named[0]])
+        return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, owner))
+    if any(catalog.shard_of(slot) != shard for slot in named):
         raise NotSupported(
             f"{plan.tag} on rows of several shards is not supported",
             hint="Send one statement per shard-key value: each runs on one shard.",

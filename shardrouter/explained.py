@@ -26,19 +26,19 @@ def explain(error: RouterError, catalog: Catalog) -> RouterError:
     table = None if violation is None else catalog.tables.get(violation.table)
     if violation is None or table is None:
         return error
-    error.schema, error.table = "public", table.name
+    error.schema, error.table = table.schema, table.relname
     match violation.kind:
         case "not null":
             (error.column,) = violation.columns
             error.message = (
-                f'null value in column "{error.column}" of relation "{table.name}" '
+                f'null value in column "{error.column}" of relation "{table.relname}" '
                 "violates not-null constraint"
             )
             error.detail = _failing_row(table, violation.values)
         case "check":
             error.constraint = violation.constraint
             error.message = (
-                f'new row for relation "{table.name}" violates check constraint '
+                f'new row for relation "{table.relname}" violates check constraint '
                 f'"{violation.constraint}"'
             )
             error.detail = _failing_row(table, violation.values)
@@ -71,27 +71,29 @@ def _explain_reference(
     error.constraint = key.name
     if violation.kind == "reference":
         error.message = (
-            f'insert or update on table "{table.name}" violates foreign key constraint "{key.name}"'
+            f'insert or update on table "{table.relname}" violates foreign key constraint '
+            f'"{key.name}"'
         )
-        what = f'is not present in table "{parent.name}".'
+        what = f'is not present in table "{parent.relname}".'
         error.detail = _key(table, key.columns, violation.values, what)
         return
     error.message = (
-        f'update or delete on table "{parent.name}" violates foreign key constraint '
-        f'"{key.name}" on table "{table.name}"'
+        f'update or delete on table "{parent.relname}" violates foreign key constraint '
+        f'"{key.name}" on table "{table.relname}"'
     )
-    what = f'is still referenced from table "{table.name}".'
+    what = f'is still referenced from table "{table.relname}".'
     error.detail = _key(parent, key.references, violation.values, what)
 
 
 def _unique_name(table: Table, violation: Violation) -> str:
     if violation.constraint:
-        return violation.constraint
+        named = [i.relname for i in table.indexes if i.name == violation.constraint]
+        return named[0] if named else violation.constraint
     if violation.columns == table.primary_key:
         return table.primary
     names = [key.name for key in table.keys if key.columns == violation.columns]
-    names += [i.name for i in table.indexes if i.unique and i.columns == violation.columns]
-    return names[0] if names else f"{table.name}_{'_'.join(violation.columns)}_key"
+    names += [i.relname for i in table.indexes if i.unique and i.columns == violation.columns]
+    return names[0] if names else f"{table.relname}_{'_'.join(violation.columns)}_key"
 
 
 _PLAIN: Final = re.compile(r"[a-z_][a-z0-9_$]*")

@@ -6,6 +6,7 @@ is a function there, so it must not read a column called user here (PostgreSQL 1
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 __all__ = ["RESERVED", "CALLED_WITHOUT_PARENTHESES", "refusal_hint"]
@@ -45,3 +46,13 @@ _HINTS: Final = {
 def refusal_hint(word: str) -> str:
     """What to do instead of the refused keyword; empty if there is nothing to say."""
     return _HINTS.get(word, "")
+
+
+_PLAIN: Final = re.compile(r"[a-z_][a-z0-9_$]*", re.ASCII)
+
+
+def quoted(name: str) -> str:
+    """A name as it stands in a statement: in quotes if it needs them."""
+    if _PLAIN.fullmatch(name) and name not in RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'

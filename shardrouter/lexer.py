@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from shardrouter.errors import NotSupported, StatementError
 
@@ -27,8 +28,10 @@ class Kind(enum.Enum):
     MARK = "mark"  # ( ) [ ] , ; . : ::
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+_WORD, _MARK = Kind.WORD, Kind.MARK  # looking a member up in its enum costs as much as a call
+
+
+class Token(msgspec.Struct, frozen=True, gc=False):
     kind: Kind
     text: str
     start: int  # 0-based offset in characters
@@ -36,10 +39,10 @@ class Token:
     source: str  # as it was written
 
     def is_mark(self, text: str) -> bool:
-        return self.kind is Kind.MARK and self.text == text
+        return self.kind is _MARK and self.text == text
 
     def is_word(self, *texts: str) -> bool:
-        return self.kind is Kind.WORD and self.text in texts
+        return self.kind is _WORD and self.text in texts
 
 
 TOKENS_MAX: Final = 200_000
@@ -77,7 +80,7 @@ _UPPER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrs
 
 def fold(name: str) -> str:
     """An unquoted identifier in lower case: ASCII only, as PostgreSQL does in UTF8."""
-    return name.translate(_UPPER)
+    return name.lower() if name.isascii() else name.translate(_UPPER)
 
 
 def syntax_error(near: str, start: int) -> StatementError:
@@ -125,7 +128,7 @@ def tokenize(sql: str) -> list[Token]:
         if found == "comment":
             at = _skip_comment(sql, start)
         elif found == "word":
-            tokens.append(Token(Kind.WORD, fold(text), start, at, sql[start:at]))
+            tokens.append(Token(_WORD, fold(text), start, at, text))
         elif found == "number" or found == "parameter":
             if junk := _JUNK.match(sql, at):
                 what = "numeric literal" if found == "number" else "parameter"
@@ -135,13 +138,13 @@ def tokenize(sql: str) -> list[Token]:
                     position=start + 1,
                 )
             kind = Kind.NUMBER if found == "number" else Kind.PARAMETER
-            tokens.append(Token(kind, text.removeprefix("$"), start, at, sql[start:at]))
+            tokens.append(Token(kind, text.removeprefix("$"), start, at, text))
         elif found == "mark":
-            tokens.append(Token(Kind.MARK, text, start, at, sql[start:at]))
+            tokens.append(Token(_MARK, text, start, at, text))
         elif found == "operator":
             text = _operator(text)
             at = start + len(text)
-            tokens.append(Token(Kind.OPERATOR, text, start, at, sql[start:at]))
+            tokens.append(Token(Kind.OPERATOR, text, start, at, text))
         elif found == "name":
             at = _end(_NAME_END, sql, start, at, "quoted identifier")
             name = sql[start + 1 : at - 1].replace('""', '"')

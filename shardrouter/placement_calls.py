@@ -10,6 +10,7 @@ from __future__ import annotations
 from shardrouter import syntax, types
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.namespaces import table_named
 from shardrouter.planned import Answer, ResultColumn
 from shardrouter.sequence_calls import sequence_named
 from shardrouter.tables import Table
@@ -36,16 +37,14 @@ def placement_call(node: syntax.Statement, catalog: Catalog) -> Answer | None:
             hint="There are create_distributed_table('table', 'column') and "
             "create_reference_table('table').",
         )
-    table = catalog.tables.get(names[0])
-    if table is None:
-        raise StatementError(f'relation "{names[0]}" does not exist', sqlstate="42P01")
-    key = names[1] if wanted == 2 else None
+    table = table_named(catalog, names[0])
+    key = names[-1].text if wanted == 2 else None
     if not _is_placed(table, key):
         option = "reference = true" if key is None else f"shard_key = '{key}'"
         raise NotSupported(
-            f'"{table.name}" is {_placed(table)}, and a table is placed when it is created',
+            f'"{table.relname}" is {_placed(table)}, and a table is placed when it is created',
             position=call.position,
-            hint=f"Write CREATE TABLE {table.name} (...) WITH ({option}).",
+            hint=f"Write CREATE TABLE {table.relname} (...) WITH ({option}).",
         )
     columns = (ResultColumn(call.name, types.TEXT.oid),)
     return Answer("SELECT", columns, (("",),))
@@ -56,7 +55,7 @@ def _is_placed(table: Table, key: str | None) -> bool:
         return table.placement == "reference"
     if table.column(key) is None:
         raise StatementError(
-            f'column "{key}" of relation "{table.name}" does not exist', sqlstate="42703"
+            f'column "{key}" of relation "{table.relname}" does not exist', sqlstate="42703"
         )
     return table.shard_key == key
 

@@ -149,7 +149,7 @@ def _several(
         what = f'"{home[0].name}" is on the home shard, "{found[0][0].name}" on all of them'
     elif open_ones:
         table = open_ones[0]
-        what = f'"{table.name}" is sharded by "{table.shard_key}"'
+        what = f'"{table.relname}" is sharded by "{table.shard_key}"'
     else:
         what = "the tables' shard keys are of different types"
     return NotSupported(

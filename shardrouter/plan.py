@@ -99,7 +99,7 @@ def make_plan(
         return SchemaChange(_tag(tokens), parse_definition(tokens))
     tokens, overriding = _overriding(tokens)
     node = parse_tokens(tokens)
-    call = sequence_call(node) or placement_call(node, catalog)
+    call = sequence_call(node, catalog) or placement_call(node, catalog)
     if call is not None:
         return call
     parameters = Parameters(parameter_oids, identity)
@@ -107,7 +107,7 @@ def make_plan(
         case syntax.Insert():
             table = _changed(node.table, catalog)
             own = _parameters_in(tokens, parameter_oids)
-            drawn = write_out(replace(node, overriding=overriding), table, own)
+            drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
             if node.conflict is not None:
                 check_update(node.conflict.assignments, table)
             if not drawn.draws:
@@ -143,9 +143,9 @@ def _copy(tokens: Sequence[Token], sql: str, catalog: Catalog, identity: Identit
     statement = parse_copy(tokens, sql)
     table: Table | None = None
     if statement.table:
-        table = catalog.tables.get(statement.table)
+        table = catalog.table(statement.table, statement.schema)
         if table is None:
-            raise UnknownTable(statement.table, statement.position)
+            raise UnknownTable(statement.table, statement.position, statement.schema)
     return copy_plan(statement, catalog, table, partial(make_plan, identity=identity))
 
 
@@ -160,14 +160,17 @@ def _tag(tokens: Sequence[Token]) -> str:
     first = tokens[0].text.upper()
     if first == "TRUNCATE":
         return "TRUNCATE TABLE"
-    kind = next((t for t in tokens[1:3] if t.is_word("table", "index", "sequence")), tokens[-1])
+    if first == "COMMENT":
+        return first
+    kinds = ("table", "index", "sequence", "view", "schema")
+    kind = next((t for t in tokens[1:4] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 
 
 def _table(name: syntax.TableName, catalog: Catalog) -> Table:
-    table = catalog.tables.get(name.name)
+    table = catalog.table(name.name, name.schema)
     if table is None:
-        raise UnknownTable(name.name, name.position)
+        raise UnknownTable(name.name, name.position, name.schema)
     return table
 
 
@@ -175,7 +178,7 @@ def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
     table = _table(name, catalog)
     if table.placement == "reference" and len(catalog.shards) > 1:
         raise NotSupported(
-            f'changing the reference table "{table.name}" is not supported',
+            f'changing the reference table "{table.relname}" is not supported',
             position=name.position,
             hint="Its rows are on every shard, and a unit of commit has one. "
             "Make it a home table: WITH (home = true).",
@@ -202,17 +205,18 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    oids = parameter_oids(plan)
-    if not oids and not arguments:
-        return ()
-    bound = types.check_arguments(oids, arguments)
-    if isinstance(plan, Scatter):
-        for clause, operand in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
-            if operand is not None:
-                bounds.check_bound(value_of(operand, bound), clause)
-    elif isinstance(plan, OneShard | CatalogQuery):
+    if isinstance(plan, OneShard | CatalogQuery):
+        if not plan.parameter_oids and not arguments:
+            return ()
+        bound = types.check_arguments(plan.parameter_oids, arguments)
         for clause, operand in plan.bounds:
             bounds.check_bound(value_of(operand, bound), clause)
+        return bound
+    bound = types.check_arguments(parameter_oids(plan), arguments)
+    if isinstance(plan, Scatter):
+        for clause, limit in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
+            if limit is not None:
+                bounds.check_bound(value_of(limit, bound), clause)
     return bound
 
 
@@ -223,11 +227,11 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
     whose keys are all NULL it means that no row can match (any shard may run it). An INSERT
     of a row without its key raises 23502.
     """
-    found: dict[int, None] = {}
+    found: list[int] = []
     for operand in plan.keys:
         value = value_of(operand, arguments)
         if value is not None:
-            found[slot_of(canonical_key(value, plan.key_type))] = None
+            found.append(slot_of(canonical_key(value, plan.key_type)))
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
-    return tuple(found) if len(found) < 2 else tuple(sorted(found))
+    return tuple(found) if len(found) < 2 else tuple(sorted(set(found)))

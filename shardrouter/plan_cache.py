@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import Final
+from typing import Final, TypeAlias
 
 from shardrouter.catalog import Catalog
 from shardrouter.execution import Prepared
@@ -28,19 +28,24 @@ PREPARED_BYTES_MAX: Final = 8 * 1024 * 1024
 LONG_TEXT: Final = 16 * 1024
 """Characters from which a text is planned on a thread: some ten milliseconds."""
 
+_Key: TypeAlias = tuple[str, tuple[int, ...], tuple[str, ...]]
+
 
 class PlanCache:
-    """Prepared statements by text and declared parameter types, for one catalog."""
+    """Prepared statements by text, declared parameter types and the schemas where names are looked
+    for, of one catalog."""
 
     def __init__(self) -> None:
         self._catalog_version = -1
-        self._prepared: OrderedDict[tuple[str, tuple[int, ...]], Prepared] = OrderedDict()
+        self._prepared: OrderedDict[_Key, Prepared] = OrderedDict()
         self._size = 0
 
-    def get(self, text: str, oids: tuple[int, ...], catalog: Catalog) -> Prepared | None:
+    def get(
+        self, text: str, oids: tuple[int, ...], catalog: Catalog, path: tuple[str, ...]
+    ) -> Prepared | None:
         if catalog.version != self._catalog_version:
             return None
-        key = (text, oids)
+        key = (text, oids, path)
         prepared = self._prepared.get(key)
         if prepared is not None:
             self._prepared.move_to_end(key)
@@ -54,7 +59,9 @@ class PlanCache:
             plan = make_plan(text, catalog, oids, identity)
         else:
             plan = await asyncio.to_thread(make_plan, text, catalog, oids, identity)
-        prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
+        prepared = Prepared(
+            text, plan, parameter_oids(plan), result_columns(plan), catalog.search_path
+        )
         if isinstance(plan, SchemaChange) and isinstance(plan.definition, RoleStatement):
             return prepared  # not kept: there may be a password in it
         if identity.was_asked:
@@ -64,13 +71,13 @@ class PlanCache:
             self._size = 0
             self._catalog_version = catalog.version
         if catalog.version == self._catalog_version and len(text) <= PREPARED_BYTES_MAX:
-            self._keep(prepared, (text, oids))
+            self._keep(prepared, (text, oids, catalog.search_path))
         return prepared
 
-    def _keep(self, prepared: Prepared, key: tuple[str, tuple[int, ...]]) -> None:
+    def _keep(self, prepared: Prepared, key: _Key) -> None:
         if key not in self._prepared:
             self._size += len(prepared.text)
         self._prepared[key] = prepared
         while len(self._prepared) > PREPARED_MAX or self._size > PREPARED_BYTES_MAX:
-            (text, _), _ = self._prepared.popitem(last=False)
+            (text, _, _), _ = self._prepared.popitem(last=False)
             self._size -= len(text)

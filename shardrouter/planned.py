@@ -7,7 +7,10 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from nodes.protocol import Value
 from nodes.values import BOOL, INT4, TEXT
@@ -47,8 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class ResultColumn:
+class ResultColumn(msgspec.Struct, frozen=True, gc=False):
     """A column of the answer."""
 
     name: str
@@ -103,7 +105,7 @@ class OneShard:
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
-    @property
+    @cached_property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
 

@@ -113,8 +113,8 @@ def listed(items: tuple[syntax.SelectItem | syntax.Star, ...], scope: Scope) -> 
             found.append(Item(name, item.expression, typed, scope))
             continue
         if item.table is not None:
-            scope.check_qualifier(item.table, item.position)
-            relation = scope.relations.get(item.table)
+            scope.check_qualifier(item.table, item.position, item.schema)
+            relation = scope.source_named(item.table, item.schema)
             fields = list(relation.fields) if relation is not None else []
         else:
             fields = scope.shown

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from shardrouter import syntax, types
+from shardrouter.catalog import Catalog
 from shardrouter.definitions import ForeignKeyDefinition
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.namespaces import table_named
 from shardrouter.tables import ForeignKey, Table
 
 __all__ = ["foreign_key"]
 
 
 def foreign_key(
-    table: Table, node: ForeignKeyDefinition, name: str, tables: Mapping[str, Table]
+    table: Table, node: ForeignKeyDefinition, name: str, catalog: Catalog
 ) -> ForeignKey:
     """The constraint `name` of `table`. Raises PostgreSQL's errors, and NotSupported where a row
     and what it refers to may be on different shards."""
-    own = node.table.text == table.name
-    parent = table if own else tables.get(node.table.text)
-    if parent is None:
-        raise StatementError(
-            f'relation "{node.table.text}" does not exist',
-            sqlstate="42P01",
-            position=node.table.position,
-        )
+    parent = _parent(table, node.table, catalog)
     columns = _columns(table, node.columns)
     if node.references:
         references = _columns(parent, node.references)
@@ -32,7 +25,7 @@ def foreign_key(
         references = parent.primary_key
     else:
         raise StatementError(
-            f'there is no primary key for referenced table "{parent.name}"', sqlstate="42704"
+            f'there is no primary key for referenced table "{parent.relname}"', sqlstate="42704"
         )
     if len(columns) != len(references):
         raise StatementError(
@@ -43,12 +36,27 @@ def foreign_key(
     if set(references) not in keys:
         raise StatementError(
             "there is no unique constraint matching given keys for referenced table "
-            f'"{parent.name}"',
+            f'"{parent.relname}"',
             sqlstate="42830",
         )
     _check_types(table, parent, columns, references, name)
     _check_placement(table, parent, columns, references, node)
     return ForeignKey(name, columns, parent.name, references, node.on_delete, node.on_update)
+
+
+def _parent(table: Table, name: syntax.Name, catalog: Catalog) -> Table:
+    """`table` itself may be new, and is found where it is going to be."""
+    if name.text == table.relname and name.schema in ("", table.schema):
+        places = catalog.search_path if not name.schema else (table.schema,)
+        before = places[: places.index(table.schema)] if table.schema in places else ()
+        if not any((place, name.text) in catalog.relations for place in before):
+            return table
+    parent = table_named(catalog, name)
+    if parent.view is not None:
+        raise StatementError(
+            f'referenced relation "{parent.relname}" is not a table', sqlstate="42809"
+        )
+    return parent
 
 
 def _columns(table: Table, names: tuple[syntax.Name, ...]) -> tuple[str, ...]:
@@ -109,9 +117,9 @@ def _check_placement(
             )
         return
     raise NotSupported(
-        f'a foreign key from "{table.name}" ({table.placement}) to "{parent.name}" '
+        f'a foreign key from "{table.relname}" ({table.placement}) to "{parent.relname}" '
         f"({parent.placement}) is not supported: the row it refers to may be on another shard",
         position=node.position,
-        hint=f'Make "{parent.name}" a reference table, or both home tables, or shard both by the '
-        "columns of this key and include their shard keys in it.",
+        hint=f'Make "{parent.relname}" a reference table, or both home tables, or shard both by '
+        "the columns of this key and include their shard keys in it.",
     )

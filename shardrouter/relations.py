@@ -16,6 +16,7 @@ from shardrouter import syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.exceptions import UndefinedTableError
+from shardrouter.namespaces import SYSTEM_SCHEMAS
 from shardrouter.planned import Operand
 from shardrouter.typed import Parameters, Typed, quote
 
@@ -29,8 +30,9 @@ __all__ = ["CommonTable", "Names", "Relation", "Statement", "UnknownTable", "rel
 class UnknownTable(UndefinedTableError):
     """The table may be newer than the catalog at hand: worth one look at `meta`."""
 
-    def __init__(self, name: str, position: int = 0) -> None:
-        super().__init__(f'relation "{name}" does not exist', position=position)
+    def __init__(self, name: str, position: int = 0, schema: str = "") -> None:
+        written = f"{schema}.{name}" if schema else name
+        super().__init__(f'relation "{written}" does not exist', position=position)
         self.name = name
 
 
@@ -43,6 +45,15 @@ class Relation:
     alias: str
     fields: tuple[tuple[str, Typed], ...]
     table: Table | None = None
+
+    @property
+    def schema(self) -> str:
+        return "" if self.table is None else self.table.schema
+
+    @property
+    def is_plain(self) -> bool:
+        """A table by its own name, which a schema before it may tell from another."""
+        return self.table is not None and self.table.relname == self.alias
 
     def find(self, name: str) -> list[Typed]:
         return [typed for known, typed in self.fields if known == name]
@@ -92,11 +103,17 @@ class Statement:
         self._numbers += 1
         return self._numbers
 
-    def table(self, name: str, position: int) -> Table:
-        table = None if self.catalog is None else self.catalog.tables.get(name)
+    def table(self, item: syntax.TableName) -> Table:
+        table = None if self.catalog is None else self.catalog.table(item.name, item.schema)
+        if table is None and item.schema in SYSTEM_SCHEMAS:
+            raise NotSupported(
+                f'"{item.schema}.{item.name}" is not supported',
+                position=item.position,
+                hint="SHOW TABLES and SHOW COLUMNS FROM a table tell what there is.",
+            )
         if table is None:
-            raise UnknownTable(name, position)
-        self.tables[name] = table
+            raise UnknownTable(item.name, item.position, item.schema)
+        self.tables[table.name] = table
         return table
 
     def query(self, node: syntax.Query, scope: Scope) -> Outputs:
@@ -165,7 +182,16 @@ class Names:
         """A relation joins FROM; its columns are shown by whoever joins it."""
         if not relation.alias:
             return
-        if relation.alias in self.relations:
+        known = self.relations.get(relation.alias)
+        if (
+            known is not None
+            and known.is_plain
+            and relation.is_plain
+            and known.table is not relation.table
+        ):
+            self.relations[f"{relation.schema}\0{relation.alias}"] = relation  # told by its schema
+            return
+        if known is not None:
             raise StatementError(
                 f'table name "{relation.alias}" specified more than once',
                 sqlstate="42712",
@@ -201,7 +227,7 @@ class Names:
             found = [typed for known, typed in self.shown if known == name]
             where = ""
         else:
-            relation = self.relations.get(reference.table)
+            relation = self.source_named(reference.table, reference.schema, reference.position)
             if relation is None:
                 return None
             found = relation.find(name)
@@ -236,7 +262,7 @@ class Names:
     def _missing(self, reference: syntax.ColumnReference) -> StatementError:
         name = reference.name
         if reference.table is not None:
-            self.check_qualifier(reference.table, reference.position)
+            self.check_qualifier(reference.table, reference.position, reference.schema)
         elif self._relation(name) is not None:
             raise NotSupported(
                 f'the whole row of "{name}" as a value is not supported',
@@ -255,27 +281,42 @@ class Names:
             hint=hint,
         )
 
-    def _relation(self, alias: str) -> Relation | None:
+    def source_named(self, alias: str, schema: str = "", position: int = 0) -> Relation | None:
+        """The relation of this query that a name before a column means. Raises 42P09."""
+        found = [
+            relation
+            for relation in self.relations.values()
+            if relation.alias == alias
+            and (not schema or (relation.is_plain and relation.schema == schema))
+        ]
+        if len(found) > 1:
+            raise StatementError(
+                f'table reference "{alias}" is ambiguous', sqlstate="42P09", position=position
+            )
+        return found[0] if found else None
+
+    def _relation(self, alias: str, schema: str = "") -> Relation | None:
         scope: Names | None = self
         while scope is not None:
-            if alias in scope.relations:
-                return scope.relations[alias]
+            if (found := scope.source_named(alias, schema)) is not None:
+                return found
             scope = scope.parent
         return None
 
-    def check_qualifier(self, name: str, position: int) -> None:
+    def check_qualifier(self, name: str, position: int, schema: str = "") -> None:
         """Raises 42P01 unless a relation of that name is here or around."""
-        if self._relation(name) is not None:
+        if self._relation(name, schema) is not None:
             return
         renamed = next(
             (
                 relation.alias
                 for relation in self.relations.values()
-                if relation.table is not None and relation.table.name == name
+                if relation.table is not None and relation.table.relname == name
             ),
             None,
         )
-        what = "invalid reference to" if renamed is not None else "missing"
+        is_other = bool(schema) and self._relation(name) is not None
+        what = "invalid reference to" if renamed is not None or is_other else "missing"
         raise StatementError(
             f'{what} FROM-clause entry for table "{name}"',
             sqlstate="42P01",

@@ -197,7 +197,7 @@ class Router(Queries):
         one. Raises StatementError (22P02, 42P01)."""
         loop = asyncio.get_running_loop()
         catalog = await self._backend.schema.refresh(loop.time() + OPEN_TIMEOUT_S)
-        known = catalog.tables.get(table)
+        known = catalog.table(table) or catalog.tables.get(table)  # as "schema.table"
         if known is None:
             raise UnknownTable(table)
         if known.placement != "sharded":

@@ -25,6 +25,7 @@ from shardrouter.catalog import (
     CATALOG_FORMAT,
     LOAD_GUARDS,
     LOAD_STATEMENTS,
+    OLDEST_FORMAT,
     Catalog,
     CatalogError,
     Change,
@@ -32,6 +33,7 @@ from shardrouter.catalog import (
     bootstrap,
     decode,
     ownership,
+    upgrade,
 )
 from shardrouter.definition_changes import begin
 from shardrouter.definitions import Definition
@@ -48,7 +50,7 @@ from shardrouter.execution import Notice
 from shardrouter.placement import assign_slots
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
-from shardrouter.tables import Placement, TransactionChange
+from shardrouter.tables import PUBLIC, Placement, TransactionChange
 from shardrouter.tasks import Tasks
 
 __all__ = ["Schema"]
@@ -142,6 +144,9 @@ class Schema:
         if isinstance(answer, Stale):
             if answer.have == 0:
                 return False
+            if answer.have == OLDEST_FORMAT:
+                await self._write(META_GROUP, upgrade(), deadline)
+                return await self._load(deadline)
             raise Unavailable(
                 f"the catalog has format {answer.have}, this router reads {CATALOG_FORMAT}",
                 hint="Use the version of shardrouter that made the cluster.",
@@ -225,14 +230,19 @@ class Schema:
     # ------------------------------------------------------------------ changing
 
     async def change(
-        self, definition: Definition, default: Placement, deadline: float
+        self,
+        definition: Definition,
+        default: Placement,
+        deadline: float,
+        path: tuple[str, ...] = (PUBLIC,),
     ) -> tuple[Notice, ...]:
         """Make it on every shard that it concerns; returns notices. `default` is the placement of
-        tables that say nothing. Raises RouterError."""
+        tables that say nothing, `path` where names without a schema are looked for. Raises
+        RouterError."""
         async with _Turn(self._changing, deadline):
             while True:
                 catalog = await self.settled(deadline)
-                begun = begin(catalog, definition, default)
+                begun = begin(catalog.searched(path), definition, default)
                 if begun.change is None or await self._change(catalog, begun.change, deadline):
                     return begun.notices
 

@@ -94,11 +94,13 @@ def publish(catalog: Catalog) -> Parts:
         for change in pending.changes:
             statements += _tables_published(change, pending.version)
             statements += _sequences_published(change, numbers)
+            statements += _schemas_published(change)
             sets.update(_sequence_versions(change, pending.version))
     else:
         statements += _tables_published(pending, pending.undone or pending.version)
         if not pending.undone:
             statements += _sequences_published(pending, {})
+            statements += _schemas_published(pending)
             sets = _sequence_versions(pending, pending.version)
     return _in_meta(catalog, statements, tuple(sets.values()))
 
@@ -137,10 +139,33 @@ def _sequences_published(
             "VALUES (?1, ?2, ?3, ?4)",
             (sequence.name, _encode(sequence), last, int(is_called)),
         )
+    for sequence in change.altered:
+        yield Statement(
+            'UPDATE "catalog_sequences" SET "definition" = ?2 WHERE "name" = ?1',
+            (sequence.name, _encode(sequence)),
+        )
+    for restarted in change.restarted:
+        yield Statement(
+            'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = 0 WHERE "name" = ?1',
+            restarted,
+        )
+
+
+def _schemas_published(change: Change) -> Iterable[Statement]:
+    for name in change.dropped_schemas:
+        yield Statement('DELETE FROM "catalog_schemas" WHERE "name" = ?1', (name,))
+    for schema in change.schemas:
+        yield Statement(
+            'INSERT INTO "catalog_schemas" ("name", "definition") VALUES (?1, ?2) '
+            'ON CONFLICT ("name") DO UPDATE SET "definition" = excluded."definition"',
+            (schema.name, _encode(schema)),
+        )
 
 
 def _sequence_versions(change: Change, version: int) -> dict[str, SetVersion]:
-    names = [*change.dropped, *(made.name for made in change.made)]
+    """Who knows them otherwise draws nothing from them."""
+    own = (s.name for s in (*change.made, *change.altered) if s.version == change.version)
+    names = [*change.dropped, *own]
     return {name: SetVersion(f"sequence:{name}", version) for name in names}
 
 
@@ -158,7 +183,9 @@ def published(catalog: Catalog, change: Change) -> Catalog:
             tables[moved.name] = replace(moved.after, version=change.version)
     for name in change.dropped:
         sequences.pop(name, None)
-    sequences |= {sequence.name: sequence for sequence in change.made}
+    sequences |= {sequence.name: sequence for sequence in (*change.made, *change.altered)}
+    schemas = {n: s for n, s in catalog.schemas.items() if n not in change.dropped_schemas}
+    schemas |= {schema.name: schema for schema in change.schemas}
     return replace(
         catalog,
         version=change.version,
@@ -166,6 +193,7 @@ def published(catalog: Catalog, change: Change) -> Catalog:
         sequences=sequences,
         dropped=dropped,
         elsewhere=elsewhere,
+        schemas=schemas,
     )
 
 

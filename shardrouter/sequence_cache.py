@@ -94,4 +94,4 @@ class SequenceCache:
 
 
 def _gone(sequence: SqlSequence) -> StatementError:
-    return StatementError(f'relation "{sequence.name}" does not exist', sqlstate="42P01")
+    return StatementError(f'relation "{sequence.relname}" does not exist', sqlstate="42P01")

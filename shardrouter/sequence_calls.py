@@ -6,19 +6,25 @@ a number would have to be drawn for each row, by the router, which does not know
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from shardrouter import syntax, types
+from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import fold
+from shardrouter.namespaces import missing_schema
 from shardrouter.planned import ResultColumn, SequenceCall
+from shardrouter.relations import UnknownTable
 
-__all__ = ["sequence_call", "sequence_named"]
+__all__ = ["sequence_call", "sequence_named", "stored_sequence"]
 
+_PART: Final = re.compile(r'"(?:[^"]|"")+"|[^".\s]+')
+_NAME: Final = re.compile(rf"(?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*")
 _ARGUMENTS: Final = {"nextval": (1,), "currval": (1,), "lastval": (0,), "setval": (2, 3)}
 
 
-def sequence_call(node: syntax.Statement) -> SequenceCall | None:
+def sequence_call(node: syntax.Statement, catalog: Catalog) -> SequenceCall | None:
     """The call that is all of a statement; None if it is something else."""
     if not isinstance(node, syntax.Select) or node.sources or len(node.items) != 1:
         return None
@@ -38,15 +44,26 @@ def sequence_call(node: syntax.Statement) -> SequenceCall | None:
             position=call.position,
             hint=f"Write {call.name}('name').",
         )
+    stored = stored_sequence(name, catalog)
     if call.name != "setval":
-        return SequenceCall(call.name, name, columns)
+        return SequenceCall(call.name, stored, columns)
     value, *rest = call.arguments[1:]
     is_called = True
     if rest:
         if not isinstance(rest[0], syntax.BooleanLiteral):
             raise _constants_only(call)
         is_called = rest[0].value
-    return SequenceCall(call.name, name, columns, _integer(value, call), is_called)
+    return SequenceCall(call.name, stored, columns, _integer(value, call), is_called)
+
+
+def stored_sequence(name: syntax.Name, catalog: Catalog) -> str:
+    """The sequence, by what it is known by."""
+    if name.schema and name.schema not in catalog.schemas:
+        raise missing_schema(name.schema)
+    sequence = catalog.sequence(name.text, name.schema)
+    if sequence is None:
+        raise UnknownTable(name.text, schema=name.schema)
+    return sequence.name
 
 
 def _integer(node: syntax.Expression, call: syntax.Call) -> int:
@@ -65,17 +82,18 @@ def _constants_only(call: syntax.Call) -> NotSupported:
     )
 
 
-def sequence_named(node: syntax.Expression) -> str | None:
+def sequence_named(node: syntax.Expression) -> syntax.Name | None:
     """The name of a sequence as regclass reads it: 's', '"S"', 'public.s', each also cast."""
     while isinstance(node, syntax.TypeCast):
         node = node.operand
     if not isinstance(node, syntax.StringLiteral):
         return None
-    text = node.value.strip().removeprefix("public.")
-    if text.startswith('"') and text.endswith('"') and len(text) > 1:
-        return text[1:-1].replace('""', '"')
-    if not text or "." in text or '"' in text:
+    parts = _PART.findall(node.value.strip())
+    if not 1 <= len(parts) <= 2 or _NAME.fullmatch(node.value.strip()) is None:
         raise StatementError(
             f'invalid name syntax: "{node.value}"', sqlstate="42602", position=node.position
         )
-    return fold(text)
+    *schema, name = [
+        part[1:-1].replace('""', '"') if part.startswith('"') else fold(part) for part in parts
+    ]
+    return syntax.Name(name, node.position, schema[0] if schema else "")

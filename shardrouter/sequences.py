@@ -37,7 +37,7 @@ def following(sequence: SqlSequence, state: State, count: int) -> range:
                 ("maximum", sequence.maximum) if step > 0 else ("minimum", sequence.minimum)
             )
             raise StatementError(
-                f'nextval: reached {what} value of sequence "{sequence.name}" ({bound})',
+                f'nextval: reached {what} value of sequence "{sequence.relname}" ({bound})',
                 sqlstate="2200H",
             )
         first = sequence.minimum if step > 0 else sequence.maximum
@@ -67,7 +67,7 @@ def checked(sequence: SqlSequence, state: State) -> State:
     """What setval() may set. Raises StatementError 22003."""
     if not sequence.minimum <= state.last <= sequence.maximum:
         raise StatementError(
-            f'setval: value {state.last} is out of bounds for sequence "{sequence.name}" '
+            f'setval: value {state.last} is out of bounds for sequence "{sequence.relname}" '
             f"({sequence.minimum}..{sequence.maximum})",
             sqlstate="22003",
         )

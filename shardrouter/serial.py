@@ -8,6 +8,7 @@ from shardrouter import types
 from shardrouter.constraint_names import choose
 from shardrouter.definitions import ColumnDefinition, SequenceOptions
 from shardrouter.errors import StatementError
+from shardrouter.namespaces import NewNames
 from shardrouter.tables import SqlSequence
 
 __all__ = ["SERIALS", "column_sequence", "make_sequence"]
@@ -24,9 +25,10 @@ SERIALS: Final = {
 
 
 def column_sequence(
-    definition: ColumnDefinition, kind: types.Type, table: str, taken: set[str]
+    definition: ColumnDefinition, kind: types.Type, table: tuple[str, str], names: NewNames
 ) -> SqlSequence:
-    """The sequence that a serial or identity column draws from."""
+    """The sequence that a serial or identity column of the table of this name and relname draws
+    from."""
     if not types.is_integer(kind):
         raise StatementError(
             "identity column type must be smallint, integer, or bigint",
@@ -34,13 +36,16 @@ def column_sequence(
             position=definition.type.position,
         )
     column = definition.name.text
-    name = choose(table, column, "seq", taken)
-    taken.add(name)
-    return make_sequence(name, definition.sequence, kind, (table, column))
+    name = choose(table[1], column, "seq", names.taken)
+    return make_sequence(name, definition.sequence, kind, names, (table[0], column))
 
 
 def make_sequence(
-    name: str, options: SequenceOptions, kind: types.Type, owner: tuple[str, str] | None = None
+    name: str,
+    options: SequenceOptions,
+    kind: types.Type,
+    names: NewNames,
+    owner: tuple[str, str] | None = None,
 ) -> SqlSequence:
     """A sequence with PostgreSQL's defaults. Raises 22023 for bounds that do not fit."""
     if options.type is not None:
@@ -63,7 +68,20 @@ def make_sequence(
         raise _invalid(f"START value ({start}) cannot be less than MINVALUE ({minimum})")
     if start > maximum:
         raise _invalid(f"START value ({start}) cannot be greater than MAXVALUE ({maximum})")
-    return SqlSequence(name, 0, kind.name, start, step, minimum, maximum, options.cycle, owner)
+    stored, called = names.store(name)
+    return SqlSequence(
+        stored,
+        0,
+        kind.name,
+        start,
+        step,
+        minimum,
+        maximum,
+        options.cycle,
+        owner,
+        names.schema,
+        called,
+    )
 
 
 def _invalid(message: str) -> StatementError:

@@ -23,6 +23,8 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 from weakref import WeakSet
 
+from msgspec import structs
+
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.catalog import Catalog, Table
@@ -41,6 +43,7 @@ from shardrouter.execution import (
     Notice,
     Outcome,
     Prepared,
+    changes_search_path,
     command_of,
     copy_command,
     is_current,
@@ -229,7 +232,7 @@ class Session:
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
-        return self._plans_now.get(text, parameter_oids, self.catalog)
+        return self._plans_now.get(text, parameter_oids, self.schema_now, self.settings.search_path)
 
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         """Parse and plan one statement. Raises RouterError.
@@ -254,7 +257,7 @@ class Session:
 
     async def _prepare(self, text: str, oids: tuple[int, ...], deadline: float) -> Prepared:
         catalog = self.catalog
-        prepared = self._plans_now.get(text, oids, catalog)
+        prepared = self._plans_now.get(text, oids, catalog, catalog.search_path)
         if prepared is not None:
             return prepared
         try:
@@ -287,7 +290,13 @@ class Session:
 
     @property
     def catalog(self) -> Catalog:
-        """As this router knows it, and as the open block has changed it."""
+        """As this router knows it, as the open block has changed it, and as this session looks for
+        names in it."""
+        return self.schema_now.searched(self.settings.search_path)
+
+    @property
+    def schema_now(self) -> Catalog:
+        """The same, wherever names are looked for."""
         block = self._transactions.block
         if block is not None and block.draft is not None:
             return block.draft.catalog
@@ -325,7 +334,7 @@ class Session:
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
-        if is_current(prepared.plan, self.catalog):
+        if self._is_current(prepared):
             return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
@@ -334,7 +343,13 @@ class Session:
                 detail="The table was created anew since the statement was prepared.",
                 hint="Prepare the statement again.",
             )
-        return await self._drawn(replace(execution, prepared=fresh, drawn=()), deadline)
+        return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
+
+    def _is_current(self, prepared: Prepared) -> bool:
+        """Whether it still means what it meant when it was prepared."""
+        return prepared.search_path == self.settings.search_path and is_current(
+            prepared.plan, self.schema_now
+        )
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
@@ -374,7 +389,6 @@ class Session:
         A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
         """
         self._cancel_running = None
-        done = partial(self._answer, done)
         if self._statement_log is not None:
             done = self._statement_log.watch(self._role.name, unit, done)
         if timeout_s is None:
@@ -392,6 +406,7 @@ class Session:
             self._start(list(unit), done, deadline, is_stale=False)
 
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
+        """With what the catalog knows of the constraint that refused a row."""
         if isinstance(result, RouterError) and result.violation is not None:
             result = explain(result, self.catalog)
         done(result)
@@ -415,8 +430,8 @@ class Session:
         """The hot path: one statement, one shard, no task."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
-        catalog = self.catalog
-        if not is_current(plan, catalog):
+        catalog = self.schema_now
+        if not self._is_current(execution.prepared):
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
@@ -451,7 +466,7 @@ class Session:
             elif isinstance(answer, Streamed):
                 done([self._streamed(plan, execution, answer)])
             elif isinstance(answer, RouterError):
-                done(answer)
+                self._answer(done, answer)
             elif answer is None:
                 done(canceled())
             else:
@@ -501,7 +516,7 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        done(result)
+        self._answer(done, result)
 
     async def _in_blocks(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -589,6 +604,10 @@ class Session:
             with _Failing(ordinal):
                 unit[ordinal] = await self.current(execution, deadline)
                 plans.append(unit[ordinal].prepared.plan)
+        for ordinal, plan in enumerate(plans[:-1]):
+            if changes_search_path(plan):
+                with _Failing(ordinal + 1):
+                    raise _searched_elsewhere()
         if self.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
@@ -606,7 +625,9 @@ class Session:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
-        notices = await self.schema.change(plan.definition, self.settings.placement, deadline)
+        notices = await self.schema.change(
+            plan.definition, self.settings.placement, deadline, self.settings.search_path
+        )
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write
@@ -643,7 +664,7 @@ class Session:
                     outcomes.append(outcome)
                 else:
                     await self._pause(execution, deadline)
-                    settings, outcome = self._local(execution, settings, catalog)
+                    settings, outcome = self._local(execution, settings, self.catalog)
                     outcomes.append(outcome)
         try:
             answer = await write_statements(
@@ -764,7 +785,7 @@ class Session:
     def _streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
         """The first of many rows; who takes them sees to the rest, or the end of the session."""
         self.keep(answer.stream)
-        return replace(outcome_of(plan, execution, answer.result), more=answer.stream)
+        return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
@@ -868,18 +889,18 @@ class Session:
                 return settings, rows_outcome("SHOW", execution, [(settings.get(name),)], columns)
             case Answer(tag=tag, rows=rows):
                 for name in plan.tables:
-                    if name not in catalog.tables:
+                    if catalog.table(name) is None:
                         raise UnknownTable(name)
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():
                 tables = [
-                    (table.name, table.shard_key, len(table.columns))
+                    (table.relname, table.shard_key, len(table.columns))
                     for _, table in sorted(catalog.tables.items())
                 ]
                 return settings, rows_outcome("SHOW", execution, tables, columns)
             case ShowColumns(table=name):
-                table = catalog.tables.get(name)
+                table = catalog.table(name)
                 if table is None:
                     raise UnknownTable(name)
                 described = [
@@ -925,6 +946,13 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, RouterError):
             error.statement = self._ordinal
+
+
+def _searched_elsewhere() -> NotSupported:
+    return NotSupported(
+        "a statement in one unit of commit with a change of search_path before it is not supported",
+        hint="Send SET search_path alone, with a Sync behind it.",
+    )
 
 
 def _being_changed() -> Unavailable:

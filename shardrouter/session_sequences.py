@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+
+from msgspec import structs
 
 from shardrouter.catalog import Catalog
 from shardrouter.draft import Draft, is_drafted
@@ -38,7 +39,7 @@ class SessionSequences:
                 return None
         numbers = [self._cache.take(sequence) for sequence in sequences]
         self._remember(plan.draws, numbers)
-        return replace(execution, drawn=tuple(numbers))
+        return structs.replace(execution, drawn=tuple(numbers))
 
     async def fill(self, execution: Execution, catalog: Catalog, deadline: float) -> Execution:
         """The same, waiting for `meta`. Raises RouterError."""
@@ -47,7 +48,7 @@ class SessionSequences:
             return execution
         numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
-        return replace(execution, drawn=tuple(numbers))
+        return structs.replace(execution, drawn=tuple(numbers))
 
     async def for_rows(
         self, names: tuple[str, ...], count: int, catalog: Catalog, deadline: float
@@ -82,7 +83,7 @@ class SessionSequences:
         if plan.function == "currval":
             if plan.sequence not in self._drawn:
                 raise StatementError(
-                    f'currval of sequence "{plan.sequence}" is not yet defined in this session',
+                    f'currval of sequence "{sequence.relname}" is not yet defined in this session',
                     sqlstate="55000",
                 )
             return self._drawn[plan.sequence]

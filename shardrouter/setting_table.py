@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from shardrouter.errors import StatementError
+from shardrouter.lexer import fold
 
-__all__ = ["WITHOUT_EFFECT", "Setting", "custom_value", "invalid", "is_custom", "one_of"]
+__all__ = [
+    "WITHOUT_EFFECT",
+    "Setting",
+    "custom_value",
+    "invalid",
+    "is_custom",
+    "one_of",
+    "schemas_listed",
+]
 
 CUSTOM_MAX: Final = 64
 """Settings of its own that a session may have ..."""
@@ -36,6 +45,27 @@ def one_of(name: str, values: Sequence[str]) -> Callable[[str], str]:
         return value.strip().lower()
 
     return check
+
+
+_SCHEMA: Final = re.compile(r"""\s*(?:"((?:[^"]|"")*)"|([^",\s]+))\s*(?:,|\Z)""")
+
+
+def schemas_listed(value: str) -> tuple[str, ...]:
+    """The schemas of a search_path: names, in quotes where they need them. Raises 22023."""
+    names: list[str] = []
+    at = 0
+    while at < len(value.rstrip()):
+        match = _SCHEMA.match(value, at)
+        if match is None:
+            raise StatementError(
+                f'invalid value for parameter "search_path": "{value}"',
+                sqlstate="22023",
+                detail="List syntax is invalid.",
+            )
+        quoted, plain = match.groups()
+        names.append(quoted.replace('""', '"') if quoted is not None else fold(plain))
+        at = match.end()
+    return tuple(names)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from shardrouter.setting_table import (
     invalid,
     is_custom,
     one_of,
+    schemas_listed,
 )
 from shardrouter.tables import Placement
 
@@ -90,8 +91,7 @@ def _time_zone(value: str) -> str:
 
 
 def _search_path(value: str) -> str:
-    if "public" not in [name.strip().strip('"') for name in value.split(",")]:
-        raise invalid("search_path", value, "All tables are in the schema public; name it.")
+    schemas_listed(value)
     return value
 
 
@@ -255,6 +255,7 @@ class Settings:
         "lock_timeout_s",
         "placement",
         "read_only",
+        "search_path",
         "statement_timeout_s",
     )
 
@@ -271,6 +272,10 @@ class Settings:
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"
+        role = self.get("session_authorization")
+        named = schemas_listed(self.get("search_path"))
+        self.search_path = tuple(role if name == "$user" else name for name in named)
+        """Where names without a schema are looked for."""
 
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""

@@ -46,6 +46,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -255,11 +257,20 @@ class Shards:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
         ends it early, if it is called before `done` was."""
         left = deadline - self._loop.time()
-        write = _Write(self, self._lanes[group], statements, guards, sets, quick, deadline, done)
-        write.transaction = transaction
-        write.staged = staged
-        write.bounded = bounded
-        write.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
+        write = _Write(
+            self,
+            self._lanes[group],
+            statements,
+            guards,
+            sets,
+            quick,
+            deadline,
+            deadline - min(FENCE_S_MAX, FENCE_SHARE * left),
+            done,
+            transaction,
+            staged,
+            bounded,
+        )
         if left <= 0 or self._closed:
             self._loop.call_soon(done, self._too_late(group))
         else:
@@ -322,9 +333,21 @@ class Shards:
         self, stage: ShardStage, number: int, data: bytes, deadline: float, done: Settled
     ) -> None:
         """Send chunk `number` of a stage, exactly once. Whatever the outcome, nobody sees it."""
-        chunk = _Chunk(self, stage, number, data, deadline, partial(_chunk_settled, stage, done))
         left = deadline - self._loop.time()
-        chunk.fence_at = deadline - min(FENCE_S_MAX, FENCE_SHARE * left)
+        chunk = _Chunk(
+            self,
+            stage.lane,
+            (),
+            (),
+            (),
+            False,
+            deadline,
+            deadline - min(FENCE_S_MAX, FENCE_SHARE * left),
+            partial(_chunk_settled, stage, done),
+            stage=stage,
+            number=number,
+            data=data,
+        )
         if left <= 0 or self._closed:
             self._loop.call_soon(done, self._too_late(stage.lane.group))
         else:
@@ -576,6 +599,7 @@ class Shards:
         session = write.session
         assert session is not None
         write.ended = True
+        write.sending = None  # it knows the write: nothing but the collector would free the two
         session.window.settle(write.seq)
         lane = write.lane
         if lane.queue and lane.session is session:
@@ -610,59 +634,27 @@ class _Lane:
         self.queue: deque[_Write] = deque()
 
 
-class _Write:
+class _Write(msgspec.Struct, eq=False):
     """A write from submission to `done`."""
 
-    __slots__ = (
-        "bounded",
-        "cancelled",
-        "deadline",
-        "done",
-        "ended",
-        "fence_at",
-        "guards",
-        "lane",
-        "quick",
-        "sending",
-        "seq",
-        "session",
-        "sets",
-        "shards",
-        "staged",
-        "statements",
-        "timer",
-        "transaction",
-    )
-
-    def __init__(
-        self,
-        shards: Shards,
-        lane: _Lane,
-        statements: tuple[Statement, ...],
-        guards: tuple[Guard, ...],
-        sets: tuple[SetVersion, ...],
-        quick: bool,
-        deadline: float,
-        done: Settled,
-    ) -> None:
-        self.shards = shards
-        self.lane = lane
-        self.statements = statements
-        self.guards = guards
-        self.sets = sets
-        self.quick = quick
-        self.deadline = deadline
-        self.fence_at = deadline  # from here on no copy is sent, only fences
-        self.done = done
-        self.session: _Session | None = None
-        self.seq = 0
-        self.transaction: Transaction | None = None  # in place of statements
-        self.staged: Staged | None = None  # the same
-        self.bounded = False
-        self.timer: asyncio.TimerHandle | None = None  # while it waits in the queue
-        self.sending: Sending | None = None  # its last copies
-        self.cancelled = False
-        self.ended = False  # `done` was called after it had been sent
+    shards: Shards
+    lane: _Lane
+    statements: tuple[Statement, ...]
+    guards: tuple[Guard, ...]
+    sets: tuple[SetVersion, ...]
+    quick: bool
+    deadline: float
+    fence_at: float  # from here on no copy is sent, only fences
+    done: Settled
+    transaction: Transaction | None = None  # in place of statements
+    staged: Staged | None = None  # the same
+    bounded: bool = False
+    session: _Session | None = None
+    seq: int = 0
+    timer: asyncio.TimerHandle | None = None  # while it waits in the queue
+    sending: Sending | None = None  # its last copies
+    cancelled: bool = False
+    ended: bool = False  # `done` was called after it had been sent
 
     def body(self, session: _Session, seq: int) -> RequestBody | None:
         """What to send under this seq; None if it can be part of this session no more."""
@@ -705,24 +697,12 @@ class ShardStage:
         self.is_taken = False  # a chunk of it is kept under `session`
 
 
-class _Chunk(_Write):
+class _Chunk(_Write, eq=False, kw_only=True):
     """A chunk of a stage: a write that nobody sees."""
 
-    __slots__ = ("data", "number", "stage")
-
-    def __init__(
-        self,
-        shards: Shards,
-        stage: ShardStage,
-        number: int,
-        data: bytes,
-        deadline: float,
-        done: Settled,
-    ) -> None:
-        super().__init__(shards, stage.lane, (), (), (), False, deadline, done)
-        self.stage = stage
-        self.number = number
-        self.data = data
+    stage: ShardStage
+    number: int
+    data: bytes
 
     def body(self, session: _Session, seq: int) -> RequestBody | None:
         stage = self.stage
@@ -754,8 +734,11 @@ def _stage_lost(group: str) -> RouterError:
 
 
 def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
+    if type(answer) is Done:  # nearly always
+        done(answer)
+        return
     match answer:
-        case Done() | Stale():
+        case Stale():
             done(answer)
         case SqlFailure():
             done(sql_error(answer))

@@ -87,7 +87,7 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         scope.statement.ask_router()
         relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
         return _plain(f"{quote(system.name)} AS t{number}", relation)
-    table = scope.statement.table(item.name, item.position)
+    table = scope.statement.table(item)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
     scope.named.append((number, table))
     if table.placement == "sharded":

@@ -8,13 +8,14 @@ translate into PostgreSQL's 22003.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from shardrouter import types
 from shardrouter.tables import Column, Table
 from shardrouter.typed import quote
 
-__all__ = ["ROW_ID", "creation", "rebuilding", "removal"]
+__all__ = ["REBUILT", "ROW_ID", "creation", "removal", "transition"]
 
 ROW_ID: Final = "ctid"
 """The hidden key of a table without a primary key. PostgreSQL has a system column of that name, so
@@ -33,19 +34,43 @@ def removal(table: Table) -> tuple[str, ...]:
     return (f"DROP TABLE {quote(table.name)}",)
 
 
-def rebuilding(before: Table, after: Table) -> tuple[str, ...]:
-    """Make `after` of `before`, which has the same columns, and keep the rows."""
-    names = ", ".join(quote(column.name) for column in before.columns)
+def transition(
+    before: Table | None, after: Table | None, sources: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What makes a table of another one, keeps its rows, and is as little as that takes. `sources`
+    are the texts, over the columns of `before`, of the columns of `after` that are not the same."""
+    if before is None or after is None:
+        found = before or after
+        if found is None or found.view is not None:
+            return ()
+        return creation(found) if before is None else removal(found)
+    if not sources and _create_table(before, before.name) == _create_table(after, after.name):
+        return _indexes(before, after)
+    same = {column.name for column in before.columns}
+    texts = {c.name: quote(c.name) for c in after.columns if c.name in same} | dict(sources)
+    names = [column.name for column in after.columns if column.name in texts]
+    listed, computed = ", ".join(map(quote, names)), ", ".join(texts[name] for name in names)
     return (
         _create_table(after, REBUILT),
-        f"INSERT INTO {quote(REBUILT)} ({names}) SELECT {names} FROM {quote(before.name)}",  # noqa: S608 -- quoted names
+        f"INSERT INTO {quote(REBUILT)} ({listed}) SELECT {computed} FROM {quote(before.name)}",  # noqa: S608 -- quoted names
         f"DROP TABLE {quote(before.name)}",
         f"ALTER TABLE {quote(REBUILT)} RENAME TO {quote(after.name)}",
         *(index.sqlite for index in after.indexes),
     )
 
 
+def _indexes(before: Table, after: Table) -> tuple[str, ...]:
+    there = {index.sqlite for index in before.indexes}
+    wanted = {index.sqlite for index in after.indexes}
+    return (
+        *(f"DROP INDEX {quote(i.name)}" for i in before.indexes if i.sqlite not in wanted),
+        *(index.sqlite for index in after.indexes if index.sqlite not in there),
+    )
+
+
 def _create_table(table: Table, name: str) -> str:
+    if table.view is not None:
+        return ""
     parts = [_column(column) for column in table.columns]
     primary_key = table.primary_key
     if not primary_key:

@@ -70,8 +70,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Name:
+    """`schema` is what stood before it, of a relation: empty if nothing did."""
+
     text: str
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class ColumnReference:
     name: str
     table: str | None
     position: int = 0
+    schema: str = ""  # of `table`
 
 
 @dataclass(frozen=True)
@@ -390,6 +394,7 @@ class Star:
 
     table: str | None = None
     position: int = 0
+    schema: str = ""
 
 
 @dataclass(frozen=True)

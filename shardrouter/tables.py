@@ -7,7 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
 
@@ -22,11 +22,19 @@ __all__ = [
     "Key",
     "Pending",
     "Placement",
+    "PUBLIC",
+    "SqlSchema",
     "SqlSequence",
     "Table",
     "TableChange",
     "TransactionChange",
+    "View",
+    "ViewName",
 ]
+
+
+PUBLIC: Final = "public"
+"""The schema that is always there."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,7 @@ class Column:
     default: Default | None = None  # None is NULL
     modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
     identity: Identity = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Key:
 
     name: str
     columns: tuple[str, ...]
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,7 @@ class Check:
     name: str
     sql: str
     source: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,12 +96,13 @@ class ForeignKey:
     references: tuple[str, ...]
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
+    comment: str = ""
 
 
 @dataclass(frozen=True)
 class Index:
     """An index that no constraint made. `columns` is empty if one of the elements is an
-    expression; `elements` is what was written of each."""
+    expression; `elements` is what was written of each. `name` is SQLite's, see `Table`."""
 
     name: str
     unique: bool
@@ -101,6 +113,33 @@ class Index:
     where: str = ""
     options: tuple[int, ...] = ()
     """Of each element: 1 if it is descending, 2 if NULLs come first; none: all are 0."""
+    called: str = ""
+    comment: str = ""
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in the schema of its table."""
+        return self.called or self.name
+
+
+@dataclass(frozen=True)
+class ViewName:
+    """What a name in the text of a view means: the relation that `name`, in the schema it was
+    written with or in none, stood for when the view was made. `columns` are those that it had, each
+    by the name it has in the text and the one it has now."""
+
+    schema: str
+    name: str
+    relation: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A query that has a name. `text` is what was written after AS."""
+
+    text: str
+    names: tuple[ViewName, ...]
 
 
 Placement: TypeAlias = Literal["sharded", "reference", "home"]
@@ -110,8 +149,15 @@ Placement: TypeAlias = Literal["sharded", "reference", "home"]
 class Table:
     """A table. `version` changes with every schema change; shards check it.
 
+    `name` is what the shards call it, and what it is known by wherever a table is meant: unlike any
+    other in all schemas, and the same for all its life. Its clients call it `relname`, in its
+    `schema`.
+
     sharded: each row is on the shard that owns the slot of its shard key. reference: every shard
     has all rows. home: all rows are on the home shard, and no other shard has the table.
+
+    A view is a table without rows: the shards have its version alone, and queries see what its own
+    query answers.
     """
 
     name: str
@@ -130,6 +176,16 @@ class Table:
     any number of theirs."""
     created: int = 0
     """The version of the catalog that it came with, which no other of its name has."""
+    schema: str = PUBLIC
+    called: str = ""  # empty: as `name`
+    comment: str = ""
+    primary_comment: str = ""  # of the PRIMARY KEY constraint
+    view: View | None = None
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in its schema."""
+        return self.called or self.name
 
     def column(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -145,7 +201,8 @@ class Table:
 
 @dataclass(frozen=True)
 class SqlSequence:
-    """A sequence. `owner` is the (table, column) of serial and identity, which it goes with."""
+    """A sequence. `owner` is the (table, column) of serial and identity, which it goes with. `name`
+    and `relname` are as those of a table."""
 
     name: str
     version: int
@@ -156,6 +213,22 @@ class SqlSequence:
     maximum: int = (1 << 63) - 1
     cycle: bool = False
     owner: tuple[str, str] | None = None
+    schema: str = PUBLIC
+    called: str = ""
+    comment: str = ""
+
+    @property
+    def relname(self) -> str:
+        """What its clients call it, in its schema."""
+        return self.called or self.name
+
+
+@dataclass(frozen=True)
+class SqlSchema:
+    """A name space of relations. `public` has one of these only if there is a comment on it."""
+
+    name: str
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +261,10 @@ class Change:
     undone: int = 0
     """If not 0: a shard has refused, and the change is being taken back: the version its tables
     have when that is done."""
+    altered: tuple[SqlSequence, ...] = ()  # that are as this from now on
+    restarted: tuple[tuple[str, int], ...] = ()  # and give out this number next
+    schemas: tuple[SqlSchema, ...] = ()  # that come, or are as this from now on
+    dropped_schemas: tuple[str, ...] = ()
 
 
 class TransactionChange(NamedTuple):

@@ -17,7 +17,7 @@ def target_column(table: Table, name: syntax.Name) -> Column:
     column = table.column(name.text)
     if column is None:
         raise StatementError(
-            f'column "{name.text}" of relation "{table.name}" does not exist',
+            f'column "{name.text}" of relation "{table.relname}" does not exist',
             sqlstate="42703",
             position=name.position,
         )

@@ -74,6 +74,7 @@ from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
+from shardrouter.tables import Change
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
@@ -406,8 +407,11 @@ class Transactions:
         is stale."""
         host = self._host
         version = host.schema.new_draft_version()
-        draft, begun = drafted(before, definition, host.settings.placement, version)
+        draft, begun = drafted(
+            before, definition, host.settings.placement, host.settings.search_path, version
+        )
         if begun.change is not None:
+            _check_numbers(begun.change)
             guards: list[Guard] = []
             for moved in begun.change.tables:
                 for table in (moved.before, moved.after):
@@ -450,6 +454,7 @@ class Transactions:
         host = self._host
         begun = definition_changes.begin(host.catalog, node)
         assert begun.change is not None
+        _check_numbers(begun.change)
         left = {moved.name: moved.before for moved in begun.change.tables}
         while left:
             # Rows that reference others first; tables that reference each other as they come.
@@ -462,7 +467,9 @@ class Transactions:
                 next(iter(left)),
             )
             del left[name]
-            prepared = await host.prepare(f"DELETE FROM {quote(name)}")  # noqa: S608 -- quoted
+            found = host.catalog.tables[name]
+            whole = f"{quote(found.schema)}.{quote(found.relname)}"
+            prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
             await self._statement(block, Execution(prepared), deadline)
         return Outcome(plan.tag, notices=begun.notices)
 
@@ -680,6 +687,15 @@ def setting_tag(plan: SetSetting) -> str:
 
 def _not_in_a_block(what: str) -> StatementError:
     return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
+
+
+def _check_numbers(change: Change) -> None:
+    """Numbers are given out beside transactions: which come next cannot be taken back."""
+    if change.restarted or any(sequence.version == change.version for sequence in change.altered):
+        raise NotSupported(
+            "changing which numbers a sequence gives out inside a transaction is not supported",
+            hint="Send ALTER SEQUENCE, SET GENERATED or RESTART outside of BEGIN and COMMIT.",
+        )
 
 
 def _being_changed() -> Unavailable:

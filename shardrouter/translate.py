@@ -479,7 +479,7 @@ def table_scope(
     """A scope of one table, or of nothing: for what belongs to a table (DEFAULT, CHECK)."""
     scope = Scope(Statement(parameters))
     if table is not None:
-        relation = relation_of(table, alias or table.name, 0, prefix=prefix)
+        relation = relation_of(table, alias or table.relname, 0, prefix=prefix)
         scope.show(relation, 0)
         scope.shown = list(relation.fields)
     return scope

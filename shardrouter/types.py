@@ -449,6 +449,7 @@ def from_text(text: str, kind: Type, position: int = 0) -> Value:
 
 # --------------------------------------------------------------------------- arguments
 
+_RANGES: Final = {kind.oid: (kind.low, kind.high) for kind in (SMALLINT, INTEGER, BIGINT)}
 _PYTHON: Final = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 
@@ -510,7 +511,11 @@ def check_arguments(oids: Sequence[int], arguments: Sequence[Value]) -> tuple[Va
             f"the statement needs {len(oids)} parameters, {len(arguments)} were given",
             sqlstate="08P01",
         )
-    return tuple(
-        check_value(value, _BY_OID[oid], number)
-        for number, (oid, value) in enumerate(zip(oids, arguments, strict=True), 1)
-    )
+    checked: list[Value] = []
+    for oid, value in zip(oids, arguments, strict=True):
+        span = _RANGES.get(oid)
+        if type(value) is int and span is not None and span[0] <= value <= span[1]:
+            checked.append(value)  # as `check_value` would, without the calls
+        else:
+            checked.append(check_value(value, _BY_OID[oid], len(checked) + 1))
+    return tuple(checked)

@@ -11,6 +11,7 @@ from typing import Final
 
 from nodes.values import FLOAT8, TEXT, VOID
 from shardrouter.errors import NotSupported
+from shardrouter.keywords import quoted
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
@@ -35,7 +36,6 @@ _REFUSED: Final = {
     "call": "",
     "checkpoint": "",
     "cluster": "",
-    "comment": "",
     "declare": "Use LIMIT and OFFSET.",
     "do": "",
     "execute": "Prepare through the extended query protocol.",
@@ -194,7 +194,10 @@ def _set(rest: Rest) -> SetSetting:
         return SetSetting(rest.last(name), None, is_local)
     if None in values:
         raise syntax_error("default", 0)
-    value = ", ".join(value for value in values if value is not None)
+    given = [value for value in values if value is not None]
+    if name == "search_path":
+        given = [quoted(value) for value in given]
+    value = ", ".join(given)
     return SetSetting(rest.last(name), value, is_local)
 
 

@@ -72,7 +72,7 @@ class Catalogs:
         else:
             catalog = self._schema.catalog
         world = World(
-            catalog,
+            catalog.searched(asker.settings.search_path),
             DATABASE,
             asker.role.name,
             tuple(roles),

@@ -24,6 +24,7 @@ from shardrouter.catalogs.texts import (
     element_text,
     index_text,
     relation_text,
+    view_text,
 )
 from shardrouter.catalogs.world import World
 from shardrouter.errors import StatementError
@@ -79,6 +80,7 @@ class Answers:
             "pg_get_constraintdef": self._constraint,
             "pg_get_indexdef": self._index_text,
             "pg_get_serial_sequence": self._serial_sequence,
+            "pg_get_viewdef": self._view,
             "pg_get_userbyid": self._user,
             "pg_table_is_visible": self._is_visible,
             "obj_description": self._comment,
@@ -299,6 +301,11 @@ class Answers:
                 return f"{quoted(relation.schema)}.{quoted(relation.name)}"
         return None
 
+    def _view(self, relation: Value, _pretty: Value = None) -> str | None:
+        oid = self._relation(relation) if isinstance(relation, str) else relation
+        table = self._objects.tables.get(oid) if isinstance(oid, int) else None
+        return None if table is None or table.table.view is None else view_text(table.table.view)
+
     def _user(self, oid: Value) -> str:
         found = next((n for n, o in self._world.role_oids.items() if o == oid), None)
         return found or f"unknown (OID={oid!s})"
@@ -311,9 +318,11 @@ class Answers:
         return value
 
     def _comment(self, oid: Value, catalog: Value = None) -> str | None:
-        return self._objects.comments.get((oid, 0))
+        return self._objects.comments.get((oid, 0)) if isinstance(oid, int) else None
 
     def _column_comment(self, oid: Value, column: Value) -> str | None:
+        assert isinstance(oid, int)
+        assert isinstance(column, int)
         return self._objects.comments.get((oid, column))
 
     def _to_number(self, kind: str, name: Value) -> int | None:
@@ -349,7 +358,7 @@ class Answers:
         return changed.get(str(name))
 
     def _schemas(self, with_system: Value) -> str:
-        names = [name for name in ("public",) if name in self._objects.schemas]
+        names = list(self._objects.path)
         return stored_array((["pg_catalog"] if with_system else []) + names)
 
     def _pretty_size(self, size: Value) -> str:
@@ -448,7 +457,7 @@ _NOTHING: Final = frozenset(
     pg_get_triggerdef pg_get_ruledef pg_get_partkeydef pg_get_statisticsobjdef_columns
     pg_get_functiondef pg_get_function_sqlbody shobj_description
     inet_client_addr inet_server_addr inet_client_port inet_server_port
-    txid_current_if_assigned pg_partition_ancestors pg_get_viewdef pg_get_function_result
+    txid_current_if_assigned pg_partition_ancestors pg_get_function_result
     pg_get_function_arguments pg_get_function_identity_arguments pg_sequence_parameters
     """.split()  # noqa: SIM905 -- a list of names
 )

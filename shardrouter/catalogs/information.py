@@ -9,7 +9,7 @@ from nodes.values import precision_and_scale
 from shardrouter import types
 from shardrouter.catalogs.builtin import RELATIONS, Row
 from shardrouter.catalogs.objects import Constraint, TableObject
-from shardrouter.catalogs.texts import check_text, default_text
+from shardrouter.catalogs.texts import check_text, default_text, view_text
 from shardrouter.catalogs.world import World
 from shardrouter.tables import Column
 
@@ -312,11 +312,26 @@ def information_schema_catalog_name(world: World) -> Iterator[Row]:
     yield {"catalog_name": world.database}
 
 
+def views(world: World) -> Iterator[Row]:
+    for table in _tables(world):
+        if table.table.view is not None:
+            yield {
+                **_of_table(world, table),
+                "view_definition": view_text(table.table.view),
+                "check_option": "NONE",
+                "is_updatable": "NO",
+                "is_insertable_into": "NO",
+                "is_trigger_updatable": "NO",
+                "is_trigger_deletable": "NO",
+                "is_trigger_insertable_into": "NO",
+            }
+
+
 ROWS: Final = {
     f"information_schema.{function.__name__}": function
     for function in (
         *(tables, columns, table_constraints, key_column_usage, constraint_column_usage),
         *(constraint_table_usage, referential_constraints, check_constraints, schemata),
-        *(sequences, information_schema_catalog_name),
+        *(sequences, views, information_schema_catalog_name),
     )
 }

@@ -94,7 +94,7 @@ class TableObject:
 
     @property
     def name(self) -> str:
-        return self.table.name
+        return self.table.relname
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -119,6 +119,10 @@ class Objects:
             "pg_toast": 99,
             "information_schema": INFORMATION_SCHEMA,
         }
+        for name in catalog.schemas:
+            self.schemas.setdefault(name, self._number("schema", name))
+        self.path = tuple(name for name in catalog.search_path if name in self.schemas)
+        """The schemas in which a session looks for names, but for pg_catalog."""
         tables = sorted(catalog.tables.values(), key=lambda table: table.name)
         numbers = {table.name: self._number("table", table.name, table.created) for table in tables}
         self.sequences: dict[int, SqlSequence] = {
@@ -136,7 +140,7 @@ class Objects:
             (relation.schema, relation.name): relation.oid for relation in self.relations.values()
         }
         self.schema_names: dict[int, str] = {oid: name for name, oid in self.schemas.items()}
-        self.comments: dict[tuple[object, object], str] = {}
+        self.comments: dict[tuple[int, int], str] = dict(self._comments(catalog))
         """By OID and column; 0 for what is no column."""
 
     def _number(self, *names: object) -> int:
@@ -151,11 +155,37 @@ class Objects:
         for system in RELATIONS.values():
             yield Numbered(system.oid, system.schema, system.name, system.kind)
         for table in self.tables.values():
-            yield Numbered(table.oid, table.schema, table.table.name, "r")
+            yield Numbered(table.oid, table.schema, table.name, table.kind)
             for index in table.indexes:
                 yield Numbered(index.oid, table.schema, index.name, "i")
         for oid, sequence in self.sequences.items():
-            yield Numbered(oid, "public", sequence.name, "S")
+            yield Numbered(oid, sequence.schema, sequence.relname, "S")
+
+    def _comments(self, catalog: Catalog) -> Iterator[tuple[tuple[int, int], str]]:
+        for schema in catalog.schemas.values():
+            if schema.comment:
+                yield (self.schemas[schema.name], 0), schema.comment
+        for oid, sequence in self.sequences.items():
+            if sequence.comment:
+                yield (oid, 0), sequence.comment
+        for table in self.tables.values():
+            of = table.table
+            if of.comment:
+                yield (table.oid, 0), of.comment
+            for number, column in enumerate(of.columns, 1):
+                if column.comment:
+                    yield (table.oid, number), column.comment
+            said = {key.name: key.comment for key in of.keys}
+            said |= {check.name: check.comment for check in of.checks}
+            said |= {key.name: key.comment for key in of.foreign_keys}
+            said[of.primary] = of.primary_comment
+            for constraint in table.constraints:
+                if said.get(constraint.name):
+                    yield (constraint.oid, 0), said[constraint.name]
+            indexes = {index.relname: index.comment for index in of.indexes}
+            for index in table.indexes:
+                if indexes.get(index.name):
+                    yield (index.oid, 0), indexes[index.name]
 
     def _table(self, table: Table, numbers: dict[str, int]) -> TableObject:
         oid = numbers[table.name]
@@ -183,10 +213,10 @@ class Objects:
             named = [_unquoted(element) for element in made.elements]
             keys = tuple(columns.index(name) + 1 if name in columns else 0 for name in named)
             options = made.options or (0,) * len(keys)
-            number = self._number(oid, "index", made.name)
+            number = self._number(oid, "index", made.name)  # which stays, as a table's
             indexes.append(
                 IndexKey(
-                    number, made.name, oid, keys, made.elements, options, made.unique, False,
+                    number, made.relname, oid, keys, made.elements, options, made.unique, False,
                     made.where,
                 )
             )  # fmt: skip
@@ -214,7 +244,17 @@ class Objects:
             )
         kind = self._number(oid, "type")
         array = self._number(oid, "array type")
-        return TableObject(oid, "public", table, kind, array, tuple(indexes), tuple(constraints))
+        return TableObject(
+            oid,
+            table.schema,
+            table,
+            kind,
+            array,
+            tuple(indexes),
+            tuple(constraints),
+            self.schemas.get(table.schema, PUBLIC),
+            "r" if table.view is None else "v",
+        )
 
     def _referred_index(
         self, other: Table | None, columns: tuple[str, ...], numbers: dict[str, int]
@@ -231,7 +271,7 @@ class Objects:
 
     def find(self, name: str, schema: str = "") -> int:
         """The OID of a relation; without a schema the first in the search path. 0: none."""
-        path = (schema,) if schema else ("pg_catalog", "public")
+        path = (schema,) if schema else ("pg_catalog", *self.path)
         return next((o for s in path if (o := self.by_name.get((s, name), 0))), 0)
 
     def is_visible(self, oid: int) -> bool:

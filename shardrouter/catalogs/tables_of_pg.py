@@ -9,7 +9,7 @@ from nodes.values import stored_array
 from shardrouter import types
 from shardrouter.catalogs.builtin import BUILTIN_TYPES, RELATIONS, TYPE_ROWS, Row
 from shardrouter.catalogs.objects import Constraint, IndexKey, TableObject
-from shardrouter.catalogs.texts import check_text, default_text, index_text
+from shardrouter.catalogs.texts import check_text, default_text, index_text, view_text
 from shardrouter.catalogs.world import World
 from shardrouter.tables import Column
 
@@ -19,7 +19,13 @@ HEAP: Final = 2
 BTREE: Final = 403
 DEFAULT_COLLATION: Final = 100
 C_COLLATION: Final = 950
-CLASSES: Final = {"pg_class": 1259, "pg_type": 1247, "pg_constraint": 2606, "pg_attrdef": 2604}
+CLASSES: Final = {
+    "pg_class": 1259,
+    "pg_type": 1247,
+    "pg_constraint": 2606,
+    "pg_attrdef": 2604,
+    "pg_namespace": 2615,
+}
 _ACTIONS: Final = {
     "NO ACTION": "a", "RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d",
 }  # fmt: skip
@@ -71,10 +77,11 @@ def pg_class(world: World) -> Iterator[Row]:
         yield _class(
             world,
             table.oid,
-            table.table.name,
+            table.name,
             schema,
-            "r",
+            table.kind,
             len(table.columns),
+            relhasrules=table.kind == "v",
             reltype=table.type,
             relhasindex=bool(table.indexes),
             relchecks=kinds.count("c"),
@@ -83,7 +90,7 @@ def pg_class(world: World) -> Iterator[Row]:
         for index in table.indexes:
             yield _class(world, index.oid, index.name, schema, "i", len(index.keys))
     for oid, sequence in objects.sequences.items():
-        yield _class(world, oid, sequence.name, objects.schemas["public"], "S", 3)
+        yield _class(world, oid, sequence.relname, objects.schemas[sequence.schema], "S", 3)
 
 
 def _attribute(
@@ -266,7 +273,7 @@ def _array_type(table: TableObject) -> Row:
     """The array of a table's rows."""
     return {
         "oid": table.array_type,
-        "typname": f"_{table.table.name}"[:63],
+        "typname": f"_{table.name}"[:63],
         "typlen": -1,
         "typtype": "b",
         "typcategory": "A",
@@ -296,7 +303,7 @@ def pg_type(world: World) -> Iterator[Row]:
         yield {
             "oid": table.type,
             "typarray": table.array_type,
-            "typname": table.table.name,
+            "typname": table.name,
             "typnamespace": objects.schemas[table.schema],
             "typowner": world.owner,
             "typlen": -1,
@@ -352,10 +359,12 @@ def pg_tables(world: World) -> Iterator[Row]:
         if relation.kind == "r":
             yield {"schemaname": relation.schema, "tablename": relation.name, "tableowner": owner}
     for table in world.objects.tables.values():
+        if table.kind != "r":
+            continue
         kinds = [constraint.kind for constraint in table.constraints]
         yield {
             "schemaname": table.schema,
-            "tablename": table.table.name,
+            "tablename": table.name,
             "tableowner": owner,
             "hasindexes": bool(table.indexes),
             "hastriggers": "f" in kinds or bool(table.table.referenced_by),
@@ -367,7 +376,7 @@ def pg_indexes(world: World) -> Iterator[Row]:
         for index in table.indexes:
             yield {
                 "schemaname": table.schema,
-                "tablename": table.table.name,
+                "tablename": table.name,
                 "indexname": index.name,
                 "indexdef": index_text(index, table),
             }
@@ -376,8 +385,8 @@ def pg_indexes(world: World) -> Iterator[Row]:
 def pg_sequences(world: World) -> Iterator[Row]:
     for sequence in world.objects.sequences.values():
         yield {
-            "schemaname": "public",
-            "sequencename": sequence.name,
+            "schemaname": sequence.schema,
+            "sequencename": sequence.relname,
             "sequenceowner": world.user,
             "data_type": types.of_column(sequence.type).oid,
             "start_value": sequence.start,
@@ -389,9 +398,36 @@ def pg_sequences(world: World) -> Iterator[Row]:
         }
 
 
+def pg_views(world: World) -> Iterator[Row]:
+    for table in world.objects.tables.values():
+        if table.table.view is not None:
+            yield {
+                "schemaname": table.schema,
+                "viewname": table.name,
+                "viewowner": world.user,
+                "definition": view_text(table.table.view),
+            }
+
+
+def pg_description(world: World) -> Iterator[Row]:
+    objects = world.objects
+    for (oid, column), text in objects.comments.items():
+        if oid in objects.relations:
+            catalog = "pg_class"
+        else:
+            catalog = "pg_namespace" if oid in objects.schema_names else "pg_constraint"
+        yield {
+            "objoid": oid,
+            "classoid": CLASSES[catalog],
+            "objsubid": column,
+            "description": text,
+        }
+
+
 def pg_stat_tables(world: World) -> Iterator[Row]:
     for table in world.objects.tables.values():
-        yield {"relid": table.oid, "schemaname": table.schema, "relname": table.table.name}
+        if table.kind == "r":
+            yield {"relid": table.oid, "schemaname": table.schema, "relname": table.name}
 
 
 def pg_namespace(world: World) -> Iterator[Row]:
@@ -410,6 +446,8 @@ ROWS: Final = {
     "pg_depend": pg_depend,
     "pg_namespace": pg_namespace,
     "pg_tables": pg_tables,
+    "pg_views": pg_views,
+    "pg_description": pg_description,
     "pg_indexes": pg_indexes,
     "pg_sequences": pg_sequences,
     "pg_stat_user_tables": pg_stat_tables,

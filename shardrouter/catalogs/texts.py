@@ -10,7 +10,7 @@ from shardrouter import types
 from shardrouter.catalogs import deparse
 from shardrouter.catalogs.objects import Constraint, IndexKey, Objects, TableObject
 from shardrouter.catalogs.quoting import quoted
-from shardrouter.tables import Column, Table
+from shardrouter.tables import Column, Table, View
 
 __all__ = [
     "check_text",
@@ -19,6 +19,7 @@ __all__ = [
     "element_text",
     "index_text",
     "relation_text",
+    "view_text",
 ]
 
 
@@ -86,7 +87,7 @@ def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> 
     ]
     text = (
         f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {quoted(index.name)} ON "
-        f"{quoted(table.schema)}.{quoted(table.table.name)} USING btree ({', '.join(parts)})"
+        f"{quoted(table.schema)}.{quoted(table.name)} USING btree ({', '.join(parts)})"
     )
     if not index.where:
         return text
@@ -127,3 +128,8 @@ _WRITTEN_PLAIN: Final = frozenset(
     {types.SMALLINT, types.BIGINT, types.NUMERIC, types.REAL, types.DOUBLE}
 )
 """A constant of another type is written with the type it had before its cast: 0 for each."""
+
+
+def view_text(view: View) -> str:
+    """pg_get_viewdef: what was written."""
+    return f" {view.text};"

@@ -50,7 +50,8 @@ class World:
     @property
     def lasting(self) -> tuple[object, ...]:
         """What all sessions of a role agree on, as long as the catalog is the same."""
-        return self.catalog.version, self.database, self.user, tuple(self.roles)
+        path = self.catalog.search_path
+        return self.catalog.version, path, self.database, self.user, tuple(self.roles)
 
     @property
     def owner(self) -> int:

@@ -29,6 +29,7 @@ class CopyStatement:
     """One of `table` and `query` is empty."""
 
     table: str
+    schema: str
     position: int  # of the table's name, 1-based
     columns: tuple[tuple[str, int], ...]  # name and position; empty: all
     query: str
@@ -106,12 +107,12 @@ class _Parser:
         options, given = CopyOptions(), set[str]()
         if self._has_word("binary"):
             options, given = replace(options, format="binary"), {"format"}
-        table, position, query, query_start = "", 0, "", 0
+        table, schema, position, query, query_start = "", "", 0, "", 0
         columns: list[Token] = []
         if self._has_mark("("):
             query, query_start = self._query()
         else:
-            table, position = self._table()
+            table, schema, position = self._table()
             if self._has_mark("("):
                 columns = self._names()
         is_from = self._direction(is_query=bool(query))
@@ -134,6 +135,7 @@ class _Parser:
             raise self._wrong(self._peek())
         return CopyStatement(
             table,
+            schema,
             position,
             tuple((token.text, token.start + 1) for token in columns),
             query,
@@ -155,15 +157,11 @@ class _Parser:
                     raise self._wrong(token)
                 return text, start
 
-    def _table(self) -> tuple[str, int]:
+    def _table(self) -> tuple[str, str, int]:
         token = self._name()
         if not self._has_mark("."):
-            return token.text, token.start + 1
-        if token.text != "public":
-            raise StatementError(
-                f'schema "{token.text}" does not exist', sqlstate="3F000", position=token.start + 1
-            )
-        return self._name().text, token.start + 1
+            return token.text, "", token.start + 1
+        return self._name().text, token.text, token.start + 1
 
     def _direction(self, *, is_query: bool) -> bool:
         token = self._next()

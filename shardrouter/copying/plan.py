@@ -35,7 +35,7 @@ def copy_plan(
         if statement.is_from:
             return _copy_from(statement, catalog, table, names, make_plan)
         columns = ", ".join(map(_quote, names))
-        query, start = f"SELECT {columns} FROM {_quote(table.name)}", -1  # noqa: S608 -- quoted names
+        query, start = f"SELECT {columns} FROM {_written(table)}", -1  # noqa: S608 -- quoted names
     else:
         query, start = statement.query, statement.query_start
     plan = _planned(query, catalog, make_plan, start)
@@ -55,7 +55,7 @@ def _names(statement: CopyStatement, table: Table) -> tuple[str, ...]:
     for at, (name, position) in enumerate(statement.columns):
         if table.column(name) is None:
             raise StatementError(
-                f'column "{name}" of relation "{table.name}" does not exist',
+                f'column "{name}" of relation "{table.relname}" does not exist',
                 sqlstate="42703",
                 position=position,
             )
@@ -89,7 +89,7 @@ def _copy_from(
 ) -> CopyFrom:
     if table.placement != "home" and len(catalog.shards) > 1:
         raise NotSupported(
-            f'COPY into the {table.placement} table "{table.name}" of a cluster with several '
+            f'COPY into the {table.placement} table "{table.relname}" of a cluster with several '
             "shards is not supported",
             position=statement.position,
             hint=_SHARDED,
@@ -97,12 +97,12 @@ def _copy_from(
     columns = ", ".join(map(_quote, names))
     values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
     # As in PostgreSQL, what is copied into an identity column stands.
-    text = f"INSERT INTO {_quote(table.name)} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 -- quoted names
+    text = f"INSERT INTO {_written(table)} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 -- quoted names
     insert = _planned(text, catalog, make_plan, -1)
     assert isinstance(insert, OneShard)
     shard = catalog.home if table.placement == "home" else catalog.shards[0]
     filled = tuple(map(CopyColumn, names, insert.parameter_oids))
-    return CopyFrom(table.name, filled, insert, shard, statement.options)
+    return CopyFrom(table.relname, filled, insert, shard, statement.options)
 
 
 def _planned(text: str, catalog: Catalog, make_plan: MakePlan, start: int) -> Plan:
@@ -112,6 +112,10 @@ def _planned(text: str, catalog: Catalog, make_plan: MakePlan, start: int) -> Pl
     except RouterError as exc:
         exc.position = exc.position + start if exc.position and start >= 0 else 0
         raise
+
+
+def _written(table: Table) -> str:
+    return f"{_quote(table.schema)}.{_quote(table.relname)}"
 
 
 def _quote(name: str) -> str:

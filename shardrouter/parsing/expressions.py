@@ -138,15 +138,18 @@ class Expressions(Walk):
         return self.expression(node.this)
 
     def _column(self, node: exp.Expr) -> syntax.Expression:
-        self._only(node, "this", "table")
+        self._only(node, "this", "table", "db")
         if isinstance(node.this, exp.Star):
             raise self._unsupported(node, "* in an expression")
         name = self._name(node.this)
         table = node.args.get("table")
         if table is None:
             return syntax.ColumnReference(name.text, None, name.position)
-        qualifier = self._name(table)
-        return syntax.ColumnReference(name.text, qualifier.text, qualifier.position)
+        qualifier, schema = self._name(table), node.args.get("db")
+        if schema is None:
+            return syntax.ColumnReference(name.text, qualifier.text, qualifier.position)
+        where = self._name(schema)
+        return syntax.ColumnReference(name.text, qualifier.text, where.position, where.text)
 
     def _literal(self, node: exp.Expr) -> syntax.Expression:
         position = self._position(node)

@@ -135,17 +135,20 @@ class Queries(Expressions):
             alias = self._label(node.args["alias"])
             node = node.this
         star: exp.Expr | None = None
+        schema = ""
         if isinstance(node, exp.Star):
             star, qualifier = node, None
         elif isinstance(node, exp.Column) and isinstance(node.this, exp.Star):
-            self._only(node, "this", "table")
+            self._only(node, "this", "table", "db")
             star, qualifier = node.this, self._name(node.args["table"]).text
+            if node.args.get("db") is not None:
+                schema = self._name(node.args["db"]).text
         if star is None:
             return syntax.SelectItem(self.expression(node), alias)
         self._only(star)
         if alias is not None:
             raise syntax_error("AS", self._position(node) - 1)
-        return syntax.Star(qualifier, self._position(node))
+        return syntax.Star(qualifier, self._position(node), schema)
 
     def _where(self, node: exp.Expr) -> syntax.Expression | None:
         where = node.args.get("where")
@@ -345,19 +348,16 @@ class Queries(Expressions):
         self._only(node, "this", "db", "alias", *known)
         if not isinstance(node.this, exp.Identifier):
             raise self._unsupported(node, "a function here")
-        qualifier = node.args.get("db")
-        schema = "" if qualifier is None else self._name(qualifier).text
-        if schema not in ("", "public", "pg_catalog", "information_schema"):
-            raise NotSupported(
-                f'schema "{schema}" is not supported',
-                position=self._position(node),
-                hint="There is one schema, public.",
-            )
-        name = self._name(node.this)
-        if node.args.get("alias") is None:
-            return syntax.TableName(name.text, name.text, name.position, schema=schema)
+        name, schema = self._name(node.this), node.args.get("db")
         alias, columns = self._alias(node)
-        return syntax.TableName(name.text, alias, name.position, columns, schema)
+        where = None if schema is None else self._name(schema)
+        return syntax.TableName(
+            name.text,
+            alias or name.text,
+            name.position if where is None else where.position,
+            columns,
+            "" if where is None else where.text,
+        )
 
 
 _NO_TAIL: Final = syntax.Tail()

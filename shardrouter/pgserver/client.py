@@ -224,12 +224,16 @@ class Client(asyncio.Protocol):
             return  # called from within: the loop below goes on by itself
         self._pumping = True
         try:
-            while self._transport is not None and not self._busy and not self._client_is_slow:
-                if self._dialogue is not None and self._dialogue.answering:
-                    self._dialogue.advance()
-                    if self._connection.unsent > WRITE_BUFFER_MAX:
+            connection = self._connection
+            while self._transport is not None and not self._greeting and not self._client_is_slow:
+                dialogue = self._dialogue
+                if dialogue is not None and dialogue.busy:
+                    break
+                if dialogue is not None and dialogue.answering:
+                    dialogue.advance()
+                    if connection.unsent > WRITE_BUFFER_MAX:
                         self._write()
-                elif self._stopping or not self._handle_next():
+                elif self._stopping or not connection.buffered or not self._handle_next():
                     break
         finally:
             self._pumping = False
@@ -272,7 +276,7 @@ class Client(asyncio.Protocol):
             if not busy:
                 self._retire()
             return
-        answering = self._dialogue is not None and self._dialogue.answering
+        answering = self._dialogue is not None and self._dialogue.answering is not None
         if (
             self._stopping
             and not busy

@@ -22,7 +22,13 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
 from shardrouter.errors import NotSupported, RouterError, StatementError
-from shardrouter.execution import Execution, MoreRows, Outcome, Prepared
+from shardrouter.execution import (
+    Execution,
+    MoreRows,
+    Outcome,
+    Prepared,
+    changes_search_path,
+)
 from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
@@ -154,6 +160,9 @@ class _Then(enum.Enum):
     READY = "ready"  # after Sync and Query
 
 
+_READY: Final = _Then.READY  # looking a member up in its enum costs as much as a call
+
+
 class Copying(NamedTuple):
     """A COPY FROM STDIN, and what follows when it is answered."""
 
@@ -201,7 +210,9 @@ class Dialogue:
         self._statements: dict[str, PreparedStatement] = {}
         self._portals: dict[str, Portal] = {}
         self._unit = Unit()
-        self._then: _Then | None = None
+        self.answering: _Then | None = None
+        """Set while a unit is being run and answered: no message may be handled before its end,
+        and this follows it."""
         self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
         self._held: m.Parse | None = None  # to be prepared when what is before it has run
         self._flushed_write = False  # since the last Sync, Flush made a write run
@@ -210,11 +221,6 @@ class Dialogue:
         self._answered: PortalRun | None = None  # whose answer has begun
         self._more_of: MoreRows | None = None  # that is waited for
         self._copying: Copying | None = None  # the rows of a COPY FROM STDIN come
-
-    @property
-    def answering(self) -> bool:
-        """A unit is being run and answered; no message may be handled before its end."""
-        return self._then is not None
 
     @property
     def idle_timeout_s(self) -> float:
@@ -265,26 +271,27 @@ class Dialogue:
     def _fail(self, said: m.Report) -> None:
         """The unit is over: what was collected never ran, or ran and had no effect."""
         self._session.note_failure()
-        self._end_unit()
-        self._connection.fail(said, self._session.status)
+        self._connection.fail(said, self._end_unit())
 
-    def _end_unit(self) -> None:
+    def _end_unit(self) -> Status:
         """Portals live as long as their transaction: to here, unless it is a block."""
-        self._then = None
+        status = self._session.status
+        self.answering = None
         self._rest = self._held = None
         self._unit.clear()
         self._flushed_write = False
         if self._copying is not None:
             self._copying.copy.abandon()
             self._copying = None
-        if self._answered is not None and self._session.status != "T":
-            self._answered.portal.close()
-        self._answered = self._more_of = None
-        if self._session.status != "T":
+        if status != "T":
+            if self._answered is not None:
+                self._answered.portal.close()
             for portal in self._portals.values():
                 portal.close()
             self._portals.clear()
             self._bound_bytes = 0
+        self._answered = self._more_of = None
+        return status
 
     def _later(self, work: Coroutine[Any, Any, T], then: Callable[[T], None]) -> None:
         """Do something that waits; messages are held back until `then` was called."""
@@ -335,7 +342,7 @@ class Dialogue:
             else:
                 unit.replies.popleft()
                 send(reply)
-        then, self._then = self._then, None
+        then, self.answering = self.answering, None
         self._flushed_write = self._flushed_write or unit.writes
         unit.clear()
         if self._rest is not None:
@@ -345,14 +352,13 @@ class Dialogue:
         if self._held is not None:
             event, self._held = self._held, None
             self.handle(event)
-        elif then is _Then.READY and self._session.has_unit:
+        elif then is _READY and self._session.has_unit:
             self._later(self._session.close_unit(), self._be_ready)
-        elif then is _Then.READY:
+        elif then is _READY:
             self._be_ready()
 
     def _be_ready(self, _: None = None) -> None:
-        self._end_unit()
-        self._connection.ready(self._session.status)
+        self._connection.ready(self._end_unit())
 
     def _execute_unit(self, portals: Sequence[Portal]) -> None:
         self.busy = True
@@ -382,7 +388,8 @@ class Dialogue:
             rows = portal.rows = RowsOut(statement.prepared.plan, outcome)
             if run.described and statement.columns:
                 send(statement.row_description(portal.formats))
-            send(rows.head())
+            if rows.is_copy:
+                send(rows.head())
         if run is not self._answered:
             self._answered = run
             rows.begin(run.row_limit)
@@ -395,7 +402,8 @@ class Dialogue:
         if rows.is_suspended:
             send(_SUSPENDED)
             return True
-        send(rows.foot())
+        if rows.is_copy:
+            send(rows.foot())
         for n in outcome.notices:
             if self._session.wants(n.severity):
                 said = m.Report(n.severity, n.sqlstate, n.message, n.detail, n.hint)
@@ -421,8 +429,7 @@ class Dialogue:
         texts = split(event.text)
         known = [self._session.prepared(text) for text in texts]
         found = [prepared for prepared in known if prepared is not None]
-        changes = any(isinstance(prepared.plan, SchemaChange) for prepared in found)
-        if len(found) == len(texts) and not changes:
+        if len(found) == len(texts) and not any(map(_moves_names, found)):
             self._run_query(found)
         else:
             self._later(self._prepare_all(event.text, texts), self._run_query)
@@ -431,7 +438,7 @@ class Dialogue:
         """The statements of a query, from `end` on. If one of them cannot be prepared, only those
         up to the last BEGIN, COMMIT or the like before it: what comes behind may be another
         matter when that has been carried out, and is prepared then. So is what comes behind a
-        change of the schema."""
+        change of the schema, or of search_path."""
         found: list[Prepared] = []
         ends: list[int] = []
         for text in texts:
@@ -449,7 +456,7 @@ class Dialogue:
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
-            if isinstance(prepared.plan, SchemaChange) and len(texts) > 1:
+            if _moves_names(prepared) and len(texts) > 1:
                 last = _last_control(found)
                 if last < 0:
                     self._session.open_unit()
@@ -468,7 +475,7 @@ class Dialogue:
             statement = PreparedStatement(prepared)
             portal = Portal(statement, (), (False,) * len(statement.columns))
             self._run(PortalRun(portal, described=True))
-        self._then = _Then.READY
+        self.answering = _Then.READY
 
     # -------------------------------------------------------------------- extended query
 
@@ -506,7 +513,7 @@ class Dialogue:
         elif self._unit.changes_schema:
             self._session.open_unit()
             self._held = event
-            self._then = _Then.NOTHING  # what has changed decides what this means
+            self.answering = _Then.NOTHING  # what has changed decides what this means
         else:
             self._later(self._session.prepare(text, oids), keep)
 
@@ -574,7 +581,7 @@ class Dialogue:
             raise StatementError(f'portal "{event.portal}" cannot be run', sqlstate="55000")
         self._run(PortalRun(portal, event.row_limit))
         if portal.statement.copies_in:
-            self._then = _Then.NOTHING  # its rows come before the Sync
+            self.answering = _Then.NOTHING  # its rows come before the Sync
 
     def _run(self, run: PortalRun) -> None:
         if self._flushed_write and self._session.status == "I" and not run.portal.started:
@@ -593,10 +600,10 @@ class Dialogue:
 
     def _flush(self, _: m.Flush) -> None:
         if self._unit.replies:
-            self._then = _Then.NOTHING
+            self.answering = _Then.NOTHING
 
     def _sync(self, _: m.Sync) -> None:
-        self._then = _Then.READY
+        self.answering = _Then.READY
 
     def _function_call(self, _: m.FunctionCall) -> None:
         raise NotSupported(
@@ -613,8 +620,8 @@ class Dialogue:
         except RouterError as error:
             self._fail(report(error))
             return
-        self._copying = Copying(copy, self._then)
-        self._then = None
+        self._copying = Copying(copy, self.answering)
+        self.answering = None
         is_binary = copy.plan.options.format == "binary"
         formats = (int(is_binary),) * len(copy.plan.columns)
         self._connection.begin_copy_in(m.CopyInResponse(int(is_binary), formats))
@@ -636,7 +643,7 @@ class Dialogue:
         run = self._unit.replies[0]
         assert isinstance(run, PortalRun)
         run.portal.outcome = outcome
-        self._then = copying.then
+        self.answering = copying.then
 
     def _copy_fail(self, event: m.CopyFail) -> None:
         raise StatementError(f"COPY from stdin failed: {event.reason}", sqlstate="57014")
@@ -655,6 +662,11 @@ class Dialogue:
         m.CopyDone: _copy_done,
         m.CopyFail: _copy_fail,
     }
+
+
+def _moves_names(prepared: Prepared) -> bool:
+    """Whether what stands behind it may mean something else than it meant before."""
+    return isinstance(prepared.plan, SchemaChange) or changes_search_path(prepared.plan)
 
 
 def _last_control(statements: Sequence[Prepared]) -> int:

@@ -25,6 +25,18 @@ class RowsOut:
         send(rows.take())
     """
 
+    __slots__ = (
+        "_at",
+        "_held",
+        "_is_binary",
+        "_limit",
+        "_rows",
+        "_tag",
+        "_writer",
+        "count",
+        "more",
+    )
+
     def __init__(self, plan: Plan, outcome: Outcome) -> None:
         self.more = outcome.more
         self.count = 0  # rows that this Execute has sent
@@ -33,7 +45,6 @@ class RowsOut:
         self._held = outcome.row_count  # rows of them that were not
         self._limit = 0
         self._tag = outcome.tag
-        self._is_streamed = outcome.more is not None
         self._writer: CopyWriter | None = None
         if isinstance(plan, CopyTo):
             names = [column.name for column in plan.plan.columns]
@@ -75,17 +86,22 @@ class RowsOut:
         self.count += count
         return rows if self._writer is None else self._writer.rows(rows)
 
+    @property
+    def is_copy(self) -> bool:
+        """They go out as CopyData, between a head and a foot."""
+        return self._writer is not None
+
     def head(self) -> bytes:
         """Before the rows, for COPY."""
-        if self._writer is None:
-            return b""
+        assert self._writer is not None
         formats = (int(self._is_binary),) * self._writer.width
         response = m.CopyOutResponse(int(self._is_binary), formats)
         return m.encode(response) + self._writer.begin()
 
     def foot(self) -> bytes:
         """Behind the last row, for COPY."""
-        return b"" if self._writer is None else self._writer.end() + m.encode(m.CopyDone())
+        assert self._writer is not None
+        return self._writer.end() + m.encode(m.CopyDone())
 
     @property
     def tag(self) -> str:

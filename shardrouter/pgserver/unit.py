@@ -8,9 +8,10 @@ Execute queues up: encoded answers as bytes, executions as `Run`s.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
+
+import msgspec
 
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
@@ -67,8 +68,7 @@ class PreparedStatement:
         return known
 
 
-@dataclass(slots=True, eq=False)
-class Portal:
+class Portal(msgspec.Struct, eq=False):
     """A statement with its arguments, and once it ran, its rows."""
 
     statement: PreparedStatement
@@ -85,7 +85,7 @@ class Portal:
         plan = prepared.plan
         if isinstance(plan, CopyTo):
             columns = plan.plan.columns
-            query = Prepared(plan.query, plan.plan, (), columns)
+            query = Prepared(plan.query, plan.plan, (), columns, prepared.search_path)
             is_binary = plan.options.format == "binary"
             return Execution(query, (), (is_binary,) * len(columns), stream=True)
         return Execution(prepared, self.arguments, self.formats, stream=True)
@@ -96,8 +96,7 @@ class Portal:
             self.outcome.more.close()
 
 
-@dataclass(slots=True, frozen=True)
-class PortalRun:
+class PortalRun(msgspec.Struct, frozen=True, eq=False):
     """An Execute, or a statement of a simple query, that is to be answered."""
 
     portal: Portal
@@ -155,6 +154,8 @@ class Unit:
         than one answer is held in memory.
         """
         waiting = self.waiting
+        if len(waiting) == 1:  # nearly always
+            return [waiting.popleft()]
         count = 1
         if not in_block:
             controls = (place for place, p in enumerate(waiting, 1) if p.statement.is_control)

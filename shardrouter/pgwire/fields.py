@@ -131,7 +131,7 @@ def _read_string(body: bytes, at: int) -> tuple[str, int]:
     end = body.find(b"\0", at)
     if end < 0:
         raise MessageError("08P01", "invalid string in message")
-    return _text(body[at:end]), end + 1
+    return _text(body[at:end]) if end > at else "", end + 1
 
 
 def _write_string(value: str) -> bytes:

@@ -382,7 +382,7 @@ class Direction(enum.Flag):
     BOTH = FRONTEND | BACKEND
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """How one kind of message lies on the wire: tag, 32-bit length, then its fields."""
 
@@ -391,6 +391,7 @@ class Layout:
     type: type[_Message]
     kinds: tuple[Kind, ...] = ()
     bytes_max: int = SMALL_BYTES_MAX  # of the length; only what a client sends is checked
+    repeats: bool = False  # clients send the same one again and again
 
 
 _F, _B, _FB = Direction.FRONTEND, Direction.BACKEND, Direction.BOTH
@@ -400,10 +401,10 @@ LAYOUTS: Final = (
     Layout(_F, b"Q", Query, (STRING,), _LARGE),
     Layout(_F, b"P", Parse, (STRING, STRING, OIDS), _LARGE),
     Layout(_F, b"B", Bind, (STRING, STRING, FORMATS, VALUES, FORMATS), _LARGE),
-    Layout(_F, b"D", Describe, (TARGET, STRING)),
-    Layout(_F, b"E", Execute, (STRING, INT32)),
-    Layout(_F, b"C", Close, (TARGET, STRING)),
-    Layout(_F, b"S", Sync),
+    Layout(_F, b"D", Describe, (TARGET, STRING), repeats=True),
+    Layout(_F, b"E", Execute, (STRING, INT32), repeats=True),
+    Layout(_F, b"C", Close, (TARGET, STRING), repeats=True),
+    Layout(_F, b"S", Sync, repeats=True),
     Layout(_F, b"H", Flush),
     Layout(_F, b"X", Terminate),
     Layout(_F, b"p", SASLResponse, (REST,)),
@@ -438,6 +439,9 @@ SASL_INITIAL: Final = Layout(_F, b"p", SASLInitialResponse, (STRING, COUNTED))
 
 _HEAD: Final = struct.Struct(">I")
 
+_REPEATED_BYTES_MAX: Final = 80
+"""Of a message that is kept as it was read: one with a name as PostgreSQL knows them."""
+
 _STARTUP_LAYOUTS: Final[dict[int, tuple[type[_Message], tuple[Kind, ...]]]] = {
     (1234 << 16) | 5679: (SSLRequest, ()),
     (1234 << 16) | 5680: (GSSENCRequest, ()),
@@ -471,6 +475,13 @@ def _decode_fields(kinds: tuple[Kind, ...], body: bytes) -> list[Any]:
 
 def decode(layout: Layout, body: bytes) -> Any:
     """The message of kind `layout` whose fields are `body`. Raises MessageError."""
+    if layout.repeats and len(body) <= _REPEATED_BYTES_MAX:
+        return _decode_again(layout, body)
+    return layout.type(*_decode_fields(layout.kinds, body))
+
+
+@lru_cache(maxsize=1024)
+def _decode_again(layout: Layout, body: bytes) -> Any:
     return layout.type(*_decode_fields(layout.kinds, body))
 
 

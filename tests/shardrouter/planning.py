@@ -7,11 +7,12 @@ functions installed, and merged by `merge_rows`: everything but the network.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from nodes.functions import Environment, install
 from nodes.protocol import Guard, SetVersion, StatementResult, Value
-from nodes.values import BOOL
+from nodes.values import BOOL, TEXT
 from shardrouter.catalog import (
     LOAD_STATEMENTS,
     Catalog,
@@ -22,6 +23,7 @@ from shardrouter.catalog import (
 )
 from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError
+from shardrouter.execution import Notice
 from shardrouter.identity import Identity
 from shardrouter.merge import merge_rows
 from shardrouter.placement import assign_slots
@@ -32,9 +34,14 @@ from shardrouter.planned import (
     ResultColumn,
     Scatter,
     SchemaChange,
+    SequenceCall,
+    SetSetting,
+    ShowSetting,
 )
 from shardrouter.role_statements import RoleStatement
 from shardrouter.schema_change import mark, publish, shard_parts, shards_of
+from shardrouter.settings import Settings
+from shardrouter.tables import Placement
 
 
 class StaleVersionError(Exception):
@@ -44,6 +51,10 @@ class StaleVersionError(Exception):
         super().__init__(f"{guard.object} has {have}, wanted {guard.version}")
         self.guard = guard
         self.have = have
+
+
+class ShardError(StatementError):
+    """What SQLite refused on a shard, in fewer words than a node has."""
 
 
 class Group:
@@ -66,7 +77,8 @@ class Group:
         self.connection.execute("BEGIN")
         try:
             for statement in parts.statements:
-                self.connection.execute(statement.sql, statement.parameters)
+                with self._told():
+                    self.connection.execute(statement.sql, statement.parameters)
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
@@ -76,26 +88,41 @@ class Group:
             self.versions[change.object] = change.version
 
     def run(self, sql: str, parameters: Sequence[Value]) -> tuple[int, list[tuple[Value, ...]]]:
-        try:
+        with self._told():
             cursor = self.connection.execute(sql, parameters)
             return cursor.rowcount, cursor.fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as exc:
             error = self.environment.take_error()
             if error is not None:
-                raise StatementError(error.message, sqlstate=error.sqlstate) from exc
-            if "shardrouter_range_" in str(exc):
-                raise StatementError("out of range", sqlstate="22003") from exc
-            if "UNIQUE" in str(exc):
-                raise StatementError("duplicate key", sqlstate="23505") from exc
-            if "NOT NULL" in str(exc):
-                raise StatementError("null value", sqlstate="23502") from exc
+                raise ShardError(error.message, sqlstate=error.sqlstate) from exc
+            for words, sqlstate in _REFUSALS.items():
+                if words in str(exc):
+                    raise ShardError(str(exc), sqlstate=sqlstate) from exc
             raise
+
+
+_REFUSALS = {
+    "shardrouter_range_": "22003",
+    "UNIQUE": "23505",
+    "NOT NULL": "23502",
+    "CHECK": "23514",
+    "FOREIGN KEY": "23503",
+}
 
 
 class PlannedCluster:
     """meta and shards, and what a router does with them."""
 
-    def __init__(self, shard_count: int = 3) -> None:
+    def __init__(self, shard_count: int = 3, default: Placement = "sharded") -> None:
+        self.default = default
+        self.settings = Settings()
+        self.sequences: dict[tuple[str, int], int] = {}  # the numbers given out last
+        self.notices: tuple[Notice, ...] = ()  # of the last change of the schema
         self.meta = Group()
         self.shards = {f"s{i}": Group() for i in range(1, shard_count + 1)}
         names = list(self.shards)
@@ -112,23 +139,33 @@ class PlannedCluster:
         for statement in LOAD_STATEMENTS:
             rows = self.meta.connection.execute(statement.sql).fetchall()
             results.append(StatementResult(len(rows), values=tuple(rows)))
-        return decode(results)
+        return decode(results).searched(self.settings.search_path)
 
     def execute(
         self, sql: str, *arguments: Value, oids: Sequence[int] = ()
     ) -> tuple[tuple[ResultColumn, ...], list[tuple[Value, ...]], int]:
         """Columns, rows (with booleans as booleans) and the number of rows changed."""
+        self.notices = ()
         catalog = self.catalog
         plan = make_plan(sql, catalog, oids, Identity("ann"))
         match plan:
             case SchemaChange():
                 self._change(catalog, plan)
                 return (), [], 0
+            case SetSetting():
+                self.settings = self.settings.with_value(plan.name, plan.value)
+                return (), [], 0
+            case ShowSetting():
+                shown = self.settings.get(plan.name)
+                return (ResultColumn(plan.name, TEXT),), [(shown,)], 1
+            case SequenceCall():
+                return plan.columns, [(self._next(plan.sequence),)], 1
             case Answer():
                 bind(plan, arguments)
                 return plan.columns, list(plan.rows), len(plan.rows)
             case OneShard():
-                bound = bind(plan, arguments)
+                drawn = tuple(map(self._next, plan.draws))
+                bound = (*bind(plan, arguments), *drawn)
                 homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
                 if not plan.keys:
                     homes = {catalog.home}
@@ -144,9 +181,22 @@ class PlannedCluster:
             case _:
                 raise AssertionError(f"{plan!r} asks no shard")
 
+    def _next(self, name: str) -> int:
+        sequence = self.catalog.sequences[name]
+        key = name, sequence.version
+        before = self.sequences.get(key)
+        if before is None:
+            ((last, is_called),) = self.meta.connection.execute(
+                'SELECT "last", "is_called" FROM "catalog_sequences" WHERE "name" = ?', (name,)
+            )
+            before = last if is_called else last - sequence.increment
+        self.sequences[key] = before + sequence.increment
+        return self.sequences[key]
+
     def _change(self, catalog: Catalog, plan: SchemaChange) -> None:
         assert not isinstance(plan.definition, RoleStatement)
-        change = begin(catalog, plan.definition).change
+        begun = begin(catalog, plan.definition, self.default)
+        self.notices, change = begun.notices, begun.change
         if change is None:
             return
         self.meta.write(mark(catalog, change))

@@ -21,7 +21,7 @@ from shardrouter.catalog import (
     table_guard,
 )
 from shardrouter.definition_changes import begin
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.placement import assign_slots
 from shardrouter.schema_change import mark, publish, shard_parts, take_back, undo_parts
 from shardrouter.tables import (
@@ -241,8 +241,15 @@ def test_a_table_that_exists_is_an_error_or_nothing_to_do() -> None:
     with pytest.raises(StatementError) as error:
         cluster.execute(KV)
     assert error.value.sqlstate == "42P07"
-    with pytest.raises(NotSupported, match="differ only by case"):
-        cluster.execute('CREATE TABLE "KV" (id int PRIMARY KEY)')
+
+
+def test_tables_whose_names_differ_only_by_case_are_two() -> None:
+    cluster = PlannedCluster(1)
+    cluster.execute(KV)
+    cluster.execute('CREATE TABLE "KV" (id int PRIMARY KEY)')
+    cluster.execute('INSERT INTO "KV" VALUES (7)')
+    assert cluster.execute('SELECT * FROM "KV"')[1] == [(7,)]
+    assert cluster.execute("SELECT * FROM kv")[1] == []
 
 
 @pytest.mark.parametrize("shards_done", [0, 1, 2])

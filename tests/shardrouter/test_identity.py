@@ -25,9 +25,9 @@ async def test_a_plan_that_names_its_role_is_made_for_each() -> None:
                 prepared.plan.rows if isinstance(prepared.plan, Answer) else (prepared.plan.sql,)  # type: ignore[union-attr]
             )
             assert user in str(shown)
-            assert cache.get(text, (), CATALOG) is None
+            assert cache.get(text, (), CATALOG, CATALOG.search_path) is None
     await cache.make("SELECT current_database()", (), CATALOG, "ann")
-    assert cache.get("SELECT current_database()", (), CATALOG) is not None
+    assert cache.get("SELECT current_database()", (), CATALOG, CATALOG.search_path) is not None
 
 
 def test_the_role_can_be_the_key_that_finds_the_shard() -> None:

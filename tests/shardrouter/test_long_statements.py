@@ -86,7 +86,7 @@ async def test_others_go_on_while_a_long_text_is_planned() -> None:
     prepared = await cache.make(text, (), CATALOG, "ann")
     beside.cancel()
     assert turns > 3
-    assert cache.get(text, (), CATALOG) is prepared
+    assert cache.get(text, (), CATALOG, CATALOG.search_path) is prepared
 
 
 async def test_the_cache_is_bounded_in_bytes_and_in_number(
@@ -97,7 +97,7 @@ async def test_the_cache_is_bounded_in_bytes_and_in_number(
     cache = PlanCache()
 
     def kept(text: str) -> bool:
-        return cache.get(text, (), CATALOG) is not None
+        return cache.get(text, (), CATALOG, CATALOG.search_path) is not None
 
     long = "SELECT '" + "a" * 60 + "'::text"
     await cache.make(long, (), CATALOG, "ann")

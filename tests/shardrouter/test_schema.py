@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from nodes.config import META_GROUP
+from nodes.protocol import Guard, SetVersion, Statement
 from shardrouter import schema_change
-from shardrouter.catalog import Catalog
+from shardrouter.catalog import CATALOG_FORMAT, OLDEST_FORMAT, Catalog, Parts
 from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError, Unavailable
 from shardrouter.locate import load_cluster
@@ -183,3 +184,27 @@ async def test_a_refresh_sees_what_happened_before_it_was_asked_for(tmp_path: Pa
         late = await asyncio.gather(*(b.refresh() for _ in range(3)))
         assert all("t" in catalog.tables for catalog in late)
         await asyncio.gather(*early)
+
+
+async def test_a_catalog_without_schemas_gets_them_from_the_first_router(tmp_path: Path) -> None:
+    async with one_node(tmp_path) as path:
+        async with opened(path, "old") as old:
+            await old.change("CREATE TABLE t (id int PRIMARY KEY)")
+            back = Parts(
+                (Statement('DROP TABLE "catalog_schemas"'),),
+                (Guard("catalog_format", CATALOG_FORMAT),),
+                (SetVersion("catalog_format", OLDEST_FORMAT),),
+            )
+            await old.shards.write(
+                META_GROUP, back.statements, back.guards, back.sets, deadline=old.deadline
+            )
+        async with opened(path, "r1") as r1, opened(path, "r2") as r2:
+            assert set(r1.schema.catalog.tables) == {"t"}
+            await r1.change("CREATE SCHEMA s")
+            await r1.change("CREATE TABLE s.t (id int PRIMARY KEY)")
+            catalog = await r2.refresh()
+            assert set(catalog.schemas) == {"public", "s"}
+            assert {(t.schema, t.relname) for t in catalog.tables.values()} == {
+                ("public", "t"),
+                ("s", "t"),
+            }

@@ -45,7 +45,7 @@ def test_a_timeout_that_is_none_is_refused(value: str) -> None:
         ("client_encoding", "LATIN1", "22023"),
         ("DateStyle", "German", "22023"),
         ("TimeZone", "Europe/Berlin", "22023"),
-        ("search_path", "private", "22023"),
+        ("search_path", '"private', "22023"),
         ("extra_float_digits", "0", "22023"),
         ("standard_conforming_strings", "off", "22023"),
         ("server_version", "16", "55P02"),

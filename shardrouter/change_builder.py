@@ -1,0 +1,163 @@
+"""A catalog while one statement changes it, and the change that this comes to.
+
+A statement says what the catalog's objects become; what the shards run follows from what a table
+was and what it is (`shardrouter.sqlite_schema.transition`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shardrouter.catalog import Catalog
+from shardrouter.execution import Notice
+from shardrouter.sqlite_schema import transition
+from shardrouter.tables import Change, SqlSchema, SqlSequence, Table, TableChange
+
+__all__ = ["ChangeBuilder"]
+
+
+def numbering(sequence: SqlSequence) -> tuple[object, ...]:
+    """What decides which numbers it gives out."""
+    return (
+        sequence.type,
+        sequence.start,
+        sequence.increment,
+        sequence.minimum,
+        sequence.maximum,
+        sequence.cycle,
+    )
+
+
+class ChangeBuilder:
+    """Begins as `catalog`, in which nothing pends."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        """As changed so far."""
+        self.notices: list[Notice] = []
+        self._before = catalog
+        self._touched: dict[str, None] = {}  # names of tables, in the order they were touched
+        self._sources: dict[str, dict[str, str]] = {}
+        self._back: dict[str, dict[str, str]] = {}
+        self._also: dict[str, tuple[str, ...]] = {}
+        self._made: dict[str, SqlSequence] = {}
+        self._altered: dict[str, SqlSequence] = {}
+        self._dropped: dict[str, None] = {}
+        self._restarted: dict[str, int] = {}
+        self._schemas: dict[str, SqlSchema] = {}
+        self._dropped_schemas: dict[str, None] = {}
+
+    def notice(self, message: str, sqlstate: str = "00000", detail: str = "") -> None:
+        self.notices.append(Notice(message, sqlstate=sqlstate, detail=detail))
+
+    # ------------------------------------------------------------------ tables and views
+
+    def table(self, name: str) -> Table:
+        return self.catalog.tables[name]
+
+    def put(self, table: Table) -> None:
+        """The table is new, or is as this from now on."""
+        self._touched[table.name] = None
+        self.catalog = replace(self.catalog, tables={**self.catalog.tables, table.name: table})
+
+    def touch(self, name: str) -> None:
+        """The table stays as it is, under another version: what was planned is planned again."""
+        self._touched[name] = None
+
+    def remove(self, name: str) -> None:
+        self._touched[name] = None
+        tables = {known: table for known, table in self.catalog.tables.items() if known != name}
+        self.catalog = replace(self.catalog, tables=tables)
+
+    def compute(self, table: str, sources: Mapping[str, str], back: Mapping[str, str]) -> None:
+        """Where the columns of a table get their values: SQLite's text over the columns it had; and
+        `back` the other way round."""
+        self._sources.setdefault(table, {}).update(sources)
+        self._back.setdefault(table, {}).update(back)
+
+    def also(self, table: str, *statements: str) -> None:
+        """What the shards run besides, when the table is as it is to be."""
+        self._also[table] = (*self._also.get(table, ()), *statements)
+
+    def refer(self, table: Table) -> None:
+        """The tables that `table` refers to from now on: they know it."""
+        for name in dict.fromkeys(key.table for key in table.foreign_keys):
+            parent = self.catalog.tables.get(name)
+            if name != table.name and parent is not None and table.name not in parent.referenced_by:
+                self.put(replace(parent, referenced_by=(*parent.referenced_by, table.name)))
+
+    # ------------------------------------------------------------------ sequences and schemas
+
+    def put_sequence(self, sequence: SqlSequence) -> None:
+        """It is new, or is as this from now on."""
+        is_new = sequence.name not in self._before.sequences or sequence.name in self._dropped
+        (self._made if is_new else self._altered)[sequence.name] = sequence
+        self.catalog = replace(
+            self.catalog, sequences={**self.catalog.sequences, sequence.name: sequence}
+        )
+
+    def restart(self, name: str, value: int) -> None:
+        """The sequence gives out this number next."""
+        self.put_sequence(self.catalog.sequences[name])
+        self._restarted[name] = value
+
+    def remove_sequence(self, name: str) -> None:
+        if name in self._before.sequences:
+            self._dropped[name] = None
+        for known in (self._made, self._altered, self._restarted):
+            known.pop(name, None)
+        sequences = {n: s for n, s in self.catalog.sequences.items() if n != name}
+        self.catalog = replace(self.catalog, sequences=sequences)
+
+    def put_schema(self, schema: SqlSchema) -> None:
+        self._schemas[schema.name] = schema
+        self._dropped_schemas.pop(schema.name, None)
+        self.catalog = replace(self.catalog, schemas={**self.catalog.schemas, schema.name: schema})
+
+    def remove_schema(self, name: str) -> None:
+        self._schemas.pop(name, None)
+        self._dropped_schemas[name] = None
+        schemas = {known: s for known, s in self.catalog.schemas.items() if known != name}
+        self.catalog = replace(self.catalog, schemas=schemas)
+
+    # ------------------------------------------------------------------ what it comes to
+
+    def change(self) -> Change | None:
+        """None if there is nothing to do."""
+        version = self._before.version + 1
+        tables = tuple(
+            self._moved(name)
+            for name in self._touched
+            if name in self._before.tables or name in self.catalog.tables
+        )
+        change = Change(
+            version,
+            tables,
+            tuple(replace(sequence, version=version) for sequence in self._made.values()),
+            tuple(self._dropped),
+            altered=tuple(self._with_version(s, version) for s in self._altered.values()),
+            restarted=tuple(self._restarted.items()),
+            schemas=tuple(self._schemas.values()),
+            dropped_schemas=tuple(self._dropped_schemas),
+        )
+        return None if change == Change(version) else change
+
+    def _with_version(self, sequence: SqlSequence, version: int) -> SqlSequence:
+        """Another one if it gives out other numbers: what routers have taken of it is void."""
+        before = self._before.sequences[sequence.name]
+        if sequence.name in self._restarted or numbering(before) != numbering(sequence):
+            return replace(sequence, version=version)
+        return sequence
+
+    def _moved(self, name: str) -> TableChange:
+        before, after = self._before.tables.get(name), self.catalog.tables.get(name)
+        return TableChange(
+            name,
+            self._before.dropped.get(name, 0) if before is None else before.version,
+            self._before.elsewhere.get(name, 0),
+            (*transition(before, after, self._sources.get(name, {})), *self._also.get(name, ())),
+            transition(after, before, self._back.get(name, {})),
+            before,
+            after,
+        )
