@@ -31,6 +31,7 @@ TOLD_ELSEWHERE = {
     "checking.md": "tests/jepsen_like/test_checking_docs.py",
     "deploy.md": "tests/process/test_machines.py",
     "operations.md": "tests/process/test_operations.py",
+    "tutorial.md": "tests/process/test_tutorial.py",
 }
 """Documents that are a story with files of its own, and the test that follows it."""
 

@@ -36,9 +36,9 @@ class Terminal:
 
     def __init__(self, directory: Path, command: list[str]) -> None:
         self._tmux = ["tmux", "-S", str(directory / "tmux.sock")]
-        environment = os.environ | {"XDG_STATE_HOME": str(directory), "PAGER": "cat"}
+        mine = {"XDG_STATE_HOME": str(directory), "PAGER": "cat", "EDITOR": "sed -i s/7/8/"}
         start = ["new-session", "-d", "-x", "100", "-y", "60", " ".join(command)]
-        subprocess.run([*self._tmux, *start], env=environment, check=True)
+        subprocess.run([*self._tmux, *start], env=os.environ | mine, check=True)
 
     def screen(self) -> str:
         shown = [*self._tmux, "capture-pane", "-p"]
@@ -89,7 +89,17 @@ def test_the_shell_in_a_terminal(small: Up, tmp_path: Path) -> None:
         terminal.line("SELECT id, nothing FROM words;", "42703")
         caret = "LINE 1: SELECT id, nothing FROM words\n                   ^"
         terminal.wait(caret)
-        terminal.line("\\d words", "word")
+        terminal.line("\\d words", "integer")
+        terminal.line("SELECT 7 AS n;", " 7\n(1 row)")
+        terminal.clear()
+        terminal.type("\\e")
+        terminal.keys("Enter")
+        terminal.wait("shardrouter=> SELECT 8 AS n;")
+        terminal.keys("Enter")
+        terminal.wait(" 8\n(1 row)")
+        terminal.line("SELECT 9 \\watch 0.01", " 9\n(1 row)")
+        terminal.keys("C-c")
+        wait_until(lambda: terminal.screen().rstrip().endswith("shardrouter=>"), 15, "it stops")
         terminal.line("\\x", "Expanded display is on.")
         terminal.line("SELECT * FROM words WHERE id = 2;", "-[ RECORD 1 ]\nid   | 2\nword | NULL\n")
         terminal.line("\\x", "Expanded display is off.")

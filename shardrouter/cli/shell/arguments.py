@@ -64,10 +64,12 @@ def _unescape(body: str) -> str:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Which objects are meant: regular expressions that a whole name has to match."""
+    """Which objects are meant: regular expressions that a whole name has to match. Without a
+    schema those that are found without naming one; `is_qualified`: of any schema."""
 
     name: str | None
     schema: str | None = None
+    is_qualified: bool = False
 
 
 _SPECIAL: Final = frozenset("|*+?()[]{}.^$\\")
@@ -106,4 +108,8 @@ def read_pattern(text: str | None) -> Pattern:
         raise ArgumentError(f"improper qualified name (too many dotted names): {text}")
     name = f"^({parts[-1]})$"
     schema = f"^({parts[-2]})$" if len(parts) > 1 else None
-    return Pattern(None if name == "^(.*)$" else name, None if schema == "^(.*)$" else schema)
+    return Pattern(
+        None if name == "^(.*)$" else name,
+        None if schema == "^(.*)$" else schema,
+        is_qualified=schema is not None,
+    )

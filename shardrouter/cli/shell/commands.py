@@ -63,33 +63,32 @@ async def _quit(call: Call) -> bool:
 
 
 async def _help(call: Call) -> bool:
-    call.shell.output.write(help_text())
+    call.shell.output.tell(help_text().rstrip())
     return True
 
 
 async def _describe(call: Call) -> bool:
-    await describing.describe(call.shell, call.words.name, call.argument())
-    return True
+    return await describing.describe(call.shell, call.words.name, call.argument())
 
 
 async def _expanded(call: Call) -> bool:
     settings = call.shell.settings
     settings.set_expanded(call.argument())
-    call.shell.output.line(settings.told_of("expanded"))
+    call.shell.output.tell(settings.told_of("expanded"))
     return True
 
 
 async def _timing(call: Call) -> bool:
     settings = call.shell.settings
     settings.timing = switch(call.argument(), settings.timing, "\\timing")
-    call.shell.output.line(f"Timing is {'on' if settings.timing else 'off'}.")
+    call.shell.output.tell(f"Timing is {'on' if settings.timing else 'off'}.")
     return True
 
 
 async def _tuples_only(call: Call) -> bool:
     settings = call.shell.settings
     settings.heads = not switch(call.argument(), not settings.heads, "\\t")
-    call.shell.output.line(settings.told_of("tuples_only"))
+    call.shell.output.tell(settings.told_of("tuples_only"))
     return True
 
 
@@ -98,17 +97,17 @@ async def _pset(call: Call) -> bool:
     settings = call.shell.settings
     if not arguments:
         for line in settings.told():
-            call.shell.output.line(line)
+            call.shell.output.tell(line)
         return True
     settings.set_printing(arguments[0], " ".join(arguments[1:]) or None)
-    call.shell.output.line(settings.told_of(arguments[0]))
+    call.shell.output.tell(settings.told_of(arguments[0]))
     return True
 
 
 async def _format(call: Call) -> bool:
     settings = call.shell.settings
     settings.set_format(call.argument())
-    call.shell.output.line(settings.told_of("format"))
+    call.shell.output.tell(settings.told_of("format"))
     return True
 
 
@@ -116,7 +115,7 @@ async def _set(call: Call) -> bool:
     arguments = call.words.arguments
     settings = call.shell.settings
     if not arguments:
-        call.shell.output.line(f"ON_ERROR_STOP = '{'on' if settings.on_error_stop else 'off'}'")
+        call.shell.output.tell(f"ON_ERROR_STOP = '{'on' if settings.on_error_stop else 'off'}'")
         return True
     settings.set_variable(arguments[0], " ".join(arguments[1:]) or None)
     return True
@@ -128,7 +127,7 @@ async def _output(call: Call) -> bool:
 
 
 async def _echo(call: Call) -> bool:
-    call.shell.output.line(" ".join(call.words.arguments))
+    call.shell.output.tell(" ".join(call.words.arguments))
     return True
 
 
@@ -146,7 +145,7 @@ async def _go_expanded(call: Call) -> bool:
 
 
 async def _print(call: Call) -> bool:
-    call.shell.output.line(call.splitter.pending or call.shell.last)
+    call.shell.output.tell(call.splitter.pending or call.shell.last)
     return True
 
 
@@ -171,13 +170,13 @@ async def _watch(call: Call) -> bool:
     if not 0.01 <= seconds <= 86400:
         raise ArgumentError(f"the time between two runs is a number of seconds, not {every}.")
     shell, text = call.shell, call.statement()
-    client = await shell.ready()
     stop = asyncio.Event()
-    while not stop.is_set():
-        shell.output.line(f"{time.strftime('%a %b %e %H:%M:%S %Y')} (every {seconds:g}s)\n")
-        if not await shell.run_statement(text, call.source):
-            return False
-        async with shell.interruptible(client, stop.set):
+    async with shell.on_interrupt(stop.set):
+        while not stop.is_set():
+            now = time.strftime("%a %b %e %H:%M:%S %Y")
+            shell.output.line(f"{now} (every {seconds:g}s)\n")
+            if not await shell.run_statement(text, call.source):
+                return False
             try:
                 async with asyncio.timeout(seconds):
                     await stop.wait()
@@ -250,14 +249,14 @@ async def _connection_info(call: Call) -> bool:
     shell = call.shell
     client = shell.client
     if client is None or client.is_lost:
-        shell.output.line("Not connected.")
+        shell.output.tell("Not connected.")
         return True
-    shell.output.line(
+    shell.output.tell(
         f'You are connected to database "{client.target.database}" as user '
         f'"{client.target.user}" at {shown_address(*client.address)}.'
     )
     if client.encryption:
-        shell.output.line(f"Encrypted: {client.encryption}.")
+        shell.output.tell(f"Encrypted: {client.encryption}.")
     return True
 
 

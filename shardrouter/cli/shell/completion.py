@@ -54,7 +54,6 @@ class Names:
     """What there is: relations with their columns, by name as it is kept (not in quotes)."""
 
     relations: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    functions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,6 @@ def _fitting(before: str, behind: str, names: Names) -> Iterator[tuple[str, str]
             seen.add(alias)
             yield alias, "table"
     yield from ((word, "keyword") for word in KEYWORDS)
-    yield from ((name, "function") for name in names.functions if name not in seen)
 
 
 def _words(text: str) -> list[str]:

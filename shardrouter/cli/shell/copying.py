@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,49 +74,66 @@ def read_copy(text: str) -> CopyRequest:
 async def copy(shell: Shell, client: Client, text: str, source: Source) -> bool:
     """Whether it succeeded. Raises ArgumentError, OSError, ConnectionLost."""
     request = read_copy(text)
-    succeeded = True
     with ExitStack() as stack:
         reading: BinaryIO | None = None
         if request.is_from and request.file not in ("-", "--"):
             reading = stack.enter_context(user_path(request.file).open("rb"))
         elif request.is_from and request.file == "--":
             reading = sys.stdin.buffer
-        writing: BinaryIO | None = None
         async with aclosing(client.query(request.statement)) as messages:
-            async for message in messages:
-                if isinstance(message, m.CopyInResponse):
-                    if reading is None:
-                        await shell.feed(client, source)
-                    else:
-                        await _send(client, reading, shown=shell.output.is_interactive)
-                elif isinstance(message, m.CopyOutResponse):
-                    if request.file not in ("-", "--"):
-                        try:
-                            writing = stack.enter_context(user_path(request.file).open("wb"))
-                        except OSError:
-                            await client.cancel()
-                            await client.finish()
-                            raise
-                elif isinstance(message, m.CopyData):
-                    if writing is None:
-                        shell.output.write(message.data.decode("utf-8", "replace"))
-                    else:
-                        writing.write(message.data)
-                elif isinstance(message, m.CommandComplete):
-                    if request.is_from or writing is not None:
-                        shell.output.line(message.tag)
-                elif isinstance(message, m.ErrorResponse):
-                    succeeded = False
-                    shell.output.say(*report_lines(message.report, request.statement))
+            try:
+                return await _run(shell, client, request, messages, reading, source, stack)
+            except OSError:
+                await client.cancel()
+                async for _ in messages:
+                    continue  # what was on its way: the connection is for others too
+                raise
+
+
+async def _run(
+    shell: Shell,
+    client: Client,
+    request: CopyRequest,
+    messages: AsyncIterator[m.BackendMessage],
+    reading: BinaryIO | None,
+    source: Source,
+    stack: ExitStack,
+) -> bool:
+    succeeded = True
+    writing: BinaryIO | None = None
+    async for message in messages:
+        if isinstance(message, m.CopyInResponse):
+            if reading is None:
+                await shell.feed(client, source)
+            else:
+                await _send(client, reading, shown=shell.output.is_interactive)
+        elif isinstance(message, m.CopyOutResponse):
+            if request.file not in ("-", "--"):
+                writing = stack.enter_context(user_path(request.file).open("wb"))
+        elif isinstance(message, m.CopyData):
+            if writing is None:
+                shell.output.write(message.data.decode("utf-8", "replace"))
+            else:
+                writing.write(message.data)
+        elif isinstance(message, m.CommandComplete):
+            if request.is_from or writing is not None:
+                shell.output.line(message.tag)
+        elif isinstance(message, m.ErrorResponse):
+            succeeded = False
+            shell.output.say(*report_lines(message.report, request.statement))
     return succeeded
 
 
 async def _send(client: Client, file: BinaryIO, *, shown: bool) -> None:
-    with _progress(file, shown=shown) as chunks:
-        for chunk in chunks:
-            if client.has_answered:
-                break  # it has failed
-            await client.send_copy(chunk)
+    try:
+        with _progress(file, shown=shown) as chunks:
+            for chunk in chunks:
+                if client.has_answered:
+                    break  # it has failed
+                await client.send_copy(chunk)
+    except OSError as exc:
+        client.end_copy(exc.strerror or "the file cannot be read")
+        raise
     client.end_copy()
 
 

@@ -66,6 +66,10 @@ class Output:
     def line(self, text: str) -> None:
         self.write(f"{text}\n")
 
+    def tell(self, text: str) -> None:
+        """What is no answer of the server: to standard output, whatever `\\o` is."""
+        print(text, flush=True)
+
     def say(self, *lines: str, warning: bool = False) -> None:
         colour = _YELLOW if warning else _RED
         for number, line in enumerate(lines):

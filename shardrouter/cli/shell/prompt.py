@@ -22,7 +22,7 @@ from shardrouter.cli.shell.completion import complete
 from shardrouter.cli.shell.names import KnownNames
 from shardrouter.cli.shell.shell import Leave, Shell
 from shardrouter.cli.shell.source import Source
-from shardrouter.cli.shell.splitting import Splitter
+from shardrouter.cli.shell.splitting import Command, Piece, Splitter
 from shardrouter.pgclient import ConnectError
 
 __all__ = ["History", "converse", "history_path", "is_complete"]
@@ -33,7 +33,7 @@ _SECRET: Final = re.compile(r"\bpassword\b", re.IGNORECASE)
 
 async def converse(shell: Shell) -> None:
     """Until `\\q` or Ctrl-D."""
-    shell.output.line("Connected. \\? for help, \\q to leave.")
+    shell.output.tell("Connected. \\? for help, \\q to leave.")
     keyboard = Keyboard(shell)
     while True:
         try:
@@ -92,7 +92,13 @@ def is_complete(text: str) -> bool:
     if not text.strip() or text.strip().lower() in _LEAVES:
         return True
     splitter = Splitter()
-    return bool(splitter.feed(f"{text}\n")) and splitter.sign == "="
+    found = False
+    last: list[Piece] = []
+    for line in f"{text}\n".splitlines(keepends=True):
+        last = splitter.feed(line)
+        found = found or bool(last)
+    ends_in_command = bool(last) and isinstance(last[-1], Command)  # it may run what is pending
+    return found and (splitter.sign == "=" or ends_in_command)
 
 
 def _keys() -> KeyBindings:

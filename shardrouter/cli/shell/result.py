@@ -119,16 +119,14 @@ def _width(text: str) -> int:
 def print_rows(
     output: Output,
     settings: Settings,
-    names: Sequence[str],
+    columns: Sequence[Column],
     rows: Sequence[Row],
     *,
     title: str = "",
     footers: Sequence[str] | None = None,
 ) -> None:
     """What a backslash command has to say as a table."""
-    result = Result(
-        [Column(name) for name in names], output, settings, title=title, footers=footers
-    )
+    result = Result(columns, output, settings, title=title, footers=footers)
     for row in rows:
         result.add([None if value is None else value.encode() for value in row])
     try:

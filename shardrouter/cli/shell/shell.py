@@ -7,6 +7,7 @@ for the transaction that was open, and connects to another host of the DSN, or t
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +22,7 @@ from shardrouter.cli.shell.result import Result
 from shardrouter.cli.shell.settings import Settings
 from shardrouter.cli.shell.source import Source
 from shardrouter.cli.shell.splitting import Command, Piece, Splitter, Statement
+from shardrouter.lexer import is_utf8
 from shardrouter.pgclient import Client, ConnectError, ConnectionLost, QueryFailed, Target, connect
 from shardrouter.pgclient.target import shown_address
 from shardrouter.pgwire import messages as m
@@ -35,7 +37,7 @@ INCLUDES_MAX: Final = 32
 """Files that include files."""
 
 _SHOWS_ROWS_ALONE: Final = ("SELECT", "SHOW", "EXPLAIN", "FETCH", "VALUES")
-_ENDS_TRANSACTION: Final = ("commit", "end")
+_MAY_COMMIT: Final = re.compile(r"\b(?:commit|end)\b", re.IGNORECASE)
 
 
 class Leave(Exception):
@@ -58,7 +60,7 @@ class Shell:
         self.edited = ""  # what \e left, for the prompt to begin with
         self.on_schema: Callable[[], None] = lambda: None
         self.depth = 0  # of files that include files
-        self._notices: list[Report] = []
+        self._interrupts: list[Callable[[], None]] = []
 
     # ---- the connection
 
@@ -104,8 +106,7 @@ class Shell:
         where = shown_address(*client.address)
         self.output.say(f"The connection to {where} was lost: {client.why_lost}.", warning=not ran)
         is_open = client.status != "I"
-        word = statement.split(maxsplit=1)[0].lower() if statement.split() else ""
-        if ran and is_open and word in _ENDS_TRANSACTION:
+        if ran and is_open and _MAY_COMMIT.search(statement):
             self.output.say("Whether the transaction was committed is unknown: look first.")
         elif is_open:
             self.output.say("The open transaction is gone; nothing of it has happened.")
@@ -123,9 +124,9 @@ class Shell:
     # ---- reading
 
     async def run_source(self, source: Source) -> bool:
-        """All that is there; False at an error if one ends it. Raises Leave."""
+        """All that is there; False at an error if one ends it. Raises Leave, ArgumentError."""
         splitter = Splitter()
-        while (line := await source.line()) is not None:
+        while (line := await _next_line(source)) is not None:
             for piece in splitter.feed(line):
                 if not await self.run(piece, splitter, source) and self.settings.on_error_stop:
                     return False
@@ -168,13 +169,17 @@ class Shell:
 
     async def run_statement(self, text: str, source: Source) -> bool:
         """Whether it succeeded; its answer has been printed. Raises Leave."""
-        if "\0" in text:
-            self.output.say("A statement cannot hold the character of number 0.")
+        if "\0" in text or not is_utf8(text):
+            self.output.say("A statement is text in UTF-8, without the character of number 0.")
             return False
         self.last = text
         begun = time.perf_counter()
+        was_open = self.client is not None and self.client.is_lost and self.client.status != "I"
         try:
             client = await self.ready()
+            if was_open:  # it was meant for the transaction that is gone
+                self.output.say("The statement was not run.")
+                return False
             async with self.interruptible(client):
                 succeeded = await self._ask(client, text, source)
         except ConnectError as exc:
@@ -185,13 +190,10 @@ class Shell:
         except ConnectionLost as exc:
             await self._after_loss(text, exc)
             return False
-        except OSError as exc:
-            self.output.say(f"The output cannot be written: {exc.strerror}.")
-            raise Leave(1) from exc
         finally:
             self.output.close_pager()
         if self.settings.timing:
-            self.output.line(f"Time: {_duration((time.perf_counter() - begun) * 1000)}")
+            self.output.tell(f"Time: {_duration((time.perf_counter() - begun) * 1000)}")
         return succeeded
 
     async def _after_loss(self, text: str, lost: ConnectionLost) -> None:
@@ -199,6 +201,8 @@ class Shell:
         assert client is not None
         try:
             await self._gone(client, text, ran=lost.sent)
+            if not lost.sent:
+                self.output.say("The statement was not run.")
         except ConnectError as exc:
             self.output.say(f"Not connected: {exc}.")
 
@@ -232,11 +236,16 @@ class Shell:
                         copies_out = True
                     elif isinstance(message, m.CopyData):
                         self.output.write(message.data.decode("utf-8", "replace"))
-                except Stopped:
+                except (Stopped, OSError) as exc:
                     await client.cancel()
                     result = None
                     async for _ in messages:
-                        pass  # what was on its way, and that it was canceled
+                        continue  # what was on its way, and that it was canceled
+                    if isinstance(exc, OSError):
+                        self.output.say(f"The output cannot be written: {exc.strerror}.")
+                        succeeded = False
+                        if not self.output.is_interactive:
+                            raise Leave(1) from exc
         return succeeded
 
     def _complete(self, tag: str, result: Result | None) -> None:
@@ -253,7 +262,12 @@ class Shell:
         held: list[str] = []
         size = 0
         try:
-            while (line := await source.line(">> ")) is not None and line.rstrip("\r\n") != "\\.":
+            while (line := await _next_line(source, ">> ")) not in (
+                None,
+                "\\.\n",
+                "\\.\r\n",
+                "\\.",
+            ):
                 if client.has_answered:
                     continue  # it has failed; the data are to be read past all the same
                 held.append(line)
@@ -265,36 +279,58 @@ class Shell:
         except KeyboardInterrupt:
             client.end_copy("canceled by the user")
             return
+        except ArgumentError as exc:
+            client.end_copy(str(exc))
+            return
         if held:
             await client.send_copy("".join(held).encode())
         client.end_copy()
 
     @asynccontextmanager
-    async def interruptible(
-        self, client: Client, instead: Callable[[], None] | None = None
-    ) -> AsyncIterator[None]:
-        """Ctrl-C cancels the statement, or does something instead; a second one gives up the
-        connection."""
-        loop = asyncio.get_running_loop()
+    async def interruptible(self, client: Client) -> AsyncIterator[None]:
+        """Ctrl-C cancels the statement; a second one gives up the connection."""
         asked: list[asyncio.Task[None]] = []
 
         def interrupt() -> None:
-            if instead is not None:
-                instead()
-            elif not asked:
-                asked.append(loop.create_task(client.cancel()))
+            if not asked:
+                asked.append(asyncio.get_running_loop().create_task(client.cancel()))
             else:
                 client.drop()
 
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+        async with self.on_interrupt(interrupt):
+            try:
+                yield
+                for task in asked:
+                    await task
+            finally:
+                for task in asked:
+                    task.cancel()
+
+    @asynccontextmanager
+    async def on_interrupt(self, act: Callable[[], None]) -> AsyncIterator[None]:
+        """Ctrl-C does this, besides what it does already."""
+        loop = asyncio.get_running_loop()
+        if not self._interrupts:
+            loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        self._interrupts.append(act)
         try:
             yield
-            for task in asked:
-                await task
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
-            for task in asked:
-                task.cancel()
+            self._interrupts.remove(act)
+            if not self._interrupts:
+                loop.remove_signal_handler(signal.SIGINT)
+
+    def _interrupt(self) -> None:
+        for act in self._interrupts:
+            act()
+
+
+async def _next_line(source: Source, prompt: str = "") -> str | None:
+    """Raises ArgumentError."""
+    try:
+        return await source.line(prompt)
+    except UnicodeDecodeError as exc:
+        raise ArgumentError(f"the input is not UTF-8: {exc.reason}.") from exc
 
 
 def _duration(ms: float) -> str:

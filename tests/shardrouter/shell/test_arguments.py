@@ -38,9 +38,10 @@ def test_an_open_quote_is_an_error() -> None:
         ("Foo*", Pattern("^(foo.*)$")),
         ('"Foo*"', Pattern("^(Foo\\*)$")),
         ("a?b$", Pattern("^(a.b\\$)$")),
-        ("s*.t", Pattern("^(t)$", "^(s.*)$")),
+        ("s*.t", Pattern("^(t)$", "^(s.*)$", True)),
         ('a"b""C"d', Pattern('^(ab"Cd)$')),
-        ("db.s.t", Pattern("^(t)$", "^(s)$")),
+        ("*.t", Pattern("^(t)$", None, True)),
+        ("db.s.t", Pattern("^(t)$", "^(s)$", True)),
     ],
 )
 def test_a_pattern_is_psqls(text: str | None, pattern: Pattern) -> None:

@@ -11,8 +11,7 @@ NAMES = Names(
         "accounts": ["id", "owner", "balance"],
         "orders": ["id", "account_id", "Total"],
         "Odd": ["x"],
-    },
-    ["length", "lower"],
+    }
 )
 COMMANDS = ["d", "dt", "timing", "q"]
 

@@ -13,6 +13,12 @@ DROP TABLE IF EXISTS nope;
 SELECT $$a;b$$, /* x ; */ 'c;d' -- e;
  ; SELECT 2;
 BEGIN; SELECT 1; COMMIT;
+\o c.sql
+\t
+SELECT 'SELECT 44 AS i;' AS s;
+\t
+\o
+\i c.sql
 \echo hello 'big world'
 SELECT 42 AS x \gx
 SELECT 43

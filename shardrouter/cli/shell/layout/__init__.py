@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 
 from shardrouter.cli.shell.layout.aligned import Aligned
 from shardrouter.cli.shell.layout.machine import Csv, Json
-from shardrouter.cli.shell.layout.style import Column, Format, Layout, Row, Style
+from shardrouter.cli.shell.layout.style import Cell, Column, Format, Layout, Row, Style
 from shardrouter.cli.shell.layout.vertical import Vertical
 
-__all__ = ["Column", "Format", "Layout", "Row", "Style", "make_layout"]
+__all__ = ["Cell", "Column", "Format", "Layout", "Row", "Style", "make_layout"]
 
 _LAYOUTS: dict[Format, Callable[[Sequence[Column], Style], Layout]] = {
     Format.TABLE: Aligned,
