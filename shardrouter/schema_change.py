@@ -180,7 +180,7 @@ def published(catalog: Catalog, change: Change) -> Catalog:
         if moved.after is None:
             dropped[moved.name] = change.version
         else:
-            tables[moved.name] = replace(moved.after, version=change.version)
+            tables[moved.name] = _kept(moved.after, change.version)
     for name in change.dropped:
         sequences.pop(name, None)
     sequences |= {sequence.name: sequence for sequence in (*change.made, *change.altered)}

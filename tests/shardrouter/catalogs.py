@@ -31,7 +31,11 @@ def with_change(catalog: Catalog, change: Change) -> Catalog:
             tables[moved.name] = replace(moved.after, version=change.version)
     sequences = {n: s for n, s in catalog.sequences.items() if n not in change.dropped}
     sequences |= {sequence.name: sequence for sequence in change.made}
-    return replace(catalog, version=change.version, tables=tables, sequences=sequences)
+    schemas = {n: s for n, s in catalog.schemas.items() if n not in change.dropped_schemas}
+    schemas |= {schema.name: schema for schema in change.schemas}
+    return replace(
+        catalog, version=change.version, tables=tables, sequences=sequences, schemas=schemas
+    )
 
 
 def changed(catalog: Catalog, sql: str, placement: Placement = "sharded") -> Catalog:
