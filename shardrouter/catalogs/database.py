@@ -164,7 +164,8 @@ class CatalogDatabase:
         self._raw.execute(f'CREATE TABLE "{name}" ({listed})')
         rows = _ROWS.get(name)
         if rows is not None:
-            defaults = [(column, _zero(kind)) for column, kind in columns]
+            has_zeros = relation.schema == "pg_catalog"  # what SQL describes is NULL instead
+            defaults = [(column, _zero(kind) if has_zeros else None) for column, kind in columns]
             places = ", ".join("?" * len(columns))
             self._raw.executemany(
                 f'INSERT INTO "{name}" VALUES ({places})',  # noqa: S608 -- names of PostgreSQL's
