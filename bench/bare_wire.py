@@ -101,7 +101,7 @@ class FixedSession:
 async def serve() -> None:
     server = PgServer(FixedSession, host="127.0.0.1", port=0)
     address = await server.start()
-    print(f"ready: postgresql://bench@{address}/bench", flush=True)
+    print(f"ready: postgresql://bench@{address}/shardrouter", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.close(1)
 

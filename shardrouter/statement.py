@@ -35,6 +35,8 @@ class _Dialect(Postgres):
     INDEX_OFFSET = 0
 
 
+_DIALECT: Final = _Dialect()
+
 # The parser logs when it gives up on a statement; the error that is raised says it better.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
@@ -52,7 +54,7 @@ def parse_tokens(tokens: Sequence[Token]) -> syntax.Statement:
     """One SELECT, VALUES, INSERT, UPDATE or DELETE from its tokens."""
     tokens = plain(unqualified(tokens))
     check_sequence(tokens)
-    parser = _Dialect().parser(error_level=ErrorLevel.IMMEDIATE)
+    parser = _DIALECT.parser(error_level=ErrorLevel.IMMEDIATE)
     try:
         trees = parser.parse(
             [

@@ -50,7 +50,7 @@ class Default:
     sequence: str = ""
     """The router draws the value from it, before the INSERT leaves."""
     source: str = ""
-    """What was written, if it is not constant."""
+    """What was written, if it is known."""
 
 
 Identity: TypeAlias = Literal["", "always", "by default"]
@@ -111,10 +111,10 @@ class Index:
     columns: tuple[str, ...]
     elements: tuple[str, ...]
     where: str = ""
-    options: tuple[int, ...] = ()
-    """Of each element: 1 if it is descending, 2 if NULLs come first; none: all are 0."""
     called: str = ""
     comment: str = ""
+    orders: tuple[str, ...] = ()
+    """Of each element: DESC, NULLS FIRST or NULLS LAST, where it is not the default."""
 
     @property
     def relname(self) -> str:

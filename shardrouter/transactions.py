@@ -51,6 +51,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.explained import explain_change
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -432,7 +433,7 @@ class Transactions:
                 return None
             block.took(step, asked, answer.outcome, quick=False, is_write=True)
             if isinstance(answer.outcome, SqlFailure):
-                raise sql_error(answer.outcome)
+                raise explain_change(sql_error(answer.outcome), begun.change)
         block.draft = draft
         return begun.notices
 

@@ -34,23 +34,29 @@ class _Unknown(Exception):
 def condition(source: str, table: Table, *, pretty: bool = False) -> str | None:
     """A CHECK's or an index's condition."""
     try:
-        query = parse_tokens(tokenize(f"SELECT {source}"))
-        assert isinstance(query, syntax.Select)
-        (item,) = query.items
-        assert isinstance(item, syntax.SelectItem)
         writer = _Writer(table_scope(Parameters(()), table), pretty=pretty)
-        return writer.text(item.expression)
+        return writer.text(_parsed(source))
     except (_Unknown, RouterError):
         return None
 
 
-def default(node: syntax.Expression, kind: Type) -> str:
-    """A column's default; empty if no form is known."""
-    writer = _Writer(table_scope(Parameters(())), pretty=False)
+def default(source: str, kind: Type) -> str | None:
+    """A column's default."""
     try:
-        return writer.operand(node, kind, shows_casts=False)
+        writer = _Writer(table_scope(Parameters(())), pretty=False)
+        return writer.operand(_parsed(source), kind, shows_casts=False)
     except (_Unknown, RouterError):
-        return ""
+        return None
+
+
+def _parsed(source: str) -> syntax.Expression:
+    query = parse_tokens(tokenize(f"SELECT {source}"))
+    if not isinstance(query, syntax.Select) or len(query.items) != 1:
+        raise _Unknown
+    (item,) = query.items
+    if not isinstance(item, syntax.SelectItem):
+        raise _Unknown
+    return item.expression
 
 
 def _shown_type(kind: Type) -> str:

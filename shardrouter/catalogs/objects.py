@@ -212,7 +212,7 @@ class Objects:
         for made in table.indexes:
             named = [_unquoted(element) for element in made.elements]
             keys = tuple(columns.index(name) + 1 if name in columns else 0 for name in named)
-            options = made.options or (0,) * len(keys)
+            options = tuple(map(_option, made.orders)) or (0,) * len(keys)
             number = self._number(oid, "index", made.name)  # which stays, as a table's
             indexes.append(
                 IndexKey(
@@ -291,6 +291,13 @@ def _columns_in(source: str, columns: list[str]) -> tuple[str, ...]:
             if not is_type and not is_call:
                 found[token.text] = None
     return tuple(found)
+
+
+def _option(order: str) -> int:
+    """pg_index has 1 for a descending element, 2 for NULLs first."""
+    descending = order.startswith("DESC")
+    first = order.endswith("FIRST") or (descending and not order.endswith("LAST"))
+    return descending | first << 1
 
 
 def _unquoted(element: str) -> str:

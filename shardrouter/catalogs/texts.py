@@ -104,11 +104,11 @@ def default_text(column: Column) -> str | None:
         return None
     if default.sequence:
         return f"nextval('{quoted(default.sequence)}'::regclass)"
+    kind = types.of_column(column.type)
     if default.source:
-        return default.source
+        return deparse.default(default.source, kind) or default.source
     if not default.is_constant:
         return default.sql
-    kind = types.of_column(column.type)
     value = default.value
     if kind is types.BOOLEAN:
         return "true" if value else "false"
