@@ -16,6 +16,7 @@ from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
+from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported
@@ -92,7 +93,16 @@ def make_plan(
         raise syntax_error("", 0)
     if tokens[0].is_word("copy"):
         return _copy(tokens, sql, catalog, identity)
-    plan = transaction_control(tokens) or utility(tokens)
+    plan = (
+        transaction_control(tokens)
+        or cursor_statement(
+            tokens,
+            sql,
+            parameter_oids,
+            lambda text, oids: make_plan(text, catalog, oids, identity),
+        )
+        or utility(tokens)
+    )
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):

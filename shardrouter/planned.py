@@ -34,6 +34,12 @@ __all__ = [
     "CatalogQuery",
     "CopyFrom",
     "CopyTo",
+    "CloseCursor",
+    "Deallocate",
+    "DeclareCursor",
+    "ExecuteStatement",
+    "FetchRows",
+    "PrepareStatement",
     "SetSetting",
     "Modes",
     "Begin",
@@ -222,6 +228,57 @@ class CopyTo:
 
 
 @dataclass(frozen=True)
+class DeclareCursor:
+    """DECLARE name CURSOR FOR `query`, whose plan is `plan`."""
+
+    name: str
+    query: str
+    plan: OneShard | Scatter | Answer
+
+
+@dataclass(frozen=True)
+class FetchRows:
+    """FETCH, or MOVE, of the next `count` rows of a cursor; None: of all."""
+
+    name: str
+    count: int | None
+    moves: bool
+
+
+@dataclass(frozen=True)
+class CloseCursor:
+    """CLOSE; of all cursors if the name is empty."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class PrepareStatement:
+    """PREPARE name AS `query`, whose plan is `plan`."""
+
+    name: str
+    query: str
+    plan: Plan
+    declared: tuple[int, ...]
+    """The types of its parameters that are declared, or 0."""
+
+
+@dataclass(frozen=True)
+class ExecuteStatement:
+    """EXECUTE name (arguments), as they were written."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Deallocate:
+    """DEALLOCATE; of all prepared statements if the name is empty."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class SetSetting:
     """SET, or RESET if `value` is None (name `all`: every setting)."""
 
@@ -318,6 +375,12 @@ Plan: TypeAlias = (
     | CatalogQuery
     | CopyFrom
     | CopyTo
+    | DeclareCursor
+    | FetchRows
+    | CloseCursor
+    | PrepareStatement
+    | ExecuteStatement
+    | Deallocate
     | Pause
     | SetSetting
     | TransactionControl
@@ -329,6 +392,8 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
+    if isinstance(plan, DeclareCursor):
+        plan = plan.plan
     if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
         return plan.parameter_oids
     return ()

@@ -36,19 +36,14 @@ _REFUSED: Final = {
     "call": "",
     "checkpoint": "",
     "cluster": "",
-    "declare": "Use LIMIT and OFFSET.",
     "do": "",
-    "execute": "Prepare through the extended query protocol.",
     "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
-    "prepare": "Prepare through the extended query protocol.",
-    "fetch": "Use LIMIT and OFFSET.",
     "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",
     "load": "",
     "lock": "Transactions are serializable without it.",
     "merge": "Write INSERT ... ON CONFLICT.",
-    "move": "",
     "notify": "",
     "reassign": "Every role that may log in reads and writes all tables.",
     "refresh": "",
@@ -95,13 +90,9 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             return _pause(tokens)
         case ["discard", "plans" | "sequences" | "temp" | "temporary"]:
             return Answer(f"DISCARD {words[1].upper()}")
-        case ["deallocate", "all"] | ["deallocate", "prepare", "all"]:
-            return Answer("DEALLOCATE ALL")
-        case ["close", "all"]:
-            return Answer("CLOSE CURSOR ALL")
         case ["unlisten", _]:
             return Answer("UNLISTEN")
-        case [first, *_] if first in _REFUSED or first in ("close", "deallocate", "discard"):
+        case [first, *_] if first in _REFUSED or first == "discard":
             raise NotSupported(
                 f"{first.upper()} is not supported",
                 position=tokens[0].start + 1,

@@ -20,13 +20,19 @@ from shardrouter.planned import (
     Answer,
     Begin,
     CatalogQuery,
+    CloseCursor,
     Constant,
     CopyFrom,
     CopyTo,
+    Deallocate,
+    DeclareCursor,
     EndBlock,
+    ExecuteStatement,
+    FetchRows,
     OneShard,
     Operand,
     Plan,
+    PrepareStatement,
     ResultColumn,
     SavepointStep,
     Scatter,
@@ -159,6 +165,12 @@ def _plan(plan: Plan) -> str:
             return f"{plan.function} of {plan.sequence}"
         case ShowColumns():
             return f"show columns of {plan.table}"
+        case DeclareCursor():
+            return f"declare {plan.name}\n{_plan(plan.plan)}"
+        case PrepareStatement():
+            return f"prepare {plan.name}\n{_plan(plan.plan)}"
+        case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate():
+            return str(plan)
     if isinstance(plan, OneShard) and plan.bounds:
         lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
     if isinstance(plan, Scatter) and (plan.limit or plan.offset):
