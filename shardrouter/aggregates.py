@@ -33,7 +33,7 @@ from shardrouter.types import (
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["aggregate", "is_aggregate"]
+__all__ = ["NAMES", "aggregate", "is_aggregate"]
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,15 @@ def _statistics() -> Iterator[Aggregate]:
 
 _AGGREGATES: Final = _table()
 
+NAMES: Final = (
+    frozenset(_AGGREGATES) | frozenset(windows.FUNCTIONS) | ordered_aggregates.FUNCTIONS | {"count"}
+)
 _OF_ROWS: Final = frozenset({"string_agg", "array_agg"})
 """Whose result shows the order of the rows."""
 
 
 def is_aggregate(node: syntax.Call) -> bool:
-    return (
-        node.name in _AGGREGATES
-        or node.name == "count"
-        or node.name in windows.FUNCTIONS
-        or node.name in ordered_aggregates.FUNCTIONS
-    )
+    return node.name in NAMES
 
 
 def aggregate(node: syntax.Call, scope: Scope) -> Typed:

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
+from shardrouter import (
+    aggregates,
+    any_calls,
+    functions,
+    operators,
+    postgresql_names,
+    row_functions,
+    syntax,
+)
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
 from shardrouter.planned import Constant
+from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
 from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
@@ -48,6 +57,9 @@ _WHO: Final = frozenset({"current_user", "current_role", "session_user", "user"}
 """Functions whose answer is the role that is logged in: there is no SET ROLE."""
 
 
+_NAMES: Final = functions.names() | aggregates.NAMES | row_functions.NAMES
+
+
 def call(node: syntax.Call, scope: Scope) -> Typed:
     if id(node) in scope.sets:
         return scope.sets[id(node)]
@@ -70,6 +82,12 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
                 sqlstate="42809",
                 position=node.position,
             )
+    if node.name in row_functions.NAMES:
+        raise NotSupported(
+            f"the function {node.name} is not supported here",
+            position=node.position,
+            hint="Write it in FROM.",
+        )
     special = _SPECIAL.get(node.name)
     if special is not None:
         return special(node, scope)
@@ -137,8 +155,15 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         sqlstate="42883",
         position=node.position,
         hint="No function matches the given name and argument types. "
-        "You might need to add explicit type casts.",
+        f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
     )
+
+
+def _meant(name: str) -> str:
+    if _is_known(name):
+        return ""
+    near = closest(name, _NAMES, share=3)
+    return f"Perhaps you meant {near[0]}." if near else ""
 
 
 def _not_here(node: syntax.Call) -> NotSupported:

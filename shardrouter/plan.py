@@ -19,7 +19,7 @@ from shardrouter.copying.plan import copy_plan
 from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
@@ -108,6 +108,22 @@ def make_plan(
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
     tokens, overriding = _overriding(tokens)
+    try:
+        return _analysed(tokens, overriding, catalog, parameter_oids, identity)
+    except RecursionError as exc:
+        raise StatementError(
+            "stack depth limit exceeded", sqlstate="54001", hint="Write a simpler expression."
+        ) from exc
+
+
+def _analysed(
+    tokens: list[Token],
+    overriding: str,
+    catalog: Catalog,
+    parameter_oids: Sequence[int],
+    identity: Identity | None,
+) -> Plan:
+    """The plan of a query or a change of rows."""
     node = parse_tokens(tokens)
     call = sequence_call(node, catalog) or placement_call(node, catalog)
     if call is not None:

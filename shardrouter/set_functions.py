@@ -20,7 +20,7 @@ from shardrouter.types import BIGINT, INTEGER, SYSTEM_TYPES, Type
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["Rows", "in_list", "is_set_function", "rows_of"]
+__all__ = ["Rows", "in_list", "is_of_several", "is_set_function", "rows_of"]
 
 _OF_ARRAYS: Final = frozenset({"unnest", "generate_subscripts"})
 _EMPTY: Final = {"pg_partition_ancestors": SYSTEM_TYPES["regclass"]}
@@ -37,7 +37,11 @@ class Rows:
 
 
 def is_set_function(call: syntax.Call) -> bool:
-    return call.name in _OF_ARRAYS or call.name in _EMPTY
+    return call.name in _OF_ARRAYS
+
+
+def is_of_several(call: syntax.Call) -> bool:
+    return call.name in _EMPTY or (call.name == "unnest" and len(call.arguments) > 1)
 
 
 def rows_of(call: syntax.Call, scope: Scope, name: str) -> Rows:
@@ -61,7 +65,7 @@ def in_list(
         if isinstance(item, syntax.SelectItem)
         for call in _calls(item.expression)
     ]
-    if not calls:
+    if len(calls) < 2:
         return "", {}
     name = f"t{scope.statement.number()}"
     found = _advancing(calls, scope, name, Typed("", BIGINT))

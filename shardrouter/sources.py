@@ -14,11 +14,15 @@ from shardrouter import operators, syntax
 from shardrouter.catalogs import builtin
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.outputs import Rows, item_types
 from shardrouter.relations import Relation, relation_of, too_many_names
-from shardrouter.series import series
-from shardrouter.set_functions import is_set_function, rows_of
+from shardrouter.row_functions import rows_of
+from shardrouter.series import is_plain_series, series
+from shardrouter.set_functions import is_of_several
+from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
+from shardrouter.types import BIGINT
 
 __all__ = ["from_clause", "compared"]
 
@@ -44,30 +48,31 @@ class _Source:
 
 def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
     """The text of FROM, empty without one; the scope then knows its names."""
-    sources: list[_Source] = []
+    sources = []
+    marks = len(scope.loose)
     for item in items:
-        sources.append(_source(item, scope, sources))
-    for source in sources:
-        for relation in source.relations:
+        source = _source(item, scope)
+        sources.append(source)
+        for relation in source.relations:  # LATERAL sees what stands before it
             scope.show(relation, 0)
-        scope.shown += source.shown
+        scope.shown = [*scope.shown, *source.shown]
+    del scope.loose[marks:]
     if not sources:
         return ""
     first, *others = sources
     return " FROM " + ", ".join([first.text, *(source.operand for source in others)])
 
 
-def _source(item: syntax.FromItem, scope: Scope, before: Sequence[_Source]) -> _Source:
-    """`before` are those that a function sees: to the left of it."""
+def _source(item: syntax.FromItem, scope: Scope) -> _Source:
     match item:
         case syntax.TableName():
             return _table(item, scope)
         case syntax.FromQuery():
             return _query(item, scope)
         case syntax.FromCall():
-            return _call(item, scope, before)
+            return _call(item, scope)
         case syntax.Join():
-            return _join(item, scope, before)
+            return _join(item, scope)
 
 
 def _plain(text: str, relation: Relation) -> _Source:
@@ -110,11 +115,7 @@ def _renamed(
 
 def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     if item.lateral:
-        raise NotSupported(
-            "LATERAL is not supported",
-            position=item.position,
-            hint="Write a scalar subquery in the list, or a join with a grouped subquery.",
-        )
+        return _lateral(item, scope)
     outputs = scope.statement.query(item.query, scope.around())
     number = scope.statement.number()
     inner = outputs.columns()
@@ -132,42 +133,70 @@ def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     return _plain(f"({outputs.text()}) AS t{number}", relation)
 
 
-def _call(item: syntax.FromCall, scope: Scope, before: Sequence[_Source]) -> _Source:
-    if is_set_function(item.call):
-        return _rows(item, scope, before)
-    if item.ordinality:
-        raise NotSupported(
-            "WITH ORDINALITY is not supported",
-            position=item.call.position,
-            hint="Write row_number() OVER ().",
-        )
-    text, kind = series(item.call, scope.around())
+def _lateral(item: syntax.FromQuery, scope: Scope) -> _Source:
+    """A query that reads what stands before it: its rows as one value, which json_each takes apart
+    again, for in SQLite only the arguments of a function may read what stands before it."""
+    outputs = scope.statement.query(item.query, scope)
+    if isinstance(outputs, Rows):
+        outputs.is_lateral = True
     number = scope.statement.number()
-    # Its column is called as the function, and by an alias of the function.
-    columns = [(item.alias, Typed("v", kind))]
-    fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
-    return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
+    kinds = item_types(outputs)
+    fields = []
+    for i, (name, kind, modifier) in enumerate(
+        zip(outputs.names, kinds, outputs.modifiers, strict=True)
+    ):
+        function = "pg_cellbytes" if kind.sqlite == "BLOB" else "pg_cell"
+        fields.append((name, Typed(f"{function}(t{number}.value, {i})", kind, modifier=modifier)))
+    listed = ", ".join(outputs.label(i) for i in range(len(kinds)))
+    rows = f"SELECT pg_agg_array(pg_row({listed})) FROM ({outputs.text(kinds)})"
+    named = _named(fields, item.columns, item.alias)
+    relation = Relation(number, item.alias, named)
+    return _plain(f"json_each(({rows})) AS t{number}", relation)
 
 
-def _rows(item: syntax.FromCall, scope: Scope, before: Sequence[_Source]) -> _Source:
-    """A function of sets: its columns are called as it is, or by its alias."""
-    inner = scope.around()
-    for source in before:
-        for relation in source.relations:
-            inner.show(relation, 0)
-        inner.shown += source.shown
+def _named(
+    fields: Sequence[tuple[str, Typed]], names: Sequence[syntax.Name], alias: str
+) -> tuple[tuple[str, Typed], ...]:
+    """Fields under the names that an alias gives the first of them."""
+    if len(names) > len(fields):
+        raise too_many_names(alias, len(fields), len(names), names[0].position)
+    shown = [name.text for name in names] + [name for name, _ in fields[len(names) :]]
+    return tuple((name, typed) for name, (_, typed) in zip(shown, fields, strict=True))
+
+
+def _call(item: syntax.FromCall, scope: Scope) -> _Source:
+    """A function, which may read what stands before it."""
     number = scope.statement.number()
-    rows = rows_of(item.call, inner, f"t{number}")
-    columns = [(item.alias if len(rows.columns) == 1 else item.call.name, c) for c in rows.columns]
+    if is_plain_series(item, scope):
+        text, kind = series(item.call, scope.around())
+        # Its column is called as the function, and by an alias of the function.
+        columns = [(item.alias, Typed("v", kind))]
+        fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
+        return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
+    if is_of_several(item.call):
+        rows = rows_side_by_side(item.call, Scope(scope.statement, scope), f"t{number}")
+        name = item.alias if len(rows.columns) == 1 else item.call.name
+        several = [(name, column) for column in rows.columns]
+        several += [("ordinality", rows.ordinal)] * item.ordinality
+        shown = _named(several, item.columns, item.alias)
+        return _plain(rows.text, Relation(number, item.alias, shown))
+    before, scope.clause = scope.clause, "functions in FROM"
+    found = rows_of(item.call, Scope(scope.statement, scope))
+    scope.clause = before
+    made = [
+        (name or item.alias, Typed(around.format(f"t{number}.value"), kind))
+        for name, kind, around in found.columns
+    ]
     if item.ordinality:
-        columns.append(("ordinality", rows.ordinal))
-    renamed = _renamed(columns, item.columns, item.alias, "")
-    return _plain(rows.text, Relation(number, item.alias, renamed))
+        made.append(("ordinality", Typed(f"(t{number}.key + 1)", BIGINT)))
+    named = _named(made, item.columns, item.alias)
+    relation = Relation(number, item.alias, named, is_value=len(named) == 1)
+    return _plain(f"json_each({found.array}) AS t{number}", relation)
 
 
-def _join(item: syntax.Join, scope: Scope, before: Sequence[_Source]) -> _Source:
-    left = _source(item.left, scope, before)
-    right = _source(item.right, scope, [*before, left])
+def _join(item: syntax.Join, scope: Scope) -> _Source:
+    left = _source(item.left, scope)
+    right = _beside(item.right, left, scope, item)
     pairs = _using(item, left, right)
     tests = [compared("=", a, b, item.position) for _, a, b in pairs]
     # What must hold of a row for it to count: on both sides, or on the one that may be missing.
@@ -199,6 +228,26 @@ def _join(item: syntax.Join, scope: Scope, before: Sequence[_Source]) -> _Source
     taken = {id(typed) for _, a, b in pairs for typed in (a, b)}
     rest = [field for field in (*left.shown, *right.shown) if id(field[1]) not in taken]
     return _Source(text, [*left.relations, *right.relations], [*merged, *rest], is_join=True)
+
+
+def _beside(item: syntax.FromItem, left: _Source, scope: Scope, join: syntax.Join) -> _Source:
+    """The right side of a join, which sees the left one if it is LATERAL."""
+    relations, shown = scope.relations, scope.shown
+    if join.kind in ("RIGHT", "FULL"):
+        if isinstance(item, syntax.FromQuery) and item.lateral:
+            raise NotSupported(
+                f"{join.kind} JOIN LATERAL is not supported",
+                position=item.position,
+                hint="The right side of a LEFT JOIN may be LATERAL.",
+            )
+        return _source(item, scope)
+    scope.relations, scope.shown = {**relations}, [*shown, *left.shown]
+    for relation in left.relations:
+        scope.show(relation, 0)
+    try:
+        return _source(item, scope)
+    finally:
+        scope.relations, scope.shown = relations, shown
 
 
 def _on(

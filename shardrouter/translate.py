@@ -143,12 +143,15 @@ class Scope(Names):
 
     def expression(self, node: syntax.Expression) -> Typed:
         """The expression with its type; an open one is text."""
-        if not self.grouped:
+        if not self.grouped and not self.nulled:
             return self._expression(node)
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
             del self.loose[mark:]
+        elif typed.sql in self.nulled and self.inside != "aggregate":
+            del self.loose[mark:]
+            return Typed("NULL", typed.type, modifier=typed.modifier)
         return typed
 
     def _expression(self, node: syntax.Expression) -> Typed:

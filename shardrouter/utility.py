@@ -50,7 +50,6 @@ _REFUSED: Final = {
     "reindex": "",
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
-    "table": "Write SELECT * FROM table.",
 }
 
 

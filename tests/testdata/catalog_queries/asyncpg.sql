@@ -1,6 +1,4 @@
 SELECT
                     set_config('jit', 'on', false);
 
-CLOSE ALL;
-
 UNLISTEN *;
