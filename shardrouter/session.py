@@ -38,6 +38,7 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
+from shardrouter.exceptions import UndefinedTableError
 from shardrouter.execution import (
     Execution,
     Notice,
@@ -410,14 +411,22 @@ class Session:
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
-        return await self.sequences.fill(execution, self.catalog, deadline)
+        try:
+            return await self.sequences.fill(execution, self.catalog, deadline)
+        except UndefinedTableError:  # or is another one since another router has altered it
+            await self._look_again(deadline)
+            return await self.sequences.fill(execution, self.catalog, deadline)
 
     async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         assert isinstance(plan, SequenceCall)
         if plan.sequence not in self.catalog.sequences:
             await self._look_again(deadline)
-        value = await self.sequences.call(plan, self.catalog, deadline)
+        try:
+            value = await self.sequences.call(plan, self.catalog, deadline)
+        except UndefinedTableError:
+            await self._look_again(deadline)
+            value = await self.sequences.call(plan, self.catalog, deadline)
         return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
