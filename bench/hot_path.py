@@ -51,6 +51,7 @@ from nodes.protocol import (
 )
 from nodes.values import SLOTS, TEXT, encode_data_rows
 from shardrouter.catalog import Catalog, Column, Table
+from shardrouter.catalogs.asking import Catalogs
 from shardrouter.pgserver import PgServer
 from shardrouter.pgserver.client import Client
 from shardrouter.pgserver.dialogue import Session as WireSession
@@ -299,7 +300,9 @@ async def served(clients: int) -> AsyncIterator[tuple[Bench, Bench]]:
     config = replace(config, cluster_id="bench")
     shards, tasks = Shards(config, name="bench", rng=random.Random(1)), Tasks()
     schema = cast("Schema", KnownSchema())
-    backend = Backend(shards, schema, tasks, PlanCache(), RoleStore(shards, b""))
+    roles = RoleStore(shards, b"")
+    catalogs = Catalogs(schema, roles)
+    backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs)
     router = Bench(lambda role: Session(backend, role), clients)
     bare = Bench(FixedSession, clients)
     try:

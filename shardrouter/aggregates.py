@@ -10,6 +10,7 @@ from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
+    ANY_ARRAY_OF,
     ARRAY_OF,
     BIGINT,
     BOOLEAN,
@@ -70,7 +71,7 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
     for kind in (*numbers, TEXT, BPCHAR, *times, *ARRAY_OF.values()):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
     rows.append(Aggregate("string_agg", (BYTEA, BYTEA), BYTEA, "pg_ordered"))
-    for kind, array in ARRAY_OF.items():
+    for kind, array in ANY_ARRAY_OF.items():
         rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
     rows += _statistics()
     table: dict[str, list[Aggregate]] = {}

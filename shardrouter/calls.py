@@ -61,6 +61,8 @@ _NAMES: Final = functions.names() | aggregates.NAMES | row_functions.NAMES
 
 
 def call(node: syntax.Call, scope: Scope) -> Typed:
+    if id(node) in scope.sets:
+        return scope.sets[id(node)]
     if aggregates.is_aggregate(node):
         return aggregates.aggregate(node, scope)
     for what, found in (
@@ -123,6 +125,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
+        if found.asks:
+            scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:

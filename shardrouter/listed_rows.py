@@ -12,6 +12,7 @@ from typing import Any
 from shardrouter import syntax
 from shardrouter.errors import NotSupported
 from shardrouter.row_functions import NAMES
+from shardrouter.set_functions import is_set_function
 
 __all__ = ["with_rows_of_lists"]
 
@@ -30,6 +31,8 @@ def with_rows_of_lists(node: syntax.Select) -> syntax.Select:
     if not calls:
         return node
     first = calls[0]
+    if len(calls) > 1 and all(is_set_function(call) for call in calls):
+        return node  # they advance together: shardrouter.set_functions
     if any(call != first for call in calls[1:]) or len(calls) > 1:
         raise _refused(first, "several functions that answer rows in one list are not supported")
     if node.group or node.having is not None or node.grouping or node.distinct or node.windows:

@@ -30,6 +30,7 @@ from shardrouter.types import (
     NUMERIC,
     REAL,
     SMALLINT,
+    SYSTEM_ARRAY_OF,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -228,12 +229,19 @@ def _arrays() -> Iterator[Operator]:
         yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
 
 
+def _system_arrays() -> Iterator[Operator]:
+    for kind in SYSTEM_ARRAY_OF.values():
+        for operator in _comparisons(kind, kind):
+            yield replace(operator, family=SAME_ARRAYS)
+
+
 def _table() -> Iterator[Operator]:
     yield from _numbers()
     yield from _strings()
     yield from _times()
     yield from _jsons()
     yield from _arrays()
+    yield from _system_arrays()
 
 
 def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:

@@ -12,7 +12,7 @@ from functools import partial
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import bounds, changes, driver_queries, query, syntax, types
+from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
@@ -25,6 +25,7 @@ from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -85,9 +86,6 @@ def make_plan(
     open; `identity` is who runs it. Raises StatementError, UnknownTable and NotSupported, with
     positions.
     """
-    known = driver_queries.answer(sql)
-    if known is not None:
-        return known
     tokens = tokenize(sql)
     while tokens and tokens[-1].is_mark(";"):
         tokens.pop()
@@ -233,7 +231,7 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    if type(plan) is OneShard:
+    if isinstance(plan, OneShard | CatalogQuery):
         if not plan.parameter_oids and not arguments:
             return ()
         bound = types.check_arguments(plan.parameter_oids, arguments)

@@ -31,6 +31,7 @@ __all__ = [
     "SchemaChange",
     "SequenceCall",
     "Answer",
+    "CatalogQuery",
     "CopyFrom",
     "CopyTo",
     "CloseCursor",
@@ -180,6 +181,21 @@ class Answer:
     """They have to be there."""
     alone: bool = False
     """It cannot run inside of a transaction block."""
+
+
+@dataclass(frozen=True)
+class CatalogQuery:
+    """A SELECT of the system catalogs, or of what knows of them: the router runs it in a database
+    of its own that has these `relations`."""
+
+    relations: tuple[str, ...]
+    sql: str
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    asks_meta: bool = True
+    """What the cluster has now is asked first."""
+    tag: str = "SELECT"
 
 
 @dataclass(frozen=True)
@@ -356,6 +372,7 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | CatalogQuery
     | CopyFrom
     | CopyTo
     | DeclareCursor
@@ -377,7 +394,9 @@ def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
     if isinstance(plan, DeclareCursor):
         plan = plan.plan
-    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer | Pause) else ()
+    if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
+        return plan.parameter_oids
+    return ()
 
 
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
@@ -387,6 +406,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             OneShard()
             | Scatter()
             | Answer()
+            | CatalogQuery()
             | Pause()
             | SequenceCall()
             | ShowTables()

@@ -20,6 +20,7 @@ from shardrouter.outputs import Item, Outputs, Ranked, Rows, Selected, SetOperat
 from shardrouter.placing import pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -28,6 +29,7 @@ from shardrouter.planned import (
     Scatter,
 )
 from shardrouter.relations import Statement
+from shardrouter.set_functions import in_list
 from shardrouter.sources import from_clause
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
@@ -73,7 +75,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             if worth == 2:
                 return name, 2
             kind = node.type
-            short = types.resolve(kind.name, kind.modifiers, kind.position)[0].short
+            short = types.resolve_any(kind.name, kind.modifiers, kind.position)[0].short
             return short.removeprefix("_"), 1  # an array is called by its elements
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
@@ -180,6 +182,9 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
         return _selected(found, scope)
     scope.windows = dict(node.windows)
     body = from_clause(node.sources, scope)
+    rows, scope.sets = in_list(node.items, scope)
+    if rows:
+        body += f", {rows}" if body else f" FROM {rows}"
     body += where_clause(node.where, scope)
     group = group_clause(node, scope)
     items = listed(node.items, scope)
@@ -195,7 +200,13 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
     outputs.is_group = node.grouping is not None and not node.group
     keys = _order(node.tail.order, items, scope)
     check_grouping(node, scope)
-    outputs.is_one_row = not node.sources or (bool(scope.aggregates) and not node.group)
+    if rows and (node.group or scope.aggregates or scope.has_windows):
+        raise NotSupported(
+            "a function of sets beside aggregates or window functions is not supported",
+            hint="Write it in FROM, or in a subquery.",
+        )
+    is_lone = not node.sources and not rows
+    outputs.is_one_row = is_lone or (bool(scope.aggregates) and not node.group)
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
         for item in items:
@@ -428,7 +439,7 @@ def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
 
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
-) -> OneShard | Scatter | Answer:
+) -> OneShard | Scatter | Answer | CatalogQuery:
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
@@ -516,7 +527,16 @@ def _one_shard(
     *,
     quick: bool,
     locking: str = "",
-) -> OneShard:
+) -> OneShard | CatalogQuery:
+    if statement.asks_catalog and not statement.tables and not locking:
+        return CatalogQuery(
+            relations=tuple(statement.system),
+            sql=text,
+            columns=columns,
+            parameter_oids=statement.parameters.oids(),
+            bounds=tuple(statement.bounds),
+            asks_meta=statement.asks_meta,
+        )
     where = place(statement, catalog)
     if where.is_everywhere:
         raise _only_plain()

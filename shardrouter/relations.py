@@ -88,7 +88,23 @@ class Statement:
     scopes: list[Scope] = field(default_factory=list)  # of all its queries, outer ones first
     bounds: list[tuple[str, Operand]] = field(default_factory=list)
     is_volatile: bool = False  # calls something whose answer differs from call to call
+    system: dict[str, Table] = field(default_factory=dict)
+    """Relations of the system catalogs that it names."""
+    asks_catalog: bool = False
+    """Only the router can answer it: it names such relations, or calls what knows of them."""
+    asks_meta: bool = False
+    """The answer depends on what the cluster has now."""
     _numbers: int = 0
+
+    def ask_router(self, *, about_cluster: bool = True) -> None:
+        """Only the router can answer it: of the session, or of what the cluster has."""
+        if self.catalog is None:
+            raise NotSupported(
+                "what asks the system catalogs is not supported in the definition of a table",
+                hint="Compute it in the statements that write the column.",
+            )
+        self.asks_catalog = True
+        self.asks_meta |= about_cluster
 
     def number(self) -> int:
         self._numbers += 1

@@ -28,6 +28,7 @@ from msgspec import structs
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
 from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.catalogs.asking import Asker, Catalogs
 from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
     DeadlineExceeded,
@@ -58,6 +59,7 @@ from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
     CloseCursor,
     CopyFrom,
     Deallocate,
@@ -128,6 +130,7 @@ class Backend:
     tasks: Tasks
     plans: PlanCache
     roles: RoleStore
+    catalogs: Catalogs
     statement_log: StatementLog | None = None
 
 
@@ -140,6 +143,7 @@ class Session:
         self._shared = shared
         self._role = role
         self._roles = backend.roles
+        self._catalogs = backend.catalogs
         self._loop = asyncio.get_running_loop()
         self.shards = backend.shards
         self.schema = backend.schema
@@ -369,6 +373,21 @@ class Session:
             return await self._call_sequence(execution, deadline)
         _, outcome = self._local(execution, self.settings, self.catalog)
         return outcome
+
+    async def ask_catalogs(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
+        """A query of the system catalogs: its outcome, and the settings that it sets."""
+        plan = execution.prepared.plan
+        assert isinstance(plan, CatalogQuery)
+        asker = Asker(self._role, settings)
+        answered = await self._catalogs.run(
+            plan, bind(plan, execution.arguments), asker, execution.formats, deadline
+        )
+        count = len(answered.rows)
+        tag = f"SELECT {count}" if plan.tag == "SELECT" else plan.tag
+        sets = tuple(SetSetting(name, value, local) for name, value, local in answered.changes)
+        return rows_outcome(tag, execution, answered.rows, plan.columns), sets
 
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
@@ -706,6 +725,9 @@ class Session:
                     raise _several_shards()
                 elif isinstance(plan, SequenceCall):
                     outcomes.append(await self._call_sequence(execution, deadline))
+                elif isinstance(plan, CatalogQuery):
+                    settings, outcome = await self._asked(execution, settings, deadline)
+                    outcomes.append(outcome)
                 else:
                     await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, self.catalog)
@@ -807,6 +829,8 @@ class Session:
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, SequenceCall):
                     outcome = await self._call_sequence(execution, deadline)
+                elif isinstance(plan, CatalogQuery):
+                    settings, outcome = await self._asked(execution, settings, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._look_again(deadline)
@@ -911,6 +935,19 @@ class Session:
         if self.statements.pop(name, None) is None:
             raise no_such_statement(name)
         return Outcome("DEALLOCATE")
+
+    async def _asked(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Settings, Outcome]:
+        """The same outside of a transaction block: the settings after it, and its outcome."""
+        outcome, sets = await self.ask_catalogs(execution, settings, deadline)
+        after = settings
+        for change in sets:
+            if not change.is_local:  # that is over with the statement
+                after, _ = set_outside(after, change)
+        if after is not settings:
+            outcome = structs.replace(outcome, parameter_status=after.announced_since(settings))
+        return after, outcome
 
     # ------------------------------------------------------------------ without a shard
 

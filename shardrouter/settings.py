@@ -293,6 +293,14 @@ class Settings:
             return self.get(f"default_{setting.name}")
         return self._facts.get(setting.name, setting.default)
 
+    def all(self) -> tuple[tuple[str, str, str], ...]:
+        """Of each setting its name, its value, and what RESET goes back to."""
+        reset = Settings(facts=self._facts)
+        names = [setting.name for setting in _SETTINGS.values()]
+        return tuple(
+            (name, self.get(name), reset.get(name)) for name in sorted(names, key=str.lower)
+        )
+
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
 

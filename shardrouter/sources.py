@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardrouter import operators, syntax
+from shardrouter.catalogs import builtin
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Rows, item_types
 from shardrouter.relations import Relation, relation_of, too_many_names
 from shardrouter.row_functions import rows_of
 from shardrouter.series import is_plain_series, series
+from shardrouter.set_functions import is_of_several
+from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
 from shardrouter.types import BIGINT
@@ -83,6 +86,12 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         common.references += 1
         fields = _renamed(common.columns, item.columns, item.alias, f"t{number}.")
         return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
+    system = builtin.find(item.schema, item.name)
+    if system is not None:
+        scope.statement.system[system.name] = system
+        scope.statement.ask_router()
+        relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
+        return _plain(f"{quote(system.name)} AS t{number}", relation)
     table = scope.statement.table(item)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
     scope.named.append((number, table))
@@ -164,6 +173,13 @@ def _call(item: syntax.FromCall, scope: Scope) -> _Source:
         columns = [(item.alias, Typed("v", kind))]
         fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
         return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
+    if is_of_several(item.call):
+        rows = rows_side_by_side(item.call, Scope(scope.statement, scope), f"t{number}")
+        name = item.alias if len(rows.columns) == 1 else item.call.name
+        several = [(name, column) for column in rows.columns]
+        several += [("ordinality", rows.ordinal)] * item.ordinality
+        shown = _named(several, item.columns, item.alias)
+        return _plain(rows.text, Relation(number, item.alias, shown))
     before, scope.clause = scope.clause, "functions in FROM"
     found = rows_of(item.call, Scope(scope.statement, scope))
     scope.clause = before

@@ -24,6 +24,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Token, split, syntax_error, tokenize
 from shardrouter.parsing.changes import Changes
 from shardrouter.phrases import plain
+from shardrouter.qualified import unqualified
 
 __all__ = ["parse", "split"]
 
@@ -51,7 +52,7 @@ def parse(sql: str) -> syntax.Statement:
 
 def parse_tokens(tokens: Sequence[Token]) -> syntax.Statement:
     """One SELECT, VALUES, INSERT, UPDATE or DELETE from its tokens."""
-    tokens = plain(tokens)
+    tokens = plain(unqualified(tokens))
     check_sequence(tokens)
     parser = _DIALECT.parser(error_level=ErrorLevel.IMMEDIATE)
     try:

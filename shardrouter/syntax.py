@@ -81,7 +81,7 @@ class Name:
 @dataclass(frozen=True)
 class TableName:
     """A table as named in a statement, and the name its columns are qualified with. `columns`
-    rename its first ones."""
+    rename its first ones; `schema` is empty without one."""
 
     name: str
     alias: str

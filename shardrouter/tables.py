@@ -174,6 +174,8 @@ class Table:
     referenced_by: tuple[str, ...] = ()
     """Tables with a foreign key to this one: changing one of its rows may change or look through
     any number of theirs."""
+    created: int = 0
+    """The version of the catalog that it came with, which no other of its name has."""
     schema: str = PUBLIC
     called: str = ""  # empty: as `name`
     comment: str = ""

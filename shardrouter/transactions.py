@@ -57,6 +57,7 @@ from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
     CloseCursor,
     CopyFrom,
     DeclareCursor,
@@ -130,6 +131,11 @@ class Host(Protocol):
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
+
+    async def ask_catalogs(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
+        """A query of the system catalogs, and the settings that it sets."""
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard."""
@@ -339,6 +345,13 @@ class Transactions:
                     return await self.cursors.fetch(plan, execution)
                 if isinstance(plan, CloseCursor):
                     return self.close_cursor(plan)
+                if isinstance(plan, CatalogQuery):
+                    outcome, sets = await host.ask_catalogs(execution, host.settings, deadline)
+                    before = host.settings
+                    for change in sets:
+                        self._set(block, change)
+                    told = host.settings.announced_since(before)
+                    return structs.replace(outcome, parameter_status=told) if sets else outcome
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)

@@ -27,6 +27,7 @@ from shardrouter.typed import (
     converted,
     fitted,
     implicit,
+    literal,
     number,
 )
 from shardrouter.types import BOOLEAN, TEXT, Type
@@ -46,6 +47,8 @@ class Scope(Names):
         self.aggregates = 0
         self.windows: dict[str, syntax.WindowSpec] = {}
         self.has_windows = False
+        self.sets: dict[int, Typed] = {}
+        """What the functions of sets in the list are, by the identity of their call."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
@@ -93,6 +96,8 @@ class Scope(Names):
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression; if its type is open, as `kind`."""
+        if kind.is_named:
+            return self._named(node, kind)
         if isinstance(node, syntax.StringLiteral):
             return constant(types.from_text(node.value, kind, node.position), kind)
         if isinstance(node, syntax.NullLiteral):
@@ -100,6 +105,24 @@ class Scope(Names):
         if isinstance(node, syntax.ParameterReference):
             return self.parameters.use(node, kind)
         return self.expression(node)
+
+    def _named(self, node: syntax.Expression, kind: Type) -> Typed:
+        """The number of what is named: only the router knows it."""
+        if isinstance(node, syntax.StringLiteral):
+            if node.value.isdigit() and len(node.value) < 11:
+                return constant(int(node.value), kind)
+            name = literal(node.value)
+        elif isinstance(node, syntax.ParameterReference):
+            typed = self.parameters.use(node, kind)
+            if typed.type is not kind:
+                return typed
+            name = typed.sql
+        elif isinstance(node, syntax.NullLiteral):
+            return constant(None, kind)
+        else:
+            return self.expression(node)
+        self.statement.ask_router()
+        return Typed(f"pgc_{kind.short}({name})", kind)
 
     def coerced(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression as `kind`, which an implicit cast must allow."""
@@ -367,7 +390,7 @@ class Scope(Names):
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
-        kind, modifier = types.resolve(name.name, name.modifiers, name.position)
+        kind, modifier = types.resolve_any(name.name, name.modifiers, name.position)
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
@@ -388,6 +411,8 @@ class Scope(Names):
                 sqlstate="42846",
                 position=syntax.position_of(node.operand),
             )
+        if cast.asks_catalog:
+            self.statement.ask_router()
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
     def assign(self, node: syntax.Expression, column: Column) -> Typed:

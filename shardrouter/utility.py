@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nodes.values import FLOAT8, VOID
+from nodes.values import FLOAT8, TEXT, VOID
 from shardrouter.errors import NotSupported
 from shardrouter.keywords import quoted
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     Parameter,
     Pause,
@@ -67,7 +68,13 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             rest.skip(3)
             return ShowColumns(rest.last(rest.name()))
         case ["show", "all"]:
-            raise NotSupported("SHOW ALL is not supported", hint="Name one setting.")
+            return CatalogQuery(
+                relations=("pg_settings",),
+                sql='SELECT "name", "setting", "short_desc" FROM "pg_settings"',
+                columns=tuple(ResultColumn(n, TEXT) for n in ("name", "setting", "description")),
+                asks_meta=False,
+                tag="SHOW",
+            )
         case ["show", _, *_]:
             rest.skip(1)
             return ShowSetting(rest.last(_setting_name(rest)))

@@ -29,7 +29,6 @@ from nodes.protocol import Value
 __all__ = [
     "BOOL",
     "BPCHAR",
-    "CHAR",
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
@@ -47,7 +46,6 @@ __all__ = [
 ]
 
 BOOL: Final = 16
-CHAR: Final = 18  # PostgreSQL's "char" of one byte, in answers to drivers
 NAME: Final = 19
 TEXT: Final = 25
 UNKNOWN: Final = 705
@@ -138,7 +136,7 @@ CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
-        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, CHAR)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID)
     ),
     Codec(NAME, _encoded, _encoded, _name, _name_from_binary),
 )

@@ -11,6 +11,7 @@ import pytest
 
 from bench.hot_path import SQL, KnownSchema, MemoryLoop, served
 from nodes.protocol import Aborted, Done, Fence, Read, StatementResult, Value, Write
+from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.execution import Execution, Outcome
 from shardrouter.plan_cache import PlanCache
@@ -94,9 +95,9 @@ class Heard:
 
 async def begun(shards: Shards, kind: str) -> tuple[Session, Heard]:
     """A statement that was prepared, on its way."""
-    backend = Backend(
-        shards, cast("Schema", KnownSchema()), Tasks(), PlanCache(), RoleStore(shards, b"")
-    )
+    schema, roles = cast("Schema", KnownSchema()), RoleStore(shards, b"")
+    catalogs = Catalogs(schema, roles)
+    backend = Backend(shards, schema, Tasks(), PlanCache(), roles, catalogs)
     session, heard = Session(backend), Heard()
     prepared = await session.prepare(SQL[kind])
     session.execute_unit([Execution(prepared, ARGUMENTS[kind])], heard.hear)

@@ -35,11 +35,7 @@ def _recorded(name: str) -> dict[str, Any]:
     return found
 
 
-SYMBOLS = sorted({symbol for symbol, _ in operators.OPERATORS if " " not in symbol})
-"""Without SIMILAR TO, which is no operator of PostgreSQL but a form of its grammar."""
-
-
-@pytest.mark.parametrize("symbol", SYMBOLS)
+@pytest.mark.parametrize("symbol", sorted({symbol for symbol, _ in operators.OPERATORS}))
 def test_an_operator_is_the_one_that_postgresql_chooses(symbol: str) -> None:
     expected = _recorded("operators.json")[symbol]
     for left in ("", "unknown", *KINDS):

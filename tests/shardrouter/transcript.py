@@ -19,6 +19,7 @@ from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
     CloseCursor,
     Constant,
     CopyFrom,
@@ -142,6 +143,9 @@ def _plan(plan: Plan) -> str:
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
+        case CatalogQuery():
+            named = " ".join(plan.relations) or "no relation"
+            lines = [f"catalogs {plan.tag} {named}", "sql: " + plan.sql]
         case CopyFrom():
             names = ", ".join(column.name for column in plan.columns)
             return f"copy from, {plan.options.format}: {names}\n{_plan(plan.insert)}"
