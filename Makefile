@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,8 +32,11 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
-test-long: venv  ## the tests that take minutes: clusters of processes that move and restart under load
-	@$(BIN)/python -m pytest -m long
+test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
+	@status=0; \
+	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=20 || status=1; \
+	exit $$status
 
 SEEDS ?= 300
 JOBS  ?= 2
@@ -65,6 +68,9 @@ pgbench: venv  ## Debian's pgbench in all protocols, a leader killed: SCALE=N CL
 asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 	@$(BIN)/python -m tests.suites.asyncpg_suite
 
+sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
+	@$(BIN)/python -m tests.suites.sqlalchemy_suite
+
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
@@ -72,7 +78,7 @@ differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENT
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
-nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raft-sim, resumed after a stop
+nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, every long test
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
@@ -80,6 +86,7 @@ nightly: venv  ## checkers by brute force and within limits; 20 000 seeds of raf
 	  tests/jepsen_like/test_result.py tests/jepsen_like/test_limits.py
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
+	@$(BIN)/python -m pytest -m nightly
 	@$(BIN)/python -m tests.suites.differential
 
 SECONDS ?= 60

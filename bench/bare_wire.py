@@ -53,6 +53,7 @@ class FixedSession:
         self._prepared = Prepared("", Answer("SELECT"), (INT8,), columns)
         rows = encode_data_rows([(_VALUE,)], (OutputColumn(TEXT, True),))
         self._answer = [Outcome("SELECT 1", 1, rows)]
+        self.statements: dict[str, Prepared] = {}
 
     def prepared(self, _text: str, _oids: tuple[int, ...] = ()) -> Prepared | None:
         return self._prepared
@@ -76,6 +77,9 @@ class FixedSession:
 
     def copy_in(self, _prepared: Prepared) -> NoReturn:
         raise AssertionError("nothing is copied")
+
+    def cursor_columns(self, _name: str) -> NoReturn:
+        raise AssertionError("no cursor is declared")
 
     def cancel(self) -> None: ...
 
@@ -101,7 +105,7 @@ class FixedSession:
 async def serve() -> None:
     server = PgServer(FixedSession, host="127.0.0.1", port=0)
     address = await server.start()
-    print(f"ready: postgresql://bench@{address}/bench", flush=True)
+    print(f"ready: postgresql://bench@{address}/shardrouter", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await server.close(1)
 

@@ -19,7 +19,8 @@ import statistics
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import FrameType
 from typing import Any, Final, cast
@@ -50,6 +51,7 @@ from nodes.protocol import (
 )
 from nodes.values import SLOTS, TEXT, encode_data_rows
 from shardrouter.catalog import Catalog, Column, Table
+from shardrouter.catalogs.asking import Catalogs
 from shardrouter.pgserver import PgServer
 from shardrouter.pgserver.client import Client
 from shardrouter.pgserver.dialogue import Session as WireSession
@@ -62,7 +64,7 @@ from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 
-__all__ = ["SQL", "Bench", "run"]
+__all__ = ["SQL", "Bench", "KnownSchema", "MemoryLoop", "Node", "run", "served"]
 
 SQL: Final = {
     "select": "SELECT val FROM bench WHERE id = $1",
@@ -71,6 +73,8 @@ SQL: Final = {
 }
 _READY: Final = m.encode(m.ReadyForQuery("I"))
 _BOUND: Final = m.encode(m.BindComplete())
+_STEPS_MAX: Final = 100_000
+"""Turns of the loop after which nothing more is expected."""
 _VALUE: Final = "v" * 96
 _ROW: Final = encode_data_rows([(_VALUE,)], (OutputColumn(TEXT, True),))
 _SELECTED: Final = Done((StatementResult(1, _ROW),), 1)
@@ -113,7 +117,7 @@ class _Transport(asyncio.Transport):
             protocol.connection_lost(None)
 
 
-class _Node:
+class Node:
     """Stands for a node at the other end of the router's connection."""
 
     def __init__(self) -> None:
@@ -153,10 +157,10 @@ class _Node:
         return _SELECTED if type(body).__name__ == "Read" else _WRITTEN
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class MemoryLoop(asyncio.SelectorEventLoop):
     """Whoever dials finds `node`."""
 
-    node: _Node
+    node: Node
 
     async def create_connection(
         self, protocol_factory: Callable[[], Any], *_: Any, **__: Any
@@ -167,7 +171,7 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.node.transport, protocol
 
 
-class _KnownSchema:
+class KnownSchema:
     """The catalog is what it is."""
 
     sequences = None
@@ -188,10 +192,10 @@ class Bench:
         self._server = PgServer(sessions, host="127.0.0.1", port=0)
         self._clients: list[tuple[Client, _Transport]] = []
         self._count = clients
-        self._node = cast("_Loop", asyncio.get_running_loop()).node
+        self._node = cast("MemoryLoop", asyncio.get_running_loop()).node
 
     async def open(self) -> None:
-        startup = m.encode(m.StartupMessage(3, 0, (("user", "bench"),)))
+        startup = m.encode(m.StartupMessage(3, 0, (("user", "bench"), ("database", "shardrouter"))))
         parses = [m.encode(m.Parse(kind, sql, ())) for kind, sql in SQL.items()]
         for _ in range(self._count):
             client, transport = self._server.accept(), _Transport()
@@ -204,9 +208,12 @@ class Bench:
     async def _say(data: bytes, client: Client, transport: _Transport) -> None:
         client.data_received(data)
         said = b""
-        while not said.endswith(_READY):
+        for _ in range(_STEPS_MAX):
             await asyncio.sleep(0)
             said += transport.taken()
+            if said.endswith(_READY):
+                return
+        raise AssertionError(said)
 
     async def close(self) -> None:
         for client, _ in self._clients:
@@ -235,10 +242,13 @@ class Bench:
             end()
         for _, transport in self._clients:
             answer = transport.taken()
+            steps = 0
             while not answer.endswith(_READY):  # the first ones look for a leader, or a session
                 await asyncio.sleep(0)
                 self._node.hear(self._node.answer())
                 answer += transport.taken()
+                steps += 1
+                assert steps < _STEPS_MAX, answer
             assert answer.startswith(_BOUND), answer
 
     async def cpu_us(self, kind: str, turns: int) -> float:
@@ -280,43 +290,54 @@ class Bench:
         return round(count / turns / self._count, 1)
 
 
-async def _measure(clients: int, turns: int, rounds: int) -> dict[str, Any]:
-    loop = cast("_Loop", asyncio.get_running_loop())
-    loop.node = _Node()
+@asynccontextmanager
+async def served(clients: int) -> AsyncIterator[tuple[Bench, Bench]]:
+    """Clients of a router, and of the bare wire; in a `MemoryLoop`."""
+    loop = cast("MemoryLoop", asyncio.get_running_loop())
+    loop.node = Node()
     placement = {group: ["n1"] for group in ("meta", "shard-1")}
     config = new_cluster_config(placement=placement, ports=[1], router_port=2)
     config = replace(config, cluster_id="bench")
     shards, tasks = Shards(config, name="bench", rng=random.Random(1)), Tasks()
-    schema = cast("Schema", _KnownSchema())
-    backend = Backend(shards, schema, tasks, PlanCache(), RoleStore(shards, b""))
+    schema = cast("Schema", KnownSchema())
+    roles = RoleStore(shards, b"")
+    catalogs = Catalogs(schema, roles)
+    backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs)
     router = Bench(lambda role: Session(backend, role), clients)
     bare = Bench(FixedSession, clients)
+    try:
+        await router.open()
+        await bare.open()
+        yield router, bare
+    finally:
+        await router.close()
+        await bare.close()
+        await shards.close()
+        await tasks.wait()
+
+
+async def _measure(clients: int, turns: int, rounds: int) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    await router.open()
-    await bare.open()
-    for kind in SQL:
-        # The bare server answers the select, whatever it is asked.
-        calls = {"calls": await router.calls(kind), "bare_calls": await bare.calls("select")}
-        over, of_router, of_bare = [], [], []
-        for _ in range(rounds):
-            of_bare.append(await bare.cpu_us("select", turns))
-            of_router.append(await router.cpu_us(kind, turns))
-            over.append(of_router[-1] - of_bare[-1])
-        figures[kind] = calls | {
-            "cpu_us": round(statistics.median(of_router), 1),
-            "bare_cpu_us": round(statistics.median(of_bare), 1),
-            "over_bare_us": round(statistics.median(over), 1),
-        }
-    await router.close()
-    await bare.close()
-    await shards.close()
-    await tasks.wait()
+    async with served(clients) as (router, bare):
+        for kind in SQL:
+            # The bare server answers the select, whatever it is asked.
+            calls = {"calls": await router.calls(kind), "bare_calls": await bare.calls("select")}
+            over, of_router, of_bare = [], [], []
+            for _ in range(rounds):
+                of_bare.append(await bare.cpu_us("select", turns))
+                of_router.append(await router.cpu_us(kind, turns))
+                over.append(of_router[-1] - of_bare[-1])
+            figures[kind] = calls | {
+                "cpu_us": round(statistics.median(of_router), 1),
+                "bare_cpu_us": round(statistics.median(of_bare), 1),
+                "over_bare_us": round(statistics.median(over), 1),
+            }
     return figures
 
 
 def run(clients: int, turns: int, rounds: int) -> dict[str, Any]:
     """For each kind of statement what it costs, beside the bare wire."""
-    with asyncio.Runner(loop_factory=_Loop) as runner:
+    with asyncio.Runner(loop_factory=MemoryLoop) as runner:
         return runner.run(_measure(clients, turns, rounds))
 
 

@@ -53,6 +53,7 @@ from nodes.pgtypes import (
     json_building,
     json_values,
     mathematics,
+    number_patterns,
     numerics,
     ordered,
     queries,
@@ -64,6 +65,7 @@ from nodes.pgtypes import (
     strings,
     text_functions,
     time_functions,
+    time_patterns,
 )
 from nodes.sql_connection import LIMITS
 
@@ -95,6 +97,8 @@ DECIDING: Final = (
     quoting,
     byte_functions,
     time_functions,
+    time_patterns,
+    number_patterns,
     arrays,
     array_functions,
     authorizer,

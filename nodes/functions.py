@@ -38,6 +38,7 @@ from nodes.pgtypes import (
     json_building,
     json_values,
     mathematics,
+    number_patterns,
     numerics,
     ordered,
     queries,
@@ -47,6 +48,7 @@ from nodes.pgtypes import (
     strings,
     text_functions,
     time_functions,
+    time_patterns,
 )
 from nodes.pgtypes.dates import UNIX_EPOCH_US
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
@@ -79,7 +81,7 @@ _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
     *(dates, date_functions, intervals, json_values, arrays, text_functions, queries),
     *(mathematics, byte_functions, time_functions, json_building, array_functions),
-    *(quoting, regex_functions),
+    *(quoting, regex_functions, time_patterns, number_patterns),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {

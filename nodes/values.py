@@ -27,21 +27,21 @@ from nodes.pgtypes import (
     json_values,
     numerics,
     strings,
+    system_types,
 )
-from nodes.pgtypes.arrays import ARRAYS, OID_ARRAY, ArrayKind
+from nodes.pgtypes.arrays import ARRAYS, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
 from nodes.pgtypes.formats import Codec, ValueFormatError
-from nodes.pgtypes.integers import INT2, INT4, INT8, OID
+from nodes.pgtypes.integers import INT2, INT4, INT8
 from nodes.pgtypes.intervals import INTERVAL
 from nodes.pgtypes.json_values import JSON, JSONB
 from nodes.pgtypes.numerics import NUMERIC, numeric_modifier, precision_and_scale
 from nodes.pgtypes.strings import (
     BOOL,
     BPCHAR,
-    CHAR,
     NAME,
     TEXT,
     UNKNOWN,
@@ -50,13 +50,14 @@ from nodes.pgtypes.strings import (
     parse_bool,
     parse_text,
 )
+from nodes.pgtypes.system_types import ARRAYS as SYSTEM_ARRAYS
+from nodes.pgtypes.system_types import NAMED, NUMBERS, TEXTS, VECTORS
 from nodes.protocol import OutputColumn, Value
 
 __all__ = [
     "BOOL",
     "BPCHAR",
     "BYTEA",
-    "CHAR",
     "DATE",
     "FLOAT4",
     "FLOAT8",
@@ -69,11 +70,13 @@ __all__ = [
     "JSON",
     "JSONB",
     "NAME",
+    "NAMED",
+    "NUMBERS",
     "NUMERIC",
-    "OID",
-    "OID_ARRAY",
     "SLOTS",
+    "SYSTEM_ARRAYS",
     "TEXT",
+    "TEXTS",
     "TEXT_ARRAY",
     "TIME",
     "TIMESTAMP",
@@ -81,6 +84,7 @@ __all__ = [
     "UNKNOWN",
     "UUID",
     "VARCHAR",
+    "VECTORS",
     "VOID",
     "ValueFormatError",
     "canonical_key",
@@ -169,7 +173,7 @@ _CODECS: Final[Mapping[int, Codec]] = {
     codec.oid: codec
     for module in (
         *(integers, floats, numerics, strings, bytes_and_uuids),
-        *(dates, intervals, json_values, arrays),
+        *(dates, intervals, json_values, arrays, system_types),
     )
     for codec in module.CODECS
 }

@@ -10,6 +10,7 @@ from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
+    ANY_ARRAY_OF,
     ARRAY_OF,
     BIGINT,
     BOOLEAN,
@@ -32,7 +33,7 @@ from shardrouter.types import (
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["aggregate", "is_aggregate"]
+__all__ = ["NAMES", "aggregate", "is_aggregate"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _table() -> Mapping[str, tuple[Aggregate, ...]]:
     for kind in (*numbers, TEXT, BPCHAR, *times, *ARRAY_OF.values()):
         rows += [Aggregate(name, (kind,), kind, name, True) for name in ("min", "max")]
     rows.append(Aggregate("string_agg", (BYTEA, BYTEA), BYTEA, "pg_ordered"))
-    for kind, array in ARRAY_OF.items():
+    for kind, array in ANY_ARRAY_OF.items():
         rows.append(Aggregate("array_agg", (kind,), array, "pg_agg_array"))
     rows += _statistics()
     table: dict[str, list[Aggregate]] = {}
@@ -101,17 +102,15 @@ def _statistics() -> Iterator[Aggregate]:
 
 _AGGREGATES: Final = _table()
 
+NAMES: Final = (
+    frozenset(_AGGREGATES) | frozenset(windows.FUNCTIONS) | ordered_aggregates.FUNCTIONS | {"count"}
+)
 _OF_ROWS: Final = frozenset({"string_agg", "array_agg"})
 """Whose result shows the order of the rows."""
 
 
 def is_aggregate(node: syntax.Call) -> bool:
-    return (
-        node.name in _AGGREGATES
-        or node.name == "count"
-        or node.name in windows.FUNCTIONS
-        or node.name in ordered_aggregates.FUNCTIONS
-    )
+    return node.name in NAMES
 
 
 def aggregate(node: syntax.Call, scope: Scope) -> Typed:
@@ -181,6 +180,12 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         raise NotSupported(
             "DISTINCT is not implemented for window functions", position=node.position
         )
+    is_open = [scope.is_open(argument) for argument in node.arguments]
+    if is_open == [True] and node.name in ("json_agg", "jsonb_agg"):
+        raise StatementError(
+            "could not determine polymorphic type because input has type unknown",
+            sqlstate="42804",
+        )
     if node.name in ordered_aggregates.FUNCTIONS:
         return ordered_aggregates.call(node, scope)
     if node.within:
@@ -234,10 +239,10 @@ def _count(node: syntax.Call, scope: Scope) -> str:
                 position=node.position,
             )
         raise _unknown(node, shown)
+    if not node.distinct:
+        return f"count({scope.take_any(node.arguments[0]).sql})"
     typed = scope.take(node.arguments[0], TEXT)
-    if node.distinct:
-        return f"count(DISTINCT {collated(typed)})"
-    return f"count({typed.sql})"
+    return f"count(DISTINCT {collated(typed)})"
 
 
 def _found(node: syntax.Call, scope: Scope) -> Aggregate:

@@ -26,7 +26,7 @@ from shardrouter.types import (
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
 
-__all__ = ["CALLS", "as_json", "as_text"]
+__all__ = ["CALLS", "as_json", "as_text", "undetermined"]
 
 
 def _none_such(node: syntax.Call, shown: str = "") -> StatementError:
@@ -36,6 +36,12 @@ def _none_such(node: syntax.Call, shown: str = "") -> StatementError:
         position=node.position,
         hint="No function matches the given name and argument types. "
         "You might need to add explicit type casts.",
+    )
+
+
+def undetermined() -> StatementError:
+    return StatementError(
+        "could not determine polymorphic type because input has type unknown", sqlstate="42804"
     )
 
 
@@ -62,7 +68,7 @@ def as_json(node: syntax.Expression, scope: Scope, kind: Type = JSON) -> str:
         parts = [f"'f{i}', {as_json(item, scope)}" for i, item in enumerate(node.items, 1)]
         row = f"pg_row_json({', '.join(parts)})"
         return row if kind is JSON else f"pg_cast_jsonb({row})"
-    typed = scope.take(node, TEXT)
+    typed = scope.take_any(node)
     if typed.type is kind:
         return typed.sql
     return f"pg_to_{kind.short}({typed.sql}, '{typed.type.short}')"
@@ -97,10 +103,7 @@ def _to_json(node: syntax.Call, scope: Scope) -> Typed:
         typed = scope.take(argument, TEXT)
         raise _none_such(node, typed.type.name)
     if scope.is_open(argument):
-        raise StatementError(
-            "could not determine polymorphic type because input has type unknown",
-            sqlstate="42804",
-        )
+        raise undetermined()
     return Typed(as_json(argument, scope, kind), kind)
 
 
@@ -130,7 +133,7 @@ def _format(node: syntax.Call, scope: Scope) -> Typed:
         raise _none_such(node)
     template, *values = node.arguments
     texts = [scope.coerced(template, TEXT).sql]
-    texts += [as_text(scope.take(value, TEXT), node.position) for value in values]
+    texts += [as_text(scope.take_any(value), node.position) for value in values]
     return Typed(f"pg_format({', '.join(texts)})", TEXT)
 
 
@@ -146,7 +149,7 @@ def _nulls(node: syntax.Call, scope: Scope) -> Typed:
     if not node.arguments:
         raise _none_such(node)
     test = "IS NULL" if node.name == "num_nulls" else "IS NOT NULL"
-    texts = [f"({scope.take(argument, TEXT).sql} {test})" for argument in node.arguments]
+    texts = [f"({scope.take_any(argument).sql} {test})" for argument in node.arguments]
     return Typed(f"({' + '.join(texts)})", INTEGER)
 
 
@@ -176,6 +179,27 @@ def _array_of(node: syntax.Call, scope: Scope) -> Typed:
     return Typed(text, ARRAY_OF[kind])
 
 
+def _grouping(node: syntax.Call, scope: Scope) -> Typed:
+    """grouping(a, b): a bit for each, set where it is not grouped by."""
+    nulled, scope.nulled = scope.nulled, {}
+    known = scope.every or scope.grouped
+    found = 0
+    for argument in node.arguments:
+        marks = len(scope.loose)
+        typed = scope.take(argument, TEXT)
+        del scope.loose[marks:]
+        if typed.sql not in known:
+            scope.nulled = nulled
+            raise StatementError(
+                "arguments to GROUPING must be grouping expressions of the associated query level",
+                sqlstate="42803",
+                position=syntax.position_of(argument),
+            )
+        found = found << 1 | (typed.sql in nulled)
+    scope.nulled = nulled
+    return Typed(str(found), INTEGER)
+
+
 CALLS: Final[Mapping[str, Callable[[syntax.Call, Scope], Typed]]] = {
     **dict.fromkeys(("to_json", "to_jsonb", "row_to_json"), _to_json),
     **dict.fromkeys(
@@ -187,5 +211,6 @@ CALLS: Final[Mapping[str, Callable[[syntax.Call, Scope], Typed]]] = {
     **dict.fromkeys(("num_nulls", "num_nonnulls"), _nulls),
     "pg_typeof": _type_of,
     "array of": _array_of,
+    "grouping": _grouping,
 }
 """By name; those that have a space are forms of the grammar."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shardrouter import operators, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, boolean, implicit
-from shardrouter.types import ARRAY_OF, INTEGER, JSONB, TEXT, Type, is_integer
+from shardrouter.types import ANY_ARRAY_OF, INTEGER, JSONB, TEXT, Type, is_integer
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -24,9 +24,9 @@ def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
             hint="Explicitly cast to the desired type, for example ARRAY[]::integer[].",
         )
     kind, typed = scope.alike(node.items, "ARRAY")
-    if kind not in ARRAY_OF:
+    if kind not in ANY_ARRAY_OF:
         raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
-    return Typed(f"pg_array({', '.join(item.sql for item in typed)})", ARRAY_OF[kind])
+    return Typed(f"pg_array({', '.join(item.sql for item in typed)})", ANY_ARRAY_OF[kind])
 
 
 def _element(typed: Typed, position: int) -> Type:
@@ -47,6 +47,8 @@ def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
         return Typed(f"pg_get_jsonb({typed.sql}, {scope.coerced(node.index, wanted).sql})", JSONB)
     element = _element(typed, syntax.position_of(node.operand))
     index = scope.coerced(node.index, INTEGER)
+    if typed.type.counts_from == 0:
+        index = Typed(f"({index.sql} + 1)", INTEGER)
     name = "pg_getbytes_array" if element.sqlite == "BLOB" else "pg_get_array"
     return Typed(f"{name}({typed.sql}, {index.sql})", element)
 
@@ -65,11 +67,11 @@ def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     left = None if scope.is_open(node.operand) else scope.expression(node.operand)
     if scope.is_open(node.source):
         wanted = TEXT if left is None else left.type
-        if wanted not in ARRAY_OF:
+        if wanted not in ANY_ARRAY_OF:
             raise NotSupported(
                 f"an array of {wanted.name} is not supported", position=node.position
             )
-        source = scope.take(node.source, ARRAY_OF[wanted])
+        source = scope.take(node.source, ANY_ARRAY_OF[wanted])
     else:
         source = scope.expression(node.source)
     element = source.type.element

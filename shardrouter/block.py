@@ -161,7 +161,9 @@ class Block:
         """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
         are few; else with what stands for them. Raises StatementError (54000) if the transaction
         grows too large."""
-        reads = not (self.has_run or is_write)  # nothing that would be run again for it
+        # Nothing that would be dear to run again, if it is run beside what is open.
+        reads = self._bounded and not (self.writes or is_write)
+        whole = whole or (reads and isinstance(new, Ran) and new.stream)
         if self.step_count >= TRANSACTION_STEPS_MAX:
             raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
         if self._fixed_bytes + len(_encode(guards)) > FIXED_BYTES_MAX:
@@ -291,6 +293,11 @@ class Block:
         place = self._find(name)
         self._mark("release", place + 1)
         del self._savepoints[place:]
+
+    @property
+    def depth(self) -> int:
+        """How many savepoints there are."""
+        return len(self._savepoints)
 
     def _find(self, name: str) -> int:
         for place in reversed(range(len(self._savepoints))):

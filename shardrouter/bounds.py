@@ -10,7 +10,7 @@ from shardrouter.planned import Constant, Operand
 from shardrouter.translate import Scope
 from shardrouter.typed import assigned
 
-__all__ = ["bound", "check_bound", "limit_clause", "reach"]
+__all__ = ["bound", "check_bound", "limit_clause", "operand_text", "reach"]
 
 INT8_MAX: Final = (1 << 63) - 1
 
@@ -55,7 +55,8 @@ def check_bound(value: object, clause: str) -> None:
         )
 
 
-def _text(operand: Operand) -> str:
+def operand_text(operand: Operand) -> str:
+    """As SQLite reads it."""
     return str(operand.value) if isinstance(operand, Constant) else f"?{operand.number}"
 
 
@@ -68,12 +69,12 @@ def limit_clause(limit: Operand | str | None, offset: Operand | None) -> str:
     elif isinstance(limit, str):
         text = limit
     elif isinstance(limit, Constant):
-        text = _text(limit)
+        text = operand_text(limit)
     else:
-        text = f"CASE WHEN {_text(limit)} IS NULL THEN -1 ELSE {_text(limit)} END"
+        text = f"CASE WHEN {operand_text(limit)} IS NULL THEN -1 ELSE {operand_text(limit)} END"
     if offset is None:
         return f" LIMIT {text}"
-    start = _text(offset)
+    start = operand_text(offset)
     if not isinstance(offset, Constant):
         start = f"CASE WHEN {start} IS NULL THEN 0 ELSE {start} END"
     return f" LIMIT {text} OFFSET {start}"
@@ -89,7 +90,7 @@ def reach(limit: Operand | None, offset: Operand | None) -> Operand | str | None
         assert isinstance(limit.value, int)
         assert isinstance(offset.value, int)
         return Constant(min(limit.value + offset.value, INT8_MAX))
-    a, b = _text(limit), _text(offset)
+    a, b = operand_text(limit), operand_text(offset)
     # SQLite's + becomes a float where it overflows, and a float is no LIMIT.
     return (
         f"CASE WHEN {a} IS NULL OR {b} > {INT8_MAX} - {a} THEN -1 "

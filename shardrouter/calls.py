@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import aggregates, any_calls, functions, operators, postgresql_names, syntax
+from shardrouter import (
+    aggregates,
+    any_calls,
+    functions,
+    operators,
+    postgresql_names,
+    row_functions,
+    syntax,
+)
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
 from shardrouter.planned import Constant
+from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
 from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
@@ -31,7 +40,7 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_ANY_ARRAY: Final = frozenset({"array_length", "cardinality"})
+_ANY_ARRAY: Final = frozenset({"array_length", "array_lower", "array_upper", "cardinality"})
 """Functions of an `anyarray`, which has to be known."""
 
 _SAME_FOR_ALL: Final = {
@@ -48,7 +57,12 @@ _WHO: Final = frozenset({"current_user", "current_role", "session_user", "user"}
 """Functions whose answer is the role that is logged in: there is no SET ROLE."""
 
 
+_NAMES: Final = functions.names() | aggregates.NAMES | row_functions.NAMES
+
+
 def call(node: syntax.Call, scope: Scope) -> Typed:
+    if id(node) in scope.sets:
+        return scope.sets[id(node)]
     if aggregates.is_aggregate(node):
         return aggregates.aggregate(node, scope)
     for what, found in (
@@ -68,6 +82,12 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
                 sqlstate="42809",
                 position=node.position,
             )
+    if node.name in row_functions.NAMES:
+        raise NotSupported(
+            f"the function {node.name} is not supported here",
+            position=node.position,
+            hint="Write it in FROM.",
+        )
     special = _SPECIAL.get(node.name)
     if special is not None:
         return special(node, scope)
@@ -105,6 +125,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             implicit(scope.take(argument, kind), kind)
             for argument, kind in zip(node.arguments, found.arguments, strict=True)
         ]
+        if found.asks:
+            scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
@@ -133,8 +155,15 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         sqlstate="42883",
         position=node.position,
         hint="No function matches the given name and argument types. "
-        "You might need to add explicit type casts.",
+        f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
     )
+
+
+def _meant(name: str) -> str:
+    if _is_known(name):
+        return ""
+    near = closest(name, _NAMES, share=3)
+    return f"Perhaps you meant {near[0]}." if near else ""
 
 
 def _not_here(node: syntax.Call) -> NotSupported:
@@ -154,12 +183,13 @@ def _is_known(name: str) -> bool:
 
 
 def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
+    aggregates = scope.aggregates
     kind, typed = scope.alike(_some(node), "COALESCE")
-    if len(typed) == 1:
+    while len(typed) > 1 and typed[0].constant == Constant(None):
+        del typed[0]
+    may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
+    if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
         return typed[0]
-    known = [t.constant for t in typed if t.constant is not None]
-    if len(known) == len(typed):
-        return next((t for t in typed if t.constant != Constant(None)), typed[-1])
     return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
 
 
@@ -198,9 +228,8 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for place, argument in enumerate(_some(node)):
         is_separator = node.name == "concat_ws" and place == 0
-        if isinstance(argument, syntax.ParameterReference) and not is_separator:
-            scope.must_be_known(argument)
-        texts.append(any_calls.as_text(scope.take(argument, TEXT), node.position))
+        taken = scope.take(argument, TEXT) if is_separator else scope.take_any(argument)
+        texts.append(any_calls.as_text(taken, node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 
 

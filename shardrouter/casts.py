@@ -17,16 +17,22 @@ from shardrouter.types import (
     BIGINT,
     BOOLEAN,
     BPCHAR,
+    CHAR,
     DATE,
     DOUBLE,
+    INT2VECTOR,
     INTEGER,
     INTERVAL,
     JSON,
     JSONB,
     NAME,
     NUMERIC,
+    OID,
+    OIDVECTOR,
     REAL,
     SMALLINT,
+    SYSTEM_ARRAY_OF,
+    SYSTEM_TYPES,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -58,6 +64,11 @@ class Cast:
     context: Context  # the first that may use it
     function: str = ""
     sql: str = ""
+
+    @property
+    def asks_catalog(self) -> bool:
+        """Whether only the router can make it, who knows what there is."""
+        return self.sql.startswith("pgc_")
 
     @property
     def is_same_form(self) -> bool:
@@ -138,6 +149,53 @@ def _jsons() -> Iterator[Cast]:
         yield Cast(JSONB, kind, _E, f"pg_cast_{kind.short}_jsonb")
 
 
+def _systems() -> Iterator[Cast]:
+    """Of the types of the system catalogs. What makes names of numbers, or numbers of names, asks
+    the catalog (`pgc_`): only an expression of the catalogs may use it."""
+    named = [kind for kind in SYSTEM_TYPES.values() if kind.is_named]
+    numbers = [OID, *named]
+    for kind in numbers:
+        for source in _INTEGERS:
+            yield Cast(source, kind, _I)
+        yield Cast(kind, BIGINT, _I)
+        yield Cast(kind, INTEGER, _A)
+    for kind in named:
+        yield Cast(OID, kind, _I)
+        yield Cast(kind, OID, _I)
+        for text in (TEXT, VARCHAR, NAME):
+            yield Cast(kind, text, _E, sql=f"pgc_text_{kind.short}({{0}})")
+            yield Cast(text, kind, _E, sql=f"pgc_{kind.short}({{0}})")
+    for text in (TEXT, VARCHAR):
+        yield Cast(OID, text, _A, "pg_text_int8")
+        yield Cast(text, OID, _E, "pg_cast_int8")
+        yield Cast(text, CHAR, _A, sql="substr({0}, 1, 1)")
+        yield Cast(CHAR, text, _I if text is TEXT else _A)
+    for kind in SYSTEM_TYPES.values():
+        if kind.sqlite == "TEXT" and kind.element is None and kind is not CHAR:
+            yield Cast(kind, TEXT, _I)
+            yield Cast(TEXT, kind, _E)
+        elif kind.sqlite == "INTEGER" and kind not in numbers:
+            yield Cast(kind, TEXT, _A, "pg_text_int8")
+            yield Cast(TEXT, kind, _E, "pg_cast_int8")
+    yield from _system_arrays()
+
+
+def _system_arrays() -> Iterator[Cast]:
+    texts, oids = ARRAY_OF[TEXT], SYSTEM_ARRAY_OF[OID]
+    yield Cast(INT2VECTOR, ARRAY_OF[SMALLINT], _I)
+    yield Cast(OIDVECTOR, oids, _I)
+    for kind in SYSTEM_ARRAY_OF.values():
+        assert kind.element is not None
+        if kind.element.is_named:
+            yield Cast(oids, kind, _I)
+            yield Cast(OIDVECTOR, kind, _I)
+            yield Cast(kind, oids, _I)
+            yield Cast(kind, texts, _E, sql=f"pgc_texts_{kind.element.short}({{0}})")
+        elif kind.element.sqlite == "TEXT":
+            yield Cast(kind, texts, _E)
+    yield Cast(oids, texts, _E, sql="pg_each({0}, 'pg_text_int8')")
+
+
 def _scalars() -> Iterator[Cast]:
     yield from _numbers()
     yield from _strings()
@@ -157,6 +215,7 @@ def _table() -> Iterator[Cast]:
                 each = "pg_eachbytes" if cast.source.sqlite == "BLOB" else "pg_each"
                 sql = f"{each}({{0}}, '{cast.function}')"
                 yield Cast(source, target, cast.context, sql=sql)
+    yield from _systems()
 
 
 CASTS: Final[Mapping[tuple[Type, Type], Cast]] = {

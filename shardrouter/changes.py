@@ -312,7 +312,9 @@ def _write(
 ) -> OneShard:
     statement = scope.statement
     is_alone = len(statement.scopes) == 1 and not node.sources
-    returning, columns = _returning(node.returning, table, node.table, statement)
+    returning, columns = _returning(
+        node.returning, table, node.table, statement, has_sources=bool(node.sources)
+    )
     pins = pins_of(statement)
     where = place(statement, catalog, is_write=True)
     return OneShard(
@@ -336,11 +338,20 @@ def _write(
 # --------------------------------------------------------------------------- RETURNING
 
 
+def _only_the_target(name: syntax.TableName) -> NotSupported:
+    return NotSupported(
+        "RETURNING of columns of FROM or USING is not supported",
+        hint=f"Write {name.alias}.*, or columns of it.",
+    )
+
+
 def _returning(
     items: tuple[syntax.SelectItem | syntax.Star, ...],
     table: Table,
     name: syntax.TableName,
     statement: Statement,
+    *,
+    has_sources: bool = False,
 ) -> tuple[str, tuple[ResultColumn, ...]]:
     """The clause, which sees the changed table alone, by its own name; and its columns."""
     if not items:
@@ -350,7 +361,14 @@ def _returning(
     scope.show(relation, 0)
     scope.shown = list(relation.fields)
     scope.clause = "RETURNING"
-    found = listed(items, scope)
+    if has_sources and any(isinstance(i, syntax.Star) and i.table is None for i in items):
+        raise _only_the_target(name)
+    try:
+        found = listed(items, scope)
+    except StatementError as exc:
+        if has_sources and exc.sqlstate in ("42P01", "42703"):  # perhaps a column of FROM
+            raise _only_the_target(name) from exc
+        raise
     typed = [item.taken(None) for item in found]
     columns = tuple(
         ResultColumn(item.name, value.type.oid, value.modifier)

@@ -90,8 +90,8 @@ def _target(conflict: syntax.OnConflict, table: Table) -> tuple[str, ...]:
             position=name.position,
         )
     target = tuple(target_column(table, name).name for name in conflict.target)
-    keys = [set(key) for _, key in _constraints(table)]
-    if target and set(target) not in keys:
+    keys = [table.primary_key, *table.unique]
+    if target and set(target) not in map(set, keys):
         raise StatementError(
             "there is no unique or exclusion constraint matching the ON CONFLICT specification",
             sqlstate="42P10",
@@ -100,10 +100,10 @@ def _target(conflict: syntax.OnConflict, table: Table) -> tuple[str, ...]:
 
 
 def _constraints(table: Table) -> list[tuple[str, tuple[str, ...]]]:
-    """The table's keys, by the names PostgreSQL gives them."""
-    keys = [(f"{table.relname}_{'_'.join(key)}_key", key) for key in table.unique]
+    """The table's PRIMARY KEY and UNIQUE constraints, by their names."""
+    keys = [(key.name, key.columns) for key in table.keys]
     if table.primary_key:
-        keys.insert(0, (f"{table.relname}_pkey", table.primary_key))
+        keys.insert(0, (table.primary or f"{table.relname}_pkey", table.primary_key))
     return keys
 
 

@@ -400,6 +400,9 @@ class Connection(Queries):
 
 def _execution(prepared: Prepared, arguments: Sequence[Any]) -> Execution:
     """Of arguments as Python has them."""
+    if prepared.bound is not None:
+        to_stored((), arguments)
+        return Execution(prepared, prepared.bound)
     return Execution(prepared, to_stored(prepared.parameter_oids, arguments))
 
 

@@ -15,15 +15,14 @@ from shardrouter import syntax, types
 from shardrouter.aggregates import is_aggregate
 from shardrouter.catalog import Catalog
 from shardrouter.constraint_names import choose
-from shardrouter.definitions import (
+from shardrouter.definition_parts import (
     CheckDefinition,
     ColumnDefinition,
     ConstraintDefinition,
-    CreateIndex,
-    CreateTable,
     ForeignKeyDefinition,
     KeyDefinition,
 )
+from shardrouter.definitions import CreateIndex, CreateTable, IndexElement
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import NewNames, check_name
 from shardrouter.references import foreign_key
@@ -32,8 +31,19 @@ from shardrouter.serial import SERIALS, column_sequence
 from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
 from shardrouter.translate import table_scope
 from shardrouter.typed import Parameters, literal, quote
+from shardrouter.written import columns_of, expression_of
 
-__all__ = ["Made", "add_constraint", "column_of", "create_index", "create_table", "default_value"]
+__all__ = [
+    "Made",
+    "add_constraint",
+    "check_columns",
+    "check_of",
+    "column_of",
+    "create_index",
+    "create_table",
+    "default_value",
+    "index_of",
+]
 
 COLUMNS_MAX: Final = 1600
 """PostgreSQL's limit."""
@@ -62,7 +72,9 @@ def create_table(
 ) -> Made:
     """The table that `node` describes; its own name, and those of its keys and sequences are added
     to `names`. `default` is the placement of a table that has a primary key and says nothing."""
-    _check_columns(node)
+    if not node.columns:
+        raise NotSupported("a table without columns is not supported", position=node.table.position)
+    check_columns([column.name for column in node.columns])
     stored, called = names.store(names.check(node.table))
     primary_key = _primary_key(node)
     placement, shard_key = _placement(node, primary_key, default)
@@ -99,14 +111,12 @@ def _in_order(constraints: Sequence[ConstraintDefinition]) -> list[ConstraintDef
 # --------------------------------------------------------------------------- names and columns
 
 
-def _check_columns(node: CreateTable) -> None:
+def check_columns(names: Sequence[syntax.Name]) -> None:
+    """They can be the columns of one table. Raises 54011, 42701."""
     seen: dict[str, str] = {}
-    if not node.columns:
-        raise NotSupported("a table without columns is not supported", position=node.table.position)
-    if len(node.columns) > COLUMNS_MAX:
+    if len(names) > COLUMNS_MAX:
         raise StatementError(f"tables can have at most {COLUMNS_MAX} columns", sqlstate="54011")
-    for definition in node.columns:
-        name = definition.name
+    for name in names:
         check_name(name)
         if name.text in _SYSTEM_COLUMNS:
             raise StatementError(
@@ -169,19 +179,21 @@ def column_of(
         return replace(column, not_null=True, default=drawn), sequence
     if definition.default is None:
         return column, None
-    default = default_value(definition.default, column, name.position, catalog)
+    default = default_value(
+        definition.default, definition.default_source, column, name.position, catalog
+    )
     return replace(column, default=default), None
 
 
 def default_value(
-    node: syntax.Expression, column: Column, position: int, catalog: Catalog
+    node: syntax.Expression, source: str, column: Column, position: int, catalog: Catalog
 ) -> Default | None:
     """What DEFAULT means for a column; None: nothing."""
     if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
         name = sequence_named(node.arguments[0])
         if name is not None:
             drawn = stored_sequence(name, catalog)
-            return Default("", is_constant=False, sequence=drawn)
+            return Default("", is_constant=False, sequence=drawn, source=source)
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:
@@ -196,9 +208,9 @@ def default_value(
         raise
     _no_parameters(parameters, position)
     if typed.constant is None:
-        return Default(typed.sql, is_constant=False)
+        return Default(typed.sql, is_constant=False, source=source)
     value = typed.constant.value
-    return None if value is None else Default(literal(value), value=value)
+    return None if value is None else Default(literal(value), value=value, source=source)
 
 
 def _no_parameters(parameters: Parameters, position: int) -> None:
@@ -306,7 +318,7 @@ def add_constraint(
         key = foreign_key(table, node, name, catalog)
         return replace(table, foreign_keys=(*table.foreign_keys, key))
     sql = _condition(table, node.expression, "CHECK")
-    columns = _columns_in(node.expression)
+    columns = columns_of(node.expression)
     listed = columns.pop() if len(columns) == 1 else ""
     name = node.name.text if node.name else choose(table.relname, listed, "check", own)
     if name.startswith("shardrouter_"):
@@ -408,27 +420,86 @@ def _check_rows_only(node: object, what: str) -> None:
             _check_rows_only(getattr(node, part.name), what)
 
 
-def _columns_in(node: object) -> set[str]:
-    """The names of the columns that an expression refers to."""
-    if isinstance(node, syntax.ColumnReference):
-        return {node.name}
-    if isinstance(node, tuple):
-        return set().union(*map(_columns_in, node))
-    if is_dataclass(node):
-        return set().union(*(_columns_in(getattr(node, f.name)) for f in fields(node)))
-    return set()
-
-
 # --------------------------------------------------------------------------- indexes
+
+
+def check_of(table: Table, check: Check) -> Check:
+    """The same condition on a table whose columns have other types. Raises StatementError."""
+    return replace(check, sql=_condition(table, expression_of(check.source), "CHECK"))
+
+
+def index_of(table: Table, index: Index) -> Index:
+    """The same index of a table whose columns have other types. Raises StatementError."""
+    if not index.orders and "DESC" in index.sqlite:
+        raise NotSupported(
+            f'the index "{index.relname}" is older than what is known of its order',
+            hint="Drop it before, and create it again afterwards.",
+        )
+    elements = tuple(
+        IndexElement(expression_of(source), source, order.startswith("DESC"))
+        for source, order in zip(index.elements, index.orders or [""] * 1600, strict=False)
+    )
+    where = expression_of(index.where) if index.where else None
+    return replace(index, sqlite=_index_text(table, elements, where, index.name, index.unique)[0])
 
 
 def create_index(table: Table, node: CreateIndex, names: NewNames) -> Table:
     """The table with one index more."""
+    if (
+        node.unique
+        and table.placement == "sharded"
+        and table.shard_key
+        not in {
+            element.expression.name
+            for element in node.elements
+            if isinstance(element.expression, syntax.ColumnReference)
+        }
+    ):
+        raise NotSupported(
+            f'the unique index does not include the shard key "{table.shard_key}"',
+            position=node.elements[0].position,
+            hint=_WAYS_OUT,
+        )
+    if node.name is None:
+        labels = [_label(element.expression) for element in node.elements]
+        name = choose(table.relname, "_".join(_numbered(labels)), "idx", names.taken)
+    else:
+        name = names.check(node.name)
+    stored, called = names.store(name)
+    text, columns = _index_text(table, node.elements, node.where, stored, node.unique)
+    index = Index(
+        stored,
+        node.unique,
+        text,
+        columns if len(columns) == len(node.elements) else (),
+        tuple(element.source for element in node.elements),
+        node.where_source,
+        called,
+        orders=tuple(map(_order, node.elements)),
+    )
+    return replace(table, indexes=(*table.indexes, index))
+
+
+def _order(element: IndexElement) -> str:
+    """As PostgreSQL shows it: what is not the default."""
+    words = ["DESC"] if element.descending else []
+    if element.nulls_first is not None and element.nulls_first is not element.descending:
+        words.append("NULLS FIRST" if element.nulls_first else "NULLS LAST")
+    return " ".join(words)
+
+
+def _index_text(
+    table: Table,
+    elements: Sequence[IndexElement],
+    where: syntax.Expression | None,
+    stored: str,
+    unique: bool,
+) -> tuple[str, tuple[str, ...]]:
+    """SQLite's statement, and the columns among the elements."""
     columns: list[str] = []
     parts: list[str] = []
-    labels: list[str] = []
     scope = table_scope(Parameters(()), table)
-    for element in node.elements:
+    for element in elements:
         expression = element.expression
         if isinstance(expression, syntax.ColumnReference):
             if table.column(expression.name) is None:
@@ -441,33 +512,11 @@ def create_index(table: Table, node: CreateIndex, names: NewNames) -> Table:
         _check_rows_only(expression, "index expression")
         sql = scope.expression(expression).sql
         parts.append(f"{sql}{' DESC' if element.descending else ''}")
-        labels.append(_label(expression))
-    is_plain = len(columns) == len(node.elements)
-    if node.unique and table.placement == "sharded" and table.shard_key not in columns:
-        raise NotSupported(
-            f'the unique index does not include the shard key "{table.shard_key}"',
-            position=node.elements[0].position,
-            hint=_WAYS_OUT,
-        )
-    if node.name is None:
-        name = choose(table.relname, "_".join(_numbered(labels)), "idx", names.taken)
-    else:
-        name = names.check(node.name)
-    stored, called = names.store(name)
-    text = f"CREATE {'UNIQUE ' if node.unique else ''}INDEX {quote(stored)} "
+    text = f"CREATE {'UNIQUE ' if unique else ''}INDEX {quote(stored)} "
     text += f"ON {quote(table.name)} ({', '.join(parts)})"
-    if node.where is not None:
-        text += f" WHERE {_condition(table, node.where, 'WHERE')}"
-    index = Index(
-        stored,
-        node.unique,
-        text,
-        tuple(columns) if is_plain else (),
-        tuple(element.source for element in node.elements),
-        node.where_source,
-        called,
-    )
-    return replace(table, indexes=(*table.indexes, index))
+    if where is not None:
+        text += f" WHERE {_condition(table, where, 'WHERE')}"
+    return text, tuple(columns)
 
 
 def _label(node: syntax.Expression) -> str:

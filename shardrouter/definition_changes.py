@@ -6,12 +6,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shardrouter import types
+from shardrouter.alter_definitions import (
+    AlterSequence,
+    AlterTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameRelation,
+    RenameSchema,
+    SetSchema,
+)
+from shardrouter.altering import alter_table
 from shardrouter.catalog import Catalog
 from shardrouter.change_builder import ChangeBuilder
 from shardrouter.commenting import comment
-from shardrouter.ddl import add_constraint, create_index, create_table
+from shardrouter.ddl import create_index, create_table
 from shardrouter.definitions import (
-    AddConstraint,
     Comment,
     CreateIndex,
     CreateSchema,
@@ -28,8 +37,22 @@ from shardrouter.definitions import (
 from shardrouter.dropping import drop, referring_keys
 from shardrouter.errors import StatementError
 from shardrouter.execution import Notice
-from shardrouter.namespaces import NewNames, check_name, creation_schema, table_named
-from shardrouter.serial import make_sequence
+from shardrouter.namespaces import (
+    NewNames,
+    check_schema_name,
+    creation_schema,
+    missing_schema,
+    qualified,
+    table_named,
+)
+from shardrouter.renaming import (
+    rename_column,
+    rename_constraint,
+    rename_relation,
+    rename_schema,
+    set_schema,
+)
+from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
 from shardrouter.typed import quote
@@ -52,8 +75,20 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
     match node:
         case CreateTable():
             _create_table(builder, node, default)
-        case AddConstraint():
-            _add_constraint(builder, node)
+        case AlterTable():
+            alter_table(builder, node)
+        case AlterSequence():
+            _alter_sequence(builder, node)
+        case RenameColumn():
+            rename_column(builder, node)
+        case RenameConstraint():
+            rename_constraint(builder, node)
+        case RenameRelation():
+            rename_relation(builder, node)
+        case RenameSchema():
+            rename_schema(builder, node)
+        case SetSchema():
+            set_schema(builder, node)
         case CreateIndex():
             _create_index(builder, node)
         case Truncate():
@@ -109,14 +144,6 @@ def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement)
     builder.refer(made.table)
 
 
-def _add_constraint(builder: ChangeBuilder, node: AddConstraint) -> None:
-    before = _a_table(builder.catalog, node.table)
-    names = NewNames(builder.catalog, before.schema)
-    after = add_constraint(before, node.constraint, builder.catalog, names)
-    builder.put(after)
-    builder.refer(after)
-
-
 def _truncate(builder: ChangeBuilder, node: Truncate) -> None:
     tables = {table.name: table for table in (_a_table(builder.catalog, n) for n in node.tables)}
     found = list(tables.values())
@@ -161,21 +188,33 @@ def _create_sequence(builder: ChangeBuilder, node: CreateSequence) -> None:
     names = NewNames(builder.catalog, creation_schema(builder.catalog, node.name))
     if _is_new(builder, names, node.name, if_not_exists=node.if_not_exists):
         relname = names.check(node.name)
-        builder.put_sequence(make_sequence(relname, node.options, types.BIGINT, names))
+        made = make_sequence(relname, node.options, types.BIGINT, names)
+        builder.put_sequence(owned_sequence(builder.catalog, made, node.options))
 
 
 def _create_schema(builder: ChangeBuilder, node: CreateSchema) -> None:
-    check_name(node.name)
+    check_schema_name(node.name)
     name = node.name.text
-    if name.startswith("pg_"):
-        raise StatementError(
-            f'unacceptable schema name "{name}"',
-            sqlstate="42939",
-            detail='The prefix "pg_" is reserved for system schemas.',
-        )
     if name in builder.catalog.schemas or name == "information_schema":
         if not node.if_not_exists:
             raise StatementError(f'schema "{name}" already exists', sqlstate="42P06")
         builder.notice(f'schema "{name}" already exists, skipping', "42P06")
         return
     builder.put_schema(SqlSchema(name))
+
+
+def _alter_sequence(builder: ChangeBuilder, node: AlterSequence) -> None:
+    found = builder.catalog.relation(node.name.text, node.name.schema)
+    if found is None:
+        if node.if_exists:
+            builder.notice(f'relation "{node.name.text}" does not exist, skipping')
+            return
+        if node.name.schema and node.name.schema not in builder.catalog.schemas:
+            raise missing_schema(node.name.schema)
+        raise StatementError(f'relation "{qualified(node.name)}" does not exist', sqlstate="42P01")
+    if found[0] != "sequence":
+        raise StatementError(f'"{node.name.text}" is not a sequence', sqlstate="42809")
+    after, restarted = altered_sequence(builder.catalog.sequences[found[1]], node.options)
+    builder.put_sequence(owned_sequence(builder.catalog, after, node.options))
+    if restarted is not None:
+        builder.restart(after.name, restarted)

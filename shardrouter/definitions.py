@@ -7,18 +7,24 @@ statement's text, 0 if unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from shardrouter.syntax import Expression, Name, TypeName
+from shardrouter.alter_definitions import (
+    AlterSequence,
+    AlterTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameRelation,
+    RenameSchema,
+    SetSchema,
+)
+from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
+from shardrouter.syntax import Expression, Name
 
 __all__ = [
-    "Action",
-    "CheckDefinition",
-    "ColumnDefinition",
     "Comment",
     "CommentKind",
-    "ConstraintDefinition",
     "CreateIndex",
     "CreateSchema",
     "CreateSequence",
@@ -29,76 +35,9 @@ __all__ = [
     "DropSequence",
     "DropTable",
     "DropView",
-    "ForeignKeyDefinition",
-    "Identity",
     "IndexElement",
-    "KeyDefinition",
-    "SequenceOptions",
     "Truncate",
-    "AddConstraint",
 ]
-
-Identity: TypeAlias = Literal["", "always", "by default"]
-Action: TypeAlias = Literal["NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT"]
-
-
-@dataclass(frozen=True)
-class SequenceOptions:
-    """None: PostgreSQL's default for it."""
-
-    type: TypeName | None = None
-    start: int | None = None
-    increment: int | None = None
-    minimum: int | None = None
-    maximum: int | None = None
-    cycle: bool = False
-
-
-@dataclass(frozen=True)
-class ColumnDefinition:
-    name: Name
-    type: TypeName
-    not_null: bool = False
-    default: Expression | None = None
-    identity: Identity = ""
-    sequence: SequenceOptions = SequenceOptions()
-
-
-@dataclass(frozen=True)
-class KeyDefinition:
-    """PRIMARY KEY (...) or UNIQUE (...)."""
-
-    columns: tuple[Name, ...]
-    primary: bool
-    name: Name | None = None
-    position: int = 0
-
-
-@dataclass(frozen=True)
-class CheckDefinition:
-    """`source` is the text between the parentheses; `column` the one it was written beside."""
-
-    expression: Expression
-    source: str
-    name: Name | None = None
-    column: str = ""
-    position: int = 0
-
-
-@dataclass(frozen=True)
-class ForeignKeyDefinition:
-    """`references` empty: the primary key of the table referred to."""
-
-    columns: tuple[Name, ...]
-    table: Name
-    references: tuple[Name, ...] = ()
-    on_delete: Action = "NO ACTION"
-    on_update: Action = "NO ACTION"
-    name: Name | None = None
-    position: int = 0
-
-
-ConstraintDefinition: TypeAlias = KeyDefinition | CheckDefinition | ForeignKeyDefinition
 
 
 @dataclass(frozen=True)
@@ -110,14 +49,6 @@ class CreateTable:
     constraints: tuple[ConstraintDefinition, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     if_not_exists: bool = False
-
-
-@dataclass(frozen=True)
-class AddConstraint:
-    """ALTER TABLE table ADD constraint."""
-
-    table: Name
-    constraint: ConstraintDefinition
 
 
 @dataclass(frozen=True)
@@ -175,7 +106,7 @@ class Truncate:
 @dataclass(frozen=True)
 class CreateSequence:
     name: Name
-    options: SequenceOptions = SequenceOptions()
+    options: SequenceOptions = field(default_factory=SequenceOptions)
     if_not_exists: bool = False
 
 
@@ -217,7 +148,13 @@ class Comment:
 
 Definition: TypeAlias = (
     CreateTable
-    | AddConstraint
+    | AlterTable
+    | AlterSequence
+    | RenameColumn
+    | RenameConstraint
+    | RenameRelation
+    | RenameSchema
+    | SetSchema
     | DropTable
     | CreateIndex
     | DropIndex

@@ -189,6 +189,7 @@ _IN_CONTEXT: Final = {
     "last": (("nulls",), "VAR"),
     "recursive": (("with",), "RECURSIVE"),
     "materialized": (("as", "not"), "VAR"),
+    "ordinality": (("with",), "ORDINALITY"),
     "symmetric": (("between",), "VAR"),
     "asymmetric": (("between",), "VAR"),
 }

@@ -26,9 +26,14 @@ __all__ = [
     "Dependent",
     "drop",
     "drop_dependents",
+    "keys_without_index",
     "referring_keys",
     "unreferred",
     "views_over",
+    "views_reading",
+    "without_default",
+    "without_key",
+    "without_relation",
 ]
 
 
@@ -103,7 +108,20 @@ def referring_keys(catalog: Catalog, table: Table) -> list[tuple[Table, ForeignK
     ]
 
 
-def _without_key(table: str, key: str) -> Callable[[ChangeBuilder], None]:
+def views_reading(catalog: Catalog, table: Table, column: str) -> list[Table]:
+    """The views that may read this column of a table."""
+    return [
+        view
+        for view in views_over(catalog, table.name)
+        if view.view is not None
+        and any(
+            name.relation == table.name and column in dict(name.columns).values()
+            for name in view.view.names
+        )
+    ]
+
+
+def without_key(table: str, key: str) -> Callable[[ChangeBuilder], None]:
     def remove(builder: ChangeBuilder) -> None:
         if table in builder.catalog.tables:
             before = builder.table(table)
@@ -114,7 +132,7 @@ def _without_key(table: str, key: str) -> Callable[[ChangeBuilder], None]:
     return remove
 
 
-def _without_relation(name: str) -> Callable[[ChangeBuilder], None]:
+def without_relation(name: str) -> Callable[[ChangeBuilder], None]:
     def remove(builder: ChangeBuilder) -> None:
         if name in builder.catalog.tables:
             _remove_table(builder, builder.table(name))
@@ -122,7 +140,7 @@ def _without_relation(name: str) -> Callable[[ChangeBuilder], None]:
     return remove
 
 
-def _without_default(table: str, column: str) -> Callable[[ChangeBuilder], None]:
+def without_default(table: str, column: str) -> Callable[[ChangeBuilder], None]:
     def remove(builder: ChangeBuilder) -> None:
         if table in builder.catalog.tables:
             before = builder.table(table)
@@ -194,7 +212,7 @@ def _all_of(catalog: Catalog, tables: Iterable[Table]) -> list[Dependent]:
                     Dependent(
                         f"constraint {key.name} on {described(catalog, child)}",
                         described(catalog, table),
-                        _without_key(child.name, key.name),
+                        without_key(child.name, key.name),
                     )
                 )
         for view in views_over(catalog, table.name):
@@ -205,7 +223,7 @@ def _all_of(catalog: Catalog, tables: Iterable[Table]) -> list[Dependent]:
                     Dependent(
                         described(catalog, view),
                         described(catalog, table),
-                        _without_relation(view.name),
+                        without_relation(view.name),
                     )
                 )
     return found
@@ -254,7 +272,7 @@ def _drop_indexes(builder: ChangeBuilder, node: DropIndex) -> None:
             Dependent(
                 f"constraint {key.name} on {described(builder.catalog, child)}",
                 f"index {index.relname}",
-                _without_key(child.name, key.name),
+                without_key(child.name, key.name),
             )
             for child, key in keys_without_index(builder.catalog, after)
         ]
@@ -292,7 +310,7 @@ def _drop_sequences(builder: ChangeBuilder, node: DropSequence) -> None:
             Dependent(
                 f"default value for column {column.name} of {described(builder.catalog, table)}",
                 what,
-                _without_default(table.name, column.name),
+                without_default(table.name, column.name),
             )
             for table in builder.catalog.tables.values()
             for column in table.columns
@@ -334,7 +352,7 @@ def _drop_schemas(builder: ChangeBuilder, node: DropSchema) -> None:
     inside = [table for table in catalog.tables.values() if table.schema in gone]
     for table in inside:
         schema = f"schema {table.schema}"
-        found.append(Dependent(described(catalog, table), schema, _without_relation(table.name)))
+        found.append(Dependent(described(catalog, table), schema, without_relation(table.name)))
     for sequence in catalog.sequences.values():
         if sequence.schema in gone and sequence.owner is None:
             label = described(catalog, sequence)
@@ -353,7 +371,7 @@ def _without_sequence(name: str) -> Callable[[ChangeBuilder], None]:
         for table in list(builder.catalog.tables.values()):
             for column in table.columns:
                 if column.default is not None and column.default.sequence == name:
-                    _without_default(table.name, column.name)(builder)
+                    without_default(table.name, column.name)(builder)
         if name in builder.catalog.sequences:
             builder.remove_sequence(name)
 

@@ -28,6 +28,7 @@ from shardrouter.plan import bind, slots
 from shardrouter.planned import (
     CopyFrom,
     CopyTo,
+    DeclareCursor,
     OneShard,
     Plan,
     ResultColumn,
@@ -47,6 +48,7 @@ __all__ = [
     "Command",
     "command_of",
     "copy_command",
+    "encoded_rows",
     "is_current",
     "outcome_of",
     "piece_outcome",
@@ -68,6 +70,8 @@ class Prepared:
     columns: tuple[ResultColumn, ...]
     search_path: tuple[str, ...] = (PUBLIC,)
     """Where its names were looked for."""
+    bound: tuple[Value, ...] | None = None
+    """What EXECUTE gives, or was written out in the text: then the client has none to give."""
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -81,6 +85,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     """A number for each of the plan's `draws`."""
     stream: bool = False
     """Many rows may be answered as a few and a `MoreRows`."""
+    stored: bool = False
+    """Values are answered in their stored form, for who makes something else of them."""
 
 
 class MoreRows(Protocol):
@@ -139,7 +145,7 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
     if type(plan) is CopyFrom:
         plan = plan.insert
-    elif type(plan) is CopyTo:
+    elif isinstance(plan, CopyTo | DeclareCursor):
         plan = plan.plan
     if type(plan) is OneShard:
         if plan.shards and plan.shards != len(catalog.shards):
@@ -237,7 +243,7 @@ def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) ->
     count = result.row_count
     tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
     values = result.values
-    if values and execution.formats is None:
+    if values and execution.formats is None and not execution.stored:
         values = from_stored(values, plan.columns)
     return Outcome(tag, count, result.rows, values)
 
@@ -259,10 +265,21 @@ def rows_outcome(
     notices: tuple[Notice, ...] = (),
 ) -> Outcome:
     """The outcome of a statement whose rows are at hand as values."""
+    if execution.stored:
+        return Outcome(tag, len(rows), values=tuple(rows), notices=notices)
     if execution.formats is None:
         return Outcome(tag, len(rows), values=from_stored(rows, columns), notices=notices)
+    encoded = encoded_rows(rows, columns, execution.formats)
+    return Outcome(tag, len(rows), encoded, notices=notices)
+
+
+def encoded_rows(
+    rows: Sequence[tuple[Value, ...]],
+    columns: tuple[ResultColumn, ...],
+    formats: tuple[bool, ...],
+) -> bytes:
+    """Rows in stored form as DataRow messages. Raises StatementError."""
     try:
-        encoded = encode_data_rows(rows, _outputs(columns, execution.formats))
+        return encode_data_rows(rows, _outputs(columns, formats))
     except ValueFormatError as exc:
         raise StatementError(exc.message, sqlstate=exc.sqlstate) from exc
-    return Outcome(tag, len(rows), encoded, notices=notices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from shardrouter.signatures import arrays, jsons, numbers, texts, times
+from shardrouter.signatures import arrays, jsons, numbers, system, texts, times
 from shardrouter.signatures.signature import Function
 
 __all__ = ["NOT_HERE", "Function", "candidates", "names"]
@@ -21,14 +21,13 @@ def _by_name(*rows: Iterator[Function]) -> Mapping[tuple[str, int], tuple[Functi
 
 
 _FUNCTIONS: Final = _by_name(
-    numbers.rows(), texts.rows(), times.rows(), arrays.rows(), jsons.rows()
+    numbers.rows(), texts.rows(), times.rows(), arrays.rows(), jsons.rows(), system.rows()
 )
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         """
-        clock_timestamp current_setting current_time currval hashtext lastval nextval
-        obj_description pg_sleep set_config setval txid_current
+        clock_timestamp current_time currval hashtext lastval nextval pg_sleep setval txid_current
         """.split(),  # noqa: SIM905 -- a list of names
         "",
     ),

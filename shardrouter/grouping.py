@@ -13,9 +13,12 @@ __all__ = ["check_grouping", "group_clause", "no_operator"]
 
 def group_clause(node: syntax.Select, scope: Scope) -> str:
     """The text of GROUP BY; the scope then knows what is grouped by."""
+    if node.grouping is not None:
+        _null_the_others(node, node.grouping, scope)
     if not node.group:
         return ""
     scope.clause = "GROUP BY"
+    nulled, scope.nulled = scope.nulled, {}
     texts: list[str] = []
     grouped: dict[str, Typed] = {}
     for expression in node.group:
@@ -28,6 +31,7 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     scope.clause = ""
     scope.loose.clear()
     scope.grouped = grouped
+    scope.nulled = nulled
     columns = {typed.column for typed in grouped.values()}
     scope.freed = frozenset(
         relation.number
@@ -37,6 +41,22 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
         and all((relation.number, name) in columns for name in relation.table.primary_key)
     )
     return f" GROUP BY {', '.join(texts)}"
+
+
+def _null_the_others(node: syntax.Select, grouping: syntax.Grouping, scope: Scope) -> None:
+    """One of several groupings: the scope then knows what all of them group by."""
+    scope.clause = "GROUP BY"
+    found = [scope.take(_meant(part, node, scope), TEXT) for part in grouping.every]
+    scope.clause = ""
+    scope.loose.clear()
+    scope.every = {typed.sql: typed for typed in found}
+    nulled = dict(scope.every)
+    if not node.group:
+        scope.nulled = nulled
+        return
+    own = {scope.take(_meant(part, node, scope), TEXT).sql for part in node.group}
+    scope.loose.clear()
+    scope.nulled = {text: typed for text, typed in nulled.items() if text not in own}
 
 
 def no_operator(what: str, kind: Type, position: int) -> StatementError:
@@ -100,7 +120,7 @@ def _expressions(node: syntax.Select, scope: Scope) -> list[syntax.Expression]:
 
 def check_grouping(node: syntax.Select, scope: Scope) -> None:
     """Raises 42803 for a column that is neither grouped by nor in an aggregate."""
-    if not (node.group or scope.aggregates or node.having is not None):
+    if not (node.group or node.grouping or scope.aggregates or node.having is not None):
         return
     for shown, position, in_subquery in scope.loose:
         if in_subquery:

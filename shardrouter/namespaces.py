@@ -23,6 +23,7 @@ __all__ = [
     "SYSTEM_SCHEMAS",
     "NewNames",
     "check_name",
+    "check_schema_name",
     "creation_schema",
     "described",
     "missing_schema",
@@ -57,6 +58,17 @@ def check_name(name: Name) -> None:
             f'identifier "{name.text}" is longer than {NAME_BYTES_MAX} bytes',
             sqlstate="42622",
             position=name.position,
+        )
+
+
+def check_schema_name(name: Name) -> None:
+    """Raises 42622, 42939."""
+    check_name(name)
+    if name.text.startswith("pg_"):
+        raise StatementError(
+            f'unacceptable schema name "{name.text}"',
+            sqlstate="42939",
+            detail='The prefix "pg_" is reserved for system schemas.',
         )
 
 

@@ -30,6 +30,7 @@ from shardrouter.types import (
     NUMERIC,
     REAL,
     SMALLINT,
+    SYSTEM_ARRAY_OF,
     TEXT,
     TIME,
     TIMESTAMP,
@@ -66,6 +67,9 @@ class Operator:
 
 SAME_ARRAYS: Final = "same arrays"
 """The family of operators that take two arrays of one type, without a cast."""
+
+_OF_RANGES_TOO: Final = frozenset({"&&", "@>", "<@"})
+"""Between two operands whose types are open PostgreSQL has several of these: ranges have them."""
 
 _INTEGERS: Final = (SMALLINT, INTEGER, BIGINT)
 _STAMPS: Final = (TIMESTAMP, TIMESTAMPTZ)
@@ -225,12 +229,19 @@ def _arrays() -> Iterator[Operator]:
         yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
 
 
+def _system_arrays() -> Iterator[Operator]:
+    for kind in SYSTEM_ARRAY_OF.values():
+        for operator in _comparisons(kind, kind):
+            yield replace(operator, family=SAME_ARRAYS)
+
+
 def _table() -> Iterator[Operator]:
     yield from _numbers()
     yield from _strings()
     yield from _times()
     yield from _jsons()
     yield from _arrays()
+    yield from _system_arrays()
 
 
 def _by_symbol(table: Iterable[Operator]) -> Mapping[tuple[str, int], tuple[Operator, ...]]:
@@ -264,6 +275,8 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
             if operator.operands == wanted and not operator.family:
                 return operator
     found = best(_without_families(operators, operands), _operands_of, operands, _family_of)
+    if known is None and symbol in _OF_RANGES_TOO:
+        found = ()
     if isinstance(found, Operator):
         return found
     shown = [kind.name if kind is not None else "unknown" for kind in operands]

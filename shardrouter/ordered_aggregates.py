@@ -83,6 +83,8 @@ def _json(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
             hint="No function matches the given name and argument types. "
             "You might need to add explicit type casts.",
         )
+    if not is_object and scope.is_open(node.arguments[0]):
+        raise any_calls.undetermined()
     texts = [any_calls.as_json(argument, scope) for argument in node.arguments]
     name = f"pg_{'objectagg' if is_object else 'agg'}_{kind.short}"
     if not is_object:
@@ -133,6 +135,8 @@ def _within(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
             hint="Write percentile_cont(fraction) WITHIN GROUP (ORDER BY one expression).",
         )
     (key,) = node.within
+    if node.name != "percentile_cont" and scope.is_open(key.expression):
+        raise any_calls.undetermined()
     value = scope.take(key.expression, DOUBLE if node.name == "percentile_cont" else TEXT)
     name, kind = node.name, value.type
     arguments = []

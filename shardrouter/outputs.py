@@ -17,7 +17,7 @@ from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, assigned, collated, implicit
 from shardrouter.types import NO_MODIFIER, TEXT, Type
 
-__all__ = ["Item", "Outputs", "Rows", "Selected", "SetOperation", "item_types"]
+__all__ = ["Item", "Outputs", "Ranked", "Rows", "Selected", "SetOperation", "item_types"]
 
 
 @dataclass
@@ -87,6 +87,16 @@ def item_types(outputs: Outputs) -> tuple[Type, ...]:
     return tuple(kind or TEXT for kind in outputs.kinds)
 
 
+@dataclass(frozen=True)
+class Ranked:
+    """Which rows of a SELECT count by their rank: `columns` beside the list, of windows and of
+    what it is sorted by, the condition on them, and the order in their names."""
+
+    columns: tuple[str, ...]
+    condition: str
+    order: str
+
+
 @dataclass
 class Selected:
     """A SELECT. `tail` is everything behind the list, `order` and `limit` apart."""
@@ -99,6 +109,9 @@ class Selected:
     tables: str = ""  # WITH
     is_one_row: bool = False
     hidden: list[str] = field(default_factory=list)
+    ranked: Ranked | None = None
+    is_group: bool = False
+    """All rows are one group, also where there are none and nothing is aggregated."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,14 +141,28 @@ class Selected:
         for i, item in enumerate(self.items):
             typed = item.taken(kinds[i] if kinds else None)
             text = collated(typed) if distinct else typed.sql
+            if self.is_group and i == 0:  # SQLite knows a group by an aggregate in the list
+                text = f"CASE WHEN count(*) >= 0 THEN {text} END"
             texts.append(f"{text} AS {self.label(i)}" if named else text)
-        listed = ", ".join([*texts, *self.hidden])
+        if self.ranked is not None:
+            return self._ranked_text(self.ranked, texts, named=named)
+        listed = ", ".join([*texts, *self.hidden]) or "NULL"
         return f"{self.tables}{self.head} {listed}{self.body}{self.order}{self.limit}"
+
+    def _ranked_text(self, ranked: Ranked, texts: list[str], *, named: bool) -> str:
+        if not named:
+            texts = [f"{text} AS {self.label(i)}" for i, text in enumerate(texts)]
+        inner = ", ".join([*texts, *ranked.columns])
+        labels = ", ".join(self.label(i) for i in range(len(self.items)))
+        return (
+            f"{self.tables}SELECT {labels} FROM (SELECT {inner}{self.body}) "
+            f"WHERE {ranked.condition}{ranked.order}{self.limit}"
+        )
 
     @property
     def is_plain(self) -> bool:
         """Whether it can be a branch of a set operation as it is."""
-        return not (self.order or self.limit or self.tables)
+        return not (self.order or self.limit or self.tables or self.ranked)
 
 
 @dataclass
@@ -147,6 +174,8 @@ class Rows:
     limit: str = ""
     tables: str = ""
     is_one_row: bool = False
+    is_lateral: bool = False
+    """It reads what stands before it, which SQLite does not let the rows of VALUES do."""
 
     def __post_init__(self) -> None:
         self.is_one_row = len(self.rows) == 1
@@ -190,8 +219,13 @@ class Rows:
                 _as(item.taken(mine), kind).sql
                 for item, mine, kind in zip(row, own, wanted, strict=True)
             ]
-            rows.append(f"({', '.join(typed)})")
-        text = f"VALUES {', '.join(rows)}"
+            if self.is_lateral:
+                typed = [f"{one} AS {self.label(i)}" for i, one in enumerate(typed)]
+            rows.append(", ".join(typed))
+        if self.is_lateral:
+            text = " UNION ALL ".join(f"SELECT {row}" for row in rows)
+        else:
+            text = f"VALUES {', '.join(f'({row})' for row in rows)}"
         if self.order or self.limit or self.tables:
             return f"{self.tables}SELECT * FROM ({text}){self.order}{self.limit}"
         if not distinct or not any(kind.collation for kind in wanted):
@@ -253,13 +287,24 @@ class SetOperation:
 
     def text(self, kinds: Sequence[Type | None] = (), *, distinct: bool = False) -> str:
         own = [kind or TEXT for kind in self._kinds]
-        distinct = distinct or not self.word.endswith("ALL")
+        is_counted = self.word in ("INTERSECT ALL", "EXCEPT ALL")
+        distinct = distinct or is_counted or not self.word.endswith("ALL")
         left, right = (branch.text(own, distinct=distinct) for branch in (self.left, self.right))
         if not _is_plain(self.left):
             left = f"SELECT * FROM ({left})"
         if not _is_plain(self.right) or isinstance(self.right, SetOperation):
             right = f"SELECT * FROM ({right})"
-        text = f"{self.tables}{left} {self.word} {right}{self.order}{self.limit}"
+        if is_counted:
+            left, right = (
+                _counted(branch, outputs, own)
+                for branch, outputs in ((left, self.left), (right, self.right))
+            )
+            word = self.word.split()[0]
+            labels = ", ".join(self.label(i) for i in range(len(own)))
+            whole = f"SELECT {labels} FROM ({left} {word} {right})"
+            text = f"{self.tables}{whole}{self.order}{self.limit}"
+        else:
+            text = f"{self.tables}{left} {self.word} {right}{self.order}{self.limit}"
         wanted = [kind or mine for kind, mine in zip(kinds or own, own, strict=True)]
         if wanted == own:
             return text
@@ -272,6 +317,15 @@ class SetOperation:
     @property
     def is_plain(self) -> bool:
         return not (self.order or self.limit or self.tables)
+
+
+def _counted(text: str, outputs: Outputs, kinds: Sequence[Type]) -> str:
+    """A branch of INTERSECT ALL or EXCEPT ALL: equal rows are told apart by their number."""
+    labels = [outputs.label(i) for i in range(len(kinds))]
+    same = [collated(Typed(label, kind)) for label, kind in zip(labels, kinds, strict=True)]
+    listed = ", ".join(f"{one} AS {label}" for one, label in zip(same, labels, strict=True))
+    number = f"row_number() OVER (PARTITION BY {', '.join(same)}) AS n"
+    return f"SELECT {listed}, {number} FROM ({text})"
 
 
 def _is_plain(outputs: Outputs) -> bool:

@@ -15,10 +15,13 @@ from typing import Final
 from shardrouter.errors import NotSupported
 from shardrouter.lexer import Kind, Token
 
-__all__ = ["REVERSED", "plain"]
+__all__ = ["REVERSED", "TIES", "plain"]
 
 REVERSED: Final = " reversed"
 """Suffix of a call whose two arguments were written in the other order: trim(chars FROM x)."""
+
+TIES: Final = "with ties"
+"""A call around the count of FETCH FIRST n ROWS WITH TIES."""
 
 _LITERAL_TYPES: Final = frozenset(
     """
@@ -214,13 +217,17 @@ class _Rewriting:
             at += 1
         if at + 1 >= len(self._tokens):
             return False
-        if self._tokens[at + 1].is_word("with"):
-            raise NotSupported(
-                "FETCH ... WITH TIES is not supported",
-                position=token.start + 1,
-                hint="Write LIMIT, or rank() in a subquery.",
-            )
-        if not self._tokens[at + 1].is_word("only"):
+        after = self._tokens[at + 1]
+        if after.is_word("with") and at + 2 < len(self._tokens):
+            last = self._tokens[at + 2]
+            if not last.is_word("ties"):
+                return False
+            self._out += [_as(token, Kind.WORD, "limit"), _as(token, Kind.NAME, TIES)]
+            self._out += [_as(token, Kind.MARK, "("), *(count or [_as(token, Kind.NUMBER, "1")])]
+            self._out.append(_as(token, Kind.MARK, ")"))
+            self._at = at + 3
+            return True
+        if not after.is_word("only"):
             return False
         self._out += [_as(token, Kind.WORD, "limit")]
         self._out += count or [_as(token, Kind.NUMBER, "1")]
@@ -265,6 +272,89 @@ class _Rewriting:
         self._at += 1
         return True
 
+    def table(self, token: Token) -> bool:
+        """TABLE t, where a query may begin, is SELECT * FROM t."""
+        before = self._out[-1] if self._out else None
+        following = self._next()
+        if following is None or following.kind not in (Kind.WORD, Kind.NAME):
+            return False
+        if before is not None and not (
+            before.is_mark("(") or before.is_word("union", "intersect", "except", "all")
+        ):
+            return False
+        self._out += [_as(token, Kind.WORD, "select"), _as(token, Kind.OPERATOR, "*")]
+        self._out.append(_as(token, Kind.WORD, "from"))
+        self._at += 1
+        return True
+
+    def using(self, token: Token) -> bool:
+        """ORDER BY x USING <"""
+        following = self._next()
+        if following is not None and following.kind is Kind.OPERATOR:
+            raise NotSupported(
+                "ORDER BY ... USING is not supported",
+                position=token.start + 1,
+                hint="Write ASC or DESC.",
+            )
+        return False
+
+    def grouping(self, token: Token) -> bool:
+        """GROUPING SETS (...) is a call."""
+        if not self._follows("sets", "("):
+            return False
+        self._out.append(_as(token, Kind.NAME, "grouping sets"))
+        self._at += 2
+        return True
+
+    def intervals(self, token: Token) -> bool:
+        """make_interval(days => 3): the arguments in their order."""
+        if not self._follows("("):
+            return False
+        depth, at = 0, self._at + 1
+        arguments: list[list[Token]] = [[]]
+        while at < len(self._tokens):
+            part = self._tokens[at]
+            depth += part.is_mark("(") - part.is_mark(")")
+            if depth == 0:
+                break
+            if depth == 1 and part.is_mark(","):
+                arguments.append([])
+            elif not (depth == 1 and part.is_mark("(") and at == self._at + 1):
+                arguments[-1].append(part)
+            at += 1
+        named = {}
+        for argument in arguments:
+            if len(argument) < 3 or argument[1].text not in ("=>", ":="):
+                return False
+            field = argument[0].text
+            if field not in _INTERVAL_FIELDS or field in named:
+                return False
+            named[field] = argument[2:]
+        zero = [_as(token, Kind.NUMBER, "0")]
+        self._out += [token, self._tokens[self._at + 1]]
+        for number, field in enumerate(_INTERVAL_FIELDS):
+            if number:
+                self._out.append(_as(token, Kind.MARK, ","))
+            self._out += plain(named.get(field, zero))
+        self._at = at
+        self._depth += 1
+        return True
+
+    def searching(self, token: Token) -> bool:
+        """SEARCH and CYCLE behind a query of WITH RECURSIVE."""
+        if not self._out or not self._out[-1].is_mark(")"):
+            return False
+        if token.text == "search" and not self._follows("depth"):
+            if not self._follows("breadth"):
+                return False
+        elif token.text == "cycle" and not any(t.is_word("set") for t in self._tokens[self._at :]):
+            return False
+        raise NotSupported(
+            f"{token.text.upper()} of WITH RECURSIVE is not supported",
+            position=token.start + 1,
+            hint="Keep the path in an array column, and compare with it.",
+        )
+
     def unknown(self, token: Token) -> bool:
         """IS UNKNOWN is IS NULL."""
         if not self._out or not self._out[-1].is_word("is", "not"):
@@ -279,6 +369,7 @@ def _as(token: Token, kind: Kind, text: str) -> Token:
 
 
 _COLLATIONS: Final = frozenset({"C", "POSIX", "default", "ucs_basic"})
+_INTERVAL_FIELDS: Final = ("years", "months", "weeks", "days", "hours", "mins", "secs")
 _ZONED: Final = frozenset({"time", "timestamp"})
 _TYPE_WORDS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
     "double": (("precision",),),
@@ -296,5 +387,11 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "similar": _Rewriting.similar,
     "collate": _Rewriting.collate,
     "array": _Rewriting.array,
+    "search": _Rewriting.searching,
+    "cycle": _Rewriting.searching,
+    "table": _Rewriting.table,
+    "using": _Rewriting.using,
+    "grouping": _Rewriting.grouping,
+    "make_interval": _Rewriting.intervals,
 }
 _TRIGGERS: Final = frozenset(_FORMS)

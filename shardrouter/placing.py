@@ -35,7 +35,13 @@ class Place:
 
 
 def reliance(statement: Statement, first: Table | None = None) -> Reliance:
-    """The tables with their versions, a write's own first."""
+    """The tables with their versions, a write's own first. Raises NotSupported for a statement
+    that the shards alone cannot run."""
+    if statement.asks_catalog:
+        raise NotSupported(
+            "rows of tables together with the system catalogs are not supported",
+            hint="Ask the catalogs by a statement of their own.",
+        )
     tables = dict(statement.tables)
     if first is not None:
         tables = {first.name: first, **tables}

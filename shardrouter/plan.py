@@ -12,18 +12,20 @@ from functools import partial
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import bounds, changes, driver_queries, query, syntax, types
+from shardrouter import bounds, changes, query, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
+from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.drawn import check_update, write_out
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -84,9 +86,6 @@ def make_plan(
     open; `identity` is who runs it. Raises StatementError, UnknownTable and NotSupported, with
     positions.
     """
-    known = driver_queries.answer(sql)
-    if known is not None:
-        return known
     tokens = tokenize(sql)
     while tokens and tokens[-1].is_mark(";"):
         tokens.pop()
@@ -94,12 +93,37 @@ def make_plan(
         raise syntax_error("", 0)
     if tokens[0].is_word("copy"):
         return _copy(tokens, sql, catalog, identity)
-    plan = transaction_control(tokens) or utility(tokens)
+    plan = (
+        transaction_control(tokens)
+        or cursor_statement(
+            tokens,
+            sql,
+            parameter_oids,
+            lambda text, oids: make_plan(text, catalog, oids, identity),
+        )
+        or utility(tokens)
+    )
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
         return SchemaChange(_tag(tokens), parse_definition(tokens))
     tokens, overriding = _overriding(tokens)
+    try:
+        return _analysed(tokens, overriding, catalog, parameter_oids, identity)
+    except RecursionError as exc:
+        raise StatementError(
+            "stack depth limit exceeded", sqlstate="54001", hint="Write a simpler expression."
+        ) from exc
+
+
+def _analysed(
+    tokens: list[Token],
+    overriding: str,
+    catalog: Catalog,
+    parameter_oids: Sequence[int],
+    identity: Identity | None,
+) -> Plan:
+    """The plan of a query or a change of rows."""
     node = parse_tokens(tokens)
     call = sequence_call(node, catalog) or placement_call(node, catalog)
     if call is not None:
@@ -207,7 +231,7 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    if type(plan) is OneShard:
+    if isinstance(plan, OneShard | CatalogQuery):
         if not plan.parameter_oids and not arguments:
             return ()
         bound = types.check_arguments(plan.parameter_oids, arguments)

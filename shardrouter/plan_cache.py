@@ -11,8 +11,10 @@ from collections import OrderedDict
 from typing import Final, TypeAlias
 
 from shardrouter.catalog import Catalog
+from shardrouter.errors import RouterError
 from shardrouter.execution import Prepared
 from shardrouter.identity import Identity
+from shardrouter.lifted import LIFTED_FROM, lift, values_of
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import SchemaChange
 from shardrouter.role_statements import RoleStatement
@@ -55,6 +57,10 @@ class PlanCache:
         """Plan `text`, which the role `user` sends, and keep the plan. Raises what `make_plan`
         raises."""
         identity = Identity(user)
+        if len(text) >= LIFTED_FROM:
+            lifted = await asyncio.to_thread(_lifted, text, catalog, oids, identity)
+            if lifted is not None:
+                return lifted  # not kept: it has its values with it
         if len(text) < LONG_TEXT:
             plan = make_plan(text, catalog, oids, identity)
         else:
@@ -81,3 +87,20 @@ class PlanCache:
         while len(self._prepared) > PREPARED_MAX or self._size > PREPARED_BYTES_MAX:
             (text, _, _), _ = self._prepared.popitem(last=False)
             self._size -= len(text)
+
+
+def _lifted(
+    text: str, catalog: Catalog, oids: tuple[int, ...], identity: Identity
+) -> Prepared | None:
+    """The statement with its long texts as arguments; None if there is nothing of that, or what is
+    wrong with it should be said of the text as it is."""
+    try:
+        found = lift(text)
+        if found is None:
+            return None
+        changed, texts = found
+        plan = make_plan(changed, catalog, oids, identity)
+        values = values_of(texts, parameter_oids(plan))
+    except RouterError:
+        return None
+    return Prepared(text, plan, (), result_columns(plan), catalog.search_path, values)

@@ -31,8 +31,15 @@ __all__ = [
     "SchemaChange",
     "SequenceCall",
     "Answer",
+    "CatalogQuery",
     "CopyFrom",
     "CopyTo",
+    "CloseCursor",
+    "Deallocate",
+    "DeclareCursor",
+    "ExecuteStatement",
+    "FetchRows",
+    "PrepareStatement",
     "SetSetting",
     "Modes",
     "Begin",
@@ -177,6 +184,21 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class CatalogQuery:
+    """A SELECT of the system catalogs, or of what knows of them: the router runs it in a database
+    of its own that has these `relations`."""
+
+    relations: tuple[str, ...]
+    sql: str
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    asks_meta: bool = True
+    """What the cluster has now is asked first."""
+    tag: str = "SELECT"
+
+
+@dataclass(frozen=True)
 class Pause:
     """`SELECT pg_sleep(seconds)`, with which time limits are tried."""
 
@@ -203,6 +225,57 @@ class CopyTo:
     query: str
     plan: OneShard | Scatter | Answer
     options: CopyOptions
+
+
+@dataclass(frozen=True)
+class DeclareCursor:
+    """DECLARE name CURSOR FOR `query`, whose plan is `plan`."""
+
+    name: str
+    query: str
+    plan: OneShard | Scatter | Answer
+
+
+@dataclass(frozen=True)
+class FetchRows:
+    """FETCH, or MOVE, of the next `count` rows of a cursor; None: of all."""
+
+    name: str
+    count: int | None
+    moves: bool
+
+
+@dataclass(frozen=True)
+class CloseCursor:
+    """CLOSE; of all cursors if the name is empty."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class PrepareStatement:
+    """PREPARE name AS `query`, whose plan is `plan`."""
+
+    name: str
+    query: str
+    plan: Plan
+    declared: tuple[int, ...]
+    """The types of its parameters that are declared, or 0."""
+
+
+@dataclass(frozen=True)
+class ExecuteStatement:
+    """EXECUTE name (arguments), as they were written."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Deallocate:
+    """DEALLOCATE; of all prepared statements if the name is empty."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -299,8 +372,15 @@ Plan: TypeAlias = (
     | SchemaChange
     | SequenceCall
     | Answer
+    | CatalogQuery
     | CopyFrom
     | CopyTo
+    | DeclareCursor
+    | FetchRows
+    | CloseCursor
+    | PrepareStatement
+    | ExecuteStatement
+    | Deallocate
     | Pause
     | SetSetting
     | TransactionControl
@@ -312,7 +392,11 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
-    return plan.parameter_oids if isinstance(plan, OneShard | Scatter | Answer | Pause) else ()
+    if isinstance(plan, DeclareCursor):
+        plan = plan.plan
+    if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
+        return plan.parameter_oids
+    return ()
 
 
 def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
@@ -322,6 +406,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             OneShard()
             | Scatter()
             | Answer()
+            | CatalogQuery()
             | Pause()
             | SequenceCall()
             | ShowTables()

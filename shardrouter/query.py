@@ -8,16 +8,19 @@ merged, else answered here if it is nothing but constants.
 from __future__ import annotations
 
 from shardrouter import syntax, types
-from shardrouter.bounds import bound, limit_clause, reach
+from shardrouter.bounds import bound, limit_clause, operand_text, reach
 from shardrouter.catalog import Catalog
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.grouping import check_grouping, group_clause, no_operator
-from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation, item_types
+from shardrouter.grouping_sets import expanded
+from shardrouter.listed_rows import with_rows_of_lists
+from shardrouter.outputs import Item, Outputs, Ranked, Rows, Selected, SetOperation, item_types
 from shardrouter.placing import pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     OneShard,
     Operand,
@@ -26,6 +29,7 @@ from shardrouter.planned import (
     Scatter,
 )
 from shardrouter.relations import Statement
+from shardrouter.set_functions import in_list
 from shardrouter.sources import from_clause
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
@@ -71,7 +75,7 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             if worth == 2:
                 return name, 2
             kind = node.type
-            short = types.resolve(kind.name, kind.modifiers, kind.position)[0].short
+            short = types.resolve_any(kind.name, kind.modifiers, kind.position)[0].short
             return short.removeprefix("_"), 1  # an array is called by its elements
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)
@@ -115,7 +119,7 @@ def listed(items: tuple[syntax.SelectItem | syntax.Star, ...], scope: Scope) -> 
             relation = scope.source_named(item.table, item.schema)
             fields = list(relation.fields) if relation is not None else []
         else:
-            fields = scope.shown
+            fields = list(scope.shown)
         if not fields and not scope.relations:
             raise StatementError(
                 "SELECT * with no tables specified is not valid",
@@ -134,17 +138,38 @@ def _select(node: syntax.Select, scope: Scope) -> Selected:
             f"FOR {node.locking} is not supported here",
             hint="Put it at the end of the outermost SELECT.",
         )
+    node = _one_of_sets(node)
     outputs, keys = _selected(node, scope)
     outputs.order = _order_text(keys, outputs)
-    _set_limit(outputs, node.tail, scope)
+    limits = _set_limit(outputs, node.tail, scope)
+    _rank(node, outputs, keys, scope, limits)
     return outputs
 
 
-def _set_limit(outputs: Selected | Rows | SetOperation, tail: syntax.Tail, scope: Scope) -> None:
+_Limits = tuple[Operand | None, Operand | None]
+
+
+def _one_of_sets(node: syntax.Select) -> syntax.Select:
+    """The query; with ROLLUP and its like, one around the groupings it stands for."""
+    if not node.group:
+        return node
+    labels = [
+        item.alias or label(item.expression) if isinstance(item, syntax.SelectItem) else "*"
+        for item in node.items
+    ]
+    return expanded(node, labels) or node
+
+
+def _set_limit(outputs: Selected | Rows | SetOperation, tail: syntax.Tail, scope: Scope) -> _Limits:
+    if tail.with_ties and not isinstance(outputs, Selected):
+        raise NotSupported(
+            "WITH TIES of this query is not supported", hint="Put it around a subquery in FROM."
+        )
     limit, offset = bound(scope, tail.limit, "LIMIT"), bound(scope, tail.offset, "OFFSET")
     outputs.limit = limit_clause(limit, offset)
     if isinstance(limit, Constant) and limit.value in (0, 1):
         outputs.is_one_row = True
+    return limit, offset
 
 
 _Key = tuple[syntax.SortKey, Typed, int | None]
@@ -152,23 +177,36 @@ _Key = tuple[syntax.SortKey, Typed, int | None]
 
 def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
     """A SELECT without its LIMIT, and what it is sorted by."""
+    found = with_rows_of_lists(node)
+    if found is not node:
+        return _selected(found, scope)
     scope.windows = dict(node.windows)
     body = from_clause(node.sources, scope)
+    rows, scope.sets = in_list(node.items, scope)
+    if rows:
+        body += f", {rows}" if body else f" FROM {rows}"
     body += where_clause(node.where, scope)
     group = group_clause(node, scope)
     items = listed(node.items, scope)
     if node.having is not None:
         having = scope.condition(node.having, "HAVING").sql
         group += f" HAVING {having}"
-        if not node.group and not scope.aggregates:
+        if not node.grouping and not node.group and not scope.aggregates:
             raise NotSupported(
                 "HAVING without an aggregate or GROUP BY is not supported",
                 hint="Write WHERE.",
             )
     outputs = Selected(items, body=body + group)
+    outputs.is_group = node.grouping is not None and not node.group
     keys = _order(node.tail.order, items, scope)
     check_grouping(node, scope)
-    outputs.is_one_row = not node.sources or (bool(scope.aggregates) and not node.group)
+    if rows and (node.group or scope.aggregates or scope.has_windows):
+        raise NotSupported(
+            "a function of sets beside aggregates or window functions is not supported",
+            hint="Write it in FROM, or in a subquery.",
+        )
+    is_lone = not node.sources and not rows
+    outputs.is_one_row = is_lone or (bool(scope.aggregates) and not node.group)
     if node.distinct is True:
         outputs.head = "SELECT DISTINCT"
         for item in items:
@@ -181,12 +219,78 @@ def _selected(node: syntax.Select, scope: Scope) -> tuple[Selected, list[_Key]]:
                     sqlstate="42P10",
                     position=syntax.position_of(key.expression),
                 )
-    elif node.distinct:
-        raise NotSupported(
-            "DISTINCT ON is not supported",
-            hint="Write row_number() OVER (PARTITION BY ... ORDER BY ...) in a subquery, and = 1.",
-        )
     return outputs, keys
+
+
+def _rank(
+    node: syntax.Select, outputs: Selected, keys: list[_Key], scope: Scope, limits: _Limits
+) -> None:
+    """DISTINCT ON and WITH TIES: a number for each row among those that sort before it."""
+    limit, offset = limits
+    if node.tail.with_ties and limit is not None:
+        if not keys:
+            raise StatementError(
+                "WITH TIES cannot be specified without ORDER BY clause", sqlstate="42601"
+            )
+        if node.distinct:
+            raise NotSupported(
+                "WITH TIES with DISTINCT is not supported",
+                hint="Put DISTINCT into a subquery in FROM.",
+            )
+        window = f"(ORDER BY {_sorted_by(keys)})"
+        columns = [f"rank() OVER {window} AS r", f"row_number() OVER {window} AS n"]
+        most, start = operand_text(limit), "0" if offset is None else operand_text(offset)
+        start = f"coalesce({start}, 0)"
+        within = f"({most} IS NULL OR ({most} > 0 AND r <= {start} + {most})) AND n > {start}"
+        outputs.limit = ""
+        outputs.ranked = _ranked(columns, within, keys)
+        outputs.is_one_row = False
+    elif isinstance(node.distinct, tuple):
+        first = _order(
+            tuple(syntax.SortKey(part, False, False) for part in node.distinct),
+            outputs.items,
+            scope,
+        )
+        on = [collated(typed) for _, typed, _ in first]
+        _check_distinct_on([typed.sql for _, typed, _ in first], keys)
+        partition = f"PARTITION BY {', '.join(on)}" if on else ""
+        order = f" ORDER BY {_sorted_by(keys)}" if keys else ""
+        columns = [f"row_number() OVER ({partition}{order}) AS n"]
+        outputs.ranked = _ranked(columns, "n = 1", keys)
+
+
+def _sorted_by(keys: list[_Key]) -> str:
+    return ", ".join(direction(collated(typed), key) for key, typed, _ in keys)
+
+
+def _ranked(columns: list[str], condition: str, keys: list[_Key]) -> Ranked:
+    texts, beside = [], list(columns)
+    for number, (key, typed, index) in enumerate(keys):
+        name = f"k{number}" if index is None else str(index + 1)
+        if index is None:
+            beside.append(f"{typed.sql} AS {name}")
+        texts.append(direction(collated(Typed(name, typed.type)), key))
+    order = f" ORDER BY {', '.join(texts)}" if texts else ""
+    return Ranked(tuple(beside), condition, order)
+
+
+def _check_distinct_on(on: list[str], keys: list[_Key]) -> None:
+    """What is sorted by first is what DISTINCT ON names."""
+    is_past = False
+    sorted_by = [typed.sql for _, typed, _ in keys]
+    for text in sorted_by:
+        if text not in on:
+            is_past = True
+        elif is_past:
+            raise _unmatched_on()
+    if is_past and any(text not in sorted_by for text in on):
+        raise _unmatched_on()
+
+
+def _unmatched_on() -> StatementError:
+    return StatementError(
+        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions", sqlstate="42P10"
+    )
 
 
 def _values(node: syntax.Values, scope: Scope) -> Rows:
@@ -205,12 +309,6 @@ def _values(node: syntax.Values, scope: Scope) -> Rows:
 
 
 def _set_operation(node: syntax.SetOperation, scope: Scope) -> SetOperation:
-    if node.all and node.operator != "UNION":
-        raise NotSupported(
-            f"{node.operator} ALL is not supported",
-            position=node.position,
-            hint=f"Write {node.operator}, which removes duplicates.",
-        )
     left, right = analysed(node.left, scope), analysed(node.right, scope)
     if len(left.names) != len(right.names):
         raise StatementError(
@@ -341,7 +439,7 @@ def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
 
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
-) -> OneShard | Scatter | Answer:
+) -> OneShard | Scatter | Answer | CatalogQuery:
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
@@ -352,10 +450,15 @@ def select(
         outputs.tables = tables
         columns = result_columns(outputs)
         return _one_shard(statement, catalog, outputs.text(), columns, quick=False)
+    node = _one_of_sets(node)
     selected, keys = _selected(node, scope)
     selected.tables = tables
     _check_locking(node, scope)
     columns = result_columns(selected)
+    if not columns:
+        raise NotSupported(
+            "SELECT without a list is not supported here", hint="Select something: SELECT 1."
+        )
     limit, offset = (
         bound(scope, node.tail.limit, "LIMIT"),
         bound(scope, node.tail.offset, "OFFSET"),
@@ -369,6 +472,7 @@ def select(
         return _scatter(node, statement, scope, selected, keys, limit, offset, catalog)
     selected.order = _order_text(keys, selected)
     selected.limit = limit_clause(limit, offset)
+    _rank(node, selected, keys, scope, (limit, offset))
     quick = _is_point(node, statement, scope)
     text = selected.text(named=False)
     return _one_shard(statement, catalog, text, columns, quick=quick, locking=node.locking)
@@ -378,6 +482,13 @@ def _check_locking(node: syntax.Select, scope: Scope) -> None:
     """FOR UPDATE locks rows of tables: there must be some to which the answer's rows belong."""
     if not node.locking:
         return
+    for name in node.locked:
+        if name.text not in scope.relations:
+            raise StatementError(
+                f'relation "{name.text}" in FOR {node.locking} clause not found in FROM clause',
+                sqlstate="42P01",
+                position=name.position,
+            )
     for found, what in (
         (node.group, "GROUP BY clause"),
         (node.having is not None, "HAVING clause"),
@@ -416,7 +527,16 @@ def _one_shard(
     *,
     quick: bool,
     locking: str = "",
-) -> OneShard:
+) -> OneShard | CatalogQuery:
+    if statement.asks_catalog and not statement.tables and not locking:
+        return CatalogQuery(
+            relations=tuple(statement.system),
+            sql=text,
+            columns=columns,
+            parameter_oids=statement.parameters.oids(),
+            bounds=tuple(statement.bounds),
+            asks_meta=statement.asks_meta,
+        )
     where = place(statement, catalog)
     if where.is_everywhere:
         raise _only_plain()
@@ -478,6 +598,8 @@ def _scatter(
         or scope.has_windows
         or (scope.aggregates and not is_count)
         or (is_count and (limit or offset or keys))
+        or node.tail.with_ties
+        or not selected.items
     ):
         raise _only_plain()
     order: list[OrderKey] = []

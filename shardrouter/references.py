@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from shardrouter import syntax, types
 from shardrouter.catalog import Catalog
-from shardrouter.definitions import ForeignKeyDefinition
+from shardrouter.definition_parts import ForeignKeyDefinition
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import table_named
 from shardrouter.tables import ForeignKey, Table
 
-__all__ = ["foreign_key"]
+__all__ = ["check_types", "foreign_key"]
 
 
 def foreign_key(
@@ -39,7 +39,7 @@ def foreign_key(
             f'"{parent.relname}"',
             sqlstate="42830",
         )
-    _check_types(table, parent, columns, references, name)
+    check_types(table, parent, columns, references, name)
     _check_placement(table, parent, columns, references, node)
     return ForeignKey(name, columns, parent.name, references, node.on_delete, node.on_update)
 
@@ -69,7 +69,7 @@ def _columns(table: Table, names: tuple[syntax.Name, ...]) -> tuple[str, ...]:
     return tuple(name.text for name in names)
 
 
-def _check_types(
+def check_types(
     table: Table, parent: Table, columns: tuple[str, ...], references: tuple[str, ...], name: str
 ) -> None:
     for one, other in zip(columns, references, strict=True):

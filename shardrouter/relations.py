@@ -8,7 +8,7 @@ visibility never decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.namespaces import SYSTEM_SCHEMAS
 from shardrouter.planned import Operand
+from shardrouter.similar_names import closest
 from shardrouter.typed import Parameters, Typed, quote
 
 if TYPE_CHECKING:
@@ -30,9 +31,13 @@ __all__ = ["CommonTable", "Names", "Relation", "Statement", "UnknownTable", "rel
 class UnknownTable(UndefinedTableError):
     """The table may be newer than the catalog at hand: worth one look at `meta`."""
 
-    def __init__(self, name: str, position: int = 0, schema: str = "") -> None:
+    def __init__(
+        self, name: str, position: int = 0, schema: str = "", known: Iterable[str] = ()
+    ) -> None:
         written = f"{schema}.{name}" if schema else name
-        super().__init__(f'relation "{written}" does not exist', position=position)
+        near = closest(name, known, share=3)
+        hint = f'Perhaps you meant the table "{near[0]}".' if near else ""
+        super().__init__(f'relation "{written}" does not exist', position=position, hint=hint)
         self.name = name
 
 
@@ -45,6 +50,8 @@ class Relation:
     alias: str
     fields: tuple[tuple[str, Typed], ...]
     table: Table | None = None
+    is_value: bool = False
+    """A function that answers values, not rows: its alias names the value."""
 
     @property
     def schema(self) -> str:
@@ -81,7 +88,23 @@ class Statement:
     scopes: list[Scope] = field(default_factory=list)  # of all its queries, outer ones first
     bounds: list[tuple[str, Operand]] = field(default_factory=list)
     is_volatile: bool = False  # calls something whose answer differs from call to call
+    system: dict[str, Table] = field(default_factory=dict)
+    """Relations of the system catalogs that it names."""
+    asks_catalog: bool = False
+    """Only the router can answer it: it names such relations, or calls what knows of them."""
+    asks_meta: bool = False
+    """The answer depends on what the cluster has now."""
     _numbers: int = 0
+
+    def ask_router(self, *, about_cluster: bool = True) -> None:
+        """Only the router can answer it: of the session, or of what the cluster has."""
+        if self.catalog is None:
+            raise NotSupported(
+                "what asks the system catalogs is not supported in the definition of a table",
+                hint="Compute it in the statements that write the column.",
+            )
+        self.asks_catalog = True
+        self.asks_meta |= about_cluster
 
     def number(self) -> int:
         self._numbers += 1
@@ -96,7 +119,9 @@ class Statement:
                 hint="SHOW TABLES and SHOW COLUMNS FROM a table tell what there is.",
             )
         if table is None:
-            raise UnknownTable(item.name, item.position, item.schema)
+            tables = () if self.catalog is None else self.catalog.tables.values()
+            known = [other.relname for other in tables]
+            raise UnknownTable(item.name, item.position, item.schema, known)
         self.tables[table.name] = table
         return table
 
@@ -146,7 +171,7 @@ class Names:
         self.statement = statement
         self.parent = parent
         self.relations: dict[str, Relation] = {}
-        self.shown: list[tuple[str, Typed]] = []
+        self.shown: Sequence[tuple[str, Typed]] = []
         """All columns that `*` means, in order; an unqualified name is one of these."""
         self.qualified_only = False
         """ON CONFLICT DO UPDATE: an unqualified name could be the row's or excluded's."""
@@ -155,6 +180,10 @@ class Names:
         """What GROUP BY names, by its text."""
         self.loose: list[tuple[str, int, bool]] = []
         """Columns that were read outside of aggregates, as shown, where, whether by a subquery."""
+        self.every: dict[str, Typed] = {}
+        """What any of several groupings groups by."""
+        self.nulled: dict[str, Typed] = {}
+        """What another of several groupings groups by, and this one does not: NULL here."""
         self.freed: frozenset[int] = frozenset()
         """Relations whose primary key is grouped by: their columns depend on it."""
         self.nullable: set[int] = set()
@@ -216,12 +245,20 @@ class Names:
                 return None
             found = relation.find(name)
             if not found:
+                near = closest(name, (column for column, _ in relation.fields))
                 raise StatementError(
                     f"column {reference.table}.{name} does not exist",
                     sqlstate="42703",
                     position=reference.position,
+                    hint=f'Perhaps you meant to reference the column "{reference.table}.{near[0]}".'
+                    if near
+                    else "",
                 )
             where = f"{reference.table}."
+        if not found and reference.table is None and name in self.relations:
+            relation = self.relations[name]
+            if relation.is_value:
+                return relation.fields[0][1]
         if not found:
             return None
         if len(found) > 1 or (reference.table is None and self.qualified_only):
@@ -253,11 +290,15 @@ class Names:
                 position=reference.position,
                 hint="Name its columns.",
             )
-        hint = ""
-        for relation in self.relations.values():
-            if any(known.lower() == name.lower() for known, _ in relation.fields):
-                close = next(k for k, _ in relation.fields if k.lower() == name.lower())
-                hint = f'Perhaps you meant to reference the column "{relation.alias}.{close}".'
+        known = [
+            (column, f"{relation.alias}.{column}")
+            for relation in self.relations.values()
+            for column, _ in relation.fields
+        ]
+        near = closest(name, (column for column, _ in known))
+        shown = [f'the column "{whole}"' for column, whole in known if column in near]
+        # Of more than two PostgreSQL thinks that none was meant.
+        hint = f"Perhaps you meant to reference {' or '.join(shown)}." if 0 < len(shown) < 3 else ""
         return StatementError(
             f'column "{name}" does not exist',
             sqlstate="42703",

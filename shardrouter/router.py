@@ -17,7 +17,7 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -26,6 +26,7 @@ from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
+from shardrouter.catalogs.asking import Catalogs
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.exceptions import SerializationError
@@ -113,8 +114,9 @@ class Router(Queries):
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
             roles = RoleStore(shards, config.secret)
             log = None if log_statements == "none" else StatementLog(log_statements)
-            backend = Backend(shards, schema, tasks, PlanCache(), roles, log)
-            yield Router(config, backend, rng)
+            with closing(Catalogs(schema, roles)) as catalogs:
+                backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, log)
+                yield Router(config, backend, rng)
         finally:
             await shards.close()
             await tasks.wait()

@@ -47,6 +47,7 @@ from shardrouter.errors import (
     Unavailable,
 )
 from shardrouter.execution import Notice
+from shardrouter.explained import explain_change
 from shardrouter.placement import assign_slots
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
@@ -276,8 +277,8 @@ class Schema:
         marked = replace(catalog, version=catalog.version + 1, pending=change)
         try:
             await self._finish(marked, deadline)
-        except StatementError:
-            raise  # refused by the shards, and taken back
+        except StatementError as exc:
+            raise explain_change(exc, change) from exc  # refused by the shards, and taken back
         except RouterError as exc:
             # The mark stays: the next router that finds it will finish the change.
             raise OutcomeUnknown(

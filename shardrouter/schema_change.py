@@ -39,7 +39,7 @@ import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement
 from shardrouter.catalog import Catalog, Parts
-from shardrouter.tables import Change, Pending, TableChange, TransactionChange
+from shardrouter.tables import Change, Pending, Table, TableChange, TransactionChange
 
 __all__ = [
     "commit_parts",
@@ -105,10 +105,14 @@ def publish(catalog: Catalog) -> Parts:
     return _in_meta(catalog, statements, tuple(sets.values()))
 
 
+def _kept(table: Table, version: int) -> Table:
+    return replace(table, version=version, created=table.created or version)
+
+
 def _tables_published(change: Change, version: int) -> Iterable[Statement]:
     for moved in change.tables:
         left = moved.before if change.undone else moved.after
-        definition = None if left is None else _encode(replace(left, version=version))
+        definition = None if left is None else _encode(_kept(left, version))
         yield Statement(
             'INSERT INTO "catalog_tables" ("name", "version", "elsewhere", "definition") '
             'VALUES (?1, ?2, ?3, ?4) ON CONFLICT ("name") DO UPDATE SET "version" = '
@@ -176,7 +180,7 @@ def published(catalog: Catalog, change: Change) -> Catalog:
         if moved.after is None:
             dropped[moved.name] = change.version
         else:
-            tables[moved.name] = replace(moved.after, version=change.version)
+            tables[moved.name] = _kept(moved.after, change.version)
     for name in change.dropped:
         sequences.pop(name, None)
     sequences |= {sequence.name: sequence for sequence in (*change.made, *change.altered)}

@@ -1,31 +1,33 @@
-"""Functions in FROM: generate_series of integers, as a recursive query of SQLite."""
+"""generate_series of integers alone in FROM, as a recursive query of SQLite: without an end to its
+length, and a row is there before the next one is made."""
 
 from __future__ import annotations
 
 from shardrouter import syntax
-from shardrouter.errors import NotSupported
 from shardrouter.translate import Scope
 from shardrouter.types import BIGINT, INTEGER, Type, is_integer
 
-__all__ = ["series"]
+__all__ = ["is_plain_series", "series"]
+
+
+def is_plain_series(item: syntax.FromCall, scope: Scope) -> bool:
+    """Whether it is such a one: of integers that do not read what stands before it in FROM."""
+    call = item.call
+    if call.name != "generate_series" or not 2 <= len(call.arguments) <= 3 or item.ordinality:
+        return False
+    kinds = []
+    for argument in call.arguments:
+        if not isinstance(
+            argument, syntax.NumberLiteral | syntax.ParameterReference | syntax.Negation
+        ):
+            return False
+        kinds.append(None if scope.is_open(argument) else scope.expression(argument).type)
+    return all(kind is None or is_integer(kind) for kind in kinds)
 
 
 def series(call: syntax.Call, scope: Scope) -> tuple[str, Type]:
-    """The text of a function in FROM, which has one column `v`, and the column's type."""
-    if call.name != "generate_series" or not 2 <= len(call.arguments) <= 3:
-        raise NotSupported(
-            f"the function {call.name} in FROM is not supported",
-            position=call.position,
-            hint="There is generate_series(start, stop [, step]) of integers.",
-        )
+    """The text, which has one column `v`, and the column's type."""
     kinds = [None if scope.is_open(a) else scope.expression(a).type for a in call.arguments]
-    for kind in kinds:
-        if kind is not None and not is_integer(kind):
-            raise NotSupported(
-                f"generate_series of {kind.name} is not supported",
-                position=call.position,
-                hint="Generate integers and compute from them.",
-            )
     wanted = BIGINT if BIGINT in kinds else INTEGER
     texts = [scope.coerced(argument, wanted).sql for argument in call.arguments]
     start, stop = texts[:2]

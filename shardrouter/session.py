@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
 from weakref import WeakSet
@@ -26,8 +26,9 @@ from weakref import WeakSet
 from msgspec import structs
 
 from nodes.protocol import Consistency, Done, Guard, Staged, Stale, Statement, Value
-from shardrouter import merge
+from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
+from shardrouter.catalogs.asking import Asker, Catalogs
 from shardrouter.copy_in import CopyIn
 from shardrouter.errors import (
     DeadlineExceeded,
@@ -37,6 +38,7 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
+from shardrouter.exceptions import UndefinedTableError
 from shardrouter.execution import (
     Execution,
     Notice,
@@ -52,17 +54,25 @@ from shardrouter.execution import (
 )
 from shardrouter.explained import explain
 from shardrouter.large_writes import write_statements
-from shardrouter.plan import UnknownTable, bind, value_of
+from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
+    CloseCursor,
     CopyFrom,
+    Deallocate,
+    DeclareCursor,
     EndBlock,
+    ExecuteStatement,
+    FetchRows,
     Modes,
     OneShard,
     Pause,
     Plan,
+    PrepareStatement,
+    ResultColumn,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -82,7 +92,9 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
+from shardrouter.sql_cursors import no_such_cursor
 from shardrouter.statement_log import StatementLog
+from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.tasks import Tasks
 from shardrouter.transactions import (
     Transactions,
@@ -118,6 +130,7 @@ class Backend:
     tasks: Tasks
     plans: PlanCache
     roles: RoleStore
+    catalogs: Catalogs
     statement_log: StatementLog | None = None
 
 
@@ -130,6 +143,7 @@ class Session:
         self._shared = shared
         self._role = role
         self._roles = backend.roles
+        self._catalogs = backend.catalogs
         self._loop = asyncio.get_running_loop()
         self.shards = backend.shards
         self.schema = backend.schema
@@ -148,6 +162,8 @@ class Session:
         self._copies: set[CopyIn] = set()  # under way
         self._streams: WeakSet[RowStream] = WeakSet()
         self._transactions = Transactions(self)
+        self.statements: dict[str, Prepared] = {}
+        """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
 
     # ------------------------------------------------------------------ settings
@@ -228,7 +244,12 @@ class Session:
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
-        return self._plans_now.get(text, parameter_oids, self.schema_now, self.settings.search_path)
+        found = self._plans_now.get(
+            text, parameter_oids, self.schema_now, self.settings.search_path
+        )
+        if found is not None and isinstance(found.plan, FetchRows | ExecuteStatement):
+            return None  # what it answers is known by `prepare`
+        return found
 
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         """Parse and plan one statement. Raises RouterError.
@@ -239,6 +260,8 @@ class Session:
         deadline = self._loop.time() + self.settings.statement_timeout_s
         try:
             prepared = await self._prepare(text, parameter_oids, deadline)
+            if self.status != "E":
+                prepared = await self._of_session(prepared, deadline)
         except RouterError as exc:
             if self._statement_log is not None:
                 self._statement_log.refused(self._role.name, text, exc)
@@ -284,6 +307,45 @@ class Session:
         await self.schema.committed(deadline)
         self._transactions.rebase()
 
+    async def _of_session(self, prepared: Prepared, deadline: float) -> Prepared:
+        """With what only the session knows: what a cursor answers, and what EXECUTE names."""
+        plan = prepared.plan
+        if isinstance(plan, FetchRows) and not plan.moves:
+            return replace(prepared, columns=self.cursor_columns(plan.name))
+        if isinstance(plan, ExecuteStatement):
+            return await self._bound(plan, deadline)
+        return prepared
+
+    def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
+        """Of what a cursor of DECLARE answers. Raises StatementError 34000."""
+        return self._transactions.cursors.columns(name)
+
+    async def _bound(self, plan: ExecuteStatement, deadline: float) -> Prepared:
+        """What EXECUTE names, with the arguments that it gives."""
+        prepared = self.statements.get(plan.name)
+        if prepared is None:
+            raise no_such_statement(plan.name)
+        oids = prepared.parameter_oids
+        if len(oids) != len(plan.arguments):
+            raise StatementError(
+                f'wrong number of parameters for prepared statement "{plan.name}"',
+                sqlstate="42601",
+                detail=f"Expected {len(oids)} parameters but got {len(plan.arguments)}.",
+            )
+        if not oids:
+            return replace(prepared, bound=())
+        casts = [
+            f"({argument})::{types.by_oid(oid).name}"
+            for argument, oid in zip(plan.arguments, oids, strict=True)
+        ]
+        arguments = (await self._prepare(f"SELECT {', '.join(casts)}", (), deadline)).plan
+        if not isinstance(arguments, Answer):
+            raise NotSupported(
+                "EXECUTE with arguments that are no constants is not supported",
+                hint="Write the values, or prepare through the extended query protocol.",
+            )
+        return replace(prepared, bound=arguments.rows[0])
+
     @property
     def catalog(self) -> Catalog:
         """As this router knows it, as the open block has changed it, and as this session looks for
@@ -312,6 +374,21 @@ class Session:
         _, outcome = self._local(execution, self.settings, self.catalog)
         return outcome
 
+    async def ask_catalogs(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
+        """A query of the system catalogs: its outcome, and the settings that it sets."""
+        plan = execution.prepared.plan
+        assert isinstance(plan, CatalogQuery)
+        asker = Asker(self._role, settings)
+        answered = await self._catalogs.run(
+            plan, bind(plan, execution.arguments), asker, execution.formats, deadline
+        )
+        count = len(answered.rows)
+        tag = f"SELECT {count}" if plan.tag == "SELECT" else plan.tag
+        sets = tuple(SetSetting(name, value, local) for name, value, local in answered.changes)
+        return rows_outcome(tag, execution, answered.rows, plan.columns), sets
+
     async def current(self, execution: Execution, deadline: float) -> Execution:
         """The execution, planned again if its table has changed since it was prepared."""
         prepared = execution.prepared
@@ -334,14 +411,22 @@ class Session:
 
     async def _drawn(self, execution: Execution, deadline: float) -> Execution:
         """With the numbers of sequences that it needs."""
-        return await self.sequences.fill(execution, self.catalog, deadline)
+        try:
+            return await self.sequences.fill(execution, self.catalog, deadline)
+        except UndefinedTableError:  # or is another one since another router has altered it
+            await self._look_again(deadline)
+            return await self.sequences.fill(execution, self.catalog, deadline)
 
     async def _call_sequence(self, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         assert isinstance(plan, SequenceCall)
         if plan.sequence not in self.catalog.sequences:
             await self._look_again(deadline)
-        value = await self.sequences.call(plan, self.catalog, deadline)
+        try:
+            value = await self.sequences.call(plan, self.catalog, deadline)
+        except UndefinedTableError:
+            await self._look_again(deadline)
+            value = await self.sequences.call(plan, self.catalog, deadline)
         return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     # ------------------------------------------------------------------ execute
@@ -640,6 +725,9 @@ class Session:
                     raise _several_shards()
                 elif isinstance(plan, SequenceCall):
                     outcomes.append(await self._call_sequence(execution, deadline))
+                elif isinstance(plan, CatalogQuery):
+                    settings, outcome = await self._asked(execution, settings, deadline)
+                    outcomes.append(outcome)
                 else:
                     await self._pause(execution, deadline)
                     settings, outcome = self._local(execution, settings, self.catalog)
@@ -741,6 +829,8 @@ class Session:
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, SequenceCall):
                     outcome = await self._call_sequence(execution, deadline)
+                elif isinstance(plan, CatalogQuery):
+                    settings, outcome = await self._asked(execution, settings, deadline)
                 else:
                     if isinstance(plan, ShowTables | ShowColumns):
                         await self._look_again(deadline)
@@ -815,6 +905,50 @@ class Session:
             notices = (Notice(SCATTER_NOTICES[consistency]),)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
+    # ------------------------------------------------------------------ prepared statements
+
+    def _prepare_name(self, plan: PrepareStatement) -> Outcome:
+        if plan.name in self.statements:
+            raise StatementError(
+                f'prepared statement "{plan.name}" already exists', sqlstate="42P05"
+            )
+        if len(self.statements) >= STATEMENTS_MAX:
+            raise StatementError(
+                f"a session may hold {STATEMENTS_MAX} prepared statements",
+                sqlstate="54000",
+                hint="DEALLOCATE some of them.",
+            )
+        inner = plan.plan
+        self.statements[plan.name] = Prepared(
+            plan.query,
+            inner,
+            parameter_oids(inner),
+            result_columns(inner),
+            self.settings.search_path,
+        )
+        return Outcome("PREPARE")
+
+    def _deallocate(self, name: str) -> Outcome:
+        if not name:
+            self.statements.clear()
+            return Outcome("DEALLOCATE ALL")
+        if self.statements.pop(name, None) is None:
+            raise no_such_statement(name)
+        return Outcome("DEALLOCATE")
+
+    async def _asked(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Settings, Outcome]:
+        """The same outside of a transaction block: the settings after it, and its outcome."""
+        outcome, sets = await self.ask_catalogs(execution, settings, deadline)
+        after = settings
+        for change in sets:
+            if not change.is_local:  # that is over with the statement
+                after, _ = set_outside(after, change)
+        if after is not settings:
+            outcome = structs.replace(outcome, parameter_status=after.announced_since(settings))
+        return after, outcome
+
     # ------------------------------------------------------------------ without a shard
 
     async def _pause(self, execution: Execution, deadline: float) -> None:
@@ -837,7 +971,21 @@ class Session:
         plan = execution.prepared.plan
         columns = execution.prepared.columns
         match plan:
+            case PrepareStatement():
+                return settings, self._prepare_name(plan)
+            case Deallocate(name=name):
+                return settings, self._deallocate(name)
+            case CloseCursor():
+                return settings, self._transactions.close_cursor(plan)
+            case FetchRows(name=name):
+                raise no_such_cursor(name)
+            case DeclareCursor():
+                raise StatementError(
+                    "DECLARE CURSOR can only be used in transaction blocks", sqlstate="25P01"
+                )
             case SetSetting():
+                if plan.discards:
+                    self.statements.clear()
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
                     setting_tag(plan),

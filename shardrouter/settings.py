@@ -86,7 +86,10 @@ def _date_style(value: str) -> str:
 
 def _time_zone(value: str) -> str:
     if value.upper() not in ("UTC", "GMT", "ETC/UTC", "Z", "UCT", "ZULU", "0"):
-        raise invalid("TimeZone", value, "The only time zone is UTC.")
+        raise NotSupported(
+            f'the time zone "{value}" is not supported',
+            hint="The session's time zone is UTC: convert times in the application.",
+        )
     return "UTC"
 
 
@@ -289,6 +292,14 @@ class Settings:
         if setting.name in TRANSACTION_MODES:
             return self.get(f"default_{setting.name}")
         return self._facts.get(setting.name, setting.default)
+
+    def all(self) -> tuple[tuple[str, str, str], ...]:
+        """Of each setting its name, its value, and what RESET goes back to."""
+        reset = Settings(facts=self._facts)
+        names = [setting.name for setting in _SETTINGS.values()]
+        return tuple(
+            (name, self.get(name), reset.get(name)) for name in sorted(names, key=str.lower)
+        )
 
     def with_value(self, name: str, value: str | None) -> Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).

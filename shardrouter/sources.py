@@ -11,12 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shardrouter import operators, syntax
+from shardrouter.catalogs import builtin
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.outputs import Rows, item_types
 from shardrouter.relations import Relation, relation_of, too_many_names
-from shardrouter.series import series
+from shardrouter.row_functions import rows_of
+from shardrouter.series import is_plain_series, series
+from shardrouter.set_functions import is_of_several
+from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
+from shardrouter.types import BIGINT
 
 __all__ = ["from_clause", "compared"]
 
@@ -42,11 +48,15 @@ class _Source:
 
 def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
     """The text of FROM, empty without one; the scope then knows its names."""
-    sources = [_source(item, scope) for item in items]
-    for source in sources:
-        for relation in source.relations:
+    sources = []
+    marks = len(scope.loose)
+    for item in items:
+        source = _source(item, scope)
+        sources.append(source)
+        for relation in source.relations:  # LATERAL sees what stands before it
             scope.show(relation, 0)
-        scope.shown += source.shown
+        scope.shown = [*scope.shown, *source.shown]
+    del scope.loose[marks:]
     if not sources:
         return ""
     first, *others = sources
@@ -76,6 +86,12 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         common.references += 1
         fields = _renamed(common.columns, item.columns, item.alias, f"t{number}.")
         return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
+    system = builtin.find(item.schema, item.name)
+    if system is not None:
+        scope.statement.system[system.name] = system
+        scope.statement.ask_router()
+        relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
+        return _plain(f"{quote(system.name)} AS t{number}", relation)
     table = scope.statement.table(item)
     relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
     scope.named.append((number, table))
@@ -99,11 +115,7 @@ def _renamed(
 
 def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     if item.lateral:
-        raise NotSupported(
-            "LATERAL is not supported",
-            position=item.position,
-            hint="Write a scalar subquery in the list, or a join with a grouped subquery.",
-        )
+        return _lateral(item, scope)
     outputs = scope.statement.query(item.query, scope.around())
     number = scope.statement.number()
     inner = outputs.columns()
@@ -121,23 +133,70 @@ def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     return _plain(f"({outputs.text()}) AS t{number}", relation)
 
 
-def _call(item: syntax.FromCall, scope: Scope) -> _Source:
-    if item.ordinality:
-        raise NotSupported(
-            "WITH ORDINALITY is not supported",
-            position=item.call.position,
-            hint="Write row_number() OVER ().",
-        )
-    text, kind = series(item.call, scope.around())
+def _lateral(item: syntax.FromQuery, scope: Scope) -> _Source:
+    """A query that reads what stands before it: its rows as one value, which json_each takes apart
+    again, for in SQLite only the arguments of a function may read what stands before it."""
+    outputs = scope.statement.query(item.query, scope)
+    if isinstance(outputs, Rows):
+        outputs.is_lateral = True
     number = scope.statement.number()
-    # Its column is called as the function, and by an alias of the function.
-    columns = [(item.alias, Typed("v", kind))]
-    fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
-    return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
+    kinds = item_types(outputs)
+    fields = []
+    for i, (name, kind, modifier) in enumerate(
+        zip(outputs.names, kinds, outputs.modifiers, strict=True)
+    ):
+        function = "pg_cellbytes" if kind.sqlite == "BLOB" else "pg_cell"
+        fields.append((name, Typed(f"{function}(t{number}.value, {i})", kind, modifier=modifier)))
+    listed = ", ".join(outputs.label(i) for i in range(len(kinds)))
+    rows = f"SELECT pg_agg_array(pg_row({listed})) FROM ({outputs.text(kinds)})"
+    named = _named(fields, item.columns, item.alias)
+    relation = Relation(number, item.alias, named)
+    return _plain(f"json_each(({rows})) AS t{number}", relation)
+
+
+def _named(
+    fields: Sequence[tuple[str, Typed]], names: Sequence[syntax.Name], alias: str
+) -> tuple[tuple[str, Typed], ...]:
+    """Fields under the names that an alias gives the first of them."""
+    if len(names) > len(fields):
+        raise too_many_names(alias, len(fields), len(names), names[0].position)
+    shown = [name.text for name in names] + [name for name, _ in fields[len(names) :]]
+    return tuple((name, typed) for name, (_, typed) in zip(shown, fields, strict=True))
+
+
+def _call(item: syntax.FromCall, scope: Scope) -> _Source:
+    """A function, which may read what stands before it."""
+    number = scope.statement.number()
+    if is_plain_series(item, scope):
+        text, kind = series(item.call, scope.around())
+        # Its column is called as the function, and by an alias of the function.
+        columns = [(item.alias, Typed("v", kind))]
+        fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
+        return _plain(f"({text}) AS t{number}", Relation(number, item.alias, fields))
+    if is_of_several(item.call):
+        rows = rows_side_by_side(item.call, Scope(scope.statement, scope), f"t{number}")
+        name = item.alias if len(rows.columns) == 1 else item.call.name
+        several = [(name, column) for column in rows.columns]
+        several += [("ordinality", rows.ordinal)] * item.ordinality
+        shown = _named(several, item.columns, item.alias)
+        return _plain(rows.text, Relation(number, item.alias, shown))
+    before, scope.clause = scope.clause, "functions in FROM"
+    found = rows_of(item.call, Scope(scope.statement, scope))
+    scope.clause = before
+    made = [
+        (name or item.alias, Typed(around.format(f"t{number}.value"), kind))
+        for name, kind, around in found.columns
+    ]
+    if item.ordinality:
+        made.append(("ordinality", Typed(f"(t{number}.key + 1)", BIGINT)))
+    named = _named(made, item.columns, item.alias)
+    relation = Relation(number, item.alias, named, is_value=len(named) == 1)
+    return _plain(f"json_each({found.array}) AS t{number}", relation)
 
 
 def _join(item: syntax.Join, scope: Scope) -> _Source:
-    left, right = _source(item.left, scope), _source(item.right, scope)
+    left = _source(item.left, scope)
+    right = _beside(item.right, left, scope, item)
     pairs = _using(item, left, right)
     tests = [compared("=", a, b, item.position) for _, a, b in pairs]
     # What must hold of a row for it to count: on both sides, or on the one that may be missing.
@@ -169,6 +228,26 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
     taken = {id(typed) for _, a, b in pairs for typed in (a, b)}
     rest = [field for field in (*left.shown, *right.shown) if id(field[1]) not in taken]
     return _Source(text, [*left.relations, *right.relations], [*merged, *rest], is_join=True)
+
+
+def _beside(item: syntax.FromItem, left: _Source, scope: Scope, join: syntax.Join) -> _Source:
+    """The right side of a join, which sees the left one if it is LATERAL."""
+    relations, shown = scope.relations, scope.shown
+    if join.kind in ("RIGHT", "FULL"):
+        if isinstance(item, syntax.FromQuery) and item.lateral:
+            raise NotSupported(
+                f"{join.kind} JOIN LATERAL is not supported",
+                position=item.position,
+                hint="The right side of a LEFT JOIN may be LATERAL.",
+            )
+        return _source(item, scope)
+    scope.relations, scope.shown = {**relations}, [*shown, *left.shown]
+    for relation in left.relations:
+        scope.show(relation, 0)
+    try:
+        return _source(item, scope)
+    finally:
+        scope.relations, scope.shown = relations, shown
 
 
 def _on(

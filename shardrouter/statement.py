@@ -24,6 +24,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Token, split, syntax_error, tokenize
 from shardrouter.parsing.changes import Changes
 from shardrouter.phrases import plain
+from shardrouter.qualified import unqualified
 
 __all__ = ["parse", "split"]
 
@@ -33,6 +34,8 @@ class _Dialect(Postgres):
 
     INDEX_OFFSET = 0
 
+
+_DIALECT: Final = _Dialect()
 
 # The parser logs when it gives up on a statement; the error that is raised says it better.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -49,9 +52,9 @@ def parse(sql: str) -> syntax.Statement:
 
 def parse_tokens(tokens: Sequence[Token]) -> syntax.Statement:
     """One SELECT, VALUES, INSERT, UPDATE or DELETE from its tokens."""
-    tokens = plain(tokens)
+    tokens = plain(unqualified(tokens))
     check_sequence(tokens)
-    parser = _Dialect().parser(error_level=ErrorLevel.IMMEDIATE)
+    parser = _DIALECT.parser(error_level=ErrorLevel.IMMEDIATE)
     try:
         trees = parser.parse(
             [

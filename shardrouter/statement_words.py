@@ -46,6 +46,9 @@ class Rest:
     def unexpected(self, token: Token) -> StatementError:
         return syntax_error(token.source, token.start)
 
+    def unexpected_end(self) -> StatementError:
+        return syntax_error("", self._tokens[-1].end)
+
     def takes(self, word: str) -> bool:
         """Take the next token if it is this keyword."""
         token = self.peek()

@@ -53,6 +53,7 @@ __all__ = [
     "FromItem",
     "CommonTable",
     "Tail",
+    "Grouping",
     "Select",
     "Values",
     "SetOperation",
@@ -80,7 +81,7 @@ class Name:
 @dataclass(frozen=True)
 class TableName:
     """A table as named in a statement, and the name its columns are qualified with. `columns`
-    rename its first ones."""
+    rename its first ones; `schema` is empty without one."""
 
     name: str
     alias: str
@@ -460,19 +461,30 @@ class CommonTable:
 
 @dataclass(frozen=True)
 class Tail:
-    """What may follow any query: ORDER BY, LIMIT, OFFSET; and the WITH before it."""
+    """What may follow any query: ORDER BY, LIMIT, OFFSET; and the WITH before it. `with_ties`:
+    rows that sort like the last one count as well."""
 
     order: tuple[SortKey, ...] = ()
     limit: Expression | None = None
     offset: Expression | None = None
     tables: tuple[CommonTable, ...] = ()
     recursive: bool = False
+    with_ties: bool = False
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """That a SELECT is one of several that differ in what they group by: `every` is what any of
+    them groups by."""
+
+    every: tuple[Expression, ...]
 
 
 @dataclass(frozen=True)
 class Select:
     """`sources` are what the commas of FROM separate. `distinct` is True, or the expressions of
-    DISTINCT ON. `locking` is what FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE."""
+    DISTINCT ON. `locking` is what FOR asks for: UPDATE, NO KEY UPDATE, SHARE, KEY SHARE, of the
+    relations of `locked` or of all."""
 
     items: tuple[SelectItem | Star, ...]
     sources: tuple[FromItem, ...] = ()
@@ -484,6 +496,8 @@ class Select:
     tail: Tail = Tail()
     locking: str = ""
     position: int = 0
+    locked: tuple[Name, ...] = ()
+    grouping: Grouping | None = None
 
 
 @dataclass(frozen=True)

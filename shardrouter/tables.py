@@ -49,6 +49,8 @@ class Default:
     """Of a constant: the stored form."""
     sequence: str = ""
     """The router draws the value from it, before the INSERT leaves."""
+    source: str = ""
+    """What was written, if it is known."""
 
 
 Identity: TypeAlias = Literal["", "always", "by default"]
@@ -111,6 +113,8 @@ class Index:
     where: str = ""
     called: str = ""
     comment: str = ""
+    orders: tuple[str, ...] = ()
+    """Of each element: DESC, NULLS FIRST or NULLS LAST, where it is not the default."""
 
     @property
     def relname(self) -> str:
@@ -170,6 +174,8 @@ class Table:
     referenced_by: tuple[str, ...] = ()
     """Tables with a foreign key to this one: changing one of its rows may change or look through
     any number of theirs."""
+    created: int = 0
+    """The version of the catalog that it came with, which no other of its name has."""
     schema: str = PUBLIC
     called: str = ""  # empty: as `name`
     comment: str = ""

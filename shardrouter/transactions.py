@@ -10,9 +10,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
+
+from msgspec import structs
 
 from nodes.protocol import (
     Defined,
@@ -51,12 +52,17 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.explained import explain_change
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
+    CloseCursor,
     CopyFrom,
+    DeclareCursor,
     EndBlock,
+    FetchRows,
     Modes,
     OneShard,
     Plan,
@@ -73,6 +79,7 @@ from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
+from shardrouter.sql_cursors import SqlCursors
 from shardrouter.tables import Change
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
@@ -125,6 +132,11 @@ class Host(Protocol):
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
 
+    async def ask_catalogs(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
+        """A query of the system catalogs, and the settings that it sets."""
+
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         """A statement that needs no shard."""
 
@@ -139,6 +151,7 @@ class Transactions:
         self._host = host
         self._turn = asyncio.Lock()  # one statement at a time
         self.block: Block | None = None
+        self.cursors = SqlCursors()
         self._draft_plans = PlanCache()  # of a block that has changed the schema
         self._uploads: list[Upload] = []  # of what the block has sent ahead
         self._steps_ahead: Upload | None = None  # the one that has its steps
@@ -279,7 +292,7 @@ class Transactions:
         same."""
         said = self.control_idle(plan)  # or raises
         assert isinstance(plan, EndBlock)
-        return replace(await self._end(block, plan, deadline), notices=said.notices)
+        return structs.replace(await self._end(block, plan, deadline), notices=said.notices)
 
     def _control(self, block: Block, plan: TransactionControl) -> Outcome:
         host = self._host
@@ -293,6 +306,7 @@ class Transactions:
                 return Outcome("SAVEPOINT")
             case SavepointStep():
                 block.release(plan.name)
+                self.cursors.released(block.depth)
                 return Outcome("RELEASE")
             case SetModes(for_session=True):
                 return self._set_for_session(plan.modes)
@@ -306,6 +320,7 @@ class Transactions:
         host = self._host
         before = host.settings
         host.settings = block.roll_back_to(name)
+        self.cursors.rolled_back(block.depth)
         if block.draft is not None:
             block.draft = block.draft.at(host.schema.new_draft_version())
         return Outcome("ROLLBACK", parameter_status=host.settings.announced_since(before))
@@ -324,13 +339,26 @@ class Transactions:
                     return self._set(block, plan)
                 if isinstance(plan, Answer) and plan.alone:
                     raise _not_in_a_block(plan.tag)
+                if isinstance(plan, DeclareCursor):
+                    return await self._declare(block, plan, execution, deadline)
+                if isinstance(plan, FetchRows):
+                    return await self.cursors.fetch(plan, execution)
+                if isinstance(plan, CloseCursor):
+                    return self.close_cursor(plan)
+                if isinstance(plan, CatalogQuery):
+                    outcome, sets = await host.ask_catalogs(execution, host.settings, deadline)
+                    before = host.settings
+                    for change in sets:
+                        self._set(block, change)
+                    told = host.settings.announced_since(before)
+                    return structs.replace(outcome, parameter_status=told) if sets else outcome
                 return await host.run_locally(execution, deadline)
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
             lock = self._lock(plan, command)
             if is_large(command.statement, STEP_BYTES_MAX):
                 statement = await self._parameters_ahead(block, command.statement)
-                command = replace(command, statement=statement)
+                command = structs.replace(command, statement=statement)
             is_write = isinstance(plan, OneShard) and plan.is_write
             stream = execution.stream and not (quick or is_write or lock)
             stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
@@ -359,7 +387,7 @@ class Transactions:
             if answer.stream is None:
                 return outcome
             host.keep(answer.stream)
-            return replace(outcome, more=answer.stream)
+            return structs.replace(outcome, more=answer.stream)
         raise _being_changed()
 
     # ------------------------------------------------------------------ changes of the schema
@@ -419,7 +447,7 @@ class Transactions:
                 return None
             block.took(step, asked, answer.outcome, quick=False, is_write=True)
             if isinstance(answer.outcome, SqlFailure):
-                raise sql_error(answer.outcome)
+                raise explain_change(sql_error(answer.outcome), begun.change)
         block.draft = draft
         return begun.notices
 
@@ -433,6 +461,28 @@ class Transactions:
         if draft is None:
             raise serialization_failure("a concurrent schema change")
         block.draft = draft
+
+    async def _declare(
+        self, block: Block, plan: DeclareCursor, execution: Execution, deadline: float
+    ) -> Outcome:
+        """Its query is a statement of the block; the rows are for FETCH."""
+        self.cursors.check_new(plan.name)
+        columns = plan.plan.columns
+        oids = execution.prepared.parameter_oids
+        query = Execution(
+            Prepared(plan.query, plan.plan, oids, columns, execution.prepared.search_path),
+            execution.arguments,
+            stream=True,
+            stored=True,
+        )
+        outcome = await self._statement(block, query, deadline)
+        self.cursors.declare(plan.name, columns, outcome, block.depth)
+        return Outcome("DECLARE CURSOR")
+
+    def close_cursor(self, plan: CloseCursor) -> Outcome:
+        """CLOSE, also where there is no block. Raises StatementError 34000."""
+        self.cursors.close(plan.name)
+        return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
 
     async def _truncate(
         self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
@@ -582,6 +632,7 @@ class Transactions:
         commits = plan.commit and not block.failed
         # Whatever comes of it, the block is over.
         self.block = None
+        self.cursors.end()
         host.settings = block.settings
         try:
             if commits and block.writes:
@@ -635,6 +686,7 @@ class Transactions:
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
         self._forget_uploads()
+        self.cursors.end()
         block = self.block
         if block is not None:
             self._host.settings = block.settings

@@ -27,6 +27,7 @@ from shardrouter.typed import (
     converted,
     fitted,
     implicit,
+    literal,
     number,
 )
 from shardrouter.types import BOOLEAN, TEXT, Type
@@ -46,6 +47,8 @@ class Scope(Names):
         self.aggregates = 0
         self.windows: dict[str, syntax.WindowSpec] = {}
         self.has_windows = False
+        self.sets: dict[int, Typed] = {}
+        """What the functions of sets in the list are, by the identity of their call."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
@@ -79,18 +82,22 @@ class Scope(Names):
             return self.parameters.type_of(node) is None
         return isinstance(node, syntax.StringLiteral | syntax.NullLiteral)
 
-    def must_be_known(self, reference: syntax.ParameterReference) -> None:
-        """Raise 42P18 for a parameter whose type nothing has told."""
-        if self.is_open(reference):
+    def take_any(self, node: syntax.Expression) -> Typed:
+        """The expression where any type will do; a literal is text, but of a parameter nothing
+        tells the type: 42P18."""
+        if isinstance(node, syntax.ParameterReference) and self.is_open(node):
             raise StatementError(
-                f"could not determine data type of parameter ${reference.number}",
+                f"could not determine data type of parameter ${node.number}",
                 sqlstate="42P18",
-                position=reference.position,
-                hint=f"Cast it, as in ${reference.number}::text.",
+                position=node.position,
+                hint=f"Cast it, as in ${node.number}::text.",
             )
+        return self.take(node, TEXT)
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression; if its type is open, as `kind`."""
+        if kind.is_named:
+            return self._named(node, kind)
         if isinstance(node, syntax.StringLiteral):
             return constant(types.from_text(node.value, kind, node.position), kind)
         if isinstance(node, syntax.NullLiteral):
@@ -98,6 +105,24 @@ class Scope(Names):
         if isinstance(node, syntax.ParameterReference):
             return self.parameters.use(node, kind)
         return self.expression(node)
+
+    def _named(self, node: syntax.Expression, kind: Type) -> Typed:
+        """The number of what is named: only the router knows it."""
+        if isinstance(node, syntax.StringLiteral):
+            if node.value.isdigit() and len(node.value) < 11:
+                return constant(int(node.value), kind)
+            name = literal(node.value)
+        elif isinstance(node, syntax.ParameterReference):
+            typed = self.parameters.use(node, kind)
+            if typed.type is not kind:
+                return typed
+            name = typed.sql
+        elif isinstance(node, syntax.NullLiteral):
+            return constant(None, kind)
+        else:
+            return self.expression(node)
+        self.statement.ask_router()
+        return Typed(f"pgc_{kind.short}({name})", kind)
 
     def coerced(self, node: syntax.Expression, kind: Type) -> Typed:
         """The expression as `kind`, which an implicit cast must allow."""
@@ -120,12 +145,15 @@ class Scope(Names):
 
     def expression(self, node: syntax.Expression) -> Typed:
         """The expression with its type; an open one is text."""
-        if not self.grouped:
+        if not self.grouped and not self.nulled:
             return self._expression(node)
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
             del self.loose[mark:]
+        elif typed.sql in self.nulled and self.inside != "aggregate":
+            del self.loose[mark:]
+            return Typed("NULL", typed.type, modifier=typed.modifier)
         return typed
 
     def _expression(self, node: syntax.Expression) -> Typed:
@@ -338,6 +366,9 @@ class Scope(Names):
 
     def _case(self, node: syntax.Case) -> Typed:
         tests = []
+        if node.operand is not None and self.is_open(node.operand):
+            subject = syntax.TypeCast(node.operand, syntax.TypeName("text"))
+            return self._case(replace(node, operand=subject))
         for condition, _ in node.branches:
             if node.operand is None:
                 tests.append(self.condition(condition, "CASE/WHEN"))
@@ -359,7 +390,7 @@ class Scope(Names):
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
-        kind, modifier = types.resolve(name.name, name.modifiers, name.position)
+        kind, modifier = types.resolve_any(name.name, name.modifiers, name.position)
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
@@ -380,6 +411,8 @@ class Scope(Names):
                 sqlstate="42846",
                 position=syntax.position_of(node.operand),
             )
+        if cast.asks_catalog:
+            self.statement.ask_router()
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
     def assign(self, node: syntax.Expression, column: Column) -> Typed:
@@ -398,11 +431,11 @@ def _unpropagated(first: Typed, second: Typed) -> tuple[Typed, Typed]:
     of the column's range; one that is cast it leaves where it is."""
 
     def cast(typed: Typed, other: Typed) -> Typed:
-        is_value = typed.constant is not None or typed.parameter
-        is_wider = typed.type.size > other.type.size
-        return (
-            replace(typed, sql=f"CAST({typed.sql} AS INTEGER)") if is_value and is_wider else typed
-        )
+        value = None if typed.constant is None else typed.constant.value
+        may_be_outside = typed.parameter and typed.type.size > other.type.size
+        if isinstance(value, int):
+            may_be_outside = not other.type.low <= value <= other.type.high
+        return replace(typed, sql=f"CAST({typed.sql} AS INTEGER)") if may_be_outside else typed
 
     return cast(first, second), cast(second, first)
 

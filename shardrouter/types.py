@@ -19,13 +19,16 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import is_utf8
 
 __all__ = [
+    "ANY_ARRAY_OF",
     "ARRAY_OF",
     "BIGINT",
     "BOOLEAN",
     "BPCHAR",
     "BYTEA",
+    "CHAR",
     "DATE",
     "DOUBLE",
+    "INT2VECTOR",
     "INTEGER",
     "INTERVAL",
     "JSON",
@@ -33,9 +36,13 @@ __all__ = [
     "NAME",
     "NO_MODIFIER",
     "NUMERIC",
+    "OID",
+    "OIDVECTOR",
     "REAL",
     "SHARD_KEY_TYPES",
     "SMALLINT",
+    "SYSTEM_ARRAY_OF",
+    "SYSTEM_TYPES",
     "TEXT",
     "TIME",
     "TIMESTAMP",
@@ -45,6 +52,7 @@ __all__ = [
     "UUID",
     "VARCHAR",
     "by_oid",
+    "by_short",
     "check_arguments",
     "check_value",
     "from_text",
@@ -54,6 +62,7 @@ __all__ = [
     "is_text",
     "of_column",
     "resolve",
+    "resolve_any",
     "shown",
     "type_of_oid",
 ]
@@ -83,6 +92,8 @@ class Type:
     low: int = 0  # range of an integer type
     high: int = 0
     element: Type | None = None  # of an array
+    is_named: bool = False  # an oid whose text is the name of what it numbers
+    counts_from: int = 1  # the first subscript of an array
 
     @property
     def function_name(self) -> str:
@@ -191,9 +202,68 @@ _SPELLINGS: Final[Mapping[str, Type]] = {
     "time": TIME,
     "timestamp": TIMESTAMP,
 }
-_OID_ARRAY: Final = Type("oid[]", "_oid", values.OID_ARRAY, "A", "TEXT")  # of a driver's query
-_BY_OID: Final = {kind.oid: kind for kind in (*_ALL, _OID_ARRAY)}
-_OF_COLUMN: Final = {**TYPES, "varchar": VARCHAR}  # the name that older catalogs have
+_SYSTEM: Final[Mapping[str, Type]] = {
+    "oid": Type("oid", "oid", values.NUMBERS["oid"], "N", "INTEGER", preferred=True, size=4),
+    **{
+        name: Type(name, name, oid, "U", "INTEGER", size=4)
+        for name, oid in values.NUMBERS.items()
+        if name != "oid"
+    },
+    **{
+        name: Type(name, name, oid, "N", "INTEGER", size=4, is_named=True)
+        for name, oid in values.NAMED.items()
+    },
+    **{
+        f'"{name}"' if name == "char" else name: Type(
+            f'"{name}"' if name == "char" else name, name, oid, "Z", "TEXT"
+        )
+        for name, oid in values.TEXTS.items()
+    },
+}
+"""Types of the system catalogs, by name."""
+
+SYSTEM_ARRAY_OF: Final[Mapping[Type, Type]] = {
+    kind: Type(
+        f"{kind.name}[]",
+        f"_{kind.short}",
+        values.SYSTEM_ARRAYS[kind.short].oid,
+        "A",
+        "TEXT",
+        collation="array",
+        element=kind,
+    )
+    for kind in _SYSTEM.values()
+    if kind.short in values.SYSTEM_ARRAYS
+}
+
+ANY_ARRAY_OF: Final[Mapping[Type, Type]] = {**ARRAY_OF, **SYSTEM_ARRAY_OF}
+
+OID: Final = _SYSTEM["oid"]
+CHAR: Final = _SYSTEM['"char"']
+INT2VECTOR: Final = Type(
+    "int2vector", "int2vector", values.VECTORS["int2vector"], "A", "TEXT",
+    collation="array", element=SMALLINT, counts_from=0,
+)  # fmt: skip
+OIDVECTOR: Final = Type(
+    "oidvector", "oidvector", values.VECTORS["oidvector"], "A", "TEXT",
+    collation="array", element=OID, counts_from=0,
+)  # fmt: skip
+
+SYSTEM_TYPES: Final[Mapping[str, Type]] = {
+    **_SYSTEM,
+    **{kind.name: kind for kind in SYSTEM_ARRAY_OF.values()},
+    "int2vector": INT2VECTOR,
+    "oidvector": OIDVECTOR,
+}
+"""By name; no column of a table is of one of them."""
+
+_BY_OID: Final = {kind.oid: kind for kind in (*_ALL, *SYSTEM_TYPES.values())}
+_OF_COLUMN: Final = {
+    **TYPES,
+    **SYSTEM_TYPES,
+    "varchar": VARCHAR,  # the name that older catalogs have
+}
+_BY_SHORT: Final = {kind.short: kind for kind in _BY_OID.values()}
 
 _OTHERS: Final = frozenset(
     {
@@ -223,6 +293,11 @@ def of_column(name: str) -> Type:
     return _OF_COLUMN[name]
 
 
+def by_short(short: str) -> Type:
+    """The type that pg_type calls so."""
+    return _BY_SHORT[short]
+
+
 def by_oid(oid: int) -> Type:
     """The type of a parameter or result column."""
     return _BY_OID[oid]
@@ -231,6 +306,14 @@ def by_oid(oid: int) -> Type:
 def _supported() -> str:
     *names, last = (kind.name for kind in _SCALARS)
     return f"Supported types are {', '.join(names)} and {last}, and arrays of them."
+
+
+def resolve_any(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
+    """The same for an expression, where there are the types of the system catalogs too."""
+    kind = SYSTEM_TYPES.get(name)
+    if kind is not None and not modifiers:
+        return kind, NO_MODIFIER
+    return resolve(name, modifiers, position)
 
 
 def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
@@ -390,6 +473,9 @@ def check_value(value: Value, kind: Type, number: int) -> Value:
             return value if kind is not NAME else from_text(str(value), kind)
     elif kind is BOOLEAN:
         if found is bool:
+            return value
+    elif kind.is_named:
+        if found is int or found is str:
             return value
     elif kind.sqlite != "REAL":
         if found is _PYTHON[kind.sqlite]:

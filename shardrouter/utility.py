@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nodes.values import FLOAT8, VOID
+from nodes.values import FLOAT8, TEXT, VOID
 from shardrouter.errors import NotSupported
 from shardrouter.keywords import quoted
 from shardrouter.lexer import Kind, Token, syntax_error
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     Constant,
     Parameter,
     Pause,
@@ -35,26 +36,20 @@ _REFUSED: Final = {
     "call": "",
     "checkpoint": "",
     "cluster": "",
-    "declare": "Use LIMIT and OFFSET.",
     "do": "",
-    "execute": "Prepare through the extended query protocol.",
     "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
-    "prepare": "Prepare through the extended query protocol.",
-    "fetch": "Use LIMIT and OFFSET.",
     "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",
     "load": "",
     "lock": "Transactions are serializable without it.",
     "merge": "Write INSERT ... ON CONFLICT.",
-    "move": "",
     "notify": "",
     "reassign": "Every role that may log in reads and writes all tables.",
     "refresh": "",
     "reindex": "",
     "revoke": "Every role that may log in reads and writes all tables.",
     "security": "",
-    "table": "Write SELECT * FROM table.",
 }
 
 
@@ -73,7 +68,13 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             rest.skip(3)
             return ShowColumns(rest.last(rest.name()))
         case ["show", "all"]:
-            raise NotSupported("SHOW ALL is not supported", hint="Name one setting.")
+            return CatalogQuery(
+                relations=("pg_settings",),
+                sql='SELECT "name", "setting", "short_desc" FROM "pg_settings"',
+                columns=tuple(ResultColumn(n, TEXT) for n in ("name", "setting", "description")),
+                asks_meta=False,
+                tag="SHOW",
+            )
         case ["show", _, *_]:
             rest.skip(1)
             return ShowSetting(rest.last(_setting_name(rest)))
@@ -88,13 +89,9 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
             return _pause(tokens)
         case ["discard", "plans" | "sequences" | "temp" | "temporary"]:
             return Answer(f"DISCARD {words[1].upper()}")
-        case ["deallocate", "all"] | ["deallocate", "prepare", "all"]:
-            return Answer("DEALLOCATE ALL")
-        case ["close", "all"]:
-            return Answer("CLOSE CURSOR ALL")
         case ["unlisten", _]:
             return Answer("UNLISTEN")
-        case [first, *_] if first in _REFUSED or first in ("close", "deallocate", "discard"):
+        case [first, *_] if first in _REFUSED or first == "discard":
             raise NotSupported(
                 f"{first.upper()} is not supported",
                 position=tokens[0].start + 1,

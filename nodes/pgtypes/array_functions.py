@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
+from nodes.pgtypes import intervals, numerics
 from nodes.pgtypes.arrays import ORDERS, dump, elements, of_elements, plain
 from nodes.pgtypes.formats import Function, FunctionError
 from nodes.pgtypes.integers import integer_of
@@ -114,12 +116,49 @@ def _series(start: Value, stop: Value, step: Value) -> str:
         raise FunctionError("22023", "step size cannot equal zero")
     found = range(first, last + (1 if by > 0 else -1), by)
     if len(found) > ELEMENTS_MAX:
-        raise FunctionError(
-            "54000",
-            f"a series of more than {ELEMENTS_MAX} values is not supported here",
-            hint="Write it alone in FROM.",
-        )
+        raise _too_long()
     return dump(list(found))
+
+
+def _too_long() -> FunctionError:
+    return FunctionError(
+        "54000",
+        f"a series of more than {ELEMENTS_MAX} values is not supported",
+        hint="Generate integers alone in FROM, and compute from them.",
+    )
+
+
+def _series_numeric(start: Value, stop: Value, step: Value) -> str:
+    first, last, by = (Decimal(str(value)) for value in (start, stop, step))
+    for what, value in (("start", first), ("stop", last), ("step size", by)):
+        if not value.is_finite():
+            raise FunctionError(
+                "22023", f"{what} value cannot be {'NaN' if value.is_nan() else 'infinity'}"
+            )
+    if not by:
+        raise FunctionError("22023", "step size cannot equal zero")
+    found: list[str] = []
+    while first <= last if by > 0 else first >= last:
+        if len(found) >= ELEMENTS_MAX:
+            raise _too_long()
+        found.append(numerics.stored(first))
+        first = numerics.EXACT.add(first, by)
+    return dump(found)
+
+
+def _series_timestamp(start: Value, stop: Value, step: Value) -> str:
+    """Each from the one before, so that steps of months end at the last days of short ones."""
+    stamp, last, by = integer_of(start), integer_of(stop), intervals.load_span(step)
+    length = intervals.length_of(by)
+    if not length:
+        raise FunctionError("22023", "step size cannot equal zero")
+    found: list[int] = []
+    while stamp <= last if length > 0 else stamp >= last:
+        if len(found) >= ELEMENTS_MAX:
+            raise _too_long()
+        found.append(stamp)
+        stamp = intervals.moved(stamp, by)
+    return dump(found)
 
 
 FUNCTIONS: Final[Mapping[str, Function]] = {
@@ -141,4 +180,6 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_subscripts_array": Function(3, _subscripts),
     "pg_fill_array": Function(2, _filled, strict=False),
     "pg_series_array": Function(3, _series),
+    "pg_series_numeric": Function(3, _series_numeric),
+    "pg_series_timestamp": Function(3, _series_timestamp),
 }

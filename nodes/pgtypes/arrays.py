@@ -43,9 +43,9 @@ __all__ = [
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
-    "OID_ARRAY",
     "ORDERS",
     "ArrayKind",
+    "array_codec",
     "dump",
     "elements",
     "of_elements",
@@ -219,7 +219,7 @@ def _element(text: str, trimmed: str, at: int) -> tuple[str | None, int]:
     return _ESCAPED.sub(r"\1", word), bare.end()
 
 
-def _codec(kind: ArrayKind) -> Codec:
+def array_codec(kind: ArrayKind) -> Codec:
     name = f"{kind.short}[]"
     element = kind.element
 
@@ -281,11 +281,7 @@ def _codec(kind: ArrayKind) -> Codec:
     return Codec(kind.oid, to_text, to_binary, from_text, from_binary)
 
 
-OID_ARRAY: Final = 1028
-CODECS: Final = (
-    *(_codec(kind) for kind in ARRAYS.values()),
-    _codec(_kind(OID_ARRAY, integers.OID, "oid")),  # in questions of drivers
-)
+CODECS: Final = tuple(array_codec(kind) for kind in ARRAYS.values())
 
 
 # --------------------------------------------------------------------------- order

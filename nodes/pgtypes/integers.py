@@ -28,14 +28,12 @@ __all__ = [
     "INT2",
     "INT4",
     "INT8",
-    "OID",
     "RANGES",
     "Range",
     "integer_of",
     "parse_integer",
 ]
 
-OID: Final = 26
 INT8: Final = 20
 INT2: Final = 21
 INT4: Final = 23
@@ -125,32 +123,7 @@ def _codec(kind: Range) -> Codec:
     )
 
 
-def _oid_codec() -> Codec:
-    """Of PostgreSQL's own ids, which only answers to drivers have."""
-    packing = struct.Struct(">I")
-
-    def from_text(text: str) -> Value:
-        value = parse_integer(text, INT8)
-        if not 0 <= value < 1 << 32:
-            raise ValueFormatError("22003", f'value "{text}" is out of range for type oid')
-        return value
-
-    def from_binary(data: bytes) -> Value:
-        try:
-            found: int = packing.unpack(data)[0]
-        except struct.error as exc:
-            raise bad_binary() from exc
-        return found
-
-    def to_binary(value: Value) -> bytes:
-        if type(value) is not int:
-            raise mismatch(value, "oid")
-        return packing.pack(value)
-
-    return Codec(OID, lambda value: str(value).encode(), to_binary, from_text, from_binary)
-
-
-CODECS: Final = (*(_codec(kind) for kind in RANGES.values()), _oid_codec())
+CODECS: Final = tuple(_codec(kind) for kind in RANGES.values())
 
 
 # --------------------------------------------------------------------------- functions

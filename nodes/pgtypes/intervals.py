@@ -43,7 +43,9 @@ __all__ = [
     "FUNCTIONS",
     "INTERVAL",
     "Span",
+    "length_of",
     "load_span",
+    "moved",
     "parse",
     "show",
     "store_span",
@@ -399,6 +401,11 @@ def _plus(stamp: int, span: Span, sign: int) -> int:
             raise FunctionError("22008", "timestamp out of range")
         stamp = days_of(year, month, min(day, month_length(year, month))) * DAY_US + clock
     return within_timestamps(stamp + sign * (span.days * DAY_US + span.microseconds))
+
+
+def moved(stamp: int, span: Span) -> int:
+    """A timestamp later by an interval."""
+    return _plus(stamp, span, 1)
 
 
 def _moved(sign: int) -> Callable[[Value, Value], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Final
 
 from nodes.pgtypes.floats import to_real
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError
+from nodes.pgtypes.integers import integer_of
+from nodes.pgtypes.strings import string_of
 from nodes.protocol import Value
 
 __all__ = ["AGGREGATES", "FUNCTIONS", "RECURSION_ROWS_MAX", "recursed"]
@@ -44,6 +47,21 @@ def _series_step(step: Value) -> Value:
     if step == 0:
         raise FunctionError("22023", "step size cannot equal zero")
     return step
+
+
+def _row(*values: Value) -> str:
+    """A row of a query in FROM that reads what stands before it, as one value."""
+    return json.dumps([value.hex() if type(value) is bytes else value for value in values])
+
+
+def _cell(row: Value, at: Value) -> Value:
+    found: Value = json.loads(string_of(row))[integer_of(at)]
+    return found
+
+
+def _cell_of_bytes(row: Value, at: Value) -> bytes | None:
+    found = _cell(row, at)
+    return None if found is None else bytes.fromhex(string_of(found))
 
 
 class _FloatSum:
@@ -107,6 +125,9 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_at_most_one": Function(1, _at_most_one),
     "pg_once": Function(1, _once),
     "pg_series_step": Function(1, _series_step),
+    "pg_row": Function(-1, _row, strict=False),
+    "pg_cell": Function(2, _cell),
+    "pg_cellbytes": Function(2, _cell_of_bytes),
 }
 
 AGGREGATES: Final[Mapping[str, Aggregate]] = {

@@ -29,7 +29,6 @@ from nodes.protocol import Value
 __all__ = [
     "BOOL",
     "BPCHAR",
-    "CHAR",
     "CODECS",
     "COLLATIONS",
     "FUNCTIONS",
@@ -39,13 +38,14 @@ __all__ = [
     "VARCHAR",
     "VOID",
     "like",
+    "lower",
     "parse_bool",
     "parse_text",
     "string_of",
+    "upper",
 ]
 
 BOOL: Final = 16
-CHAR: Final = 18  # PostgreSQL's "char" of one byte, in answers to drivers
 NAME: Final = 19
 TEXT: Final = 25
 UNKNOWN: Final = 705
@@ -136,7 +136,7 @@ CODECS: Final = (
     Codec(BOOL, _bool_text, _bool_binary, parse_bool, _bool_from_binary),
     *(
         Codec(oid, _encoded, _encoded, _as_it_is, parse_text)
-        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID, CHAR)
+        for oid in (TEXT, VARCHAR, BPCHAR, UNKNOWN, VOID)
     ),
     Codec(NAME, _encoded, _encoded, _name, _name_from_binary),
 )
@@ -178,6 +178,26 @@ def _padded(text: str, modifier: Value) -> str:
     return text.ljust(max(integer_of(modifier) - 4, 0))
 
 
+# --------------------------------------------------------------------------- upper, lower
+
+
+def upper(text: str) -> str:
+    """Character by character, as PostgreSQL's locale C.UTF-8 has it: `ß` stays, it would be two."""
+    if text.isascii():
+        return text.upper()
+    return "".join(_one(character.upper(), character.title(), character) for character in text)
+
+
+def lower(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    return "".join(character.lower()[0] for character in text)
+
+
+def _one(*choices: str) -> str:
+    return next(choice for choice in choices if len(choice) == 1)
+
+
 # --------------------------------------------------------------------------- LIKE
 
 
@@ -194,7 +214,7 @@ def like(value: Value, pattern: Value, *, any_case: bool) -> bool:
     time exponential in their number."""
     text, pattern = string_of(value), string_of(pattern)
     if any_case:
-        text, pattern = text.lower(), pattern.lower()
+        text, pattern = lower(text), lower(pattern)
     first, *others = _like_segments(pattern)
     if not first.expression.match(text):
         return False
@@ -246,8 +266,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_cast_name_bpchar": Function(1, lambda a: _name(string_of(a).rstrip(" "))),
     "pg_text_bpchar": Function(1, lambda a: string_of(a).rstrip(" ")),
     "pg_length_text": Function(1, lambda a: len(string_of(a))),
-    "pg_lower_text": Function(1, lambda a: string_of(a).lower()),
-    "pg_upper_text": Function(1, lambda a: string_of(a).upper()),
+    "pg_lower_text": Function(1, lambda a: lower(string_of(a))),
+    "pg_upper_text": Function(1, lambda a: upper(string_of(a))),
     "pg_like_text": Function(2, lambda a, b: like(a, b, any_case=False)),
     "pg_ilike_text": Function(2, lambda a, b: like(a, b, any_case=True)),
     "pg_notlike_text": Function(2, lambda a, b: not like(a, b, any_case=False)),

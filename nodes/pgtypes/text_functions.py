@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nodes.pgtypes.formats import Function, FunctionError, text_of
+from nodes.pgtypes.strings import lower, upper
 from nodes.protocol import Value
 
 __all__ = ["FUNCTIONS", "quote_literal"]
@@ -119,8 +121,13 @@ def _overlay(value: Value, new: Value, start: Value, length: Value) -> str:
 def _initcap(value: Value) -> str:
     out, inside = [], False
     for character in _text(value):
-        out.append(character.lower() if inside else character.upper())
-        inside = character.isalnum()
+        out.append(lower(character) if inside else upper(character))
+        inside = (
+            character.isalpha()
+            or character.isdecimal()
+            or unicodedata.category(character) == "Nl"  # Roman numerals, but not powers
+            or character.upper() != character.lower()  # letters in circles
+        )
     return "".join(out)
 
 

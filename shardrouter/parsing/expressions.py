@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -11,7 +12,7 @@ from sqlglot import exp
 from shardrouter import syntax
 from shardrouter.dialect import NESTING_MAX
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.lexer import syntax_error
+from shardrouter.lexer import Kind, syntax_error
 from shardrouter.parsing.walk import Walk
 from shardrouter.phrases import REVERSED
 
@@ -94,9 +95,10 @@ _PREFIXES: Final[dict[type[exp.Expr], str]] = {
 _QUERIES: Final = (exp.Select, exp.SetOperation, exp.Values, exp.Subquery)
 
 
-class Expressions(Walk):
+class Expressions(Walk, ABC):
+    @abstractmethod
     def query(self, node: exp.Expr) -> syntax.Query:
-        raise NotImplementedError  # shardrouter.parsing.queries
+        """A query inside an expression: `shardrouter.parsing.queries`."""
 
     def _order_keys(self, order: exp.Expr | None) -> tuple[syntax.SortKey, ...]:
         if order is None:
@@ -545,4 +547,8 @@ class Expressions(Walk):
         self._only(node, "this", "kind", "expressions")
         name = self._name(kind)
         modifiers = tuple(part.sql() for part in node.expressions)
+        if name.text == "char" and any(
+            token.kind is Kind.NAME and token.start + 1 == name.position for token in self._tokens
+        ):
+            raise self._unsupported(node, 'the type "char", of one byte,')
         return syntax.TypeName(name.text, modifiers, name.position)

@@ -12,6 +12,7 @@ from shardrouter.dialect import MARK
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import syntax_error
 from shardrouter.parsing.expressions import Expressions
+from shardrouter.phrases import TIES
 
 __all__ = ["Queries"]
 
@@ -49,6 +50,7 @@ class Queries(Expressions):
 
     def _tail(self, node: exp.Expr) -> syntax.Tail:
         bounds: list[syntax.Expression | None] = []
+        with_ties = False
         for name in ("limit", "offset"):
             clause = node.args.get(name)
             if clause is None:
@@ -57,12 +59,15 @@ class Queries(Expressions):
             self._only(clause, "expression")
             value = clause.expression
             is_all = isinstance(value, exp.Expr) and value.name.upper() == "ALL"
-            bounds.append(None if is_all else self.expression(value))
+            found = None if is_all else self.expression(value)
+            if isinstance(found, syntax.Call) and found.name == TIES:
+                with_ties, (found,) = True, found.arguments
+            bounds.append(found)
         order = self._order_keys(node.args.get("order"))
         if not order and bounds == [None, None] and node.args.get("with_") is None:
             return _NO_TAIL
         tables, recursive = self._common_tables(node)
-        return syntax.Tail(order, bounds[0], bounds[1], tables, recursive)
+        return syntax.Tail(order, bounds[0], bounds[1], tables, recursive, with_ties)
 
     def _common_tables(self, node: exp.Expr) -> tuple[tuple[syntax.CommonTable, ...], bool]:
         clause = node.args.get("with_")
@@ -96,8 +101,6 @@ class Queries(Expressions):
         lone = self._lone_values(node)
         if lone is not None:
             return lone
-        if not node.expressions:
-            raise self._unsupported(node, "SELECT without a list")
         having = node.args.get("having")
         if having is not None:
             self._only(having, "this")
@@ -111,7 +114,8 @@ class Queries(Expressions):
             self._distinct(node),
             self._tail(node),
             self._locking(node),
-            self._position(node.expressions[0]),
+            self._position(node.expressions[0] if node.expressions else node),
+            self._locked(node),
         )
 
     def _lone_values(self, node: exp.Select) -> syntax.Query | None:
@@ -191,7 +195,7 @@ class Queries(Expressions):
         locks = node.args.get("locks") or []
         modes = []
         for lock in locks:
-            self._only(lock, "update", "key")
+            self._only(lock, "update", "key", "expressions")
             if lock.args.get("wait") is not None:
                 raise NotSupported(
                     "NOWAIT and SKIP LOCKED are not supported",
@@ -206,6 +210,14 @@ class Queries(Expressions):
             )
         order = ("UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE", "")
         return min(modes, key=order.index, default="")
+
+    def _locked(self, node: exp.Expr) -> tuple[syntax.Name, ...]:
+        """The relations after OF."""
+        return tuple(
+            self._name(table.this if isinstance(table, exp.Table) else table)
+            for lock in node.args.get("locks") or []
+            for table in lock.expressions
+        )
 
     def _values(self, node: exp.Values, *known: str) -> syntax.Values:
         self._only(node, "expressions", *known, *_TAIL)
@@ -303,11 +315,13 @@ class Queries(Expressions):
                 return self._from_call(node)
             return self._table(node, "joins")
         if isinstance(node, exp.Lateral):
-            self._only(node, "this", "alias", "joins")
+            self._only(node, "this", "alias", "joins", "ordinality")
             inner = node.this
-            if not isinstance(inner, exp.Subquery):
-                raise self._unsupported(node, "LATERAL here")
             alias, columns = self._alias(node)
+            if isinstance(inner, exp.Anonymous):
+                return self._from_row_call(inner, node)
+            if not isinstance(inner, exp.Subquery) or node.args.get("ordinality"):
+                raise self._unsupported(node, "LATERAL here")
             return syntax.FromQuery(self.query(inner), alias, columns, True, self._position(node))
         if isinstance(node, exp.Subquery):
             if isinstance(node.this, exp.Table):
@@ -336,7 +350,10 @@ class Queries(Expressions):
 
     def _from_call(self, node: exp.Table) -> syntax.FromCall:
         self._only(node, "this", "alias", "ordinality", "joins")
-        call = self.expression(node.this)
+        return self._from_row_call(node.this, node)
+
+    def _from_row_call(self, function: exp.Expr, node: exp.Expr) -> syntax.FromCall:
+        call = self.expression(function)
         if not isinstance(call, syntax.Call):
             raise self._unsupported(node, "this in FROM")
         alias, columns = self._alias(node)

@@ -15,6 +15,9 @@ from shardrouter.lexer import Kind, Token, syntax_error
 
 __all__ = ["Walk"]
 
+_LEAVES: Final = (exp.Identifier, exp.Literal)
+"""Nodes with nothing below them."""
+
 _CLAUSES: Final = {
     "joins": "a join",
     "db": "a name of three parts",
@@ -50,6 +53,8 @@ class Walk:
 
     def _position(self, node: exp.Expr) -> int:
         """1-based offset of the first token in the tree that knows where it was."""
+        if type(node) in _LEAVES:
+            return int(node.meta.get("start", -1)) + 1
         starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
         return min(starts) + 1 if starts else 0
 
@@ -59,13 +64,13 @@ class Walk:
 
     def _name(self, node: Any) -> syntax.Name:
         """A plain name. One without quotes is a keyword, as every name is given in quotes."""
-        if isinstance(node, exp.Column):
-            self._only(node, "this")
-            node = node.this
-        if isinstance(node, exp.Ordered):
-            self._only(node, "this", "nulls_first")
-            return self._name(node.this)
         if not isinstance(node, exp.Identifier):
+            if isinstance(node, exp.Column):
+                self._only(node, "this")
+                return self._name(node.this)
+            if isinstance(node, exp.Ordered):
+                self._only(node, "this", "nulls_first")
+                return self._name(node.this)
             if isinstance(node, exp.Expr):
                 raise self._unsupported(node)
             raise unexpected(None)

@@ -18,6 +18,7 @@ import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
@@ -38,9 +39,17 @@ from shardrouter.pgserver.unit import (
 )
 from shardrouter.pgwire import messages as m
 from shardrouter.pgwire.connection import Connection, Event, Status
-from shardrouter.pgwire.portals import bind_arguments, result_formats
-from shardrouter.planned import CopyFrom, SchemaChange, TransactionControl
+from shardrouter.pgwire.portals import bind_arguments, describe_rows, result_formats
+from shardrouter.planned import (
+    CopyFrom,
+    DeclareCursor,
+    PrepareStatement,
+    ResultColumn,
+    SchemaChange,
+    TransactionControl,
+)
 from shardrouter.statement import split
+from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.verdicts import canceled
 
 __all__ = [
@@ -53,9 +62,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-
-STATEMENTS_MAX: Final = 4096
-"""Prepared statements of a connection: many times what any driver caches."""
 
 UNSENT_MAX: Final = 256 * 1024
 """Bytes of answers after which they are handed to the client before there are more."""
@@ -71,6 +77,9 @@ _BIND_COMPLETE: Final = m.encode(m.BindComplete())
 _CLOSE_COMPLETE: Final = m.encode(m.CloseComplete())
 _EMPTY_QUERY: Final = m.encode(m.EmptyQueryResponse())
 _SUSPENDED: Final = m.encode(m.PortalSuspended())
+
+_CHANGES_MEANING: Final = TransactionControl | DeclareCursor | PrepareStatement
+"""What comes behind it in a query may be planned only when it has been carried out."""
 
 T = TypeVar("T")
 
@@ -119,6 +128,13 @@ class Session(Protocol):
 
     def cancel(self) -> None:
         """End early what was executed last; `done` hears what became of it."""
+
+    @property
+    def statements(self) -> dict[str, Prepared]:
+        """By name, those of PREPARE and of the protocol alike."""
+
+    def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
+        """Of a cursor of DECLARE. Raises StatementError 34000."""
 
     @property
     def status(self) -> Status:
@@ -450,14 +466,14 @@ class Dialogue:
             except RouterError as error:
                 if error.position:
                     error.position += start  # the client knows the whole message only
-                last = _last_control(found)
+                last = _last_of(found, _CHANGES_MEANING)
                 if error.sqlstate == "42601" or last < 0:
                     raise
                 self._rest = query, texts[last + 1 :], ends[last]
                 return found[: last + 1]
             found.append(prepared)
             if _moves_names(prepared) and len(texts) > 1:
-                last = _last_control(found)
+                last = _last_of(found, TransactionControl)
                 if last < 0:
                     self._session.open_unit()
                     last = len(found) - 1
@@ -470,9 +486,9 @@ class Dialogue:
         if not statements:
             self._reply(_EMPTY_QUERY)
         for prepared in statements:
-            if prepared.parameter_oids:
-                raise StatementError("there is no parameter $1", sqlstate="42P02")
             statement = PreparedStatement(prepared)
+            if statement.parameter_oids:
+                raise StatementError("there is no parameter $1", sqlstate="42P02")
             portal = Portal(statement, (), (False,) * len(statement.columns))
             self._run(PortalRun(portal, described=True))
         self.answering = _Then.READY
@@ -481,7 +497,10 @@ class Dialogue:
 
     def _parse(self, event: m.Parse) -> None:
         name, text, oids = event.statement, event.text, event.parameter_oids
-        if name and name in self._statements:
+        named = self._session.statements
+        if name and name not in named:
+            self._forget_statement(name)  # it was deallocated by SQL
+        if name and (name in self._statements or name in named):
             raise StatementError(f'prepared statement "{name}" already exists', sqlstate="42P05")
         if not name:
             self._forget_statement("")
@@ -497,6 +516,8 @@ class Dialogue:
         def keep(prepared: Prepared | None) -> None:
             self._statements[name] = PreparedStatement(prepared, size)
             self._statement_bytes += size
+            if name and prepared is not None:
+                named[name] = prepared
             self._reply(_PARSE_COMPLETE)
 
         prepared = self._session.prepared(text, oids)
@@ -522,6 +543,10 @@ class Dialogue:
         if statement is not None:
             self._statement_bytes -= statement.size
 
+    def _close_statement(self, name: str) -> None:
+        self._forget_statement(name)
+        self._session.statements.pop(name, None)
+
     def _close_portal(self, name: str) -> None:
         # Before its unit has run, what it holds is still held by the unit.
         portal = self._portals.pop(name, None)
@@ -532,9 +557,16 @@ class Dialogue:
 
     def _statement(self, name: str) -> PreparedStatement:
         statement = self._statements.get(name)
-        if statement is None:
-            what = f'prepared statement "{name}"' if name else "unnamed prepared statement"
-            raise StatementError(f"{what} does not exist", sqlstate="26000")
+        if not name and statement is not None:
+            return statement
+        prepared = self._session.statements.get(name)
+        if statement is not None and statement.prepared is prepared:
+            return statement
+        # SQL has prepared or deallocated it.
+        self._forget_statement(name)
+        if prepared is None:
+            raise no_such_statement(name)
+        self._statements[name] = statement = PreparedStatement(prepared)
         return statement
 
     def _portal(self, name: str) -> Portal:
@@ -565,6 +597,10 @@ class Dialogue:
 
     def _describe(self, event: m.Describe) -> None:
         if event.target is m.Target.PORTAL:
+            if event.name and event.name not in self._portals:  # a cursor that DECLARE has opened
+                columns = self._session.cursor_columns(event.name)
+                self._reply(describe_rows(columns, (False,) * len(columns)))
+                return
             portal = self._portal(event.name)
             self._reply(portal.statement.row_description(portal.formats))
             return
@@ -595,7 +631,7 @@ class Dialogue:
         if event.target is m.Target.PORTAL:
             self._close_portal(event.name)
         else:
-            self._forget_statement(event.name)
+            self._close_statement(event.name)
         self._reply(_CLOSE_COMPLETE)
 
     def _flush(self, _: m.Flush) -> None:
@@ -669,7 +705,7 @@ def _moves_names(prepared: Prepared) -> bool:
     return isinstance(prepared.plan, SchemaChange) or changes_search_path(prepared.plan)
 
 
-def _last_control(statements: Sequence[Prepared]) -> int:
-    """The place of the last of them that is about the transaction; -1: there is none."""
-    places = [n for n, p in enumerate(statements) if isinstance(p.plan, TransactionControl)]
+def _last_of(statements: Sequence[Prepared], kinds: UnionType) -> int:
+    """The place of the last of them whose plan is one of these; -1: there is none."""
+    places = [n for n, p in enumerate(statements) if isinstance(p.plan, kinds)]
     return places[-1] if places else -1

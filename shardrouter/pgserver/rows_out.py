@@ -108,6 +108,6 @@ class RowsOut:
         """Of what this Execute did, when no row is left."""
         if self._writer is not None:
             return f"COPY {self.count}"
-        if self._tag.startswith("SELECT "):
-            return f"SELECT {self.count}"
+        if self._tag.startswith(("SELECT ", "FETCH ")):
+            return f"{self._tag.partition(' ')[0]} {self.count}"
         return self._tag

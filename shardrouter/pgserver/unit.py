@@ -46,6 +46,9 @@ class PreparedStatement:
         plan = self.plan = prepared.plan if prepared is not None else None
         self.columns = prepared.columns if prepared is not None else ()
         self.parameter_oids = prepared.parameter_oids if prepared is not None else ()
+        self.bound = prepared.bound if prepared is not None else None
+        if self.bound is not None:
+            self.parameter_oids = ()
         self.copies_in = isinstance(plan, CopyFrom)
         self.changes_schema = isinstance(plan, SchemaChange)
         self.is_control = isinstance(plan, TransactionControl)
@@ -88,7 +91,9 @@ class Portal(msgspec.Struct, eq=False):
             query = Prepared(plan.query, plan.plan, (), columns, prepared.search_path)
             is_binary = plan.options.format == "binary"
             return Execution(query, (), (is_binary,) * len(columns), stream=True)
-        return Execution(prepared, self.arguments, self.formats, stream=True)
+        bound = self.statement.bound
+        arguments = self.arguments if bound is None else bound
+        return Execution(prepared, arguments, self.formats, stream=True)
 
     def close(self) -> None:
         """Nobody wants more of its rows."""

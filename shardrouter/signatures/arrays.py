@@ -10,6 +10,8 @@ from shardrouter.types import (
     BOOLEAN,
     BPCHAR,
     INTEGER,
+    NAME,
+    SYSTEM_ARRAY_OF,
     TEXT,
     VARCHAR,
 )
@@ -41,7 +43,7 @@ def rows() -> Iterator[Function]:
         yield plain("trim_array", "pg_trim_array", kind, kind, INTEGER)
         counts = ARRAY_OF[INTEGER]
         yield Function("array_fill", (element, counts), kind, "pg_fill_array({0}, {1})")
-        if element in (TEXT, VARCHAR, BPCHAR):
+        if element in (TEXT, VARCHAR, BPCHAR, NAME):
             joined = "pg_array_to_string({0}, {1}, %s)"
         else:
             joined = f"pg_array_to_string(pg_each({{0}}, 'pg_text_{element.short}'), {{1}}, %s)"
@@ -51,7 +53,22 @@ def rows() -> Iterator[Function]:
             joined = joined.replace("pg_each(", "pg_eachbytes(")
         yield Function("array_to_string", (kind, TEXT), TEXT, joined % "NULL")
         yield Function("array_to_string", (kind, TEXT, TEXT), TEXT, joined % "{2}")
+    yield from _of_system_types()
     texts = ARRAY_OF[TEXT]
     text = "pg_string_to_array({0}, {1}, %s)"
     yield Function("string_to_array", (TEXT, TEXT), texts, text % "NULL")
     yield Function("string_to_array", (TEXT, TEXT, TEXT), texts, text % "{2}")
+
+
+def _of_system_types() -> Iterator[Function]:
+    """What clients ask of arrays that only the catalogs have."""
+    for element, kind in SYSTEM_ARRAY_OF.items():
+        yield plain("array_length", "pg_length_array", INTEGER, kind, INTEGER)
+        yield plain("cardinality", "pg_cardinality_array", INTEGER, kind)
+        yield plain("array_upper", "pg_upper_array", INTEGER, kind, INTEGER)
+        yield plain("array_lower", "pg_lower_array", INTEGER, kind, INTEGER)
+        position = f"pg_position_{kind.collation}({{0}}, {{1}})"
+        yield Function("array_position", (kind, element), INTEGER, position)
+        if element.sqlite == "TEXT":
+            joined = "pg_array_to_string({0}, {1}, NULL)"
+            yield Function("array_to_string", (kind, TEXT), TEXT, joined)

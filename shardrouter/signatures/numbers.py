@@ -12,6 +12,7 @@ from shardrouter.types import (
     NUMERIC,
     REAL,
     SMALLINT,
+    TEXT,
 )
 
 __all__ = ["rows"]
@@ -56,6 +57,9 @@ def rows() -> Iterator[Function]:
     yield plain("factorial", "pg_factorial", NUMERIC, BIGINT)
     yield plain("trim_scale", "pg_trim_scale", NUMERIC, NUMERIC)
     yield plain("min_scale", "pg_min_scale", INTEGER, NUMERIC)
+    for kind in (INTEGER, BIGINT, NUMERIC, REAL, DOUBLE):
+        yield plain("to_char", f"pg_to_char_{kind.short}", TEXT, kind, TEXT)
+    yield plain("to_number", "pg_to_number", NUMERIC, TEXT, TEXT)
     for name in _OF_DOUBLES:
         yield plain(name, f"pg_{name}", DOUBLE, DOUBLE)
     yield plain("cbrt", "pg_cbrt_float8", DOUBLE, DOUBLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from shardrouter.types import Type
 
@@ -20,6 +21,8 @@ class Function:
     text: str
     node_function: str = ""
     is_volatile: bool = False
+    asks: Literal["", "session", "cluster"] = ""
+    """What the router has to know to answer it (docs/catalogs.md)."""
 
 
 def plain(name: str, node: str, result: Type, *arguments: Type) -> Function:

@@ -70,7 +70,15 @@ def _made() -> Iterator[Function]:
     yield plain("timezone", "pg_in_utc", TIMESTAMP, TEXT, TIMESTAMPTZ)
 
 
+def _patterns() -> Iterator[Function]:
+    for kind in (TIMESTAMP, TIMESTAMPTZ, INTERVAL):
+        yield plain("to_char", f"pg_to_char_{kind.short}", TEXT, kind, TEXT)
+    yield plain("to_timestamp", "pg_to_timestamp", TIMESTAMPTZ, TEXT, TEXT)
+    yield plain("to_date", "pg_to_date", DATE, TEXT, TEXT)
+
+
 def rows() -> Iterator[Function]:
+    yield from _patterns()
     yield from _now()
     yield from _parts_of_times()
     yield from _made()

@@ -79,6 +79,7 @@ class Lasting(Twisted):
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("fault", SHAPES, ids=[fault.name for fault in SHAPES])
 async def test_half_of_what_was_asked_is_not_verified(fault: Shaped) -> None:
     backend = await opened("netns", HOSTS, fault.needs)

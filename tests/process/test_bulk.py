@@ -9,6 +9,8 @@ import pytest
 
 from nodes.client import NodeClient
 from nodes.comparison import Comparison, compare
+from nodes.local_cluster import LocalCluster
+from shardrouter.block import HELD_BYTES_MAX
 from shardrouter.errors import IndefiniteError, RouterError
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes
@@ -17,6 +19,23 @@ pytestmark = pytest.mark.slow
 
 PIECE = 5_000
 PIECES = 14
+
+STATEMENTS = 60
+"""Of a transaction: together twice what a router holds of one."""
+
+
+async def check_alike(cluster: LocalCluster) -> None:
+    """The replicas of each group have the same rows, and the same stages."""
+    clients = {
+        name: NodeClient.to(name, cluster.config, name="test") for name in cluster.config.nodes
+    }
+    for group in cluster.config.groups:
+        found = await compare(group, clients, timeout_s=20)
+        assert isinstance(found, Comparison), found
+        assert not found.differences
+        assert not found.silent
+    for client in clients.values():
+        await client.close()
 
 
 async def test_a_copy_whose_leader_dies_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -56,16 +75,7 @@ async def test_a_copy_whose_leader_dies_is_written_whole_or_not_at_all(tmp_path:
                 assert (count > before) is written
             before = count
             await session.close()
-        clients = {
-            name: NodeClient.to(name, cluster.config, name="test") for name in cluster.config.nodes
-        }
-        for group in cluster.config.groups:
-            found = await compare(group, clients, timeout_s=20)
-            assert isinstance(found, Comparison), found
-            assert not found.differences
-            assert not found.silent
-        for client in clients.values():
-            await client.close()
+        await check_alike(cluster)
 
 
 async def test_a_result_whose_node_dies_in_the_middle_is_a_definite_error(tmp_path: Path) -> None:
@@ -89,3 +99,47 @@ async def test_a_result_whose_node_dies_in_the_middle_is_a_definite_error(tmp_pa
         assert caught.value.definite
         assert 1_000 < taken < 30_000
         assert await db.fetchval("SELECT count(*) FROM h", timeout=20) == 30_000
+
+
+@pytest.mark.long
+async def test_a_large_transaction_whose_leader_dies_is_written_whole_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    """Once when the shard has most of its steps, once when its COMMIT has left; and the replicas
+    are the same after all of it."""
+    async with three_nodes(tmp_path) as (cluster, path), Router.open(path) as db:
+        await db.execute("CREATE TABLE h (id int PRIMARY KEY, name text) WITH (home = true)")
+        shard = db._backend.schema.catalog.home
+        before = 0
+        for dies in ("half way", "at the end", "before ROLLBACK"):
+            leader = (await cluster.leaders())[shard]
+            async with db.acquire() as connection:
+                transaction = connection.transaction()
+                await transaction.start()
+                for n in range(STATEMENTS):
+                    if n == STATEMENTS - 10 and dies == "half way":
+                        cluster.kill_node(leader)
+                    values = (before + n, "x" * (2 * HELD_BYTES_MAX // STATEMENTS))
+                    await connection.execute("INSERT INTO h VALUES ($1, $2)", *values)
+                assert await connection.fetchval("SELECT count(*) FROM h") == before + STATEMENTS
+                ending = asyncio.create_task(
+                    transaction.rollback() if "ROLLBACK" in dies else transaction.commit()
+                )
+                if dies != "half way":
+                    await asyncio.sleep(0)
+                    cluster.kill_node(leader)
+                written: bool | None = "ROLLBACK" not in dies
+                try:
+                    await ending
+                except RouterError as error:
+                    written = None if isinstance(error, IndefiniteError) else False
+            await cluster.node(leader).wait()
+            await cluster.start_node(leader)
+            await cluster.wait_for_leaders()
+            count = await db.fetchval("SELECT count(*) FROM h", timeout=20)
+            assert count in (before, before + STATEMENTS)
+            if written is not None:
+                assert (count > before) is written
+            before = count
+        assert before >= STATEMENTS
+        await check_alike(cluster)

@@ -66,7 +66,9 @@ def test_a_lease_by_a_clock_that_is_far_too_slow_serves_stale_reads(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("rates", "lease_reads"), [(WITHIN, True), (TOO_SLOW, False)], ids=["within", "off"]
+    ("rates", "lease_reads"),
+    [(WITHIN, True), pytest.param(TOO_SLOW, False, marks=pytest.mark.nightly)],
+    ids=["within", "off"],
 )
 def test_a_lease_within_the_bound_and_none_at_all_are_safe(
     tmp_path: Path, rates: str, lease_reads: bool

@@ -74,6 +74,7 @@ def test_reads_from_a_cache_lose_ec(tmp_path: Path) -> None:
         assert any("close behind a write were stale" in why for why in labels[f].missing)
 
 
+@pytest.mark.nightly
 def test_reads_without_a_quorum_lose_pc(tmp_path: Path) -> None:
     """In a cut: as long as nothing is cut, the leader has what was written last."""
     read = labelled(tmp_path, STALE_NODE)["read"]

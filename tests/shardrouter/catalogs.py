@@ -10,7 +10,7 @@ from shardrouter.definitions import Definition
 from shardrouter.plan import make_plan
 from shardrouter.planned import SchemaChange
 from shardrouter.role_statements import RoleStatement
-from shardrouter.tables import Change, Table
+from shardrouter.tables import Change, Placement, Table
 
 EMPTY = Catalog(1, {}, ("s1", "s2"), (0,) * 16384, (1,) * 16384, "s1")
 
@@ -31,11 +31,15 @@ def with_change(catalog: Catalog, change: Change) -> Catalog:
             tables[moved.name] = replace(moved.after, version=change.version)
     sequences = {n: s for n, s in catalog.sequences.items() if n not in change.dropped}
     sequences |= {sequence.name: sequence for sequence in change.made}
-    return replace(catalog, version=change.version, tables=tables, sequences=sequences)
+    schemas = {n: s for n, s in catalog.schemas.items() if n not in change.dropped_schemas}
+    schemas |= {schema.name: schema for schema in change.schemas}
+    return replace(
+        catalog, version=change.version, tables=tables, sequences=sequences, schemas=schemas
+    )
 
 
-def changed(catalog: Catalog, sql: str) -> Catalog:
-    begun = begin(catalog, definition_of(sql, catalog))
+def changed(catalog: Catalog, sql: str, placement: Placement = "sharded") -> Catalog:
+    begun = begin(catalog, definition_of(sql, catalog), placement)
     return catalog if begun.change is None else with_change(catalog, begun.change)
 
 

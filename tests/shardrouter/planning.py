@@ -39,7 +39,14 @@ from shardrouter.planned import (
     ShowSetting,
 )
 from shardrouter.role_statements import RoleStatement
-from shardrouter.schema_change import mark, publish, shard_parts, shards_of
+from shardrouter.schema_change import (
+    mark,
+    publish,
+    shard_parts,
+    shards_of,
+    take_back,
+    undo_parts,
+)
 from shardrouter.settings import Settings
 from shardrouter.tables import Placement
 
@@ -74,15 +81,19 @@ class Group:
 
     def write(self, parts: Parts) -> None:
         self.check(parts.guards)
+        self.connection.execute("PRAGMA foreign_keys = OFF")
         self.connection.execute("BEGIN")
         try:
             for statement in parts.statements:
                 with self._told():
                     self.connection.execute(statement.sql, statement.parameters)
+            if self.connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+                raise ShardError("a row refers to nothing", sqlstate="23503")
         except BaseException:
             self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
+        self.connection.execute("PRAGMA foreign_keys = ON")
         for change in parts.sets:
             assert isinstance(change, SetVersion)
             self.versions[change.object] = change.version
@@ -200,8 +211,21 @@ class PlannedCluster:
         if change is None:
             return
         self.meta.write(mark(catalog, change))
+        done: list[str] = []
         for shard in shards_of(catalog, change):
-            self.shards[shard].write(shard_parts(catalog, change, shard))
+            try:
+                self.shards[shard].write(shard_parts(catalog, change, shard))
+            except ShardError:
+                self._take_back(done)
+                raise
+            done.append(shard)
+        self.meta.write(publish(self.catalog))
+
+    def _take_back(self, done: Sequence[str]) -> None:
+        parts, undone = take_back(self.catalog)
+        self.meta.write(parts)
+        for shard in shards_of(self.catalog, undone):
+            self.shards[shard].write(undo_parts(self.catalog, undone, shard, made=shard in done))
         self.meta.write(publish(self.catalog))
 
 

@@ -27,7 +27,7 @@ from shardrouter.block import Block
 from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
-from shardrouter.planned import EndBlock, Modes
+from shardrouter.planned import EndBlock, Modes, SetSetting
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
@@ -67,6 +67,11 @@ class Host:
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         raise AssertionError(attempt)
+
+    async def ask_catalogs(
+        self, execution: Execution, settings: Settings, deadline: float
+    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
+        raise AssertionError(execution)
 
     async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
         raise AssertionError(execution)

@@ -18,6 +18,7 @@ from shardrouter import block
 from shardrouter.connection import Connection
 from shardrouter.errors import RouterError
 from shardrouter.exceptions import SerializationError, UniqueViolationError
+from shardrouter.lifted import lift
 from shardrouter.router import Router
 from tests.shardrouter.cluster import one_node
 
@@ -225,3 +226,40 @@ async def test_a_session_that_ends_takes_its_stages_along(
         assert stages(directory) > 0
     await until_no_stage_is_left(directory)
     assert await router.fetchval(COUNT) == 0
+
+
+async def test_an_insert_that_is_written_out(
+    place: tuple[Router, Path], router: Router, connection: Connection
+) -> None:
+    """One text of many rows, as programs make them that know no parameters."""
+    _, directory = place
+    some = rows(400, 4_000)
+    written = ", ".join(f"({number}, '{name}''')" for number, name in some)
+    text = f"INSERT INTO h (id, name) VALUES {written}"
+    assert len(text) > ENTRY_BYTES_MAX
+    assert await connection.execute(text) == "INSERT 0 400"
+    found = await connection.fetch("SELECT id, name FROM h ORDER BY id")
+    assert [tuple(row) for row in found] == [(number, name + "'") for number, name in some]
+    with pytest.raises(UniqueViolationError):
+        await connection.execute(text)
+    async with connection.transaction():
+        await connection.execute("DELETE FROM h")
+        assert await connection.execute(text + " RETURNING id") == "INSERT 0 400"
+    assert await router.fetchval(COUNT) == 400
+    await until_no_stage_is_left(directory)
+    with pytest.raises(RouterError) as caught:
+        await connection.execute(text.replace("(399, ", "('x', "))
+    assert caught.value.sqlstate == "22P02"
+    assert caught.value.position > ENTRY_BYTES_MAX
+
+
+async def test_only_long_texts_of_rows_are_lifted() -> None:
+    long = "'" + "x" * 50 + "'"
+    row = f"INSERT INTO h VALUES (1, {long}, 'short', lower({long}), {long} || 'y'), (2, {long})"
+    changed, texts = lift(f"{row} ON CONFLICT (id) DO UPDATE SET name = {long}") or ("", [])
+    assert texts == ["x" * 50] * 2
+    assert changed.startswith(f"INSERT INTO h VALUES (1, $1, 'short', lower({long}), {long} ||")
+    assert changed.endswith(f"(2, $2) ON CONFLICT (id) DO UPDATE SET name = {long}")
+    assert lift(f"SELECT {long}") is None
+    assert lift(f"INSERT INTO h VALUES ($1, {long})") is None
+    assert lift(f"INSERT INTO h SELECT 1, {long}") is None

@@ -279,3 +279,25 @@ async def test_what_is_there_already_is_skipped(router: Router) -> None:
     await client.run("DROP TABLE IF EXISTS nowhere")
     await client.does("TRUNCATE here", "DROP TABLE here", "COMMIT")
     assert await client.code("SELECT * FROM here") == "42P01"
+
+
+async def test_with_one_shard_every_table_can_be_changed(tmp_path: Path) -> None:
+    async with (
+        one_node(tmp_path, ("meta", "shard-1")) as path,
+        Router.open(path, rng=random.Random(3)) as alone,
+    ):
+        client = Client(alone)
+        await client.does(
+            "BEGIN",
+            "CREATE TABLE sharded (id int PRIMARY KEY, n int)",
+            "CREATE TABLE everywhere (id int PRIMARY KEY) WITH (reference = true)",
+            "INSERT INTO sharded VALUES (1, 1), (2, 2)",
+            "INSERT INTO everywhere VALUES (1)",
+            "CREATE UNIQUE INDEX ON sharded (id, n)",
+            "COMMIT",
+        )
+        joined = "SELECT n FROM sharded JOIN everywhere USING (id)"
+        assert await client.values(joined) == [(1,)]
+        await client.does("BEGIN", "DROP TABLE everywhere", "CREATE TABLE everywhere (n int)")
+        await client.does("INSERT INTO everywhere VALUES (5)", "COMMIT", "DROP TABLE sharded")
+        assert await client.values("SELECT n FROM everywhere") == [(5,)]

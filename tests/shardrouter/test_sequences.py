@@ -131,3 +131,22 @@ async def test_a_number_is_not_drawn_again_when_its_transaction_is_undone(db: Ro
         await connection.execute("ROLLBACK")
         await connection.execute("INSERT INTO undone (v) VALUES (2)")
         assert await connection.fetchval("SELECT id FROM undone") == 2
+
+
+async def test_a_sequence_that_another_router_has_altered_is_looked_up_again(
+    db: Router, path: Path
+) -> None:
+    await db.execute("CREATE SEQUENCE altered_one")
+    await db.execute("CREATE SEQUENCE altered_two")
+    await db.execute(
+        "CREATE TABLE of_altered_two (id int PRIMARY KEY DEFAULT nextval('altered_two'))"
+    )
+    async with Router.open(path, rng=random.Random(3)) as other:
+        assert (
+            await other.fetchval("SELECT id FROM of_altered_two WHERE id = 1") is None
+        )  # it knows them
+        await db.execute("ALTER SEQUENCE altered_one INCREMENT 5 RESTART 500")
+        await db.execute("ALTER SEQUENCE altered_two RESTART 700")
+        assert await other.fetchval("SELECT nextval('altered_one')") == 500
+        await other.execute("INSERT INTO of_altered_two DEFAULT VALUES")
+        assert await db.fetchval("SELECT id FROM of_altered_two WHERE id = 700") == 700

@@ -44,7 +44,6 @@ def test_a_timeout_that_is_none_is_refused(value: str) -> None:
         ("shardrouter.nonsense", "1", "42704"),
         ("client_encoding", "LATIN1", "22023"),
         ("DateStyle", "German", "22023"),
-        ("TimeZone", "Europe/Berlin", "22023"),
         ("search_path", '"private', "22023"),
         ("extra_float_digits", "0", "22023"),
         ("standard_conforming_strings", "off", "22023"),
@@ -154,3 +153,10 @@ def test_what_pg_dump_and_frameworks_send_is_taken() -> None:
         with pytest.raises(StatementError) as caught:
             settings.with_value(name, value)
         assert caught.value.sqlstate == "22023"
+
+
+def test_another_time_zone_is_refused() -> None:
+    with pytest.raises(NotSupported, match="Europe/Berlin") as refused:
+        Settings().with_value("TimeZone", "Europe/Berlin")
+    assert refused.value.sqlstate == "0A000"
+    assert Settings().with_value("TimeZone", "Etc/UTC").get("timezone") == "UTC"

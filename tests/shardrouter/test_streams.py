@@ -72,13 +72,19 @@ async def connection(address: Address) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+def all_cursors() -> list[Cursors]:
+    """Of all replicas; looked for among all objects that there are, which takes its time."""
+    return [each for each in gc.get_objects() if isinstance(each, Cursors)]
+
+
 def open_cursors() -> int:
-    return sum(len(c._open) for c in gc.get_objects() if isinstance(c, Cursors))
+    return sum(len(each._open) for each in all_cursors())
 
 
 async def until_none_is_open() -> None:
+    replicas = all_cursors()
     async with asyncio.timeout(10):
-        while open_cursors():  # noqa: ASYNC110 -- of a node, which says nothing about it
+        while any(each._open for each in replicas):  # noqa: ASYNC110 -- they say nothing about it
             await asyncio.sleep(0.01)
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes.pgtypes import strings
 from nodes.protocol import Value
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.types import (
@@ -138,3 +139,19 @@ def test_a_checked_argument_is_unchanged_by_a_second_check(name: str, data: st.D
         return
     assert checked == value
     assert check_value(checked, kind, 1) == checked
+
+
+@pytest.mark.parametrize(
+    ("text", "upper", "lower"),
+    [
+        ("äßẞ", "Äßẞ", "äßß"),
+        ("\u0130\u0131", "\u0130I", "i\u0131"),
+        ("ᾀﬁǆ", "ᾈﬁǄ", "ᾀﬁǆ"),
+        ("\u0391\u03a3", "\u0391\u03a3", "\u03b1\u03c3"),
+        ("Az", "AZ", "az"),
+    ],
+)
+def test_cases_change_character_by_character_as_in_c_utf8(
+    text: str, upper: str, lower: str
+) -> None:
+    assert (strings.upper(text), strings.lower(text)) == (upper, lower)

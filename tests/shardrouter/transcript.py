@@ -19,13 +19,20 @@ from shardrouter.plan import make_plan
 from shardrouter.planned import (
     Answer,
     Begin,
+    CatalogQuery,
+    CloseCursor,
     Constant,
     CopyFrom,
     CopyTo,
+    Deallocate,
+    DeclareCursor,
     EndBlock,
+    ExecuteStatement,
+    FetchRows,
     OneShard,
     Operand,
     Plan,
+    PrepareStatement,
     ResultColumn,
     SavepointStep,
     Scatter,
@@ -136,6 +143,9 @@ def _plan(plan: Plan) -> str:
                 lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
+        case CatalogQuery():
+            named = " ".join(plan.relations) or "no relation"
+            lines = [f"catalogs {plan.tag} {named}", "sql: " + plan.sql]
         case CopyFrom():
             names = ", ".join(column.name for column in plan.columns)
             return f"copy from, {plan.options.format}: {names}\n{_plan(plan.insert)}"
@@ -155,6 +165,12 @@ def _plan(plan: Plan) -> str:
             return f"{plan.function} of {plan.sequence}"
         case ShowColumns():
             return f"show columns of {plan.table}"
+        case DeclareCursor():
+            return f"declare {plan.name}\n{_plan(plan.plan)}"
+        case PrepareStatement():
+            return f"prepare {plan.name}\n{_plan(plan.plan)}"
+        case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate():
+            return str(plan)
     if isinstance(plan, OneShard) and plan.bounds:
         lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
     if isinstance(plan, Scatter) and (plan.limit or plan.offset):

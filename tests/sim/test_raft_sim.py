@@ -36,7 +36,7 @@ NEEDS_RARE_COINCIDENCES = {
     "removed-leader-counts-itself",
     "snapshot-unchecked",
 }
-"""The search for them is too long for every run of the tests: `make test-long`."""
+"""The search for them is too long for every run of the tests: `make nightly`."""
 
 
 @pytest.mark.slow
@@ -109,6 +109,7 @@ def test_a_broken_rule_is_convicted(name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", sorted(NEEDS_RARE_COINCIDENCES))
 def test_a_broken_rule_that_needs_rare_coincidences_is_convicted(name: str) -> None:
     convict(name, SLOWLY_CONVICTED)

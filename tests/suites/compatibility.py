@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.suites.asyncpg_suite.reasons import BASELINE, REASONS, reason_of, reasons
+from tests.suites.asyncpg_suite.running import HERE as ASYNCPG
 from tests.suites.differential.comparison import EXPLAINED
 from tests.suites.differential.measure import Finding, measure
 from tests.suites.differential.pair import running_pair
 from tests.suites.environment import ROOT
 from tests.suites.postgres import PostgresMissing
+from tests.suites.reasons import reason_of, reasons
 
 __all__ = ["PAGE", "page", "supported_in"]
 
@@ -86,8 +87,8 @@ def _section(findings: Sequence[Finding]) -> list[str]:
 
 
 def _asyncpg() -> str:
-    expected = BASELINE.read_text(encoding="utf-8").split()
-    known = reasons(REASONS.read_text(encoding="utf-8"))
+    expected = (ASYNCPG / "baseline.txt").read_text(encoding="utf-8").split()
+    known = reasons((ASYNCPG / "reasons.txt").read_text(encoding="utf-8"))
     by_reason: dict[str, list[str]] = defaultdict(list)
     for test in expected:
         why = reason_of(test, known)

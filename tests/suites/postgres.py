@@ -1,7 +1,7 @@
 """A real PostgreSQL, thrown away afterwards: the oracle of the suites.
 
 It listens on loopback and a port of its own, keeps nothing safe from a crash, and speaks the
-language of this project's defaults: UTF-8, collation C, UTC.
+language of this project's defaults: UTF-8, collation C, characters of C.UTF-8, UTC.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def running_postgres(**settings: str) -> Iterator[Postgres]:
         subprocess.run(
             [
                 *(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"),
-                *("--encoding=UTF8", "--locale=C"),
+                *("--encoding=UTF8", "--lc-collate=C", "--lc-ctype=C.UTF-8", "--lc-messages=C"),
             ],
             check=True,
             capture_output=True,

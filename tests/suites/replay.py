@@ -135,14 +135,17 @@ def _is_commands(data: bytes) -> bool:
 
 
 def _sums(machine: Machine, index: int) -> Sequence[RangeSum]:
-    """The roots at `index`, once the machine's own thread has computed them."""
-    while True:
+    """The roots at `index`, once the machine's own thread has computed them. Raises
+    Disagreement if that takes longer than TIMEOUT_S."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
         answer = machine.checksum(GetChecksum(index))
         if isinstance(answer, Checksums):
             return answer.ranges
         if not (isinstance(answer, NoChecksum) and answer.pending):
             raise Disagreement(f"no checksum at {index}: {answer}")
         time.sleep(0.02)
+    raise Disagreement(f"no checksum at {index} within {TIMEOUT_S:.0f} s")
 
 
 def _by_table(roots: Sequence[RangeSum]) -> dict[str, bytes]:

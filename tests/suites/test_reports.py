@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.suites.asyncpg_suite.reasons import reason_of, reasons
-from tests.suites.asyncpg_suite.running import Outcome, outcomes
+from tests.suites.outcomes import Outcome, outcomes
 from tests.suites.pgbench.running import PgbenchFailed, Run, read_report
+from tests.suites.reasons import reason_of, reasons
 
 PGBENCH = """\
 pgbench (15.18)
@@ -41,7 +41,7 @@ def test_a_report_of_pgbench() -> None:
 
 def test_a_report_of_pytest() -> None:
     """A test that fails only while it is cleaned up is told twice, and has failed."""
-    assert outcomes(JUNIT) == [
+    assert outcomes(JUNIT, "tests.") == [
         Outcome("test_a.TestA.test_nul", "skipped"),
         Outcome("test_a.TestA.test_one", "failed", "teardown"),
         Outcome("test_a.TestA.test_two", "failed", "no"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from tests.suites.sqllogictest.client import run_file
+from shardrouter.identity import DATABASE
+from tests.suites.in_process import serving
+from tests.suites.sqllogictest.client import Asyncpg, run_file
 from tests.suites.sqllogictest.records import Record, judge, parse
+
+EXCERPTS = Path(__file__).parents[1] / "testdata" / "sqllogictest"
 
 SAMPLE = """\
 # a comment
@@ -106,3 +111,27 @@ async def test_a_file_is_run_and_what_is_wrong_is_told() -> None:
     assert "it did not fail" in found["told"][0]
     answers["SELECT nothing"] = ValueError("no such column")
     assert (await run_file(Scripted(answers), "f.test", SAMPLE))["wrong"] == 1
+
+
+@pytest.fixture(name="port", scope="module")
+def _port() -> Iterator[int]:
+    with serving() as port:
+        yield port
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "right"), [("select1.test", (231, 200)), ("select2.test", (131, 100))]
+)
+async def test_an_excerpt_of_its_files_is_answered_right(
+    port: int, name: str, right: tuple[int, int]
+) -> None:
+    """`make sqllogictest` runs the whole files, through two drivers."""
+    driver = await Asyncpg.connect(f"postgresql://ann@127.0.0.1:{port}/{DATABASE}")
+    try:
+        await driver.run("SET default_placement = 'home'")
+        found = await run_file(driver, name, (EXCERPTS / name).read_text("utf-8"))
+    finally:
+        await driver.close()
+    assert found["wrong"] == 0, "\n".join(found["told"])
+    assert (found["right"], found["queries"]) == right

@@ -34,6 +34,7 @@ from shardrouter.planned import (
     Answer,
     CopyFrom,
     OneShard,
+    ResultColumn,
     Scatter,
     SchemaChange,
     SetSetting,
@@ -85,6 +86,7 @@ class MemorySession:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._settings = Settings()
+        self.statements: dict[str, Prepared] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
@@ -96,6 +98,9 @@ class MemorySession:
         prepared = Prepared(text, plan, parameter_oids(plan), result_columns(plan))
         self._database.prepared[text, oids] = prepared
         return prepared
+
+    def cursor_columns(self, name: str) -> tuple[ResultColumn, ...]:
+        raise StatementError(f'cursor "{name}" does not exist', sqlstate="34000")
 
     @property
     def status(self) -> Status:

@@ -13,9 +13,10 @@ import time
 
 import click
 
-from tests.suites.asyncpg_suite.reasons import BASELINE, REASONS, reason_of, reasons
-from tests.suites.asyncpg_suite.running import Outcome, run_tests
+from tests.suites.asyncpg_suite.running import HERE, run_tests
+from tests.suites.outcomes import Outcome
 from tests.suites.postgres import running_postgres
+from tests.suites.reasons import compare
 from tests.suites.replay import Disagreement
 from tests.suites.served import served
 
@@ -30,32 +31,17 @@ def main(oracle: bool, only: str) -> None:
         with running_postgres(max_connections="200") as postgres:
             found = run_tests(postgres.port, user="postgres", database="postgres", only=only)
         passed = [outcome.test for outcome in found if outcome.result == "passed"]
-        BASELINE.write_text("".join(f"{test}\n" for test in passed), encoding="utf-8")
+        baseline = "".join(f"{test}\n" for test in passed)
+        (HERE / "baseline.txt").write_text(baseline, encoding="utf-8")
         print(f"asyncpg's tests: PostgreSQL passes {len(passed)} of {len(found)}")
         return
     found, audit = asyncio.run(_served(only))
-    expected = set(BASELINE.read_text(encoding="utf-8").split())
-    known = reasons(REASONS.read_text(encoding="utf-8"))
-    ours = [outcome for outcome in found if outcome.test in expected]
-    failed = [outcome for outcome in ours if outcome.result != "passed"]
-    unexplained = [outcome for outcome in failed if not reason_of(outcome.test, known)]
-    for outcome in failed:
-        print(f"{outcome.test}: {reason_of(outcome.test, known) or 'NO REASON'}")
-        if not reason_of(outcome.test, known) or only:
-            print(f"    {outcome.message[:300]}")
-    for outcome in _gained(ours, known):
-        print(f"{outcome.test} passes, and has a reason for failing")
+    result = compare(found, HERE)
+    for line in result.lines(messages=bool(only)):
+        print(line)
     print(audit)
-    print(
-        f"asyncpg's tests: {len(ours) - len(failed)} pass of the {len(expected)} that PostgreSQL "
-        f"passes, {len(failed)} fail, {len(unexplained)} of them without a reason; "
-        f"{time.monotonic() - began:.0f} s"
-    )
-    sys.exit(1 if unexplained or audit.startswith("!") else 0)
-
-
-def _gained(ours: list[Outcome], known: list[tuple[str, str]]) -> list[Outcome]:
-    return [o for o in ours if o.result == "passed" and reason_of(o.test, known)]
+    print(f"asyncpg's tests: {result}; {time.monotonic() - began:.0f} s")
+    sys.exit(1 if result.unexplained or audit.startswith("!") else 0)
 
 
 async def _served(only: str) -> tuple[list[Outcome], str]:
@@ -68,6 +54,7 @@ async def _served(only: str) -> tuple[list[Outcome], str]:
             database="shardrouter",
             password=database.password,
             only=only,
+            tables="SHOW TABLES",
         )
         try:
             return found, await database.audit()

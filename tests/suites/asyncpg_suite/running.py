@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
-import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from tests.suites.environment import BUILD, environment
+from tests.suites.outcomes import Outcome, outcomes
 
-__all__ = ["Outcome", "fetch_tests", "run_tests"]
+__all__ = ["HERE", "fetch_tests", "run_tests"]
+
+HERE: Final = Path(__file__).parent
 
 LEFT_OUT: Final = {
     "test_connect.py": "it starts servers of its own",
     "test__sourcecode.py": "it lints asyncpg",
 }
 
-TEST_TIMEOUT_S: Final = 30
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one test."""
-
-    test: str
-    """Module, class and name, with points between them."""
-    result: str
-    """passed, failed or skipped"""
-    message: str = ""
+TEST_TIMEOUT_S: Final = 60
 
 
 def fetch_tests() -> tuple[Path, Path]:
@@ -56,13 +47,15 @@ def fetch_tests() -> tuple[Path, Path]:
 
 
 def run_tests(
-    port: int, *, user: str, database: str, password: str = "", only: str = ""
+    port: int, *, user: str, database: str, password: str = "", only: str = "", tables: str = ""
 ) -> list[Outcome]:
-    """Every test, or those whose names have `only`, on the server at `port` of loopback."""
+    """Every test, or those whose names have `only`, on the server at `port` of loopback. `tables`
+    is a query for the tables that a test which failed has left; without it they stay."""
     python, directory = fetch_tests()
     report = directory / "report.xml"
     report.unlink(missing_ok=True)
     (directory / "pytest.ini").write_text("[pytest]\n")  # else the project's own would hold
+    shutil.copy(Path(__file__).with_name("between_tests.py"), directory / "tests" / "conftest.py")
     done = subprocess.run(
         [
             *(str(python), "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider"),
@@ -78,6 +71,7 @@ def run_tests(
             "PGUSER": user,
             "PGPASSWORD": password,
             "PGDATABASE": database,
+            **({"TABLES_QUERY": tables} if tables else {}),
         },
         stdout=subprocess.PIPE,
         text=True,
@@ -85,19 +79,4 @@ def run_tests(
     )
     if not report.exists():
         sys.exit(f"asyncpg's tests did not run:\n{done.stdout[-4000:]}")
-    return outcomes(report.read_text(encoding="utf-8"))
-
-
-def outcomes(junit: str) -> list[Outcome]:
-    """What a JUnit report tells of each test, by name."""
-    found: dict[str, Outcome] = {}
-    for case in ElementTree.fromstring(junit).iter("testcase"):
-        name = f"{case.get('classname', '')}.{case.get('name', '')}".removeprefix("tests.")
-        bad = [child for kind in ("failure", "error") for child in case.findall(kind)]
-        if bad:
-            lines = (bad[0].get("message") or bad[0].text or "").strip().splitlines()
-            found[name] = Outcome(name, "failed", lines[0] if lines else "")
-        elif name not in found:  # what failed while it was cleaned up is told twice
-            is_skipped = case.find("skipped") is not None
-            found[name] = Outcome(name, "skipped" if is_skipped else "passed")
-    return [found[name] for name in sorted(found)]
+    return outcomes(report.read_text(encoding="utf-8"), "tests.")

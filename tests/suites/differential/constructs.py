@@ -321,6 +321,13 @@ int8: {int8} & {int8}
 int4: width_bucket({numeric}, 0, 10, 5)
 int4: scale({numeric})
 numeric: trim_scale({numeric})
+int4: min_scale({numeric})
+int4: lcm({int4}, {int4})
+numeric: gcd({numeric}, {numeric})
+numeric: factorial(5)
+!numeric: log(2.0, {numeric})
+numeric: round(cbrt({float8})::numeric, 12)
+numeric: round(atan2({float8}, {float8})::numeric, 12)
 """
 
 _TEXTS: Final = """
@@ -385,6 +392,12 @@ text: regexp_replace({text}, 'b', 'X')
 text: regexp_replace({text}, '[ab]', '<\\&>', 'g')
 text: overlay({text} placing 'Z' from 2)
 text: to_hex({int4})
+text[]: regexp_split_to_array({text}, ' ')
+text[]: regexp_match({text}, '(a)|(b+)')
+text: substring({text} from '[a-z]+')
+int4: regexp_count({text}, '[ab]')
+bool: {text} ~ '^[[:alpha:]]+$'
+bool: {text} NOT SIMILAR TO '_b%'
 text: format('%s-%s', {text}, {int4})
 text: format('%I %L', {text}, {text})
 bool: {text} COLLATE "C" < {text}
@@ -466,6 +479,8 @@ timestamptz: {timestamp} AT TIME ZONE 'UTC'
 timestamp: {timestamptz} AT TIME ZONE 'UTC'
 interval: justify_days({interval})
 interval: justify_hours({interval})
+interval: justify_interval({interval})
+timestamp: date_bin('15 minutes', {timestamp}, '2001-01-01')
 bool: isfinite({timestamp})
 bool: ({date}, {date}) OVERLAPS ({date}, {date})
 bool: now() = transaction_timestamp()
@@ -502,6 +517,10 @@ jsonb: jsonb_build_array({int4}, {text}, NULL)
 jsonb: jsonb_strip_nulls({jsonb})
 !jsonb: jsonb_set({jsonb}, '{a}', '5')
 text: jsonb_pretty({jsonb})
+json: to_json({timestamp})
+jsonb: to_jsonb({int4[]})
+json: json_build_array({date}, {numeric}, {bool})
+!jsonb: {jsonb} #- '{b,0}'
 text: jsonb_extract_path_text({jsonb}, 'a')
 """
 
@@ -530,6 +549,10 @@ bool: {int4[]} @> {int4[]}
 bool: {int4[]} <@ {int4[]}
 bool: {int4[]} && {int4[]}
 int4[]: {int4[]}[1:2]
+int4[]: {int4[]}[2:]
+int4[]: array_replace({int4[]}, 2, {int4})
+int4[]: array_positions({int4[]}, 2)
+text: array_to_string({int4[]}, ',', '*')
 int4: array_upper({int4[]}, 1)
 int4: array_lower({int4[]}, 1)
 """
@@ -564,6 +587,12 @@ numeric: variance({int4})
 numeric: var_pop({int4})
 int4: bit_and({int4})
 int4: bit_or({int4})
+numeric: stddev({numeric})
+text: string_agg(DISTINCT {text}, ',')
+json: json_agg({text} ORDER BY {text})
+float8: percentile_cont(0.5) WITHIN GROUP (ORDER BY {int4})
+int4: percentile_disc(0.5) WITHIN GROUP (ORDER BY {int4})
+int4: mode() WITHIN GROUP (ORDER BY {int4})
 """
 
 

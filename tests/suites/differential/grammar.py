@@ -120,6 +120,8 @@ class Grammar:
     """How often something is drawn that this database does not have."""
     tables: dict[str, Table] = field(default_factory=dict)
     _in_transaction: bool = False
+    _before: dict[str, Table] = field(default_factory=dict)
+    """The tables at BEGIN."""
     _may_fail: bool = True
     _count: int = 0
 
@@ -155,14 +157,18 @@ class Grammar:
             return self._create_table()
         if self._in_transaction and self._one_of(0.15):
             self._in_transaction = False
-            return Made(
-                leaf(self.rng.choice(["COMMIT", "ROLLBACK", "END"]), tag="BEGIN and COMMIT")
-            )
+            word = self.rng.choice(["COMMIT", "ROLLBACK", "END"])
+            if word == "ROLLBACK":
+                self.tables = self._before
+            return Made(leaf(word, tag="BEGIN and COMMIT"))
+        if self._in_transaction and self._wants("CREATE TABLE in a transaction", 0.12):
+            return self._definition_in_transaction()
         if self._in_transaction and self._wants("SAVEPOINT", 0.1):
             word = self.rng.choice(["SAVEPOINT s", "ROLLBACK TO s", "RELEASE s"])
             return Made(leaf(word, tag="SAVEPOINT"))
         if not self._in_transaction and self._wants("BEGIN and COMMIT", 0.04):
             self._in_transaction = True
+            self._before = dict(self.tables)
             return Made(leaf("BEGIN", tag="BEGIN and COMMIT"))
         kind = self.rng.random()
         if kind < 0.60:
@@ -232,6 +238,26 @@ class Grammar:
             return leaf("DROP TABLE IF EXISTS nowhere", tag="DROP TABLE IF EXISTS")
         return leaf(f"CREATE TABLE {table.name} (k int PRIMARY KEY)", tag="CREATE TABLE")
 
+    def _definition_in_transaction(self) -> Made:
+        """A change of the schema that a ROLLBACK, or one to a savepoint, takes back."""
+        kind = self.rng.random()
+        if kind < 0.4:
+            made = self._create_table()
+            return Made(template("{}", made.tree, tag="CREATE TABLE in a transaction"))
+        table = self._table()
+        if kind < 0.6 and len(self.tables) > 2:
+            del self.tables[table.name]
+            text = f"DROP TABLE {table.name}"
+            return Made(leaf(text, tag="DROP TABLE in a transaction"))
+        if kind < 0.8:
+            self._count += 1
+            column = self.rng.choice([c for c in table.columns if c.type not in VAGUE])
+            unique = "UNIQUE " if self._one_of(0.5) else ""
+            text = f"CREATE {unique}INDEX i{self._count} ON {table.name} ({column.name})"
+            return Made(leaf(text, tag="CREATE INDEX in a transaction"))
+        text = f"ALTER TABLE {table.name} ADD CHECK (id IS NOT NULL)"
+        return Made(leaf(text, tag="ALTER TABLE in a transaction"))
+
     def _table(self) -> Table:
         return self.rng.choice(list(self.tables.values()))
 
@@ -244,9 +270,14 @@ class Grammar:
                 for _ in range(self.rng.randint(1, 3))
             ]
             return Made(listed(rows, before="VALUES ", tag="VALUES"), True)
+        if self._wants("ROLLUP", 0.02):
+            return self._grouping_sets()
+        if self._wants("LATERAL", 0.03):
+            return self._lateral()
         if self._wants("UNION", 0.05):
             types = [self._exact_type() for _ in range(self.rng.randint(1, 3))]
-            word = self.rng.choice(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"])
+            words = ["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]
+            word = self.rng.choice([word for word in words if self._has(word)])
             halves = [self._plain_select(types) for _ in range(2)]
             order = ", ".join(str(at + 1) for at in range(len(types)))
             body = template(f"{{}} {word} {{}} ORDER BY {order}", *halves, tag=word)
@@ -327,6 +358,43 @@ class Grammar:
             tag="GROUP BY",
         )
         return Made(body, True)
+
+    def _grouping_sets(self) -> Made:
+        columns, source = self._source()
+        exact = [c for c in columns if c.type not in VAGUE]
+        keys = self.rng.sample(exact, min(len(exact), self.rng.randint(1, 2)))
+        names = ", ".join(key.name for key in keys)
+        word = self.rng.choice(["ROLLUP", "CUBE"])
+        items = [leaf(key.name) for key in keys]
+        items += [leaf(f"grouping({names})"), leaf("count(*)"), self._aggregate(columns)]
+        order = ", ".join(str(at + 1) for at in range(len(keys) + 1))
+        body = template(
+            f"SELECT {{}} FROM {{}}{{}} GROUP BY {word} ({names}) ORDER BY {order}",
+            *(listed(items, least=len(items)), source, self._where(columns)),
+            tag=word,
+        )
+        return Made(body, True)
+
+    def _lateral(self) -> Made:
+        """A query that reads the table before it, or the elements of an array of its columns."""
+        table, other = self._table(), self._table()
+        outer = _of("x", table.columns)
+        if self._one_of(0.4):
+            column = self.rng.choice([c for c in outer if c.type not in VAGUE])
+            value = self._literal(column.type)
+            rows = template(f"unnest(ARRAY[{column.name}, {{}}]) AS e", value)
+            text = f"SELECT x.id, e FROM {table.name} AS x, {{}} ORDER BY 1, 2"
+            return Made(template(text, rows, tag="unnest of a column before it"), True)
+        room = self._room([*outer, *_of("y", other.columns)], 2)
+        type_ = self._exact_type()
+        inner = template(
+            f"SELECT {{}} AS v FROM {other.name} AS y WHERE {{}} ORDER BY 1 LIMIT 2",
+            *(self._expression(type_, room), self._condition(room)),
+        )
+        joins = ["CROSS JOIN LATERAL ({}) AS q", "LEFT JOIN LATERAL ({}) AS q ON true"]
+        join = self.rng.choice(joins)
+        body = template(f"SELECT x.id, q.v FROM {table.name} AS x {join} ORDER BY 1, 2", inner)
+        return Made(template("{}", body, tag="LATERAL"), True)
 
     def _source(self) -> tuple[Sequence[Column], Tree]:
         """Relations of a FROM, and the columns they give."""

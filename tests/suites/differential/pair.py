@@ -27,6 +27,7 @@ class Pair:
             if client.status != "I":
                 client.query("ROLLBACK")
             client.query("DISCARD ALL")
+            client.query("DROP SCHEMA IF EXISTS s CASCADE")
         self.theirs.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         self.place_at_home()
 

@@ -33,6 +33,9 @@ def blocks() -> list[list[str]]:
 
 async def main(dsn: str) -> None:
     connection = await asyncpg.connect(dsn, statement_cache_size=0)
+    await connection.set_type_codec(
+        "numeric", encoder=str, decoder=str, schema="pg_catalog", format="text"
+    )
     told: list[list[str]] = []
     connection.add_log_listener(
         lambda _, said: told.append([said.severity, said.message, said.detail or ""])

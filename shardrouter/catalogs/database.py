@@ -1,0 +1,217 @@
+"""Where queries of the catalogs run: a SQLite database in memory, which holds what they name.
+
+One for a router, used by one thread at a time. A relation is filled when a query names it first;
+what depends on the catalog alone is kept until the catalog is another one. Rows, time and memory
+are bounded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from nodes.functions import Environment, FunctionError, install
+from nodes.protocol import Value
+from shardrouter import types
+from shardrouter.catalogs import cluster_of_pg, information, tables_of_pg
+from shardrouter.catalogs.builtin import RELATIONS, Relation, Row
+from shardrouter.catalogs.functions import Answers
+from shardrouter.catalogs.world import World
+from shardrouter.errors import RouterError, StatementError
+from shardrouter.planned import CatalogQuery, ResultColumn
+from shardrouter.settings import Settings
+from shardrouter.signatures.system import NAMES
+from shardrouter.verdicts import canceled
+
+__all__ = ["Answered", "CatalogDatabase"]
+
+ROWS_MAX: Final = 1_000_000
+ANSWER_CELLS_MAX: Final = 4_000_000
+MEMORY_PAGES_MAX: Final = 65_536
+"""Of 4 KiB."""
+
+VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
+STEPS: Final = 10_000
+"""Of SQLite's machine, after which it is asked whether to go on."""
+
+FETCHED: Final = 1000
+
+_ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
+    **tables_of_pg.ROWS,
+    **cluster_of_pg.ROWS,
+    **information.ROWS,
+}
+_INDEXED: Final = {
+    "pg_class": ("oid", "relname"),
+    "pg_attribute": ("attrelid",),
+    "pg_type": ("oid",),
+    "pg_constraint": ("conrelid",),
+    "pg_index": ("indrelid", "indexrelid"),
+}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The rows, and what `set_config` has set: name, value, whether for the transaction only."""
+
+    rows: list[tuple[Value, ...]]
+    changes: tuple[tuple[str, str, bool], ...]
+
+
+class CatalogDatabase:
+    def __init__(self) -> None:
+        self._calculator = sqlite3.connect(":memory:", check_same_thread=False)
+        self._raw = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._environment = Environment()
+        self._answers: Answers | None = None
+        self._filled: dict[str, object] = {}  # relation -> what it was filled for
+        raw = self._raw
+        raw.execute(f"PRAGMA max_page_count = {MEMORY_PAGES_MAX}").fetchall()
+        raw.execute("PRAGMA temp_store = MEMORY").fetchall()
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        install(raw, self._environment, self._calculator)
+        for name in NAMES:
+            raw.create_function(f"pgc_{name}", -1, partial(self._call, name))
+
+    def close(self) -> None:
+        self._raw.close()
+        self._calculator.close()
+
+    def run(
+        self,
+        query: CatalogQuery,
+        arguments: Sequence[Value],
+        world: World,
+        settings: Settings,
+        formats: Sequence[bool] | None,
+        now_us: int,
+        is_over: Callable[[], bool],
+    ) -> Answered:
+        """The answer; named OIDs that are not wanted in binary are names. `is_over`: nobody waits
+        any longer. Raises StatementError."""
+        answers = self._answers = Answers(world, settings)
+        self._environment.begin(now_us, now_us, 0)
+        for name in query.relations:
+            self._fill(RELATIONS[name], world)
+        self._raw.set_progress_handler(is_over, STEPS)
+        try:
+            rows = self._rows(query, arguments)
+        except (sqlite3.Error, OverflowError) as exc:
+            raise self._error(exc, is_over) from exc
+        finally:
+            self._raw.set_progress_handler(None, 0)
+            self._answers = None
+        return Answered(_named(rows, query.columns, formats, answers), tuple(answers.changes))
+
+    def _rows(self, query: CatalogQuery, arguments: Sequence[Value]) -> list[tuple[Value, ...]]:
+        cursor = self._raw.execute(query.sql, arguments)
+        rows: list[tuple[Value, ...]] = []
+        try:
+            while more := cursor.fetchmany(FETCHED):
+                rows += more
+                if len(rows) * len(query.columns) > ANSWER_CELLS_MAX:
+                    raise StatementError(
+                        f"the answer has more than {ANSWER_CELLS_MAX} values",
+                        sqlstate="54000",
+                        hint="Add a LIMIT or a narrower WHERE.",
+                    )
+        finally:
+            cursor.close()
+        return rows
+
+    def _error(self, error: Exception, is_over: Callable[[], bool]) -> RouterError:
+        found = self._environment.take_error()
+        if found is not None:
+            return StatementError(
+                found.message, sqlstate=found.sqlstate, detail=found.detail, hint=found.hint
+            )
+        if is_over():
+            return canceled()
+        if isinstance(error, sqlite3.OperationalError | sqlite3.DataError | OverflowError):
+            return StatementError(
+                f"the query is too much for the catalogs: {error}", sqlstate="54000"
+            )
+        return StatementError(f"the query of the catalogs failed: {error}", sqlstate="XX000")
+
+    def _call(self, name: str, *arguments: Value) -> Value:
+        assert self._answers is not None
+        try:
+            return self._answers.call(name, arguments)
+        except FunctionError as exc:
+            self._environment.keep_error(exc)
+            raise
+        except Exception as exc:
+            self._environment.keep_error(FunctionError("XX000", f"{name}: {exc!r}"))
+            raise
+
+    # ---- what it holds
+
+    def _fill(self, relation: Relation, world: World) -> None:
+        """The rows of one relation, unless it has them."""
+        name = relation.table.name
+        wanted = world if name in cluster_of_pg.OF_SESSION else world.lasting
+        if self._filled.get(name) == wanted:
+            return
+        self._filled.pop(name, None)
+        self._raw.execute("BEGIN")
+        self._raw.execute(f'DROP TABLE IF EXISTS "{name}"')
+        columns = [(column.name, types.of_column(column.type)) for column in relation.columns]
+        listed = ", ".join(f'"{column}" {kind.column}' for column, kind in columns)
+        self._raw.execute(f'CREATE TABLE "{name}" ({listed})')
+        rows = _ROWS.get(name)
+        if rows is not None:
+            has_zeros = relation.schema == "pg_catalog"  # what SQL describes is NULL instead
+            defaults = [(column, _zero(kind) if has_zeros else None) for column, kind in columns]
+            places = ", ".join("?" * len(columns))
+            self._raw.executemany(
+                f'INSERT INTO "{name}" VALUES ({places})',  # noqa: S608 -- names of PostgreSQL's
+                (_cells(row, defaults) for row in rows(world)),
+            )
+        for column in _INDEXED.get(name, ()):
+            self._raw.execute(f'CREATE INDEX "{name}.{column}" ON "{name}" ("{column}")')
+        self._raw.execute("COMMIT")
+        self._filled[name] = wanted
+
+
+def _zero(kind: types.Type) -> Value:
+    """What a column holds of which nothing is said: NULL for what may be missing."""
+    if kind is types.CHAR:
+        return ""
+    if kind is types.BOOLEAN or kind.category == "N" or kind.is_named:
+        return 0.0 if kind.sqlite == "REAL" else 0
+    return None
+
+
+def _cells(row: Row, defaults: Sequence[tuple[str, Value]]) -> list[Value]:
+    return [row.get(column, zero) for column, zero in defaults]
+
+
+def _named(
+    rows: list[tuple[Value, ...]],
+    columns: Sequence[ResultColumn],
+    formats: Sequence[bool] | None,
+    answers: Answers,
+) -> list[tuple[Value, ...]]:
+    """The rows with names for the OIDs that are shown so."""
+    shown: dict[int, Callable[[Value], Value]] = {}
+    for i, column in enumerate(columns):
+        kind = types.by_oid(column.oid)
+        if formats is not None and formats[i]:
+            continue
+        if kind.is_named:
+            shown[i] = partial(answers.name_of, kind.short)
+        elif kind.element is not None and kind.element.is_named:
+            shown[i] = partial(answers.names_of, kind.element.short)
+    if not shown:
+        return rows
+    return [
+        tuple(
+            shown[i](value) if i in shown and value is not None else value
+            for i, value in enumerate(row)
+        )
+        for row in rows
+    ]

@@ -1,0 +1,4 @@
+SELECT
+                    set_config('jit', 'on', false);
+
+UNLISTEN *;
