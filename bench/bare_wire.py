@@ -47,6 +47,7 @@ class FixedSession:
 
     status: Status = "I"
     idle_timeout_s = 0.0
+    pid = 0
 
     def __init__(self, _role: Role) -> None:
         columns = (ResultColumn("val", TEXT),)

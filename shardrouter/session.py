@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -156,6 +157,8 @@ class Session:
                 "is_superuser": "on" if role.is_superuser else "off",
             }
         )
+        self.pid = os.getpid()
+        """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
         self._warned: set[Consistency] = set()  # of what a scatter is not
         self._closed = False
         self._cancel_running: Callable[[], object] | None = None
@@ -380,7 +383,7 @@ class Session:
         """A query of the system catalogs: its outcome, and the settings that it sets."""
         plan = execution.prepared.plan
         assert isinstance(plan, CatalogQuery)
-        asker = Asker(self._role, settings)
+        asker = Asker(self._role, settings, self.pid)
         answered = await self._catalogs.run(
             plan, bind(plan, execution.arguments), asker, execution.formats, deadline
         )

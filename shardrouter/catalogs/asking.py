@@ -32,6 +32,7 @@ class Asker:
 
     role: Role
     settings: Settings
+    pid: int
 
 
 class Catalogs:
@@ -77,6 +78,7 @@ class Catalogs:
             asker.role.name,
             tuple(roles),
             asker.settings.all(),
+            backend=asker.pid,
             application=asker.settings.get("application_name"),
         )
         loop = asyncio.get_running_loop()

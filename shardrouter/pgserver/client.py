@@ -432,4 +432,5 @@ class Client(asyncio.Protocol):
         self._disarm()
         if connection.state is State.GREETING:  # CLOSED if the client left meanwhile
             self._pid, key = self._host.enter(self, connection.key_bytes)
+            session.pid = self._pid
             connection.greet(statuses, pid=self._pid, key=key)

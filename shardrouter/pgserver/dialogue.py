@@ -104,6 +104,9 @@ class CopyIn(Protocol):
 class Session(Protocol):
     """What runs a client's statements. All calls come from the event loop's thread."""
 
+    pid: int
+    """The number by which the client may be cancelled, once it has one."""
+
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement if it is prepared already."""
 

@@ -32,6 +32,7 @@ from shardrouter.pgwire import Status
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import (
     Answer,
+    CloseCursor,
     CopyFrom,
     OneShard,
     ResultColumn,
@@ -87,6 +88,7 @@ class MemorySession:
         self._database = database
         self._settings = Settings()
         self.statements: dict[str, Prepared] = {}
+        self.pid = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
@@ -206,6 +208,8 @@ class MemorySession:
             case ShowSetting(name=name):
                 shown = [(self._settings.get(name),)]
                 return rows_outcome("SHOW", execution, shown, execution.prepared.columns)
+            case CloseCursor(name=""):
+                return Outcome("CLOSE CURSOR ALL")
             case SchemaChange(tag=tag):
                 return self._change(tag, plan)
             case _:

@@ -46,6 +46,14 @@ async def connection(address: Address) -> AsyncIterator[Connection]:
     await connection.close()
 
 
+async def test_a_session_has_the_number_by_which_it_is_cancelled(connection: Connection) -> None:
+    """Drivers and pools tell their connections apart by it."""
+    assert await connection.fetchval("SELECT pg_backend_pid()") == connection.get_server_pid()
+    assert await connection.fetchval("SELECT pid FROM pg_stat_activity") == (
+        connection.get_server_pid()
+    )
+
+
 async def test_transactions_of_asyncpg(connection: Connection) -> None:
     async with connection.transaction(isolation="serializable"):
         assert connection.is_in_transaction()
