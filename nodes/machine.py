@@ -438,8 +438,8 @@ class Machine:
 
     def _failed(self, exc: BaseException) -> str:
         """Remember that this replica has to stop; returns the sentence."""
-        # Only SQLite's messages and the system's are known to hold no value of a statement.
-        said = f": {exc}" if isinstance(exc, sqlite3.Error | OSError) else ""
+        # Only SQLite's messages, the system's and ours are known to hold no value of a statement.
+        said = f": {exc}" if isinstance(exc, sqlite3.Error | OSError | ReplicaFault) else ""
         self._fault = f"{self._name} stopped: {type(exc).__name__}{said}."
         return self._fault
 

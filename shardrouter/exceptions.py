@@ -59,6 +59,7 @@ __all__ = [
     "InvalidTransactionTerminationError",
     "InvalidCursorNameError",
     "InvalidSavepointSpecificationError",
+    "InvalidCatalogNameError",
     "InvalidSchemaNameError",
     "TransactionRollbackError",
     "SerializationError",
@@ -70,6 +71,7 @@ __all__ = [
     "InvalidColumnDefinitionError",
     "NameTooLongError",
     "DuplicateColumnError",
+    "AmbiguousAliasError",
     "AmbiguousColumnError",
     "UndefinedColumnError",
     "UndefinedObjectError",
@@ -171,6 +173,10 @@ class InvalidCursorNameError(StatementError):
 
 class InvalidSavepointSpecificationError(StatementError):
     sqlstate = "3B001"
+
+
+class InvalidCatalogNameError(StatementError):
+    sqlstate = "3D000"
 
 
 class InvalidSchemaNameError(StatementError):
@@ -399,6 +405,10 @@ class GeneratedAlwaysError(SyntaxOrAccessError):
 
 class ReservedNameError(SyntaxOrAccessError):
     sqlstate = "42939"
+
+
+class AmbiguousAliasError(SyntaxOrAccessError):
+    sqlstate = "42P09"
 
 
 class UndefinedTableError(SyntaxOrAccessError):

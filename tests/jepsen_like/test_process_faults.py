@@ -206,6 +206,7 @@ async def test_a_process_that_is_ended_answered_before_the_start_and_not_after(
     assert max(answered_ns) <= record.start_ns
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["as it can be here", "by signals"])
 async def test_a_process_that_starves_goes_on_as_far_as_it_may(
     way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

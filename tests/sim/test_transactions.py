@@ -49,7 +49,7 @@ def digest_without_rows(patch: pytest.MonkeyPatch) -> Faults:
         said = outcome.sqlstate if isinstance(outcome, SqlFailure) else outcome.row_count
         return blake2b(repr(said).encode(), digest_size=16).digest()
 
-    for module in (transaction_unit, speculation, block):
+    for module in (transaction_unit, block):
         patch.setattr(module, "digest_of", digest_of)
     return Faults()
 
