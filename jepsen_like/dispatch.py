@@ -186,6 +186,7 @@ class Dispatcher:
         self._connect = connect
         self._unsure = _Unsure(unsure_max or {})
         self._deadline_ns = round(deadline_s * 1e9)
+        self._patience = _Patience(deadline_s)
         self._clock = clock
         self._recorder = recorder
         self._unserved = unserved
@@ -303,22 +304,66 @@ class Dispatcher:
         By aborting, not by cancelling: many drivers handle that by asking the server for leave (a
         CancelRequest of asyncpg dials anew), which a cut does not answer.
         """
-        loop = asyncio.get_running_loop()
-        patience = asyncio.timeout(None)
-
-        def abort() -> None:
-            client.abort()
-            patience.reschedule(loop.time() + RETURN_S)
-
-        alarm = loop.call_later(self._deadline_ns / 1e9 + GRACE_S, abort)
+        held = self._patience.hold(client)
         try:
-            async with patience:
-                return await client.invoke(call)
-        except TimeoutError:
+            return await client.invoke(call)
+        except asyncio.CancelledError:
+            if not held.gave_up or held.task.uncancel():
+                raise  # it is the run that ends
             outcome: Outcome = "fail" if call.f.startswith("read") else "info"
             return Answer(outcome, error="the client hung: it was aborted and did not return")
         finally:
-            alarm.cancel()
+            held.is_over = True
+
+
+class _Patience:
+    """Ends calls that hang: aborts their clients, and cancels those that do not return then.
+
+    All calls have the same time, so they are overdue in the order in which they began, and one
+    timer is enough, for the oldest that is under way: a timer for each costs as much as its call.
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._held: deque[_Held] = deque()
+        self._timer: asyncio.TimerHandle | None = None  # none: nothing was under way
+
+    def hold(self, client: Client) -> _Held:
+        """A call of the running task begins. Who calls says when it `is_over`."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        held = _Held(client, task, loop.time() + self._deadline_s + GRACE_S)
+        self._held.append(held)
+        if self._timer is None:
+            self._timer = loop.call_at(held.overdue_at, self._look)
+        return held
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._held and (self._held[0].is_over or self._held[0].overdue_at <= now):
+            held = self._held.popleft()
+            if not held.is_over:
+                held.client.abort()
+                loop.call_later(RETURN_S, held.give_up)
+        oldest = self._held[0].overdue_at if self._held else None
+        self._timer = None if oldest is None else loop.call_at(oldest, self._look)
+
+
+@dataclass(eq=False, slots=True)
+class _Held:
+    """A call under way."""
+
+    client: Client
+    task: asyncio.Task[object]
+    overdue_at: float  # by the clock of the loop
+    is_over: bool = False
+    gave_up: bool = False
+
+    def give_up(self) -> None:
+        if not self.is_over:
+            self.gave_up = True
+            self.task.cancel()
 
 
 @dataclass(eq=False)
