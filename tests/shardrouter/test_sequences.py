@@ -146,7 +146,7 @@ async def test_a_sequence_that_another_router_has_altered_is_looked_up_again(
             await other.fetchval("SELECT id FROM of_altered_two WHERE id = 1") is None
         )  # it knows them
         await db.execute("ALTER SEQUENCE altered_one INCREMENT 5 RESTART 500")
-        await db.execute("ALTER SEQUENCE altered_two RESTART 700")
         assert await other.fetchval("SELECT nextval('altered_one')") == 500
+        await db.execute("ALTER SEQUENCE altered_two RESTART 700")
         await other.execute("INSERT INTO of_altered_two DEFAULT VALUES")
         assert await db.fetchval("SELECT id FROM of_altered_two WHERE id = 700") == 700
