@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
+# The tests start hundreds of processes: what they import is compiled once, whatever the caller
+# has in its environment.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 

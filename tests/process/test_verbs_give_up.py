@@ -52,5 +52,5 @@ def test_ctrl_c_says_that_nothing_is_lost(nowhere: dict[str, str]) -> None:
     assert "start its nodes" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert "every step that was taken holds. Run the same command again" in told
