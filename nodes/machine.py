@@ -279,7 +279,7 @@ class Machine:
                 execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
             )
             self._stages = Stages(writer.raw, self._applied)
-            self._reader = SqlConnection(path, is_writer=False)
+            self._opened_reader: SqlConnection | None = None
             self._wal = WatchedFile(path.with_name(path.name + "-wal"))
         except BaseException:
             writer.close()
@@ -292,6 +292,14 @@ class Machine:
         self._checksums = Checksums(path)
         self._checksum_due = 0  # index of the last such entry
         self._compiled.clear()
+
+    @property
+    def _reader(self) -> SqlConnection:
+        """Opened by the first read: with all its functions it takes half a megabyte, and most
+        replicas of most groups are never read."""
+        if self._opened_reader is None:
+            self._opened_reader = SqlConnection(self._path, is_writer=False)
+        return self._opened_reader
 
     @property
     def applied(self) -> int:
@@ -432,7 +440,8 @@ class Machine:
         self._checksums.close()
         self._dry_run.close()
         self._speculation.close()
-        self._reader.close()
+        if self._opened_reader is not None:
+            self._opened_reader.close()
         self._writer.close()
         self._wal.close()
 

@@ -103,4 +103,4 @@ def test_the_cost_of_the_harness(tmp_path: Path) -> None:
     printed, content = quickly("harness.py", tmp_path)
     assert content["validity"] == "valid"
     assert content["unserved"] == 0
-    assert "recording takes of a core" in printed
+    assert "recording 2000 operations/s takes of a core" in printed
