@@ -46,7 +46,13 @@ def test_the_time_is_over(nowhere: dict[str, str]) -> None:
 
 def test_ctrl_c_says_that_nothing_is_lost(nowhere: dict[str, str]) -> None:
     process = subprocess.Popen(
-        shardrouter(*MOVE), env=nowhere, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        shardrouter(*MOVE),
+        env=nowhere,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts what is in the background with Ctrl-C ignored, and so it would stay
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     assert "start its nodes" in process.stderr.readline()

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from bench.hot_path import SQL, KnownSchema, MemoryLoop, served
+from bench.hot_path import SQL, Bench, KnownSchema, MemoryLoop, served
 from nodes.protocol import Aborted, Done, Fence, Read, StatementResult, Value, Write
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import OutcomeUnknown, RouterError
@@ -47,17 +47,21 @@ def test_a_prepared_statement_makes_few_calls() -> None:
 
 @pytest.mark.parametrize("kind", SQL)
 def test_an_ended_statement_leaves_nothing_to_the_collector(kind: str) -> None:
-    """What refers to itself lives until the collector comes, which walks all that lives."""
+    """What refers to itself lives until the collector comes, which walks all that lives. What a
+    statement leaves it leaves each time; threads of other tests leave something now and then."""
+
+    async def left(router: Bench) -> int:
+        gc.collect()
+        for key in range(50):
+            await router.turn(kind, key, lambda: None, lambda: None)
+        return gc.collect()
 
     async def measure() -> int:
         async with served(clients=4) as (router, _):
             await router.calls(kind, turns=2)
-            gc.collect()
             gc.disable()
             try:
-                for key in range(50):
-                    await router.turn(kind, key, lambda: None, lambda: None)
-                return gc.collect()
+                return min([await left(router) for _ in range(3)])
             finally:
                 gc.enable()
 

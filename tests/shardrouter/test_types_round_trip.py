@@ -162,8 +162,9 @@ async def test_too_long_and_too_large_values_raise_postgresqls_errors(
         ):
             with pytest.raises(error):
                 await connection.execute(f"INSERT INTO t (id, {column}) VALUES (7, $1)", value)
+        await connection.execute("INSERT INTO t (id, c3) VALUES (-1, 1.5)")
         with pytest.raises(asyncpg.DivisionByZeroError):
-            await connection.fetch("SELECT c3 / 0 FROM t WHERE id = 0")
+            await connection.fetch("SELECT c3 / 0 FROM t WHERE id = -1")
         with pytest.raises(asyncpg.InvalidTextRepresentationError):
             await connection.execute("INSERT INTO t (id, c18) VALUES (7, '{')")
     finally:
