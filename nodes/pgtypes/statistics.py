@@ -7,6 +7,7 @@ of doubles by Youngs and Cramer's updates, as float8.c does, so that rounding is
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Final
@@ -20,7 +21,7 @@ from nodes.protocol import Value
 __all__ = ["AGGREGATES"]
 
 
-class _Kept:
+class _Kept(ABC):
     """Keeps its rows; a window that moves computes anew from those it holds."""
 
     __slots__ = ("_rows",)
@@ -36,8 +37,9 @@ class _Kept:
         if None not in values:
             self._rows.remove(values)  # the oldest: a window loses rows at its start
 
+    @abstractmethod
     def value(self) -> Value:
-        raise NotImplementedError
+        """Of the rows that are there."""
 
     def finalize(self) -> Value:
         return self.value()

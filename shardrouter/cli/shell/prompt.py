@@ -123,7 +123,7 @@ class _Completer(Completer):
         self._names = names
 
     def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
-        raise NotImplementedError("the shell completes asynchronously")
+        return ()  # it completes asynchronously
 
     async def get_completions_async(
         self, document: Document, event: CompleteEvent
