@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import operators, syntax
+from shardrouter import casts, operators, syntax
+from shardrouter.casts import Context
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, constant, implicit, literal
+from shardrouter.typed import Typed, apply, constant, converted, implicit, literal
 from shardrouter.types import (
     ARRAY_OF,
     BOOLEAN,
@@ -51,6 +52,10 @@ def as_text(typed: Typed, position: int = 0) -> str:
         return f"pg_output_bool({typed.sql})"
     if typed.type is BPCHAR:
         return typed.sql
+    if typed.type.element is not None:
+        cast = casts.find(typed.type, TEXT, Context.EXPLICIT)
+        assert cast is not None, "every array has a text"
+        return converted(typed, cast).sql
     operator = operators.resolve("||", TEXT, typed.type, position)
     assert operator.left is not None
     return apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql
@@ -159,7 +164,7 @@ def _type_of(node: syntax.Call, scope: Scope) -> Typed:
     (argument,) = node.arguments
     if scope.is_open(argument) and not isinstance(argument, syntax.ParameterReference):
         return constant("unknown", TEXT)
-    return constant(scope.take(argument, TEXT).type.name, TEXT)
+    return constant(scope.take_any(argument).type.name, TEXT)
 
 
 def _array_of(node: syntax.Call, scope: Scope) -> Typed:

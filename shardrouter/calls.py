@@ -40,8 +40,11 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_ANY_ARRAY: Final = frozenset({"array_length", "array_lower", "array_upper", "cardinality"})
-"""Functions of an `anyarray`, which has to be known."""
+_POLYMORPHIC: Final = frozenset(
+    {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
+    | {"array_to_string", "cardinality", "trim_array"}
+)
+"""Functions of an `anyarray` or an `anyelement`, which has to be known."""
 
 _SAME_FOR_ALL: Final = {
     "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
@@ -112,7 +115,7 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given))
-    if node.name in _ANY_ARRAY and given[:1] == [None]:
+    if node.name in _POLYMORPHIC and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",

@@ -227,7 +227,8 @@ def _target_place(
 
 
 def _check_determined(query: syntax.Query) -> None:
-    """Refuse a write of rows that the data does not determine: LIMIT without ORDER BY."""
+    """Refuse a write of rows that the data does not determine: those of LIMIT and of DISTINCT ON
+    without ORDER BY."""
     match query:
         case syntax.SetOperation():
             _check_determined(query.left)
@@ -238,6 +239,13 @@ def _check_determined(query: syntax.Query) -> None:
                     _check_determined(item.query)
         case syntax.Values():
             return
+    on = query.distinct if isinstance(query, syntax.Select) else ()
+    if isinstance(on, tuple) and 0 < len(on) >= len(query.tail.order):
+        raise NotSupported(
+            "a write of rows that DISTINCT ON chooses among equal ones is not supported",
+            hint="Add ORDER BY with more than the expressions of DISTINCT ON: which rows are "
+            "written must not depend on how they are stored.",
+        )
     if (query.tail.limit or query.tail.offset) and not query.tail.order:
         raise NotSupported(
             "a write of rows that LIMIT without ORDER BY chooses is not supported",

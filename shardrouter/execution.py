@@ -72,6 +72,8 @@ class Prepared:
     """Where its names were looked for."""
     bound: tuple[Value, ...] | None = None
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
+    cut_names: tuple[tuple[str, str], ...] = ()
+    """Names of the text that were too long, and what is left of them."""
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):

@@ -84,14 +84,9 @@ class Scope(Names):
 
     def take_any(self, node: syntax.Expression) -> Typed:
         """The expression where any type will do; a literal is text, but of a parameter nothing
-        tells the type: 42P18."""
+        tells the type, which is an error when all else is understood."""
         if isinstance(node, syntax.ParameterReference) and self.is_open(node):
-            raise StatementError(
-                f"could not determine data type of parameter ${node.number}",
-                sqlstate="42P18",
-                position=node.position,
-                hint=f"Cast it, as in ${node.number}::text.",
-            )
+            return Typed(self.parameters.leave_open(node), TEXT)
         return self.take(node, TEXT)
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
@@ -254,7 +249,8 @@ class Scope(Names):
         assert operator.left is not None
         first = implicit(left or self.take(node.left, operator.left), operator.left)
         second = implicit(right or self.take(node.right, operator.right), operator.right)
-        if operator.function and self.aggregates == aggregates and _is_null(first, second):
+        is_strict = operator.left.element is None and operator.right.element is None
+        if is_strict and self.aggregates == aggregates and _is_null(first, second):
             return constant(None, operator.result), first, second
         if operator.symbol == "=" and types.is_integer(first.type) and first.type != second.type:
             return apply(operator, *_unpropagated(first, second)), first, second
@@ -415,10 +411,13 @@ class Scope(Names):
             self.statement.ask_router()
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
-    def assign(self, node: syntax.Expression, column: Column) -> Typed:
-        """The value for a column, by PostgreSQL's assignment casts."""
+    def assign(self, node: syntax.Expression, column: Column, *, is_later: bool = False) -> Typed:
+        """The value for a column, by PostgreSQL's assignment casts; `is_later`: what does not fit
+        fails when the text is run."""
         kind = types.of_column(column.type)
         typed = self.take(node, kind)
+        if is_later:
+            typed = replace(typed, constant=None)
         found = assigned(typed, kind, column.modifier)
         if found is None:
             raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
