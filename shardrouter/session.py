@@ -399,11 +399,7 @@ class Session:
             return await self._drawn(execution, deadline)
         fresh = await self._prepare(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
-            raise NotSupported(
-                "cached plan must not change result type",
-                detail="The table was created anew since the statement was prepared.",
-                hint="Prepare the statement again.",
-            )
+            raise _changed_type()
         return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
 
     def _is_current(self, prepared: Prepared) -> bool:
@@ -1067,6 +1063,16 @@ def _searched_elsewhere() -> NotSupported:
         "a statement in one unit of commit with a change of search_path before it is not supported",
         hint="Send SET search_path alone, with a Sync behind it.",
     )
+
+
+def _changed_type() -> NotSupported:
+    error = NotSupported(
+        "cached plan must not change result type",
+        detail="A table has other columns than when the statement was prepared.",
+        hint="Prepare the statement again.",
+    )
+    error.routine = "RevalidateCachedQuery"  # asyncpg and JDBC prepare it again by that
+    return error
 
 
 def _being_changed() -> Unavailable:
