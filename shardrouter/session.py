@@ -90,7 +90,7 @@ from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
-from shardrouter.settings import Settings
+from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
 from shardrouter.sql_cursors import no_such_cursor
@@ -455,11 +455,13 @@ class Session:
 
         `done` is called exactly once, never from within this call, with one outcome per
         statement or with the error, whose `statement` is the ordinal of the one that failed.
-        A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
+        A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout;
+        if nobody has set that, a schema change may take as long as its shards are at work on it.
         """
         self._cancel_running = None
         if self._statement_log is not None:
             done = self._statement_log.watch(self._role.name, unit, done)
+        lasts = timeout_s is None and not self.settings.bounds_statements
         if timeout_s is None:
             timeout_s = self.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -472,6 +474,8 @@ class Session:
         ):
             self._execute_one(unit[0], done, deadline)
         else:
+            if lasts and len(unit) == 1:
+                unit = [structs.replace(unit[0], lasts=True)]
             self._start(list(unit), done, deadline, is_stale=False)
 
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
@@ -482,8 +486,8 @@ class Session:
 
     def cancel(self) -> None:
         """End early what was executed last: a read answers 57014 at once; a write when it is
-        known not to happen, else what became of it, in a second at most (DESIGN section 8).
-        A schema change is not ended."""
+        known not to happen, else what became of it, in a second at most (DESIGN section 8), as
+        for each write of a schema change; a COMMIT with some goes on to its end."""
         if self._cancel_running is not None:
             self._cancel_running()
 
@@ -491,9 +495,8 @@ class Session:
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         task = self._tasks.start(self._execute(unit, done, deadline, is_stale=is_stale))
-        if not any(isinstance(e.prepared.plan, SchemaChange) for e in unit):
-            # Not before it has begun: a task that has not runs none of its code any more.
-            self._cancel_running = partial(self._loop.call_soon, task.cancel)
+        # Not before it has begun: a task that has not runs none of its code any more.
+        self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
     def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
         """The hot path: one statement, one shard, no task."""
@@ -685,15 +688,20 @@ class Session:
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
-            return await self._change_schema(plans[0], deadline)
+            lasts = unit[0].lasts
+            return await self._change_schema(plans[0], deadline, lasts=lasts)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
-    async def _change_schema(self, plan: SchemaChange, deadline: float) -> list[Outcome]:
+    async def _change_schema(
+        self, plan: SchemaChange, deadline: float, *, lasts: bool
+    ) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._roles.change(plan.definition, self._role, deadline)
             return [Outcome(plan.tag, notices=said)]
+        if lasts:
+            deadline = self._loop.time() + STATEMENT_TIMEOUT_S_MAX
         notices = await self.schema.change(
             plan.definition, self.settings.placement, deadline, self.settings.search_path
         )

@@ -223,6 +223,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.delivery": 1,
     "shardrouter.directory": 1,
     "shardrouter.departures": 0,
+    "shardrouter.patience": 1,
     "shardrouter.tasks": 1,
     "shardrouter.shards": 1,
     "shardrouter.schema": 1,
