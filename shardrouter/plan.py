@@ -12,7 +12,7 @@ from functools import partial
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import bounds, changes, query, syntax, types
+from shardrouter import bounds, changes, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
@@ -43,6 +43,7 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.relations import UnknownTable
+from shardrouter.select_plan import select
 from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
@@ -149,7 +150,7 @@ def _analysed(
         case syntax.Delete():
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
         case _:
-            return query.select(node, catalog, parameters)
+            return select(node, catalog, parameters)
 
 
 def _overriding(tokens: list[Token]) -> tuple[list[Token], str]:
