@@ -31,6 +31,7 @@ from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.catalogs.asking import Asker, Catalogs
 from shardrouter.copy_in import CopyIn
+from shardrouter.deferring import check_named, not_yet
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -78,6 +79,7 @@ from shardrouter.planned import (
     Scatter,
     SchemaChange,
     SequenceCall,
+    SetConstraints,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -474,10 +476,16 @@ class Session:
         else:
             self._start(list(unit), done, deadline, is_stale=False)
 
-    def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
-        """With what the catalog knows of the constraint that refused a row."""
-        if isinstance(result, RouterError) and result.violation is not None:
-            result = explain(result, self.catalog)
+    def _answer(
+        self, done: UnitDone, result: list[Outcome] | RouterError, *, alone: bool = True
+    ) -> None:
+        """With what the catalog knows of the constraint that refused a row; not `alone`: there
+        are other statements in its transaction."""
+        if isinstance(result, RouterError):
+            if result.violation is not None:
+                result = explain(result, self.catalog)
+            if not alone:
+                result = not_yet(result, self.catalog)
         done(result)
 
     def cancel(self) -> None:
@@ -572,6 +580,7 @@ class Session:
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         """Any unit, step by step; reports to `done`."""
+        alone = len(unit) == 1 and self._transactions.block is None
         try:
             result: list[Outcome] | RouterError = await self._in_blocks(
                 unit, deadline, is_stale=is_stale
@@ -585,7 +594,7 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        self._answer(done, result)
+        self._answer(done, result, alone=alone)
 
     async def _in_blocks(
         self, unit: list[Execution], deadline: float, *, is_stale: bool
@@ -986,6 +995,11 @@ class Session:
                 raise StatementError(
                     "DECLARE CURSOR can only be used in transaction blocks", sqlstate="25P01"
                 )
+            case SetConstraints():
+                check_named(plan, catalog)
+                block = self._transactions.block
+                warnings = [] if block is not None and not block.implicit else [_OUTSIDE]
+                return settings, Outcome("SET CONSTRAINTS", notices=tuple(warnings))
             case SetSetting():
                 if plan.discards:
                     self.statements.clear()
@@ -1024,6 +1038,11 @@ class Session:
                 return settings, rows_outcome("SHOW", execution, described, columns)
             case _:
                 raise AssertionError(f"{type(plan).__name__} needs shards")
+
+
+_OUTSIDE: Final = Notice(
+    "SET CONSTRAINTS can only be used in transaction blocks", "WARNING", "25P01"
+)
 
 
 def _changes_schema(execution: Execution) -> bool:
