@@ -37,6 +37,7 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
+from shardrouter.query_parser import create_view
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -63,9 +64,6 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
     return parsed
 
 
-# --------------------------------------------------------------------------- expressions, types
-
-
 # --------------------------------------------------------------------------- CREATE
 
 
@@ -81,13 +79,17 @@ def _create(cursor: Cursor) -> Definition:
         return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
+    if cursor.accept("or", "replace", "view"):
+        return create_view(cursor, or_replace=True)
+    if cursor.accept("view"):
+        return create_view(cursor, or_replace=False)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, INDEX, SEQUENCE and SCHEMA.",
+            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE and SCHEMA.",
         )
     raise cursor.unexpected()
 

@@ -190,7 +190,7 @@ def _tag(tokens: Sequence[Token]) -> str:
     if first == "COMMENT":
         return first
     kinds = ("table", "index", "sequence", "view", "schema")
-    kind = next((t for t in tokens[1:4] if t.is_word(*kinds)), tokens[-1])
+    kind = next((t for t in tokens[1:5] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 
 
@@ -203,6 +203,12 @@ def _table(name: syntax.TableName, catalog: Catalog) -> Table:
 
 def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
     table = _table(name, catalog)
+    if table.view is not None:
+        raise NotSupported(
+            f'writing to the view "{table.relname}" is not supported',
+            position=name.position,
+            hint="Write to the table that it reads.",
+        )
     if table.placement == "reference" and len(catalog.shards) > 1:
         raise NotSupported(
             f'changing the reference table "{table.relname}" is not supported',
