@@ -155,6 +155,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.sql_cursors": 1,
     "shardrouter.statement_names": 0,
     "shardrouter.ddl_parser": 0,
+    "shardrouter.deferring": 0,
     "shardrouter.definitions": 0,
     "shardrouter.alter_definitions": 0,
     "shardrouter.alter_parser": 0,
