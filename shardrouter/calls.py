@@ -18,6 +18,7 @@ from shardrouter import (
     row_functions,
     syntax,
 )
+from shardrouter.common_types import compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
 from shardrouter.planned import Constant
@@ -45,6 +46,18 @@ _POLYMORPHIC: Final = frozenset(
     | {"array_to_string", "cardinality", "trim_array"}
 )
 """Functions of an `anyarray` or an `anyelement`, which has to be known."""
+
+_ONE_AND_ELEMENT: Final = ("array", "element")
+_COMPATIBLE: Final = {
+    "array_append": _ONE_AND_ELEMENT,
+    "array_prepend": ("element", "array"),
+    "array_cat": ("array", "array"),
+    "array_remove": _ONE_AND_ELEMENT,
+    "array_replace": ("array", "element", "element"),
+    "array_position": _ONE_AND_ELEMENT,
+    "array_positions": _ONE_AND_ELEMENT,
+}
+"""Functions of an `anycompatiblearray` and `anycompatible`, which meet in a common type."""
 
 _SAME_FOR_ALL: Final = {
     "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
@@ -122,6 +135,7 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         )
     if node.name == "array_cat" and given == [None, None]:
         given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
+    given = compatible(given, _COMPATIBLE.get(node.name, ()))
     found = operators.best(candidates, lambda f: f.arguments, given)
     if isinstance(found, functions.Function):
         arguments = [

@@ -14,7 +14,7 @@ from shardrouter.casts import Context
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
-from shardrouter.conflicts import Conflict, on_conflict
+from shardrouter.conflicts import Conflict, on_conflict, reads
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Outputs
 from shardrouter.placing import Place, pins_of, place, reliance
@@ -271,6 +271,10 @@ def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Para
         ]
         where = f" WHERE EXISTS (SELECT 1{sources}{where})"
     texts = ", ".join(f"{quote(column.name)} = {typed.sql}" for column, typed in changed)
+    if sources or len(statement.scopes) > 1:
+        # With a FROM SQLite computes all new values before it changes a row; without one a query
+        # in them would see the rows that are changed already.
+        where = f" FROM (SELECT 1){where}"
     text = f"{tables}UPDATE {quote(table.name)} AS t0 SET {texts}{where}"
     return _write("UPDATE", text, node, table, scope, catalog)
 
@@ -364,6 +368,7 @@ def _returning(
     """The clause, which sees the changed table alone, by its own name; and its columns."""
     if not items:
         return "", ()
+    inner = len(statement.scopes) + 1
     scope = Scope(statement)
     relation = relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}.")
     scope.show(relation, 0)
@@ -378,6 +383,11 @@ def _returning(
             raise _only_the_target(name) from exc
         raise
     typed = [item.taken(None) for item in found]
+    if len(statement.scopes) > inner and reads(statement.scopes, table):
+        raise NotSupported(
+            "a query in RETURNING of what the statement changes is not supported",
+            hint="Send it before: it shows what was there then, as in PostgreSQL.",
+        )
     columns = tuple(
         ResultColumn(item.name, value.type.oid, value.modifier)
         for item, value in zip(found, typed, strict=True)

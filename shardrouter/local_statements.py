@@ -182,6 +182,7 @@ class LocalStatements:
             case SetSetting():
                 if plan.discards:
                     self._state.statements.clear()
+                    self._state.sequences.forget()
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
                     setting_tag(plan),
@@ -198,6 +199,8 @@ class LocalStatements:
                 for name in plan.tables:
                     if catalog.table(name) is None:
                         raise UnknownTable(name)
+                if tag == "DISCARD SEQUENCES":
+                    self._state.sequences.forget()
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():

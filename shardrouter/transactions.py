@@ -401,6 +401,7 @@ class Transactions:
                 f"{plan.tag} inside a transaction is not supported",
                 hint="Send it outside of BEGIN and COMMIT.",
             )
+        self.cursors.check_unused(definition, plan.tag, self._host.catalog)
         if isinstance(definition, Truncate):
             return await self._truncate(block, plan, definition, deadline)
         if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
@@ -476,7 +477,9 @@ class Transactions:
             stored=True,
         )
         outcome = await self._statement(block, query, deadline)
-        self.cursors.declare(plan.name, columns, outcome, block.depth)
+        relied = () if isinstance(plan.plan, Answer) else plan.plan.tables
+        tables = frozenset(name for name, _ in relied)
+        self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
         return Outcome("DECLARE CURSOR")
 
     def close_cursor(self, plan: CloseCursor) -> Outcome:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
+from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.relations import Names, Statement, relation_of
 from shardrouter.typed import (
@@ -32,7 +33,7 @@ from shardrouter.typed import (
 )
 from shardrouter.types import BOOLEAN, TEXT, Type
 
-__all__ = ["Scope", "common_type", "table_scope"]
+__all__ = ["Scope", "table_scope"]
 
 
 class Scope(Names):
@@ -240,12 +241,10 @@ class Scope(Names):
         aggregates = self.aggregates
         left = None if self.is_open(node.left) else self.expression(node.left)
         right = None if self.is_open(node.right) else self.expression(node.right)
-        operator = operators.resolve(
-            node.operator,
-            left.type if left is not None else None,
-            right.type if right is not None else None,
-            node.position,
-        )
+        kinds = [None if side is None else side.type for side in (left, right)]
+        if node.operator == "||":
+            kinds = _of_arrays(kinds)
+        operator = operators.resolve(node.operator, kinds[0], kinds[1], node.position)
         assert operator.left is not None
         first = implicit(left or self.take(node.left, operator.left), operator.left)
         second = implicit(right or self.take(node.right, operator.right), operator.right)
@@ -424,6 +423,14 @@ class Scope(Names):
         return found
 
 
+def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:
+    """The sides of || where one is an array: what is to be one array has one type."""
+    is_array = [kind is not None and kind.element is not None for kind in kinds]
+    if not any(is_array):
+        return kinds
+    return compatible(kinds, ["array" if one else "element" for one in is_array])
+
+
 def _unpropagated(first: Typed, second: Typed) -> tuple[Typed, Typed]:
     """Two integers of different types, to be compared. Where a column equals a constant, SQLite
     puts the constant in the column's place in other conditions, whose functions would find it out
@@ -455,29 +462,6 @@ def not_assignable(name: str, kind: Type, source: Type, position: int) -> Statem
         position=position,
         hint="You will need to rewrite or cast the expression.",
     )
-
-
-def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[int] = ()) -> Type:
-    """The type for several expressions, None for open ones (PostgreSQL's 10.5)."""
-    chosen: Type | None = None
-    for i, kind in enumerate(kinds):
-        if kind is None or kind is chosen:
-            continue
-        if chosen is None:
-            chosen = kind
-        elif kind.category != chosen.category:
-            raise StatementError(
-                f"{context} types {chosen.name} and {kind.name} cannot be matched",
-                sqlstate="42804",
-                position=positions[i] if positions else 0,
-            )
-        elif (
-            not chosen.preferred
-            and casts.is_implicit(chosen, kind)
-            and not casts.is_implicit(kind, chosen)
-        ):
-            chosen = kind
-    return chosen or TEXT
 
 
 def table_scope(

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from tests.suites.differential.chance import Column, Made, Table, qualified
 from tests.suites.differential.queries import Queries
-from tests.suites.differential.trees import Tree, leaf, listed, template, without_parameters
+from tests.suites.differential.trees import (
+    Tree,
+    leaf,
+    listed,
+    render,
+    template,
+    without_parameters,
+)
 from tests.suites.differential.values import Room
 
 __all__ = ["Changes"]
@@ -32,7 +39,10 @@ class Changes(Queries):
             on = self.rng.choice(["", f" ({key})"])
             conflict = leaf(f" ON CONFLICT{on} DO NOTHING", tag="ON CONFLICT DO NOTHING")
         elif len(columns) > 1 and self.wants("ON CONFLICT DO UPDATE", 0.15):
-            conflict = self._on_conflict(table, columns)
+            # A key that is there twice is told before, or behind, what is wrong with another row.
+            keys = {render(row.children[0])[0] for row in rows}
+            if len(keys) == len(rows):
+                conflict = self._on_conflict(table, columns)
         return template("{}{}{}", values, conflict, self._returning(table, "INSERT RETURNING"))
 
     def _on_conflict(self, table: Table, columns: Sequence[Column]) -> Tree:

@@ -207,7 +207,7 @@ class Definitions(Queries):
             action = self.rng.choice(["SET DEFAULT {}", "DROP DEFAULT"])
             text = f"ALTER TABLE {table.name} ALTER COLUMN {column.name} {action}"
             tree = template(text, value) if "{}" in action else leaf(text)
-            return Made(template("{}", tree, tag="ALTER COLUMN SET DEFAULT"))
+            return Made(template("{}", tree, tag="ALTER COLUMN SET DEFAULT"), is_simple_only=True)
         if kind == 7:
             action = self.rng.choice(["SET NOT NULL", "DROP NOT NULL"])
             text = f"ALTER TABLE {table.name} ALTER {column.name} {action}"
