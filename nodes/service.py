@@ -39,6 +39,8 @@ from nodes.protocol import (
     Write,
 )
 from nodes.speculations import SpeculatingMachine, Speculations
+from nodes.stages import too_large
+from nodes.write_unit import staged_bytes
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 
@@ -129,10 +131,13 @@ class GroupService:
         """Why a command is not proposed now; None if it may be."""
         if self._now() > deadline:
             return Busy("its time was over before it could be proposed")
+        bytes_max = self._limits.transaction_bytes_max
         if isinstance(command, Stage):
-            bytes_max = self._limits.transaction_bytes_max
             if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
                 return refusal
+        elif isinstance(command, Write) and not command.quick:
+            if size + staged_bytes(command) > bytes_max:
+                return too_large(bytes_max)
         return self._machine.check(command, size)
 
     async def _try_and_propose(
