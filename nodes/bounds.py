@@ -113,7 +113,8 @@ class Bounds:
         if self._stop.is_set:
             return STOPPED
         if time.monotonic() > self._ends:
-            return _too_long(self._limits, is_limit=self._is_limit)
+            is_limit = self._is_limit and self._ends != self._deadline
+            return _too_long(self._limits, is_limit=is_limit)
         if isinstance(error, Refused):
             return error.failure
         return self._fault(error)

@@ -64,8 +64,8 @@ def run_step(
     answered: Answered | None = None,
 ) -> Outcome | None:
     """What a statement answers, of one that is streamed the digest: its rows go into `spool`, if
-    somebody wants them, and `answered` hears of them; None for a mark. Raises Refused for one to a savepoint that there
-    is not, which no router sends, and what is a fault.
+    somebody wants them, and `answered` hears of them; None for a mark. Raises Refused for one to a
+    savepoint that there is not, which no router sends, and what is a fault.
 
     A failure is an answer. What the statement changed before it failed is undone by SQLite,
     mostly; the rest goes with the ROLLBACK TO that has to follow, for nothing else can.

@@ -341,14 +341,17 @@ class Session:
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
+        def cancelled(stop: Callable[[], None]) -> None:
+            stop()
+            settled(None)
+
         statements = (command.statement,)
         if plan.is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_stream(
+            stop = self._state.shards.submit_stream(
                 command.shard,
                 command.statement,
                 command.guards,
@@ -356,9 +359,9 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
         else:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_read(
+            stop = self._state.shards.submit_read(
                 command.shard,
                 statements,
                 command.guards,
@@ -367,6 +370,7 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
 
     async def _execute(
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
