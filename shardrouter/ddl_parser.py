@@ -37,6 +37,8 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
+from shardrouter.type_definitions import DropType
+from shardrouter.type_parser import create_type
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -81,13 +83,15 @@ def _create(cursor: Cursor) -> Definition:
         return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
+    if cursor.accept("type"):
+        return create_type(cursor)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, INDEX, SEQUENCE and SCHEMA.",
+            or "There are CREATE TABLE, INDEX, SEQUENCE, SCHEMA and TYPE.",
         )
     raise cursor.unexpected()
 
@@ -196,7 +200,7 @@ def _index_element(cursor: Cursor) -> IndexElement:
 # --------------------------------------------------------------------------- the others
 
 
-_DROPPED: Final = ("table", "index", "sequence", "view", "schema")
+_DROPPED: Final = ("table", "index", "sequence", "view", "schema", "type")
 
 
 def _drop(cursor: Cursor) -> Definition:
@@ -206,7 +210,7 @@ def _drop(cursor: Cursor) -> Definition:
             raise NotSupported(
                 f"DROP {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW and SCHEMA.",
+                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW, SCHEMA and TYPE.",
             )
         raise cursor.unexpected()
     what = cursor.word()
@@ -222,6 +226,8 @@ def _drop(cursor: Cursor) -> Definition:
         return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
+    if what == "type":
+        return DropType(names, exists, cascade)
     return (
         DropView(names, exists, cascade) if what == "view" else DropSchema(names, exists, cascade)
     )

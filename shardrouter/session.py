@@ -31,6 +31,7 @@ from shardrouter import merge, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.catalogs.asking import Asker, Catalogs
 from shardrouter.copy_in import CopyIn
+from shardrouter.enumerations import UnknownLabel
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -287,7 +288,8 @@ class Session:
         except UnknownTable:
             await self._look_again(deadline)
         except StatementError as exc:
-            if exc.sqlstate == "42601" or not exc.sqlstate.startswith("42"):
+            is_newer = exc.sqlstate.startswith("42") and exc.sqlstate != "42601"
+            if not is_newer and not isinstance(exc, UnknownLabel):
                 raise
             try:
                 await self._look_again(deadline)
