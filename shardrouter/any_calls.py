@@ -98,6 +98,13 @@ def _whole_row(node: syntax.Expression, scope: Scope) -> str | None:
             position=node.position,
             hint="Name its columns: json_build_object('a', t.a).",
         )
+    if scope.statement.is_kept and relation.table is not None:
+        raise NotSupported(
+            f'the row of "{node.name}" in a view is not supported: it has the columns that the '
+            "table has then",
+            position=node.position,
+            hint="Name its columns: json_build_object('a', t.a).",
+        )
     parts = []
     for name, typed in relation.fields:
         scope.read(name, typed, node.position)

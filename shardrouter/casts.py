@@ -254,18 +254,11 @@ def _of_own(source: Type, target: Type) -> Cast | None:
             return Cast(source, target, _A, sql=f"{whole}({text})") if is_text(target) else None
         text = f"pg_cast_name({TO_LABEL})" if target is NAME else TO_LABEL
         return Cast(source, target, _A, sql=text) if is_text(target) else None
-    if source is BPCHAR:
+    is_read = is_text(source) if target.element is None else source is ARRAY_OF[TEXT]
+    if not is_read:
         return None
-    if not _is_read(source, target):
-        return None
-    return Cast(
-        source, target, _E, sql=read_label("{0}", target).replace("{", "{{").replace("{{0}", "{0}")
-    )
-
-
-def _is_read(source: Type, target: Type) -> bool:
-    """Whether labels are read from it, as the cast is said."""
-    return is_text(source) if target.element is None else source is ARRAY_OF[TEXT]
+    text = read_label("\0", target).replace("{", "{{").replace("}", "}}")
+    return Cast(source, target, _E, sql=text.replace("\0", "{0}"))
 
 
 def find(source: Type, target: Type, context: Context) -> Cast | None:

@@ -39,6 +39,7 @@ from shardrouter.part_parser import (
 )
 from shardrouter.type_definitions import DropType
 from shardrouter.type_parser import create_type
+from shardrouter.query_parser import create_view
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -65,9 +66,6 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
     return parsed
 
 
-# --------------------------------------------------------------------------- expressions, types
-
-
 # --------------------------------------------------------------------------- CREATE
 
 
@@ -85,13 +83,17 @@ def _create(cursor: Cursor) -> Definition:
         return _create_schema(cursor)
     if cursor.accept("type"):
         return create_type(cursor)
+    if cursor.accept("or", "replace", "view"):
+        return create_view(cursor, or_replace=True)
+    if cursor.accept("view"):
+        return create_view(cursor, or_replace=False)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, INDEX, SEQUENCE, SCHEMA and TYPE.",
+            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE, SCHEMA and TYPE.",
         )
     raise cursor.unexpected()
 

@@ -20,8 +20,8 @@ from shardrouter.alter_definitions import (
     SetSchema,
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
-from shardrouter.syntax import Expression, Name
 from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
+from shardrouter.syntax import Expression, Name, Query
 
 __all__ = [
     "Comment",
@@ -30,6 +30,7 @@ __all__ = [
     "CreateSchema",
     "CreateSequence",
     "CreateTable",
+    "CreateView",
     "Definition",
     "DropIndex",
     "DropSchema",
@@ -50,6 +51,17 @@ class CreateTable:
     constraints: tuple[ConstraintDefinition, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class CreateView:
+    """`text` is the `query` as it was written; `columns` name the first of its columns."""
+
+    name: Name
+    columns: tuple[Name, ...]
+    query: Query
+    text: str
+    or_replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,7 @@ class Comment:
 
 Definition: TypeAlias = (
     CreateTable
+    | CreateView
     | AlterTable
     | AlterSequence
     | RenameColumn

@@ -112,9 +112,8 @@ def with_label(
     """The values with one more: at the end, or beside the one of `neighbour`, which is there; None
     if there is no room between the two."""
     places = [place_of(value) for value in values]
-    if neighbour is None:
-        at = len(values)
-    else:
+    at = len(values)
+    if neighbour is not None:
         at = labels_of(values).index(neighbour) + (not before)
     low = places[at - 1] if at else 0
     high = places[at] if at < len(places) else min(low + 2 * _STEP, _LAST_PLACE + 1)
@@ -125,7 +124,7 @@ def with_label(
 
 
 class UnknownLabel(StatementError):
-    """A label that an enumeration has not, as far as this router knows: worth one look at `meta`."""
+    """A label that an enumeration has not, as far as is known here: worth one look at `meta`."""
 
 
 def first_values(labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a type is.
 
-A type is what PostgreSQL calls it, its category (pg_type.typcategory: resolving an operator asks for
-it), and its stored form: what SQLite keeps and compares (docs/language.md).
+A type is what PostgreSQL calls it, its category (pg_type.typcategory: resolving an operator asks
+for it), and its stored form: what SQLite keeps and compares (docs/language.md).
 """
 
 from __future__ import annotations

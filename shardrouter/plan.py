@@ -12,7 +12,7 @@ from functools import partial
 
 from nodes.protocol import Value
 from nodes.values import canonical_key, slot_of
-from shardrouter import bounds, changes, query, syntax, types
+from shardrouter import bounds, changes, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
@@ -43,6 +43,7 @@ from shardrouter.planned import (
     result_columns,
 )
 from shardrouter.relations import UnknownTable
+from shardrouter.select_plan import select
 from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
@@ -149,7 +150,7 @@ def _analysed(
         case syntax.Delete():
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)
         case _:
-            return query.select(node, catalog, parameters)
+            return select(node, catalog, parameters)
 
 
 def _overriding(tokens: list[Token]) -> tuple[list[Token], str]:
@@ -189,7 +190,7 @@ def _tag(tokens: Sequence[Token]) -> str:
     if first == "COMMENT":
         return first
     kinds = ("table", "index", "sequence", "view", "schema")
-    kind = next((t for t in tokens[1:4] if t.is_word(*kinds)), tokens[-1])
+    kind = next((t for t in tokens[1:5] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 
 
@@ -202,6 +203,12 @@ def _table(name: syntax.TableName, catalog: Catalog) -> Table:
 
 def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
     table = _table(name, catalog)
+    if table.view is not None:
+        raise NotSupported(
+            f'writing to the view "{table.relname}" is not supported',
+            position=name.position,
+            hint="Write to the table that it reads.",
+        )
     if table.placement == "reference" and len(catalog.shards) > 1:
         raise NotSupported(
             f'changing the reference table "{table.relname}" is not supported',

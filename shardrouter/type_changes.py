@@ -190,9 +190,9 @@ def _dependents(catalog: Catalog, kind: Enumeration) -> Iterator[str]:
             if column.type in names:
                 yield f"column {column.name} of {label}"
         for column in table.columns:
-            if column.type not in names and column.default is not None:
-                if _names(column.default.source, kind):
-                    yield f"default value for column {column.name} of {label}"
+            source = "" if column.default is None else column.default.source
+            if column.type not in names and _names(source, kind):
+                yield f"default value for column {column.name} of {label}"
         for check in table.checks:
             if _names(check.source, kind):
                 yield f"constraint {check.name} on {label}"

@@ -1,0 +1,91 @@
+"""COPY FROM STDIN of one session: the rows that are sent ahead, and the write that names them."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from nodes.protocol import Staged, Stale
+from shardrouter.copy_in import CopyIn
+from shardrouter.errors import NotSupported, Unavailable
+from shardrouter.execution import Prepared, copy_command
+from shardrouter.planned import CopyFrom
+from shardrouter.session_state import SessionState
+from shardrouter.session_statements import SessionStatements
+from shardrouter.transactions import read_only_error
+from shardrouter.units import REPLANS_MAX, being_changed
+from shardrouter.upload import Upload
+
+__all__ = ["SessionCopies"]
+
+
+class SessionCopies:
+    """Of one session."""
+
+    def __init__(self, state: SessionState, statements: SessionStatements) -> None:
+        self._state = state
+        self._statements = statements
+        self._under_way: set[CopyIn] = set()
+
+    def abandon(self) -> None:
+        """End all that are under way: nothing of them is written."""
+        for copy in list(self._under_way):
+            copy.abandon()
+
+    def begin(self, prepared: Prepared) -> CopyIn:
+        """Begin what `prepared`, a COPY FROM STDIN, says. Raises RouterError.
+
+        statement_timeout holds for each piece of it that is on its way, and for the last step,
+        which has more the more there is to apply: how long the client takes is its business."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        if self._state.is_closed:
+            raise Unavailable("the session is closed", sqlstate="57P01")
+        timeout_s = self._state.settings.statement_timeout_s
+        if self._state.settings.read_only:
+            raise read_only_error(plan)
+        if self._state.backend.statement_log is not None:
+            self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
+        upload = Upload(self._state.shards, plan.shard, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s)
+        copy = CopyIn(plan, upload, commit, self._under_way.discard, partial(self._numbers, plan))
+        self._under_way.add(copy)
+        return copy
+
+    async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[int, ...]]:
+        deadline = self._state.loop.time() + self._state.settings.statement_timeout_s
+        return await self._state.sequences.for_rows(
+            plan.insert.draws, count, self._state.catalog, deadline
+        )
+
+    async def _commit_copy(
+        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+    ) -> bool:
+        """Write the rows that were sent ahead, exactly once; in a transaction block they are
+        written with the block, and True says that they are needed until then. Raises
+        RouterError."""
+        plan = prepared.plan
+        assert isinstance(plan, CopyFrom)
+        deadline = self._state.loop.time() + timeout_s + upload.apply_s
+        for attempt in range(REPLANS_MAX):
+            command = copy_command(plan, staged, self._state.catalog)
+            if self._state.transactions.block is not None:
+                await self._state.transactions.copy(command, upload, deadline)
+                return True
+            answer = await self._state.shards.write(
+                command.shard, (command.statement,), command.guards, bounded=True, deadline=deadline
+            )
+            if not isinstance(answer, Stale):
+                return False
+            await self._state.schema.catch_up(deadline, attempt)
+            fresh = (await self._statements.understood(prepared.text, (), deadline)).plan
+            if (
+                not isinstance(fresh, CopyFrom)
+                or fresh.columns != plan.columns
+                or fresh.shard != plan.shard
+            ):
+                raise NotSupported(
+                    f'table "{plan.table}" was changed while rows were copied into it',
+                    hint="Repeat the COPY.",
+                )
+            plan = fresh
+        raise being_changed()

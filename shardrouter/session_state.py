@@ -1,0 +1,110 @@
+"""What the parts of one session share: who it is, its settings, and what is open for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakSet
+
+from msgspec import structs
+
+from shardrouter.block import Block
+from shardrouter.catalog import Catalog
+from shardrouter.catalogs.asking import Catalogs
+from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.plan_cache import PlanCache
+from shardrouter.planned import OneShard
+from shardrouter.role_store import RoleStore
+from shardrouter.roles import Role
+from shardrouter.row_stream import RowStream
+from shardrouter.schema import Schema
+from shardrouter.session_sequences import SessionSequences
+from shardrouter.settings import Settings
+from shardrouter.shards import Shards, Streamed
+from shardrouter.statement_log import StatementLog
+from shardrouter.tasks import Tasks
+from shardrouter.transactions import Host, Transactions
+
+__all__ = ["Backend", "SessionState"]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What all sessions of a router share."""
+
+    shards: Shards
+    schema: Schema
+    tasks: Tasks
+    plans: PlanCache
+    roles: RoleStore
+    catalogs: Catalogs
+    statement_log: StatementLog | None = None
+
+
+class SessionState:
+    """Of one session. `host` is what its transaction blocks ask of it."""
+
+    def __init__(self, backend: Backend, role: Role, host: Host, *, shared: bool) -> None:
+        self.backend = backend
+        self.shards = backend.shards
+        self.schema = backend.schema
+        self.role = role
+        self.is_shared = shared
+        self.loop = asyncio.get_running_loop()
+        self.settings = Settings(
+            facts={
+                "session_authorization": role.name,
+                "is_superuser": "on" if role.is_superuser else "off",
+            }
+        )
+        self.pid = os.getpid()
+        """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
+        self.is_closed = False
+        self.streams: WeakSet[RowStream] = WeakSet()
+        self.transactions = Transactions(host)
+        self.statements: dict[str, Prepared] = {}
+        """By the name that PREPARE, or the client's protocol, has given them."""
+        self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def block(self) -> Block | None:
+        """The transaction block, if one is open."""
+        return self.transactions.block
+
+    @property
+    def status(self) -> Literal["I", "T", "E"]:
+        """Idle, in a transaction block, or in one that has failed."""
+        block = self.transactions.block
+        return "I" if block is None else block.status
+
+    @property
+    def catalog(self) -> Catalog:
+        """As this router knows it, as the open block has changed it, and as this session looks for
+        names in it."""
+        return self.schema_now.searched(self.settings.search_path)
+
+    @property
+    def schema_now(self) -> Catalog:
+        """The same, wherever names are looked for."""
+        block = self.transactions.block
+        if block is not None and block.draft is not None:
+            return block.draft.catalog
+        return self.schema.catalog
+
+    async def look_again(self, deadline: float) -> None:
+        """Something is unknown, or not as it should be: read the catalog."""
+        await self.schema.committed(deadline)
+        self.transactions.rebase()
+
+    def keep(self, stream: RowStream) -> None:
+        """It ends with the session, at the latest."""
+        self.streams.add(stream)
+        if self.is_closed:
+            stream.close()
+
+    def streamed(self, plan: OneShard, execution: Execution, answer: Streamed) -> Outcome:
+        """The first of many rows; who takes them sees to the rest, or the end of the session."""
+        self.keep(answer.stream)
+        return structs.replace(outcome_of(plan, execution, answer.result), more=answer.stream)

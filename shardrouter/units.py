@@ -1,0 +1,386 @@
+"""Units of commit of one session, step by step: in and out of transaction blocks, on one shard or
+several, and again as long as a shard says that the catalog they were planned under is stale.
+
+What needs no steps, one statement that one shard answers, does not come here unless it is stale
+(`shardrouter.session`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
+from shardrouter import merge
+from shardrouter.errors import NotSupported, RouterError, Unavailable
+from shardrouter.execution import (
+    Execution,
+    Notice,
+    Outcome,
+    changes_search_path,
+    command_of,
+    outcome_of,
+    rows_outcome,
+    scatter_commands,
+)
+from shardrouter.large_writes import write_statements
+from shardrouter.local_statements import LocalStatements
+from shardrouter.planned import (
+    Begin,
+    EndBlock,
+    Modes,
+    OneShard,
+    Plan,
+    Scatter,
+    SchemaChange,
+    TransactionControl,
+)
+from shardrouter.role_statements import RoleStatement
+from shardrouter.session_state import SessionState
+from shardrouter.session_statements import SessionStatements
+from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX
+from shardrouter.shards import Streamed
+from shardrouter.transactions import read_only_error
+
+__all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
+
+
+REPLANS_MAX: Final = 50
+"""How often a unit is planned again because a shard says that its catalog is stale."""
+
+SCATTER_NOTICES: Final[dict[Consistency, str]] = {
+    "linearizable": "rows of several shards: each shard is read linearizably, but the shards are "
+    "not read at one instant (said once per session)",
+    "any": "rows of several shards: each shard is read as some replica has it, and not at one "
+    "instant (said once per session)",
+}
+
+
+class Units:
+    """Of one session."""
+
+    def __init__(
+        self, state: SessionState, statements: SessionStatements, local: LocalStatements
+    ) -> None:
+        self._state = state
+        self._statements = statements
+        self._local = local
+        self._warned: set[Consistency] = set()  # of what a scatter is not
+
+    def open_unit(self) -> None:
+        """See `Session.open_unit`."""
+        if self._state.is_shared:
+            raise shared_session()
+        self._state.transactions.open_unit()
+
+    async def run(self, unit: list[Execution], deadline: float, *, is_stale: bool) -> list[Outcome]:
+        """The unit in pieces: statements of a transaction block one by one, and what is between
+        blocks as units of their own. BEGIN among statements makes those before it part of the
+        block, as in PostgreSQL; a COMMIT without it ends their unit, a ROLLBACK undoes it."""
+        transactions = self._state.transactions
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(unit):
+            start = len(outcomes)
+            if transactions.block is not None:
+                with _Failing(start):
+                    outcomes.append(await transactions.run(unit[start], deadline))
+                continue
+            end = next(
+                (
+                    ordinal
+                    for ordinal in range(start, len(unit))
+                    if isinstance(unit[ordinal].prepared.plan, TransactionControl)
+                ),
+                len(unit),
+            )
+            control = unit[end].prepared.plan if end < len(unit) else None
+            assert control is None or isinstance(control, TransactionControl)
+            if self._state.is_shared and control is not None:
+                raise shared_session()
+            if end == start and control is not None:
+                with _Failing(start):
+                    outcomes.append(transactions.control_idle(control))
+            elif control is None or control == EndBlock(commit=True, chain=False):
+                piece = unit[start:end]
+                if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+                    outcomes += await self._as_unit(piece, start, deadline)
+                    continue
+                with _FailingFrom(start):
+                    outcomes += await self._until_current(piece, deadline, is_stale=is_stale)
+            else:
+                transactions.begin(Modes())
+                try:
+                    for ordinal in range(start, end):
+                        with _Failing(ordinal):
+                            outcomes.append(await transactions.run(unit[ordinal], deadline))
+                    if isinstance(control, Begin):
+                        with _Failing(end):
+                            outcomes.append(transactions.begin_here(control))
+                except BaseException:
+                    transactions.abandon()
+                    raise
+                if not isinstance(control, Begin):
+                    transactions.abandon()  # by ROLLBACK, or what fails outside of a block
+        return outcomes
+
+    async def _as_unit(self, piece: list[Execution], start: int, deadline: float) -> list[Outcome]:
+        """Statements that change the schema among them, one by one, and all of them or none."""
+        self.open_unit()
+        outcomes: list[Outcome] = []
+        try:
+            for ordinal, execution in enumerate(piece, start):
+                with _Failing(ordinal):
+                    outcomes.append(await self._state.transactions.run(execution, deadline))
+            with _Failing(start + len(piece) - 1):
+                await self._state.transactions.close_unit(deadline)
+        except BaseException:
+            self._state.transactions.abandon()
+            raise
+        return outcomes
+
+    async def _until_current(
+        self, unit: list[Execution], deadline: float, *, is_stale: bool
+    ) -> list[Outcome]:
+        for attempt in range(REPLANS_MAX):
+            if is_stale:
+                await self._state.schema.catch_up(deadline, attempt)
+            outcomes = await self._attempt(unit, deadline)
+            if outcomes is not None:
+                return outcomes
+            is_stale = True
+        raise being_changed()
+
+    async def _attempt(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """Execute the unit under the present catalog; None if a shard says that it is stale."""
+        plans: list[Plan] = []
+        for ordinal, execution in enumerate(unit):
+            with _Failing(ordinal):
+                unit[ordinal] = await self._statements.current(execution, deadline)
+                plans.append(unit[ordinal].prepared.plan)
+        for ordinal, plan in enumerate(plans[:-1]):
+            if changes_search_path(plan):
+                with _Failing(ordinal + 1):
+                    raise _searched_elsewhere()
+        if self._state.settings.read_only:
+            for ordinal, plan in enumerate(plans):
+                with _Failing(ordinal):
+                    if isinstance(plan, SchemaChange) or (
+                        isinstance(plan, OneShard) and plan.is_write
+                    ):
+                        raise read_only_error(plan)
+        if len(plans) == 1 and isinstance(plans[0], SchemaChange):
+            lasts = unit[0].lasts
+            return await self._change_schema(plans[0], deadline, lasts=lasts)
+        if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
+            return await self._write(unit, deadline)
+        return await self._read(unit, deadline)
+
+    async def _change_schema(
+        self, plan: SchemaChange, deadline: float, *, lasts: bool
+    ) -> list[Outcome]:
+        if isinstance(plan.definition, RoleStatement):
+            said = await self._state.backend.roles.change(
+                plan.definition, self._state.role, deadline
+            )
+            return [Outcome(plan.tag, notices=said)]
+        if lasts:
+            deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
+        notices = await self._state.schema.change(
+            plan.definition,
+            self._state.settings.placement,
+            deadline,
+            self._state.settings.search_path,
+        )
+        return [Outcome(plan.tag, notices=notices)]
+
+    # ------------------------------------------------------------------ units with a write
+
+    async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """All statements as one command of one shard."""
+        catalog = self._state.catalog
+        settings = self._state.settings
+        outcomes: list[Outcome] = []
+        statements: list[Statement] = []
+        guards: dict[Guard, None] = {}
+        ordinals: list[int] = []  # of the unit, for each of `statements`
+        shard = ""
+        quick = True
+        for ordinal, execution in enumerate(unit):
+            plan = execution.prepared.plan
+            with _Failing(ordinal):
+                if isinstance(plan, OneShard):
+                    command = command_of(plan, execution, catalog)
+                    if shard not in ("", command.shard):
+                        raise _several_shards()
+                    shard = command.shard
+                    statements.append(command.statement)
+                    guards.update(dict.fromkeys(command.guards))
+                    ordinals.append(ordinal)
+                    quick = quick and plan.quick
+                    outcomes.append(Outcome(""))  # its place
+                elif isinstance(plan, Scatter):
+                    raise _several_shards()
+                else:
+                    settings, outcome = await self._local.run(execution, settings, deadline)
+                    outcomes.append(outcome)
+        try:
+            answer = await write_statements(
+                self._state.shards,
+                shard,
+                statements,
+                tuple(guards),
+                bounded=quick,
+                deadline=deadline,
+                timeout_s=settings.statement_timeout_s,
+            )
+        except RouterError as exc:
+            exc.statement = ordinals[exc.statement]
+            raise
+        if isinstance(answer, Stale):
+            return None
+        for ordinal, result in zip(ordinals, answer.results, strict=True):
+            plan = unit[ordinal].prepared.plan
+            assert isinstance(plan, OneShard)
+            outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
+        self._state.settings = settings
+        return outcomes
+
+    # ------------------------------------------------------------------ units of reads
+
+    async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
+        """One statement after the other; they change nothing but settings."""
+        settings = self._state.settings
+        outcomes: list[Outcome] = []
+        for ordinal, execution in enumerate(unit):
+            plan = execution.prepared.plan
+            with _Failing(ordinal):
+                outcome: Outcome | None
+                if isinstance(plan, OneShard):
+                    outcome = await self._read_one(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, Scatter):
+                    outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                else:
+                    settings, outcome = await self._local.run(execution, settings, deadline)
+            if outcome is None:
+                return None
+            outcomes.append(outcome)
+        self._state.settings = settings
+        return outcomes
+
+    async def _read_one(
+        self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
+    ) -> Outcome | None:
+        command = command_of(plan, execution, self._state.catalog)
+        answer: Done | Stale | Streamed
+        if execution.stream and not plan.quick:
+            answer = await self._state.shards.stream(
+                command.shard, command.statement, command.guards, deadline, consistency
+            )
+        else:
+            answer = await self._state.shards.read(
+                command.shard,
+                (command.statement,),
+                command.guards,
+                quick=plan.quick,
+                deadline=deadline,
+                consistency=consistency,
+            )
+        if isinstance(answer, Streamed):
+            return self._state.streamed(plan, execution, answer)
+        if isinstance(answer, Stale):
+            return None
+        return outcome_of(plan, execution, answer.results[0])
+
+    async def _scatter(
+        self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
+    ) -> Outcome | None:
+        """Ask every shard that may have rows, merge their answers."""
+        arguments, commands = scatter_commands(plan, execution, self._state.catalog)
+        answers = await asyncio.gather(
+            *(
+                self._state.shards.read(
+                    c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
+                )
+                for c in commands
+            ),
+            return_exceptions=True,  # all reads end before this does
+        )
+        rows: list[Sequence[tuple[Value, ...]]] = []
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, Stale):
+                return None
+            rows.append(answer.results[0].values)
+        merged = merge.merge_rows(plan, rows, arguments)
+        notices: tuple[Notice, ...] = ()
+        if len(commands) > 1 and consistency not in self._warned:
+            self._warned.add(consistency)
+            notices = (Notice(SCATTER_NOTICES[consistency]),)
+        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+
+
+def _changes_schema(execution: Execution) -> bool:
+    return isinstance(execution.prepared.plan, SchemaChange)
+
+
+class _FailingFrom:
+    """Errors raised inside count their statement from another one of the unit."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, RouterError):
+            error.statement += self._start
+
+
+class _Failing:
+    """Errors raised inside carry the ordinal of the statement that failed."""
+
+    __slots__ = ("_ordinal",)
+
+    def __init__(self, ordinal: int) -> None:
+        self._ordinal = ordinal
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, RouterError):
+            error.statement = self._ordinal
+
+
+def _searched_elsewhere() -> NotSupported:
+    return NotSupported(
+        "a statement in one unit of commit with a change of search_path before it is not supported",
+        hint="Send SET search_path alone, with a Sync behind it.",
+    )
+
+
+def being_changed() -> Unavailable:
+    return Unavailable(
+        "the tables of the statement are being changed",
+        hint="Repeat it when the schema change is over.",
+    )
+
+
+def shared_session() -> NotSupported:
+    return NotSupported(
+        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
+        hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
+    )
+
+
+def _several_shards() -> NotSupported:
+    return NotSupported(
+        "a unit of commit that writes and spans several shards is not supported",
+        hint="Send the statements one by one, or together only those with shard-key values of "
+        "one shard; `shardrouter where TABLE KEY` tells the shard.",
+    )
