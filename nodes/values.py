@@ -34,7 +34,7 @@ from nodes.pgtypes.arrays import ARRAYS, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
-from nodes.pgtypes.enumerations import OWN_TYPES
+from nodes.pgtypes.enumerations import OWN_TYPES, PLACE_DIGITS, labelled, place_of, stored_label
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
 from nodes.pgtypes.formats import Codec, ValueFormatError
 from nodes.pgtypes.integers import INT2, INT4, INT8
@@ -76,6 +76,7 @@ __all__ = [
     "NUMBERS",
     "NUMERIC",
     "OWN_TYPES",
+    "PLACE_DIGITS",
     "SLOTS",
     "SYSTEM_ARRAYS",
     "TEXT",
@@ -97,12 +98,15 @@ __all__ = [
     "encode_data_row",
     "encode_data_rows",
     "encode_text",
+    "labelled",
     "numeric_modifier",
     "parse_bool",
     "parse_text",
+    "place_of",
     "precision_and_scale",
     "slot_of",
     "stored_array",
+    "stored_label",
 ]
 
 SLOTS: Final = 16384

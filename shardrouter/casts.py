@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from nodes.pgtypes.enumerations import PLACE_DIGITS
+from nodes.values import PLACE_DIGITS
 from shardrouter.enumerations import read_label
 from shardrouter.types import (
     ARRAY_OF,

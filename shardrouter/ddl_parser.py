@@ -37,9 +37,9 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
+from shardrouter.query_parser import create_view
 from shardrouter.type_definitions import DropType
 from shardrouter.type_parser import create_type
-from shardrouter.query_parser import create_view
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 

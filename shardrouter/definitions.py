@@ -20,8 +20,8 @@ from shardrouter.alter_definitions import (
     SetSchema,
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
-from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.syntax import Expression, Name, Query
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
     "Comment",

@@ -10,9 +10,8 @@ import json
 from typing import Final
 from weakref import WeakValueDictionary
 
-from nodes.pgtypes.enumerations import labelled, place_of, stored
 from nodes.protocol import Value
-from nodes.values import ValueFormatError, stored_array
+from nodes.values import ValueFormatError, labelled, place_of, stored_array, stored_label
 from shardrouter.errors import StatementError
 from shardrouter.kinds import Type
 from shardrouter.tables import Enumeration
@@ -85,7 +84,7 @@ def labels_of(values: tuple[str, ...]) -> tuple[str, ...]:
 def value_of(label: Value, kind: Type) -> Value:
     """The stored form of a label, or of an array of them. Raises ValueFormatError 22P02."""
     element = kind if kind.element is None else kind.element
-    known = {labelled(value): value for value in json.loads(element.labels)}
+    known: dict[str, str] = {labelled(value): value for value in json.loads(element.labels)}
 
     def of_one(one: str) -> str:
         if one not in known:
@@ -120,7 +119,7 @@ def with_label(
     place = (low + high) // 2
     if not low < place < high:
         return None
-    return (*values[:at], stored(place, label), *values[at:])
+    return (*values[:at], stored_label(place, label), *values[at:])
 
 
 class UnknownLabel(StatementError):
@@ -131,4 +130,4 @@ def first_values(labels: tuple[str, ...]) -> tuple[str, ...]:
     """The stored forms of the labels of a new type. Raises StatementError 54000."""
     if len(labels) * _STEP > _LAST_PLACE:
         raise StatementError("an enumeration has too many labels", sqlstate="54000")
-    return tuple(stored((n + 1) * _STEP, label) for n, label in enumerate(labels))
+    return tuple(stored_label((n + 1) * _STEP, label) for n, label in enumerate(labels))

@@ -18,7 +18,15 @@ from nodes.pgtypes.arrays import ArrayKind, array_codec, dump, elements
 from nodes.pgtypes.formats import Codec, Function, FunctionError, mismatch, text_of
 from nodes.protocol import Value
 
-__all__ = ["FUNCTIONS", "OWN_TYPES", "PLACE_DIGITS", "codec", "labelled", "place_of", "stored"]
+__all__ = [
+    "FUNCTIONS",
+    "OWN_TYPES",
+    "PLACE_DIGITS",
+    "codec",
+    "labelled",
+    "place_of",
+    "stored_label",
+]
 
 OWN_TYPES: Final = 0x60000000
 """The numbers of types that clients define begin here."""
@@ -30,7 +38,7 @@ DEFINITIONS_MAX: Final = 256
 """Kept for the next value."""
 
 
-def stored(place: int, label: str) -> str:
+def stored_label(place: int, label: str) -> str:
     return f"{place:0{PLACE_DIGITS}x}{label}"
 
 
