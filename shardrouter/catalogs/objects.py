@@ -62,6 +62,7 @@ class IndexKey:
     unique: bool
     primary: bool
     where: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Constraint:
     referred_keys: tuple[int, ...] = ()
     on_update: str = ""
     on_delete: str = ""
+    deferral: str = ""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class Objects:
             indexes.append(
                 IndexKey(
                     number, made.relname, oid, keys, made.elements, options, made.unique, False,
-                    made.where,
+                    made.where, made.classes,
                 )
             )  # fmt: skip
         for check in table.checks:
@@ -250,6 +252,7 @@ class Objects:
                     referred_keys=tuple(referred.index(name) + 1 for name in foreign.references),
                     on_update=foreign.on_update,
                     on_delete=foreign.on_delete,
+                    deferral=foreign.deferral,
                 )
             )
         kind = self._number(oid, "type")
