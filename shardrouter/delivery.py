@@ -283,7 +283,9 @@ class Delivery:
             group = call.group
             if group.leader is not contact and not _is_at_follower(call.body):
                 self._found(group, contact)
-            self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
+            group.awaited.pop(call, None)  # as `_end` does
+            call.ended = True
+            call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
             call.group.awaited.pop(call)
             self._not_taken(call, outcome)

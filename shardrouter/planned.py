@@ -6,14 +6,15 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from nodes.protocol import Value
-from nodes.values import BOOL, INT4, TEXT
+from nodes.protocol import Guard, OutputColumn, Value
+from nodes.values import BOOL, INT4, TEXT, slot_finder
 from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
@@ -114,6 +115,23 @@ class OneShard:
     @cached_property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
+
+    @cached_property
+    def guards(self) -> tuple[Guard, ...]:
+        """Of the versions of its tables."""
+        return tuple(Guard(f"table:{name}", version) for name, version in self.tables)
+
+    @cached_property
+    def pin(self) -> tuple[int, Callable[[Value], int]] | None:
+        """If its one shard key is an argument as it comes: which of them, and what finds its slot."""
+        if len(self.keys) != 1 or not isinstance(self.keys[0], Parameter) or self.keys[0].fit:
+            return None
+        return self.keys[0].number - 1, slot_finder(self.key_type)
+
+    @cached_property
+    def outputs(self) -> dict[tuple[bool, ...] | None, tuple[OutputColumn, ...]]:
+        """What a shard is told of its columns, by their formats: those asked for so far."""
+        return {None: ()}
 
 
 @dataclass(frozen=True)
