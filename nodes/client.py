@@ -106,8 +106,8 @@ class _Waiting(msgspec.Struct):
 class NodeClient:
     """A connection to the node at `address`, made when first needed and again after a loss.
 
-    Used from one event loop, which must be running when it is made. `name` is this process's name, for the node's log; `secret` the
-    cluster's, empty if it has none.
+    Used from one event loop, which must be running when it is made. `name` is this process's
+    name, for the node's log; `secret` the cluster's, empty if it has none.
     """
 
     def __init__(

@@ -250,7 +250,8 @@ class Delivery:
         call.contact = contact
         call.sent_at = now
         call.copies += 1
-        group.awaited.pop(call, None)
+        if call.copies > 1:
+            group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
         contact.client.request(group.name, call.body, timeout_s=call.until - now, done=done)

@@ -149,17 +149,18 @@ def changes_search_path(plan: Plan) -> bool:
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
-    if type(plan) is CopyFrom:
-        plan = plan.insert
-    elif isinstance(plan, CopyTo | DeclareCursor):
-        plan = plan.plan
-    if type(plan) is OneShard:
-        if plan.shards and plan.shards != len(catalog.shards):
-            return False
-    elif not isinstance(plan, Scatter):
-        return True
+    if type(plan) is not OneShard:
+        if type(plan) is CopyFrom:
+            plan = plan.insert
+        elif isinstance(plan, CopyTo | DeclareCursor):
+            plan = plan.plan
+        if not isinstance(plan, OneShard | Scatter):
+            return True
+    if type(plan) is OneShard and plan.shards and plan.shards != len(catalog.shards):
+        return False
+    tables = catalog.tables
     for name, version in plan.tables:
-        table = catalog.tables.get(name)
+        table = tables.get(name)
         if table is None or table.version != version:
             return False
     return True
@@ -263,7 +264,7 @@ def _outputs(
 def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) -> Outcome:
     """The outcome of a statement that one shard ran."""
     count = result.row_count
-    tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
+    tag = plan.tags[count] if count < len(plan.tags) else plan.tag_of(count)
     values = result.values
     if values and execution.formats is None and not execution.stored:
         values = from_stored(values, plan.columns)

@@ -116,6 +116,15 @@ class OneShard:
     def is_write(self) -> bool:
         return self.tag != "SELECT"
 
+    def tag_of(self, count: int) -> str:
+        """The command tag of a statement that returned, or changed, so many rows."""
+        return f"INSERT 0 {count}" if self.tag == "INSERT" else f"{self.tag} {count}"
+
+    @cached_property
+    def tags(self) -> tuple[str, str]:
+        """The same for no row and for one, which are most."""
+        return self.tag_of(0), self.tag_of(1)
+
     @cached_property
     def guards(self) -> tuple[Guard, ...]:
         """Of the versions of its tables."""
@@ -123,7 +132,7 @@ class OneShard:
 
     @cached_property
     def pin(self) -> tuple[int, Callable[[Value], int]] | None:
-        """If its one shard key is an argument as it comes: which of them, and what finds its slot."""
+        """If an argument, as it comes, is its one shard key: which, and what finds its slot."""
         if len(self.keys) != 1 or not isinstance(self.keys[0], Parameter) or self.keys[0].fit:
             return None
         return self.keys[0].number - 1, slot_finder(self.key_type)
