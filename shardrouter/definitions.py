@@ -21,6 +21,7 @@ from shardrouter.alter_definitions import (
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
 from shardrouter.syntax import Expression, Name, Query
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
     "Comment",
@@ -86,6 +87,7 @@ class IndexElement:
     descending: bool = False
     nulls_first: bool | None = None
     position: int = 0
+    operator_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -177,5 +179,8 @@ Definition: TypeAlias = (
     | DropView
     | CreateSchema
     | DropSchema
+    | CreateEnumeration
+    | AddLabel
+    | DropType
     | Comment
 )
