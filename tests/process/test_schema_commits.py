@@ -67,7 +67,7 @@ class Killer:
 
 
 async def outcome_of(work: Any) -> str:
-    results: list[Any] = await asyncio.gather(work, return_exceptions=True)
+    results: list[Any] = list(await asyncio.gather(work, return_exceptions=True))
     error = results[0]
     if isinstance(error, RouterError):
         assert error.sqlstate in ("08007", "40001", "57014", "57P03"), error
