@@ -38,6 +38,7 @@ from shardrouter.part_parser import (
     table_constraint,
 )
 from shardrouter.query_parser import create_view
+from shardrouter.tables import OnCommit
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -68,21 +69,23 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
 
 
 def _create(cursor: Cursor) -> Definition:
-    if cursor.accept("table"):
-        return _create_table(cursor)
+    replaces = cursor.is_word("or", "replace") and cursor.accept("or", "replace")
+    temporary = _temporary(cursor)
+    if cursor.accept("view"):
+        return create_view(cursor, or_replace=replaces, temporary=temporary)
+    if not replaces and cursor.accept("table"):
+        return _create_table(cursor, temporary=temporary)
+    if not replaces and cursor.accept("sequence"):
+        exists = cursor.accept("if", "not", "exists")
+        return CreateSequence(cursor.relation(), sequence_options(cursor), exists, temporary)
+    if replaces or temporary:
+        raise cursor.unexpected()
     if cursor.accept("unique", "index"):
         return _create_index(cursor, unique=True)
     if cursor.accept("index"):
         return _create_index(cursor, unique=False)
-    if cursor.accept("sequence"):
-        exists = cursor.accept("if", "not", "exists")
-        return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
-    if cursor.accept("or", "replace", "view"):
-        return create_view(cursor, or_replace=True)
-    if cursor.accept("view"):
-        return create_view(cursor, or_replace=False)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
@@ -94,7 +97,14 @@ def _create(cursor: Cursor) -> Definition:
     raise cursor.unexpected()
 
 
-def _create_table(cursor: Cursor) -> CreateTable:
+def _temporary(cursor: Cursor) -> bool:
+    for words in ("temporary",), ("temp",), ("local", "temporary"), ("local", "temp"):
+        if cursor.accept(*words) or cursor.accept("global", *words):
+            return True
+    return False
+
+
+def _create_table(cursor: Cursor, *, temporary: bool) -> CreateTable:
     exists = cursor.accept("if", "not", "exists")
     table = cursor.relation()
     columns: list[ColumnDefinition] = []
@@ -118,7 +128,19 @@ def _create_table(cursor: Cursor) -> CreateTable:
     options = _options(cursor) if cursor.accept("with") else ()
     if cursor.accept("without", "oids"):
         pass  # what every table is
-    return CreateTable(table, tuple(columns), tuple(constraints), options, exists)
+    on_commit = _on_commit(cursor)
+    return CreateTable(
+        table, tuple(columns), tuple(constraints), options, exists, temporary, on_commit
+    )
+
+
+def _on_commit(cursor: Cursor) -> OnCommit:
+    if not cursor.accept("on", "commit") or cursor.accept("preserve", "rows"):
+        return ""
+    if cursor.accept("drop"):
+        return "drop"
+    cursor.expect("delete", "rows")
+    return "delete"
 
 
 def _options(cursor: Cursor) -> tuple[tuple[str, str], ...]:

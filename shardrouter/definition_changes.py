@@ -32,7 +32,9 @@ from shardrouter.definitions import (
     DropSchema,
     DropSequence,
     DropTable,
+    DropTemporary,
     DropView,
+    HoldTemporary,
     Truncate,
 )
 from shardrouter.dropping import drop, referring_keys
@@ -56,6 +58,7 @@ from shardrouter.renaming import (
 from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
+from shardrouter.temporary import drop_temporary, hold_temporary
 from shardrouter.typed import quote
 from shardrouter.view_definitions import create_view
 
@@ -103,6 +106,10 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             _create_schema(builder, node)
         case Comment():
             comment(builder, node)
+        case HoldTemporary():
+            hold_temporary(builder, node)
+        case DropTemporary():
+            drop_temporary(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
             drop(builder, node)
     return Begun(builder.change(), tuple(builder.notices))
@@ -130,7 +137,8 @@ def _a_table(catalog: Catalog, name: Name) -> Table:
 
 def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement) -> None:
     catalog = builder.catalog
-    names = NewNames(catalog, creation_schema(catalog, node.table))
+    schema = creation_schema(catalog, node.table, temporary=node.temporary)
+    names = NewNames(catalog, schema)
     if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
     made = create_table(node, catalog, names, default)
@@ -187,7 +195,8 @@ def _create_index(builder: ChangeBuilder, node: CreateIndex) -> None:
 
 
 def _create_sequence(builder: ChangeBuilder, node: CreateSequence) -> None:
-    names = NewNames(builder.catalog, creation_schema(builder.catalog, node.name))
+    schema = creation_schema(builder.catalog, node.name, temporary=node.temporary)
+    names = NewNames(builder.catalog, schema)
     if _is_new(builder, names, node.name, if_not_exists=node.if_not_exists):
         relname = names.check(node.name)
         made = make_sequence(relname, node.options, types.BIGINT, names)
@@ -211,7 +220,7 @@ def _alter_sequence(builder: ChangeBuilder, node: AlterSequence) -> None:
         if node.if_exists:
             builder.notice(f'relation "{node.name.text}" does not exist, skipping')
             return
-        if node.name.schema and node.name.schema not in builder.catalog.schemas:
+        if node.name.schema and not builder.catalog.has_schema(node.name.schema):
             raise missing_schema(node.name.schema)
         raise StatementError(f'relation "{qualified(node.name)}" does not exist', sqlstate="42P01")
     if found[0] != "sequence":

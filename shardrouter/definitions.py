@@ -21,6 +21,7 @@ from shardrouter.alter_definitions import (
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
 from shardrouter.syntax import Expression, Name, Query
+from shardrouter.tables import OnCommit
 
 __all__ = [
     "Comment",
@@ -35,9 +36,12 @@ __all__ = [
     "DropSchema",
     "DropSequence",
     "DropTable",
+    "DropTemporary",
+    "HoldTemporary",
     "DropView",
     "IndexElement",
     "Truncate",
+    "makes_temporary",
 ]
 
 
@@ -50,6 +54,13 @@ class CreateTable:
     constraints: tuple[ConstraintDefinition, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     if_not_exists: bool = False
+    temporary: bool = False
+    on_commit: OnCommit = ""
+
+    @property
+    def is_private(self) -> bool:
+        """A temporary table."""
+        return self.temporary or self.table.schema.startswith("pg_temp")
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class CreateView:
     query: Query
     text: str
     or_replace: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +132,7 @@ class CreateSequence:
     name: Name
     options: SequenceOptions = field(default_factory=SequenceOptions)
     if_not_exists: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +153,23 @@ class DropSchema:
     names: tuple[Name, ...]
     if_exists: bool = False
     cascade: bool = False
+
+
+@dataclass(frozen=True)
+class HoldTemporary:
+    """No statement: a router needs a number for its temporary tables, or needs it for longer."""
+
+    holder: str
+    now: int
+    until: int
+
+
+@dataclass(frozen=True)
+class DropTemporary:
+    """No statement: sessions of a router are over, or all of them if `schemas` is None."""
+
+    holder: str
+    schemas: tuple[str, ...] | None
 
 
 CommentKind: TypeAlias = Literal[
@@ -178,4 +208,19 @@ Definition: TypeAlias = (
     | CreateSchema
     | DropSchema
     | Comment
+    | HoldTemporary
+    | DropTemporary
 )
+
+
+def makes_temporary(definition: object) -> bool:
+    """Whether a session needs a schema of its own for it."""
+    match definition:
+        case CreateTable(temporary=temporary, table=name):
+            return temporary or name.schema == "pg_temp"
+        case (
+            CreateView(temporary=temporary, name=name)
+            | CreateSequence(temporary=temporary, name=name)
+        ):
+            return temporary or name.schema == "pg_temp"
+    return False

@@ -14,7 +14,7 @@ from shardrouter.statement import parse_tokens
 __all__ = ["create_view", "query_from"]
 
 
-def create_view(cursor: Cursor, *, or_replace: bool) -> CreateView:
+def create_view(cursor: Cursor, *, or_replace: bool, temporary: bool) -> CreateView:
     """What stands behind CREATE [OR REPLACE] VIEW."""
     name = cursor.relation()
     columns = cursor.names() if cursor.is_mark("(") else ()
@@ -32,7 +32,8 @@ def create_view(cursor: Cursor, *, or_replace: bool) -> CreateView:
             position=tokens[-2].start + 1,
             hint="Leave it out, and write to the table itself.",
         )
-    return CreateView(name, columns, query_from(tokens), text_of(tokens), or_replace)
+    query = query_from(tokens)
+    return CreateView(name, columns, query, text_of(tokens), or_replace, temporary)
 
 
 def query_from(tokens: Sequence[Token]) -> syntax.Query:

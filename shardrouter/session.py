@@ -147,11 +147,11 @@ class Session:
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed. Of a transaction block nothing remains."""
-        self._state.is_closed = True
         self._copies.abandon()
         for stream in list(self._state.streams):
             stream.close()
         self._transactions.abandon()
+        self._state.leave()
 
     # ------------------------------------------------------------------ prepare
 
@@ -194,6 +194,10 @@ class Session:
     def catalog(self) -> Catalog:
         """See `SessionState.catalog`."""
         return self._state.catalog
+
+    async def temporary_schema(self, deadline: float) -> str:
+        """Where the session's temporary tables are. Raises RouterError."""
+        return await self._state.temporary_schema(deadline)
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
@@ -255,6 +259,7 @@ class Session:
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
+            and not self._state.clears_at_commit
         ):
             self._execute_one(unit[0], done, deadline)
         else:
@@ -263,7 +268,7 @@ class Session:
     def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
         """With what the catalog knows of the constraint that refused a row."""
         if isinstance(result, RouterError) and result.violation is not None:
-            result = explain(result, self._state.catalog)
+            result = explain(result, self._state.schema_now)
         done(result)
 
     def cancel(self) -> None:

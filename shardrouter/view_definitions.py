@@ -32,12 +32,15 @@ _READ: Final = re.compile(r't(\d+)\.(?:"((?:[^"]|"")*)"|c(\d+)\b|column(\d+)\b)'
 def create_view(builder: ChangeBuilder, node: CreateView) -> None:
     """Raises PostgreSQL's errors, and NotSupported."""
     catalog = builder.catalog
-    schema = creation_schema(catalog, node.name)
-    known = catalog.relations.get((schema, node.name.text))
     statement = Statement(Parameters((), Identity("")), catalog, analysed, is_kept=True)
     outputs = analysed(node.query, Scope(statement))
     columns = columns_of_query(outputs, node.columns, "VIEW")
     text = outputs.text()
+    is_temporary = any(table.is_temporary for table in statement.tables.values())
+    schema = creation_schema(catalog, node.name, temporary=node.temporary or is_temporary)
+    if is_temporary and not node.temporary and not node.name.schema:
+        builder.notice(f'view "{node.name.text}" will be a temporary view')
+    known = catalog.relations.get((schema, node.name.text))
     if statement.asks_catalog:
         raise NotSupported(
             "a view of the system catalogs is not supported",

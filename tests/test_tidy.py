@@ -170,6 +170,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.change_builder": 0,
     "shardrouter.query_parser": 0,
     "shardrouter.view_definitions": 0,
+    "shardrouter.temporary": 0,
+    "shardrouter.temporary_schemas": 1,
     "shardrouter.views": 0,
     "shardrouter.dropping": 0,
     "shardrouter.namespaces": 0,
