@@ -98,6 +98,7 @@ class IndexElement:
     descending: bool = False
     nulls_first: bool | None = None
     position: int = 0
+    operator_class: str = ""
 
 
 @dataclass(frozen=True)

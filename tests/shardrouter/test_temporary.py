@@ -65,8 +65,8 @@ async def _gone(connection: asyncpg.Connection, schema: str) -> None:
         "WHERE nspname = $1"
     )
     async with asyncio.timeout(20):
-        while await connection.fetchval(asked, schema):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 -- the router does it in the background
+        while await connection.fetchval(asked, schema):  # noqa: ASYNC110 -- of another process
+            await asyncio.sleep(0.01)
 
 
 async def test_a_router_that_ends_takes_the_temporary_tables_along(tmp_path: Path) -> None:
