@@ -39,6 +39,8 @@ from shardrouter.part_parser import (
 )
 from shardrouter.query_parser import create_view
 from shardrouter.tables import OnCommit
+from shardrouter.type_definitions import DropType
+from shardrouter.type_parser import create_type
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -86,13 +88,15 @@ def _create(cursor: Cursor) -> Definition:
         return _create_index(cursor, unique=False)
     if cursor.accept("schema"):
         return _create_schema(cursor)
+    if cursor.accept("type"):
+        return create_type(cursor)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE and SCHEMA.",
+            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE, SCHEMA and TYPE.",
         )
     raise cursor.unexpected()
 
@@ -246,7 +250,7 @@ def _end_of_call(tokens: Sequence[Token]) -> int:
 # --------------------------------------------------------------------------- the others
 
 
-_DROPPED: Final = ("table", "index", "sequence", "view", "schema")
+_DROPPED: Final = ("table", "index", "sequence", "view", "schema", "type")
 
 
 def _drop(cursor: Cursor) -> Definition:
@@ -256,7 +260,7 @@ def _drop(cursor: Cursor) -> Definition:
             raise NotSupported(
                 f"DROP {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW and SCHEMA.",
+                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW, SCHEMA and TYPE.",
             )
         raise cursor.unexpected()
     what = cursor.word()
@@ -272,6 +276,8 @@ def _drop(cursor: Cursor) -> Definition:
         return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
+    if what == "type":
+        return DropType(names, exists, cascade)
     return (
         DropView(names, exists, cascade) if what == "view" else DropSchema(names, exists, cascade)
     )

@@ -59,6 +59,13 @@ from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
 from shardrouter.temporary import drop_temporary, hold_temporary
+from shardrouter.type_changes import (
+    add_label,
+    check_relation_name,
+    create_enumeration,
+    drop_type,
+)
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
 from shardrouter.view_definitions import create_view
 
@@ -112,6 +119,12 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             drop_temporary(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
             drop(builder, node)
+        case CreateEnumeration():
+            create_enumeration(builder, node)
+        case AddLabel():
+            add_label(builder, node)
+        case DropType():
+            drop_type(builder, node)
     return Begun(builder.change(), tuple(builder.notices))
 
 
@@ -139,6 +152,7 @@ def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement)
     catalog = builder.catalog
     schema = creation_schema(catalog, node.table, temporary=node.temporary)
     names = NewNames(catalog, schema)
+    check_relation_name(catalog, names.schema, node.table.text)
     if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
     made = create_table(node, catalog, names, default)

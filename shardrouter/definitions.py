@@ -22,6 +22,7 @@ from shardrouter.alter_definitions import (
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
 from shardrouter.syntax import Expression, Name, Query
 from shardrouter.tables import OnCommit
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
     "Comment",
@@ -208,6 +209,9 @@ Definition: TypeAlias = (
     | DropView
     | CreateSchema
     | DropSchema
+    | CreateEnumeration
+    | AddLabel
+    | DropType
     | Comment
     | HoldTemporary
     | DropTemporary

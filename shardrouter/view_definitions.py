@@ -80,7 +80,7 @@ def columns_of_query(outputs: Outputs, names: Sequence[Name], what: str) -> tupl
         )
     called = [*names, *(Name(name) for name in outputs.names[len(names) :])]
     return tuple(
-        Column(name.text, kind.name, modifier=modifier)
+        Column(name.text, kind.in_catalog, modifier=modifier)
         for name, kind, modifier in zip(called, item_types(outputs), outputs.modifiers, strict=True)
     )
 
