@@ -37,8 +37,13 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
-from shardrouter.query_parser import create_view
-from shardrouter.tables import OnCommit
+from shardrouter.query_parser import (
+    create_table_as,
+    create_view,
+    on_commit_clause,
+    table_options,
+    temporary_words,
+)
 from shardrouter.type_definitions import DropType
 from shardrouter.type_parser import create_type
 
@@ -72,10 +77,12 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
 
 def _create(cursor: Cursor) -> Definition:
     replaces = cursor.is_word("or", "replace") and cursor.accept("or", "replace")
-    temporary = _temporary(cursor)
+    temporary = temporary_words(cursor)
     if cursor.accept("view"):
         return create_view(cursor, or_replace=replaces, temporary=temporary)
     if not replaces and cursor.accept("table"):
+        if _has_query(cursor):
+            return create_table_as(cursor, temporary=temporary)
         return _create_table(cursor, temporary=temporary)
     if not replaces and cursor.accept("sequence"):
         exists = cursor.accept("if", "not", "exists")
@@ -101,10 +108,14 @@ def _create(cursor: Cursor) -> Definition:
     raise cursor.unexpected()
 
 
-def _temporary(cursor: Cursor) -> bool:
-    for words in ("temporary",), ("temp",), ("local", "temporary"), ("local", "temp"):
-        if cursor.accept(*words) or cursor.accept("global", *words):
+def _has_query(cursor: Cursor) -> bool:
+    """Whether a table is made of a query: AS stands outside of parentheses."""
+    depth = ahead = 0
+    while (token := cursor.peek(ahead)) is not None:
+        depth += token.is_mark("(") - token.is_mark(")")
+        if not depth and token.is_word("as"):
             return True
+        ahead += 1
     return False
 
 
@@ -129,41 +140,13 @@ def _create_table(cursor: Cursor, *, temporary: bool) -> CreateTable:
     if not cursor.is_mark(")"):
         cursor.listed(part)
     cursor.expect_mark(")")
-    options = _options(cursor) if cursor.accept("with") else ()
+    options = table_options(cursor) if cursor.accept("with") else ()
     if cursor.accept("without", "oids"):
         pass  # what every table is
-    on_commit = _on_commit(cursor)
+    on_commit = on_commit_clause(cursor)
     return CreateTable(
         table, tuple(columns), tuple(constraints), options, exists, temporary, on_commit
     )
-
-
-def _on_commit(cursor: Cursor) -> OnCommit:
-    if not cursor.accept("on", "commit") or cursor.accept("preserve", "rows"):
-        return ""
-    if cursor.accept("drop"):
-        return "drop"
-    cursor.expect("delete", "rows")
-    return "delete"
-
-
-def _options(cursor: Cursor) -> tuple[tuple[str, str], ...]:
-    def option() -> tuple[str, str]:
-        name = cursor.name().text
-        token = cursor.peek()
-        if token is None or token.kind is not Kind.OPERATOR or token.text != "=":
-            return name, "true"
-        cursor.take()
-        value = cursor.take()
-        if value.kind not in (Kind.WORD, Kind.NAME, Kind.STRING, Kind.NUMBER):
-            cursor.at -= 1
-            raise cursor.unexpected()
-        return name, value.text
-
-    cursor.expect_mark("(")
-    options = cursor.listed(option)
-    cursor.expect_mark(")")
-    return options
 
 
 def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
@@ -181,7 +164,7 @@ def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
     cursor.expect_mark(")")
     nulls_distinct(cursor)
     if cursor.accept("with"):
-        _options(cursor)  # how it is stored
+        table_options(cursor)  # how it is stored
     where: Sequence[Token] = ()
     if cursor.accept("where"):
         where = cursor.until(lambda _: False)

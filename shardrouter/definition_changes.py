@@ -26,6 +26,7 @@ from shardrouter.definitions import (
     CreateSchema,
     CreateSequence,
     CreateTable,
+    CreateTableAs,
     CreateView,
     Definition,
     DropIndex,
@@ -67,7 +68,7 @@ from shardrouter.type_changes import (
 )
 from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
-from shardrouter.view_definitions import create_view
+from shardrouter.view_definitions import create_view, table_of_query
 
 __all__ = ["Begun", "begin"]
 
@@ -87,6 +88,8 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
     match node:
         case CreateTable():
             _create_table(builder, node, default)
+        case CreateTableAs():
+            _create_table_as(builder, node)
         case CreateView():
             create_view(builder, node)
         case AlterTable():
@@ -160,6 +163,16 @@ def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement)
     for sequence in made.sequences:
         builder.put_sequence(sequence)
     builder.refer(made.table)
+
+
+def _create_table_as(builder: ChangeBuilder, node: CreateTableAs) -> None:
+    """The table; its rows are a statement of their own."""
+    catalog = builder.catalog
+    schema = creation_schema(catalog, node.table, temporary=node.temporary)
+    names = NewNames(catalog, schema)
+    check_relation_name(catalog, names.schema, node.table.text)
+    if _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
+        builder.put_new(table_of_query(node, catalog, names))
 
 
 def _truncate(builder: ChangeBuilder, node: Truncate) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "CreateSchema",
     "CreateSequence",
     "CreateTable",
+    "CreateTableAs",
     "CreateView",
     "Definition",
     "DropIndex",
@@ -57,6 +58,27 @@ class CreateTable:
     if_not_exists: bool = False
     temporary: bool = False
     on_commit: OnCommit = ""
+
+    @property
+    def is_private(self) -> bool:
+        """A temporary table."""
+        return self.temporary or self.table.schema.startswith("pg_temp")
+
+
+@dataclass(frozen=True)
+class CreateTableAs:
+    """`text` is the `query` as it was written; `columns` name the first of its columns. Without
+    `fills` the table has its columns and none of its rows."""
+
+    table: Name
+    columns: tuple[Name, ...]
+    query: Query
+    text: str
+    options: tuple[tuple[str, str], ...] = ()
+    if_not_exists: bool = False
+    temporary: bool = False
+    on_commit: OnCommit = ""
+    fills: bool = True
 
     @property
     def is_private(self) -> bool:
@@ -192,6 +214,7 @@ class Comment:
 
 Definition: TypeAlias = (
     CreateTable
+    | CreateTableAs
     | CreateView
     | AlterTable
     | AlterSequence
@@ -221,7 +244,10 @@ Definition: TypeAlias = (
 def makes_temporary(definition: object) -> bool:
     """Whether a session needs a schema of its own for it."""
     match definition:
-        case CreateTable(temporary=temporary, table=name):
+        case (
+            CreateTable(temporary=temporary, table=name)
+            | CreateTableAs(temporary=temporary, table=name)
+        ):
             return temporary or name.schema == "pg_temp"
         case (
             CreateView(temporary=temporary, name=name)

@@ -40,6 +40,7 @@ from shardrouter.block import (
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.definitions import (
     CreateIndex,
+    CreateTableAs,
     Definition,
     DropIndex,
     DropTable,
@@ -426,10 +427,32 @@ class Transactions:
         for attempt in range(REPLANS_MAX):
             notices = await self._define(block, block.draft, definition, deadline)
             if notices is not None:
+                if isinstance(definition, CreateTableAs) and definition.fills:
+                    return await self._fill(block, plan, definition, notices, deadline)
                 return Outcome(plan.tag, notices=notices)
             await self._host.catch_up(deadline, attempt)
             self.rebase()
         raise _being_changed()
+
+    async def _fill(
+        self,
+        block: Block,
+        plan: SchemaChange,
+        definition: CreateTableAs,
+        notices: tuple[Notice, ...],
+        deadline: float,
+    ) -> Outcome:
+        """The rows of CREATE TABLE AS, if the table was not there."""
+        assert block.draft is not None
+        change = block.draft.steps[-1].change
+        if change is None:
+            return Outcome(plan.tag, notices=notices)
+        made = next(moved.after for moved in change.tables if moved.before is None)
+        assert made is not None
+        whole = f"{quote(made.schema)}.{quote(made.relname)}"
+        prepared = await self._host.prepare(f"INSERT INTO {whole} {definition.text}")
+        filled = await self._statement(block, Execution(prepared), deadline)
+        return structs.replace(filled, tag=f"SELECT {filled.row_count}", notices=notices)
 
     async def _define(
         self, block: Block, before: Draft, definition: Definition, deadline: float

@@ -13,7 +13,7 @@ from typing import Final
 
 from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
-from shardrouter.definitions import CreateTable, makes_temporary
+from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, Unavailable
 from shardrouter.execution import (
     Execution,
@@ -132,7 +132,7 @@ class Units:
         plans = [execution.prepared.plan for execution in piece]
         if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
             return True
-        return any(map(_drops_at_commit, plans))
+        return any(map(_is_several, plans))
 
     async def _as_unit(self, piece: list[Execution], start: int, deadline: float) -> list[Outcome]:
         """Statements that change the schema among them, one by one, and all of them or none."""
@@ -334,10 +334,12 @@ class Units:
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
 
-def _drops_at_commit(plan: Plan) -> bool:
-    if not isinstance(plan, SchemaChange) or not isinstance(plan.definition, CreateTable):
-        return False
-    return plan.definition.on_commit == "drop"
+def _is_several(plan: Plan) -> bool:
+    """A change of the schema that is more than one step: CREATE TABLE AS, ON COMMIT DROP."""
+    definition = plan.definition if isinstance(plan, SchemaChange) else None
+    if isinstance(definition, CreateTableAs):
+        return definition.fills or definition.on_commit == "drop"
+    return isinstance(definition, CreateTable) and definition.on_commit == "drop"
 
 
 def _changes_schema(execution: Execution) -> bool:

@@ -49,6 +49,12 @@ async def test_a_temporary_table_is_its_sessions_alone_and_goes_with_it() -> Non
             assert await one.fetchval("SELECT count(*) FROM brief") == 1
         await one.execute("INSERT INTO brief VALUES (1)")
         assert await one.fetchval("SELECT count(*) FROM brief") == 0
+        assert await one.execute("CREATE TEMP TABLE made AS SELECT id FROM public.t") == "SELECT 2"
+        assert await other.execute("SELECT id INTO made FROM public.t WHERE id = 1") == "SELECT 1"
+        assert await one.fetchval("SELECT count(*) FROM made JOIN public.made m USING (id)") == 1
+        with pytest.raises(asyncpg.DivisionByZeroError):  # and there is no table
+            await one.execute("CREATE TABLE no AS SELECT 1 / (id - 1) FROM public.t")
+        assert await one.fetchval("SELECT to_regclass('no')") is None
         await one.close()
         await _gone(other, schema)
         assert await other.fetch("SELECT * FROM t") == []
