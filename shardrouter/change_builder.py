@@ -61,6 +61,13 @@ class ChangeBuilder:
         self._touched[table.name] = None
         self.catalog = replace(self.catalog, tables={**self.catalog.tables, table.name: table})
 
+    def put_new(self, table: Table) -> None:
+        """What was planned for a relation of the same name in another schema may mean this one."""
+        for other in list(self.catalog.tables.values()):
+            if other.relname == table.relname and other.name != table.name:
+                self.touch(other.name)
+        self.put(table)
+
     def touch(self, name: str) -> None:
         """The table stays as it is, under another version: what was planned is planned again."""
         self._touched[name] = None

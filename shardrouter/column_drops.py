@@ -8,6 +8,7 @@ from shardrouter.alter_definitions import DropColumn, DropConstraint
 from shardrouter.change_builder import ChangeBuilder
 from shardrouter.dropping import (
     Dependent,
+    dependents_of,
     drop_dependents,
     keys_without_index,
     referring_keys,
@@ -87,10 +88,11 @@ def _dependents(
         for child, key in keys
         if column.name in key.references
     ]
+    views = views_reading(catalog, table, column.name)
     found += [
-        Dependent(described(catalog, view), label, without_relation(view.name))
-        for view in views_reading(catalog, table, column.name)
+        Dependent(described(catalog, view), label, without_relation(view.name)) for view in views
     ]
+    found += dependents_of(catalog, views)
     owned = {s.name for s in catalog.sequences.values() if s.owner == (table.name, column.name)}
     found += [
         Dependent(

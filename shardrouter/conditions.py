@@ -28,7 +28,7 @@ def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
         return ""
     parts = conjuncts(node)
     word = "AND" if len(parts) > 1 else "WHERE"
-    numbers = frozenset(relation.number for relation in scope.relations.values())
+    numbers = scope.numbers
     scope.clause = "WHERE"
     marks = len(scope.loose)
     text = connected("AND", [demand(part, scope, numbers, word).sql for part in parts])

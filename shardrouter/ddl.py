@@ -170,9 +170,11 @@ def column_of(
                 position=name.position,
             )
         written = replace(written, name=serial)
-    kind, modifier = types.resolve(written.name, written.modifiers, written.position)
+    kind, modifier = types.resolve(
+        written.name, written.modifiers, written.position, catalog.own_type
+    )
     not_null = definition.not_null or name.text in primary_key
-    column = Column(name.text, kind.name, not_null, None, modifier, definition.identity)
+    column = Column(name.text, kind.in_catalog, not_null, None, modifier, definition.identity)
     if serial is not None or definition.identity:
         sequence = column_sequence(definition, kind, table, names)
         drawn = Default("", is_constant=False, sequence=sequence.name)
@@ -197,7 +199,7 @@ def default_value(
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:
-        typed = table_scope(parameters).assign(node, column)
+        typed = table_scope(parameters, own=catalog.own_type).assign(node, column)
     except StatementError as exc:
         if exc.sqlstate == "42703":
             raise StatementError(
@@ -476,8 +478,47 @@ def create_index(table: Table, node: CreateIndex, names: NewNames) -> Table:
         node.where_source,
         called,
         orders=tuple(map(_order, node.elements)),
+        classes=_classes(table, node.elements),
     )
     return replace(table, indexes=(*table.indexes, index))
+
+
+_PATTERN_CLASSES: Final = {
+    "text_pattern_ops": (types.TEXT, types.VARCHAR),
+    "varchar_pattern_ops": (types.TEXT, types.VARCHAR),
+    "bpchar_pattern_ops": (types.BPCHAR,),
+}
+"""Operator classes that order by code point, as every index of a text does here, and the types that
+they accept."""
+
+
+def _classes(table: Table, elements: Sequence[IndexElement]) -> tuple[str, ...]:
+    scope = table_scope(Parameters(()), table)
+    for element in elements:
+        name = element.operator_class
+        if not name:
+            continue
+        if name not in _PATTERN_CLASSES:
+            raise NotSupported(
+                f"the operator class {name} is not supported",
+                position=element.position,
+                hint="Leave it out: every type is indexed in its own order.",
+            )
+        kind = scope.expression(element.expression).type
+        if kind in _PATTERN_CLASSES[name]:
+            continue
+        if types.is_text(kind):
+            raise NotSupported(
+                f"the operator class {name} of a {types.shown(kind)} is not supported",
+                position=element.position,
+                hint="It would compare blanks at the end otherwise than the type does.",
+            )
+        raise StatementError(
+            f'operator class "{name}" does not accept data type {types.shown(kind)}',
+            sqlstate="42804",
+        )
+    found = tuple(element.operator_class for element in elements)
+    return found if any(found) else ()
 
 
 def _order(element: IndexElement) -> str:

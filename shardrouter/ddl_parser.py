@@ -37,6 +37,9 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
+from shardrouter.query_parser import create_view
+from shardrouter.type_definitions import DropType
+from shardrouter.type_parser import create_type
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -63,9 +66,6 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
     return parsed
 
 
-# --------------------------------------------------------------------------- expressions, types
-
-
 # --------------------------------------------------------------------------- CREATE
 
 
@@ -81,13 +81,19 @@ def _create(cursor: Cursor) -> Definition:
         return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
+    if cursor.accept("type"):
+        return create_type(cursor)
+    if cursor.accept("or", "replace", "view"):
+        return create_view(cursor, or_replace=True)
+    if cursor.accept("view"):
+        return create_view(cursor, or_replace=False)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, INDEX, SEQUENCE and SCHEMA.",
+            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE, SCHEMA and TYPE.",
         )
     raise cursor.unexpected()
 
@@ -177,11 +183,17 @@ def _index_element(cursor: Cursor) -> IndexElement:
     else:
         tokens = cursor.until(lambda token: token.is_word("asc", "desc", "nulls", "collate"))
         if len(tokens) > 1 and not tokens[1].is_mark("("):
-            raise NotSupported(
-                "an operator class is not supported",
-                position=tokens[1].start + 1,
-                hint="Leave it out: every type is indexed in its own order.",
-            )
+            cursor.at -= len(tokens) - 1
+            tokens = tokens[:1]
+        elif (end := _end_of_call(tokens)) < len(tokens):
+            cursor.at -= len(tokens) - end
+            tokens = tokens[:end]
+    operator_class = ""
+    if (token := cursor.peek()) is not None and not token.is_word("asc", "desc", "nulls"):
+        if token.is_word("collate"):
+            raise cursor.unexpected()
+        if token.kind in (Kind.WORD, Kind.NAME):
+            operator_class = cursor.relation().text
     descending = cursor.accept("desc")
     if not descending:
         cursor.accept("asc")
@@ -190,13 +202,33 @@ def _index_element(cursor: Cursor) -> IndexElement:
         nulls_first = cursor.accept("first")
         if not nulls_first:
             cursor.expect("last")
-    return IndexElement(expression_from(tokens), text_of(tokens), descending, nulls_first, position)
+    return IndexElement(
+        expression_from(tokens),
+        text_of(tokens),
+        descending,
+        nulls_first,
+        position,
+        operator_class,
+    )
+
+
+def _end_of_call(tokens: Sequence[Token]) -> int:
+    """Where the call of a function ends that these tokens begin with."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        if token.is_mark("("):
+            depth += 1
+        elif token.is_mark(")"):
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return len(tokens)
 
 
 # --------------------------------------------------------------------------- the others
 
 
-_DROPPED: Final = ("table", "index", "sequence", "view", "schema")
+_DROPPED: Final = ("table", "index", "sequence", "view", "schema", "type")
 
 
 def _drop(cursor: Cursor) -> Definition:
@@ -206,7 +238,7 @@ def _drop(cursor: Cursor) -> Definition:
             raise NotSupported(
                 f"DROP {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW and SCHEMA.",
+                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW, SCHEMA and TYPE.",
             )
         raise cursor.unexpected()
     what = cursor.word()
@@ -222,6 +254,8 @@ def _drop(cursor: Cursor) -> Definition:
         return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
+    if what == "type":
+        return DropType(names, exists, cascade)
     return (
         DropView(names, exists, cascade) if what == "view" else DropSchema(names, exists, cascade)
     )

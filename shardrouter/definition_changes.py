@@ -26,6 +26,7 @@ from shardrouter.definitions import (
     CreateSchema,
     CreateSequence,
     CreateTable,
+    CreateView,
     Definition,
     DropIndex,
     DropSchema,
@@ -55,7 +56,15 @@ from shardrouter.renaming import (
 from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
+from shardrouter.type_changes import (
+    add_label,
+    check_relation_name,
+    create_enumeration,
+    drop_type,
+)
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
+from shardrouter.view_definitions import create_view
 
 __all__ = ["Begun", "begin"]
 
@@ -75,6 +84,8 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
     match node:
         case CreateTable():
             _create_table(builder, node, default)
+        case CreateView():
+            create_view(builder, node)
         case AlterTable():
             alter_table(builder, node)
         case AlterSequence():
@@ -101,6 +112,12 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             comment(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
             drop(builder, node)
+        case CreateEnumeration():
+            create_enumeration(builder, node)
+        case AddLabel():
+            add_label(builder, node)
+        case DropType():
+            drop_type(builder, node)
     return Begun(builder.change(), tuple(builder.notices))
 
 
@@ -111,13 +128,6 @@ def _is_new(builder: ChangeBuilder, names: NewNames, name: Name, *, if_not_exist
         return True
     builder.notice(f'relation "{name.text}" already exists, skipping', "42P07")
     return False
-
-
-def _shadowing(builder: ChangeBuilder, table: Table) -> None:
-    """What was planned for a table of the same name in another schema may mean the new one."""
-    for other in list(builder.catalog.tables.values()):
-        if other.relname == table.relname and other.name != table.name:
-            builder.touch(other.name)
 
 
 def _a_table(catalog: Catalog, name: Name) -> Table:
@@ -134,11 +144,11 @@ def _a_table(catalog: Catalog, name: Name) -> Table:
 def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement) -> None:
     catalog = builder.catalog
     names = NewNames(catalog, creation_schema(catalog, node.table))
+    check_relation_name(catalog, names.schema, node.table.text)
     if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
     made = create_table(node, catalog, names, default)
-    _shadowing(builder, made.table)
-    builder.put(made.table)
+    builder.put_new(made.table)
     for sequence in made.sequences:
         builder.put_sequence(sequence)
     builder.refer(made.table)
@@ -175,7 +185,13 @@ def _truncate(builder: ChangeBuilder, node: Truncate) -> None:
 
 
 def _create_index(builder: ChangeBuilder, node: CreateIndex) -> None:
-    before = _a_table(builder.catalog, node.table)
+    before = table_named(builder.catalog, node.table)
+    if before.view is not None:
+        raise StatementError(
+            f'cannot create index on relation "{before.relname}"',
+            sqlstate="42809",
+            detail="This operation is not supported for views.",
+        )
     names = NewNames(builder.catalog, before.schema)
     if node.name is not None and not _is_new(
         builder, names, node.name, if_not_exists=node.if_not_exists

@@ -36,8 +36,8 @@ NOT_YET: Final = {
     "storage": "Leave it out: it changes no answer.",
     "compression": "Leave it out: it changes no answer.",
     "as": "CREATE TABLE with its columns, then INSERT ... SELECT.",
-    "view": "Write the query where the view would stand.",
-    "materialized": "CREATE TABLE with its columns, then INSERT ... SELECT.",
+    "materialized": "CREATE VIEW, or CREATE TABLE and INSERT ... SELECT what it is to keep.",
+    "recursive": "CREATE VIEW ... AS WITH RECURSIVE ... says the same.",
     "or": "",
     "owned": "The sequence of a serial or identity column goes with its table.",
 }
@@ -167,6 +167,14 @@ class Cursor:
             self.at -= 1
             raise self.unexpected()
         return sign * int(token.text)
+
+    def rest(self) -> Sequence[Token]:
+        """All that is left, and something is."""
+        found = self._tokens[self.at :]
+        if not found:
+            raise self.unexpected()
+        self.at = len(self._tokens)
+        return found
 
     def until(self, is_end: Callable[[Token], bool]) -> Sequence[Token]:
         """The tokens up to the end of the list, or to one that ends them, outside parentheses."""

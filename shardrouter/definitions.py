@@ -20,7 +20,8 @@ from shardrouter.alter_definitions import (
     SetSchema,
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
-from shardrouter.syntax import Expression, Name
+from shardrouter.syntax import Expression, Name, Query
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
     "Comment",
@@ -29,6 +30,7 @@ __all__ = [
     "CreateSchema",
     "CreateSequence",
     "CreateTable",
+    "CreateView",
     "Definition",
     "DropIndex",
     "DropSchema",
@@ -49,6 +51,17 @@ class CreateTable:
     constraints: tuple[ConstraintDefinition, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     if_not_exists: bool = False
+
+
+@dataclass(frozen=True)
+class CreateView:
+    """`text` is the `query` as it was written; `columns` name the first of its columns."""
+
+    name: Name
+    columns: tuple[Name, ...]
+    query: Query
+    text: str
+    or_replace: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class IndexElement:
     descending: bool = False
     nulls_first: bool | None = None
     position: int = 0
+    operator_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +162,7 @@ class Comment:
 
 Definition: TypeAlias = (
     CreateTable
+    | CreateView
     | AlterTable
     | AlterSequence
     | RenameColumn
@@ -164,5 +179,8 @@ Definition: TypeAlias = (
     | DropView
     | CreateSchema
     | DropSchema
+    | CreateEnumeration
+    | AddLabel
+    | DropType
     | Comment
 )

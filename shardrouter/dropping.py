@@ -24,6 +24,7 @@ from shardrouter.tables import PUBLIC, ForeignKey, Table
 
 __all__ = [
     "Dependent",
+    "dependents_of",
     "drop",
     "drop_dependents",
     "keys_without_index",
@@ -166,7 +167,7 @@ def unreferred(builder: ChangeBuilder, before: Table) -> None:
 
 def _remove_table(builder: ChangeBuilder, table: Table) -> None:
     """A table or view, its sequences, and what depends on it."""
-    for dependent in _all_of(builder.catalog, [table]):
+    for dependent in dependents_of(builder.catalog, [table]):
         dependent.remove(builder)
     builder.remove(table.name)
     unreferred(builder, table)
@@ -199,34 +200,51 @@ def drop_dependents(
     return dependents
 
 
-def _all_of(catalog: Catalog, tables: Iterable[Table]) -> list[Dependent]:
-    """What depends on these, and on what does, outside of them."""
-    left = list(tables)
-    inside = {table.name for table in left}
-    found: list[Dependent] = []
-    while left:
-        table = left.pop(0)
-        for child, key in referring_keys(catalog, table):
-            if child.name not in inside:
-                found.append(
-                    Dependent(
-                        f"constraint {key.name} on {described(catalog, child)}",
-                        described(catalog, table),
-                        without_key(child.name, key.name),
-                    )
-                )
-        for view in views_over(catalog, table.name):
-            if view.name not in inside:
-                inside.add(view.name)
-                left.append(view)
-                found.append(
-                    Dependent(
-                        described(catalog, view),
-                        described(catalog, table),
-                        without_relation(view.name),
-                    )
-                )
-    return found
+def dependents_of(
+    catalog: Catalog,
+    tables: Iterable[Table],
+    own: Callable[[Table], Dependent] | None = None,
+) -> list[Dependent]:
+    """What depends on these, and on what does, outside of them, in the order in which PostgreSQL
+    tells it: what was made last goes first, after what depends on it, and is told last. With `own`
+    they themselves are told as well."""
+    roots = list(tables)
+    inside = set() if own is not None else {table.name for table in roots}
+    gone: list[Dependent] = []
+
+    def visit(table: Table) -> None:
+        what = described(catalog, table)
+        found: list[tuple[Table, Dependent]] = [
+            (
+                child,
+                Dependent(
+                    f"constraint {key.name} on {described(catalog, child)}",
+                    what,
+                    without_key(child.name, key.name),
+                ),
+            )
+            for child, key in reversed(referring_keys(catalog, table))
+        ]
+        found += [
+            (view, Dependent(described(catalog, view), what, without_relation(view.name)))
+            for view in views_over(catalog, table.name)
+        ]
+        for child, dependent in sorted(found, key=lambda pair: -pair[0].created):
+            if child.name in inside:
+                continue
+            if child.view is not None:
+                inside.add(child.name)
+                visit(child)
+            gone.append(dependent)
+
+    for table in sorted(roots, key=lambda table: -table.created):
+        if own is None:
+            visit(table)
+        elif table.name not in inside:
+            inside.add(table.name)
+            visit(table)
+            gone.append(own(table))
+    return gone[::-1]
 
 
 # --------------------------------------------------------------------------- the statements
@@ -246,7 +264,7 @@ def _drop_relations(
     found = [_found(builder, name, kind, if_exists=if_exists) for name in names]
     gone = [builder.table(name) for name in dict.fromkeys(found) if name is not None]
     what = described(builder.catalog, gone[0]) if len(gone) == 1 else "desired object(s)"
-    drop_dependents(builder, _all_of(builder.catalog, gone), what, cascade=cascade)
+    drop_dependents(builder, dependents_of(builder.catalog, gone), what, cascade=cascade)
     for table in gone:
         if table.name in builder.catalog.tables:
             _remove_table(builder, table)
@@ -350,15 +368,18 @@ def _drop_schemas(builder: ChangeBuilder, node: DropSchema) -> None:
     catalog = builder.catalog
     found: list[Dependent] = []
     inside = [table for table in catalog.tables.values() if table.schema in gone]
-    for table in inside:
-        schema = f"schema {table.schema}"
-        found.append(Dependent(described(catalog, table), schema, without_relation(table.name)))
+    found += dependents_of(
+        catalog,
+        inside,
+        lambda table: Dependent(
+            described(catalog, table), f"schema {table.schema}", without_relation(table.name)
+        ),
+    )
     for sequence in catalog.sequences.values():
         if sequence.schema in gone and sequence.owner is None:
             label = described(catalog, sequence)
             remove = _without_sequence(sequence.name)
             found.append(Dependent(label, f"schema {sequence.schema}", remove))
-    found += _all_of(catalog, inside)
     what = f"schema {gone[0]}" if len(gone) == 1 else "desired object(s)"
     for dependent in drop_dependents(builder, found, what, cascade=node.cascade):
         dependent.remove(builder)

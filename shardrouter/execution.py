@@ -87,6 +87,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     """Many rows may be answered as a few and a `MoreRows`."""
     stored: bool = False
     """Values are answered in their stored form, for who makes something else of them."""
+    lasts: bool = False
+    """A schema change that may take as long as its shards are at work on it."""
 
 
 class MoreRows(Protocol):

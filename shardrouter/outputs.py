@@ -110,6 +110,8 @@ class Selected:
     is_one_row: bool = False
     hidden: list[str] = field(default_factory=list)
     ranked: Ranked | None = None
+    through: frozenset[int] = frozenset()
+    """Its relations, if each of its rows says which of theirs it is made of, and no other row."""
     is_group: bool = False
     """All rows are one group, also where there are none and nothing is aggregated."""
 

@@ -18,6 +18,7 @@ from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
 from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
+from shardrouter.deferring import set_constraints
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
@@ -102,6 +103,7 @@ def make_plan(
             parameter_oids,
             lambda text, oids: make_plan(text, catalog, oids, identity),
         )
+        or set_constraints(tokens)
         or utility(tokens)
     )
     if plan is not None:
@@ -190,7 +192,7 @@ def _tag(tokens: Sequence[Token]) -> str:
     if first == "COMMENT":
         return first
     kinds = ("table", "index", "sequence", "view", "schema")
-    kind = next((t for t in tokens[1:4] if t.is_word(*kinds)), tokens[-1])
+    kind = next((t for t in tokens[1:5] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 
 
@@ -203,6 +205,12 @@ def _table(name: syntax.TableName, catalog: Catalog) -> Table:
 
 def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
     table = _table(name, catalog)
+    if table.view is not None:
+        raise NotSupported(
+            f'writing to the view "{table.relname}" is not supported',
+            position=name.position,
+            hint="Write to the table that it reads.",
+        )
     if table.placement == "reference" and len(catalog.shards) > 1:
         raise NotSupported(
             f'changing the reference table "{table.relname}" is not supported',

@@ -82,8 +82,22 @@ def _select(node: syntax.Select, scope: Scope) -> Selected:
     outputs, keys = unlimited(node, scope)
     outputs.order = order_text(keys, outputs)
     limits = set_limit(outputs, node.tail, scope)
+    if limits == (None, None) and _is_row_by_row(node, scope):
+        outputs.through = scope.numbers
     rank(node, outputs, keys, scope, limits)
     return outputs
+
+
+def _is_row_by_row(node: syntax.Select, scope: Scope) -> bool:
+    """Whether what a row of it says depends on no other rows."""
+    return not (
+        node.group
+        or node.grouping
+        or node.having
+        or isinstance(node.distinct, tuple)
+        or scope.aggregates
+        or scope.has_windows
+    )
 
 
 def one_of_sets(node: syntax.Select) -> syntax.Select:

@@ -19,13 +19,23 @@ from shardrouter.exceptions import UndefinedTableError
 from shardrouter.namespaces import SYSTEM_SCHEMAS
 from shardrouter.planned import Operand
 from shardrouter.similar_names import closest
+from shardrouter.tables import Column, View, ViewName
 from shardrouter.typed import Parameters, Typed, quote
+from shardrouter.types import OwnTypes
 
 if TYPE_CHECKING:
     from shardrouter.outputs import Outputs
     from shardrouter.translate import Scope
 
-__all__ = ["CommonTable", "Names", "Relation", "Statement", "UnknownTable", "relation_of"]
+__all__ = [
+    "CommonTable",
+    "Names",
+    "Relation",
+    "Statement",
+    "UnknownTable",
+    "numbers_of",
+    "relation_of",
+]
 
 
 class UnknownTable(UndefinedTableError):
@@ -50,6 +60,8 @@ class Relation:
     alias: str
     fields: tuple[tuple[str, Typed], ...]
     table: Table | None = None
+    through: frozenset[int] = frozenset()
+    """Of a plain query: the relations in it whose rows count only if rows of this one do."""
     is_value: bool = False
     """A function that answers values, not rows: its alias names the value."""
 
@@ -94,7 +106,16 @@ class Statement:
     """Only the router can answer it: it names such relations, or calls what knows of them."""
     asks_meta: bool = False
     """The answer depends on what the cluster has now."""
+    own_type: OwnTypes | None = None
+    is_kept: bool = False
+    """It is the text of a view that is being made."""
+    written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
+    """What its own text, and not that of a view, names: each table by its number."""
     _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.own_type is None and self.catalog is not None:
+            self.own_type = self.catalog.own_type
 
     def ask_router(self, *, about_cluster: bool = True) -> None:
         """Only the router can answer it: of the session, or of what the cluster has."""
@@ -109,6 +130,16 @@ class Statement:
     def number(self) -> int:
         self._numbers += 1
         return self._numbers
+
+    def table_in_view(self, item: syntax.TableName, view: View) -> tuple[Table, ViewName]:
+        """What a name in the text of a view stands for."""
+        for meant in view.names:
+            if (meant.schema, meant.name) == (item.schema, item.name) and self.catalog is not None:
+                table = self.catalog.tables.get(meant.relation)
+                if table is not None:
+                    self.tables[table.name] = table
+                    return table, meant
+        raise UnknownTable(item.name, 0, item.schema)
 
     def table(self, item: syntax.TableName) -> Table:
         table = None if self.catalog is None else self.catalog.table(item.name, item.schema)
@@ -134,26 +165,42 @@ class Statement:
 
 
 def relation_of(
-    table: Table, alias: str, number: int, renamed: Sequence[syntax.Name] = (), prefix: str = ""
+    table: Table,
+    alias: str,
+    number: int,
+    renamed: Sequence[syntax.Name] = (),
+    prefix: str = "",
+    columns: Sequence[tuple[str, Column | None]] | None = None,
 ) -> Relation:
-    """A table as a relation whose columns are written `prefix` before their names."""
-    if len(renamed) > len(table.columns):
-        raise too_many_names(alias, len(table.columns), len(renamed), renamed[0].position)
+    """A table as a relation whose columns are written `prefix` before their names. `columns` are
+    those that are seen, if not all are, by the names that they have there; None among them stands
+    for one that nobody reads."""
+    if columns is None:
+        columns = [(column.name, column) for column in table.columns]
+    if len(renamed) > len(columns):
+        raise too_many_names(alias, len(columns), len(renamed), renamed[0].position)
     names = [name.text for name in renamed]
-    names += [column.name for column in table.columns[len(renamed) :]]
+    names += [name for name, _ in columns[len(renamed) :]]
     fields = tuple(
         (
             name,
-            Typed(
+            Typed("NULL", types.TEXT)
+            if column is None
+            else Typed(
                 prefix + quote(column.name),
                 types.of_column(column.type),
                 column=(number, column.name),
                 modifier=column.modifier,
             ),
         )
-        for name, column in zip(names, table.columns, strict=True)
+        for name, (_, column) in zip(names, columns, strict=True)
     )
     return Relation(number, alias, fields, table)
+
+
+def numbers_of(relations: Iterable[Relation]) -> frozenset[int]:
+    """Which relations' rows count only if what is demanded of these holds."""
+    return frozenset().union(*({each.number, *each.through} for each in relations))
 
 
 def too_many_names(alias: str, there: int, named: int, position: int) -> StatementError:
@@ -170,6 +217,8 @@ class Names:
     def __init__(self, statement: Statement, parent: Scope | None = None) -> None:
         self.statement = statement
         self.parent = parent
+        self.view: View | None = None if parent is None else parent.view
+        """Whose text it is: names of relations mean what they meant when it was made."""
         self.relations: dict[str, Relation] = {}
         self.shown: Sequence[tuple[str, Typed]] = []
         """All columns that `*` means, in order; an unqualified name is one of these."""
@@ -190,6 +239,11 @@ class Names:
         """Relations that an outer join may leave out of a row."""
         self.own_reads = 0
         self.outer_reads = 0
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Of all its relations, and of those that they pass on conditions to."""
+        return numbers_of(self.relations.values())
 
     def show(self, relation: Relation, position: int) -> None:
         """A relation joins FROM; its columns are shown by whoever joins it."""

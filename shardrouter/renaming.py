@@ -32,6 +32,7 @@ from shardrouter.written import bare
 __all__ = ["rename_column", "rename_constraint", "rename_relation", "rename_schema", "set_schema"]
 
 _KINDS: Final = {"view": "a view", "index": "an index", "sequence": "a sequence"}
+_SEVERAL: Final = {"index": "indexes", "sequence": "sequences"}
 _TOKENS: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
 
@@ -68,11 +69,11 @@ def rename_column(builder: ChangeBuilder, node: RenameColumn) -> None:
     found = _found(builder, node.table, "table", if_exists=node.if_exists)
     if found is None:
         return
-    if found[0] != "table":
-        raise NotSupported(
-            "renaming a column of anything but a table is not supported",
-            position=node.name.position,
-            hint="DROP VIEW, then CREATE VIEW with the new name.",
+    if found[0] not in ("table", "view"):
+        raise StatementError(
+            f'cannot rename columns of relation "{node.table.text}"',
+            sqlstate="42809",
+            detail=f"This operation is not supported for {_SEVERAL[found[0]]}.",
         )
     table, old, new = builder.table(found[1]), node.name.text, node.new.text
     if table.column(old) is None:
@@ -84,7 +85,8 @@ def rename_column(builder: ChangeBuilder, node: RenameColumn) -> None:
     kept = [Name(column.name) for column in table.columns if column.name != old]
     check_columns([*kept, node.new])
     builder.put(_with_column(table, old, new))
-    builder.compute(table.name, {new: quote(old)}, {old: quote(new)})
+    if table.view is None:
+        builder.compute(table.name, {new: quote(old)}, {old: quote(new)})
     for sequence in list(builder.catalog.sequences.values()):
         if sequence.owner == (table.name, old):
             builder.put_sequence(replace(sequence, owner=(table.name, new)))

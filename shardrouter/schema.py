@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 from nodes.config import META_GROUP
 from nodes.protocol import Done, Guard, Stale, Transaction
@@ -48,6 +50,7 @@ from shardrouter.errors import (
 )
 from shardrouter.execution import Notice
 from shardrouter.explained import explain_change
+from shardrouter.patience import Turn, all_of, while_served
 from shardrouter.placement import assign_slots
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
@@ -92,6 +95,7 @@ class Schema:
         self._read = 0  # number of the last one that succeeded
         self._reading: asyncio.Future[RouterError | None] | None = None
         self._changing = asyncio.Lock()
+        self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
         self.sequences = SequenceCache(self._write_meta)
 
@@ -132,16 +136,17 @@ class Schema:
         another router, or by this one when it did not hear the answer."""
         slots = assign_slots(self._shard_names)
         owners = [(name, ownership(name, self._shard_names, slots)) for name in self._shard_names]
-        await _all(
+        await all_of(
             *(self._write(name, parts, deadline) for name, parts in owners if parts is not None)
         )
         await self._write(META_GROUP, bootstrap(self._shard_names, slots), deadline)
 
     async def _load(self, deadline: float) -> bool:
         """Read the catalog; False if there is none yet."""
-        answer = await self._shards.read(
-            META_GROUP, LOAD_STATEMENTS, LOAD_GUARDS, deadline=deadline
-        )
+        with self._awaiting(META_GROUP):
+            answer = await self._shards.read(
+                META_GROUP, LOAD_STATEMENTS, LOAD_GUARDS, deadline=deadline
+            )
         if isinstance(answer, Stale):
             if answer.have == 0:
                 return False
@@ -238,9 +243,19 @@ class Schema:
         path: tuple[str, ...] = (PUBLIC,),
     ) -> tuple[Notice, ...]:
         """Make it on every shard that it concerns; returns notices. `default` is the placement of
-        tables that say nothing, `path` where names without a schema are looked for. Raises
-        RouterError."""
-        async with _Turn(self._changing, deadline):
+        tables that say nothing, `path` where names without a schema are looked for. It may take
+        until `deadline`, as long as the groups that it waits for are led. Raises RouterError."""
+        work = self._change_in_turn(definition, default, deadline, path)
+        return await while_served(work, self._shards, self._awaited.keys)
+
+    async def _change_in_turn(
+        self,
+        definition: Definition,
+        default: Placement,
+        deadline: float,
+        path: tuple[str, ...],
+    ) -> tuple[Notice, ...]:
+        async with Turn(self._changing, deadline):
             while True:
                 catalog = await self.settled(deadline)
                 begun = begin(catalog.searched(path), definition, default)
@@ -279,11 +294,12 @@ class Schema:
             await self._finish(marked, deadline)
         except StatementError as exc:
             raise explain_change(exc, change) from exc  # refused by the shards, and taken back
-        except RouterError as exc:
+        except (RouterError, asyncio.CancelledError) as exc:
             # The mark stays: the next router that finds it will finish the change.
+            said = (exc.detail or exc.message) if isinstance(exc, RouterError) else "canceled"
             raise OutcomeUnknown(
                 "the schema change is marked but not finished",
-                detail=exc.detail or exc.message,
+                detail=said,
                 hint="It is finished when a router next changes or reads these tables.",
             ) from exc
         return True
@@ -301,7 +317,7 @@ class Schema:
             return
         shards = schema_change.shards_of(catalog, change)
         try:
-            await _all(*(self._apply(catalog, shard, change, deadline) for shard in shards))
+            await all_of(*(self._apply(catalog, shard, change, deadline) for shard in shards))
         except StatementError:
             if all(
                 moved.after is not None for moved in change.tables
@@ -332,7 +348,7 @@ class Schema:
         change = catalog.pending
         assert isinstance(change, Change)
         shards = schema_change.shards_of(catalog, change)
-        await _all(*(self._undo_on(catalog, shard, change, deadline) for shard in shards))
+        await all_of(*(self._undo_on(catalog, shard, change, deadline) for shard in shards))
         await self._write(META_GROUP, schema_change.publish(catalog), deadline)
         await self.refresh(deadline)
 
@@ -364,7 +380,7 @@ class Schema:
         async def work() -> None:
             error: RouterError | None = None
             try:
-                async with _Turn(self._changing, deadline):
+                async with Turn(self._changing, deadline):
                     await self._commit(draft, transaction, guards, numbers, deadline)
             except RouterError as exc:
                 error = exc
@@ -483,38 +499,21 @@ class Schema:
         )
 
     async def _write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
-        answer = await self._shards.write(
-            group, parts.statements, parts.guards, parts.sets, deadline=deadline
-        )
+        with self._awaiting(group):
+            answer = await self._shards.write(
+                group, parts.statements, parts.guards, parts.sets, deadline=deadline
+            )
         return None if isinstance(answer, Done) else answer
 
-
-async def _all(*works: Coroutine[Any, Any, object]) -> None:
-    """Await all to their end, then raise the first error: none is left running."""
-    for result in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
-
-
-class _Turn:
-    """One schema change of this router at a time, waited for until the deadline: two at once
-    would only make each other's guards fail."""
-
-    __slots__ = ("_deadline", "_lock")
-
-    def __init__(self, lock: asyncio.Lock, deadline: float) -> None:
-        self._lock = lock
-        self._deadline = deadline
-
-    async def __aenter__(self) -> None:
+    @contextmanager
+    def _awaiting(self, group: str) -> Iterator[None]:
+        self._awaited[group] += 1
         try:
-            async with asyncio.timeout_at(self._deadline):
-                await self._lock.acquire()
-        except TimeoutError as exc:
-            raise _too_late("another schema change of this router is under way") from exc
-
-    async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
+            yield
+        finally:
+            self._awaited[group] -= 1
+            if not self._awaited[group]:
+                del self._awaited[group]
 
 
 def _too_late(detail: str) -> DeadlineExceeded:

@@ -20,14 +20,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
+from msgspec import structs
+
 from nodes.protocol import Done
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
+from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
 from shardrouter.execution import Execution, Outcome, Prepared, command_of, outcome_of
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
-from shardrouter.planned import OneShard, ResultColumn, SchemaChange, SetSetting
+from shardrouter.planned import OneShard, ResultColumn, SetSetting
 from shardrouter.role_store import EMBEDDED
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
@@ -241,11 +244,13 @@ class Session:
 
         `done` is called exactly once, never from within this call, with one outcome per
         statement or with the error, whose `statement` is the ordinal of the one that failed.
-        A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout.
+        A unit with a write has to be on one shard. Time: `timeout_s`, else statement_timeout;
+        if nobody has set that, a schema change may take as long as its shards are at work on it.
         """
         self._cancel_running = None
         if self._statement_log is not None:
             done = self._statement_log.watch(self._state.role.name, unit, done)
+        lasts = timeout_s is None and not self._state.settings.bounds_statements
         if timeout_s is None:
             timeout_s = self._state.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
@@ -258,18 +263,26 @@ class Session:
         ):
             self._execute_one(unit[0], done, deadline)
         else:
+            if lasts and len(unit) == 1:
+                unit = [structs.replace(unit[0], lasts=True)]
             self._start(list(unit), done, deadline, is_stale=False)
 
-    def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
-        """With what the catalog knows of the constraint that refused a row."""
-        if isinstance(result, RouterError) and result.violation is not None:
-            result = explain(result, self._state.catalog)
+    def _answer(
+        self, done: UnitDone, result: list[Outcome] | RouterError, *, alone: bool = True
+    ) -> None:
+        """With what the catalog knows of the constraint that refused a row; not `alone`: there
+        are other statements in its transaction."""
+        if isinstance(result, RouterError):
+            if result.violation is not None:
+                result = explain(result, self._state.catalog)
+            if not alone:
+                result = not_yet(result, self._state.catalog)
         done(result)
 
     def cancel(self) -> None:
         """End early what was executed last: a read answers 57014 at once; a write when it is
-        known not to happen, else what became of it, in a second at most (DESIGN section 8).
-        A schema change is not ended."""
+        known not to happen, else what became of it, in a second at most (DESIGN section 8), as
+        for each write of a schema change; a COMMIT with some goes on to its end."""
         if self._cancel_running is not None:
             self._cancel_running()
 
@@ -279,9 +292,8 @@ class Session:
         task = self._state.backend.tasks.start(
             self._execute(unit, done, deadline, is_stale=is_stale)
         )
-        if not any(isinstance(e.prepared.plan, SchemaChange) for e in unit):
-            # Not before it has begun: a task that has not runs none of its code any more.
-            self._cancel_running = partial(self._loop.call_soon, task.cancel)
+        # Not before it has begun: a task that has not runs none of its code any more.
+        self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
     def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
         """The hot path: one statement, one shard, no task."""
@@ -329,14 +341,17 @@ class Session:
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
+        def cancelled(stop: Callable[[], None]) -> None:
+            stop()
+            settled(None)
+
         statements = (command.statement,)
         if plan.is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_stream(
+            stop = self._state.shards.submit_stream(
                 command.shard,
                 command.statement,
                 command.guards,
@@ -344,9 +359,9 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
         else:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_read(
+            stop = self._state.shards.submit_read(
                 command.shard,
                 statements,
                 command.guards,
@@ -355,11 +370,13 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
 
     async def _execute(
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         """Any unit, step by step; reports to `done`."""
+        alone = len(unit) == 1 and self._transactions.block is None
         try:
             result: list[Outcome] | RouterError = await self._units.run(
                 unit, deadline, is_stale=is_stale
@@ -373,4 +390,4 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        self._answer(done, result)
+        self._answer(done, result, alone=alone)

@@ -252,6 +252,7 @@ class Settings:
     __slots__ = (
         "_changed",
         "_facts",
+        "bounds_statements",
         "consistency",
         "idle_in_transaction_s",
         "idle_session_s",
@@ -269,6 +270,8 @@ class Settings:
         self._changed = dict(changed or {})
         self._facts = dict(facts or {})
         self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
+        self.bounds_statements = "statement_timeout" in self._changed | self._facts
+        """Whether somebody has set that, so that it holds for all of them."""
         self.idle_session_s = self._timeout_s("idle_session_timeout")
         self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
         self.lock_timeout_s = self._timeout_s("lock_timeout")

@@ -14,15 +14,17 @@ from shardrouter import operators, syntax
 from shardrouter.catalogs import builtin
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.outputs import Rows, item_types
-from shardrouter.relations import Relation, relation_of, too_many_names
+from shardrouter.outputs import Rows, Selected, item_types
+from shardrouter.relations import Relation, numbers_of, relation_of, too_many_names
 from shardrouter.row_functions import rows_of
 from shardrouter.series import is_plain_series, series
 from shardrouter.set_functions import is_of_several
 from shardrouter.set_functions import rows_of as rows_side_by_side
+from shardrouter.tables import Column, Table
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
-from shardrouter.types import BIGINT
+from shardrouter.types import BIGINT, TEXT
+from shardrouter.views import expanded
 
 __all__ = ["from_clause", "compared"]
 
@@ -43,7 +45,7 @@ class _Source:
 
     @property
     def numbers(self) -> frozenset[int]:
-        return frozenset(relation.number for relation in self.relations)
+        return numbers_of(self.relations)
 
 
 def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
@@ -92,12 +94,50 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         scope.statement.ask_router()
         relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
         return _plain(f"{quote(system.name)} AS t{number}", relation)
-    table = scope.statement.table(item)
-    relation = relation_of(table, item.alias, number, item.columns, f"t{number}.")
+    if scope.view is None:
+        table = scope.statement.table(item)
+        scope.statement.written.append((number, item, table))
+        columns = None
+    else:
+        table, meant = scope.statement.table_in_view(item, scope.view)
+        columns = [(name, table.column(now) if now else None) for name, now in meant.columns]
+    if table.view is not None:
+        return _view(item, table, number, columns, scope)
+    relation = relation_of(table, item.alias, number, item.columns, f"t{number}.", columns)
     scope.named.append((number, table))
     if table.placement == "sharded":
         scope.sharded.append((number, table))
     return _plain(f"{quote(table.name)} AS t{number}", relation)
+
+
+def _view(
+    item: syntax.TableName,
+    view: Table,
+    number: int,
+    seen: Sequence[tuple[str, Column | None]] | None,
+    scope: Scope,
+) -> _Source:
+    """A view is what its query answers, under the names of its own columns; `seen` are those that
+    the view around it knows, in its words."""
+    outputs = expanded(view, scope.statement)
+    found = {
+        column.name: Typed(
+            f"t{number}.{outputs.label(i)}", typed.type, column=typed.column, modifier=modifier
+        )
+        for i, (column, typed, modifier) in enumerate(
+            zip(view.columns, outputs.columns(), outputs.modifiers, strict=True)
+        )
+    }
+    if seen is None:
+        seen = [(column.name, column) for column in view.columns]
+    fields = [
+        (name, Typed("NULL", TEXT) if column is None else found[column.name])
+        for name, column in seen
+    ]
+    named = _named(fields, item.columns, item.alias)
+    through = outputs.through if isinstance(outputs, Selected) else frozenset()
+    relation = Relation(number, item.alias, named, view, through)
+    return _plain(f"({outputs.text()}) AS t{number}", relation)
 
 
 def _renamed(
@@ -129,7 +169,8 @@ def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
         )
     ]
     fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
-    relation = Relation(number, item.alias, fields)
+    through = outputs.through if isinstance(outputs, Selected) else frozenset()
+    relation = Relation(number, item.alias, fields, through=through)
     return _plain(f"({outputs.text()}) AS t{number}", relation)
 
 

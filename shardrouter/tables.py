@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "Column",
     "Default",
+    "Enumeration",
     "ForeignKey",
     "Identity",
     "Index",
@@ -97,6 +98,8 @@ class ForeignKey:
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
     comment: str = ""
+    deferral: str = ""
+    """`immediate` or `deferred` of one that is DEFERRABLE: what it is initially."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ class Index:
     comment: str = ""
     orders: tuple[str, ...] = ()
     """Of each element: DESC, NULLS FIRST or NULLS LAST, where it is not the default."""
+    classes: tuple[str, ...] = ()
+    """Of each element: the operator class that was written, where there was one."""
 
     @property
     def relname(self) -> str:
@@ -224,11 +229,23 @@ class SqlSequence:
 
 
 @dataclass(frozen=True)
+class Enumeration:
+    """CREATE TYPE ... AS ENUM. `oid` is even, and the next number is that of its array."""
+
+    name: str
+    oid: int
+    values: tuple[str, ...]
+    """In their stored forms and in their order."""
+
+
+@dataclass(frozen=True)
 class SqlSchema:
-    """A name space of relations. `public` has one of these only if there is a comment on it."""
+    """A name space of relations, and of types. `public` has one of these only if something is said
+    here of it."""
 
     name: str
     comment: str = ""
+    types: tuple[Enumeration, ...] = ()
 
 
 @dataclass(frozen=True)

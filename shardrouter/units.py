@@ -39,6 +39,7 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
+from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX
 from shardrouter.shards import Streamed
 from shardrouter.transactions import read_only_error
 
@@ -169,17 +170,22 @@ class Units:
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
-            return await self._change_schema(plans[0], deadline)
+            lasts = unit[0].lasts
+            return await self._change_schema(plans[0], deadline, lasts=lasts)
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
-    async def _change_schema(self, plan: SchemaChange, deadline: float) -> list[Outcome]:
+    async def _change_schema(
+        self, plan: SchemaChange, deadline: float, *, lasts: bool
+    ) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._state.backend.roles.change(
                 plan.definition, self._state.role, deadline
             )
             return [Outcome(plan.tag, notices=said)]
+        if lasts:
+            deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
         notices = await self._state.schema.change(
             plan.definition,
             self._state.settings.placement,

@@ -30,6 +30,7 @@ def copy_plan(
 ) -> CopyFrom | CopyTo:
     """`table` is the one that the statement names. Raises StatementError, NotSupported."""
     if table is not None:
+        _check_table(statement, table)
         names = _names(statement, table)
         _check_forced(statement, names)
         if statement.is_from:
@@ -48,6 +49,17 @@ def copy_plan(
     if table is None:
         _check_forced(statement, tuple(column.name for column in plan.columns))
     return CopyTo(query, plan, statement.options)
+
+
+def _check_table(statement: CopyStatement, table: Table) -> None:
+    if table.view is not None:
+        raise StatementError(
+            f'cannot copy {"to" if statement.is_from else "from"} view "{table.relname}"',
+            sqlstate="42809",
+            hint="To enable copying to a view, provide an INSTEAD OF INSERT trigger."
+            if statement.is_from
+            else "Try the COPY (SELECT ...) TO variant.",
+        )
 
 
 def _names(statement: CopyStatement, table: Table) -> tuple[str, ...]:

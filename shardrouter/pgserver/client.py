@@ -16,7 +16,7 @@ from typing import Final, Protocol, cast
 
 from shardrouter.errors import RouterError, StatementError
 from shardrouter.execution import Execution
-from shardrouter.identity import DATABASE
+from shardrouter.identity import DATABASE, NAMES_OF_DATABASE
 from shardrouter.pgserver.dialogue import Dialogue, Session, internal_error, report
 from shardrouter.pgserver.login import Authenticator, Login
 from shardrouter.pgserver.tls import ALPN, Encryption, TlsStream
@@ -414,7 +414,7 @@ class Client(asyncio.Protocol):
     async def _enter(self, role: Role) -> None:
         """Make the session as the client wants it, and say that it may speak."""
         assert self._startup is not None
-        if self._startup.database != DATABASE:
+        if self._startup.database not in NAMES_OF_DATABASE:
             raise StatementError(
                 f'database "{self._startup.database}" does not exist',
                 sqlstate="3D000",

@@ -203,6 +203,7 @@ def report(error: RouterError, severity: str = "ERROR") -> m.Report:
         column=error.column,
         data_type=error.data_type,
         constraint=error.constraint,
+        routine=error.routine,
     )
 
 
