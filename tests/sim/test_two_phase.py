@@ -10,11 +10,12 @@ import pytest
 from msgspec import structs
 
 from jepsen_like.checks.transactions import check
-from nodes import resolution, two_phase
+from nodes import resolution
 from nodes.protocol import (
     Decide,
     Decided,
     End,
+    NotPrepared,
     Prepared,
     ResponseBody,
     StatementResult,
@@ -74,8 +75,8 @@ def what_was_read_is_not_locked(patch: Patch) -> None:
 
 def reads_pass_what_is_prepared(patch: Patch) -> None:
     def at_once(*_: Any) -> Any:
-        return True
         yield
+        return True
 
     patch.setattr(model, "_until_free", at_once)
 
@@ -113,7 +114,7 @@ def commit_without_the_promise(patch: Patch) -> None:
 
     def taken(self: TwoPhase, index: int, body: Decide, sessions: Any, work: Any) -> ResponseBody:
         answer = decide(self, index, body, sessions, work)
-        return Decided(True, index) if isinstance(answer, two_phase.NotPrepared) else answer
+        return Decided(True, index) if isinstance(answer, NotPrepared) else answer
 
     patch.setattr(TwoPhase, "_decide", taken)
 

@@ -99,7 +99,8 @@ class _Data:
         lists = dict(self.lists)
         results = []
         for statement in write.statements:
-            key, value = statement.parameters
+            parameters: Any = statement.parameters
+            key, value = parameters
             before = lists.get(key, ())
             if statement.sql == "append":
                 lists[key] = (*before, value)
