@@ -7,6 +7,7 @@ are. What the grammar makes of a word (COALESCE, GREATEST, NULLIF) is here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import (
@@ -25,7 +26,7 @@ from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -207,7 +208,14 @@ def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
     if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
         return typed[0]
-    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
+    modifier = _common_modifier(typed[:1] if typed[0].constant is not None else typed)
+    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind, modifier=modifier)
+
+
+def _common_modifier(typed: Sequence[Typed]) -> int:
+    """That of all of them."""
+    modifiers = {t.modifier for t in typed}
+    return modifiers.pop() if len(modifiers) == 1 else NO_MODIFIER
 
 
 def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
@@ -229,7 +237,8 @@ def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     if name == "min":
         places.reverse()
     places[0] = collated(Typed(places[0], kind))
-    return Typed(f"{name}({', '.join(places)})", kind)
+    modifier = _common_modifier(typed)
+    return Typed(f"{name}({', '.join(places)})", kind, modifier=modifier)
 
 
 def _nullif(node: syntax.Call, scope: Scope) -> Typed:
@@ -237,7 +246,8 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
         raise StatementError('syntax error at or near ")"', sqlstate="42601")
     left, right = node.arguments
     test, first, _ = scope.comparison(syntax.Binary("=", left, right, node.position))
-    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)", first.type)
+    text = f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)"
+    return Typed(text, first.type, modifier=first.modifier)
 
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:

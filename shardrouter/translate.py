@@ -9,7 +9,7 @@ own error (42883).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
@@ -50,6 +50,8 @@ class Scope(Names):
         self.has_windows = False
         self.sets: dict[int, Typed] = {}
         """What the functions of sets in the list are, by the identity of their call."""
+        self.meant: dict[int, Typed] = {}
+        """What GROUP BY names by a position or an alias, by the identity of the expression."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
@@ -143,6 +145,8 @@ class Scope(Names):
         """The expression with its type; an open one is text."""
         if not self.grouped and not self.nulled:
             return self._expression(node)
+        if id(node) in self.meant:
+            return self.meant[id(node)]
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
@@ -287,6 +291,7 @@ class Scope(Names):
             kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
             if kinds:
                 self.take(node.operand, common_type(kinds, "IN"))
+        node = replace(node, items=self._alike_items(node))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
             return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
@@ -300,6 +305,30 @@ class Scope(Names):
         collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
         return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+
+    def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
+        """The items of which open ones have the common type of all that name no column, and of the
+        operand: PostgreSQL compares with an array of them. With one such item it does not."""
+        alone = [item for item in node.items if not _names_columns(item)]
+        if len(alone) < 2 or isinstance(node.operand, syntax.Row):
+            return node.items
+        if not any(self.is_open(item) for item in alone):
+            return node.items
+        kinds = [
+            None if self.is_open(i) else self.expression(i).type for i in (node.operand, *alone)
+        ]
+        try:
+            common = common_type(kinds, "IN")
+        except StatementError:
+            return node.items  # each is compared by itself
+        name = syntax.TypeName(common.name)
+        items = []
+        for item in node.items:
+            if self.is_open(item) and isinstance(item, syntax.ParameterReference):
+                self.take(item, common)
+            is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
+            items.append(syntax.TypeCast(item, name) if is_literal else item)
+        return tuple(items)
 
     def _between(self, node: syntax.Between) -> Typed:
         position = syntax.position_of(node.operand)
@@ -421,6 +450,15 @@ class Scope(Names):
         if found is None:
             raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
         return found
+
+
+def _names_columns(node: object) -> bool:
+    """Whether the value of an expression depends on a row."""
+    if isinstance(node, syntax.ColumnReference | syntax.Subquery):
+        return True
+    if isinstance(node, tuple):
+        return any(map(_names_columns, node))
+    return is_dataclass(node) and any(_names_columns(getattr(node, f.name)) for f in fields(node))
 
 
 def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:
