@@ -19,7 +19,7 @@ def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[
             continue
         if chosen is None:
             chosen = kind
-        elif kind.category != chosen.category:
+        elif kind.category != chosen.category or kind.is_own or chosen.is_own:
             raise StatementError(
                 f"{context} types {chosen.name} and {kind.name} cannot be matched",
                 sqlstate="42804",

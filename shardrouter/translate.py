@@ -31,7 +31,7 @@ from shardrouter.typed import (
     literal,
     number,
 )
-from shardrouter.types import BOOLEAN, TEXT, Type
+from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
 
 __all__ = ["Scope", "table_scope"]
 
@@ -414,7 +414,9 @@ class Scope(Names):
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
-        kind, modifier = types.resolve_any(name.name, name.modifiers, name.position)
+        kind, modifier = types.resolve_any(
+            name.name, name.modifiers, name.position, self.statement.own_type
+        )
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
@@ -503,10 +505,14 @@ def not_assignable(name: str, kind: Type, source: Type, position: int) -> Statem
 
 
 def table_scope(
-    parameters: Parameters, table: Table | None = None, alias: str = "", prefix: str = ""
+    parameters: Parameters,
+    table: Table | None = None,
+    alias: str = "",
+    prefix: str = "",
+    own: OwnTypes | None = None,
 ) -> Scope:
     """A scope of one table, or of nothing: for what belongs to a table (DEFAULT, CHECK)."""
-    scope = Scope(Statement(parameters))
+    scope = Scope(Statement(parameters, own_type=own))
     if table is not None:
         relation = relation_of(table, alias or table.relname, 0, prefix=prefix)
         scope.show(relation, 0)

@@ -18,6 +18,7 @@ __all__ = ["Pair", "running_pair"]
 LEFT: Final = (
     ("VIEW", "SELECT viewname FROM pg_views WHERE schemaname = 'public'"),
     ("TABLE", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"),
+    ("TYPE", "SELECT typname FROM pg_type WHERE typtype = 'e'"),
     ("SEQUENCE", "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'"),
 )
 """What stands in the schema public, which is always there."""
