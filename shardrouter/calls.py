@@ -26,7 +26,7 @@ from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -41,6 +41,9 @@ _OF_BYTES: Final = frozenset(
     | {"bit_length", "substring"}
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
+
+_OF_BITS: Final = frozenset({"bit_count", "get_bit", "set_bit"})
+"""Functions that PostgreSQL has for bit strings as well, so that a NULL is not enough."""
 
 _POLYMORPHIC: Final = frozenset(
     {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
@@ -134,6 +137,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
         )
+    if node.name in _OF_BITS and given[:1] == [None]:
+        raise _not_unique(node, given)
     if node.name == "array_cat" and given == [None, None]:
         given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
     given = compatible(given, _COMPATIBLE.get(node.name, ()))
@@ -155,13 +160,7 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
-        raise StatementError(
-            f"function {node.name}({shown}) is not unique",
-            sqlstate="42725",
-            position=node.position,
-            hint="Could not choose a best candidate function. "
-            "You might need to add explicit type casts.",
-        )
+        raise _not_unique(node, given)
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
     ):
@@ -176,6 +175,17 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         position=node.position,
         hint="No function matches the given name and argument types. "
         f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
+    )
+
+
+def _not_unique(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
+        f"function {node.name}({shown}) is not unique",
+        sqlstate="42725",
+        position=node.position,
+        hint="Could not choose a best candidate function. "
+        "You might need to add explicit type casts.",
     )
 
 
