@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from shardrouter import (
     aggregates,
     any_calls,
+    casts,
     functions,
     operators,
     postgresql_names,
@@ -22,6 +23,7 @@ from shardrouter import (
 from shardrouter.common_types import compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
+from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
@@ -42,8 +44,11 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_OF_BITS: Final = frozenset({"bit_count", "get_bit", "set_bit"})
-"""Functions that PostgreSQL has for bit strings as well, so that a NULL is not enough."""
+_OF_OTHERS: Final = frozenset(
+    {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
+)
+"""Functions that PostgreSQL has for types which are not here as well, by their arguments: there a
+NULL is not enough."""
 
 _POLYMORPHIC: Final = frozenset(
     {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
@@ -137,7 +142,7 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
         )
-    if node.name in _OF_BITS and given[:1] == [None]:
+    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
         raise _not_unique(node, given)
     if node.name == "array_cat" and given == [None, None]:
         given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
@@ -158,7 +163,6 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             return constant(computed(found.node_function, *known), found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
-    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
         raise _not_unique(node, given)
     if node.name in functions.NOT_HERE or (
@@ -169,7 +173,12 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         raise _not_here(node)
     if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
-    raise StatementError(
+    raise _none_such(node, given)
+
+
+def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",
         position=node.position,
@@ -214,7 +223,8 @@ def _is_known(name: str) -> bool:
 
 def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     aggregates = scope.aggregates
-    kind, typed = scope.alike(_some(node), "COALESCE")
+    with refuse_if_skipped(node.arguments):
+        kind, typed = scope.alike(_some(node), "COALESCE")
     while len(typed) > 1 and typed[0].constant == Constant(None):
         del typed[0]
     may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
@@ -267,7 +277,16 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for place, argument in enumerate(_some(node)):
         is_separator = node.name == "concat_ws" and place == 0
-        taken = scope.take(argument, TEXT) if is_separator else scope.take_any(argument)
+        if is_separator:
+            taken = scope.take(argument, TEXT)
+            if not casts.is_implicit(taken.type, TEXT):
+                given = [
+                    None if scope.is_open(a) else scope.expression(a).type for a in _some(node)
+                ]
+                raise _none_such(node, given)
+            taken = implicit(taken, TEXT)
+        else:
+            taken = scope.take_any(argument)
         texts.append(any_calls.as_text(taken, node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 

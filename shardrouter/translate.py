@@ -9,13 +9,14 @@ own error (42883).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.lazy_constants import names_columns, refuse_if_skipped
 from shardrouter.relations import Names, Statement, relation_of
 from shardrouter.typed import (
     Parameters,
@@ -173,7 +174,8 @@ class Scope(Names):
             case syntax.Binary():
                 return self.binary(node)
             case syntax.Logical():
-                parts = [self.condition(part, node.operator) for part in node.operands]
+                with refuse_if_skipped(node.operands):
+                    parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
             case syntax.Not():
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
@@ -196,7 +198,8 @@ class Scope(Names):
             case syntax.Like():
                 return self._like(node)
             case syntax.Case():
-                return self._case(node)
+                with refuse_if_skipped([condition for condition, _ in node.branches]):
+                    return self._case(node)
             case syntax.Call():
                 return calls.call(node, self)
             case syntax.Subquery():
@@ -243,8 +246,11 @@ class Scope(Names):
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The operator applied, and its two sides in the types it takes."""
         aggregates = self.aggregates
-        left = None if self.is_open(node.left) else self.expression(node.left)
-        right = None if self.is_open(node.right) else self.expression(node.right)
+        # Beside NULL PostgreSQL does not look into a query.
+        beside = [node.left, node.right] if _is_beside_null(node) else []
+        with refuse_if_skipped(beside):
+            left = None if self.is_open(node.left) else self.expression(node.left)
+            right = None if self.is_open(node.right) else self.expression(node.right)
         kinds = [None if side is None else side.type for side in (left, right)]
         if node.operator == "||":
             kinds = _of_arrays(kinds)
@@ -309,7 +315,7 @@ class Scope(Names):
     def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
         """The items of which open ones have the common type of all that name no column, and of the
         operand: PostgreSQL compares with an array of them. With one such item it does not."""
-        alone = [item for item in node.items if not _names_columns(item)]
+        alone = [item for item in node.items if not names_columns(item)]
         if len(alone) < 2 or isinstance(node.operand, syntax.Row):
             return node.items
         if not any(self.is_open(item) for item in alone):
@@ -454,13 +460,10 @@ class Scope(Names):
         return found
 
 
-def _names_columns(node: object) -> bool:
-    """Whether the value of an expression depends on a row."""
-    if isinstance(node, syntax.ColumnReference | syntax.Subquery):
-        return True
-    if isinstance(node, tuple):
-        return any(map(_names_columns, node))
-    return is_dataclass(node) and any(_names_columns(getattr(node, f.name)) for f in fields(node))
+def _is_beside_null(node: syntax.Binary) -> bool:
+    sides = (node.left, node.right)
+    is_null = any(isinstance(side, syntax.NullLiteral) for side in sides)
+    return is_null and any(isinstance(side, syntax.Subquery) for side in sides)
 
 
 def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:
