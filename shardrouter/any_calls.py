@@ -163,7 +163,10 @@ def _quoted(node: syntax.Call, scope: Scope) -> Typed:
     """quote_literal and quote_nullable, of anything."""
     if len(node.arguments) != 1:
         raise _none_such(node)
-    return Typed(f"pg_{node.name}({as_text(scope.take(node.arguments[0], TEXT))})", TEXT)
+    typed = scope.take(node.arguments[0], TEXT)
+    # As by a cast, which leaves out the blanks of a char(n).
+    text = implicit(typed, TEXT).sql if typed.type is BPCHAR else as_text(typed)
+    return Typed(f"pg_{node.name}({text})", TEXT)
 
 
 def _nulls(node: syntax.Call, scope: Scope) -> Typed:

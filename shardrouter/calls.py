@@ -7,11 +7,13 @@ are. What the grammar makes of a word (COALESCE, GREATEST, NULLIF) is here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import (
     aggregates,
     any_calls,
+    casts,
     functions,
     operators,
     postgresql_names,
@@ -21,11 +23,12 @@ from shardrouter import (
 from shardrouter.common_types import compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
+from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -40,6 +43,12 @@ _OF_BYTES: Final = frozenset(
     | {"bit_length", "substring"}
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
+
+_OF_OTHERS: Final = frozenset(
+    {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
+)
+"""Functions that PostgreSQL has for types which are not here as well, by their arguments: there a
+NULL is not enough."""
 
 _POLYMORPHIC: Final = frozenset(
     {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
@@ -133,6 +142,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
         )
+    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
+        raise _not_unique(node, given)
     if node.name == "array_cat" and given == [None, None]:
         given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
     given = compatible(given, _COMPATIBLE.get(node.name, ()))
@@ -152,15 +163,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             return constant(computed(found.node_function, *known), found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
-    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
-        raise StatementError(
-            f"function {node.name}({shown}) is not unique",
-            sqlstate="42725",
-            position=node.position,
-            hint="Could not choose a best candidate function. "
-            "You might need to add explicit type casts.",
-        )
+        raise _not_unique(node, given)
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
     ):
@@ -169,12 +173,28 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         raise _not_here(node)
     if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
-    raise StatementError(
+    raise _none_such(node, given)
+
+
+def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",
         position=node.position,
         hint="No function matches the given name and argument types. "
         f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
+    )
+
+
+def _not_unique(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
+        f"function {node.name}({shown}) is not unique",
+        sqlstate="42725",
+        position=node.position,
+        hint="Could not choose a best candidate function. "
+        "You might need to add explicit type casts.",
     )
 
 
@@ -203,13 +223,21 @@ def _is_known(name: str) -> bool:
 
 def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     aggregates = scope.aggregates
-    kind, typed = scope.alike(_some(node), "COALESCE")
+    with refuse_if_skipped(node.arguments):
+        kind, typed = scope.alike(_some(node), "COALESCE")
     while len(typed) > 1 and typed[0].constant == Constant(None):
         del typed[0]
     may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
     if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
         return typed[0]
-    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
+    modifier = _common_modifier(typed[:1] if typed[0].constant is not None else typed)
+    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind, modifier=modifier)
+
+
+def _common_modifier(typed: Sequence[Typed]) -> int:
+    """That of all of them."""
+    modifiers = {t.modifier for t in typed}
+    return modifiers.pop() if len(modifiers) == 1 else NO_MODIFIER
 
 
 def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
@@ -231,7 +259,8 @@ def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     if name == "min":
         places.reverse()
     places[0] = collated(Typed(places[0], kind))
-    return Typed(f"{name}({', '.join(places)})", kind)
+    modifier = _common_modifier(typed)
+    return Typed(f"{name}({', '.join(places)})", kind, modifier=modifier)
 
 
 def _nullif(node: syntax.Call, scope: Scope) -> Typed:
@@ -239,7 +268,8 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
         raise StatementError('syntax error at or near ")"', sqlstate="42601")
     left, right = node.arguments
     test, first, _ = scope.comparison(syntax.Binary("=", left, right, node.position))
-    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)", first.type)
+    text = f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)"
+    return Typed(text, first.type, modifier=first.modifier)
 
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
@@ -247,7 +277,16 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for place, argument in enumerate(_some(node)):
         is_separator = node.name == "concat_ws" and place == 0
-        taken = scope.take(argument, TEXT) if is_separator else scope.take_any(argument)
+        if is_separator:
+            taken = scope.take(argument, TEXT)
+            if not casts.is_implicit(taken.type, TEXT):
+                given = [
+                    None if scope.is_open(a) else scope.expression(a).type for a in _some(node)
+                ]
+                raise _none_such(node, given)
+            taken = implicit(taken, TEXT)
+        else:
+            taken = scope.take_any(argument)
         texts.append(any_calls.as_text(taken, node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 

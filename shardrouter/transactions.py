@@ -84,6 +84,7 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
+from shardrouter.schema_change import UNDONE
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
@@ -729,7 +730,8 @@ class Transactions:
             block.shard,
             (),
             guards,
-            quick=block.is_quick,
+            (UNDONE,) if block.defines else (),
+            quick=block.is_quick and not block.defines,
             bounded=block.is_bounded,
             deadline=deadline,
             transaction=transaction,

@@ -16,6 +16,7 @@ from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.lazy_constants import names_columns, refuse_if_skipped
 from shardrouter.relations import Names, Statement, relation_of
 from shardrouter.typed import (
     Parameters,
@@ -50,6 +51,8 @@ class Scope(Names):
         self.has_windows = False
         self.sets: dict[int, Typed] = {}
         """What the functions of sets in the list are, by the identity of their call."""
+        self.meant: dict[int, Typed] = {}
+        """What GROUP BY names by a position or an alias, by the identity of the expression."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
@@ -143,6 +146,8 @@ class Scope(Names):
         """The expression with its type; an open one is text."""
         if not self.grouped and not self.nulled:
             return self._expression(node)
+        if id(node) in self.meant:
+            return self.meant[id(node)]
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
@@ -169,7 +174,8 @@ class Scope(Names):
             case syntax.Binary():
                 return self.binary(node)
             case syntax.Logical():
-                parts = [self.condition(part, node.operator) for part in node.operands]
+                with refuse_if_skipped(node.operands):
+                    parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
             case syntax.Not():
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
@@ -192,7 +198,8 @@ class Scope(Names):
             case syntax.Like():
                 return self._like(node)
             case syntax.Case():
-                return self._case(node)
+                with refuse_if_skipped([condition for condition, _ in node.branches]):
+                    return self._case(node)
             case syntax.Call():
                 return calls.call(node, self)
             case syntax.Subquery():
@@ -239,8 +246,11 @@ class Scope(Names):
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The operator applied, and its two sides in the types it takes."""
         aggregates = self.aggregates
-        left = None if self.is_open(node.left) else self.expression(node.left)
-        right = None if self.is_open(node.right) else self.expression(node.right)
+        # Beside NULL PostgreSQL does not look into a query.
+        beside = [node.left, node.right] if _is_beside_null(node) else []
+        with refuse_if_skipped(beside):
+            left = None if self.is_open(node.left) else self.expression(node.left)
+            right = None if self.is_open(node.right) else self.expression(node.right)
         kinds = [None if side is None else side.type for side in (left, right)]
         if node.operator == "||":
             kinds = _of_arrays(kinds)
@@ -287,6 +297,7 @@ class Scope(Names):
             kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
             if kinds:
                 self.take(node.operand, common_type(kinds, "IN"))
+        node = replace(node, items=self._alike_items(node))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
             return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
@@ -300,6 +311,30 @@ class Scope(Names):
         collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
         return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+
+    def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
+        """The items of which open ones have the common type of all that name no column, and of the
+        operand: PostgreSQL compares with an array of them. With one such item it does not."""
+        alone = [item for item in node.items if not names_columns(item)]
+        if len(alone) < 2 or isinstance(node.operand, syntax.Row):
+            return node.items
+        if not any(self.is_open(item) for item in alone):
+            return node.items
+        kinds = [
+            None if self.is_open(i) else self.expression(i).type for i in (node.operand, *alone)
+        ]
+        try:
+            common = common_type(kinds, "IN")
+        except StatementError:
+            return node.items  # each is compared by itself
+        name = syntax.TypeName(common.name)
+        items = []
+        for item in node.items:
+            if self.is_open(item) and isinstance(item, syntax.ParameterReference):
+                self.take(item, common)
+            is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
+            items.append(syntax.TypeCast(item, name) if is_literal else item)
+        return tuple(items)
 
     def _between(self, node: syntax.Between) -> Typed:
         position = syntax.position_of(node.operand)
@@ -423,6 +458,12 @@ class Scope(Names):
         if found is None:
             raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
         return found
+
+
+def _is_beside_null(node: syntax.Binary) -> bool:
+    sides = (node.left, node.right)
+    is_null = any(isinstance(side, syntax.NullLiteral) for side in sides)
+    return is_null and any(isinstance(side, syntax.Subquery) for side in sides)
 
 
 def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:
