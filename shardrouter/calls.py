@@ -44,6 +44,9 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
+_STABLE: Final = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
+"""Functions that PostgreSQL does not compute while planning: they fail when a row needs them."""
+
 _OF_OTHERS: Final = frozenset(
     {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
 )
@@ -160,7 +163,11 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
                 return constant(None, found.result)
-            return constant(computed(found.node_function, *known), found.result)
+            try:
+                return constant(computed(found.node_function, *known), found.result)
+            except StatementError:
+                if node.name not in _STABLE:
+                    raise
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:

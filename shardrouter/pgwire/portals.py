@@ -20,6 +20,7 @@ from nodes.values import (
     INT8,
     INTERVAL,
     NAME,
+    OWN_TYPES,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
@@ -122,6 +123,14 @@ def _are_binary(formats: tuple[int, ...], count: int) -> tuple[bool, ...]:
     return tuple([code == 1 for code in formats])
 
 
+def _size(oid: int) -> int:
+    """As pg_type.typlen has it. Of the types that users make the even ones are enumerations, which
+    PostgreSQL keeps as numbers."""
+    if oid >= OWN_TYPES:
+        return _VARIES if oid % 2 else 4
+    return _SIZES.get(oid, _VARIES)
+
+
 def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
     """RowDescription, or NoData for a statement that returns no rows."""
     if not columns:
@@ -132,7 +141,7 @@ def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
             table_oid=0,
             column=0,
             oid=column.oid,
-            size=_SIZES.get(column.oid, _VARIES),
+            size=_size(column.oid),
             modifier=column.modifier,
             format=int(binary),
         )
