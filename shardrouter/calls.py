@@ -111,7 +111,7 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
 
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    candidates = functions.candidates(node.name, len(given))
+    candidates = functions.candidates(node.name, len(given), given)
     if node.name in _ANY_ARRAY and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -149,8 +149,6 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     ):
         raise _not_here(node)
     if BYTEA in given and node.name in _OF_BYTES:
-        raise _not_here(node)
-    if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
     raise StatementError(
         f"function {node.name}({shown}) does not exist",
