@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from nodes.protocol import Value
-from nodes.values import canonical_key, slot_of
+from nodes.values import slot_finder
 from shardrouter import bounds, changes, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
@@ -19,6 +19,7 @@ from shardrouter.copying.plan import copy_plan
 from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.deferring import set_constraints
+from shardrouter.definitions import CreateTableAs
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
@@ -43,6 +44,7 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.query_parser import select_into
 from shardrouter.relations import UnknownTable
 from shardrouter.select_plan import select
 from shardrouter.sequence_calls import sequence_call
@@ -109,7 +111,12 @@ def make_plan(
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
-        return SchemaChange(_tag(tokens), parse_definition(tokens))
+        definition = parse_definition(tokens)
+        tag = "CREATE TABLE AS" if isinstance(definition, CreateTableAs) else _tag(tokens)
+        return SchemaChange(tag, definition)
+    made = select_into(tokens)
+    if made is not None:
+        return SchemaChange("SELECT INTO", made)
     tokens, overriding = _overriding(tokens)
     try:
         return _analysed(tokens, overriding, catalog, parameter_oids, identity)
@@ -266,7 +273,7 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
     for operand in plan.keys:
         value = value_of(operand, arguments)
         if value is not None:
-            found.append(slot_of(canonical_key(value, plan.key_type)))
+            found.append(slot_finder(plan.key_type)(value))
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
     return tuple(found) if len(found) < 2 else tuple(sorted(set(found)))

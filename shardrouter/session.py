@@ -27,7 +27,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, outcome_of
+from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_current, outcome_of
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
@@ -63,6 +63,7 @@ class Session:
         self._local = LocalStatements(state)
         self._units = Units(state, self._prepared, self._local)
         self._copies = SessionCopies(state, self._prepared)
+        self.statements = state.statements
         self._loop = state.loop
         self._statement_log = backend.statement_log
         self._cancel_running: Callable[[], object] | None = None
@@ -150,18 +151,13 @@ class Session:
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed. Of a transaction block nothing remains."""
-        self._state.is_closed = True
         self._copies.abandon()
         for stream in list(self._state.streams):
             stream.close()
         self._transactions.abandon()
+        self._state.leave()
 
     # ------------------------------------------------------------------ prepare
-
-    @property
-    def statements(self) -> dict[str, Prepared]:
-        """By the name that PREPARE, or the client's protocol, has given them."""
-        return self._state.statements
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
@@ -197,6 +193,10 @@ class Session:
     def catalog(self) -> Catalog:
         """See `SessionState.catalog`."""
         return self._state.catalog
+
+    async def temporary_schema(self, deadline: float) -> str:
+        """Where the session's temporary tables are. Raises RouterError."""
+        return await self._state.temporary_schema(deadline)
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
@@ -260,6 +260,7 @@ class Session:
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
+            and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):
             self._execute_one(unit[0], done, deadline)
         else:
@@ -274,9 +275,9 @@ class Session:
         are other statements in its transaction."""
         if isinstance(result, RouterError):
             if result.violation is not None:
-                result = explain(result, self._state.catalog)
+                result = explain(result, self._state.schema_now)
             if not alone:
-                result = not_yet(result, self._state.catalog)
+                result = not_yet(result, self._state.schema_now)
         done(result)
 
     def cancel(self) -> None:
@@ -300,7 +301,10 @@ class Session:
         plan = execution.prepared.plan
         assert type(plan) is OneShard
         catalog = self._state.schema_now
-        if not self._prepared.is_current(execution.prepared):
+        prepared = execution.prepared
+        if prepared.search_path != self._state.settings.search_path or not is_current(
+            plan, catalog
+        ):
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
@@ -316,7 +320,8 @@ class Session:
         except RouterError as exc:
             self._loop.call_soon(done, exc)
             return
-        if plan.is_write and is_large(command.statement):
+        is_write = plan.is_write
+        if is_write and is_large(command.statement):
             self._start([execution], done, deadline, is_stale=False)
             return
 
@@ -346,7 +351,7 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        if plan.is_write:
+        if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
