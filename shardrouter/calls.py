@@ -137,9 +137,14 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
     return constant(identity.user, NAME)
 
 
+FOLDED_MAX: Final = 16 * 1024
+"""A computed constant that is longer is computed where the rows are: SQLite has a limit of its
+texts."""
+
+
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    candidates = functions.candidates(node.name, len(given))
+    candidates = functions.candidates(node.name, len(given), given)
     if node.name in _POLYMORPHIC and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -164,10 +169,14 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             if None in known:
                 return constant(None, found.result)
             try:
-                return constant(computed(found.node_function, *known), found.result)
+                value = computed(found.node_function, *known)
             except StatementError:
                 if node.name not in _STABLE:
                     raise
+            else:
+                is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
+                if not (is_large and scope.relations):  # whose statement goes to a node with it
+                    return constant(value, found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:

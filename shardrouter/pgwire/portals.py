@@ -123,14 +123,6 @@ def _are_binary(formats: tuple[int, ...], count: int) -> tuple[bool, ...]:
     return tuple([code == 1 for code in formats])
 
 
-def _size(oid: int) -> int:
-    """As pg_type.typlen has it. Of the types that users make the even ones are enumerations, which
-    PostgreSQL keeps as numbers."""
-    if oid >= OWN_TYPES:
-        return _VARIES if oid % 2 else 4
-    return _SIZES.get(oid, _VARIES)
-
-
 def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
     """RowDescription, or NoData for a statement that returns no rows."""
     if not columns:
@@ -141,13 +133,18 @@ def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
             table_oid=0,
             column=0,
             oid=column.oid,
-            size=_size(column.oid),
+            size=_SIZES.get(column.oid, _VARIES) if column.oid < OWN_TYPES else _size(column.oid),
             modifier=column.modifier,
             format=int(binary),
         )
         for column, binary in zip(columns, formats, strict=True)
     ]
     return encode(RowDescription(tuple(fields)))
+
+
+def _size(own: int) -> int:
+    """Of an enumeration, or of an array of one."""
+    return _VARIES if own % 2 else 4
 
 
 def cut_rows(rows: bytes, start: int, limit: int) -> tuple[int, int]:
