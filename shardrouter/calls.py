@@ -44,6 +44,9 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
+_STABLE: Final = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
+"""Functions that PostgreSQL does not compute while planning: they fail when a row needs them."""
+
 _OF_OTHERS: Final = frozenset(
     {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
 )
@@ -134,9 +137,14 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
     return constant(identity.user, NAME)
 
 
+FOLDED_MAX: Final = 16 * 1024
+"""A computed constant that is longer is computed where the rows are: SQLite has a limit of its
+texts."""
+
+
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    candidates = functions.candidates(node.name, len(given))
+    candidates = functions.candidates(node.name, len(given), given)
     if node.name in _POLYMORPHIC and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -160,7 +168,15 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
                 return constant(None, found.result)
-            return constant(computed(found.node_function, *known), found.result)
+            try:
+                value = computed(found.node_function, *known)
+            except StatementError:
+                if node.name not in _STABLE:
+                    raise
+            else:
+                is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
+                if not (is_large and scope.relations):  # whose statement goes to a node with it
+                    return constant(value, found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     if found:

@@ -220,7 +220,7 @@ def converted(typed: Typed, cast: Cast) -> Typed:
             try:
                 value = call(cast.function, value)
             except StatementError:
-                if cast.target.category not in ("D", "T"):
+                if cast.target.category not in ("D", "T") or not types.is_text(cast.source):
                     raise
                 # Reading a date is not immutable in PostgreSQL: it fails when a row needs it.
                 return Typed(f"{cast.function}({typed.sql})", cast.target)

@@ -167,6 +167,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_DAY_AND_CLOCK: Final = re.compile(r"-\d+(?:\s+[\d:.]+)?")
 _ISO: Final = re.compile(r"P(?:[+-]?[0-9.]+[YMWD])*(?:T(?:[+-]?[0-9.]+[HMS])+)?\Z")
 _ISO_PART: Final = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))([YMWDHS])")
 _ISO_UNITS: Final = {"Y": "year", "W": "week", "D": "day", "H": "hour", "S": "second"}
@@ -244,7 +245,8 @@ def parse(text: str) -> str:
     while at < len(trimmed):
         found = _TOKEN.match(trimmed, at)
         if found is None:
-            if tokens and tokens[-1][0] == "years":  # of a date the month is seen first
+            # It is read from its end: of a date and a clock the month is seen first.
+            if tokens and tokens[-1][0] == "years" and _DAY_AND_CLOCK.fullmatch(trimmed, at):
                 _months_of(tokens[-1][1], total)
             raise total.malformed()
         assert found.lastgroup is not None

@@ -13,13 +13,13 @@ __all__ = ["EXPLAINED", "REFUSED", "difference", "explained", "is_refusal"]
 
 REFUSED: Final = "0A000"
 
+FIRST_OWN_TYPE: Final = 16384
+"""PostgreSQL numbers from here what clients define."""
+
 OWN_NOTICE: Final = "rows of several shards"
 """PostgreSQL has no shards to say it of."""
 
 ROWS_SHOWN: Final = 6
-
-FIRST_OWN_OID: Final = 16384
-"""PostgreSQL's own objects have lower ones."""
 
 
 def is_refusal(answers: Sequence[Answer]) -> bool:
@@ -64,7 +64,7 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
         return ""  # how many rows were on their way before it is nobody's promise
     if ours.parameters != theirs.parameters:
         return f"parameters: {ours.parameters} instead of {theirs.parameters}"
-    if _known(ours.columns) != _known(theirs.columns):
+    if _described(ours.columns) != _described(theirs.columns):
         return f"columns: {_columns(ours.columns)} instead of {_columns(theirs.columns)}"
     if ours.rows != theirs.rows:
         if sorted(map(repr, ours.rows)) != sorted(map(repr, theirs.rows)):
@@ -82,11 +82,11 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
     return ""
 
 
-def _known(columns: tuple[Column, ...] | None) -> list[Column] | None:
-    """Columns, but for the numbers that each server gives to types which it was told to make."""
+def _described(columns: tuple[Column, ...] | None) -> tuple[Column, ...] | None:
+    """The number of a type that a client has defined is each server's own."""
     if columns is None:
         return None
-    return [replace(c, type=0) if c.type >= FIRST_OWN_OID else c for c in columns]
+    return tuple(replace(c, type=min(c.type, FIRST_OWN_TYPE)) for c in columns)
 
 
 def _outcome(answer: Answer) -> str:

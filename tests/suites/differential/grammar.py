@@ -53,7 +53,7 @@ class Grammar(Changes, Definitions, Sessions):
         """What stands in transactions only, or is rarer outside of them."""
         if self.one_of(0.12):
             return self.end()
-        if self.wants("CREATE TABLE in a transaction", 0.12):
+        if not self.world.cursors and self.wants("CREATE TABLE in a transaction", 0.12):
             made = self.create_table() if self.one_of(0.2) else self.definition()
             return self.in_transaction(made)
         if self.wants("SAVEPOINT", 0.12):
@@ -80,7 +80,8 @@ class Grammar(Changes, Definitions, Sessions):
             return self.prepared()
         if kind < 0.95 and self.has("CREATE SEQUENCE"):
             return self.sequence()
-        return self.definition()
+        # Which tables a cursor is in the way of depends on what the server has planned for it.
+        return self.definition() if not self.world.cursors else self.query()
 
     # ------------------------------------------------------------------ mistakes
 
