@@ -7,7 +7,7 @@ a client's outcome. No I/O: `shardrouter.session` carries the commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -48,6 +48,8 @@ __all__ = [
     "Command",
     "command_of",
     "copy_command",
+    "count_command",
+    "is_uncounted",
     "encoded_rows",
     "is_current",
     "outcome_of",
@@ -81,8 +83,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     arguments: tuple[Value, ...] = ()
     formats: tuple[bool, ...] | None = None
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
-    drawn: tuple[int, ...] = ()
-    """A number for each of the plan's `draws`."""
+    drawn: tuple[Value, ...] = ()
+    """A number for each of the plan's `draws`, or what was drawn for its `numbers`."""
     stream: bool = False
     """Many rows may be answered as a few and a `MoreRows`."""
     stored: bool = False
@@ -188,6 +190,24 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
         )
     owned = [Guard(f"slot:{slot}", catalog.slot_versions[slot]) for slot in named]
     return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, *owned))
+
+
+def is_uncounted(execution: Execution) -> bool:
+    """Whether it has to be known how many rows the statement inserts before it is sent."""
+    plan = execution.prepared.plan
+    return (
+        isinstance(plan, OneShard)
+        and plan.numbers is not None
+        and plan.numbers.rows is None
+        and not execution.drawn
+    )
+
+
+def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
+    """The command that counts the rows of an INSERT from a query."""
+    assert plan.numbers is not None
+    counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
+    return command_of(counting, execution, catalog)
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
