@@ -64,6 +64,8 @@ SILENT_AFTER_S: Final = 1.5
 STEP_S: Final = 0.02
 """How often deadlines are looked at while answers are awaited; idle clients have no timer."""
 
+_NOTHING: Final = msgspec.Raw(msgspec.msgpack.encode(None))
+
 _PROBE_ID: Final = 0
 """Request id of the status probe; requests of callers count from 1."""
 
@@ -160,17 +162,18 @@ class NodeClient:
         *,
         timeout_s: float,
         done: Callable[[Outcome], None],
-    ) -> None:
-        """Send `body` to `group`; `done` is called exactly once, never from within this call."""
+    ) -> int:
+        """Send `body` to `group`; `done` is called exactly once, never from within this call.
+        Returns what `give_up` takes."""
         loop = asyncio.get_running_loop()
         if self._closed:
             loop.call_soon(done, NotSent("the client is closed"))
-            return
+            return 0
         if len(self._waiting) >= OUTSTANDING_MAX:
             loop.call_soon(
                 done, NotSent(f"{OUTSTANDING_MAX} requests to {self.address} await their answers")
             )
-            return
+            return 0
         self._last_id += 1
         number = self._last_id
         deadline = loop.time() + timeout_s
@@ -184,6 +187,21 @@ class NodeClient:
         elif not self._flush_due:
             self._flush_due = True
             loop.call_soon(self._flush)
+        return number
+
+    def give_up(self, number: int) -> None:
+        """Nobody needs the answer to a request: the node ends what it does for it, if that has
+        had no effect, and `done` hears of it as of any end."""
+        waiting = self._waiting.get(number)
+        if waiting is None:
+            return
+        if not waiting.sent:
+            del self._waiting[number]
+            unsent = NotSent("nobody waits for the answer")
+            asyncio.get_running_loop().call_soon(waiting.done, unsent)
+        elif self._link is not None:
+            said = Request(number, "", 0, _NOTHING)
+            self._link.transport.write(b"".join(array_frames([said], self._encoder)))
 
     async def call(self, group: str, body: RequestBody, timeout_s: float) -> ResponseBody:
         """`request`, awaited. Raises CallFailed, a ConnectionError, if no answer came."""

@@ -476,8 +476,47 @@ def create_index(table: Table, node: CreateIndex, names: NewNames) -> Table:
         node.where_source,
         called,
         orders=tuple(map(_order, node.elements)),
+        classes=_classes(table, node.elements),
     )
     return replace(table, indexes=(*table.indexes, index))
+
+
+_PATTERN_CLASSES: Final = {
+    "text_pattern_ops": (types.TEXT, types.VARCHAR),
+    "varchar_pattern_ops": (types.TEXT, types.VARCHAR),
+    "bpchar_pattern_ops": (types.BPCHAR,),
+}
+"""Operator classes that order by code point, as every index of a text does here, and the types that
+they accept."""
+
+
+def _classes(table: Table, elements: Sequence[IndexElement]) -> tuple[str, ...]:
+    scope = table_scope(Parameters(()), table)
+    for element in elements:
+        name = element.operator_class
+        if not name:
+            continue
+        if name not in _PATTERN_CLASSES:
+            raise NotSupported(
+                f"the operator class {name} is not supported",
+                position=element.position,
+                hint="Leave it out: every type is indexed in its own order.",
+            )
+        kind = scope.expression(element.expression).type
+        if kind in _PATTERN_CLASSES[name]:
+            continue
+        if types.is_text(kind):
+            raise NotSupported(
+                f"the operator class {name} of a {types.shown(kind)} is not supported",
+                position=element.position,
+                hint="It would compare blanks at the end otherwise than the type does.",
+            )
+        raise StatementError(
+            f'operator class "{name}" does not accept data type {types.shown(kind)}',
+            sqlstate="42804",
+        )
+    found = tuple(element.operator_class for element in elements)
+    return found if any(found) else ()
 
 
 def _order(element: IndexElement) -> str:

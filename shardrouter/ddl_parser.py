@@ -179,11 +179,17 @@ def _index_element(cursor: Cursor) -> IndexElement:
     else:
         tokens = cursor.until(lambda token: token.is_word("asc", "desc", "nulls", "collate"))
         if len(tokens) > 1 and not tokens[1].is_mark("("):
-            raise NotSupported(
-                "an operator class is not supported",
-                position=tokens[1].start + 1,
-                hint="Leave it out: every type is indexed in its own order.",
-            )
+            cursor.at -= len(tokens) - 1
+            tokens = tokens[:1]
+        elif (end := _end_of_call(tokens)) < len(tokens):
+            cursor.at -= len(tokens) - end
+            tokens = tokens[:end]
+    operator_class = ""
+    if (token := cursor.peek()) is not None and not token.is_word("asc", "desc", "nulls"):
+        if token.is_word("collate"):
+            raise cursor.unexpected()
+        if token.kind in (Kind.WORD, Kind.NAME):
+            operator_class = cursor.relation().text
     descending = cursor.accept("desc")
     if not descending:
         cursor.accept("asc")
@@ -192,7 +198,27 @@ def _index_element(cursor: Cursor) -> IndexElement:
         nulls_first = cursor.accept("first")
         if not nulls_first:
             cursor.expect("last")
-    return IndexElement(expression_from(tokens), text_of(tokens), descending, nulls_first, position)
+    return IndexElement(
+        expression_from(tokens),
+        text_of(tokens),
+        descending,
+        nulls_first,
+        position,
+        operator_class,
+    )
+
+
+def _end_of_call(tokens: Sequence[Token]) -> int:
+    """Where the call of a function ends that these tokens begin with."""
+    depth = 0
+    for at, token in enumerate(tokens):
+        if token.is_mark("("):
+            depth += 1
+        elif token.is_mark(")"):
+            depth -= 1
+            if depth == 0:
+                return at + 1
+    return len(tokens)
 
 
 # --------------------------------------------------------------------------- the others

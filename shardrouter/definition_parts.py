@@ -13,6 +13,7 @@ __all__ = [
     "CheckDefinition",
     "ColumnDefinition",
     "ConstraintDefinition",
+    "Deferral",
     "ForeignKeyDefinition",
     "Identity",
     "KeyDefinition",
@@ -23,6 +24,9 @@ Identity: TypeAlias = Literal["", "always", "by default"]
 
 
 Action: TypeAlias = Literal["NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT"]
+
+Deferral: TypeAlias = Literal["", "immediate", "deferred"]
+"""Of a constraint: not DEFERRABLE; DEFERRABLE, and INITIALLY what."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ class ForeignKeyDefinition:
     on_update: Action = "NO ACTION"
     name: Name | None = None
     position: int = 0
+    deferral: Deferral = ""
 
 
 ConstraintDefinition: TypeAlias = KeyDefinition | CheckDefinition | ForeignKeyDefinition

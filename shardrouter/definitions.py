@@ -86,6 +86,7 @@ class IndexElement:
     descending: bool = False
     nulls_first: bool | None = None
     position: int = 0
+    operator_class: str = ""
 
 
 @dataclass(frozen=True)

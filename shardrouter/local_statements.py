@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Final
 
 from msgspec import structs
 
 from shardrouter.catalog import Catalog, Table
 from shardrouter.catalogs.asking import Asker
+from shardrouter.deferring import check_named
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.exceptions import UndefinedTableError
-from shardrouter.execution import Execution, Outcome, Prepared, rows_outcome
+from shardrouter.execution import Execution, Notice, Outcome, Prepared, rows_outcome
 from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
 from shardrouter.planned import (
     Answer,
@@ -24,6 +26,7 @@ from shardrouter.planned import (
     Pause,
     PrepareStatement,
     SequenceCall,
+    SetConstraints,
     SetSetting,
     ShowColumns,
     ShowSetting,
@@ -36,6 +39,11 @@ from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.transactions import set_outside, setting_tag
 
 __all__ = ["LocalStatements"]
+
+
+_OUTSIDE: Final = Notice(
+    "SET CONSTRAINTS can only be used in transaction blocks", "WARNING", "25P01"
+)
 
 
 class LocalStatements:
@@ -166,6 +174,11 @@ class LocalStatements:
                 raise StatementError(
                     "DECLARE CURSOR can only be used in transaction blocks", sqlstate="25P01"
                 )
+            case SetConstraints():
+                check_named(plan, catalog)
+                block = self._state.transactions.block
+                warnings = [] if block is not None and not block.implicit else [_OUTSIDE]
+                return settings, Outcome("SET CONSTRAINTS", notices=tuple(warnings))
             case SetSetting():
                 if plan.discards:
                     self._state.statements.clear()

@@ -43,6 +43,7 @@ def column_definition(cursor: Cursor) -> tuple[ColumnDefinition, list[Constraint
     constraints: list[ConstraintDefinition] = []
     nullable: bool | None = None
     while cursor.peek() is not None and not cursor.is_mark(",") and not cursor.is_mark(")"):
+        known = len(constraints)
         label = cursor.name() if cursor.accept("constraint") else None
         token = cursor.peek()
         position = 0 if token is None else token.start + 1
@@ -80,7 +81,10 @@ def column_definition(cursor: Cursor) -> tuple[ColumnDefinition, list[Constraint
             column = replace(column, identity=identity, sequence=options)
         else:
             raise cursor.unexpected()
-        _deferring(cursor)
+        if len(constraints) > known:
+            constraints[-1] = _deferred(cursor, constraints[-1])
+        else:
+            _at_once(cursor)
     if nullable and column.identity:
         raise StatementError(
             f'conflicting NULL/NOT NULL declarations for column "{name.text}"', sqlstate="42601"
@@ -117,10 +121,43 @@ def nulls_distinct(cursor: Cursor) -> None:
         )
 
 
-def _deferring(cursor: Cursor) -> None:
-    """NOT DEFERRABLE and INITIALLY IMMEDIATE are what every constraint is."""
+def _at_once(cursor: Cursor) -> None:
+    """NOT DEFERRABLE and INITIALLY IMMEDIATE are what NOT NULL and its like are."""
     while cursor.accept("not", "deferrable") or cursor.accept("initially", "immediate"):
         pass
+
+
+def _deferred(cursor: Cursor, constraint: ConstraintDefinition) -> ConstraintDefinition:
+    """The constraint with what is said of when it is checked. Raises NotSupported for one that is
+    no foreign key and would not be checked at once."""
+    is_deferrable: bool | None = None
+    is_deferred: bool | None = None
+    while (token := cursor.peek()) is not None:
+        if cursor.accept("not", "deferrable"):
+            is_deferrable = False
+        elif cursor.accept("deferrable"):
+            is_deferrable = True
+        elif cursor.accept("initially", "deferred"):
+            is_deferred = True
+        elif cursor.accept("initially", "immediate"):
+            is_deferred = False
+        else:
+            break
+        if is_deferred and is_deferrable is False:
+            raise StatementError(
+                "constraint declared INITIALLY DEFERRED must be DEFERRABLE",
+                sqlstate="42601",
+                position=token.start + 1,
+            )
+        if (is_deferrable or is_deferred) and not isinstance(constraint, ForeignKeyDefinition):
+            raise NotSupported(
+                "DEFERRABLE is not supported",
+                position=token.start + 1,
+                hint="Constraints other than foreign keys are checked with each row.",
+            )
+    if not isinstance(constraint, ForeignKeyDefinition) or not (is_deferrable or is_deferred):
+        return constraint
+    return replace(constraint, deferral="deferred" if is_deferred else "immediate")
 
 
 def table_constraint(cursor: Cursor) -> ConstraintDefinition:
@@ -140,8 +177,7 @@ def table_constraint(cursor: Cursor) -> ConstraintDefinition:
         constraint = _references(cursor, columns, label, position)
     else:
         raise cursor.unexpected()
-    _deferring(cursor)
-    return constraint
+    return _deferred(cursor, constraint)
 
 
 def _check(cursor: Cursor, label: syntax.Name | None, column: str) -> CheckDefinition:

@@ -18,6 +18,7 @@ from shardrouter.copying.grammar import parse_copy
 from shardrouter.copying.plan import copy_plan
 from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
+from shardrouter.deferring import set_constraints
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
@@ -102,6 +103,7 @@ def make_plan(
             parameter_oids,
             lambda text, oids: make_plan(text, catalog, oids, identity),
         )
+        or set_constraints(tokens)
         or utility(tokens)
     )
     if plan is not None:

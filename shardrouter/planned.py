@@ -18,6 +18,7 @@ from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
 from shardrouter.role_statements import RoleStatement
+from shardrouter.syntax import Name
 
 __all__ = [
     "ResultColumn",
@@ -264,6 +265,14 @@ class CloseCursor:
 
 
 @dataclass(frozen=True)
+class SetConstraints:
+    """SET CONSTRAINTS; of all that are deferrable if there are no names."""
+
+    names: tuple[Name, ...]
+    is_deferred: bool
+
+
+@dataclass(frozen=True)
 class PrepareStatement:
     """PREPARE name AS `query`, whose plan is `plan`."""
 
@@ -394,6 +403,7 @@ Plan: TypeAlias = (
     | Deallocate
     | Pause
     | SetSetting
+    | SetConstraints
     | TransactionControl
     | ShowSetting
     | ShowTables

@@ -41,7 +41,15 @@ def foreign_key(
         )
     check_types(table, parent, columns, references, name)
     _check_placement(table, parent, columns, references, node)
-    return ForeignKey(name, columns, parent.name, references, node.on_delete, node.on_update)
+    return ForeignKey(
+        name,
+        columns,
+        parent.name,
+        references,
+        node.on_delete,
+        node.on_update,
+        deferral=node.deferral,
+    )
 
 
 def _parent(table: Table, name: syntax.Name, catalog: Catalog) -> Table:

@@ -25,6 +25,7 @@ from msgspec import structs
 from nodes.protocol import Done
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
+from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
 from shardrouter.execution import Execution, Outcome, Prepared, command_of, outcome_of
 from shardrouter.explained import explain
@@ -266,10 +267,16 @@ class Session:
                 unit = [structs.replace(unit[0], lasts=True)]
             self._start(list(unit), done, deadline, is_stale=False)
 
-    def _answer(self, done: UnitDone, result: list[Outcome] | RouterError) -> None:
-        """With what the catalog knows of the constraint that refused a row."""
-        if isinstance(result, RouterError) and result.violation is not None:
-            result = explain(result, self._state.catalog)
+    def _answer(
+        self, done: UnitDone, result: list[Outcome] | RouterError, *, alone: bool = True
+    ) -> None:
+        """With what the catalog knows of the constraint that refused a row; not `alone`: there
+        are other statements in its transaction."""
+        if isinstance(result, RouterError):
+            if result.violation is not None:
+                result = explain(result, self._state.catalog)
+            if not alone:
+                result = not_yet(result, self._state.catalog)
         done(result)
 
     def cancel(self) -> None:
@@ -337,14 +344,17 @@ class Session:
             else:
                 self._start([execution], done, deadline, is_stale=True)
 
+        def cancelled(stop: Callable[[], None]) -> None:
+            stop()
+            settled(None)
+
         statements = (command.statement,)
         if plan.is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )
         elif execution.stream and not plan.quick:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_stream(
+            stop = self._state.shards.submit_stream(
                 command.shard,
                 command.statement,
                 command.guards,
@@ -352,9 +362,9 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
         else:
-            self._cancel_running = partial(settled, None)
-            self._state.shards.submit_read(
+            stop = self._state.shards.submit_read(
                 command.shard,
                 statements,
                 command.guards,
@@ -363,11 +373,13 @@ class Session:
                 settled,
                 self._state.settings.consistency,
             )
+            self._cancel_running = partial(cancelled, stop)
 
     async def _execute(
         self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
     ) -> None:
         """Any unit, step by step; reports to `done`."""
+        alone = len(unit) == 1 and self._transactions.block is None
         try:
             result: list[Outcome] | RouterError = await self._units.run(
                 unit, deadline, is_stale=is_stale
@@ -381,4 +393,4 @@ class Session:
             done(OutcomeUnknown(f"internal error: {exc!r}", sqlstate="XX000"))
             raise
         self._cancel_running = None
-        self._answer(done, result)
+        self._answer(done, result, alone=alone)

@@ -97,6 +97,8 @@ class ForeignKey:
     on_delete: str = "NO ACTION"
     on_update: str = "NO ACTION"
     comment: str = ""
+    deferral: str = ""
+    """`immediate` or `deferred` of one that is DEFERRABLE: what it is initially."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class Index:
     comment: str = ""
     orders: tuple[str, ...] = ()
     """Of each element: DESC, NULLS FIRST or NULLS LAST, where it is not the default."""
+    classes: tuple[str, ...] = ()
+    """Of each element: the operator class that was written, where there was one."""
 
     @property
     def relname(self) -> str:

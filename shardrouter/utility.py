@@ -154,11 +154,11 @@ def _setting_name(rest: Rest) -> str:
 def _set(rest: Rest) -> SetSetting:
     rest.skip(1)
     scope = rest.peek()
-    if scope is not None and scope.is_word("constraints", "role"):
+    if scope is not None and scope.is_word("role"):
         raise NotSupported(
-            f"SET {scope.text.upper()} is not supported",
+            "SET ROLE is not supported",
             position=scope.start + 1,
-            hint="There are no deferred constraints; to be another role, connect as that role.",
+            hint="To be another role, connect as that role.",
         )
     is_local = rest.takes("local")
     is_session = not is_local and rest.takes("session")

@@ -171,6 +171,8 @@ def table_constraints(world: World) -> Iterator[Row]:
                 **_of_table(world, table),
                 "constraint_type": _KINDS[constraint.kind],
                 **rest,
+                "is_deferrable": "YES" if constraint.deferral else "NO",
+                "initially_deferred": "YES" if constraint.deferral == "deferred" else "NO",
                 "nulls_distinct": "YES" if constraint.kind == "u" else None,
             }
         for number, column in enumerate(table.columns, 1):

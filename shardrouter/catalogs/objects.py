@@ -61,6 +61,7 @@ class IndexKey:
     unique: bool
     primary: bool
     where: str = ""
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Constraint:
     referred_keys: tuple[int, ...] = ()
     on_update: str = ""
     on_delete: str = ""
+    deferral: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class Objects:
             indexes.append(
                 IndexKey(
                     number, made.relname, oid, keys, made.elements, options, made.unique, False,
-                    made.where,
+                    made.where, made.classes,
                 )
             )  # fmt: skip
         for check in table.checks:
@@ -240,6 +242,7 @@ class Objects:
                     referred_keys=tuple(referred.index(name) + 1 for name in foreign.references),
                     on_update=foreign.on_update,
                     on_delete=foreign.on_delete,
+                    deferral=foreign.deferral,
                 )
             )
         kind = self._number(oid, "type")

@@ -257,6 +257,8 @@ def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> 
         row["confupdtype"] = _ACTIONS[constraint.on_update]
         row["confdeltype"] = _ACTIONS[constraint.on_delete]
         row["confmatchtype"] = "s"
+        row["condeferrable"] = bool(constraint.deferral)
+        row["condeferred"] = constraint.deferral == "deferred"
     elif constraint.kind == "c":
         row["conbin"] = check_text(constraint.source, table.table)
     return row

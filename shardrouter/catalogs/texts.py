@@ -61,8 +61,14 @@ def constraint_text(constraint: Constraint, objects: Objects, *, pretty: bool = 
                 text += f" ON UPDATE {constraint.on_update}"
             if constraint.on_delete != "NO ACTION":
                 text += f" ON DELETE {constraint.on_delete}"
-            return text
+            return text + _DEFERRALS[constraint.deferral]
 
+
+_DEFERRALS: Final = {
+    "": "",
+    "immediate": " DEFERRABLE",
+    "deferred": " DEFERRABLE INITIALLY DEFERRED",
+}
 
 _CALL: Final = re.compile(r"[A-Za-z_][\w$]*\s*\(.*\)\Z", re.DOTALL)
 
@@ -76,6 +82,11 @@ def element_text(index: IndexKey, table: TableObject, at: int) -> str:
     return source if _CALL.match(source) else f"({source})"
 
 
+def _class(index: IndexKey, at: int) -> str:
+    name = index.classes[at] if index.classes else ""
+    return f" {name}" if name else ""
+
+
 def _order(option: int) -> str:
     return {0: "", 1: " DESC NULLS LAST", 2: " NULLS FIRST", 3: " DESC"}[option]
 
@@ -83,7 +94,8 @@ def _order(option: int) -> str:
 def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> str:
     """pg_get_indexdef; a `pretty` one has no parentheses that are not needed."""
     parts = [
-        element_text(index, table, at) + _order(option) for at, option in enumerate(index.options)
+        element_text(index, table, at) + _class(index, at) + _order(option)
+        for at, option in enumerate(index.options)
     ]
     text = (
         f"CREATE {'UNIQUE ' if index.unique else ''}INDEX {quoted(index.name)} ON "

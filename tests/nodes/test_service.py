@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from nodes import dry_runs, speculations
 from nodes import service as service_module
@@ -22,6 +23,8 @@ from nodes.protocol import (
     Done,
     EntryBody,
     Fetch,
+    Forget,
+    Lock,
     MoveLeadership,
     NotLeader,
     OpenSession,
@@ -43,6 +46,7 @@ from nodes.protocol import (
     Write,
 )
 from nodes.service import GroupService, decode_body
+from nodes.work import UNWANTED, Work
 
 
 @dataclass
@@ -185,16 +189,15 @@ class Fixture:
         self.answers.append(answer)
         self.answered.set()
 
-    def ask(self, body: RequestBody, timeout_ms: int = 60_000) -> None:
+    def ask(self, body: RequestBody, timeout_ms: int = 60_000) -> Work | None:
         request = Request(1, "g", timeout_ms, msgspec.Raw(msgspec.msgpack.encode(body)))
         decoded = decode_body(request.body)
         if isinstance(decoded, Read):
-            self.service.on_read(request, decoded, self._answer)
-        elif isinstance(decoded, Speculate):
-            self.service.on_speculate(request, decoded, self._answer)
-        else:
-            assert isinstance(decoded, EntryBody)
-            self.service.on_command(request, decoded, self._answer)
+            return self.service.on_read(request, decoded, self._answer)
+        if isinstance(decoded, Speculate):
+            return self.service.on_speculate(request, decoded, self._answer)
+        assert isinstance(decoded, EntryBody)
+        return self.service.on_command(request, decoded, self._answer)
 
 
 QUICK, LONG = Read((Statement("SELECT 1"),), quick=True), Read((Statement("SELECT 1"),))
@@ -364,6 +367,92 @@ async def test_a_dry_run_that_breaks_the_machine_is_reported() -> None:
     assert [type(answer) for answer in fixture.answers] == [Busy]
     assert [str(failure) for failure in fixture.failures] == ["the disk is gone"]
     assert fixture.engine.stops == []
+
+
+@pytest.mark.parametrize("when", ["before its barrier", "as it begins", "later"])
+async def test_a_read_that_nobody_waits_for_ends(when: str) -> None:
+    fixture = Fixture()
+    work = fixture.ask(LONG)
+    assert work is not None
+    if when == "before its barrier":
+        work.give_up()
+    fixture.engine.barriers.pop()(None)
+    if when == "later":
+        await turns()
+        assert not fixture.answers
+    work.give_up()
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    fixture.machine.gate.set()
+    await turns()
+    assert fixture.answers == [UNWANTED]
+
+
+async def test_a_write_is_not_tried_any_longer_when_nobody_waits_and_never_taken_back() -> None:
+    fixture = Fixture()
+    work = fixture.ask(HEAVY)
+    assert work is not None
+    await turns()
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    assert len(fixture.machine.tried) == 1
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    assert not fixture.engine.stops  # the file is back
+    assert not fixture.engine.proposals
+
+    work = fixture.ask(HEAVY)
+    assert work is not None
+    fixture.machine.gate.set()
+    await turns()
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    [(_, done, _)] = fixture.engine.proposals
+    work.give_up()
+    await turns()
+    done(Done((), 5))
+    assert fixture.answers == [UNWANTED, Done((), 5)]
+
+
+@pytest.mark.parametrize("when", ["before its barrier", "as it begins", "later"])
+async def test_a_statement_of_a_transaction_that_nobody_waits_for_ends(when: str) -> None:
+    fixture = Fixture()
+    work = fixture.ask(speculate(b"one", quick=False))
+    assert work is not None
+    if when == "before its barrier":
+        work.give_up()
+    fixture.engine.barriers.pop()(None)
+    if when == "later":
+        await turns()
+        assert len(fixture.machine.tried) == 1
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    await turns()
+    assert not fixture.engine.stops  # the file is back, and the turn
+    fixture.machine.gate.set()
+    fixture.ask(speculate(b"two", quick=False))
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    assert isinstance(fixture.answers[1], Speculated)
+
+
+async def test_a_statement_that_waits_for_a_lock_gives_up_its_place() -> None:
+    fixture = Fixture()
+    lock = Lock(b"row", exclusive=True)
+    for name in (b"one", b"two"):
+        work = fixture.ask(structs.replace(speculate(name), lock=lock))
+        fixture.engine.barriers.pop()(None)
+    assert work is not None
+    assert len(fixture.answers) == 1
+    work.give_up()
+    assert fixture.answers[1:] == [UNWANTED]
+    fixture.service.on_forget(Forget(b"one"), lambda _: None)
+    fixture.ask(structs.replace(speculate(b"three"), lock=lock))
+    fixture.engine.barriers.pop()(None)
+    assert isinstance(fixture.answers[2], Speculated)
 
 
 def test_a_body_that_is_no_request_is_not_decoded() -> None:

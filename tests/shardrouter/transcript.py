@@ -38,6 +38,7 @@ from shardrouter.planned import (
     Scatter,
     SchemaChange,
     SequenceCall,
+    SetConstraints,
     SetModes,
     SetSetting,
     ShowColumns,
@@ -169,7 +170,7 @@ def _plan(plan: Plan) -> str:
             return f"declare {plan.name}\n{_plan(plan.plan)}"
         case PrepareStatement():
             return f"prepare {plan.name}\n{_plan(plan.plan)}"
-        case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate():
+        case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate() | SetConstraints():
             return str(plan)
     if isinstance(plan, OneShard) and plan.bounds:
         lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
