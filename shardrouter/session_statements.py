@@ -13,6 +13,7 @@ from msgspec import structs
 
 from shardrouter import types
 from shardrouter.catalog import Catalog
+from shardrouter.enumerations import UnknownLabel
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -89,7 +90,8 @@ class SessionStatements:
         except UnknownTable:
             await self._state.look_again(deadline)
         except StatementError as exc:
-            if exc.sqlstate == "42601" or not exc.sqlstate.startswith("42"):
+            may_be_newer = exc.sqlstate.startswith("42") and exc.sqlstate != "42601"
+            if not may_be_newer and not isinstance(exc, UnknownLabel):
                 raise
             try:
                 await self._state.look_again(deadline)
