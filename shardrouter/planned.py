@@ -245,7 +245,7 @@ class DeclareCursor:
 
     name: str
     query: str
-    plan: OneShard | Scatter | Answer
+    plan: OneShard | Scatter | Answer | CatalogQuery
 
 
 @dataclass(frozen=True)
