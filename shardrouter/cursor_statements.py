@@ -91,8 +91,11 @@ def _declare(rest: Rest, sql: str, oids: Sequence[int], make_plan: MakePlan) -> 
         rest.word("hold")
     rest.word("for")
     query, plan = _planned(rest, sql, oids, make_plan)
-    selects = isinstance(plan, OneShard | Scatter | Answer | CatalogQuery)
-    if not selects or not plan.columns or _writes(plan):
+    if (
+        not isinstance(plan, OneShard | Scatter | Answer | CatalogQuery)
+        or not plan.columns
+        or _writes(plan)
+    ):
         raise NotSupported(
             "DECLARE CURSOR for this statement is not supported", hint="Write a SELECT."
         )
