@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nodes.values import stored_array
@@ -445,7 +445,7 @@ def pg_namespace(world: World) -> Iterator[Row]:
         yield {"oid": oid, "nspname": name, "nspowner": world.owner}
 
 
-BUILTIN_ROWS: Final = {
+BUILTIN_ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
     "pg_class": _builtin_classes,
     "pg_attribute": _builtin_attributes,
     "pg_type": lambda _: BUILTIN_TYPES,
