@@ -50,6 +50,7 @@ __all__ = [
     "command_of",
     "copy_command",
     "count_command",
+    "is_counted",
     "is_uncounted",
     "encoded_rows",
     "is_current",
@@ -205,15 +206,15 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
 
 
-def is_uncounted(execution: Execution) -> bool:
+def is_counted(execution: Execution) -> bool:
     """Whether it has to be known how many rows the statement inserts before it is sent."""
     plan = execution.prepared.plan
-    return (
-        isinstance(plan, OneShard)
-        and plan.numbers is not None
-        and plan.numbers.rows is None
-        and not execution.drawn
-    )
+    return isinstance(plan, OneShard) and plan.numbers is not None and plan.numbers.rows is None
+
+
+def is_uncounted(execution: Execution) -> bool:
+    """Whether that is not known yet."""
+    return is_counted(execution) and not execution.drawn
 
 
 def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:

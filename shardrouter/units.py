@@ -23,6 +23,7 @@ from shardrouter.execution import (
     changes_search_path,
     command_of,
     count_command,
+    is_counted,
     is_uncounted,
     outcome_of,
     rows_outcome,
@@ -152,7 +153,7 @@ class Units:
             try:
                 outcomes = await self._attempt(unit, deadline)
             except StatementError as exc:
-                if exc.sqlstate != "40001" or len(unit) > 1 or not unit[0].drawn:
+                if exc.sqlstate != "40001" or len(unit) > 1 or not is_counted(unit[0]):
                     raise
                 # An INSERT from a query that had fewer rows when they were counted.
                 unit[0] = structs.replace(unit[0], drawn=())
