@@ -64,8 +64,8 @@ def rows_at_most(query: syntax.Query) -> int | None:
     """How many rows a query has at most, if its text tells that."""
     if isinstance(query, syntax.Values):
         return len(query.rows)
-    if not isinstance(query, syntax.Select) or query.grouping is not None or lists_rows(query):
-        return None
+    if not isinstance(query, syntax.Select) or lists_rows(query) or query.group:
+        return None  # a row may be in several groups
     match query.sources:
         case ():
             return 1

@@ -181,6 +181,8 @@ async def test_a_query_is_numbered_in_its_order(db: Router) -> None:
     await db.execute("INSERT INTO log SELECT 200, 1, 'x'")  # what the query gives it keeps
     await db.execute("INSERT INTO log (said) SELECT 'y' WHERE false")
     await db.execute("INSERT INTO log (said) SELECT unnest(ARRAY['p', 'q', 'r'])")
+    sets = "SELECT n FROM (VALUES ('s'), ('t')) AS v (n) GROUP BY GROUPING SETS ((n), ())"
+    assert await db.execute(f"INSERT INTO log (said) {sets}") == "INSERT 0 3"
     assert await db.fetchval("SELECT min(id) FROM log WHERE said = 'r'") == 173
 
 
