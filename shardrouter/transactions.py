@@ -555,7 +555,7 @@ class Transactions:
             stored=True,
         )
         outcome = await self._statement(block, query, deadline)
-        relied = () if isinstance(plan.plan, Answer) else plan.plan.tables
+        relied = plan.plan.tables if isinstance(plan.plan, OneShard | Scatter) else ()
         tables = frozenset(name for name, _ in relied)
         self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
         return Outcome("DECLARE CURSOR")
