@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite tools differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 
 sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
 	@$(BIN)/python -m tests.suites.sqlalchemy_suite
+
+TOOLS ?= django alembic pgcli psql
+tools: venv  ## Django, Alembic, pgcli and psql, each step beside PostgreSQL's answer: TOOLS='psql'
+	@$(BIN)/python -m tests.suites.tools $(TOOLS)
 
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S

@@ -259,6 +259,7 @@ class Session:
         elif (
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
+            and unit[0].prepared.plan.counted is None
             and self._transactions.block is None
         ):
             self._execute_one(unit[0], done, deadline)

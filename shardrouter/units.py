@@ -18,6 +18,7 @@ from shardrouter.execution import (
     Execution,
     Notice,
     Outcome,
+    Prepared,
     changes_search_path,
     command_of,
     outcome_of,
@@ -28,6 +29,7 @@ from shardrouter.large_writes import write_statements
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
     Begin,
+    DeclareCursor,
     EndBlock,
     Modes,
     OneShard,
@@ -39,8 +41,9 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
-from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX
+from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
+from shardrouter.sql_cursors import HELD
 from shardrouter.transactions import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -103,7 +106,9 @@ class Units:
                     outcomes.append(transactions.control_idle(control))
             elif control is None or control == EndBlock(commit=True, chain=False):
                 piece = unit[start:end]
-                if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+                if (len(piece) > 1 and any(map(_changes_schema, piece))) or any(
+                    map(_is_counted, piece)
+                ):
                     outcomes += await self._as_unit(piece, start, deadline)
                     continue
                 with _FailingFrom(start):
@@ -260,6 +265,8 @@ class Units:
                     outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, DeclareCursor) and plan.is_held:
+                    outcome = await self._declare(plan, execution, settings, deadline)
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
             if outcome is None:
@@ -267,6 +274,33 @@ class Units:
             outcomes.append(outcome)
         self._state.settings = settings
         return outcomes
+
+    async def _declare(
+        self, plan: DeclareCursor, execution: Execution, settings: Settings, deadline: float
+    ) -> Outcome | None:
+        """DECLARE WITH HOLD: the rows, as they are now, are for FETCH."""
+        cursors = self._state.transactions.cursors
+        cursors.check_new(plan.name)
+        query, prepared = plan.plan, execution.prepared
+        asked = Execution(
+            Prepared(
+                plan.query, query, prepared.parameter_oids, query.columns, prepared.search_path
+            ),
+            execution.arguments,
+            stream=True,
+            stored=True,
+        )
+        outcome: Outcome | None
+        if isinstance(query, OneShard):
+            outcome = await self._read_one(query, asked, deadline, settings.consistency)
+        elif isinstance(query, Scatter):
+            outcome = await self._scatter(query, asked, deadline, settings.consistency)
+        else:
+            _, outcome = await self._local.run(asked, settings, deadline)
+        if outcome is None:
+            return None
+        cursors.declare(plan.name, query.columns, outcome, HELD)
+        return Outcome("DECLARE CURSOR")
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
@@ -321,6 +355,12 @@ class Units:
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
 
+def _is_counted(execution: Execution) -> bool:
+    """Whether it takes two steps, which have to meet the same rows."""
+    plan = execution.prepared.plan
+    return isinstance(plan, OneShard) and plan.counted is not None
+
+
 def _changes_schema(execution: Execution) -> bool:
     return isinstance(execution.prepared.plan, SchemaChange)
 
@@ -373,7 +413,8 @@ def being_changed() -> Unavailable:
 
 def shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
+        "BEGIN and COMMIT, CREATE beside other statements, and INSERT from a query that draws "
+        "numbers, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
 

@@ -168,7 +168,8 @@ def pg_attribute(world: World) -> Iterator[Row]:
                 found = table.columns[key - 1] if key else None
                 kind = types.TEXT if found is None else types.of_column(found.type)
                 name = element_name(element) if found is None else found.name
-                yield _attribute(index.oid, number, name, kind, -1)
+                modifier = -1 if found is None else found.modifier
+                yield _attribute(index.oid, number, name, kind, modifier)
     for oid in objects.sequences:
         yield from _system_columns(oid)
         for number, (name, kind) in enumerate(_SEQUENCE_COLUMNS, 1):
