@@ -447,7 +447,8 @@ _TYPES_BY_NAME: dict[str, int] = {}
 _YES: Final = frozenset(
     """
     pg_type_is_visible pg_function_is_visible pg_operator_is_visible pg_collation_is_visible
-    pg_opclass_is_visible pg_opfamily_is_visible pg_conversion_is_visible pg_statistics_obj_is_visible
+    pg_opclass_is_visible pg_opfamily_is_visible pg_conversion_is_visible
+    pg_statistics_obj_is_visible
     pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible
     pg_ts_template_is_visible pg_has_role pg_column_is_updatable pg_relation_is_publishable
     """.split()  # noqa: SIM905 -- a list of names
