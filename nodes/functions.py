@@ -32,6 +32,7 @@ from nodes.pgtypes import (
     bytes_and_uuids,
     date_functions,
     dates,
+    enumerations,
     floats,
     integers,
     intervals,
@@ -81,7 +82,7 @@ _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
     *(dates, date_functions, intervals, json_values, arrays, text_functions, queries),
     *(mathematics, byte_functions, time_functions, json_building, array_functions),
-    *(quoting, regex_functions, time_patterns, number_patterns),
+    *(quoting, regex_functions, time_patterns, number_patterns, enumerations),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {

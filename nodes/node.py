@@ -81,6 +81,7 @@ from nodes.raft_engine import RaftEngine
 from nodes.server import Server
 from nodes.service import decode_body
 from nodes.verifier import Verifier
+from nodes.work import Work
 
 __all__ = ["Node"]
 
@@ -412,12 +413,12 @@ class Node:
             self._wake_groups_of(node)
         self._hosting.receive(node, batch.envelopes)
 
-    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> Work | None:
         body: RequestBody = decode_body(request.body)
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, Write) and hosted is not None:  # nearly all there is
-            hosted.service.on_command(request, body, answer)
-        elif isinstance(body, GetStatus):
+            return hosted.service.on_command(request, body, answer)
+        if isinstance(body, GetStatus):
             answer(self.status())
         elif isinstance(body, GetCluster):
             answer(self._description.text())
@@ -432,13 +433,13 @@ class Node:
         elif isinstance(body, Read):
             if body.stream:
                 answer = partial(self._name_piece, answer)
-            hosted.service.on_read(request, body, answer)
+            return hosted.service.on_read(request, body, answer)
         elif isinstance(body, Fetch):
-            hosted.service.on_fetch(request, body, partial(self._name_piece, answer))
+            return hosted.service.on_fetch(request, body, partial(self._name_piece, answer))
         elif isinstance(body, CloseCursor):
             hosted.service.on_close_cursor(body, answer)
         elif isinstance(body, Speculate):
-            hosted.service.on_speculate(request, body, partial(self._name_rest, answer))
+            return hosted.service.on_speculate(request, body, partial(self._name_rest, answer))
         elif isinstance(body, Forget):
             hosted.service.on_forget(body, answer)
         elif isinstance(body, MoveLeadership):
@@ -450,7 +451,8 @@ class Node:
             else:
                 hosted.service.on_change(body, answer)
         else:
-            hosted.service.on_command(request, body, answer)
+            return hosted.service.on_command(request, body, answer)
+        return None
 
     def _name_piece(self, answer: Callable[[ResponseBody], None], body: ResponseBody) -> None:
         """The rest of the rows is to be asked for here."""

@@ -43,6 +43,7 @@ from nodes.protocol import (
     SqlFailure,
     Welcome,
 )
+from nodes.work import Work
 
 __all__ = ["Acquaintances", "Handler", "ListenError", "Server"]
 
@@ -88,8 +89,9 @@ class ListenError(Exception):
 class Handler(Protocol):
     """What requests and batches go to. Neither call may block or wait."""
 
-    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
-        """Call `answer` once, now or later. Raises msgspec.DecodeError if the body is none."""
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> Work | None:
+        """Call `answer` once, now or later. Returns what can be given up before that, if it can.
+        Raises msgspec.DecodeError if the body is none."""
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:
         """Raft messages from another node."""
@@ -268,6 +270,7 @@ class _Connection(asyncio.Protocol):
         )
         self._host = ""
         self._outstanding = 0
+        self._works: dict[int, Work] = {}  # that may be given up, by request
         self._answers: list[Response | msgspec.Raw] = []
         self._unread_bytes = 0  # of answers, those in `_answers` included
         self._write_paused = False
@@ -330,6 +333,8 @@ class _Connection(asyncio.Protocol):
         self._cancel_greeting_timer()
         self._server.forget(self)
         self._answers.clear()
+        for work in list(self._works.values()):
+            work.give_up()
         if not self.answered.done():
             self.answered.set_result(None)
         self.closed.set_result(None)
@@ -386,13 +391,22 @@ class _Connection(asyncio.Protocol):
             self._balance()
         server = self._server
         for request in requests:
-            if server.stopping:
-                self._answer(request.id, Busy(f"node {server.node} is stopping"))
+            number = request.id
+            if request.timeout_ms == 0:
+                self._outstanding -= 1
+                if number in self._works:
+                    self._works[number].give_up()
+            elif server.stopping:
+                self._answer(number, Busy(f"node {server.node} is stopping"))
             else:
-                server.handler.on_request(request, partial(self._answer, request.id))
+                work = server.handler.on_request(request, partial(self._answer, number))
+                if work is not None and not work.is_over:
+                    self._works[number] = work
 
     def _answer(self, number: int, body: ResponseBody) -> None:
         self._outstanding -= 1
+        if self._works:
+            self._works.pop(number, None)
         if self._read_paused:
             self._balance()
         if self._transport.is_closing():

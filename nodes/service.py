@@ -39,6 +39,9 @@ from nodes.protocol import (
     Write,
 )
 from nodes.speculations import SpeculatingMachine, Speculations
+from nodes.stages import too_large
+from nodes.work import UNWANTED, Work
+from nodes.write_unit import staged_bytes
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 
@@ -49,6 +52,8 @@ decode_body: Final = msgspec.msgpack.Decoder(RequestBody).decode
 """The body of a request. Raises msgspec.DecodeError if it is none."""
 
 Answer = Callable[[ResponseBody], None]
+
+_TOO_LATE: Final = Busy("its time was over before it could be read")
 
 
 class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
@@ -103,15 +108,18 @@ class GroupService:
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
 
-    def on_read(self, request: Request, read: Read, answer: Answer) -> None:
+    def on_read(self, request: Request, read: Read, answer: Answer) -> Work | None:
         deadline = self._now() + request.timeout_ms / 1000
-        self._engine.read_barrier(
-            read.consistency,
-            lambda refusal: self._read(read, deadline, answer, refusal),
-            at_follower=read.at_follower,
+        work = None if read.quick else Work(answer)
+        passed = (
+            partial(self._read_quick, read, deadline, answer)
+            if work is None
+            else partial(self._read, read, deadline, work)
         )
+        self._engine.read_barrier(read.consistency, passed, at_follower=read.at_follower)
+        return work
 
-    def on_command(self, request: Request, command: EntryBody, answer: Answer) -> None:
+    def on_command(self, request: Request, command: EntryBody, answer: Answer) -> Work | None:
         body = request.body
         deadline = self._now() + request.timeout_ms / 1000
         refuse = partial(self._refusal, command, len(body), deadline)
@@ -121,28 +129,35 @@ class GroupService:
             and not command.quick
             and self._machine.needs_dry_run(command)
         ):
-            self._start(self._tries, self._try_and_propose(body, command, deadline, answer, refuse))
-        else:
-            self._engine.propose(body, answer, command=command, refuse=refuse)
+            work = Work(answer)
+            trying = self._try_and_propose(body, command, deadline, work, refuse)
+            self._start(self._tries, trying, work)
+            return work
+        self._engine.propose(body, answer, command=command, refuse=refuse)
+        return None
 
     def _refusal(self, command: EntryBody, size: int, deadline: float) -> ResponseBody | None:
         """Why a command is not proposed now; None if it may be."""
         if self._now() > deadline:
             return Busy("its time was over before it could be proposed")
+        bytes_max = self._limits.transaction_bytes_max
         if isinstance(command, Stage):
-            bytes_max = self._limits.transaction_bytes_max
             if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
                 return refusal
+        elif isinstance(command, Write) and not command.quick and _is_large(command, bytes_max):
+            return too_large(bytes_max)
         return self._machine.check(command, size)
 
     async def _try_and_propose(
-        self, body: msgspec.Raw, write: Write, deadline: float, answer: Answer, refuse: Refuse
+        self, body: msgspec.Raw, write: Write, deadline: float, work: Work, refuse: Refuse
     ) -> None:
-        """A write of unbounded work is tried before it is proposed."""
+        """A write of unbounded work is tried before it is proposed; then it is nobody's to give
+        up."""
+        answer = work.answer
         try:
             refusal = refuse() or await self._dry_runs.refusal(write, deadline)
         except asyncio.CancelledError:
-            answer(Busy("the node is stopping"))
+            answer(work.ended())
             raise
         except Exception as exc:
             self._failed(exc)
@@ -150,10 +165,13 @@ class GroupService:
         if refusal is not None:
             answer(refusal)
         else:
+            work.ends_by(_nothing)
             self._engine.propose(body, answer, command=write, refuse=refuse)
 
-    def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> None:
-        self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, answer)
+    def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> Work:
+        work = Work(answer)
+        self._speculations.ask(asked, self._now() + request.timeout_ms / 1000, work)
+        return work
 
     def on_forget(self, forget: Forget, answer: Answer) -> None:
         self._speculations.forget(forget.id)
@@ -162,59 +180,71 @@ class GroupService:
     def on_change(self, change: ChangeReplicas | MoveLeadership, answer: Answer) -> None:
         self._engine.change(change, answer)
 
-    def _read(
+    def _read_quick(
         self, read: Read, deadline: float, answer: Answer, refusal: ResponseBody | None
     ) -> None:
         if refusal is not None:
             answer(refusal)
-            return
-        time_left_s = deadline - self._now()
-        if time_left_s <= 0:
-            answer(Busy("its time was over before it could be read"))
-        elif read.quick:
+        elif self._now() >= deadline:
+            answer(_TOO_LATE)
+        else:
             try:
                 result = self._machine.read(read)
             except Exception as exc:
                 self._failed(exc)
                 result = Busy(f"the replica stopped: {exc}")
             answer(result)
-        elif read.stream:
-            self._read_long(self._machine.read_stream(read, time_left_s), answer)
-        else:
-            self._read_long(self._machine.read_long(read, time_left_s), answer)
 
-    def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> None:
+    def _read(self, read: Read, deadline: float, work: Work, refusal: ResponseBody | None) -> None:
+        time_left_s = deadline - self._now()
+        if refusal is not None:
+            work.answer(refusal)
+        elif work.is_unwanted:
+            work.answer(UNWANTED)
+        elif time_left_s <= 0:
+            work.answer(_TOO_LATE)
+        elif read.stream:
+            self._read_long(self._machine.read_stream(read, time_left_s), work)
+        else:
+            self._read_long(self._machine.read_long(read, time_left_s), work)
+
+    def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> Work:
         """The next piece of a read that began here, whoever leads by now."""
-        self._read_long(self._machine.fetch(asked, request.timeout_ms / 1000), answer)
+        work = Work(answer)
+        self._read_long(self._machine.fetch(asked, request.timeout_ms / 1000), work)
+        return work
 
     def on_close_cursor(self, asked: CloseCursor, answer: Answer) -> None:
         answer(self._machine.close_cursor(asked))
 
-    def _read_long(self, reading: Coroutine[Any, Any, ResponseBody], answer: Answer) -> None:
+    def _read_long(self, reading: Coroutine[Any, Any, ResponseBody], work: Work) -> None:
         if len(self._long_reads) >= LONG_READS_MAX:
             reading.close()
-            answer(Busy(f"{LONG_READS_MAX} long reads are waiting"))
+            work.answer(Busy(f"{LONG_READS_MAX} long reads are waiting"))
         else:
-            self._start(self._long_reads, self._answer_long(reading, answer))
+            self._start(self._long_reads, self._answer_long(reading, work), work)
 
-    async def _answer_long(
-        self, reading: Coroutine[Any, Any, ResponseBody], answer: Answer
-    ) -> None:
+    async def _answer_long(self, reading: Coroutine[Any, Any, ResponseBody], work: Work) -> None:
         try:
             result = await reading
         except asyncio.CancelledError:
-            answer(Busy("the node is stopping"))
+            work.answer(work.ended())
             raise
         except Exception as exc:
             self._failed(exc)
             result = Busy(f"the replica stopped: {exc}")
-        answer(result)
+        work.answer(result)
 
     @staticmethod
-    def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _start(
+        tasks: set[asyncio.Task[None]], doing: Coroutine[Any, Any, None], work: Work
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(doing)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        # Not before it has begun: a task that has not would answer nobody.
+        work.ends_by(partial(loop.call_soon, task.cancel))
 
     async def close(self) -> None:
         """End what runs on threads; return when it has ended."""
@@ -224,3 +254,12 @@ class GroupService:
         if tasks:
             await asyncio.wait(tasks)
         await self._speculations.close()
+
+
+def _is_large(write: Write, bytes_max: int) -> bool:
+    """Whether what was sent ahead for it, in however many stages, is more than `bytes_max`."""
+    return staged_bytes(write) > bytes_max
+
+
+def _nothing() -> None:
+    pass

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from nodes.bounds import Stop, Stopped
@@ -33,6 +34,7 @@ from nodes.file_turn import FileTurn
 from nodes.protocol import Busy, NotLeader, Ran, ResponseBody, Speculate, SqlFailure
 from nodes.row_locks import LAPSE_S, RowLocks
 from nodes.transaction_unit import steps_in
+from nodes.work import STOPPING, UNWANTED, Work
 
 __all__ = ["SpeculatingMachine", "Speculations"]
 
@@ -86,7 +88,7 @@ class SpeculatingMachine(Protocol):
 class _Waiter:
     """A statement that waits for a lock until `until`, and may run until `deadline`."""
 
-    __slots__ = ("answer", "asked", "deadline", "timer", "until")
+    __slots__ = ("asked", "deadline", "timer", "until", "work")
 
     timer: asyncio.TimerHandle
 
@@ -94,12 +96,12 @@ class _Waiter:
         self,
         asked: Speculate,
         deadline: float,
-        answer: Callable[[ResponseBody], None],
+        work: Work,
         until: float,
     ) -> None:
         self.asked = asked
         self.deadline = deadline
-        self.answer = answer
+        self.work = work
         self.until = until
 
 
@@ -131,17 +133,15 @@ class Speculations:
         self._timer: asyncio.TimerHandle | None = None
         turn.give_up = self.give_up
 
-    def ask(
-        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
-    ) -> None:
-        """Run a statement until `deadline`, a time of the loop; `answer` is called once."""
+    def ask(self, asked: Speculate, deadline: float, work: Work) -> None:
+        """Run a statement until `deadline`, a time of the loop, and answer `work`."""
         if (elsewhere := self._not_leader()) is not None:
-            answer(elsewhere)
+            work.answer(elsewhere)
         elif asked.id in self._met:
-            self._lock(asked, deadline, answer)
+            self._lock(asked, deadline, work)
         else:
             self._engine.read_barrier(
-                "linearizable", lambda refusal: self._meet(asked, deadline, answer, refusal)
+                "linearizable", lambda refusal: self._meet(asked, deadline, work, refusal)
             )
 
     def _not_leader(self) -> NotLeader | None:
@@ -153,36 +153,38 @@ class Speculations:
         self,
         asked: Speculate,
         deadline: float,
-        answer: Callable[[ResponseBody], None],
+        work: Work,
         refusal: ResponseBody | None,
     ) -> None:
         if refusal is not None:
-            answer(refusal)
+            work.answer(refusal)
             return
         self._met[asked.id] = None
         if len(self._met) > MET_MAX:
             self._met.popitem(last=False)
-        self._lock(asked, deadline, answer)
+        self._lock(asked, deadline, work)
 
     # ------------------------------------------------------------------ locks
 
-    def _lock(
-        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
-    ) -> None:
+    def _lock(self, asked: Speculate, deadline: float, work: Work) -> None:
+        if work.is_unwanted:
+            work.answer(UNWANTED)
+            return
         lock, now = asked.lock, self._loop.time()
         self._locks.touch(asked.id, now)
         if lock is None or self._locks.take(asked.id, lock.object, now, exclusive=lock.exclusive):
-            self._begin(asked, deadline, answer)
+            self._begin(asked, deadline, work)
         elif self._locks.is_deadlocked(asked.id):
             self._locks.give_up(asked.id)
-            answer(_DEADLOCK)
+            work.answer(_DEADLOCK)
         elif len(self._waiters) >= WAITING_MAX:
             self._locks.give_up(asked.id)
-            answer(Busy(f"{WAITING_MAX} statements wait for locks"))
+            work.answer(Busy(f"{WAITING_MAX} statements wait for locks"))
         else:
             until = now + lock.timeout_ms / 1000 if lock.timeout_ms else deadline
-            self._waiters[asked.id] = waiter = _Waiter(asked, deadline, answer, until)
+            self._waiters[asked.id] = waiter = _Waiter(asked, deadline, work, until)
             self._watch(waiter)
+            work.ends_by(partial(self._end_wait, waiter, UNWANTED))
 
     def _watch(self, waiter: _Waiter) -> None:
         at = min(waiter.until, waiter.deadline, self._loop.time() + LAPSE_S / 4)
@@ -196,13 +198,19 @@ class Speculations:
         waiter.timer.cancel()
         if self._locks.take(asked.id, lock.object, now, exclusive=lock.exclusive):
             del self._waiters[asked.id]
-            self._begin(asked, waiter.deadline, waiter.answer)
+            self._begin(asked, waiter.deadline, waiter.work)
         elif now >= min(waiter.until, waiter.deadline):
-            del self._waiters[asked.id]
-            self._locks.give_up(asked.id)
-            waiter.answer(_LOCK_TIMEOUT if waiter.until < waiter.deadline else _TIMED_OUT)
+            is_lock = waiter.until < waiter.deadline
+            self._end_wait(waiter, _LOCK_TIMEOUT if is_lock else _TIMED_OUT)
         else:
             self._watch(waiter)
+
+    def _end_wait(self, waiter: _Waiter, answer: ResponseBody) -> None:
+        """It does not get the lock."""
+        waiter.timer.cancel()
+        del self._waiters[waiter.asked.id]
+        self._locks.give_up(waiter.asked.id)
+        waiter.work.answer(answer)
 
     def forget(self, id: bytes) -> None:
         """The transaction has ended."""
@@ -212,20 +220,20 @@ class Speculations:
 
     # ------------------------------------------------------------------ whether to wait
 
-    def _begin(
-        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
-    ) -> None:
+    def _begin(self, asked: Speculate, deadline: float, work: Work) -> None:
         if self._loop.time() >= deadline:
-            answer(_TIMED_OUT)
+            work.answer(_TIMED_OUT)
         elif _is_inline(asked) and not self._turn.is_taken and self._has_file_now():
-            answer(self._run_now(asked, deadline))
+            work.answer(self._run_now(asked, deadline))
         elif len(self._tasks) >= WAITING_MAX:
-            answer(Busy(f"{WAITING_MAX} statements of transactions are waiting"))
+            work.answer(Busy(f"{WAITING_MAX} statements of transactions are waiting"))
         else:
             run = self._run_beside if asked.reads and _is_streamed(asked) else self._run
-            task = self._loop.create_task(run(asked, deadline, answer))
+            task = self._loop.create_task(run(asked, deadline, work))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            # Not before it has begun: a task that has not would answer nobody.
+            work.ends_by(partial(self._loop.call_soon, task.cancel))
 
     # ------------------------------------------------------------------ running
 
@@ -249,30 +257,26 @@ class Speculations:
         self._failed(error)
         return Busy(f"the replica stopped: {error}")
 
-    async def _run(
-        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
-    ) -> None:
+    async def _run(self, asked: Speculate, deadline: float, work: Work) -> None:
         try:
             async with self._turn.taken(deadline):
                 result = await self._run_in_turn(asked, deadline)
         except TimeoutError:
             result = _TIMED_OUT
         except asyncio.CancelledError:
-            answer(Busy("the node is stopping"))
+            work.answer(work.ended())
             raise
-        answer(result)
+        work.answer(result)
 
-    async def _run_beside(
-        self, asked: Speculate, deadline: float, answer: Callable[[ResponseBody], None]
-    ) -> None:
+    async def _run_beside(self, asked: Speculate, deadline: float, work: Work) -> None:
         try:
             result = await self._machine.read_beside(asked, deadline - self._loop.time())
         except asyncio.CancelledError:
-            answer(Busy("the node is stopping"))
+            work.answer(work.ended())
             raise
         except Exception as exc:
             result = self._broken(exc)
-        answer(result)
+        work.answer(result)
 
     async def _run_in_turn(self, asked: Speculate, deadline: float) -> ResponseBody:
         tries = 0
@@ -305,6 +309,9 @@ class Speculations:
         try:
             time_left_s = deadline - self._loop.time()
             outcome = await self._machine.speculate(asked, self._limits, time_left_s, stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
         except Exception as exc:
             self._running = None
             return self._broken(exc)
@@ -355,7 +362,7 @@ class Speculations:
         """Answer what runs or waits, and give the file back."""
         for waiter in self._waiters.values():
             waiter.timer.cancel()
-            waiter.answer(Busy("the node is stopping"))
+            waiter.work.answer(STOPPING)
         self._waiters.clear()
         tasks = list(self._tasks)
         for task in tasks:

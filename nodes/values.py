@@ -21,6 +21,7 @@ from nodes.pgtypes import (
     arrays,
     bytes_and_uuids,
     dates,
+    enumerations,
     floats,
     integers,
     intervals,
@@ -33,6 +34,7 @@ from nodes.pgtypes.arrays import ARRAYS, ArrayKind
 from nodes.pgtypes.arrays import dump as stored_array
 from nodes.pgtypes.bytes_and_uuids import BYTEA, UUID
 from nodes.pgtypes.dates import DATE, TIME, TIMESTAMP, TIMESTAMPTZ
+from nodes.pgtypes.enumerations import OWN_TYPES, PLACE_DIGITS, labelled, place_of, stored_label
 from nodes.pgtypes.floats import FLOAT4, FLOAT8
 from nodes.pgtypes.formats import Codec, ValueFormatError
 from nodes.pgtypes.integers import INT2, INT4, INT8
@@ -73,6 +75,8 @@ __all__ = [
     "NAMED",
     "NUMBERS",
     "NUMERIC",
+    "OWN_TYPES",
+    "PLACE_DIGITS",
     "SLOTS",
     "SYSTEM_ARRAYS",
     "TEXT",
@@ -94,12 +98,16 @@ __all__ = [
     "encode_data_row",
     "encode_data_rows",
     "encode_text",
+    "labelled",
     "numeric_modifier",
     "parse_bool",
     "parse_text",
+    "place_of",
     "precision_and_scale",
+    "slot_finder",
     "slot_of",
     "stored_array",
+    "stored_label",
 ]
 
 SLOTS: Final = 16384
@@ -167,6 +175,22 @@ def slot_of(key: bytes) -> int:
     return xxhash.xxh3_64_intdigest(key) & (SLOTS - 1)
 
 
+@lru_cache(maxsize=len(_KEY_TAGS))
+def slot_finder(type_name: str) -> Callable[[Value], int]:
+    """`slot_of(canonical_key(value, type_name))` as one function, for who asks again and again."""
+    hashed, pack, mask = xxhash.xxh3_64_intdigest, _KEY_INTEGER.pack, SLOTS - 1
+
+    def of_integer(value: Value) -> int:
+        if type(value) is int and -(1 << 63) <= value < 1 << 63:
+            return hashed(pack(b"i", value)) & mask
+        return of_any(value)
+
+    def of_any(value: Value) -> int:
+        return slot_of(canonical_key(value, type_name))
+
+    return of_integer if _KEY_TAGS.get(type_name) == b"i" else of_any
+
+
 # --------------------------------------------------------------------------- formats
 
 _CODECS: Final[Mapping[int, Codec]] = {
@@ -177,19 +201,15 @@ _CODECS: Final[Mapping[int, Codec]] = {
     )
     for codec in module.CODECS
 }
-_TO_TEXT: Final = {oid: codec.to_text for oid, codec in _CODECS.items()}
-_TO_BINARY: Final = {oid: codec.to_binary for oid, codec in _CODECS.items()}
 
 
 def _codec(oid: int) -> Codec:
     codec = _CODECS.get(oid)
+    if codec is None and oid >= OWN_TYPES:
+        return enumerations.codec(oid)
     if codec is None:
-        raise _unsupported(oid)
+        raise ValueFormatError("0A000", f"the type with OID {oid} is not supported")
     return codec
-
-
-def _unsupported(oid: int) -> ValueFormatError:
-    return ValueFormatError("0A000", f"the type with OID {oid} is not supported")
 
 
 def encode_text(value: Value, oid: int) -> bytes:
@@ -227,10 +247,8 @@ def _rows_encoder(
 ) -> Callable[[Iterable[Sequence[Value]]], bytes]:
     encoders = []
     for column in columns:
-        encode = (_TO_BINARY if column.binary else _TO_TEXT).get(column.oid)
-        if encode is None:
-            raise _unsupported(column.oid)
-        encoders.append(encode)
+        codec = _codec(column.oid)
+        encoders.append(codec.to_binary if column.binary else codec.to_text)
     count = len(encoders)
 
     def encode_rows(rows: Iterable[Sequence[Value]]) -> bytes:

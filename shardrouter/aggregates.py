@@ -28,6 +28,7 @@ from shardrouter.types import (
     TIMESTAMP,
     TIMESTAMPTZ,
     Type,
+    array_of,
 )
 
 if TYPE_CHECKING:
@@ -250,6 +251,8 @@ def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     if given == [None] and node.name in ("sum", "avg", "array_agg"):
         raise _not_unique(node, "unknown")  # of numbers or intervals; of elements or arrays
     rows = [row for row in _AGGREGATES[node.name] if len(row.arguments) == len(given)]
+    if len(given) == 1 and given[0] is not None and given[0].is_own:
+        rows += _of_own(node.name, given[0])
     found = operators.best(rows, lambda row: row.arguments, given)
     if isinstance(found, Aggregate):
         return found
@@ -257,6 +260,15 @@ def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     if found:
         raise _not_unique(node, shown)
     raise _unknown(node, shown)
+
+
+def _of_own(name: str, kind: Type) -> Iterator[Aggregate]:
+    """Of an enumeration, or of an array of one."""
+    array = array_of(kind) if kind.element is None else None
+    if name in ("min", "max"):
+        yield Aggregate(name, (kind,), kind, name, True)
+    elif name == "array_agg" and array is not None:
+        yield Aggregate(name, (kind,), array, "pg_agg_array")
 
 
 def _not_unique(node: syntax.Call, shown: str) -> StatementError:

@@ -38,6 +38,7 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
+from shardrouter.type_parser import alter_type
 
 __all__ = ["parse_alter"]
 
@@ -65,13 +66,15 @@ def parse_alter(cursor: Cursor) -> Definition:
             raise _refused(cursor, "owner")
         cursor.expect("rename", "to")
         return RenameSchema(name, cursor.name())
+    if cursor.accept("type"):
+        return alter_type(cursor)
     kind = next((kind for kind in _ALTERED if token is not None and token.is_word(kind)), None)
     if kind is None:
         if token is not None and token.kind is Kind.WORD:
             raise NotSupported(
                 f"ALTER {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are ALTER TABLE, VIEW, INDEX, SEQUENCE, SCHEMA and ROLE.",
+                hint="There are ALTER TABLE, VIEW, INDEX, SEQUENCE, SCHEMA, TYPE and ROLE.",
             )
         raise cursor.unexpected()
     cursor.take()

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shardrouter import operators, syntax
+from shardrouter import casts, operators, syntax
+from shardrouter.casts import Context
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, constant, implicit, literal
+from shardrouter.typed import Typed, apply, constant, converted, implicit, literal
 from shardrouter.types import (
     ARRAY_OF,
     BOOLEAN,
@@ -21,6 +22,7 @@ from shardrouter.types import (
     JSONB,
     TEXT,
     Type,
+    array_of,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +73,15 @@ def as_json(node: syntax.Expression, scope: Scope, kind: Type = JSON) -> str:
     typed = scope.take_any(node)
     if typed.type is kind:
         return typed.sql
+    return _value_as_json(typed, kind)
+
+
+def _value_as_json(typed: Typed, kind: Type = JSON) -> str:
+    if typed.type.is_own:  # as its label, or its labels
+        target = TEXT if typed.type.element is None else ARRAY_OF[TEXT]
+        cast = casts.find(typed.type, target, Context.EXPLICIT)
+        assert cast is not None
+        typed = converted(typed, cast)
     return f"pg_to_{kind.short}({typed.sql}, '{typed.type.short}')"
 
 
@@ -97,7 +108,7 @@ def _whole_row(node: syntax.Expression, scope: Scope) -> str | None:
     parts = []
     for name, typed in relation.fields:
         scope.read(name, typed, node.position)
-        parts += [literal(name), f"pg_to_json({typed.sql}, '{typed.type.short}')"]
+        parts += [literal(name), _value_as_json(typed)]
     return f"pg_row_json({', '.join(parts)})"
 
 
@@ -179,11 +190,12 @@ def _array_of(node: syntax.Call, scope: Scope) -> Typed:
             "subquery must return only one column", sqlstate="42601", position=node.position
         )
     kind = outputs.kinds[0] or TEXT
-    if kind not in ARRAY_OF:
+    array = array_of(kind)
+    if array is None:
         raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
     rows = f"FROM ({outputs.text((kind,))})"
     text = f"(SELECT coalesce(pg_agg_array({outputs.label(0)}), '[]') {rows})"
-    return Typed(text, ARRAY_OF[kind])
+    return Typed(text, array)
 
 
 def _grouping(node: syntax.Call, scope: Scope) -> Typed:

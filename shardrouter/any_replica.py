@@ -50,8 +50,15 @@ class _Call:
     sent_at: float = 0.0  # ... and when
     copies: int = 0
     rounds: int = 0
+    number: int = 0  # of the last copy, at its contact
     trouble: str = "no replica of it can be reached"
     ended: bool = False
+
+    def stop(self) -> None:
+        """Send no more copies, and let the node end the read."""
+        self.until = asyncio.get_running_loop().time()
+        if self.contact is not None:
+            self.contact.client.give_up(self.number)
 
 
 class AnyReplica:
@@ -76,7 +83,7 @@ class AnyReplica:
 
     def send(
         self, group: str, contacts: Sequence[Contact], read: Read, until: float, done: ReadDone
-    ) -> None:
+    ) -> _Call:
         """Deliver `read` to one of `contacts`, which may change while it is under way; `done` is
         called exactly once, never from within this call."""
         call = _Call(group, contacts, read, until, done)
@@ -86,6 +93,7 @@ class AnyReplica:
             self._send_copy(call, contact, now)
         else:
             self._pausing[call] = self._loop.call_soon(self._try, call)
+        return call
 
     def close(self) -> None:
         """End what pauses. Copies that are under way end with their connections."""
@@ -135,7 +143,7 @@ class AnyReplica:
         call.copies += 1
         self._awaited.pop(call, None)
         self._awaited[call] = None
-        contact.client.request(
+        call.number = contact.client.request(
             call.group,
             call.read,
             timeout_s=call.until - now,

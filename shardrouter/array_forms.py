@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from shardrouter import operators, syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import Typed, apply, boolean, implicit
-from shardrouter.types import ANY_ARRAY_OF, INTEGER, JSONB, TEXT, Type, is_integer
+from shardrouter.types import INTEGER, JSONB, TEXT, Type, array_of, is_integer
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -24,9 +24,10 @@ def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
             hint="Explicitly cast to the desired type, for example ARRAY[]::integer[].",
         )
     kind, typed = scope.alike(node.items, "ARRAY")
-    if kind not in ANY_ARRAY_OF:
+    array = array_of(kind)
+    if array is None:
         raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
-    return Typed(f"pg_array({', '.join(item.sql for item in typed)})", ANY_ARRAY_OF[kind])
+    return Typed(f"pg_array({', '.join(item.sql for item in typed)})", array)
 
 
 def _element(typed: Typed, position: int) -> Type:
@@ -67,11 +68,12 @@ def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     left = None if scope.is_open(node.operand) else scope.expression(node.operand)
     if scope.is_open(node.source):
         wanted = TEXT if left is None else left.type
-        if wanted not in ANY_ARRAY_OF:
+        array = array_of(wanted)
+        if array is None:
             raise NotSupported(
                 f"an array of {wanted.name} is not supported", position=node.position
             )
-        source = scope.take(node.source, ANY_ARRAY_OF[wanted])
+        source = scope.take(node.source, array)
     else:
         source = scope.expression(node.source)
     element = source.type.element

@@ -150,6 +150,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         raise _not_here(node)
     if BYTEA in given and node.name in _OF_BYTES:
         raise _not_here(node)
+    if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
+        raise _not_here(node)
     raise StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from nodes.values import PLACE_DIGITS
+from shardrouter.enumerations import read_label
 from shardrouter.types import (
     ARRAY_OF,
     BIGINT,
@@ -43,7 +45,7 @@ from shardrouter.types import (
     is_text,
 )
 
-__all__ = ["CASTS", "Cast", "Context", "find", "fit", "is_implicit"]
+__all__ = ["CASTS", "TO_LABEL", "Cast", "Context", "find", "fit", "is_implicit"]
 
 
 class Context(IntEnum):
@@ -237,11 +239,34 @@ where an explicit cast cuts what an assignment refuses."""
 _CUT_BY_CASTS: Final = frozenset({VARCHAR, BPCHAR})
 
 
+TO_LABEL: Final = f"substr({{0}}, {PLACE_DIGITS + 1})"
+"""SQLite's text of the label of a value of an enumeration."""
+
+
+def _of_own(source: Type, target: Type) -> Cast | None:
+    """Of enumerations, and arrays of them: only through text."""
+    if source.is_own:
+        if source.element is not None:
+            text = "pg_labels_enum({0})"
+            if target is ARRAY_OF[TEXT]:
+                return Cast(source, target, _E, sql=text)
+            whole = CASTS[ARRAY_OF[TEXT], TEXT].function
+            return Cast(source, target, _A, sql=f"{whole}({text})") if is_text(target) else None
+        text = f"pg_cast_name({TO_LABEL})" if target is NAME else TO_LABEL
+        return Cast(source, target, _A, sql=text) if is_text(target) else None
+    is_read = is_text(source) if target.element is None else source is ARRAY_OF[TEXT]
+    if not is_read:
+        return None
+    text = read_label("\0", target).replace("{", "{{").replace("}", "}}")
+    return Cast(source, target, _E, sql=text.replace("\0", "{0}"))
+
+
 def find(source: Type, target: Type, context: Context) -> Cast | None:
     """The cast that `context` may use; None if there is none. Of a type to itself: no change."""
     if source is target:
         return Cast(source, target, _I)
-    cast = CASTS.get((source, target))
+    own = source.is_own or target.is_own
+    cast = _of_own(source, target) if own else CASTS.get((source, target))
     return cast if cast is not None and cast.context <= context else None
 
 

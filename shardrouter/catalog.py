@@ -30,11 +30,14 @@ import msgspec
 
 from nodes.protocol import Guard, SetVersion, Statement, StatementResult, Value
 from nodes.values import SLOTS
+from shardrouter.enumerations import definition_of, of_definition
+from shardrouter.kinds import Type
 from shardrouter.tables import (
     PUBLIC,
     Change,
     Column,
     Default,
+    Enumeration,
     Pending,
     Placement,
     SqlSchema,
@@ -106,6 +109,19 @@ class Catalog:
     """Where a session looks for names that say no schema: no part of what was read."""
 
     @cached_property
+    def owned(self) -> dict[int, tuple[str, Guard]]:
+        """By slot the shard that owns it, and the guard that says so: those asked for so far."""
+        return {}
+
+    def owner(self, slot: int) -> tuple[str, Guard]:
+        """The shard that owns a slot, and the guard that says so."""
+        found = self.owned.get(slot)
+        if found is None:
+            guard = Guard(f"slot:{slot}", self.slot_versions[slot])
+            found = self.owned[slot] = self.shard_of(slot), guard
+        return found
+
+    @cached_property
     def relations(self) -> Mapping[tuple[str, str], tuple[Kind, str]]:
         """What each (schema, relname) is, and the name by which it is known: tables, views,
         sequences and indexes, those of constraints among them, are one name space. Of an index it
@@ -141,12 +157,32 @@ class Catalog:
         found = self.relation(name, schema)
         return self.sequences[found[1]] if found and found[0] == "sequence" else None
 
+    @cached_property
+    def types(self) -> Mapping[tuple[str, str], Enumeration]:
+        """What clients have defined, by (schema, name)."""
+        return {(s.name, kind.name): kind for s in self.schemas.values() for kind in s.types}
+
+    def enumeration(self, name: str, schema: str = "") -> tuple[str, Enumeration] | None:
+        """What a type's name means to this session, and the schema that it is in."""
+        for place in (schema,) if schema else self.search_path:
+            found = self.types.get((place, name))
+            if found is not None:
+                return place, found
+        return None
+
+    def own_type(self, written: str) -> Type | None:
+        """The same, of a name as it stands in a statement, perhaps with a schema before it."""
+        schema, _, name = written.rpartition(".")
+        found = self.enumeration(written) or (self.enumeration(name, schema) if schema else None)
+        return None if found is None else of_definition(definition_of(found[1]))
+
     def searched(self, path: tuple[str, ...]) -> Catalog:
         """The same for a session that looks for names there."""
         if path == self.search_path:
             return self
         other = replace(self, search_path=path)
         other.__dict__["relations"] = self.relations  # they do not depend on it
+        other.__dict__["types"] = self.types
         return other
 
     def shard_of(self, slot: int) -> str:

@@ -32,11 +32,13 @@ def retyped(
     column = table.column(action.name.text)
     assert column is not None
     written = action.type
-    kind, modifier = types.resolve(written.name, written.modifiers, written.position)
-    after = replace(column, type=kind.name, modifier=modifier)
+    kind, modifier = types.resolve(
+        written.name, written.modifiers, written.position, builder.catalog.own_type
+    )
+    after = replace(column, type=kind.in_catalog, modifier=modifier)
     source = types.of_column(column.type)
     _check_kept(builder, table, column, source, kind)
-    text = _values(before, column, kind, modifier, action)
+    text = _values(before, column, kind, modifier, action, builder.catalog.own_type)
     after = replace(after, default=_default(column, source, kind, modifier))
     columns = tuple(after if known.name == column.name else known for known in table.columns)
     changed = replace(table, columns=columns)
@@ -104,7 +106,12 @@ def _both_text(*kinds: types.Type) -> bool:
 
 
 def _values(
-    before: Table, column: Column, kind: types.Type, modifier: int, action: AlterType
+    before: Table,
+    column: Column,
+    kind: types.Type,
+    modifier: int,
+    action: AlterType,
+    own: types.OwnTypes,
 ) -> str:
     """SQLite's text of the new values, over the row as it was."""
     shown = types.shown(kind)
@@ -123,9 +130,9 @@ def _values(
             else "",
         )
     parameters = Parameters(())
-    after = replace(column, type=kind.name, modifier=modifier)
+    after = replace(column, type=kind.in_catalog, modifier=modifier)
     try:
-        sql = table_scope(parameters, before).assign(action.using, after).sql
+        sql = table_scope(parameters, before, own=own).assign(action.using, after).sql
     except StatementError as exc:
         if exc.sqlstate != "42804":
             raise

@@ -170,9 +170,11 @@ def column_of(
                 position=name.position,
             )
         written = replace(written, name=serial)
-    kind, modifier = types.resolve(written.name, written.modifiers, written.position)
+    kind, modifier = types.resolve(
+        written.name, written.modifiers, written.position, catalog.own_type
+    )
     not_null = definition.not_null or name.text in primary_key
-    column = Column(name.text, kind.name, not_null, None, modifier, definition.identity)
+    column = Column(name.text, kind.in_catalog, not_null, None, modifier, definition.identity)
     if serial is not None or definition.identity:
         sequence = column_sequence(definition, kind, table, names)
         drawn = Default("", is_constant=False, sequence=sequence.name)
@@ -197,7 +199,7 @@ def default_value(
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:
-        typed = table_scope(parameters).assign(node, column)
+        typed = table_scope(parameters, own=catalog.own_type).assign(node, column)
     except StatementError as exc:
         if exc.sqlstate == "42703":
             raise StatementError(

@@ -38,6 +38,8 @@ from shardrouter.part_parser import (
     table_constraint,
 )
 from shardrouter.query_parser import create_view
+from shardrouter.type_definitions import DropType
+from shardrouter.type_parser import create_type
 
 __all__ = ["FIRST_WORDS", "parse_definition"]
 
@@ -79,6 +81,8 @@ def _create(cursor: Cursor) -> Definition:
         return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
+    if cursor.accept("type"):
+        return create_type(cursor)
     if cursor.accept("or", "replace", "view"):
         return create_view(cursor, or_replace=True)
     if cursor.accept("view"):
@@ -89,7 +93,7 @@ def _create(cursor: Cursor) -> Definition:
             f"CREATE {token.text.upper()} is not supported",
             position=token.start + 1,
             hint=NOT_YET.get(token.text, "")
-            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE and SCHEMA.",
+            or "There are CREATE TABLE, VIEW, INDEX, SEQUENCE, SCHEMA and TYPE.",
         )
     raise cursor.unexpected()
 
@@ -224,7 +228,7 @@ def _end_of_call(tokens: Sequence[Token]) -> int:
 # --------------------------------------------------------------------------- the others
 
 
-_DROPPED: Final = ("table", "index", "sequence", "view", "schema")
+_DROPPED: Final = ("table", "index", "sequence", "view", "schema", "type")
 
 
 def _drop(cursor: Cursor) -> Definition:
@@ -234,7 +238,7 @@ def _drop(cursor: Cursor) -> Definition:
             raise NotSupported(
                 f"DROP {token.text.upper()} is not supported",
                 position=token.start + 1,
-                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW and SCHEMA.",
+                hint="There are DROP TABLE, INDEX, SEQUENCE, VIEW, SCHEMA and TYPE.",
             )
         raise cursor.unexpected()
     what = cursor.word()
@@ -250,6 +254,8 @@ def _drop(cursor: Cursor) -> Definition:
         return DropIndex(names, exists, cascade, concurrently)
     if what == "sequence":
         return DropSequence(names, exists, cascade)
+    if what == "type":
+        return DropType(names, exists, cascade)
     return (
         DropView(names, exists, cascade) if what == "view" else DropSchema(names, exists, cascade)
     )

@@ -56,6 +56,13 @@ from shardrouter.renaming import (
 from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
+from shardrouter.type_changes import (
+    add_label,
+    check_relation_name,
+    create_enumeration,
+    drop_type,
+)
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
 from shardrouter.view_definitions import create_view
 
@@ -105,6 +112,12 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             comment(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
             drop(builder, node)
+        case CreateEnumeration():
+            create_enumeration(builder, node)
+        case AddLabel():
+            add_label(builder, node)
+        case DropType():
+            drop_type(builder, node)
     return Begun(builder.change(), tuple(builder.notices))
 
 
@@ -131,6 +144,7 @@ def _a_table(catalog: Catalog, name: Name) -> Table:
 def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement) -> None:
     catalog = builder.catalog
     names = NewNames(catalog, creation_schema(catalog, node.table))
+    check_relation_name(catalog, names.schema, node.table.text)
     if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
     made = create_table(node, catalog, names, default)

@@ -21,6 +21,7 @@ from shardrouter.alter_definitions import (
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
 from shardrouter.syntax import Expression, Name, Query
+from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
     "Comment",
@@ -178,5 +179,8 @@ Definition: TypeAlias = (
     | DropView
     | CreateSchema
     | DropSchema
+    | CreateEnumeration
+    | AddLabel
+    | DropType
     | Comment
 )

@@ -92,7 +92,9 @@ class GaveUp:
 class Sending(Protocol):
     """A request from `send` to `done`."""
 
-    until: float
+    def stop(self) -> None:
+        """Send no more copies, and let the node end what it does for the last one, if that has
+        had no effect; `done` hears of it, or that it gave up."""
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -128,11 +130,16 @@ class _Call(msgspec.Struct, eq=False):
     contact: Contact  # whom the last copy was sent to ...
     sent_at: float = 0.0  # ... and when
     copies: int = 0
+    number: int = 0  # of the last copy, at its contact
     asked: list[Contact] = []  # in this round
     rounds: int = 0
     hint: str = ""  # the last that a node gave for not taking it
     doubt: bool = False  # an earlier copy may still take effect
     ended: bool = False
+
+    def stop(self) -> None:
+        self.until = asyncio.get_running_loop().time()
+        self.contact.client.give_up(self.number)
 
 
 class Delivery:
@@ -153,15 +160,13 @@ class Delivery:
 
     # ------------------------------------------------------------------ public
 
-    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending | None:
-        """Deliver `body`; `done` is called exactly once, never from within this call. Returns
-        what `stop` takes, if it can be stopped."""
+    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
+        """Deliver `body`; `done` is called exactly once, never from within this call."""
         known = self._groups[group]
         if type(body) is Read and body.consistency == "any":
             self._directory.look_for_members(known)
             replicas = known.contacts
-            self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
-            return None
+            return self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -170,10 +175,6 @@ class Delivery:
         else:
             self._pause(call, 0.0)
         return call
-
-    def stop(self, sending: Sending) -> None:
-        """Send no more copies; `done` hears of the one that is under way, or that it gave up."""
-        sending.until = self._loop.time()
 
     def ask(
         self,
@@ -250,10 +251,13 @@ class Delivery:
         call.contact = contact
         call.sent_at = now
         call.copies += 1
-        group.awaited.pop(call, None)
+        if call.copies > 1:
+            group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
-        contact.client.request(group.name, call.body, timeout_s=call.until - now, done=done)
+        call.number = contact.client.request(
+            group.name, call.body, timeout_s=call.until - now, done=done
+        )
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
 
@@ -283,7 +287,9 @@ class Delivery:
             group = call.group
             if group.leader is not contact and not _is_at_follower(call.body):
                 self._found(group, contact)
-            self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
+            group.awaited.pop(call, None)  # as `_end` does
+            call.ended = True
+            call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
             call.group.awaited.pop(call)
             self._not_taken(call, outcome)

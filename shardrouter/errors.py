@@ -40,6 +40,7 @@ class RouterError(Exception):
     its unit of commit, of the statement that failed. schema, table, column, data_type,
     constraint: what the error is about, empty where it is about none. where: what was being done,
     in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown.
+    routine: the function of PostgreSQL's that says the same, where drivers go by it.
     violation: the row that a constraint refused, for `shardrouter.explained` to put into words.
     """
 
@@ -72,6 +73,7 @@ class RouterError(Exception):
         self.data_type = data_type
         self.constraint = constraint
         self.where = ""
+        self.routine = ""
         self.statement = 0
         self.violation: Violation | None = None
         self.row = 0

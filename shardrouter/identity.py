@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["DATABASE", "Identity"]
+__all__ = ["DATABASE", "NAMES_OF_DATABASE", "Identity"]
 
 DATABASE: Final = "shardrouter"
 """The name of a cluster's one database."""
+
+NAMES_OF_DATABASE: Final = frozenset({DATABASE, "postgres"})
+"""A connection may name it so: tools look for PostgreSQL's `postgres`, which is always there."""
 
 
 class Identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shardrouter import syntax, types
+from shardrouter.errors import StatementError
 
 __all__ = ["label"]
 
@@ -24,7 +25,10 @@ def _figured(node: syntax.Expression) -> tuple[str, int]:
             if worth == 2:
                 return name, 2
             kind = node.type
-            short = types.resolve_any(kind.name, kind.modifiers, kind.position)[0].short
+            try:
+                short = types.resolve_any(kind.name, kind.modifiers, kind.position)[0].short
+            except StatementError:
+                short = kind.name.rpartition(".")[2].removesuffix("[]")  # of a client's own
             return short.removeprefix("_"), 1  # an array is called by its elements
         case syntax.Case():
             name, worth = _figured(node.default) if node.default is not None else ("", 0)

@@ -75,7 +75,12 @@ class LocalStatements:
         assert isinstance(plan, CatalogQuery)
         asker = Asker(self._state.role, settings, self._state.pid)
         answered = await self._state.backend.catalogs.run(
-            plan, bind(plan, execution.arguments), asker, execution.formats, deadline
+            plan,
+            bind(plan, execution.arguments),
+            asker,
+            execution.formats,
+            deadline,
+            self._state.drafted,
         )
         count = len(answered.rows)
         tag = f"SELECT {count}" if plan.tag == "SELECT" else plan.tag

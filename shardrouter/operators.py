@@ -214,19 +214,34 @@ def _jsons() -> Iterator[Operator]:
 
 def _arrays() -> Iterator[Operator]:
     for element, kind in ARRAY_OF.items():
-        contains = f"pg_contains_{kind.collation}"
-        overlaps = f"pg_overlaps_{kind.collation}"
-        for operator in (
-            *_comparisons(kind, kind),
-            Operator("@>", kind, kind, BOOLEAN, contains),
-            Operator("<@", kind, kind, BOOLEAN, sql=f"{contains}({{1}}, {{0}})"),
-            Operator("&&", kind, kind, BOOLEAN, overlaps),
-        ):
-            yield replace(operator, family=SAME_ARRAYS)
-        yield Operator("||", kind, kind, kind, sql="pg_concat_array({0}, {1})", family="two arrays")
-        append, prepend = "pg_append_array({0}, {1})", "pg_prepend_array({0}, {1})"
-        yield Operator("||", kind, element, kind, sql=append, family="array and element")
-        yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
+        yield from _of_array(element, kind)
+
+
+def _of_array(element: Type, kind: Type) -> Iterator[Operator]:
+    contains = f"pg_contains_{kind.collation}"
+    overlaps = f"pg_overlaps_{kind.collation}"
+    for operator in (
+        *_comparisons(kind, kind),
+        Operator("@>", kind, kind, BOOLEAN, contains),
+        Operator("<@", kind, kind, BOOLEAN, sql=f"{contains}({{1}}, {{0}})"),
+        Operator("&&", kind, kind, BOOLEAN, overlaps),
+    ):
+        yield replace(operator, family=SAME_ARRAYS)
+    yield Operator("||", kind, kind, kind, sql="pg_concat_array({0}, {1})", family="two arrays")
+    append, prepend = "pg_append_array({0}, {1})", "pg_prepend_array({0}, {1})"
+    yield Operator("||", kind, element, kind, sql=append, family="array and element")
+    yield Operator("||", element, kind, kind, sql=prepend, family="element and array")
+
+
+def _of_own(kind: Type) -> Iterator[Operator]:
+    """Of an enumeration, or of an array of one."""
+    if kind.element is not None:
+        yield from _of_array(kind.element, kind)
+        return
+    yield from _comparisons(kind, kind)
+    label = casts.TO_LABEL
+    yield Operator("||", TEXT, kind, TEXT, sql=f"({{0}} || {label.format('{1}')})")
+    yield Operator("||", kind, TEXT, TEXT, sql=f"({label.format('{0}')} || {{1}})")
 
 
 def _system_arrays() -> Iterator[Operator]:
@@ -268,6 +283,8 @@ def resolve_prefix(symbol: str, operand: Type | None, position: int = 0) -> Oper
 
 def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> Operator:
     operators = OPERATORS.get((symbol, len(operands)), ())
+    for own in {kind for kind in operands if kind is not None and kind.is_own}:
+        operators += tuple(operator for operator in _of_own(own) if operator.symbol == symbol)
     known = next((kind for kind in operands if kind is not None), None)
     if known is not None:  # an open operand is first thought to be of the other's type
         wanted = tuple(known if kind is None else kind for kind in operands)

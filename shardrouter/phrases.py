@@ -42,7 +42,11 @@ _COMMA_WORDS: Final = {
 
 def plain(tokens: Sequence[Token]) -> Sequence[Token]:
     """The tokens with every special form in its plain one."""
-    if not any(token.kind is Kind.WORD and token.text in _TRIGGERS for token in tokens):
+    if not any(
+        token.text in (_TRIGGERS if token.kind is Kind.WORD else _MARKS_OF_TYPES)
+        for token in tokens
+        if token.kind is Kind.WORD or token.kind is Kind.MARK
+    ):
         return tokens
     return _Rewriting(tokens).run()
 
@@ -64,6 +68,8 @@ class _Rewriting:
             elif token.is_mark(")"):
                 self._separators.pop(self._depth, None)
                 self._depth -= 1
+            elif self._is_type() and self.long_type_name(token):
+                continue
             elif token.kind is Kind.WORD:
                 if token.text in self._separators.get(self._depth, ()):
                     if token.text == "for" and self._depth in self._substrings:
@@ -149,6 +155,36 @@ class _Rewriting:
         return False
 
     # ---- types
+
+    def _is_type(self) -> bool:
+        """Whether what was before makes the name that comes that of a type."""
+        return bool(self._out) and (self._out[-1].is_mark("::") or self._out[-1].is_word("as"))
+
+    def long_type_name(self, token: Token) -> bool:
+        """schema.name, name[], and both, as one name; PostgreSQL calls an array's type _name."""
+        if token.kind not in (Kind.WORD, Kind.NAME):
+            return False
+        name, schema, at = token, "", self._at + 1
+        if self._follows("."):
+            own = self._next(2)
+            if own is None or own.kind not in (Kind.WORD, Kind.NAME):
+                return False
+            name, schema, at = own, token.text, self._at + 3
+        elif token.kind is Kind.WORD and token.text in _FORMS:
+            return False
+        brackets = 0
+        while size := self._brackets(at, may_have_size=True):
+            brackets, at = brackets + 1, at + size
+        if at == self._at + 1:
+            return False
+        text = name.text
+        if schema == "pg_catalog" and text.startswith("_"):
+            text, brackets = text[1:], brackets + 1
+        elif schema and schema != "pg_catalog":
+            text = f"{schema}.{text}"
+        self._out.append(_as(token, name.kind, text + "[]" * brackets))
+        self._at = at
+        return True
 
     def type_name(self, token: Token) -> bool:
         """A type's name of several words, with its brackets; and the literal it may begin."""
@@ -394,4 +430,5 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "grouping": _Rewriting.grouping,
     "make_interval": _Rewriting.intervals,
 }
-_TRIGGERS: Final = frozenset(_FORMS)
+_TRIGGERS: Final = frozenset({*_FORMS, "cast"})
+_MARKS_OF_TYPES: Final = ("::", "[")

@@ -21,6 +21,7 @@ from shardrouter.planned import Operand
 from shardrouter.similar_names import closest
 from shardrouter.tables import Column, View, ViewName
 from shardrouter.typed import Parameters, Typed, quote
+from shardrouter.types import OwnTypes
 
 if TYPE_CHECKING:
     from shardrouter.outputs import Outputs
@@ -108,11 +109,16 @@ class Statement:
     """Only the router can answer it: it names such relations, or calls what knows of them."""
     asks_meta: bool = False
     """The answer depends on what the cluster has now."""
+    own_type: OwnTypes | None = None
     is_kept: bool = False
     """It is the text of a view that is being made."""
     written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
     """What its own text, and not that of a view, names: each table by its number."""
     _numbers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.own_type is None and self.catalog is not None:
+            self.own_type = self.catalog.own_type
 
     def ask_router(self, *, about_cluster: bool = True) -> None:
         """Only the router can answer it: of the session, or of what the cluster has."""

@@ -88,10 +88,13 @@ class SessionState:
     @property
     def schema_now(self) -> Catalog:
         """The same, wherever names are looked for."""
+        return self.drafted or self.schema.catalog
+
+    @property
+    def drafted(self) -> Catalog | None:
+        """The catalog as the open block has changed it, if it has."""
         block = self.transactions.block
-        if block is not None and block.draft is not None:
-            return block.draft.catalog
-        return self.schema.catalog
+        return None if block is None or block.draft is None else block.draft.catalog
 
     async def look_again(self, deadline: float) -> None:
         """Something is unknown, or not as it should be: read the catalog."""

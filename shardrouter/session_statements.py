@@ -13,6 +13,7 @@ from msgspec import structs
 
 from shardrouter import types
 from shardrouter.catalog import Catalog
+from shardrouter.enumerations import UnknownLabel
 from shardrouter.errors import (
     DeadlineExceeded,
     NotSupported,
@@ -89,7 +90,8 @@ class SessionStatements:
         except UnknownTable:
             await self._state.look_again(deadline)
         except StatementError as exc:
-            if exc.sqlstate == "42601" or not exc.sqlstate.startswith("42"):
+            may_be_newer = exc.sqlstate.startswith("42") and exc.sqlstate != "42601"
+            if not may_be_newer and not isinstance(exc, UnknownLabel):
                 raise
             try:
                 await self._state.look_again(deadline)
@@ -153,11 +155,7 @@ class SessionStatements:
             return await self._drawn(execution, deadline)
         fresh = await self.understood(prepared.text, prepared.parameter_oids, deadline)
         if fresh.columns != prepared.columns or fresh.parameter_oids != prepared.parameter_oids:
-            raise NotSupported(
-                "cached plan must not change result type",
-                detail="The table was created anew since the statement was prepared.",
-                hint="Prepare the statement again.",
-            )
+            raise _changed_type()
         return await self._drawn(structs.replace(execution, prepared=fresh, drawn=()), deadline)
 
     def is_current(self, prepared: Prepared) -> bool:
@@ -173,3 +171,13 @@ class SessionStatements:
         except UndefinedTableError:  # or is another one since another router has altered it
             await self._state.look_again(deadline)
             return await self._state.sequences.fill(execution, self._state.catalog, deadline)
+
+
+def _changed_type() -> NotSupported:
+    error = NotSupported(
+        "cached plan must not change result type",
+        detail="A table has other columns than when the statement was prepared.",
+        hint="Prepare the statement again.",
+    )
+    error.routine = "RevalidateCachedQuery"  # asyncpg and JDBC prepare it again by that
+    return error

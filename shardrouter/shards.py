@@ -44,7 +44,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -111,6 +111,7 @@ FENCE_S_MAX: Final = 1.0
 FORGET_S: Final = 1.0
 """How long it is tried to tell a leader of the end of a transaction."""
 
+T = TypeVar("T")
 Settled: TypeAlias = Callable[[Outcome], None]
 Cancel: TypeAlias = Callable[[], None]
 
@@ -157,10 +158,12 @@ class Shards:
         deadline: float,
         done: Settled,
         consistency: Consistency = "linearizable",
-    ) -> None:
-        """Read-only statements, in one state of one group that `consistency` allows."""
+    ) -> Cancel:
+        """Read-only statements, in one state of one group that `consistency` allows. Returns
+        what ends it early: `done` is called all the same."""
         read = Read(statements, guards, quick, consistency)
-        self._delivery.send(group, read, deadline, partial(_read_answered, group, done))
+        done = partial(_read_answered, group, done)
+        return self._delivery.send(group, read, deadline, done).stop
 
     async def read(
         self,
@@ -175,8 +178,8 @@ class Shards:
         """`submit_read`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         done = partial(_resolve, future)
-        self.submit_read(group, statements, guards, quick, deadline, done, consistency)
-        return _returned(await future)
+        stop = self.submit_read(group, statements, guards, quick, deadline, done, consistency)
+        return _returned(await _or_stop(future, stop))
 
     def submit_stream(
         self,
@@ -186,13 +189,13 @@ class Shards:
         deadline: float,
         done: Callable[[Outcome | Streamed], None],
         consistency: Consistency = "linearizable",
-    ) -> None:
+    ) -> Cancel:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
-        and what the others are got by."""
+        and what the others are got by. Returns what ends it early."""
         read = Read((statement,), guards, consistency=consistency, stream=True)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
-        self._delivery.send(group, read, deadline, answered)
+        return self._delivery.send(group, read, deadline, answered).stop
 
     async def stream(
         self,
@@ -211,8 +214,8 @@ class Shards:
             elif isinstance(outcome, Streamed):
                 outcome.stream.close()
 
-        self.submit_stream(group, statement, guards, deadline, done, consistency)
-        outcome = await future
+        stop = self.submit_stream(group, statement, guards, deadline, done, consistency)
+        outcome = await _or_stop(future, stop)
         if isinstance(outcome, RouterError):
             raise outcome
         return outcome
@@ -370,9 +373,11 @@ class Shards:
         def done(answer: Answer, _doubt: bool) -> None:
             if not future.done():
                 future.set_result(answer)
+            elif isinstance(answer, Speculated) and answer.cursor:
+                self._rest(answer.node, group, answer.cursor, timeout_s).close()
 
-        self._delivery.send(group, asked, deadline, done)
-        match await future:
+        stop = self._delivery.send(group, asked, deadline, done).stop
+        match await _or_stop(future, stop):
             case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
                 assert outcome is not None, "one of them is the answer"
@@ -501,7 +506,7 @@ class Shards:
         if write in write.lane.queue:
             self._drop(write, canceled())
         elif write.sending is not None:
-            self._delivery.stop(write.sending)
+            write.sending.stop()
             write.deadline = min(write.deadline, self._loop.time() + FENCE_S_MAX)
             self._fence(write, GaveUp("it was cancelled"))
 
@@ -770,6 +775,15 @@ def is_large(statement: Statement, size: int = LARGE_BYTES) -> bool:
     """Whether it is so large that who writes it should ask whether an entry of the log holds it;
     or larger than `size`, about."""
     return _size_of(statement) > size
+
+
+async def _or_stop(future: asyncio.Future[T], stop: Cancel) -> T:
+    """The result; `stop` is called if nobody waits for it any longer."""
+    try:
+        return await future
+    except asyncio.CancelledError:
+        stop()
+        raise
 
 
 def _nothing_to_cancel() -> None:

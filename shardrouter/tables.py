@@ -16,6 +16,7 @@ __all__ = [
     "Check",
     "Column",
     "Default",
+    "Enumeration",
     "ForeignKey",
     "Identity",
     "Index",
@@ -228,11 +229,23 @@ class SqlSequence:
 
 
 @dataclass(frozen=True)
+class Enumeration:
+    """CREATE TYPE ... AS ENUM. `oid` is even, and the next number is that of its array."""
+
+    name: str
+    oid: int
+    values: tuple[str, ...]
+    """In their stored forms and in their order."""
+
+
+@dataclass(frozen=True)
 class SqlSchema:
-    """A name space of relations. `public` has one of these only if there is a comment on it."""
+    """A name space of relations, and of types. `public` has one of these only if something is said
+    here of it."""
 
     name: str
     comment: str = ""
+    types: tuple[Enumeration, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from shardrouter.typed import (
     literal,
     number,
 )
-from shardrouter.types import BOOLEAN, TEXT, Type
+from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
 
 __all__ = ["Scope", "common_type", "table_scope"]
 
@@ -390,7 +390,9 @@ class Scope(Names):
 
     def _cast(self, node: syntax.TypeCast) -> Typed:
         name = node.type
-        kind, modifier = types.resolve_any(name.name, name.modifiers, name.position)
+        kind, modifier = types.resolve_any(
+            name.name, name.modifiers, name.position, self.statement.own_type
+        )
         is_empty = isinstance(node.operand, syntax.ArrayItems) and not node.operand.items
         if is_empty and kind.element is not None:
             return constant("[]", kind)
@@ -466,7 +468,7 @@ def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[
             continue
         if chosen is None:
             chosen = kind
-        elif kind.category != chosen.category:
+        elif kind.category != chosen.category or kind.is_own or chosen.is_own:
             raise StatementError(
                 f"{context} types {chosen.name} and {kind.name} cannot be matched",
                 sqlstate="42804",
@@ -482,10 +484,14 @@ def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[
 
 
 def table_scope(
-    parameters: Parameters, table: Table | None = None, alias: str = "", prefix: str = ""
+    parameters: Parameters,
+    table: Table | None = None,
+    alias: str = "",
+    prefix: str = "",
+    own: OwnTypes | None = None,
 ) -> Scope:
     """A scope of one table, or of nothing: for what belongs to a table (DEFAULT, CHECK)."""
-    scope = Scope(Statement(parameters))
+    scope = Scope(Statement(parameters, own_type=own))
     if table is not None:
         relation = relation_of(table, alias or table.relname, 0, prefix=prefix)
         scope.show(relation, 0)

@@ -18,6 +18,7 @@ from nodes.protocol import Value
 from nodes.values import ValueFormatError
 from shardrouter import casts, syntax, types
 from shardrouter.casts import Cast, Context
+from shardrouter.enumerations import read_label
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.operators import Operator
@@ -141,6 +142,8 @@ class Parameters:
         """The parameter, of `kind` if its type is still open."""
         text = self.use_untyped(reference)
         found = self._types.setdefault(reference.number, kind)
+        if found.is_own:
+            return Typed(read_label(text, found), found)
         return Typed(text, found, parameter=reference.number)
 
     def use_untyped(self, reference: syntax.ParameterReference) -> str:

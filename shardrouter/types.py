@@ -1,21 +1,20 @@
 """The types of columns, constants, parameters and results, and their modifiers.
 
-Pure. A type is what PostgreSQL calls it, its category (pg_type.typcategory: resolving an operator
-asks for it), and its stored form: what SQLite keeps and compares (docs/language.md). The modifier
-is PostgreSQL's atttypmod: the length of a varchar plus 4, precision and scale of a numeric, -1
-for none. A value that leaves this module is of its type: in range, in its stored form, and
-storable by SQLite without a change.
+Pure. The modifier is PostgreSQL's atttypmod: the length of a varchar plus 4, precision and scale of
+a numeric, -1 for none. A value that leaves this module is of its type: in range, in its stored
+form, and storable by SQLite without a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from nodes import values
 from nodes.protocol import Value
+from shardrouter import enumerations
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.kinds import NO_MODIFIER, Type
 from shardrouter.lexer import is_utf8
 
 __all__ = [
@@ -48,9 +47,11 @@ __all__ = [
     "TIMESTAMP",
     "TIMESTAMPTZ",
     "TYPES",
+    "OwnTypes",
     "Type",
     "UUID",
     "VARCHAR",
+    "array_of",
     "by_oid",
     "by_short",
     "check_arguments",
@@ -67,45 +68,9 @@ __all__ = [
     "type_of_oid",
 ]
 
-NO_MODIFIER: Final = -1
-
 LENGTH_MAX: Final = 10_485_760
 PRECISION_MAX: Final = 1000
 """PostgreSQL's limits of a modifier."""
-
-
-@dataclass(frozen=True, eq=False)
-class Type:
-    """A PostgreSQL type; each exists once and is compared by identity.
-
-    `short` is pg_type's name for it, which functions' names and unnamed columns show.
-    """
-
-    name: str
-    short: str
-    oid: int
-    category: str
-    sqlite: str  # of its stored form: INTEGER, REAL, TEXT, BLOB
-    preferred: bool = False  # of its category
-    collation: str = ""  # in which SQLite compares the stored form; empty: its own
-    size: int = -1  # bytes, as pg_type.typlen says; -1: varies
-    low: int = 0  # range of an integer type
-    high: int = 0
-    element: Type | None = None  # of an array
-    is_named: bool = False  # an oid whose text is the name of what it numbers
-    counts_from: int = 1  # the first subscript of an array
-
-    @property
-    def function_name(self) -> str:
-        """What the node's functions call it: `pg_cast_int4`, `pg_cast_array_int4`."""
-        return self.short if self.element is None else f"array_{self.element.short}"
-
-    @property
-    def column(self) -> str:
-        """The type of a column of SQLite, with its collation. One of type REAL keeps 5.0 as the
-        integer 5, and -0.0 as 0, without its sign; one of type ANY keeps what it is given."""
-        declared = "ANY" if self.sqlite == "REAL" else self.sqlite
-        return f"{declared} COLLATE {self.collation}" if self.collation else declared
 
 
 def _integer(name: str, short: str, oid: int, size: int) -> Type:
@@ -290,7 +255,7 @@ def is_text(kind: Type) -> bool:
 
 def of_column(name: str) -> Type:
     """The type of a column of the catalog."""
-    return _OF_COLUMN[name]
+    return _OF_COLUMN.get(name) or enumerations.of_definition(name)
 
 
 def by_short(short: str) -> Type:
@@ -299,8 +264,20 @@ def by_short(short: str) -> Type:
 
 
 def by_oid(oid: int) -> Type:
-    """The type of a parameter or result column."""
+    """The type of a parameter or result column; what arrives for one that a client has defined is
+    a label, or an array of them."""
+    if oid >= values.OWN_TYPES:
+        return ARRAY_OF[TEXT] if oid % 2 else TEXT
     return _BY_OID[oid]
+
+
+def array_of(kind: Type) -> Type | None:
+    """The type of arrays of `kind`; None if there are none."""
+    return enumerations.array_of(kind) if kind.labels else ANY_ARRAY_OF.get(kind)
+
+
+OwnTypes: TypeAlias = Callable[[str], Type | None]
+"""What a name means among the types that clients have defined."""
 
 
 def _supported() -> str:
@@ -308,20 +285,25 @@ def _supported() -> str:
     return f"Supported types are {', '.join(names)} and {last}, and arrays of them."
 
 
-def resolve_any(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
+def resolve_any(
+    name: str, modifiers: Sequence[str], position: int, own: OwnTypes | None = None
+) -> tuple[Type, int]:
     """The same for an expression, where there are the types of the system catalogs too."""
     kind = SYSTEM_TYPES.get(name)
     if kind is not None and not modifiers:
         return kind, NO_MODIFIER
-    return resolve(name, modifiers, position)
+    return resolve(name, modifiers, position, own)
 
 
-def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, int]:
+def resolve(
+    name: str, modifiers: Sequence[str], position: int, own: OwnTypes | None = None
+) -> tuple[Type, int]:
     """The type a statement names, with its modifier. Raises NotSupported for a type of
     PostgreSQL's that is not here, StatementError 42704, 42601 and 22023 as PostgreSQL does."""
     if name.endswith("[]"):
-        element, modifier = resolve(name[:-2], modifiers, position)
-        if element not in ARRAY_OF:
+        element, modifier = resolve(name[:-2], modifiers, position, own)
+        array = enumerations.array_of(element) if element.labels else ARRAY_OF.get(element)
+        if array is None:
             raise NotSupported(f'type "{name}" is not supported', position=position)
         if modifier != NO_MODIFIER:
             raise NotSupported(
@@ -329,8 +311,10 @@ def resolve(name: str, modifiers: Sequence[str], position: int) -> tuple[Type, i
                 position=position,
                 hint=f"Write {element.name.partition(' ')[0]}[] without the modifier.",
             )
-        return ARRAY_OF[element], modifier
+        return array, modifier
     kind = _SPELLINGS.get(name)
+    if kind is None and own is not None:
+        kind = own(name)
     if kind is None:
         if name in _OTHERS:
             raise NotSupported(
@@ -417,6 +401,8 @@ def type_of_oid(oid: int, number: int) -> Type | None:
     """The type a client declared for parameter `number`; None if it left it open."""
     if oid in (0, values.UNKNOWN):
         return None
+    if oid >= values.OWN_TYPES:
+        return None  # what it meets is of the type that has this number now
     kind = _BY_OID.get(oid)
     if kind is None:
         raise NotSupported(
@@ -436,9 +422,11 @@ def integer_type(value: int) -> Type:
 def from_text(text: str, kind: Type, position: int = 0) -> Value:
     """A value of `kind` from an untyped literal, as the type's input function reads it."""
     try:
-        return values.decode_text(text.encode(), kind.oid)
+        value = values.decode_text(text.encode(), kind.oid)
+        return enumerations.value_of(value, kind) if kind.is_own else value
     except values.ValueFormatError as exc:
-        raise StatementError(
+        error = enumerations.UnknownLabel if kind.is_own else StatementError
+        raise error(
             exc.message,
             sqlstate=exc.sqlstate,
             position=position,
@@ -450,6 +438,9 @@ def from_text(text: str, kind: Type, position: int = 0) -> Value:
 # --------------------------------------------------------------------------- arguments
 
 _RANGES: Final = {kind.oid: (kind.low, kind.high) for kind in (SMALLINT, INTEGER, BIGINT)}
+_TEXTS: Final = frozenset(
+    kind.oid for kind in _BY_OID.values() if is_text(kind) and kind is not NAME
+)
 _PYTHON: Final = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 
@@ -511,11 +502,22 @@ def check_arguments(oids: Sequence[int], arguments: Sequence[Value]) -> tuple[Va
             f"the statement needs {len(oids)} parameters, {len(arguments)} were given",
             sqlstate="08P01",
         )
-    checked: list[Value] = []
-    for oid, value in zip(oids, arguments, strict=True):
-        span = _RANGES.get(oid)
-        if type(value) is int and span is not None and span[0] <= value <= span[1]:
-            checked.append(value)  # as `check_value` would, without the calls
-        else:
-            checked.append(check_value(value, _BY_OID[oid], len(checked) + 1))
-    return tuple(checked)
+    for oid, value in zip(oids, arguments):  # noqa: B905 -- lengths compared above
+        # What `check_value` says of nearly all of them, without the calls.
+        if type(value) is int:
+            span = _RANGES.get(oid)
+            if span is None or not span[0] <= value <= span[1]:
+                break
+        elif type(value) is str:
+            if oid not in _TEXTS or not value.isascii() or "\0" in value:
+                break
+        elif value is not None:
+            break
+    else:
+        return tuple(arguments)
+    return tuple(
+        [
+            check_value(value, by_oid(oid), number)
+            for number, (oid, value) in enumerate(zip(oids, arguments, strict=True), 1)
+        ]
+    )

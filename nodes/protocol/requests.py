@@ -282,7 +282,9 @@ RequestBody: TypeAlias = (
 
 class Request(Message, frozen=True):
     """A client's request. `timeout_ms` is what is left of its deadline: the node drops a
-    request whose time is over, because nobody waits for the answer."""
+    request whose time is over, because nobody waits for the answer. With 0 it is no request, but
+    says the same of an earlier one of its id and connection: what is being worked on for that,
+    and has had no effect yet, ends and is answered `Busy`."""
 
     id: int
     group: str

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodes.protocol import Value
+from shardrouter.catalog import Catalog
 from shardrouter.catalogs.database import Answered, CatalogDatabase
 from shardrouter.catalogs.world import World
 from shardrouter.errors import DeadlineExceeded, StatementError
@@ -64,14 +65,16 @@ class Catalogs:
         asker: Asker,
         formats: Sequence[bool] | None,
         deadline: float,
+        drafted: Catalog | None = None,
     ) -> Answered:
-        """The answer. Raises RouterError."""
+        """The answer; out of a transaction that has changed the catalog, of what it made of it, as
+        its other statements see it. Raises RouterError."""
         roles: Sequence[Role] = ()
+        catalog = drafted or self._schema.catalog
         if query.asks_meta:
-            catalog = await self._schema.refresh(deadline)
+            if drafted is None:
+                catalog = await self._schema.refresh(deadline)
             roles = await self._known_roles(deadline)
-        else:
-            catalog = self._schema.catalog
         world = World(
             catalog.searched(asker.settings.search_path),
             DATABASE,

@@ -16,7 +16,7 @@ from nodes.functions import FunctionError
 from nodes.protocol import Value
 from nodes.values import NAMED, stored_array
 from shardrouter import types
-from shardrouter.catalogs import deparse
+from shardrouter.catalogs import deparse, own_types
 from shardrouter.catalogs.builtin import TYPE_ROWS
 from shardrouter.catalogs.objects import IndexKey, TableObject
 from shardrouter.catalogs.quoting import quoted
@@ -186,6 +186,10 @@ class Answers:
             array = TYPE_ROWS[found]["typarray"]
             found = array if isinstance(array, int) and array else None
         if found is None:
+            *schema, last = parts_of(base)
+            kind = self._world.catalog.enumeration(last, schema[-1] if schema else "")
+            if kind is not None:
+                return kind[1].oid + is_array
             table = self._objects.find(base)
             if table in self._objects.tables and not is_array:
                 return self._objects.tables[table].type
@@ -255,6 +259,9 @@ class Answers:
                 # A character of no length that was said is not character(1).
                 return shown.replace("character", "bpchar")
             return shown
+        own = own_types.named(self._world, oid)
+        if own is not None:
+            return own
         table = next((t for t in self._objects.tables.values() if t.type == oid), None)
         if table is None:
             return "???"

@@ -7,6 +7,7 @@ from typing import Final
 
 from nodes.values import precision_and_scale
 from shardrouter import types
+from shardrouter.catalogs import own_types
 from shardrouter.catalogs.builtin import RELATIONS, Row
 from shardrouter.catalogs.objects import Constraint, TableObject
 from shardrouter.catalogs.texts import check_text, default_text, view_text
@@ -66,6 +67,10 @@ def _described(world: World, kind: types.Type, modifier: int) -> dict[str, str |
         "udt_schema": "pg_catalog",
         "udt_name": kind.short,
     }
+    if kind.is_own:
+        found["udt_schema"] = own_types.schema_of(world, kind.oid)
+        if kind.element is None:
+            found["data_type"] = "USER-DEFINED"
     if kind in _PRECISIONS:
         precision, radix, scale = _PRECISIONS[kind]
         found |= {

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from shardrouter.catalog import Catalog
 from shardrouter.catalogs.builtin import RELATIONS
+from shardrouter.enumerations import labels_of
 from shardrouter.lexer import Kind, tokenize
 from shardrouter.tables import Column, SqlSequence, Table
 
@@ -114,7 +115,7 @@ class Objects:
     """All of one catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._taken: set[int] = set()
+        self._taken: set[int] = {n for t in catalog.types.values() for n in (t.oid, t.oid + 1)}
         self.schemas: dict[str, int] = {
             "pg_catalog": PG_CATALOG,
             "public": PUBLIC,
@@ -135,6 +136,11 @@ class Objects:
         self.tables: dict[int, TableObject] = {
             numbers[table.name]: self._table(table, numbers) for table in tables
         }
+        self._labels = {
+            (kind.oid, label): self._number(kind.oid, "label", label)
+            for kind in catalog.types.values()
+            for label in labels_of(kind.values)
+        }
         self.relations: dict[int, Numbered] = {
             relation.oid: relation for relation in self._relations()
         }
@@ -152,6 +158,10 @@ class Objects:
             found = _DERIVED | (found + 1) & (_DERIVED - 1)
         self._taken.add(found)
         return found
+
+    def label_oid(self, kind: int, label: str) -> int:
+        """Of a label of an enumeration."""
+        return self._labels[kind, label]
 
     def _relations(self) -> Iterator[Numbered]:
         for system in RELATIONS.values():

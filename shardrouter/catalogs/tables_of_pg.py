@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from nodes.values import stored_array
 from shardrouter import types
+from shardrouter.catalogs import own_types
 from shardrouter.catalogs.builtin import BUILTIN_TYPES, RELATIONS, TYPE_ROWS, Row
 from shardrouter.catalogs.objects import Constraint, IndexKey, TableObject
 from shardrouter.catalogs.texts import check_text, default_text, index_text, view_text
@@ -96,7 +97,7 @@ def pg_class(world: World) -> Iterator[Row]:
 def _attribute(
     relation: int, number: int, name: str, kind: types.Type, modifier: int
 ) -> dict[str, Any]:
-    row = TYPE_ROWS[kind.oid]
+    row = own_types.storage(kind) if kind.is_own else TYPE_ROWS[kind.oid]
     return {
         "attrelid": relation,
         "attname": name,
@@ -296,6 +297,7 @@ def _array_type(table: TableObject) -> Row:
 
 def pg_type(world: World) -> Iterator[Row]:
     yield from BUILTIN_TYPES
+    yield from own_types.pg_type(world)
     objects = world.objects
     for table in objects.tables.values():
         yield {
@@ -444,6 +446,7 @@ ROWS: Final = {
     "pg_attrdef": pg_attrdef,
     "pg_index": pg_index,
     "pg_constraint": pg_constraint,
+    "pg_enum": own_types.pg_enum,
     "pg_type": pg_type,
     "pg_sequence": pg_sequence,
     "pg_depend": pg_depend,

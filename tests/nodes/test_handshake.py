@@ -244,7 +244,10 @@ def test_what_is_no_greeting_is_not_even_decoded() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"protocol": PROTOCOL_VERSION + 1}, "n1 speaks version 3 of the node protocol, n2 speaks"),
+        (
+            {"protocol": PROTOCOL_VERSION + 1},
+            f"n1 speaks version {PROTOCOL_VERSION} of the node protocol, n2 speaks",
+        ),
         ({"cluster_id": "c2"}, "n1 belongs to cluster c1, not to c2"),
         ({"kind": "guest"}, "'guest' is neither client nor peer"),
     ],

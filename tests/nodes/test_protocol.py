@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from hashlib import blake2b
+from inspect import get_annotations
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nodes import protocol
 from nodes.frames import ITEM_BYTES_MAX, ITEMS_MAX, FrameDecoder, array_frames, encode_frame
 from nodes.protocol import (
     FRAME_BYTES_MAX,
+    PROTOCOL_VERSION,
     ChangeReplicas,
     Done,
     Envelope,
@@ -29,6 +33,7 @@ from nodes.protocol import (
     Status,
     Write,
 )
+from nodes.raft import messages
 from nodes.raft.messages import AppendRequest, LogEntry
 
 
@@ -121,3 +126,35 @@ def test_steps_of_a_membership_are_three() -> None:
         msgspec.msgpack.decode(
             msgspec.msgpack.encode(["change", "demote", 4, ""]), type=RequestBody
         )
+
+
+SHAPES = {4: "8e73815e72234e44"}
+"""Of the messages of each version of the protocol, as `shapes` tells them."""
+
+
+def shapes() -> str:
+    """A hash of the names, tags and fields of all messages, in their order, with the types of the
+    fields as they are written and how many of them may be left out."""
+    kinds = [
+        kind
+        for module in (protocol, messages)
+        for name in module.__all__
+        if isinstance(kind := getattr(module, name), type) and issubclass(kind, msgspec.Struct)
+    ]
+    lines = []
+    for kind in kinds:
+        said = {
+            k: v for base in reversed(kind.__mro__[:-1]) for k, v in get_annotations(base).items()
+        }
+        fields = ", ".join(f"{name}: {said[name]}" for name in kind.__struct_fields__)
+        tag, defaults = kind.__struct_config__.tag, len(kind.__struct_defaults__)
+        lines.append(f"{kind.__name__} {tag} ({fields}) {defaults}")
+    return blake2b("\n".join(sorted(lines)).encode(), digest_size=8).hexdigest()
+
+
+def test_messages_change_with_the_number_of_the_protocol_and_not_without_it() -> None:
+    """Releases that speak different frames refuse each other in the greeting, with a sentence; two
+    that believe they speak the same ones would take one message for another."""
+    assert SHAPES.get(PROTOCOL_VERSION) == shapes(), (
+        f"a message has changed: raise PROTOCOL_VERSION and note {shapes()} for it here"
+    )

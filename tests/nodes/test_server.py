@@ -44,6 +44,7 @@ from nodes.protocol import (
     Welcome,
 )
 from nodes.server import ListenError
+from nodes.work import UNWANTED
 from tests.nodes.wired import (
     CLUSTER,
     OPEN,
@@ -214,7 +215,10 @@ async def greet(address: Address, hello: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("hello", "reason"),
     [
-        (Hello(PROTOCOL_VERSION - 1, CLUSTER, "client", "r"), "n1 speaks version 3"),
+        (
+            Hello(PROTOCOL_VERSION - 1, CLUSTER, "client", "r"),
+            f"n1 speaks version {PROTOCOL_VERSION}",
+        ),
         (Hello(PROTOCOL_VERSION, CLUSTER, "guest", "r"), "neither client nor peer"),
     ],
 )
@@ -295,6 +299,34 @@ async def test_garbage_of_a_welcome_client_closes_that_connection(
             assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
     assert len(caplog.records) == 1
     assert "does not speak the node protocol" in caplog.text
+
+
+async def test_work_is_given_up_when_who_asked_says_so_or_is_gone() -> None:
+    recorder = Recorder()
+    outcomes: list[object] = []
+    async with serving(recorder) as (_, address):
+        async with connecting(address) as client:
+            numbers = [
+                client.request("work", OpenSession(name), timeout_s=30, done=outcomes.append)
+                for name in "abc"
+            ]
+            await recorder.until(lambda: recorder.holds(3))
+            client.give_up(numbers[1])
+            await recorder.until(lambda: len(recorder.given_up) == 1)
+            recorder.held[2](Done((), 3))
+            # Given up too late, and what is not known.
+            for number in (numbers[2], numbers[1], 99):
+                client.give_up(number)
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+            assert outcomes == [UNWANTED, Done((), 3)]
+            unsent = client.request("work", OpenSession("d"), timeout_s=30, done=outcomes.append)
+            client.give_up(unsent)
+            assert isinstance(await client.call("echo", OpenSession("r"), 5), Done)
+            assert outcomes[2:] == [NotSent("nobody waits for the answer")]
+            assert len(recorder.given_up) == 1
+            assert len(recorder.held) == 3
+        await recorder.until(lambda: len(recorder.given_up) == 2)
+    assert [type(outcome) for outcome in outcomes[3:]] == [ConnectionLost]
 
 
 async def test_a_secret_is_proved_both_ways() -> None:

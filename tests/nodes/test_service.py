@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from nodes import dry_runs, speculations
 from nodes import service as service_module
@@ -22,6 +23,8 @@ from nodes.protocol import (
     Done,
     EntryBody,
     Fetch,
+    Forget,
+    Lock,
     MoveLeadership,
     NotLeader,
     OpenSession,
@@ -37,12 +40,14 @@ from nodes.protocol import (
     Speculated,
     SqlFailure,
     Stage,
+    Staged,
     Statement,
     StatementResult,
     Transaction,
     Write,
 )
 from nodes.service import GroupService, decode_body
+from nodes.work import UNWANTED, Work
 
 
 @dataclass
@@ -127,7 +132,7 @@ class Shelf:
         return Done((), 7)
 
     def needs_dry_run(self, body: EntryBody) -> bool:
-        return isinstance(body, Write) and not body.quick
+        return isinstance(body, Write) and not body.quick and not body.bounded
 
     async def dry_run(
         self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
@@ -185,16 +190,15 @@ class Fixture:
         self.answers.append(answer)
         self.answered.set()
 
-    def ask(self, body: RequestBody, timeout_ms: int = 60_000) -> None:
+    def ask(self, body: RequestBody, timeout_ms: int = 60_000) -> Work | None:
         request = Request(1, "g", timeout_ms, msgspec.Raw(msgspec.msgpack.encode(body)))
         decoded = decode_body(request.body)
         if isinstance(decoded, Read):
-            self.service.on_read(request, decoded, self._answer)
-        elif isinstance(decoded, Speculate):
-            self.service.on_speculate(request, decoded, self._answer)
-        else:
-            assert isinstance(decoded, EntryBody)
-            self.service.on_command(request, decoded, self._answer)
+            return self.service.on_read(request, decoded, self._answer)
+        if isinstance(decoded, Speculate):
+            return self.service.on_speculate(request, decoded, self._answer)
+        assert isinstance(decoded, EntryBody)
+        return self.service.on_command(request, decoded, self._answer)
 
 
 QUICK, LONG = Read((Statement("SELECT 1"),), quick=True), Read((Statement("SELECT 1"),))
@@ -231,6 +235,27 @@ async def test_a_chunk_is_refused_when_there_would_be_too_much() -> None:
     assert fits() is None
     assert too_much is not None
     assert too_much() == SqlFailure("54000", "too much")
+
+
+async def test_a_write_is_refused_when_its_stages_are_too_much_together() -> None:
+    fixture = Fixture(WriteLimits(transaction_bytes_max=100))
+    session = SessionId(1, 1)
+    steps, rows, more = (
+        Staged(session, number, 1, size, b"") for number, size in ((1, 40), (2, 50), (3, 20))
+    )
+    step = Ran(Statement("INSERT INTO t VALUES (?1)", staged=rows))
+    refusals: list[ResponseBody | None] = []
+    for stages in ((rows,), (rows, more)):
+        transaction = Transaction(1, 1, (step,), steps, stages)
+        fixture.ask(Write(session, 1, 0, (), transaction=transaction, bounded=True))
+        _, _, refuse = fixture.engine.proposals.pop()
+        assert refuse is not None
+        refusals.append(refuse())
+    fits, failure = refusals
+    assert fits is None
+    assert isinstance(failure, SqlFailure)
+    assert failure.sqlstate == "54000"
+    assert "transaction_bytes_max" in failure.detail
 
 
 async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:
@@ -364,6 +389,92 @@ async def test_a_dry_run_that_breaks_the_machine_is_reported() -> None:
     assert [type(answer) for answer in fixture.answers] == [Busy]
     assert [str(failure) for failure in fixture.failures] == ["the disk is gone"]
     assert fixture.engine.stops == []
+
+
+@pytest.mark.parametrize("when", ["before its barrier", "as it begins", "later"])
+async def test_a_read_that_nobody_waits_for_ends(when: str) -> None:
+    fixture = Fixture()
+    work = fixture.ask(LONG)
+    assert work is not None
+    if when == "before its barrier":
+        work.give_up()
+    fixture.engine.barriers.pop()(None)
+    if when == "later":
+        await turns()
+        assert not fixture.answers
+    work.give_up()
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    fixture.machine.gate.set()
+    await turns()
+    assert fixture.answers == [UNWANTED]
+
+
+async def test_a_write_is_not_tried_any_longer_when_nobody_waits_and_never_taken_back() -> None:
+    fixture = Fixture()
+    work = fixture.ask(HEAVY)
+    assert work is not None
+    await turns()
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    assert len(fixture.machine.tried) == 1
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    assert not fixture.engine.stops  # the file is back
+    assert not fixture.engine.proposals
+
+    work = fixture.ask(HEAVY)
+    assert work is not None
+    fixture.machine.gate.set()
+    await turns()
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    [(_, done, _)] = fixture.engine.proposals
+    work.give_up()
+    await turns()
+    done(Done((), 5))
+    assert fixture.answers == [UNWANTED, Done((), 5)]
+
+
+@pytest.mark.parametrize("when", ["before its barrier", "as it begins", "later"])
+async def test_a_statement_of_a_transaction_that_nobody_waits_for_ends(when: str) -> None:
+    fixture = Fixture()
+    work = fixture.ask(speculate(b"one", quick=False))
+    assert work is not None
+    if when == "before its barrier":
+        work.give_up()
+    fixture.engine.barriers.pop()(None)
+    if when == "later":
+        await turns()
+        assert len(fixture.machine.tried) == 1
+    work.give_up()
+    await fixture.answered.wait()
+    assert fixture.answers == [UNWANTED]
+    await turns()
+    assert not fixture.engine.stops  # the file is back, and the turn
+    fixture.machine.gate.set()
+    fixture.ask(speculate(b"two", quick=False))
+    fixture.engine.barriers.pop()(None)
+    await turns()
+    assert isinstance(fixture.answers[1], Speculated)
+
+
+async def test_a_statement_that_waits_for_a_lock_gives_up_its_place() -> None:
+    fixture = Fixture()
+    lock = Lock(b"row", exclusive=True)
+    for name in (b"one", b"two"):
+        work = fixture.ask(structs.replace(speculate(name), lock=lock))
+        fixture.engine.barriers.pop()(None)
+    assert work is not None
+    assert len(fixture.answers) == 1
+    work.give_up()
+    assert fixture.answers[1:] == [UNWANTED]
+    fixture.service.on_forget(Forget(b"one"), lambda _: None)
+    fixture.ask(structs.replace(speculate(b"three"), lock=lock))
+    fixture.engine.barriers.pop()(None)
+    assert isinstance(fixture.answers[2], Speculated)
 
 
 def test_a_body_that_is_no_request_is_not_decoded() -> None:

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -31,6 +32,7 @@ from nodes.protocol import (
 )
 from nodes.raft.messages import AppendRequest, LogEntry
 from nodes.server import Server
+from nodes.work import Work
 
 ANY_PORT = Address("127.0.0.1", 0)
 CLUSTER = "c-1"
@@ -40,23 +42,37 @@ NO_PROGRESS_S = 0.5
 
 
 class Recorder:
-    """Answers `group` "echo" at once, keeps the others' answers for the test to give."""
+    """Answers `group` "echo" at once, keeps the others' answers for the test to give; those of
+    "work" may be given up."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.held: list[Callable[[ResponseBody], None]] = []
+        self.given_up: list[Work] = []
         self.batches: list[PeerBatch] = []
         self.senders: set[str] = set()
         self.changed = asyncio.Event()
 
-    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> None:
+    def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> Work | None:
         self.requests.append(request)
         if request.group == "echo":
             answer(Done((), request.timeout_ms))
         elif request.group == "huge":
             answer(Done((StatementResult(1, bytes(9_000_000)),), 1))
+        elif request.group == "work":
+            work = Work(answer)
+            work.ends_by(partial(self._give_up, work))
+            self.held.append(work.answer)
+            self.changed.set()
+            return work
         else:
             self.held.append(answer)
+        self.changed.set()
+        return None
+
+    def _give_up(self, work: Work) -> None:
+        self.given_up.append(work)
+        work.answer(work.ended())
         self.changed.set()
 
     def on_peer_batch(self, node: str, batch: PeerBatch) -> None:

@@ -98,6 +98,26 @@ async def test_a_migration_is_seen_by_itself_and_then_by_all(router: Router, oth
     assert await client.values("SELECT nextval('books_id_seq')") > [(2,)]
 
 
+async def test_the_catalogs_show_a_transaction_what_it_has_changed(
+    router: Router, other: Router
+) -> None:
+    client = await client_of(router, "shown", "renamed")
+    listed = (
+        "SELECT relname FROM pg_class WHERE relname IN ('shown', 'shown_n', 'renamed') ORDER BY 1"
+    )
+    await client.run("CREATE TABLE shown (id int PRIMARY KEY, n int)")
+    await client.does("BEGIN", "CREATE INDEX shown_n ON shown (n)", "SAVEPOINT one")
+    assert await client.values(listed) == [("shown",), ("shown_n",)]
+    await client.run("ALTER TABLE shown RENAME TO renamed")
+    assert await client.values(listed) == [("renamed",), ("shown_n",)]
+    for apart in (Client(router), Client(other)):
+        assert await apart.values(listed) == [("shown",)]
+    await client.run("ROLLBACK TO one")
+    assert await client.values(listed) == [("shown",), ("shown_n",)]
+    await client.run("ROLLBACK")
+    assert await client.values(listed) == [("shown",)]
+
+
 async def test_rolled_back_nothing_is_left(router: Router) -> None:
     client = await client_of(router, "kept", "gone")
     await client.does(

@@ -281,3 +281,26 @@ def test_a_change_in_with_is_refused_as_such(body: str, materialized: str) -> No
 
 def test_words_of_changes_name_columns_in_with() -> None:
     parse("WITH update AS (SELECT 1 AS delete) SELECT (delete) FROM update")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("pg_catalog.int4", "int4"),
+        ('"pg_catalog"."int4"', "int4"),
+        ('"pg_catalog"."_int4"', "int4[]"),
+        ("pg_catalog.varchar(3)", "varchar"),
+        ("mood", "mood"),
+        ("mood[]", "mood[]"),
+        ("public.mood[3]", "public.mood[]"),
+        ('"Own".mood', "Own.mood"),
+    ],
+)
+def test_a_type_may_be_named_with_its_schema(written: str, name: str) -> None:
+    for text in (f"SELECT $1::{written}", f"SELECT CAST($1 AS {written}), 1 AS a"):
+        node = parse(text)
+        assert isinstance(node, syntax.Select)
+        item = node.items[0]
+        assert isinstance(item, syntax.SelectItem)
+        assert isinstance(item.expression, syntax.TypeCast)
+        assert item.expression.type.name == name

@@ -59,10 +59,14 @@ class Comparison:
 
 
 def compare(found: Sequence[Outcome], directory: Path) -> Comparison:
-    """What `directory` expects, and what was found."""
+    """What `directory` expects, and what was found. A test that did not run has failed."""
     expected = set((directory / "baseline.txt").read_text(encoding="utf-8").split("\n")) - {""}
     known = reasons((directory / "reasons.txt").read_text(encoding="utf-8"))
-    ours = [outcome for outcome in found if outcome.test in expected]
+    known_outcomes = {outcome.test: outcome for outcome in found}
+    ours = [
+        known_outcomes.get(test, Outcome(test, "failed", "it did not run"))
+        for test in sorted(expected)
+    ]
     passed = [outcome.test for outcome in ours if outcome.result == "passed"]
     return Comparison(
         expected=len(expected),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.suites.outcomes import Outcome, outcomes
 from tests.suites.pgbench.running import PgbenchFailed, Run, read_report
-from tests.suites.reasons import reason_of, reasons
+from tests.suites.reasons import compare, reason_of, reasons
 
 PGBENCH = """\
 pgbench (15.18)
@@ -53,3 +55,15 @@ def test_the_first_reason_that_fits_counts() -> None:
     assert reason_of("test_a.TestA.test_two", known) == "one reason"
     assert reason_of("test_a.TestA.test_one", known) == "another"
     assert reason_of("test_b.TestB.test_one", known) == ""
+
+
+def test_a_test_that_did_not_run_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "baseline.txt").write_text("a.one\na.two\na.three\n")
+    (tmp_path / "reasons.txt").write_text("a.two | refused\n")
+    found = [Outcome("a.one", "passed"), Outcome("a.two", "failed"), Outcome("b.new", "failed")]
+    result = compare(found, tmp_path)
+    assert (result.expected, result.passed, result.unexplained) == (3, 1, 1)
+    assert [(o.test, o.message, why) for o, why in result.failed] == [
+        ("a.three", "it did not run", ""),
+        ("a.two", "", "refused"),
+    ]

@@ -103,6 +103,14 @@ async def test_a_cluster_is_one_database_and_there_is_no_other(
     assert database.sessions == 0
 
 
+async def test_tools_find_the_database_where_postgresql_has_one_for_them(address: Address) -> None:
+    connection = await asyncpg.connect(
+        f"postgresql://ann@{address}/postgres", password=PASSWORD, ssl=False
+    )
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
+
+
 async def test_a_password_opens_and_says_who_it_is(address: Address, database: Database) -> None:
     connection = await connect(address)
     assert await connection.fetchval("SELECT 1") == 1

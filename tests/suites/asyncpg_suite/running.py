@@ -59,7 +59,7 @@ def run_tests(
     done = subprocess.run(
         [
             *(str(python), "-m", "pytest", "tests", "-q", "-p", "no:cacheprovider"),
-            *(f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", "--tb=short"),
+            *(f"--timeout={TEST_TIMEOUT_S}", f"--junitxml={report}", "--tb=native"),
             *(f"--ignore=tests/{name}" for name in LEFT_OUT),
             *(("-k", only) if only else ()),
         ],

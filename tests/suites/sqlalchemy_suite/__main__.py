@@ -77,6 +77,7 @@ async def _served(driver: str, only: str) -> tuple[list[Outcome], str]:
             user="shardrouter",
             database="shardrouter",
             password=database.password,
+            setup=database.setup,
             only=only,
         )
         try:

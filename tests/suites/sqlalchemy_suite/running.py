@@ -1,7 +1,8 @@
 """Runs SQLAlchemy's suite for dialects against a server, with its own dialect and requirements.
 
 The suite is a module of SQLAlchemy (`sqlalchemy.testing.suite`) made for the authors of dialects;
-what it is given here is what its README says: no subclass, no requirement of ours.
+what it is given here is what its README says: no subclass, no requirement of ours. Left out is
+what its provision for PostgreSQL begins with: CREATE EXTENSION of citext and hstore.
 """
 
 from __future__ import annotations
@@ -41,11 +42,29 @@ _WHERE: Final = re.compile(r"_postgresql\+\w+(?=\.)")
 
 FILES: Final = {
     "conftest.py": """\
+import os
+
 import pytest
 
 pytest.register_assert_rewrite("sqlalchemy.testing.assertions")
 
+from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import provision
+from sqlalchemy.engine import Engine
 from sqlalchemy.testing.plugin.pytestplugin import *
+
+provision._extensions.clear()  # citext and hstore, which no test of the suite is about
+
+
+@event.listens_for(Engine, "connect")
+def set_up(connection, _):  # what the server under test is to be told first
+    if not os.environ["SUITE_SETUP"]:
+        return
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(os.environ["SUITE_SETUP"])
+    cursor.close()
+    connection.autocommit = False
 """,
     "test_suite.py": "from sqlalchemy.testing.suite import *\n",
     "setup.cfg": """\
@@ -61,9 +80,17 @@ profile_file = profiles.txt
 
 
 def run_tests(
-    driver: str, port: int, *, user: str, database: str, password: str = "", only: str = ""
+    driver: str,
+    port: int,
+    *,
+    user: str,
+    database: str,
+    password: str = "",
+    setup: str = "",
+    only: str = "",
 ) -> list[Outcome]:
-    """Every test, or those whose names have `only`, on the server at `port` of loopback."""
+    """Every test, or those whose names have `only`, on the server at `port` of loopback. Each
+    connection says `setup` first, if there is any."""
     python = environment("sqlalchemy", REQUIREMENTS)
     directory = BUILD / "sqlalchemy-suite"
     directory.mkdir(exist_ok=True)
@@ -79,7 +106,10 @@ def run_tests(
             *(("-k", only) if only else ()),
         ],
         cwd=directory,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PG") and k != "PYTHONPATH"},
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("PG") and k != "PYTHONPATH"},
+            "SUITE_SETUP": setup,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
