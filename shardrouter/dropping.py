@@ -69,7 +69,7 @@ def drop(
 def _found(builder: ChangeBuilder, name: Name, kind: Kind, *, if_exists: bool) -> str | None:
     """What the relation is known by; None, with a notice, if there is none and that is no error.
     Of an index it is the name of its table."""
-    if name.schema and name.schema not in builder.catalog.schemas:
+    if name.schema and not builder.catalog.has_schema(name.schema):
         if not if_exists:
             raise missing_schema(name.schema)
         builder.notice(f'schema "{name.schema}" does not exist, skipping')
