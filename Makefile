@@ -75,8 +75,8 @@ asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
 	@$(BIN)/python -m tests.suites.sqlalchemy_suite
 
-TOOLS ?= django alembic pgcli psql
-tools: venv  ## Django, Alembic, pgcli and psql, each step beside PostgreSQL's answer: TOOLS='psql'
+TOOLS ?= django alembic pgcli psql jdbc
+tools: venv  ## Django, Alembic, pgcli, psql, JDBC, each step beside PostgreSQL's answer: TOOLS='psql'
 	@$(BIN)/python -m tests.suites.tools $(TOOLS)
 
 STATEMENTS ?= 20000

@@ -9,7 +9,7 @@ from nodes.values import stored_array
 from shardrouter import types
 from shardrouter.catalogs import own_types
 from shardrouter.catalogs.builtin import BUILTIN_TYPES, RELATIONS, TYPE_ROWS, Row
-from shardrouter.catalogs.objects import Constraint, IndexKey, TableObject
+from shardrouter.catalogs.objects import Constraint, IndexKey, Objects, TableObject
 from shardrouter.catalogs.texts import check_text, default_text, index_text, view_text
 from shardrouter.catalogs.world import World
 from shardrouter.tables import Column
@@ -237,11 +237,11 @@ def pg_index(world: World) -> Iterator[Row]:
             yield _index_row(index, table)
 
 
-def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> dict[str, Any]:
+def _constraint_row(constraint: Constraint, table: TableObject, objects: Objects) -> dict[str, Any]:
     row: dict[str, Any] = {
         "oid": constraint.oid,
         "conname": constraint.name,
-        "connamespace": schema,
+        "connamespace": objects.schemas[table.schema],
         "contype": constraint.kind,
         "convalidated": True,
         "conrelid": constraint.table,
@@ -255,6 +255,7 @@ def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> 
         "conkey": _array(constraint.keys),
     }
     if constraint.kind == "f":
+        row["conindid"] = objects.referred_index(constraint)
         row["confkey"] = _array(constraint.referred_keys)
         row["confupdtype"] = _ACTIONS[constraint.on_update]
         row["confdeltype"] = _ACTIONS[constraint.on_delete]
@@ -270,7 +271,7 @@ def pg_constraint(world: World) -> Iterator[Row]:
     objects = world.objects
     for table in objects.tables.values():
         for constraint in table.constraints:
-            yield _constraint_row(constraint, table, objects.schemas[table.schema])
+            yield _constraint_row(constraint, table, objects)
 
 
 def _array_type(table: TableObject) -> Row:

@@ -1,1 +1,1 @@
-"""Tools that people use with PostgreSQL, run here unchanged: Django, Alembic, pgcli, psql."""
+"""Tools that people use with PostgreSQL, run here unchanged."""

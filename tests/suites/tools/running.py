@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.suites.environment import environment
+from tests.suites.environment import BUILD, environment
 from tests.suites.tools.transcripts import HERE, read
 
 __all__ = ["TOOLS", "Server", "run_tool"]
 
-TOOLS: Final = ("django", "alembic", "pgcli", "psql")
+TOOLS: Final = ("django", "alembic", "pgcli", "psql", "jdbc")
 
 REQUIREMENTS: Final = (
     "Django>=5.2,<5.3",
@@ -25,6 +26,10 @@ REQUIREMENTS: Final = (
     "psycopg[binary]>=3.2,<4",
 )
 """Django's present LTS; it and the others are as they come."""
+
+
+JDBC: Final = "org.postgresql:postgresql:42.7.7"
+COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Server:
             "TOOL_DATABASE": self.database,
             "PGPASSWORD": self.password,
             "PGOPTIONS": self.options,
+            "TOOL_OPTIONS": self.options.replace(" ", "%20"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "LC_ALL": "C.UTF-8",
         }
@@ -53,10 +59,12 @@ class Server:
 
 def run_tool(name: str, server: Server) -> dict[str, str]:
     """What each step of the tool printed."""
-    if name in ("pgcli", "psql"):
+    if name in ("pgcli", "psql", "jdbc"):
         _psql(server, "schema.sql")
     if name == "psql":
         return read(_psql(server, "commands.sql"))
+    if name == "jdbc":
+        return read(_java(server))
     python = environment("tools", REQUIREMENTS)
     with tempfile.TemporaryDirectory(prefix="tools-") as scratch:
         script, directory = {
@@ -66,6 +74,22 @@ def run_tool(name: str, server: Server) -> dict[str, str]:
         }[name]
         home = {"HOME": scratch, "XDG_CONFIG_HOME": scratch}
         return read(_output([str(python), script, scratch], server.environment() | home, directory))
+
+
+def _java(server: Server) -> str:
+    """PostgreSQL's JDBC driver. Raises FileNotFoundError, CalledProcessError."""
+    if shutil.which("mvn") is None or shutil.which("javac") is None:
+        raise FileNotFoundError("Java is missing: apt-get install openjdk-17-jdk-headless maven")
+    directory = BUILD / "jdbc"
+    jar = directory / f"postgresql-{JDBC.rpartition(':')[2]}.jar"
+    if not jar.exists():
+        fetch = ["mvn", "-q", "-B", COPY, f"-Dartifact={JDBC}", f"-DoutputDirectory={directory}"]
+        subprocess.run(fetch, check=True)
+    classes = directory / "classes"
+    source = HERE / "jdbc" / "Metadata.java"
+    subprocess.run(["javac", "-d", classes, source], check=True)
+    path = f"{jar}:{classes}"
+    return _output(["java", "-cp", path, "Metadata"], server.environment(), directory)
 
 
 def _psql(server: Server, script: str) -> str:
