@@ -40,31 +40,18 @@ def null_key(column: str, table: str) -> StatementError:
 # --------------------------------------------------------------------------- INSERT
 
 
-def insert(
-    node: syntax.Insert,
-    table: Table,
-    catalog: Catalog,
-    parameters: Parameters,
-    drawn: Sequence[Column] = (),
-    own: int = 0,
-) -> OneShard:
-    """`drawn`: columns for which a number of their sequence is drawn with each row of the query;
-    the first ones are the parameters behind the client's `own`."""
+def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tables, recursive=node.recursive, scope=scope)
     columns = _targets(node, table)
-    counting = ""
     keys: tuple[Operand, ...] | None
     if node.query is not None:
         _check_determined(node.query)
         outputs = statement.query(node.query, scope)
         columns = _matched(columns, len(outputs.names), node)
-        numbers = [_numbers(column, own + i, scope, catalog) for i, column in enumerate(drawn, 1)]
-        source = _selected(outputs, columns, table, numbers)
-        counting = f"{tables}SELECT count(*) FROM ({outputs.text(list(outputs.kinds))}) AS s"
+        source = _selected(outputs, columns, table)
         keys = _selected_keys(table, columns, outputs, statement)
-        columns = [*columns, *drawn]
         values: list[list[Typed]] = []
     else:
         values = _rows(node, columns, scope)
@@ -88,19 +75,6 @@ def insert(
             )
     returning, shown = _returning(node.returning, table, node.table, statement)
     where = _target_place(statement, catalog, table, keys)
-    counted = None
-    if drawn:
-        counted = OneShard(
-            tag="SELECT",
-            tables=reliance(statement, table),
-            sql=counting,
-            key_type=where.key_type,
-            keys=where.keys,
-            quick=False,
-            columns=(ResultColumn("count", types.BIGINT.oid),),
-            parameter_oids=parameters.oids()[:own],
-            shards=where.shards,
-        )
     return OneShard(
         tag="INSERT",
         tables=reliance(statement, table),
@@ -115,17 +89,8 @@ def insert(
         key=table.shard_key,
         parameter_oids=parameters.oids(),
         bounds=tuple(statement.bounds),
-        counted=counted,
         shards=where.shards,
     )
-
-
-def _numbers(column: Column, parameter: int, scope: Scope, catalog: Catalog) -> str:
-    """The number of each row, in the order of the query: `parameter` is that of the first."""
-    assert column.default is not None
-    sequence = catalog.sequences[column.default.sequence]
-    first = scope.statement.parameters.use(syntax.ParameterReference(parameter), types.BIGINT)
-    return f"{first.sql} + (row_number() OVER () - 1) * ({sequence.increment})"
 
 
 def _row(row: Sequence[Typed]) -> str:
@@ -197,10 +162,8 @@ def _matched(columns: list[Column], count: int, node: syntax.Insert) -> list[Col
     return columns[:count]
 
 
-def _selected(
-    outputs: Outputs, columns: Sequence[Column], table: Table, numbers: Sequence[str]
-) -> str:
-    """The text of the query, each column as the table's column takes it, and what is drawn."""
+def _selected(outputs: Outputs, columns: Sequence[Column], table: Table) -> str:
+    """The text of the query, each column as the table's column takes it."""
     kinds = [types.of_column(column.type) for column in columns]
     for column, kind, source in zip(columns, kinds, outputs.kinds, strict=True):
         if source is not None and casts.find(source, kind, Context.ASSIGNMENT) is None:
@@ -213,7 +176,6 @@ def _selected(
         found = assigned(typed, kind, column.modifier)
         assert found is not None
         texts.append(found.sql)
-    texts += numbers
     # WHERE TRUE: else SQLite reads ON CONFLICT as the ON of a join.
     return f"SELECT {', '.join(texts)} FROM ({outputs.text(own)}) AS s WHERE TRUE"
 

@@ -3,8 +3,7 @@
 Before a statement is analysed, what it leaves to a sequence is written out: a column that is not
 named is named, DEFAULT and nextval('s') become parameters behind the client's own. Their values are
 drawn when the statement is executed (`shardrouter.session_sequences`), so that the shard gets
-values, and the router knows the shard key that one of them may be. For the rows of a query they
-are the first of as many numbers as the query has rows, which the router asks before.
+values, and the router knows the shard key that one of them may be.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ class Drawn:
 
     node: syntax.Insert
     draws: tuple[str, ...]
-    columns: tuple[Column, ...] = ()
-    """Those that a number is drawn for with each row of a query."""
 
 
 def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catalog) -> Drawn:
@@ -41,7 +38,13 @@ def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catal
     named = [name.text for name in node.columns] if node.columns is not None else None
     if not node.rows:
         missing = [c for c in drawing if named is not None and c.name not in named]
-        return Drawn(node, tuple(map(_sequence, missing)), tuple(missing))
+        if missing:
+            raise NotSupported(
+                f'INSERT from a query leaves "{missing[0].name}" to a sequence',
+                position=node.table.position,
+                hint="Select a value for it, or insert the rows by VALUES.",
+            )
+        return Drawn(node, ())
     width = len(node.rows[0])
     if named is None:
         named = [column.name for column in table.columns][:width]

@@ -150,9 +150,7 @@ def _analysed(
                 return changes.insert(node, table, catalog, parameters)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [types.BIGINT.oid] * len(drawn.draws)
-            made = changes.insert(
-                drawn.node, table, catalog, Parameters(oids, identity), drawn.columns, own
-            )
+            made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():
             table = _changed(node.table, catalog)

@@ -110,9 +110,6 @@ class OneShard:
     draws: tuple[str, ...] = ()
     """Sequences of which the router draws a number each; they are the parameters behind those of
     the client."""
-    counted: OneShard | None = None
-    """The rows of an INSERT from a query that draws: it is asked first how many there are, and each
-    of `draws` is the first of so many numbers."""
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 

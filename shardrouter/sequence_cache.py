@@ -10,7 +10,7 @@ from typing import Final
 from nodes.protocol import Done, Stale
 from shardrouter.catalog import Parts
 from shardrouter.errors import StatementError
-from shardrouter.sequences import State, following, run_of, set_parts, state_of, take_parts
+from shardrouter.sequences import State, following, set_parts, state_of, take_parts
 from shardrouter.tables import SqlSequence
 
 __all__ = ["SequenceCache"]
@@ -59,35 +59,18 @@ class SequenceCache:
                 await self._refill(sequence, kept, deadline)
             return self.take(sequence)
 
-    async def run(self, sequence: SqlSequence, count: int, deadline: float) -> range:
-        """So many numbers, one after the other: what is left of a range if it has them, else a
-        range of their own. Raises RouterError."""
-        kept = self._kept_of(sequence)
-        async with kept.lock:
-            while len(kept.numbers) < count:
-                numbers = run_of(sequence, kept.state, count)
-                if await self._taken(sequence, kept, numbers, deadline):
-                    return numbers
-            numbers, kept.numbers = kept.numbers[:count], kept.numbers[count:]
-            return numbers
-
     async def _refill(self, sequence: SqlSequence, kept: _Kept, deadline: float) -> None:
         """One try: if the row is another one than this router knew, it knows it now."""
-        numbers = following(sequence, kept.state, kept.size)
-        if await self._taken(sequence, kept, numbers, deadline):
-            kept.numbers = numbers
-            kept.size = min(2 * kept.size, RANGE_MAX)
-
-    async def _taken(
-        self, sequence: SqlSequence, kept: _Kept, numbers: range, deadline: float
-    ) -> bool:
-        """Whether these are the router's now; what the row has is known afterwards."""
-        answer = await self._write(take_parts(sequence, kept.state, numbers[-1]), deadline)
+        state = kept.state
+        numbers = following(sequence, state, kept.size)
+        answer = await self._write(take_parts(sequence, state, numbers[-1]), deadline)
         if isinstance(answer, Stale):
             raise _gone(sequence)
         taken, row = answer.results
         kept.state = state_of(row)
-        return bool(taken.row_count)
+        if taken.row_count:
+            kept.numbers = numbers
+            kept.size = min(2 * kept.size, RANGE_MAX)
 
     async def set(self, sequence: SqlSequence, state: State, deadline: float) -> None:
         """setval(). Other routers go on with what they have taken, as sessions of PostgreSQL do

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nodes.protocol import Guard, Statement, StatementResult
 from shardrouter.catalog import Parts
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.tables import SqlSequence
 
 __all__ = ["State", "checked", "following", "set_parts", "state_of", "take_parts"]
@@ -43,22 +43,6 @@ def following(sequence: SqlSequence, state: State, count: int) -> range:
         first = sequence.minimum if step > 0 else sequence.maximum
     end = sequence.maximum if step > 0 else sequence.minimum
     return range(first, first + step * min(count, (end - first) // step + 1), step)
-
-
-def run_of(sequence: SqlSequence, state: State, count: int) -> range:
-    """The next `count` numbers. Raises 2200H if there are fewer, NotSupported if they would begin
-    again among them."""
-    numbers = following(sequence, state, count)
-    if len(numbers) == count:
-        return numbers
-    if sequence.cycle:
-        raise NotSupported(
-            f'so many numbers at once of the sequence "{sequence.relname}", which begins again '
-            "before, are not supported",
-            hint="Insert fewer rows at once.",
-        )
-    following(sequence, State(numbers[-1], is_called=True), 1)  # raises
-    raise AssertionError("a sequence goes on behind its end")
 
 
 _READ = 'SELECT "last", "is_called" FROM "catalog_sequences" WHERE "name" = ?1'

@@ -259,7 +259,6 @@ class Session:
         elif (
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
-            and unit[0].prepared.plan.counted is None
             and self._transactions.block is None
             and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):

@@ -12,7 +12,7 @@ from shardrouter.errors import StatementError
 from shardrouter.execution import Execution
 from shardrouter.planned import OneShard, SequenceCall
 from shardrouter.sequence_cache import SequenceCache
-from shardrouter.sequences import State, checked, following, run_of
+from shardrouter.sequences import State, checked, following
 from shardrouter.tables import SqlSequence
 
 __all__ = ["SessionSequences"]
@@ -44,26 +44,11 @@ class SessionSequences:
     async def fill(self, execution: Execution, catalog: Catalog, deadline: float) -> Execution:
         """The same, waiting for `meta`. Raises RouterError."""
         plan = execution.prepared.plan
-        if not isinstance(plan, OneShard) or plan.counted is not None:
-            return execution
-        if len(execution.drawn) == len(plan.draws):
+        if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
             return execution
         numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
         return structs.replace(execution, drawn=tuple(numbers))
-
-    async def fill_counted(
-        self, execution: Execution, count: int, catalog: Catalog, deadline: float
-    ) -> Execution:
-        """The same for a query that has `count` rows: the first of their numbers. Raises
-        RouterError."""
-        plan = execution.prepared.plan
-        assert isinstance(plan, OneShard)
-        if not count:
-            return structs.replace(execution, drawn=(0,) * len(plan.draws))
-        runs = [await self._run(_find(catalog, name), count, deadline) for name in plan.draws]
-        self._remember(plan.draws, [run[-1] for run in runs])
-        return structs.replace(execution, drawn=tuple(run[0] for run in runs))
 
     async def for_rows(
         self, names: tuple[str, ...], count: int, catalog: Catalog, deadline: float
@@ -128,16 +113,6 @@ class SessionSequences:
         (number,) = following(sequence, state, 1)
         self._drafted[key] = State(number, is_called=True)
         return number
-
-    async def _run(self, sequence: SqlSequence, count: int, deadline: float) -> range:
-        """So many numbers, one after the other."""
-        if not is_drafted(sequence.version):
-            return await self._cache.run(sequence, count, deadline)
-        key = sequence.name, sequence.version
-        state = self._drafted.get(key) or State(sequence.start, is_called=False)
-        numbers = run_of(sequence, state, count)
-        self._drafted[key] = State(numbers[-1], is_called=True)
-        return numbers
 
     def drafted_numbers(self, draft: Draft) -> tuple[tuple[str, int, bool], ...]:
         """How far the numbers of the transaction's own sequences were given out."""

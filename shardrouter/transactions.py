@@ -365,54 +365,42 @@ class Transactions:
                     told = host.settings.announced_since(before)
                     return structs.replace(outcome, parameter_status=told) if sets else outcome
                 return await host.run_locally(execution, deadline)
-            answer = await self._ran(block, plan, execution, deadline)
-            if not isinstance(answer, Stale):
-                return answer
-            if block.guards_on(answer.object):
-                raise serialization_failure("a concurrent schema change")
-            await host.catch_up(deadline, attempt)
-            self.rebase()
+            command, quick, finish = self._command(plan, execution)
+            block.move_to(command.shard)
+            lock = self._lock(plan, command)
+            if is_large(command.statement, STEP_BYTES_MAX):
+                statement = await self._parameters_ahead(block, command.statement)
+                command = structs.replace(command, statement=statement)
+            is_write = isinstance(plan, OneShard) and plan.is_write
+            stream = execution.stream and not (quick or is_write or lock)
+            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
+            step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
+            answer = await self._speculate(
+                block,
+                step,
+                guards,
+                quick=quick,
+                deadline=deadline,
+                lock=lock,
+                is_write=is_write,
+            )
+            if isinstance(answer, Stale):
+                if block.guards_on(answer.object):
+                    raise serialization_failure("a concurrent schema change")
+                await host.catch_up(deadline, attempt)
+                self.rebase()
+                continue
+            block.took(
+                step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
+            )
+            if isinstance(answer.outcome, SqlFailure):
+                raise sql_error(answer.outcome)
+            outcome = finish(answer.outcome)
+            if answer.stream is None:
+                return outcome
+            host.keep(answer.stream)
+            return structs.replace(outcome, more=answer.stream)
         raise _being_changed()
-
-    async def _ran(
-        self, block: Block, plan: OneShard | Scatter, execution: Execution, deadline: float
-    ) -> Outcome | Stale:
-        """A statement for the block's shard, under the present catalog."""
-        host = self._host
-        if isinstance(plan, OneShard) and plan.counted is not None:
-            # As a step of the transaction, which therefore finds as many rows again at COMMIT.
-            asked = structs.replace(execution, formats=None, drawn=(), stream=False)
-            counted = await self._ran(block, plan.counted, asked, deadline)
-            if isinstance(counted, Stale):
-                return counted
-            [(count,)] = counted.values
-            assert isinstance(count, int)
-            execution = await host.sequences.fill_counted(execution, count, host.catalog, deadline)
-        command, quick, finish = self._command(plan, execution)
-        block.move_to(command.shard)
-        lock = self._lock(plan, command)
-        if is_large(command.statement, STEP_BYTES_MAX):
-            statement = await self._parameters_ahead(block, command.statement)
-            command = structs.replace(command, statement=statement)
-        is_write = isinstance(plan, OneShard) and plan.is_write
-        stream = execution.stream and not (quick or is_write or lock)
-        stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
-        step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
-        answer = await self._speculate(
-            block, step, guards, quick=quick, deadline=deadline, lock=lock, is_write=is_write
-        )
-        if isinstance(answer, Stale):
-            return answer
-        block.took(
-            step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
-        )
-        if isinstance(answer.outcome, SqlFailure):
-            raise sql_error(answer.outcome)
-        outcome = finish(answer.outcome)
-        if answer.stream is None:
-            return outcome
-        host.keep(answer.stream)
-        return structs.replace(outcome, more=answer.stream)
 
     # ------------------------------------------------------------------ changes of the schema
 

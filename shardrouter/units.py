@@ -367,9 +367,7 @@ class Units:
 
 
 def _is_several(plan: Plan) -> bool:
-    """More than one step: CREATE TABLE AS, ON COMMIT DROP, an INSERT whose rows are counted."""
-    if isinstance(plan, OneShard):
-        return plan.counted is not None
+    """A change of the schema that is more than one step: CREATE TABLE AS, ON COMMIT DROP."""
     definition = plan.definition if isinstance(plan, SchemaChange) else None
     if isinstance(definition, CreateTableAs):
         return definition.fills or definition.on_commit == "drop"
@@ -428,8 +426,7 @@ def being_changed() -> Unavailable:
 
 def shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT, CREATE beside other statements, and INSERT from a query that draws "
-        "numbers, need a connection of their own",
+        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )
 
