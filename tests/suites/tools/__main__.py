@@ -1,4 +1,4 @@
-"""`make tools`: Django, Alembic, pgcli, psql and JDBC here, each step beside what PostgreSQL answers.
+"""`make tools`: Django, Alembic, pgcli, psql and JDBC, each step beside what PostgreSQL answers.
 
 `--oracle` asks a real PostgreSQL 15 and renews expected/. Exit code 1 if a step prints something
 else than there and differences.txt does not say why.
