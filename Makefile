@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite tools differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,6 +76,7 @@ sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and a
 	@$(BIN)/python -m tests.suites.sqlalchemy_suite
 
 TOOLS ?= django alembic pgcli psql jdbc
+.PHONY: tools
 tools: venv  ## Django, Alembic, pgcli, psql, JDBC, each step beside PostgreSQL's answer: TOOLS='psql'
 	@$(BIN)/python -m tests.suites.tools $(TOOLS)
 
