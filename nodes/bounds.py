@@ -72,13 +72,20 @@ class Bounds:
         self._stop = stop
         self._rows_allowed = 0
         self._is_limit = timeout_s > limits.write_ms / 1000
-        self._ends = time.monotonic() + min(timeout_s, limits.write_ms / 1000)
+        now = time.monotonic()
+        self._deadline = now + timeout_s
+        self._ends = now + min(timeout_s, limits.write_ms / 1000)
 
     def allow(self, stages: Sequence[Staged]) -> None:
         """Rows that were sent ahead have a limit of their own (docs/bulk.md): they count neither
         as rows nor as time that is too much."""
         self._rows_allowed += sum(staged.rows for staged in stages)
         self._ends += sum(apply_s(staged.size, staged.rows) for staged in stages)
+
+    def allow_answer(self, size: int, rows: int) -> None:
+        """So many bytes and rows are being answered in pieces: a large read takes the time that
+        it takes to compare so much, as far as its client has that."""
+        self._ends = max(self._ends, min(self._ends + apply_s(size, rows), self._deadline))
 
     def watch(self) -> None:
         self._raw.set_progress_handler(
@@ -106,7 +113,8 @@ class Bounds:
         if self._stop.is_set:
             return STOPPED
         if time.monotonic() > self._ends:
-            return _too_long(self._limits, is_limit=self._is_limit)
+            is_limit = self._is_limit and self._ends != self._deadline
+            return _too_long(self._limits, is_limit=is_limit)
         if isinstance(error, Refused):
             return error.failure
         return self._fault(error)

@@ -108,8 +108,8 @@ class _Waiting(msgspec.Struct):
 class NodeClient:
     """A connection to the node at `address`, made when first needed and again after a loss.
 
-    Used from one event loop. `name` is this process's name, for the node's log; `secret` the
-    cluster's, empty if it has none.
+    Used from one event loop, which must be running when it is made. `name` is this process's
+    name, for the node's log; `secret` the cluster's, empty if it has none.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class NodeClient:
         self._cluster_id = cluster_id
         self._name = name
         self._secret = secret
+        self._loop = asyncio.get_running_loop()
         self._encoder = msgspec.msgpack.Encoder()
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: deque[int] = deque()
@@ -151,7 +152,7 @@ class NodeClient:
         if link is None:
             return True
         asked_at = link.asked_at
-        return asked_at is not None and asyncio.get_running_loop().time() - asked_at >= seconds
+        return asked_at is not None and self._loop.time() - asked_at >= seconds
 
     # ------------------------------------------------------------------ requests
 
@@ -165,7 +166,7 @@ class NodeClient:
     ) -> int:
         """Send `body` to `group`; `done` is called exactly once, never from within this call.
         Returns what `give_up` takes."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if self._closed:
             loop.call_soon(done, NotSent("the client is closed"))
             return 0
@@ -198,14 +199,14 @@ class NodeClient:
         if not waiting.sent:
             del self._waiting[number]
             unsent = NotSent("nobody waits for the answer")
-            asyncio.get_running_loop().call_soon(waiting.done, unsent)
+            self._loop.call_soon(waiting.done, unsent)
         elif self._link is not None:
             said = Request(number, "", 0, _NOTHING)
             self._link.transport.write(b"".join(array_frames([said], self._encoder)))
 
     async def call(self, group: str, body: RequestBody, timeout_s: float) -> ResponseBody:
         """`request`, awaited. Raises CallFailed, a ConnectionError, if no answer came."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Outcome] = self._loop.create_future()
 
         def done(outcome: Outcome) -> None:
             if not future.done():
@@ -236,10 +237,10 @@ class NodeClient:
 
     def _dial(self) -> None:
         if self._dialing is None:
-            self._dialing = asyncio.get_running_loop().create_task(self._connect())
+            self._dialing = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         link: _Link | None = None
         reason = ""
         try:
@@ -281,7 +282,7 @@ class NodeClient:
         link = self._link
         if link is None or link.paused:
             return
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if link.is_dead(now):  # found out before anything more is entrusted to it
             self._link = None
             link.transport.abort()
@@ -319,15 +320,18 @@ class NodeClient:
     # ------------------------------------------------------------------ ends of a request
 
     def _answer(self, number: int, outcome: Outcome) -> None:
-        """Call `done` of a request that still waits. A caller's error must not keep the other
-        callers of the same turn from their answers: it goes to the loop's handler."""
+        """End a request that still waits."""
         waiting = self._waiting.pop(number, None)
-        if waiting is None:  # the answer to a probe, or one that came after its deadline
-            return
+        if waiting is not None:
+            self._tell(waiting, outcome)
+
+    def _tell(self, waiting: _Waiting, outcome: Outcome) -> None:
+        """A caller's error must not keep the other callers of the same turn from their answers:
+        it goes to the loop's handler."""
         try:
             waiting.done(outcome)
         except Exception as exc:
-            asyncio.get_running_loop().call_exception_handler(
+            self._loop.call_exception_handler(
                 {"message": "the callback of a request failed", "exception": exc}
             )
 
@@ -342,7 +346,7 @@ class NodeClient:
 
     def _look_at_clock(self) -> None:
         """End requests whose time is over, and a connection that has gone silent."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._timer = None
         now = loop.time()
         deadlines = self._deadlines
@@ -377,8 +381,11 @@ class NodeClient:
         return bool(self._waiting)
 
     def on_responses(self, responses: list[Response]) -> None:
+        waiting = self._waiting
         for response in responses:
-            self._answer(response.id, response.body)
+            asked = waiting.pop(response.id, None)
+            if asked is not None:  # else the answer to a probe, or one behind its deadline
+                self._tell(asked, response.body)
 
     def on_writable(self) -> None:
         self._flush()
@@ -398,7 +405,7 @@ class _Link(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, owner: NodeClient, greeting: Dialing) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._owner = owner
         self._greeting = greeting
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
@@ -436,7 +443,7 @@ class _Link(asyncio.Protocol):
                     self._owner.on_responses(self._responses.decode(frame))
                 else:
                     self._greet(self._greeting.receive(frame))
-            self.asked_at = asyncio.get_running_loop().time() if self._owner.awaits else None
+            self.asked_at = self._loop.time() if self._owner.awaits else None
         except (ProtocolError, msgspec.DecodeError) as exc:
             self._end(f"{self._owner.address} does not speak the node protocol: {exc}")
             self.transport.abort()

@@ -99,7 +99,7 @@ class DryRun:
                 return stale
             changes = raw.total_changes
             bounds.allow(stages_of(write))
-            run_write(connection, write, now_us, seed)
+            run_write(connection, write, now_us, seed, bounds.allow_answer)
             bounds.refuse_rows(raw.total_changes - changes)
             return None
         except Exception as exc:

@@ -43,9 +43,11 @@ class RowsDigest:
     def __init__(self) -> None:
         self._hash = blake2b(digest_size=DIGEST_BYTES)
 
-    def add(self, rows: Iterable[tuple[Value, ...]]) -> None:
-        """Some rows more."""
-        self._hash.update(b"".join(map(_encode, rows)))
+    def add(self, rows: Iterable[tuple[Value, ...]]) -> int:
+        """Some rows more; returns how many bytes they are."""
+        said = b"".join(map(_encode, rows))
+        self._hash.update(said)
+        return len(said)
 
     @property
     def value(self) -> bytes:

@@ -39,7 +39,9 @@ from nodes.protocol import (
     Write,
 )
 from nodes.speculations import SpeculatingMachine, Speculations
+from nodes.stages import too_large
 from nodes.work import UNWANTED, Work
+from nodes.write_unit import staged_bytes
 
 __all__ = ["GroupService", "ServedMachine", "decode_body"]
 
@@ -138,10 +140,12 @@ class GroupService:
         """Why a command is not proposed now; None if it may be."""
         if self._now() > deadline:
             return Busy("its time was over before it could be proposed")
+        bytes_max = self._limits.transaction_bytes_max
         if isinstance(command, Stage):
-            bytes_max = self._limits.transaction_bytes_max
             if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
                 return refusal
+        elif isinstance(command, Write) and not command.quick and _is_large(command, bytes_max):
+            return too_large(bytes_max)
         return self._machine.check(command, size)
 
     async def _try_and_propose(
@@ -250,6 +254,11 @@ class GroupService:
         if tasks:
             await asyncio.wait(tasks)
         await self._speculations.close()
+
+
+def _is_large(write: Write, bytes_max: int) -> bool:
+    """Whether what was sent ahead for it, in however many stages, is more than `bytes_max`."""
+    return staged_bytes(write) > bytes_max
 
 
 def _nothing() -> None:

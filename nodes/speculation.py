@@ -184,11 +184,16 @@ class Speculation:
         before = structs.replace(transaction, steps=tuple(earlier))
         for step in all_steps(connection, before):
             _allow(bounds, step)
-            outcome = run_step(connection, step, self._count, now_us, seed)
+            outcome = run_step(
+                connection, step, self._count, now_us, seed, answered=bounds.allow_answer
+            )
             refuse_difference(step, outcome, self._count)
             self._took(connection, step, bounds)
         _allow(bounds, new)
-        answer, self._spool = run_new(connection, new, self._count, now_us, seed, self._path.parent)
+        directory = self._path.parent
+        answer, self._spool = run_new(
+            connection, new, self._count, now_us, seed, directory, bounds.allow_answer
+        )
         self._took(connection, structs.replace(new, digest=digest_of_answer(answer)), bounds)
         return answer
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
@@ -129,16 +130,20 @@ class Spool:
 
 class DigestedAnswer:
     """In the place of a `nodes.sql_connection.Answer`: of the rows of one statement only their
-    digest is kept, and what `spool` does with them."""
+    digest is kept, and what `spool` does with them. `answered` is told how many bytes and rows
+    there are more."""
 
-    def __init__(self, spool: Spool | None) -> None:
+    def __init__(self, spool: Spool | None, answered: Callable[[int, int], None] | None) -> None:
         self.results: list[StatementResult] = []
         self.digest = RowsDigest()
         self._spool = spool
+        self._answered = answered
 
     def take(self, rows: list[tuple[Value, ...]], _columns: tuple[OutputColumn, ...]) -> None:
         """Some rows."""
-        self.digest.add(rows)
+        size = self.digest.add(rows)
+        if self._answered is not None:
+            self._answered(size, len(rows))
         if self._spool is not None and rows:
             self._spool.add(rows)
 

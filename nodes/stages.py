@@ -15,7 +15,7 @@ from typing import Final
 from nodes.data_file import READ_STAGES, REMOVE_STAGE, WRITE_CHUNK
 from nodes.protocol import SessionId, SqlFailure, Stage
 
-__all__ = ["GROUP_SHARE", "Stages"]
+__all__ = ["GROUP_SHARE", "Stages", "too_large"]
 
 GROUP_SHARE: Final = 4
 """All stages of a group together may be so many times as large as one."""
@@ -65,12 +65,7 @@ class Stages:
         sizes = [*self._sizes.items()]  # the thread that applies may be adding to them
         own = sum(size.bytes for key, size in sizes if key == (piece.session.index, piece.stage))
         if own + len(piece.data) > bytes_max:
-            return SqlFailure(
-                "54000",
-                f"the transaction is larger than {bytes_max} bytes",
-                detail="Write less at a time, or raise transaction_bytes_max in [limits] of "
-                "cluster.toml.",
-            )
+            return too_large(bytes_max)
         if sum(size.bytes for _, size in sizes) + len(piece.data) > GROUP_SHARE * bytes_max:
             return SqlFailure(
                 "53400",
@@ -83,3 +78,12 @@ class Stages:
     def idle(self, since: int) -> tuple[tuple[int, int], ...]:
         """(session index, stage) of those that no entry after `since` has added to."""
         return tuple(key for key, size in self._sizes.items() if size.last_used <= since)
+
+
+def too_large(bytes_max: int) -> SqlFailure:
+    """What was sent ahead is more than the cluster allows to one transaction."""
+    return SqlFailure(
+        "54000",
+        f"the transaction is larger than {bytes_max} bytes",
+        detail="Write less at a time, or raise transaction_bytes_max in [limits] of cluster.toml.",
+    )

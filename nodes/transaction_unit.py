@@ -9,7 +9,7 @@ it requires of each step the answer that the client was given (docs/transactions
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,9 @@ _MARKS: Final = {
 
 Outcome = StatementResult | SqlFailure | RowsDigest
 
+Answered = Callable[[int, int], None]
+"""Told of bytes and rows that a statement answers in pieces."""
+
 
 def run_step(
     connection: SqlConnection,
@@ -58,10 +61,11 @@ def run_step(
     now_us: int,
     seed: int,
     spool: Spool | None = None,
+    answered: Answered | None = None,
 ) -> Outcome | None:
     """What a statement answers, of one that is streamed the digest: its rows go into `spool`, if
-    somebody wants them; None for a mark. Raises Refused for one to a savepoint that there
-    is not, which no router sends, and what is a fault.
+    somebody wants them, and `answered` hears of them; None for a mark. Raises Refused for one to a
+    savepoint that there is not, which no router sends, and what is a fault.
 
     A failure is an answer. What the statement changed before it failed is undone by SQLite,
     mostly; the rest goes with the ROLLBACK TO that has to follow, for nothing else can.
@@ -77,7 +81,7 @@ def run_step(
     try:
         if isinstance(step, Defined):
             return run_definition(connection, step.statements, ordinal, now_us, seed)
-        answer: Answer | DigestedAnswer = DigestedAnswer(spool) if step.stream else Answer()
+        answer = DigestedAnswer(spool, answered) if step.stream else Answer()
         connection.run(step.statement, answer, now_us, seed, Mode.WRITE, ordinal)
     except Refused as exc:
         return exc.failure
@@ -91,6 +95,7 @@ def run_new(
     now_us: int,
     seed: int,
     directory: Path,
+    answered: Answered | None = None,
 ) -> tuple[Speculated, Spool | None]:
     """The answer to a statement that has not run yet, and what is left of its rows, for which
     there is room in `directory`. Raises what `run_step` does, and SpoolFailed."""
@@ -103,7 +108,7 @@ def run_new(
     spool = Spool(directory, step.statement.columns)
     is_kept = False
     try:
-        outcome = run_step(connection, step, ordinal, now_us, seed, spool)
+        outcome = run_step(connection, step, ordinal, now_us, seed, spool, answered)
         if isinstance(outcome, SqlFailure):
             return Speculated(failure=outcome), None
         assert isinstance(outcome, RowsDigest)
@@ -156,7 +161,11 @@ def all_steps(connection: SqlConnection, transaction: Transaction) -> Generator[
 
 
 def run_transaction(
-    connection: SqlConnection, transaction: Transaction, *, sets_versions: bool
+    connection: SqlConnection,
+    transaction: Transaction,
+    answered: Answered | None = None,
+    *,
+    sets_versions: bool,
 ) -> None:
     """Run all steps. Raises Refused at the first that differs, or a fault: then the caller has to
     roll back what was done. The schema changes only together with a version."""
@@ -164,4 +173,5 @@ def run_transaction(
     for ordinal, step in enumerate(all_steps(connection, transaction)):
         if isinstance(step, Defined) and not sets_versions:
             raise Refused(SqlFailure("42501", "the schema changes only with a version", ordinal))
-        refuse_difference(step, run_step(connection, step, ordinal, now_us, seed), ordinal)
+        outcome = run_step(connection, step, ordinal, now_us, seed, answered=answered)
+        refuse_difference(step, outcome, ordinal)

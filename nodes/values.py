@@ -104,6 +104,7 @@ __all__ = [
     "parse_text",
     "place_of",
     "precision_and_scale",
+    "slot_finder",
     "slot_of",
     "stored_array",
     "stored_label",
@@ -172,6 +173,22 @@ def canonical_key(value: Value, type_name: str) -> bytes:
 def slot_of(key: bytes) -> int:
     """The slot of a canonical key, in [0, SLOTS)."""
     return xxhash.xxh3_64_intdigest(key) & (SLOTS - 1)
+
+
+@lru_cache(maxsize=len(_KEY_TAGS))
+def slot_finder(type_name: str) -> Callable[[Value], int]:
+    """`slot_of(canonical_key(value, type_name))` as one function, for who asks again and again."""
+    hashed, pack, mask = xxhash.xxh3_64_intdigest, _KEY_INTEGER.pack, SLOTS - 1
+
+    def of_integer(value: Value) -> int:
+        if type(value) is int and -(1 << 63) <= value < 1 << 63:
+            return hashed(pack(b"i", value)) & mask
+        return of_any(value)
+
+    def of_any(value: Value) -> int:
+        return slot_of(canonical_key(value, type_name))
+
+    return of_integer if _KEY_TAGS.get(type_name) == b"i" else of_any
 
 
 # --------------------------------------------------------------------------- formats

@@ -6,6 +6,7 @@ this same work; only the connection and what becomes of the transaction differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
@@ -18,7 +19,7 @@ from nodes.stage_content import StageError
 from nodes.staged_rows import staged_statements
 from nodes.transaction_unit import run_transaction
 
-__all__ = ["is_change", "run_write", "stages_of"]
+__all__ = ["is_change", "run_write", "staged_bytes", "stages_of"]
 
 _TEXTS_MAX: Final = 1024
 """Texts whose answer is remembered."""
@@ -26,12 +27,19 @@ _TEXTS_MAX: Final = 1024
 _CHANGES: Final = ("insert ", "update ", "delete ", "replace ")
 
 
-def run_write(connection: SqlConnection, write: Write, now_us: int, seed: int) -> Answer:
-    """Run all statements and set the versions. Raises Refused, or a fault: then the caller has
+def run_write(
+    connection: SqlConnection,
+    write: Write,
+    now_us: int,
+    seed: int,
+    answered: Callable[[int, int], None] | None = None,
+) -> Answer:
+    """Run all statements and set the versions; `answered` hears of what steps of a transaction
+    answer in pieces, in bytes and rows. Raises Refused, or a fault: then the caller has
     to roll back what was done."""
     answer = Answer()
     if write.transaction is not None:
-        run_transaction(connection, write.transaction, sets_versions=bool(write.sets))
+        run_transaction(connection, write.transaction, answered, sets_versions=bool(write.sets))
     if write.staged is not None:
         _run_staged(connection, write.staged, answer, now_us, seed)
     if not write.sets:
@@ -84,6 +92,12 @@ def stages_of(write: Write) -> list[Staged]:
         stages += [transaction.staged, *transaction.stages]
     stages += [statement.staged for statement in statements]
     return [staged for staged in stages if staged is not None]
+
+
+def staged_bytes(write: Write) -> int:
+    """Of all stages that it names, each counted once."""
+    sizes = {(each.session, each.stage): each.size for each in stages_of(write)}
+    return sum(sizes.values())
 
 
 def _set_versions(connection: SqlConnection, write: Write) -> None:

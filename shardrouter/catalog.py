@@ -110,6 +110,19 @@ class Catalog:
     """Where a session looks for names that say no schema: no part of what was read."""
 
     @cached_property
+    def owned(self) -> dict[int, tuple[str, Guard]]:
+        """By slot the shard that owns it, and the guard that says so: those asked for so far."""
+        return {}
+
+    def owner(self, slot: int) -> tuple[str, Guard]:
+        """The shard that owns a slot, and the guard that says so."""
+        found = self.owned.get(slot)
+        if found is None:
+            guard = Guard(f"slot:{slot}", self.slot_versions[slot])
+            found = self.owned[slot] = self.shard_of(slot), guard
+        return found
+
+    @cached_property
     def relations(self) -> Mapping[tuple[str, str], tuple[Kind, str]]:
         """What each (schema, relname) is, and the name by which it is known: tables, views,
         sequences and indexes, those of constraints among them, are one name space. Of an index it

@@ -251,7 +251,8 @@ class Delivery:
         call.contact = contact
         call.sent_at = now
         call.copies += 1
-        group.awaited.pop(call, None)
+        if call.copies > 1:
+            group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
         call.number = contact.client.request(
@@ -286,7 +287,9 @@ class Delivery:
             group = call.group
             if group.leader is not contact and not _is_at_follower(call.body):
                 self._found(group, contact)
-            self._end(call, outcome)  # type: ignore[arg-type]  # _FINAL are all Answers
+            group.awaited.pop(call, None)  # as `_end` does
+            call.ended = True
+            call.done(outcome, call.doubt)  # type: ignore[arg-type]  # _FINAL are all Answers
         elif copy == call.copies:
             call.group.awaited.pop(call)
             self._not_taken(call, outcome)

@@ -22,6 +22,7 @@ from nodes.protocol import (
     Value,
 )
 from nodes.values import ValueFormatError, encode_data_rows
+from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.plan import bind, slots
@@ -58,6 +59,9 @@ __all__ = [
 
 OUTPUTS_MAX: Final = 1024
 """Tuples of output columns kept, one per distinct columns and formats."""
+
+PLAN_OUTPUTS_MAX: Final = 8
+"""Of them kept with one plan."""
 
 
 @dataclass(frozen=True)
@@ -145,17 +149,18 @@ def changes_search_path(plan: Plan) -> bool:
 
 def is_current(plan: Plan, catalog: Catalog) -> bool:
     """Whether `plan` was made for the tables as `catalog` knows them."""
-    if type(plan) is CopyFrom:
-        plan = plan.insert
-    elif isinstance(plan, CopyTo | DeclareCursor):
-        plan = plan.plan
-    if type(plan) is OneShard:
-        if plan.shards and plan.shards != len(catalog.shards):
-            return False
-    elif not isinstance(plan, Scatter):
-        return True
+    if type(plan) is not OneShard:
+        if type(plan) is CopyFrom:
+            plan = plan.insert
+        elif isinstance(plan, CopyTo | DeclareCursor):
+            plan = plan.plan
+        if not isinstance(plan, OneShard | Scatter):
+            return True
+    if type(plan) is OneShard and plan.shards and plan.shards != len(catalog.shards):
+        return False
+    tables = catalog.tables
     for name, version in plan.tables:
-        table = catalog.tables.get(name)
+        table = tables.get(name)
         if table is None or table.version != version:
             return False
     return True
@@ -167,32 +172,40 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     Raises StatementError for arguments that are not of their types, NotSupported if the keys
     live on several shards.
     """
-    arguments = bind(plan, execution.arguments)
+    if plan.bounds:
+        arguments = bind(plan, execution.arguments)
+    else:  # the same, without the calls
+        arguments = types.check_arguments(plan.parameter_oids, execution.arguments)
     if execution.drawn:
         arguments += execution.drawn
-    guards = _table_guards(plan.tables)
-    outputs = _outputs(plan.columns, execution.formats)
+    outputs = plan.outputs.get(execution.formats)
+    if outputs is None:
+        outputs = _outputs_of(plan, execution.formats)
+    statement = Statement(plan.sql, arguments, outputs)
+    pin = plan.pin
+    if pin is not None:  # nearly always: what `slots` would find
+        key = arguments[pin[0]]
+        if key is not None:
+            slot = pin[1](key)
+            shard, owner = catalog.owned.get(slot) or catalog.owner(slot)
+            return Command(shard, statement, (*plan.guards, owner))
     if not plan.keys:
-        guards = (*guards, home_guard(catalog))
-        return Command(catalog.home, Statement(plan.sql, arguments, outputs), guards)
+        return Command(catalog.home, statement, (*plan.guards, home_guard(catalog)))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
-    shard = catalog.shard_of(named[0])
-    if len(named) == 1:
-        owner = Guard(f"slot:{named[0]}", catalog.slot_versions[named[0]])
-        return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, owner))
-    if any(catalog.shard_of(slot) != shard for slot in named):
+    owners = [catalog.owner(slot) for slot in named]
+    shard = owners[0][0]
+    if any(other != shard for other, _ in owners):
         raise NotSupported(
             f"{plan.tag} on rows of several shards is not supported",
             hint="Send one statement per shard-key value: each runs on one shard.",
         )
-    owned = [Guard(f"slot:{slot}", catalog.slot_versions[slot]) for slot in named]
-    return Command(shard, Statement(plan.sql, arguments, outputs), (*guards, *owned))
+    return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
     """The command that writes the rows of a COPY, which are on their shard already."""
-    guards = _table_guards(plan.insert.tables)
+    guards = plan.insert.guards
     if not plan.insert.keys:
         guards = (*guards, home_guard(catalog))
     return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
@@ -214,8 +227,8 @@ def scatter_commands(
         return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
     for slot in slots(plan, arguments) or (0,):
-        guards = by_shard.setdefault(catalog.shard_of(slot), list(tables))
-        guards.append(Guard(f"slot:{slot}", catalog.slot_versions[slot]))
+        shard, owner = catalog.owner(slot)
+        by_shard.setdefault(shard, list(tables)).append(owner)
     return arguments, [
         Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
     ]
@@ -224,6 +237,14 @@ def scatter_commands(
 @lru_cache(maxsize=OUTPUTS_MAX)
 def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
     return tuple(Guard(f"table:{name}", version) for name, version in tables)
+
+
+def _outputs_of(plan: OneShard, formats: tuple[bool, ...] | None) -> tuple[OutputColumn, ...]:
+    """Kept with the plan: a driver asks in one or two combinations of formats."""
+    found = _outputs(plan.columns, formats)
+    if len(plan.outputs) < PLAN_OUTPUTS_MAX:
+        plan.outputs[formats] = found
+    return found
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)
@@ -243,7 +264,7 @@ def _outputs(
 def outcome_of(plan: OneShard, execution: Execution, result: StatementResult) -> Outcome:
     """The outcome of a statement that one shard ran."""
     count = result.row_count
-    tag = f"INSERT 0 {count}" if plan.tag == "INSERT" else f"{plan.tag} {count}"
+    tag = plan.tags[count] if count < len(plan.tags) else plan.tag_of(count)
     values = result.values
     if values and execution.formats is None and not execution.stored:
         values = from_stored(values, plan.columns)

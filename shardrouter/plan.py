@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from nodes.protocol import Value
-from nodes.values import canonical_key, slot_of
+from nodes.values import slot_finder
 from shardrouter import bounds, changes, syntax, types
 from shardrouter.catalog import Catalog, Table
 from shardrouter.copying.grammar import parse_copy
@@ -273,7 +273,7 @@ def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ..
     for operand in plan.keys:
         value = value_of(operand, arguments)
         if value is not None:
-            found.append(slot_of(canonical_key(value, plan.key_type)))
+            found.append(slot_finder(plan.key_type)(value))
         elif isinstance(plan, OneShard) and plan.tag == "INSERT":
             raise changes.null_key(plan.key, plan.tables[0][0])
     return tuple(found) if len(found) < 2 else tuple(sorted(set(found)))

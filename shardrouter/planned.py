@@ -6,14 +6,15 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from nodes.protocol import Value
-from nodes.values import BOOL, INT4, TEXT
+from nodes.protocol import Guard, OutputColumn, Value
+from nodes.values import BOOL, INT4, TEXT, slot_finder
 from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
@@ -115,6 +116,32 @@ class OneShard:
     @cached_property
     def is_write(self) -> bool:
         return self.tag != "SELECT"
+
+    def tag_of(self, count: int) -> str:
+        """The command tag of a statement that returned, or changed, so many rows."""
+        return f"INSERT 0 {count}" if self.tag == "INSERT" else f"{self.tag} {count}"
+
+    @cached_property
+    def tags(self) -> tuple[str, str]:
+        """The same for no row and for one, which are most."""
+        return self.tag_of(0), self.tag_of(1)
+
+    @cached_property
+    def guards(self) -> tuple[Guard, ...]:
+        """Of the versions of its tables."""
+        return tuple(Guard(f"table:{name}", version) for name, version in self.tables)
+
+    @cached_property
+    def pin(self) -> tuple[int, Callable[[Value], int]] | None:
+        """If an argument, as it comes, is its one shard key: which, and what finds its slot."""
+        if len(self.keys) != 1 or not isinstance(self.keys[0], Parameter) or self.keys[0].fit:
+            return None
+        return self.keys[0].number - 1, slot_finder(self.key_type)
+
+    @cached_property
+    def outputs(self) -> dict[tuple[bool, ...] | None, tuple[OutputColumn, ...]]:
+        """What a shard is told of its columns, by their formats: those asked for so far."""
+        return {None: ()}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, outcome_of
+from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_current, outcome_of
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
@@ -63,6 +63,7 @@ class Session:
         self._local = LocalStatements(state)
         self._units = Units(state, self._prepared, self._local)
         self._copies = SessionCopies(state, self._prepared)
+        self.statements = state.statements
         self._loop = state.loop
         self._statement_log = backend.statement_log
         self._cancel_running: Callable[[], object] | None = None
@@ -157,11 +158,6 @@ class Session:
         self._state.leave()
 
     # ------------------------------------------------------------------ prepare
-
-    @property
-    def statements(self) -> dict[str, Prepared]:
-        """By the name that PREPARE, or the client's protocol, has given them."""
-        return self._state.statements
 
     def prepared(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared | None:
         """The statement, if it has been prepared under the present catalog."""
@@ -305,7 +301,10 @@ class Session:
         plan = execution.prepared.plan
         assert type(plan) is OneShard
         catalog = self._state.schema_now
-        if not self._prepared.is_current(execution.prepared):
+        prepared = execution.prepared
+        if prepared.search_path != self._state.settings.search_path or not is_current(
+            plan, catalog
+        ):
             self._start([execution], done, deadline, is_stale=False)
             return
         try:
@@ -321,7 +320,8 @@ class Session:
         except RouterError as exc:
             self._loop.call_soon(done, exc)
             return
-        if plan.is_write and is_large(command.statement):
+        is_write = plan.is_write
+        if is_write and is_large(command.statement):
             self._start([execution], done, deadline, is_stale=False)
             return
 
@@ -351,7 +351,7 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        if plan.is_write:
+        if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
             )

@@ -438,6 +438,9 @@ def from_text(text: str, kind: Type, position: int = 0) -> Value:
 # --------------------------------------------------------------------------- arguments
 
 _RANGES: Final = {kind.oid: (kind.low, kind.high) for kind in (SMALLINT, INTEGER, BIGINT)}
+_TEXTS: Final = frozenset(
+    kind.oid for kind in _BY_OID.values() if is_text(kind) and kind is not NAME
+)
 _PYTHON: Final = {"INTEGER": int, "REAL": float, "TEXT": str, "BLOB": bytes}
 
 
@@ -499,11 +502,22 @@ def check_arguments(oids: Sequence[int], arguments: Sequence[Value]) -> tuple[Va
             f"the statement needs {len(oids)} parameters, {len(arguments)} were given",
             sqlstate="08P01",
         )
-    checked: list[Value] = []
-    for oid, value in zip(oids, arguments, strict=True):
-        span = _RANGES.get(oid)
-        if type(value) is int and span is not None and span[0] <= value <= span[1]:
-            checked.append(value)  # as `check_value` would, without the calls
-        else:
-            checked.append(check_value(value, by_oid(oid), len(checked) + 1))
-    return tuple(checked)
+    for oid, value in zip(oids, arguments):  # noqa: B905 -- lengths compared above
+        # What `check_value` says of nearly all of them, without the calls.
+        if type(value) is int:
+            span = _RANGES.get(oid)
+            if span is None or not span[0] <= value <= span[1]:
+                break
+        elif type(value) is str:
+            if oid not in _TEXTS or not value.isascii() or "\0" in value:
+                break
+        elif value is not None:
+            break
+    else:
+        return tuple(arguments)
+    return tuple(
+        [
+            check_value(value, by_oid(oid), number)
+            for number, (oid, value) in enumerate(zip(oids, arguments, strict=True), 1)
+        ]
+    )

@@ -297,7 +297,9 @@ class Client(asyncio.Protocol):
                 transport.close()
             return
         if self._dialogue is not None and self._idle_until is None and not (busy or answering):
-            self._watch_idleness(self._dialogue.idle_timeout_s)
+            seconds = self._dialogue.idle_timeout_s
+            if seconds > 0:
+                self._watch_idleness(seconds)
         held_back = busy or self._client_is_slow
         if held_back and connection.buffered > READ_BUFFER_MAX:
             if transport.is_reading():
@@ -308,8 +310,6 @@ class Client(asyncio.Protocol):
     def _watch_idleness(self, seconds: float) -> None:
         """One timer, which looks again as long as it rings too early: statements come and go
         much more often than it rings."""
-        if seconds <= 0:
-            return
         loop = asyncio.get_running_loop()
         self._idle_until = loop.time() + seconds
         if self._idle_timer is not None and self._idle_timer.when() > self._idle_until:

@@ -347,8 +347,7 @@ class Dialogue:
             reply = unit.replies[0]
             if isinstance(reply, PortalRun):
                 if reply.portal.outcome is None:
-                    in_block = self._session.status != "I"
-                    portals = unit.take_executions(in_block=in_block)
+                    portals = unit.take_executions(self._session)
                     if reply.portal.statement.copies_in:
                         self._begin_copy(reply.portal)
                     else:
@@ -372,10 +371,11 @@ class Dialogue:
         if self._held is not None:
             event, self._held = self._held, None
             self.handle(event)
-        elif then is _READY and self._session.has_unit:
-            self._later(self._session.close_unit(), self._be_ready)
         elif then is _READY:
-            self._be_ready()
+            if self._session.status != "I" and self._session.has_unit:
+                self._later(self._session.close_unit(), self._be_ready)
+            else:
+                self._be_ready()
 
     def _be_ready(self, _: None = None) -> None:
         self._connection.ready(self._end_unit())

@@ -26,6 +26,7 @@ class RowsOut:
     """
 
     __slots__ = (
+        "_answered",
         "_at",
         "_held",
         "_is_binary",
@@ -45,6 +46,7 @@ class RowsOut:
         self._held = outcome.row_count  # rows of them that were not
         self._limit = 0
         self._tag = outcome.tag
+        self._answered = outcome.row_count  # what the tag says
         self._writer: CopyWriter | None = None
         if isinstance(plan, CopyTo):
             names = [column.name for column in plan.plan.columns]
@@ -108,6 +110,6 @@ class RowsOut:
         """Of what this Execute did, when no row is left."""
         if self._writer is not None:
             return f"COPY {self.count}"
-        if self._tag.startswith(("SELECT ", "FETCH ")):
+        if self.count != self._answered and self._tag.startswith(("SELECT ", "FETCH ")):
             return f"{self._tag.partition(' ')[0]} {self.count}"
         return self._tag

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,7 @@ from nodes.protocol import Value
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.pgserver.rows_out import RowsOut
+from shardrouter.pgwire.connection import Status
 from shardrouter.pgwire.messages import ParameterDescription, encode
 from shardrouter.pgwire.portals import describe_rows
 from shardrouter.planned import CopyFrom, CopyTo, OneShard, SchemaChange, TransactionControl
@@ -112,6 +113,13 @@ class PortalRun(msgspec.Struct, frozen=True, eq=False):
 Reply: TypeAlias = bytes | PortalRun
 
 
+class HasStatus(Protocol):
+    """The session whose statements they are."""
+
+    @property
+    def status(self) -> Status: ...
+
+
 def _copy_in_company() -> NotSupported:
     return NotSupported(
         "COPY FROM STDIN cannot be one unit with other statements",
@@ -150,7 +158,7 @@ class Unit:
             self.waiting.append(reply.portal)
         self.replies.append(reply)
 
-    def take_executions(self, *, in_block: bool) -> list[Portal]:
+    def take_executions(self, session: HasStatus) -> list[Portal]:
         """The portals to run now.
 
         In a transaction block the next one, for each is answered by itself. Outside, all up to
@@ -162,7 +170,7 @@ class Unit:
         if len(waiting) == 1:  # nearly always
             return [waiting.popleft()]
         count = 1
-        if not in_block:
+        if session.status == "I":
             controls = (place for place, p in enumerate(waiting, 1) if p.statement.is_control)
             count = next(controls, len(waiting) if self.writes else 1)
         return [waiting.popleft() for _ in range(count)]

@@ -40,6 +40,7 @@ from nodes.protocol import (
     Speculated,
     SqlFailure,
     Stage,
+    Staged,
     Statement,
     StatementResult,
     Transaction,
@@ -131,7 +132,7 @@ class Shelf:
         return Done((), 7)
 
     def needs_dry_run(self, body: EntryBody) -> bool:
-        return isinstance(body, Write) and not body.quick
+        return isinstance(body, Write) and not body.quick and not body.bounded
 
     async def dry_run(
         self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
@@ -234,6 +235,27 @@ async def test_a_chunk_is_refused_when_there_would_be_too_much() -> None:
     assert fits() is None
     assert too_much is not None
     assert too_much() == SqlFailure("54000", "too much")
+
+
+async def test_a_write_is_refused_when_its_stages_are_too_much_together() -> None:
+    fixture = Fixture(WriteLimits(transaction_bytes_max=100))
+    session = SessionId(1, 1)
+    steps, rows, more = (
+        Staged(session, number, 1, size, b"") for number, size in ((1, 40), (2, 50), (3, 20))
+    )
+    step = Ran(Statement("INSERT INTO t VALUES (?1)", staged=rows))
+    refusals: list[ResponseBody | None] = []
+    for stages in ((rows,), (rows, more)):
+        transaction = Transaction(1, 1, (step,), steps, stages)
+        fixture.ask(Write(session, 1, 0, (), transaction=transaction, bounded=True))
+        _, _, refuse = fixture.engine.proposals.pop()
+        assert refuse is not None
+        refusals.append(refuse())
+    fits, failure = refusals
+    assert fits is None
+    assert isinstance(failure, SqlFailure)
+    assert failure.sqlstate == "54000"
+    assert "transaction_bytes_max" in failure.detail
 
 
 async def test_a_read_runs_after_its_barrier_unless_its_time_is_over() -> None:

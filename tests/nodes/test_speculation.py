@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodes import bounds
 from nodes.bounds import Stop, Stopped
 from nodes.protocol import (
     TRANSACTION_STEPS_MAX,
@@ -226,6 +227,57 @@ def test_limits(replica: Replica) -> None:
     twice = replace_steps(every, 2)
     assert isinstance(machine.speculate_now(twice, limits, 10.0), SqlFailure)
     replica.write(statement(ADD, 1, 1))  # the file is free
+
+
+MANY = "SELECT a.id, c.name FROM t a, t b, t c"  # 8000 rows
+
+
+class Ticking:
+    """A clock on which 20 ms pass whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 0.02
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("sql", "timeout_s", "refusal"),
+    [
+        (MANY, 1000.0, ""),
+        (MANY, 0.06, "canceling statement due to statement timeout"),
+        (ENDLESS, 1000.0, "the write ran for more than 100 ms on the leader and was not proposed"),
+    ],
+)
+def test_a_large_read_behind_a_write_has_the_time_that_its_rows_take(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch, sql: str, timeout_s: float, refusal: str
+) -> None:
+    machine, limits = replica.machine, replace(LIMITS, write_ms=100)
+    monkeypatch.setattr(bounds, "time", Ticking())
+    block = Block("b")
+    block.rows(machine, ADD, 1, 1)
+    asked = block.ask(sql)
+    *before, new = asked.transaction.steps
+    assert isinstance(new, Ran)
+    steps = (*before, msgspec.structs.replace(new, stream=True))
+    transaction = msgspec.structs.replace(asked.transaction, steps=steps)
+    asked = msgspec.structs.replace(asked, transaction=transaction, quick=False)
+    answer = asyncio.run(machine.speculate(asked, limits, timeout_s, Stop()))
+    if refusal:
+        assert isinstance(answer, SqlFailure)
+        assert answer.message == refusal
+        return
+    assert isinstance(answer, Speculated)
+    # COMMIT compares as many, and is tried before it is proposed.
+    replica.machine.give_up_speculation()
+    block.steps.append(Ran(Statement(sql), answer.digest, stream=True))
+    write = block.commit(replica.session, replica.seq + 1, ())
+    assert asyncio.run(machine.dry_run(write, limits, timeout_s, Stop())) is None
+    late = asyncio.run(machine.dry_run(write, limits, 0.06, Stop()))
+    assert isinstance(late, SqlFailure)
+    assert late.sqlstate == "57014"
 
 
 def replace_steps(asked: Speculate, times: int) -> Speculate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 
 import pytest
@@ -28,6 +29,7 @@ from nodes.values import (
     encode_data_row,
     encode_data_rows,
     encode_text,
+    slot_finder,
     slot_of,
 )
 
@@ -51,6 +53,23 @@ def test_slots_never_change() -> None:
 @given(INT64, st.sampled_from(["smallint", "integer", "bigint", "int2", "int4", "int8"]))
 def test_integer_types_are_alike(value: int, type_name: str) -> None:
     assert canonical_key(value, type_name) == canonical_key(value, "bigint")
+
+
+KEY_TYPES = ("smallint", "bigint", "date", "text", "boolean", "bytea", "uuid", "real")
+
+
+@given(
+    st.sampled_from(KEY_TYPES),
+    st.integers(-(1 << 65), 1 << 65) | INT64 | STRINGS | st.booleans() | st.binary() | st.none(),
+)
+def test_a_slot_finder_finds_the_slot_of_the_canonical_key(type_name: str, value: Value) -> None:
+    try:
+        expected = slot_of(canonical_key(value, type_name))
+    except ValueError as exc:
+        with pytest.raises(ValueError, match=f"^{re.escape(str(exc))}$"):
+            slot_finder(type_name)(value)
+    else:
+        assert slot_finder(type_name)(value) == expected
 
 
 def test_types_are_told_apart() -> None:

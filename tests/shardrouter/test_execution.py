@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import pytest
+from msgspec import structs
 
 from nodes.protocol import Guard, Statement, StatementResult, Value
 from nodes.values import SLOTS, canonical_key, slot_of
+from shardrouter import types
 from shardrouter.catalog import Catalog, Column, Table
-from shardrouter.errors import NotSupported
+from shardrouter.errors import NotSupported, RouterError
 from shardrouter.execution import (
+    Command,
     Execution,
     Prepared,
     command_of,
@@ -108,6 +115,67 @@ def test_a_scatter_with_keys_asks_their_shards_under_the_guards_of_their_slots()
         "a": {"table:t", *(f"slot:{slot(k)}" for k in EVEN)},
         "b": {"table:t", f"slot:{slot(ODD[0])}"},
     }
+
+
+STATEMENTS = {
+    "SELECT * FROM t WHERE id = $1": (20,),
+    "UPDATE t SET ok = $2 WHERE id = $1": (20, 16),
+    "INSERT INTO t (id, ok) VALUES ($1, $2)": (20, 16),
+    "SELECT ok FROM t WHERE id = $2 AND ok = $1": (16, 20),
+}
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+@pytest.mark.parametrize("formats", [None, (True, False)])
+@pytest.mark.parametrize("key", [*EVEN, *ODD, -(1 << 63), None, 1 << 63, "1"])
+def test_the_short_way_to_a_command_leads_where_the_long_one_does(
+    sql: str, formats: tuple[bool, ...] | None, key: Value
+) -> None:
+    """A key that is an argument as it comes is found without asking for all slots."""
+    oids = STATEMENTS[sql]
+    arguments = tuple([key if oid == 20 else True for oid in oids])
+
+    def made(*, short: bool) -> Command | str:
+        bound = execution(sql, *arguments, oids=oids)
+        bound = structs.replace(bound, formats=formats and formats[: len(bound.prepared.columns)])
+        plan = bound.prepared.plan
+        assert isinstance(plan, OneShard)
+        assert plan.pin is not None
+        if not short:
+            plan.__dict__["pin"] = None
+        try:
+            return command_of(plan, bound, CATALOG)
+        except RouterError as exc:
+            return f"{exc.sqlstate} {exc}"
+
+    assert made(short=True) == made(short=False)
+
+
+OF_ALL_TYPES: tuple[Value, ...] = (
+    *(None, True, 0, -1, 1 << 15, 1 << 31, 1 << 63, 10**400, 1.5, math.nan, math.inf),
+    *("", "a", "é", "a\0", "\ud800", "1e5", b"", b"x"),
+)
+
+
+ALL_OIDS = {kind.oid for kind in (*types.TYPES.values(), *types.SYSTEM_TYPES.values())}
+
+
+@pytest.mark.parametrize("oid", sorted(ALL_OIDS))
+def test_arguments_are_checked_at_once_as_one_by_one(oid: int) -> None:
+    for value in OF_ALL_TYPES:
+        at_once = _told(partial(types.check_arguments, (oid,), (value,)))
+        assert at_once == _told(partial(_checked_by_itself, oid, value)), value
+
+
+def _checked_by_itself(oid: int, value: Value) -> tuple[Value, ...]:
+    return (types.check_value(value, types.by_oid(oid), 1),)
+
+
+def _told(check: Callable[[], tuple[Value, ...]]) -> str:
+    try:
+        return repr(check())
+    except RouterError as exc:
+        return f"{exc.sqlstate} {exc}"
 
 
 def test_a_plan_is_current_while_its_table_has_the_version_it_was_made_for() -> None:

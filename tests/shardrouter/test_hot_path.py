@@ -22,7 +22,7 @@ from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
-CALLS_MAX = {"select": 112, "insert": 128, "update": 128}
+CALLS_MAX = {"select": 104, "insert": 116, "update": 116}
 """Calls of Python functions for a statement, from its bytes to those of its answer; CPU follows
 them. Of these the wire has about 80."""
 
