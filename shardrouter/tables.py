@@ -57,6 +57,8 @@ class Default:
     """The router draws the value from it, before the INSERT leaves."""
     source: str = ""
     """What was written, if it is known."""
+    is_generated: bool = False
+    """It is the expression of a column that is GENERATED ALWAYS AS it, and of no other value."""
 
 
 Identity: TypeAlias = Literal["", "always", "by default"]
@@ -73,6 +75,10 @@ class Column:
     modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
     identity: Identity = ""
     comment: str = ""
+
+    @property
+    def is_generated(self) -> bool:
+        return self.default is not None and self.default.is_generated
 
 
 @dataclass(frozen=True)

@@ -177,6 +177,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.change_builder": 0,
     "shardrouter.query_parser": 0,
     "shardrouter.view_definitions": 0,
+    "shardrouter.generated": 0,
     "shardrouter.temporary": 0,
     "shardrouter.temporary_schemas": 1,
     "shardrouter.views": 0,
