@@ -260,7 +260,7 @@ class Session:
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
-            and not self._state.clears_at_commit
+            and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):
             self._execute_one(unit[0], done, deadline)
         else:
