@@ -21,6 +21,7 @@ from shardrouter.namespaces import (
 )
 from shardrouter.syntax import Name
 from shardrouter.tables import PUBLIC, ForeignKey, Table
+from shardrouter.type_changes import types_in
 
 __all__ = [
     "Dependent",
@@ -380,6 +381,10 @@ def _drop_schemas(builder: ChangeBuilder, node: DropSchema) -> None:
             label = described(catalog, sequence)
             remove = _without_sequence(sequence.name)
             found.append(Dependent(label, f"schema {sequence.schema}", remove))
+    found += [
+        Dependent(f"type {schema}.{name}", f"schema {schema}", lambda _: None)
+        for schema, name in types_in(catalog, gone)
+    ]
     what = f"schema {gone[0]}" if len(gone) == 1 else "desired object(s)"
     for dependent in drop_dependents(builder, found, what, cascade=node.cascade):
         dependent.remove(builder)

@@ -205,7 +205,7 @@ def _tag(tokens: Sequence[Token]) -> str:
         return "TRUNCATE TABLE"
     if first == "COMMENT":
         return first
-    kinds = ("table", "index", "sequence", "view", "schema")
+    kinds = ("table", "index", "sequence", "view", "schema", "type")
     kind = next((t for t in tokens[1:5] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 
