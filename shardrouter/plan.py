@@ -153,7 +153,7 @@ def _analysed(
                     node = replace(node, conflict=replace(node.conflict, assignments=kept))
                     drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
             if not drawn.draws:
-                return changes.insert(node, table, catalog, parameters)
+                return changes.insert(drawn.node, table, catalog, parameters, own)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [types.BIGINT.oid] * len(drawn.draws)
             made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
