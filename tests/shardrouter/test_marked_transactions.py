@@ -17,6 +17,7 @@ from shardrouter import schema
 from shardrouter.catalog import Catalog
 from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.router import Router
+from shardrouter.session import Execution
 from tests.shardrouter.cluster import one_node
 from tests.shardrouter.test_schema_in_transactions import Client, client_of
 
@@ -176,3 +177,58 @@ async def test_a_refused_commit_withdraws_its_mark(routers: tuple[Router, Router
     assert await client.code("COMMIT") == "40001"
     assert (await catalog_of(b)).pending is None
     await client.does("BEGIN", "CREATE TABLE new (id int)", "COMMIT")
+
+
+@pytest.mark.parametrize("step", range(3))
+@pytest.mark.parametrize("is_sent", [False, True])
+async def test_a_commit_that_is_cancelled_says_what_became_of_it(
+    routers: tuple[Router, Router, Router], step: int, *, is_sent: bool
+) -> None:
+    """In front of its mark, itself, and its publication, or while that is on its way: the mark has
+    to be followed up, so it goes on to its end, and is a success."""
+    a, b, _ = routers
+    client = await client_of(a)
+    await client.does(
+        "BEGIN", "CREATE TABLE new (id serial PRIMARY KEY)", "INSERT INTO new DEFAULT VALUES"
+    )
+    shards = a._backend.shards
+    write, before = shards.write, iter(range(99))
+
+    async def cancelling(*args: Any, **options: Any) -> Any:
+        if next(before) != step:
+            return await write(*args, **options)
+        if not is_sent:
+            client.session.cancel()
+            return await write(*args, **options)
+        writing = asyncio.ensure_future(write(*args, **options))
+        await asyncio.sleep(0)
+        client.session.cancel()
+        return await writing
+
+    shards.write = cancelling  # type: ignore[method-assign]
+    try:
+        assert (await client.run("COMMIT")).tag == "COMMIT"
+    finally:
+        shards.write = write  # type: ignore[method-assign]
+    assert client.session.status == "I"
+    assert next(before) == 3
+    assert await Client(b).values("SELECT id FROM new") == [(1,)]
+    assert (await catalog_of(b)).pending is None
+
+
+async def test_a_commit_that_is_cancelled_while_it_waits_for_its_turn_goes_on_too(
+    routers: tuple[Router, Router, Router],
+) -> None:
+    a, _, _ = routers
+    client = await client_of(a)
+    await client.does("BEGIN", "CREATE TABLE new (id int)")
+    async with a._backend.schema._changing:
+        execution = Execution(await client.session.prepare("COMMIT"))
+        committing = asyncio.ensure_future(client.session.run([execution]))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        client.session.cancel()
+        await asyncio.sleep(0)
+    [outcome] = await committing
+    assert outcome.tag == "COMMIT"
+    assert await Client(a).values("SELECT count(*) FROM new") == [(0,)]

@@ -1,0 +1,149 @@
+"""kill -9 of a leader in every moment of a schema change: all of it, or nothing, and what its
+client was told is true."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodes.config import META_GROUP
+from nodes.local_cluster import LocalCluster
+from shardrouter.errors import IndefiniteError, RouterError
+from shardrouter.router import Router
+from tests.process.test_router_failover import three_nodes
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+STEPS = 3
+"""Writes of a schema change: its mark, the change, its publication."""
+
+
+@dataclass
+class Killer:
+    """Kills the leader of the group of the next write but `step`, before it is sent, or when it
+    has been sent and is not answered."""
+
+    cluster: LocalCluster
+    router: Router
+    step: int
+    is_sent: bool
+    killed: str = ""
+    _write: Callable[..., Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shards = self.router._backend.shards
+        self._write = shards.write
+        shards.write = self._watched  # type: ignore[method-assign]
+
+    async def _watched(self, group: str, *args: Any, **options: Any) -> Any:
+        self.step -= 1
+        if self.step >= 0 or self.killed:
+            return await self._write(group, *args, **options)
+        leader = self.router._backend.shards.leader(group)
+        assert leader is not None
+        self.killed = leader
+        if not self.is_sent:
+            self.cluster.kill_node(leader)
+            return await self._write(group, *args, **options)
+        writing = asyncio.ensure_future(self._write(group, *args, **options))
+        await asyncio.sleep(0)  # it is on its way with the end of this turn of the loop ...
+        await asyncio.sleep(0)
+        self.cluster.kill_node(leader)  # ... and nothing has been read since
+        return await writing
+
+    async def restore(self) -> None:
+        """What was killed is back."""
+        self.router._backend.shards.write = self._write  # type: ignore[method-assign]
+        await self.cluster.node(self.killed).wait()
+        await self.cluster.start_node(self.killed)
+        await self.cluster.wait_for_leaders()
+
+
+async def outcome_of(work: Any) -> str:
+    results: list[Any] = list(await asyncio.gather(work, return_exceptions=True))
+    error = results[0]
+    if isinstance(error, RouterError):
+        assert error.sqlstate in ("08007", "40001", "57014", "57P03"), error
+        return "unknown" if isinstance(error, IndefiniteError) else "nothing"
+    return "all"
+
+
+async def tables_of(router: Router) -> set[str]:
+    await router._backend.schema.settled(asyncio.get_running_loop().time() + 30)
+    return {row[0] for row in await router.fetch("SHOW TABLES")}
+
+
+async def test_the_commit_of_a_transaction_with_schema_changes(tmp_path: Path) -> None:
+    async with (
+        three_nodes(tmp_path) as (cluster, path),
+        Router.open(path, rng=random.Random(1)) as db,
+        Router.open(path, rng=random.Random(2)) as other,
+    ):
+        said: dict[tuple[int, bool], str] = {}
+        await db.execute("CREATE TABLE base (id int PRIMARY KEY) WITH (home = true)")
+        for number, (step, is_sent) in enumerate(
+            (s, b) for s in range(STEPS) for b in (False, True)
+        ):
+            async with db.acquire() as client:
+                await client.execute("SET default_placement = home")
+                transaction = client.transaction()
+                await transaction.start()
+                await client.execute(f"CREATE TABLE t{number} (id serial PRIMARY KEY, name text)")
+                await client.execute(f"INSERT INTO t{number} (name) VALUES ('a'), ('b')")
+                await client.execute(f"ALTER TABLE base ADD COLUMN c{number} int")
+                await client.execute(f"INSERT INTO base (id, c{number}) VALUES ({number}, 1)")
+                killer = Killer(cluster, db, step, is_sent)
+                said[step, is_sent] = ended = await outcome_of(transaction.commit())
+            await killer.restore()
+            there = f"t{number}" in await tables_of(other)
+            assert ended == "unknown" or there is (ended == "all"), (said, there)
+            rows = await other.fetch("SELECT * FROM base WHERE id = $1", number)
+            assert len(rows) == there, said
+            columns = {row[0] for row in await other.fetch("SHOW COLUMNS FROM base")}
+            assert (f"c{number}" in columns) is there, said
+            if there:
+                names = await other.fetch(f"SELECT id, name FROM t{number} ORDER BY id")
+                assert [tuple(row) for row in names] == [(1, "a"), (2, "b")], said
+                again = f"INSERT INTO t{number} (name) VALUES ('c') RETURNING id"
+                assert await other.fetchval(again) > 2
+        assert "all" in said.values()
+        print(said)
+
+
+async def test_a_key_that_is_added_to_a_table(tmp_path: Path) -> None:
+    async with (
+        three_nodes(tmp_path) as (cluster, path),
+        Router.open(path, rng=random.Random(1)) as db,
+        Router.open(path, rng=random.Random(2)) as other,
+    ):
+        said: dict[tuple[int, bool], str] = {}
+        for number, (step, is_sent) in enumerate(
+            (s, b) for s in range(STEPS) for b in (False, True)
+        ):
+            await db.execute(f"CREATE TABLE t{number} (id int, n int) WITH (home = true)")
+            rows = ", ".join(f"({n}, {n})" for n in range(500))
+            await db.execute(f"INSERT INTO t{number} VALUES {rows}")
+            killer = Killer(cluster, db, step, is_sent)
+            change = db.execute(f"ALTER TABLE t{number} ADD PRIMARY KEY (id)")
+            said[step, is_sent] = ended = await outcome_of(change)
+            await killer.restore()
+            await tables_of(other)
+            catalog = other._backend.schema.catalog
+            there = catalog.tables[f"t{number}"].primary_key == ("id",)
+            assert ended == "unknown" or there is (ended == "all"), (said, there)
+            assert await other.fetchval(f"SELECT sum(n) FROM t{number}") == sum(range(500))
+            is_refused = False
+            with suppress(RouterError):
+                await other.execute(f"INSERT INTO t{number} VALUES (7, 7)")
+                is_refused = True
+            assert is_refused is not there, said
+        assert META_GROUP in await cluster.leaders()
+        assert set(said.values()) == {"all"}, "a majority was there all the time"
+        print(said)
