@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential mutants compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and a
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
+
+mutants: venv  ## break what there is of PostgreSQL, one thing at a time: does its test notice?
+	@$(BIN)/python -m tests.suites.mutants
 
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
