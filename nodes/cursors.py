@@ -31,6 +31,7 @@ from nodes.data_file import BEGIN_READ, READ_APPLIED, READ_VERSION, ROLLBACK
 from nodes.protocol import (
     Busy,
     Done,
+    OutputColumn,
     Piece,
     Ran,
     Read,
@@ -42,7 +43,7 @@ from nodes.protocol import (
     StatementResult,
     Value,
 )
-from nodes.spool import PIECE_BYTES, Spool, SpoolFailed
+from nodes.spool import LARGE_BYTES, PIECE_BYTES, Spool, SpoolFailed
 from nodes.sql_connection import Refused, SqlConnection
 from nodes.sql_errors import SQL_ERRORS
 from nodes.transaction_unit import all_steps, refuse_difference, run_new, run_step
@@ -64,6 +65,9 @@ LOOK_S: Final = 5.0
 
 ROWS_MAX: Final = 512
 """Fetched at once; fewer of large ones."""
+
+FIRST_ROWS: Final = 16
+"""Fetched before it is known how large they are."""
 
 THREADS: Final = 2
 KEPT_MAX: Final = 2
@@ -249,7 +253,9 @@ class _Cursor:
         self._now_us = now_us
         self._seed = seed
         self._rows: sqlite3.Cursor | None = None
-        self._row_bytes = PIECE_BYTES // ROWS_MAX  # of a row, as far as is known
+        self._row_bytes = PIECE_BYTES // FIRST_ROWS  # of a row, as far as is known
+        self._ahead: list[tuple[Value, ...]] = []  # rows that were too large for the piece
+        self._is_read = False  # there are no more rows but those
 
     @property
     def wants_connection(self) -> bool:
@@ -307,21 +313,26 @@ class _Cursor:
         values: list[tuple[Value, ...]] = []
         count = size = 0
         while size < PIECE_BYTES:
-            wanted = max(1, min(ROWS_MAX, (PIECE_BYTES - size) // self._row_bytes))
             try:
-                rows = self._rows.fetchmany(wanted)
-                some = encode_data_rows(rows, statement.columns) if statement.columns else b""
+                rows, self._ahead = self._ahead, []
+                if not rows:
+                    wanted = max(1, min(ROWS_MAX, (PIECE_BYTES - size) // self._row_bytes))
+                    rows = self._rows.fetchmany(wanted)
+                    self._is_read = len(rows) < wanted
+                some, added = _encoded(rows, statement.columns)
+                while added > LARGE_BYTES and len(rows) > 1:
+                    half = len(rows) // 2
+                    rows, self._ahead = rows[:half], rows[half:] + self._ahead
+                    some, added = _encoded(rows, statement.columns)
             except SQL_ERRORS as exc:
                 raise self._refusal(connection, statement, exc) from exc
             count += len(rows)
             if statement.columns:
                 encoded.append(some)
-                added = len(some)
             else:
                 values += rows
-                added = sum(map(_size_of, rows))
             size += added
-            if len(rows) < wanted:
+            if self._is_read and not self._ahead:
                 self.is_over = True
                 break
             self._row_bytes = max(1, added // len(rows))
@@ -441,6 +452,14 @@ class _Beside(_Spooled):
 
     def _is_late(self) -> bool:
         return self.stopped is not None or time.monotonic() > self.ends
+
+
+def _encoded(rows: list[tuple[Value, ...]], columns: tuple[OutputColumn, ...]) -> tuple[bytes, int]:
+    """As they leave, if there are columns to encode them by, and how many bytes they are."""
+    if columns:
+        encoded = encode_data_rows(rows, columns)
+        return encoded, len(encoded)
+    return b"", sum(map(_size_of, rows))
 
 
 def _size_of(row: tuple[Value, ...]) -> int:

@@ -30,6 +30,7 @@ import msgspec
 from nodes.protocol import (
     OPEN_SEQS_MAX,
     STORED_ANSWER_BYTES_MAX,
+    Aborted,
     AnswerNotKept,
     Busy,
     Done,
@@ -206,6 +207,15 @@ class Sessions:
             # One over the command contradicts itself: keep the answer of this very command.
             state.watermark = watermark if watermark < seq else seq - 1
             self._moved.add(number)
+
+    def abort(self, session: SessionId, seq: int, index: int) -> None:
+        """The entry at `index` says that the command will never be applied: a copy that comes
+        later is refused, unless it has its answer already."""
+        state = self._sessions.get(session.index)
+        if state is None or session.incarnation != self._incarnation:
+            return
+        if seq > state.watermark and seq not in state.answers:
+            self.record(session, seq, 0, Aborted(), index)
 
     def _note(self, state: _Session, entry: int, seq: int) -> None:
         """The row of `entry` has `seq` of the session."""

@@ -23,6 +23,9 @@ from nodes.values import encode_data_rows
 __all__ = ["PIECE_BYTES", "SPOOL_BYTES_MAX", "DigestedAnswer", "Spool", "SpoolFailed"]
 
 PIECE_BYTES: Final = 512 * 1024
+
+LARGE_BYTES: Final = 4 * PIECE_BYTES
+"""Rows that are more than this together leave in several pieces."""
 """Rows of about so many bytes are a piece; with one large row more."""
 
 SPOOL_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -56,18 +59,24 @@ class Spool:
 
     def add(self, rows: list[tuple[Value, ...]]) -> None:
         """Some rows more. Raises SpoolFailed."""
-        self._count += len(rows)
+        encoded = b""
         if self._columns:
             try:
                 encoded = encode_data_rows(rows, self._columns)
             except SQL_ERRORS as exc:
                 sqlstate = getattr(exc, "sqlstate", "XX000")
                 raise SpoolFailed(SqlFailure(sqlstate, str(exc))) from exc
+        size = len(encoded if self._columns else _encode(rows))
+        if size > LARGE_BYTES and len(rows) > 1:  # a frame has a limit
+            self.add(rows[: len(rows) // 2])
+            self.add(rows[len(rows) // 2 :])
+            return
+        self._count += len(rows)
+        self._size += size
+        if self._columns:
             self._encoded.append(encoded)
-            self._size += len(encoded)
         else:
             self._values += rows
-            self._size += len(_encode(rows))
         if self._size >= PIECE_BYTES:
             self._cut()
 

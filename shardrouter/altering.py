@@ -78,7 +78,7 @@ def alter_table(builder: ChangeBuilder, node: AlterTable) -> None:
         if node.if_exists:
             builder.notice(f'relation "{node.table.text}" does not exist, skipping')
             return
-        if node.table.schema and node.table.schema not in builder.catalog.schemas:
+        if node.table.schema and not builder.catalog.has_schema(node.table.schema):
             raise missing_schema(node.table.schema)
         raise StatementError(f'relation "{qualified(node.table)}" does not exist', sqlstate="42P01")
     if found[0] != "table":

@@ -109,9 +109,14 @@ def _who(node: syntax.Call, scope: Scope) -> Typed:
     return constant(identity.user, NAME)
 
 
+FOLDED_MAX: Final = 16 * 1024
+"""A computed constant that is longer is computed where the rows are: SQLite has a limit of its
+texts."""
+
+
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
-    candidates = functions.candidates(node.name, len(given))
+    candidates = functions.candidates(node.name, len(given), given)
     if node.name in _ANY_ARRAY and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
@@ -132,7 +137,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
                 return constant(None, found.result)
-            return constant(computed(found.node_function, *known), found.result)
+            value = computed(found.node_function, *known)
+            is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
+            if not (is_large and scope.relations):  # whose statement goes to a node with it
+                return constant(value, found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
     shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
@@ -149,8 +157,6 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     ):
         raise _not_here(node)
     if BYTEA in given and node.name in _OF_BYTES:
-        raise _not_here(node)
-    if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
     raise StatementError(
         f"function {node.name}({shown}) does not exist",

@@ -34,6 +34,7 @@ from shardrouter.enumerations import definition_of, of_definition
 from shardrouter.kinds import Type
 from shardrouter.tables import (
     PUBLIC,
+    TEMPORARY,
     Change,
     Column,
     Default,
@@ -139,8 +140,21 @@ class Catalog:
             found[table.schema, table.relname] = (kind, table.name)
         return found
 
+    @property
+    def temporary_schema(self) -> str:
+        """Where this session has its temporary tables; empty without any."""
+        return next((name for name in self.search_path if name.startswith(TEMPORARY)), "")
+
+    def has_schema(self, name: str) -> bool:
+        """Whether a schema that a statement names is there for this session."""
+        if name.startswith("pg_temp"):
+            return name in ("pg_temp", self.temporary_schema)
+        return name in self.schemas
+
     def relation(self, name: str, schema: str = "") -> tuple[Kind, str] | None:
         """What a name means to this session, as in `relations`."""
+        if schema.startswith("pg_temp"):
+            schema = self.temporary_schema if schema in ("pg_temp", self.temporary_schema) else "-"
         for place in (schema,) if schema else self.search_path:
             found = self.relations.get((place, name))
             if found is not None:

@@ -28,7 +28,17 @@ from shardrouter.namespaces import NewNames, check_name
 from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.serial import SERIALS, column_sequence
-from shardrouter.tables import Check, Column, Default, Index, Key, Placement, SqlSequence, Table
+from shardrouter.tables import (
+    Check,
+    Column,
+    Default,
+    Index,
+    Key,
+    OnCommit,
+    Placement,
+    SqlSequence,
+    Table,
+)
 from shardrouter.translate import table_scope
 from shardrouter.typed import Parameters, literal, quote
 from shardrouter.written import columns_of, expression_of
@@ -96,10 +106,17 @@ def create_table(
         placement,
         schema=names.schema,
         called=called,
+        on_commit=_on_commit(node),
     )
     for constraint in _in_order(node.constraints):
         table = add_constraint(table, constraint, catalog, names)
     return Made(table, tuple(sequences))
+
+
+def _on_commit(node: CreateTable) -> OnCommit:
+    if node.on_commit and not node.is_private:
+        raise StatementError("ON COMMIT can only be used on temporary tables", sqlstate="42P16")
+    return node.on_commit
 
 
 def _in_order(constraints: Sequence[ConstraintDefinition]) -> list[ConstraintDefinition]:
@@ -246,6 +263,14 @@ def _placement(
         raise StatementError(
             "a table has one of shard_key, reference and home", sqlstate="22023", hint=_OPTIONS
         )
+    if node.is_private:
+        if "shard_key" in options or "reference" in said:
+            raise NotSupported(
+                "a temporary table is whole on one shard",
+                position=node.table.position,
+                hint="Leave out WITH (...).",
+            )
+        return "home", ""
     if said:
         return said[0], ""
     if "shard_key" not in options and (not primary_key or default == "home"):

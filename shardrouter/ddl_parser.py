@@ -37,7 +37,13 @@ from shardrouter.part_parser import (
     sequence_options,
     table_constraint,
 )
-from shardrouter.query_parser import create_view
+from shardrouter.query_parser import (
+    create_table_as,
+    create_view,
+    on_commit_clause,
+    table_options,
+    temporary_words,
+)
 from shardrouter.type_definitions import DropType
 from shardrouter.type_parser import create_type
 
@@ -70,23 +76,27 @@ def parse_definition(tokens: Sequence[Token]) -> Definition:
 
 
 def _create(cursor: Cursor) -> Definition:
-    if cursor.accept("table"):
-        return _create_table(cursor)
+    replaces = cursor.is_word("or", "replace") and cursor.accept("or", "replace")
+    temporary = temporary_words(cursor)
+    if cursor.accept("view"):
+        return create_view(cursor, or_replace=replaces, temporary=temporary)
+    if not replaces and cursor.accept("table"):
+        if _has_query(cursor):
+            return create_table_as(cursor, temporary=temporary)
+        return _create_table(cursor, temporary=temporary)
+    if not replaces and cursor.accept("sequence"):
+        exists = cursor.accept("if", "not", "exists")
+        return CreateSequence(cursor.relation(), sequence_options(cursor), exists, temporary)
+    if replaces or temporary:
+        raise cursor.unexpected()
     if cursor.accept("unique", "index"):
         return _create_index(cursor, unique=True)
     if cursor.accept("index"):
         return _create_index(cursor, unique=False)
-    if cursor.accept("sequence"):
-        exists = cursor.accept("if", "not", "exists")
-        return CreateSequence(cursor.relation(), sequence_options(cursor), exists)
     if cursor.accept("schema"):
         return _create_schema(cursor)
     if cursor.accept("type"):
         return create_type(cursor)
-    if cursor.accept("or", "replace", "view"):
-        return create_view(cursor, or_replace=True)
-    if cursor.accept("view"):
-        return create_view(cursor, or_replace=False)
     token = cursor.peek()
     if token is not None and token.kind is Kind.WORD:
         raise NotSupported(
@@ -98,7 +108,18 @@ def _create(cursor: Cursor) -> Definition:
     raise cursor.unexpected()
 
 
-def _create_table(cursor: Cursor) -> CreateTable:
+def _has_query(cursor: Cursor) -> bool:
+    """Whether a table is made of a query: AS stands outside of parentheses."""
+    depth = ahead = 0
+    while (token := cursor.peek(ahead)) is not None:
+        depth += token.is_mark("(") - token.is_mark(")")
+        if not depth and token.is_word("as"):
+            return True
+        ahead += 1
+    return False
+
+
+def _create_table(cursor: Cursor, *, temporary: bool) -> CreateTable:
     exists = cursor.accept("if", "not", "exists")
     table = cursor.relation()
     columns: list[ColumnDefinition] = []
@@ -119,29 +140,13 @@ def _create_table(cursor: Cursor) -> CreateTable:
     if not cursor.is_mark(")"):
         cursor.listed(part)
     cursor.expect_mark(")")
-    options = _options(cursor) if cursor.accept("with") else ()
+    options = table_options(cursor) if cursor.accept("with") else ()
     if cursor.accept("without", "oids"):
         pass  # what every table is
-    return CreateTable(table, tuple(columns), tuple(constraints), options, exists)
-
-
-def _options(cursor: Cursor) -> tuple[tuple[str, str], ...]:
-    def option() -> tuple[str, str]:
-        name = cursor.name().text
-        token = cursor.peek()
-        if token is None or token.kind is not Kind.OPERATOR or token.text != "=":
-            return name, "true"
-        cursor.take()
-        value = cursor.take()
-        if value.kind not in (Kind.WORD, Kind.NAME, Kind.STRING, Kind.NUMBER):
-            cursor.at -= 1
-            raise cursor.unexpected()
-        return name, value.text
-
-    cursor.expect_mark("(")
-    options = cursor.listed(option)
-    cursor.expect_mark(")")
-    return options
+    on_commit = on_commit_clause(cursor)
+    return CreateTable(
+        table, tuple(columns), tuple(constraints), options, exists, temporary, on_commit
+    )
 
 
 def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
@@ -159,7 +164,7 @@ def _create_index(cursor: Cursor, *, unique: bool) -> CreateIndex:
     cursor.expect_mark(")")
     nulls_distinct(cursor)
     if cursor.accept("with"):
-        _options(cursor)  # how it is stored
+        table_options(cursor)  # how it is stored
     where: Sequence[Token] = ()
     if cursor.accept("where"):
         where = cursor.until(lambda _: False)

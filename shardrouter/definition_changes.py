@@ -26,13 +26,16 @@ from shardrouter.definitions import (
     CreateSchema,
     CreateSequence,
     CreateTable,
+    CreateTableAs,
     CreateView,
     Definition,
     DropIndex,
     DropSchema,
     DropSequence,
     DropTable,
+    DropTemporary,
     DropView,
+    HoldTemporary,
     Truncate,
 )
 from shardrouter.dropping import drop, referring_keys
@@ -56,6 +59,7 @@ from shardrouter.renaming import (
 from shardrouter.serial import altered_sequence, make_sequence, owned_sequence
 from shardrouter.syntax import Name
 from shardrouter.tables import Change, Placement, SqlSchema, Table
+from shardrouter.temporary import drop_temporary, hold_temporary
 from shardrouter.type_changes import (
     add_label,
     check_relation_name,
@@ -64,7 +68,7 @@ from shardrouter.type_changes import (
 )
 from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.typed import quote
-from shardrouter.view_definitions import create_view
+from shardrouter.view_definitions import create_view, table_of_query
 
 __all__ = ["Begun", "begin"]
 
@@ -84,6 +88,8 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
     match node:
         case CreateTable():
             _create_table(builder, node, default)
+        case CreateTableAs():
+            _create_table_as(builder, node)
         case CreateView():
             create_view(builder, node)
         case AlterTable():
@@ -110,6 +116,10 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             _create_schema(builder, node)
         case Comment():
             comment(builder, node)
+        case HoldTemporary():
+            hold_temporary(builder, node)
+        case DropTemporary():
+            drop_temporary(builder, node)
         case DropTable() | DropView() | DropIndex() | DropSequence() | DropSchema():
             drop(builder, node)
         case CreateEnumeration():
@@ -143,7 +153,8 @@ def _a_table(catalog: Catalog, name: Name) -> Table:
 
 def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement) -> None:
     catalog = builder.catalog
-    names = NewNames(catalog, creation_schema(catalog, node.table))
+    schema = creation_schema(catalog, node.table, temporary=node.temporary)
+    names = NewNames(catalog, schema)
     check_relation_name(catalog, names.schema, node.table.text)
     if not _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
         return
@@ -152,6 +163,16 @@ def _create_table(builder: ChangeBuilder, node: CreateTable, default: Placement)
     for sequence in made.sequences:
         builder.put_sequence(sequence)
     builder.refer(made.table)
+
+
+def _create_table_as(builder: ChangeBuilder, node: CreateTableAs) -> None:
+    """The table; its rows are a statement of their own."""
+    catalog = builder.catalog
+    schema = creation_schema(catalog, node.table, temporary=node.temporary)
+    names = NewNames(catalog, schema)
+    check_relation_name(catalog, names.schema, node.table.text)
+    if _is_new(builder, names, node.table, if_not_exists=node.if_not_exists):
+        builder.put_new(table_of_query(node, catalog, names))
 
 
 def _truncate(builder: ChangeBuilder, node: Truncate) -> None:
@@ -201,7 +222,8 @@ def _create_index(builder: ChangeBuilder, node: CreateIndex) -> None:
 
 
 def _create_sequence(builder: ChangeBuilder, node: CreateSequence) -> None:
-    names = NewNames(builder.catalog, creation_schema(builder.catalog, node.name))
+    schema = creation_schema(builder.catalog, node.name, temporary=node.temporary)
+    names = NewNames(builder.catalog, schema)
     if _is_new(builder, names, node.name, if_not_exists=node.if_not_exists):
         relname = names.check(node.name)
         made = make_sequence(relname, node.options, types.BIGINT, names)
@@ -225,7 +247,7 @@ def _alter_sequence(builder: ChangeBuilder, node: AlterSequence) -> None:
         if node.if_exists:
             builder.notice(f'relation "{node.name.text}" does not exist, skipping')
             return
-        if node.name.schema and node.name.schema not in builder.catalog.schemas:
+        if node.name.schema and not builder.catalog.has_schema(node.name.schema):
             raise missing_schema(node.name.schema)
         raise StatementError(f'relation "{qualified(node.name)}" does not exist', sqlstate="42P01")
     if found[0] != "sequence":

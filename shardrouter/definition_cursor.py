@@ -30,15 +30,12 @@ NOT_YET: Final = {
     "include": "Leave it out: it changes no answer.",
     "using": "Indexes are B-trees; leave it out.",
     "tablespace": "Leave it out: every replica has one file.",
-    "temp": "A table belongs to all sessions here.",
-    "temporary": "A table belongs to all sessions here.",
     "unlogged": "Leave UNLOGGED out.",
     "storage": "Leave it out: it changes no answer.",
     "compression": "Leave it out: it changes no answer.",
     "as": "CREATE TABLE with its columns, then INSERT ... SELECT.",
     "materialized": "CREATE VIEW, or CREATE TABLE and INSERT ... SELECT what it is to keep.",
     "recursive": "CREATE VIEW ... AS WITH RECURSIVE ... says the same.",
-    "or": "",
     "owned": "The sequence of a serial or identity column goes with its table.",
 }
 

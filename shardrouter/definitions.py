@@ -21,6 +21,7 @@ from shardrouter.alter_definitions import (
 )
 from shardrouter.definition_parts import ColumnDefinition, ConstraintDefinition, SequenceOptions
 from shardrouter.syntax import Expression, Name, Query
+from shardrouter.tables import OnCommit
 from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 
 __all__ = [
@@ -30,15 +31,19 @@ __all__ = [
     "CreateSchema",
     "CreateSequence",
     "CreateTable",
+    "CreateTableAs",
     "CreateView",
     "Definition",
     "DropIndex",
     "DropSchema",
     "DropSequence",
     "DropTable",
+    "DropTemporary",
+    "HoldTemporary",
     "DropView",
     "IndexElement",
     "Truncate",
+    "makes_temporary",
 ]
 
 
@@ -51,6 +56,34 @@ class CreateTable:
     constraints: tuple[ConstraintDefinition, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     if_not_exists: bool = False
+    temporary: bool = False
+    on_commit: OnCommit = ""
+
+    @property
+    def is_private(self) -> bool:
+        """A temporary table."""
+        return self.temporary or self.table.schema.startswith("pg_temp")
+
+
+@dataclass(frozen=True)
+class CreateTableAs:
+    """`text` is the `query` as it was written; `columns` name the first of its columns. Without
+    `fills` the table has its columns and none of its rows."""
+
+    table: Name
+    columns: tuple[Name, ...]
+    query: Query
+    text: str
+    options: tuple[tuple[str, str], ...] = ()
+    if_not_exists: bool = False
+    temporary: bool = False
+    on_commit: OnCommit = ""
+    fills: bool = True
+
+    @property
+    def is_private(self) -> bool:
+        """A temporary table."""
+        return self.temporary or self.table.schema.startswith("pg_temp")
 
 
 @dataclass(frozen=True)
@@ -62,6 +95,7 @@ class CreateView:
     query: Query
     text: str
     or_replace: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +156,7 @@ class CreateSequence:
     name: Name
     options: SequenceOptions = field(default_factory=SequenceOptions)
     if_not_exists: bool = False
+    temporary: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +179,23 @@ class DropSchema:
     cascade: bool = False
 
 
+@dataclass(frozen=True)
+class HoldTemporary:
+    """No statement: a router needs a number for its temporary tables, or needs it for longer."""
+
+    holder: str
+    now: int
+    until: int
+
+
+@dataclass(frozen=True)
+class DropTemporary:
+    """No statement: sessions of a router are over, or all of them if `schemas` is None."""
+
+    holder: str
+    schemas: tuple[str, ...] | None
+
+
 CommentKind: TypeAlias = Literal[
     "table", "view", "index", "sequence", "schema", "column", "constraint"
 ]
@@ -162,6 +214,7 @@ class Comment:
 
 Definition: TypeAlias = (
     CreateTable
+    | CreateTableAs
     | CreateView
     | AlterTable
     | AlterSequence
@@ -183,4 +236,22 @@ Definition: TypeAlias = (
     | AddLabel
     | DropType
     | Comment
+    | HoldTemporary
+    | DropTemporary
 )
+
+
+def makes_temporary(definition: object) -> bool:
+    """Whether a session needs a schema of its own for it."""
+    match definition:
+        case (
+            CreateTable(temporary=temporary, table=name)
+            | CreateTableAs(temporary=temporary, table=name)
+        ):
+            return temporary or name.schema == "pg_temp"
+        case (
+            CreateView(temporary=temporary, name=name)
+            | CreateSequence(temporary=temporary, name=name)
+        ):
+            return temporary or name.schema == "pg_temp"
+    return False

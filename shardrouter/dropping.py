@@ -21,6 +21,7 @@ from shardrouter.namespaces import (
 )
 from shardrouter.syntax import Name
 from shardrouter.tables import PUBLIC, ForeignKey, Table
+from shardrouter.type_changes import types_in
 
 __all__ = [
     "Dependent",
@@ -69,7 +70,7 @@ def drop(
 def _found(builder: ChangeBuilder, name: Name, kind: Kind, *, if_exists: bool) -> str | None:
     """What the relation is known by; None, with a notice, if there is none and that is no error.
     Of an index it is the name of its table."""
-    if name.schema and name.schema not in builder.catalog.schemas:
+    if name.schema and not builder.catalog.has_schema(name.schema):
         if not if_exists:
             raise missing_schema(name.schema)
         builder.notice(f'schema "{name.schema}" does not exist, skipping')
@@ -380,6 +381,10 @@ def _drop_schemas(builder: ChangeBuilder, node: DropSchema) -> None:
             label = described(catalog, sequence)
             remove = _without_sequence(sequence.name)
             found.append(Dependent(label, f"schema {sequence.schema}", remove))
+    found += [
+        Dependent(f"type {schema}.{name}", f"schema {schema}", lambda _: None)
+        for schema, name in types_in(catalog, gone)
+    ]
     what = f"schema {gone[0]}" if len(gone) == 1 else "desired object(s)"
     for dependent in drop_dependents(builder, found, what, cascade=node.cascade):
         dependent.remove(builder)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from shardrouter.signatures import arrays, jsons, numbers, system, texts, times
 from shardrouter.signatures.signature import Function
+from shardrouter.types import Type
 
 __all__ = ["NOT_HERE", "Function", "candidates", "names"]
 
@@ -36,9 +37,20 @@ NOT_HERE: Final[Mapping[str, str]] = {
 """Functions of PostgreSQL's that are not here, with what to do instead."""
 
 
-def candidates(name: str, arguments: int) -> tuple[Function, ...]:
-    """The functions of a name that take so many arguments."""
-    return _FUNCTIONS.get((name, arguments), ())
+def candidates(
+    name: str, arguments: int, given: Sequence[Type | None] = ()
+) -> tuple[Function, ...]:
+    """The functions of a name that take so many arguments, such as are `given`."""
+    found = _FUNCTIONS.get((name, arguments), ())
+    own = {kind for kind in given if kind is not None and kind.is_own and kind.element is not None}
+    for kind in own:
+        assert kind.element is not None
+        found += tuple(
+            function
+            for function in arrays.of_enumeration(kind.element, kind)
+            if function.name == name and len(function.arguments) == arguments
+        )
+    return found
 
 
 def names() -> frozenset[str]:

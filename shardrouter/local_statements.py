@@ -12,7 +12,7 @@ from msgspec import structs
 from shardrouter.catalog import Catalog, Table
 from shardrouter.catalogs.asking import Asker
 from shardrouter.deferring import check_named
-from shardrouter.errors import DeadlineExceeded, StatementError
+from shardrouter.errors import DeadlineExceeded, NotSupported, StatementError
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.execution import Execution, Notice, Outcome, Prepared, rows_outcome
 from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
@@ -24,6 +24,7 @@ from shardrouter.planned import (
     DeclareCursor,
     FetchRows,
     Pause,
+    Plan,
     PrepareStatement,
     SequenceCall,
     SetConstraints,
@@ -63,8 +64,18 @@ class LocalStatements:
             return await self._asked(execution, settings, deadline)
         if isinstance(plan, ShowTables | ShowColumns):
             await self._state.look_again(deadline)
+        if _discards_temporary(plan) and self._state.settings.temporary:
+            await self._discard_temporary(deadline)
         await self._pause(execution, deadline)
         return self._local(execution, settings, self._state.catalog)
+
+    async def _discard_temporary(self, deadline: float) -> None:
+        if self._state.block is not None:
+            raise NotSupported(
+                "DISCARD TEMP inside a transaction is not supported",
+                hint="DROP TABLE says the same.",
+            )
+        await self._state.schema.temporary.empty(self._state.settings.temporary, deadline)
 
     async def ask_catalogs(
         self, execution: Execution, settings: Settings, deadline: float
@@ -227,3 +238,9 @@ def _role(table: Table, column: str) -> str:
     if column in table.primary_key:
         roles.append("primary key")
     return ", ".join(roles)
+
+
+def _discards_temporary(plan: Plan) -> bool:
+    if isinstance(plan, SetSetting):
+        return plan.discards
+    return isinstance(plan, Answer) and plan.tag == "DISCARD TEMP"

@@ -17,7 +17,7 @@ from shardrouter.constraint_names import NAME_BYTES_MAX
 from shardrouter.errors import StatementError
 from shardrouter.keywords import quoted
 from shardrouter.syntax import Name
-from shardrouter.tables import PUBLIC, SqlSequence, Table
+from shardrouter.tables import PUBLIC, TEMPORARY, SqlSequence, Table
 
 __all__ = [
     "SYSTEM_SCHEMAS",
@@ -76,8 +76,24 @@ def missing_schema(schema: str, position: int = 0) -> StatementError:
     return StatementError(f'schema "{schema}" does not exist', sqlstate="3F000", position=position)
 
 
-def creation_schema(catalog: Catalog, name: Name) -> str:
-    """Where a relation of this name is made. Raises 3F000 and 42501."""
+def creation_schema(catalog: Catalog, name: Name, *, temporary: bool = False) -> str:
+    """Where a relation of this name is made. Raises 3F000, 42501 and 42P16."""
+    own = catalog.temporary_schema
+    if temporary or name.schema in ("pg_temp", own or "pg_temp"):
+        if name.schema not in ("", "pg_temp", own):
+            raise StatementError(
+                "cannot create temporary relation in non-temporary schema",
+                sqlstate="42P16",
+                position=name.position,
+            )
+        assert own, "a session that makes temporary relations has a schema for them"
+        return own
+    if name.schema.startswith(TEMPORARY):
+        raise StatementError(
+            "cannot create relations in temporary schemas of other sessions",
+            sqlstate="42P16",
+            position=name.position,
+        )
     if name.schema:
         if name.schema in SYSTEM_SCHEMAS:
             raise StatementError(
@@ -98,7 +114,7 @@ def creation_schema(catalog: Catalog, name: Name) -> str:
 
 def table_named(catalog: Catalog, name: Name) -> Table:
     """The table or view of that name, which is to be changed. Raises 3F000, 42P01."""
-    if name.schema and name.schema not in catalog.schemas:
+    if name.schema and not catalog.has_schema(name.schema):
         raise missing_schema(name.schema)
     table = catalog.table(name.text, name.schema)
     if table is None:

@@ -19,6 +19,7 @@ from shardrouter.copying.plan import copy_plan
 from shardrouter.cursor_statements import cursor_statement
 from shardrouter.ddl_parser import FIRST_WORDS, parse_definition
 from shardrouter.deferring import set_constraints
+from shardrouter.definitions import CreateTableAs
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
@@ -43,6 +44,7 @@ from shardrouter.planned import (
     parameter_oids,
     result_columns,
 )
+from shardrouter.query_parser import select_into
 from shardrouter.relations import UnknownTable
 from shardrouter.select_plan import select
 from shardrouter.sequence_calls import sequence_call
@@ -109,7 +111,12 @@ def make_plan(
     if plan is not None:
         return plan
     if tokens[0].is_word(*FIRST_WORDS):
-        return SchemaChange(_tag(tokens), parse_definition(tokens))
+        definition = parse_definition(tokens)
+        tag = "CREATE TABLE AS" if isinstance(definition, CreateTableAs) else _tag(tokens)
+        return SchemaChange(tag, definition)
+    made = select_into(tokens)
+    if made is not None:
+        return SchemaChange("SELECT INTO", made)
     tokens, overriding = _overriding(tokens)
     try:
         return _analysed(tokens, overriding, catalog, parameter_oids, identity)
@@ -191,7 +198,7 @@ def _tag(tokens: Sequence[Token]) -> str:
         return "TRUNCATE TABLE"
     if first == "COMMENT":
         return first
-    kinds = ("table", "index", "sequence", "view", "schema")
+    kinds = ("table", "index", "sequence", "view", "schema", "type")
     kind = next((t for t in tokens[1:5] if t.is_word(*kinds)), tokens[-1])
     return f"{first} {kind.text.upper()}"
 

@@ -64,6 +64,11 @@ def _parent(table: Table, name: syntax.Name, catalog: Catalog) -> Table:
         raise StatementError(
             f'referenced relation "{parent.relname}" is not a table', sqlstate="42809"
         )
+    if parent.is_temporary != table.is_temporary:
+        what = "temporary" if table.is_temporary else "permanent"
+        raise StatementError(
+            f"constraints on {what} tables may reference only {what} tables", sqlstate="42P16"
+        )
     return parent
 
 

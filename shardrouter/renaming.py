@@ -25,7 +25,7 @@ from shardrouter.dropping import views_over
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import check_name, check_schema_name, missing_schema, qualified
 from shardrouter.syntax import Name
-from shardrouter.tables import PUBLIC, Index, SqlSequence, Table
+from shardrouter.tables import PUBLIC, TEMPORARY, Index, SqlSequence, Table
 from shardrouter.typed import quote
 from shardrouter.written import bare
 
@@ -45,7 +45,7 @@ def _found(
         if if_exists:
             builder.notice(f'relation "{name.text}" does not exist, skipping')
             return None
-        if name.schema and name.schema not in builder.catalog.schemas:
+        if name.schema and not builder.catalog.has_schema(name.schema):
             raise missing_schema(name.schema)
         raise StatementError(f'relation "{qualified(name)}" does not exist', sqlstate="42P01")
     if kind not in ("table", found[0]):
@@ -254,6 +254,14 @@ def set_schema(builder: ChangeBuilder, node: SetSchema) -> None:
     schema = node.schema.text
     if schema not in builder.catalog.schemas:
         raise missing_schema(schema)
+    relations: tuple[Table | SqlSequence | None, ...] = (
+        builder.catalog.tables.get(name),
+        builder.catalog.sequences.get(name),
+    )
+    if any(known is not None and known.schema.startswith(TEMPORARY) for known in relations):
+        raise StatementError(
+            "cannot move objects into or out of temporary schemas", sqlstate="0A000"
+        )
     if kind == "index":
         raise NotSupported(
             "moving an index to another schema is not supported",

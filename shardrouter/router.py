@@ -116,7 +116,10 @@ class Router(Queries):
             log = None if log_statements == "none" else StatementLog(log_statements)
             with closing(Catalogs(schema, roles)) as catalogs:
                 backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, log)
-                yield Router(config, backend, rng)
+                try:
+                    yield Router(config, backend, rng)
+                finally:
+                    await schema.temporary.close()
         finally:
             await shards.close()
             await tasks.wait()

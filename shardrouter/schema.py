@@ -56,6 +56,7 @@ from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
 from shardrouter.tables import PUBLIC, Placement, TransactionChange
 from shardrouter.tasks import Tasks
+from shardrouter.temporary_schemas import TemporarySchemas
 
 __all__ = ["Schema"]
 
@@ -98,6 +99,11 @@ class Schema:
         self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
         self.sequences = SequenceCache(self._write_meta)
+        self.temporary = TemporarySchemas(
+            lambda definition, deadline: self.change(definition, "home", deadline),
+            lambda: self.catalog,
+            tasks,
+        )
 
     @property
     def catalog(self) -> Catalog:

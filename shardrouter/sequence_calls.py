@@ -58,7 +58,7 @@ def sequence_call(node: syntax.Statement, catalog: Catalog) -> SequenceCall | No
 
 def stored_sequence(name: syntax.Name, catalog: Catalog) -> str:
     """The sequence, by what it is known by."""
-    if name.schema and name.schema not in catalog.schemas:
+    if name.schema and not catalog.has_schema(name.schema):
         raise missing_schema(name.schema)
     sequence = catalog.sequence(name.text, name.schema)
     if sequence is None:

@@ -151,11 +151,11 @@ class Session:
     async def close(self) -> None:
         """Take no more units. Running ones end by themselves, at the latest by their deadline
         or when the router is closed. Of a transaction block nothing remains."""
-        self._state.is_closed = True
         self._copies.abandon()
         for stream in list(self._state.streams):
             stream.close()
         self._transactions.abandon()
+        self._state.leave()
 
     # ------------------------------------------------------------------ prepare
 
@@ -193,6 +193,10 @@ class Session:
     def catalog(self) -> Catalog:
         """See `SessionState.catalog`."""
         return self._state.catalog
+
+    async def temporary_schema(self, deadline: float) -> str:
+        """Where the session's temporary tables are. Raises RouterError."""
+        return await self._state.temporary_schema(deadline)
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
@@ -256,6 +260,7 @@ class Session:
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
+            and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):
             self._execute_one(unit[0], done, deadline)
         else:
@@ -270,9 +275,9 @@ class Session:
         are other statements in its transaction."""
         if isinstance(result, RouterError):
             if result.violation is not None:
-                result = explain(result, self._state.catalog)
+                result = explain(result, self._state.schema_now)
             if not alone:
-                result = not_yet(result, self._state.catalog)
+                result = not_yet(result, self._state.schema_now)
         done(result)
 
     def cancel(self) -> None:

@@ -40,6 +40,12 @@ class SessionCopies:
         assert isinstance(plan, CopyFrom)
         if self._state.is_closed:
             raise Unavailable("the session is closed", sqlstate="57P01")
+        target = self._state.catalog.tables[plan.insert.tables[0][0]]
+        if target.on_commit and self._state.block is None:
+            raise NotSupported(
+                "COPY into a table with ON COMMIT outside of a transaction is not supported",
+                hint="Its rows would be gone with the statement: BEGIN first.",
+            )
         timeout_s = self._state.settings.statement_timeout_s
         if self._state.settings.read_only:
             raise read_only_error(plan)

@@ -13,6 +13,7 @@ from msgspec import structs
 from shardrouter.block import Block
 from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
+from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
@@ -25,6 +26,7 @@ from shardrouter.settings import Settings
 from shardrouter.shards import Shards, Streamed
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
+from shardrouter.temporary_schemas import lost
 from shardrouter.transactions import Host, Transactions
 
 __all__ = ["Backend", "SessionState"]
@@ -62,6 +64,7 @@ class SessionState:
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
         self.is_closed = False
+        self.temporary = ""  # where it has, or had, temporary tables
         self.streams: WeakSet[RowStream] = WeakSet()
         self.transactions = Transactions(host)
         self.statements: dict[str, Prepared] = {}
@@ -82,7 +85,10 @@ class SessionState:
     @property
     def catalog(self) -> Catalog:
         """As this router knows it, as the open block has changed it, and as this session looks for
-        names in it."""
+        names in it. Raises StatementError 57P05 if its temporary tables are gone."""
+        temporary = self.settings.temporary
+        if temporary and not self.schema.temporary.is_held(temporary):
+            raise lost()
         return self.schema_now.searched(self.settings.search_path)
 
     @property
@@ -95,6 +101,31 @@ class SessionState:
         """The catalog as the open block has changed it, if it has."""
         block = self.transactions.block
         return None if block is None or block.draft is None else block.draft.catalog
+
+    async def temporary_schema(self, deadline: float) -> str:
+        """Where the session's temporary tables are. Raises RouterError."""
+        if self.is_shared:
+            raise NotSupported(
+                "temporary tables of a session that others share are not supported",
+                hint="Use a connection of your own: router.acquire().",
+            )
+        if not self.temporary:
+            self.temporary = await self.schema.temporary.take(deadline)
+        return self.temporary
+
+    @property
+    def clears_at_commit(self) -> bool:
+        """Whether it has temporary tables of which a commit makes something else."""
+        own = self.settings.temporary
+        return bool(own) and any(
+            table.on_commit and table.schema == own for table in self.schema_now.tables.values()
+        )
+
+    def leave(self) -> None:
+        """The session is over."""
+        self.is_closed = True
+        if self.temporary:
+            self.schema.temporary.leave(self.temporary)
 
     async def look_again(self, deadline: float) -> None:
         """Something is unknown, or not as it should be: read the catalog."""

@@ -246,6 +246,10 @@ def _find(name: str) -> Setting:
     return setting
 
 
+_TEMPORARY: Final = "temporary schema"
+"""Among the facts, and no name of a setting."""
+
+
 class Settings:
     """The settings of one session at one moment; immutable, `with_value` makes the next."""
 
@@ -261,6 +265,7 @@ class Settings:
         "read_only",
         "search_path",
         "statement_timeout_s",
+        "temporary",
     )
 
     def __init__(
@@ -280,7 +285,14 @@ class Settings:
         self.read_only = self.get("transaction_read_only") == "on"
         role = self.get("session_authorization")
         named = schemas_listed(self.get("search_path"))
-        self.search_path = tuple(role if name == "$user" else name for name in named)
+        path = tuple(role if name == "$user" else name for name in named)
+        self.temporary = self._facts.get(_TEMPORARY, "")
+        """The schema of the session's temporary tables; empty without any."""
+        if "pg_temp" in path:
+            path = tuple(self.temporary if name == "pg_temp" else name for name in path)
+        elif self.temporary:
+            path = (self.temporary, *path)
+        self.search_path = path
         """Where names without a schema are looked for."""
 
     def get(self, name: str) -> str:
@@ -324,6 +336,10 @@ class Settings:
         else:
             changed[setting.name] = setting.check(value)
         return Settings(changed, self._facts)
+
+    def with_temporary(self, schema: str) -> Settings:
+        """The same for a session that has temporary tables there."""
+        return Settings(self._changed, {**self._facts, _TEMPORARY: schema})
 
     def rebased(self) -> Settings:
         """The same values, to which RESET goes back from now on."""

@@ -21,9 +21,11 @@ __all__ = [
     "Identity",
     "Index",
     "Key",
+    "OnCommit",
     "Pending",
     "Placement",
     "PUBLIC",
+    "TEMPORARY",
     "SqlSchema",
     "SqlSequence",
     "Table",
@@ -36,6 +38,9 @@ __all__ = [
 
 PUBLIC: Final = "public"
 """The schema that is always there."""
+
+TEMPORARY: Final = "pg_temp_"
+"""Schemas of sessions begin so."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,8 @@ class View:
     names: tuple[ViewName, ...]
 
 
+OnCommit: TypeAlias = Literal["", "delete", "drop"]
+
 Placement: TypeAlias = Literal["sharded", "reference", "home"]
 
 
@@ -186,6 +193,12 @@ class Table:
     comment: str = ""
     primary_comment: str = ""  # of the PRIMARY KEY constraint
     view: View | None = None
+    on_commit: OnCommit = ""
+    """What becomes of the rows of a temporary table, or of itself, when a transaction commits."""
+
+    @property
+    def is_temporary(self) -> bool:
+        return self.schema.startswith(TEMPORARY)
 
     @property
     def relname(self) -> str:
@@ -246,6 +259,10 @@ class SqlSchema:
     name: str
     comment: str = ""
     types: tuple[Enumeration, ...] = ()
+    holder: str = ""
+    """Of a number for temporary tables (`shardrouter.temporary`): the router that has it,"""
+    until: int = 0
+    """and the time, in microseconds since 1970, from which another one may take it."""
 
 
 @dataclass(frozen=True)

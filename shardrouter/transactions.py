@@ -38,9 +38,17 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.definitions import CreateIndex, Definition, DropIndex, Truncate
+from shardrouter.definitions import (
+    CreateIndex,
+    CreateTableAs,
+    Definition,
+    DropIndex,
+    DropTable,
+    Truncate,
+    makes_temporary,
+)
 from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
-from shardrouter.errors import NotSupported, StatementError, Unavailable
+from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
     Command,
     Execution,
@@ -80,6 +88,7 @@ from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
 from shardrouter.sql_cursors import SqlCursors
+from shardrouter.syntax import Name
 from shardrouter.tables import Change
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
@@ -131,6 +140,9 @@ class Host(Protocol):
 
     async def catch_up(self, deadline: float, attempt: int) -> None:
         """A shard knows a newer catalog: read it."""
+
+    async def temporary_schema(self, deadline: float) -> str:
+        """Where the session's temporary tables are."""
 
     async def ask_catalogs(
         self, execution: Execution, settings: Settings, deadline: float
@@ -405,15 +417,42 @@ class Transactions:
             return await self._truncate(block, plan, definition, deadline)
         if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
             raise _not_in_a_block(f"{plan.tag} CONCURRENTLY")
+        if makes_temporary(definition) and not self._host.settings.temporary:
+            schema = await self._host.temporary_schema(deadline)
+            self._host.settings = self._host.settings.with_temporary(schema)
+            block.kept = block.kept.with_temporary(schema)
+            self.rebase()
         if block.draft is None:
             block.draft = begin_draft(await self._host.schema.settled(deadline))
         for attempt in range(REPLANS_MAX):
             notices = await self._define(block, block.draft, definition, deadline)
             if notices is not None:
+                if isinstance(definition, CreateTableAs) and definition.fills:
+                    return await self._fill(block, plan, definition, notices, deadline)
                 return Outcome(plan.tag, notices=notices)
             await self._host.catch_up(deadline, attempt)
             self.rebase()
         raise _being_changed()
+
+    async def _fill(
+        self,
+        block: Block,
+        plan: SchemaChange,
+        definition: CreateTableAs,
+        notices: tuple[Notice, ...],
+        deadline: float,
+    ) -> Outcome:
+        """The rows of CREATE TABLE AS, if the table was not there."""
+        assert block.draft is not None
+        change = block.draft.steps[-1].change
+        if change is None:
+            return Outcome(plan.tag, notices=notices)
+        made = next(moved.after for moved in change.tables if moved.before is None)
+        assert made is not None
+        whole = f"{quote(made.schema)}.{quote(made.relname)}"
+        prepared = await self._host.prepare(f"INSERT INTO {whole} {definition.text}")
+        filled = await self._statement(block, Execution(prepared), deadline)
+        return structs.replace(filled, tag=f"SELECT {filled.row_count}", notices=notices)
 
     async def _define(
         self, block: Block, before: Draft, definition: Definition, deadline: float
@@ -630,6 +669,8 @@ class Transactions:
         before = host.settings
         modes = block.modes if block.failed else _modes_of(before)  # a failure undid what was SET
         commits = plan.commit and not block.failed
+        failure = await self._clear_temporary(block, deadline) if commits else None
+        commits = commits and failure is None
         # Whatever comes of it, the block is over.
         self.block = None
         self.cursors.end()
@@ -643,9 +684,34 @@ class Transactions:
         if commits:
             host.settings = block.kept
         after = host.settings.announced_since(before)
+        if failure is not None:
+            raise failure
         if plan.chain:
             self.begin(modes)
         return Outcome("COMMIT" if commits else "ROLLBACK", parameter_status=after)
+
+    async def _clear_temporary(self, block: Block, deadline: float) -> RouterError | None:
+        """ON COMMIT of the temporary tables that the block has to do with; what went wrong."""
+        host = self._host
+        own = host.settings.temporary
+        if not own:
+            return None
+        try:
+            for table in list(host.catalog.tables.values()):
+                if table.schema != own or not table.on_commit:
+                    continue
+                name = Name(table.relname, schema=own)
+                if table.on_commit == "drop":
+                    gone = SchemaChange("DROP TABLE", DropTable((name,), cascade=True))
+                    await self._change_schema(block, gone, deadline)
+                elif block.guards_on(f"table:{table.name}") or is_drafted(table.version):
+                    whole = f"{quote(own)}.{quote(table.relname)}"
+                    prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
+                    if not host.settings.read_only:
+                        await self._statement(block, Execution(prepared), deadline)
+        except RouterError as exc:
+            return exc
+        return None
 
     async def _commit(self, block: Block, deadline: float) -> None:
         if not block.fits_an_entry:

@@ -7,7 +7,7 @@ label is a change of every table that has such a column, though of no row.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -37,7 +37,7 @@ from shardrouter.tables import Enumeration, SqlSchema
 from shardrouter.type_definitions import AddLabel, CreateEnumeration, DropType
 from shardrouter.types import resolve
 
-__all__ = ["add_label", "check_relation_name", "create_enumeration", "drop_type"]
+__all__ = ["add_label", "check_relation_name", "create_enumeration", "drop_type", "types_in"]
 
 _NUMBERS: Final = 0x1FFFFFFE
 """Even numbers from OWN_TYPES on."""
@@ -176,11 +176,30 @@ def drop_type(builder: ChangeBuilder, node: DropType) -> None:
         _put(builder, schema, tuple(known for known in types if known is not kind))
 
 
-def _dependents(catalog: Catalog, kind: Enumeration) -> Iterator[str]:
-    """The columns of the type, and what names it in a text."""
+def types_in(catalog: Catalog, schemas: Sequence[str]) -> list[tuple[str, str]]:
+    """The types that go with these schemas, each with its schema. Raises NotSupported for one that
+    something in another schema needs."""
+    found = []
+    for (schema, name), kind in catalog.types.items():
+        if schema not in schemas:
+            continue
+        needed = list(_dependents(catalog, kind, schemas))
+        if needed:
+            raise NotSupported(
+                f'DROP SCHEMA of the type "{schema}.{name}", which is in use, is not supported',
+                hint=f"Drop what depends on it first: {'; '.join(needed)}.",
+            )
+        found.append((schema, name))
+    return found
+
+
+def _dependents(catalog: Catalog, kind: Enumeration, without: Sequence[str] = ()) -> Iterator[str]:
+    """The columns of the type, and what names it in a text, but for what is in some schemas."""
     element = of_definition(definition_of(kind))
     names = {element.in_catalog, array_of(element).in_catalog}
     for table in catalog.tables.values():
+        if table.schema in without:
+            continue
         label = described(catalog, table)
         if table.view is not None:
             if any(c.type in names for c in table.columns) or _names(table.view.text, kind):

@@ -13,6 +13,7 @@ from typing import Final
 
 from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
+from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, Unavailable
 from shardrouter.execution import (
     Execution,
@@ -103,7 +104,7 @@ class Units:
                     outcomes.append(transactions.control_idle(control))
             elif control is None or control == EndBlock(commit=True, chain=False):
                 piece = unit[start:end]
-                if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+                if self._is_block(piece):
                     outcomes += await self._as_unit(piece, start, deadline)
                     continue
                 with _FailingFrom(start):
@@ -123,6 +124,15 @@ class Units:
                 if not isinstance(control, Begin):
                     transactions.abandon()  # by ROLLBACK, or what fails outside of a block
         return outcomes
+
+    def _is_block(self, piece: list[Execution]) -> bool:
+        """Whether its statements are to be understood and run one by one."""
+        if len(piece) > 1 and any(_changes_schema(each) for each in piece):
+            return True
+        plans = [execution.prepared.plan for execution in piece]
+        if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
+            return True
+        return any(map(_is_several, plans))
 
     async def _as_unit(self, piece: list[Execution], start: int, deadline: float) -> list[Outcome]:
         """Statements that change the schema among them, one by one, and all of them or none."""
@@ -186,6 +196,9 @@ class Units:
             return [Outcome(plan.tag, notices=said)]
         if lasts:
             deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
+        if makes_temporary(plan.definition) and not self._state.settings.temporary:
+            schema = await self._state.temporary_schema(deadline)
+            self._state.settings = self._state.settings.with_temporary(schema)
         notices = await self._state.schema.change(
             plan.definition,
             self._state.settings.placement,
@@ -319,6 +332,14 @@ class Units:
             self._warned.add(consistency)
             notices = (Notice(SCATTER_NOTICES[consistency]),)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+
+
+def _is_several(plan: Plan) -> bool:
+    """A change of the schema that is more than one step: CREATE TABLE AS, ON COMMIT DROP."""
+    definition = plan.definition if isinstance(plan, SchemaChange) else None
+    if isinstance(definition, CreateTableAs):
+        return definition.fills or definition.on_commit == "drop"
+    return isinstance(definition, CreateTable) and definition.on_commit == "drop"
 
 
 def _changes_schema(execution: Execution) -> bool:

@@ -88,7 +88,7 @@ def utility(tokens: Sequence[Token]) -> Plan | None:
         case ["select", "pg_sleep", "", "", ""]:
             return _pause(tokens)
         case ["discard", "plans" | "sequences" | "temp" | "temporary"]:
-            return Answer(f"DISCARD {words[1].upper()}")
+            return Answer(f"DISCARD {words[1].upper().replace('TEMPORARY', 'TEMP')}")
         case ["unlisten", _]:
             return Answer("UNLISTEN")
         case [first, *_] if first in _REFUSED or first == "discard":

@@ -1,4 +1,4 @@
-"""CREATE VIEW: a query, its columns, and what the names in it stand for from now on."""
+"""What is made of a query: a view, with what the names in it stand for from now on, or a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shardrouter import types
 from shardrouter.catalog import Catalog
 from shardrouter.change_builder import ChangeBuilder
 from shardrouter.ddl import check_columns
-from shardrouter.definitions import CreateView
+from shardrouter.definitions import CreateTableAs, CreateView
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.namespaces import NewNames, creation_schema
@@ -23,7 +23,7 @@ from shardrouter.tables import Column, Placement, Table, View, ViewName
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters
 
-__all__ = ["columns_of_query", "create_view"]
+__all__ = ["create_view", "table_of_query"]
 
 _READ: Final = re.compile(r't(\d+)\.(?:"((?:[^"]|"")*)"|c(\d+)\b|column(\d+)\b)')
 """A column in SQLite's text: of a table by its name, of a view by its place."""
@@ -32,12 +32,15 @@ _READ: Final = re.compile(r't(\d+)\.(?:"((?:[^"]|"")*)"|c(\d+)\b|column(\d+)\b)'
 def create_view(builder: ChangeBuilder, node: CreateView) -> None:
     """Raises PostgreSQL's errors, and NotSupported."""
     catalog = builder.catalog
-    schema = creation_schema(catalog, node.name)
-    known = catalog.relations.get((schema, node.name.text))
     statement = Statement(Parameters((), Identity("")), catalog, analysed, is_kept=True)
     outputs = analysed(node.query, Scope(statement))
-    columns = columns_of_query(outputs, node.columns, "VIEW")
+    columns = _columns_of_query(outputs, node.columns, "VIEW")
     text = outputs.text()
+    is_temporary = any(table.is_temporary for table in statement.tables.values())
+    schema = creation_schema(catalog, node.name, temporary=node.temporary or is_temporary)
+    if is_temporary and not node.temporary and not node.name.schema:
+        builder.notice(f'view "{node.name.text}" will be a temporary view')
+    known = catalog.relations.get((schema, node.name.text))
     if statement.asks_catalog:
         raise NotSupported(
             "a view of the system catalogs is not supported",
@@ -65,7 +68,43 @@ def create_view(builder: ChangeBuilder, node: CreateView) -> None:
     )  # fmt: skip
 
 
-def columns_of_query(outputs: Outputs, names: Sequence[Name], what: str) -> tuple[Column, ...]:
+def table_of_query(node: CreateTableAs, catalog: Catalog, names: NewNames) -> Table:
+    """CREATE TABLE AS: the table without its rows."""
+    statement = Statement(Parameters((), Identity("")), catalog, analysed)
+    outputs = analysed(node.query, Scope(statement))
+    columns = _columns_of_query(outputs, node.columns, "TABLE")
+    check_columns([Name(column.name) for column in columns])
+    if statement.asks_catalog:
+        raise NotSupported(
+            "a table of what the system catalogs answer is not supported",
+            position=node.table.position,
+            hint="CREATE TABLE with columns, and INSERT what a query of the catalogs answers.",
+        )
+    for _, item, _ in statement.written:
+        if item.name == node.table.text and not item.schema:
+            raise NotSupported(
+                f'a table "{item.name}" made of another one of that name is not supported',
+                position=item.position,
+                hint=f"Write the other one with its schema: public.{item.name}.",
+            )
+    if any(
+        name != "fillfactor" and (name, value) != ("home", "true") for name, value in node.options
+    ):
+        raise NotSupported(
+            "a table made of a query is whole on one shard",
+            position=node.table.position,
+            hint="CREATE TABLE with its shard key, then INSERT ... SELECT.",
+        )
+    if node.on_commit and not node.is_private:
+        raise StatementError("ON COMMIT can only be used on temporary tables", sqlstate="42P16")
+    stored, called = names.store(names.check(node.table))
+    return Table(
+        stored, 0, columns, (), "", "home", schema=names.schema, called=called,
+        on_commit=node.on_commit,
+    )  # fmt: skip
+
+
+def _columns_of_query(outputs: Outputs, names: Sequence[Name], what: str) -> tuple[Column, ...]:
     """The columns of a query as those of what is made of it, the first of them by these names."""
     if len(names) > len(outputs.names):
         said = {
@@ -77,7 +116,7 @@ def columns_of_query(outputs: Outputs, names: Sequence[Name], what: str) -> tupl
         )
     called = [*names, *(Name(name) for name in outputs.names[len(names) :])]
     return tuple(
-        Column(name.text, kind.name, modifier=modifier)
+        Column(name.text, kind.in_catalog, modifier=modifier)
         for name, kind, modifier in zip(called, item_types(outputs), outputs.modifiers, strict=True)
     )
 

@@ -9,16 +9,22 @@ import msgspec
 from nodes.protocol.base import Message
 from nodes.protocol.statements import (
     Guard,
+    Participant,
     SessionId,
     SetVersion,
     Staged,
     Statement,
     Transaction,
+    TransactionId,
 )
 
 __all__ = [
     "OpenSession",
     "Write",
+    "Prepare",
+    "Decide",
+    "TransactionOutcome",
+    "End",
     "Lock",
     "Speculate",
     "Forget",
@@ -74,6 +80,54 @@ class Write(Message, frozen=True, tag="write"):
     bounded: bool = False
     """All statements are keyed point writes or VALUES, however many: what applying them costs is
     told by their size, and nobody need try them first."""
+
+
+class Prepare(Message, frozen=True, tag="prepare"):
+    """Promise to commit: run the write, keep nothing of it but the promise, and let nobody touch
+    what it touched until the outcome is applied. Applied at most once per (session, seq) of the
+    write, whose watermark stays below it until the outcome is known. Answered by `Prepared`;
+    `Locked`, `Stale`: not now; `Decided`: the outcome is known already; `SqlFailure`: never."""
+
+    id: TransactionId
+    write: Write
+    tied: tuple[str, ...]
+    """Objects, as in guards, that foreign keys tie to those of the write's guards."""
+    anchor: str  # group whose log decides; one of the participants
+    participants: tuple[Participant, ...]  # all of them, this group too
+
+
+class Decide(Message, frozen=True, tag="decide"):
+    """In the log of the anchor: the first one applied is the transaction's outcome. Answered by
+    `Decided`, `NotPrepared`.
+
+    Commit needs the transaction prepared there by the very entry at `index`, and comes from the
+    router alone, under a (session, seq) of its own, so that a lost answer can be fenced. Abort
+    comes from anybody in doubt, and works where the transaction was never seen: a PREPARE that
+    arrives later is refused."""
+
+    id: TransactionId
+    commit: bool
+    participants: tuple[Participant, ...]
+    index: int = 0
+    session: SessionId | None = None
+    seq: int = 0
+    watermark: int = 0
+
+
+class TransactionOutcome(Message, frozen=True, tag="outcome"):
+    """In the log of a participant: what the anchor's log has decided. Answered by `Done`; may be
+    repeated."""
+
+    id: TransactionId
+    commit: bool
+    own: Participant  # of this group
+
+
+class End(Message, frozen=True, tag="end"):
+    """In the log of the anchor: all participants have applied the outcome. Answered by `Done`; may
+    be repeated."""
+
+    id: TransactionId
 
 
 class Lock(Message, frozen=True):

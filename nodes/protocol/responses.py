@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from nodes.protocol.base import Message
-from nodes.protocol.statements import SessionId, Value
+from nodes.protocol.statements import SessionId, TransactionId, Value
 
 __all__ = [
     "StatementResult",
@@ -25,6 +25,10 @@ __all__ = [
     "UnknownSession",
     "UnknownOutcome",
     "NoSuchGroup",
+    "Prepared",
+    "Locked",
+    "Decided",
+    "NotPrepared",
     "RangeSum",
     "Checksums",
     "NoChecksum",
@@ -159,6 +163,32 @@ class NoSuchGroup(Message, frozen=True, tag="nogroup"):
     """This node hosts no replica of the group (definite for this copy)."""
 
 
+class Prepared(Message, frozen=True, tag="prepared"):
+    """The promise is given, by the entry at `index`."""
+
+    index: int
+    results: tuple[StatementResult, ...] | None
+    """What the write will have answered; None if that was too large to keep for a repeat."""
+
+
+class Locked(Message, frozen=True, tag="locked"):
+    """The command touches what another transaction has prepared. It had no effect, but another copy
+    of it may: not remembered."""
+
+    holder: TransactionId
+
+
+class Decided(Message, frozen=True, tag="decided"):
+    """The outcome of a transaction."""
+
+    commit: bool
+    index: int = 0  # of the entry that decided; 0 in an answer to PREPARE
+
+
+class NotPrepared(Message, frozen=True, tag="notprepared"):
+    """A commit came for what is not prepared: it was aborted, and that has been forgotten."""
+
+
 class RangeSum(Message, frozen=True):
     """A node of a table's Merkle tree."""
 
@@ -284,6 +314,10 @@ ResponseBody: TypeAlias = (
     | UnknownSession
     | UnknownOutcome
     | NoSuchGroup
+    | Prepared
+    | Locked
+    | Decided
+    | NotPrepared
     | Checksums
     | NoChecksum
     | Changed

@@ -20,6 +20,8 @@ __all__ = [
     "Defined",
     "Step",
     "Transaction",
+    "TransactionId",
+    "Participant",
 ]
 
 if TYPE_CHECKING:
@@ -127,3 +129,23 @@ class Transaction(Message, frozen=True):
     steps: tuple[Step, ...]
     staged: Staged | None = None  # steps that were sent ahead, before `steps`
     stages: tuple[Staged, ...] = ()  # that statements among those name
+
+
+# --------------------------------------------------------------------------- over several groups
+
+
+class TransactionId(Message, frozen=True, order=True):
+    """Names a transaction over several groups, and says how old it is: the smaller is the older.
+    Given once, at its BEGIN, and kept when it is repeated after a conflict."""
+
+    begun_us: int  # the router's clock; two routers need not agree
+    router: int  # random, of this start of the router
+    number: int
+
+
+class Participant(Message, frozen=True):
+    """A group that the transaction read or wrote, and the command that prepares it there."""
+
+    group: str
+    session: SessionId
+    seq: int

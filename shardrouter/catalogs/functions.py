@@ -31,6 +31,7 @@ from shardrouter.catalogs.world import World
 from shardrouter.errors import StatementError
 from shardrouter.lexer import Kind, tokenize
 from shardrouter.settings import Settings
+from shardrouter.tables import TEMPORARY
 
 __all__ = ["Answers"]
 
@@ -82,6 +83,8 @@ class Answers:
             "pg_get_indexdef": self._index_text,
             "pg_get_serial_sequence": self._serial_sequence,
             "pg_get_viewdef": self._view,
+            "pg_my_temp_schema": self._own_temporary,
+            "pg_is_other_temp_schema": self._is_other_temporary,
             "pg_get_userbyid": self._user,
             "pg_table_is_visible": self._is_visible,
             "obj_description": self._comment,
@@ -365,9 +368,17 @@ class Answers:
         self.changes.append((str(name), changed.get(str(name)), bool(is_local)))
         return changed.get(str(name))
 
+    def _own_temporary(self) -> int:
+        own = [name for name in self._objects.path if name.startswith(TEMPORARY)]
+        return self._objects.schemas[own[0]] if own else 0
+
+    def _is_other_temporary(self, schema: Value) -> int:
+        return int(schema in self._objects.temporary_schemas and schema != self._own_temporary())
+
     def _schemas(self, with_system: Value) -> str:
-        names = list(self._objects.path)
-        return stored_array((["pg_catalog"] if with_system else []) + names)
+        own = [name for name in self._objects.path if name.startswith(TEMPORARY)]
+        names = [name for name in self._objects.path if not name.startswith(TEMPORARY)]
+        return stored_array(([*own, "pg_catalog"] if with_system else []) + names)
 
     def _pretty_size(self, size: Value) -> str:
         """pg_size_pretty: in a unit of which there are fewer than 10240, halves rounded up."""
@@ -456,8 +467,7 @@ _YES: Final = frozenset(
 )
 _NO: Final = frozenset(
     """
-    row_security_active pg_is_in_recovery pg_is_wal_replay_paused pg_is_other_temp_schema
-    pg_jit_available
+    row_security_active pg_is_in_recovery pg_is_wal_replay_paused pg_jit_available
     """.split()  # noqa: SIM905 -- a list of names
 )
 _NOTHING: Final = frozenset(
@@ -472,6 +482,6 @@ _NOTHING: Final = frozenset(
 _ZERO: Final = frozenset(
     """
     pg_relation_size pg_total_relation_size pg_table_size pg_indexes_size pg_database_size
-    pg_tablespace_size pg_my_temp_schema pg_relation_is_updatable pg_relation_filenode
+    pg_tablespace_size pg_relation_is_updatable pg_relation_filenode
     """.split()  # noqa: SIM905 -- a list of names
 )

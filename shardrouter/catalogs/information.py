@@ -27,6 +27,12 @@ def _tables(world: World) -> Iterator[TableObject]:
     yield from world.objects.tables.values()
 
 
+def _table_type(table: TableObject) -> str:
+    if table.kind != "r":
+        return "VIEW"
+    return "LOCAL TEMPORARY" if table.table.is_temporary else "BASE TABLE"
+
+
 def tables(world: World) -> Iterator[Row]:
     for relation in RELATIONS.values():
         yield {
@@ -42,7 +48,7 @@ def tables(world: World) -> Iterator[Row]:
             "table_catalog": world.database,
             "table_schema": table.schema,
             "table_name": table.name,
-            "table_type": "BASE TABLE" if table.kind == "r" else "VIEW",
+            "table_type": _table_type(table),
             "is_insertable_into": _yes(table.kind == "r"),
             "is_typed": "NO",
         }

@@ -18,7 +18,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.builtin import RELATIONS
 from shardrouter.enumerations import labels_of
 from shardrouter.lexer import Kind, tokenize
-from shardrouter.tables import Column, SqlSequence, Table
+from shardrouter.tables import TEMPORARY, Column, SqlSequence, Table
 
 __all__ = [
     "INFORMATION_SCHEMA",
@@ -124,6 +124,13 @@ class Objects:
         }
         for name in catalog.schemas:
             self.schemas.setdefault(name, self._number("schema", name))
+        places = [table.schema for table in catalog.tables.values()]
+        for name in [*places, *(sequence.schema for sequence in catalog.sequences.values())]:
+            if name not in self.schemas:  # a session's
+                self.schemas[name] = self._number("schema", name)
+        self.temporary_schemas = {
+            oid for name, oid in self.schemas.items() if name.startswith(TEMPORARY)
+        }
         self.path = tuple(name for name in catalog.search_path if name in self.schemas)
         """The schemas in which a session looks for names, but for pg_catalog."""
         tables = sorted(catalog.tables.values(), key=lambda table: table.name)

@@ -53,7 +53,7 @@ def _class(
         "relnamespace": schema,
         "relowner": world.owner,
         "relkind": kind,
-        "relpersistence": "p",
+        "relpersistence": "t" if schema in world.objects.temporary_schemas else "p",
         "relnatts": columns,
         "relreplident": "d" if kind == "r" else "n",
         "relispopulated": True,

@@ -43,6 +43,8 @@ from shardrouter.pgwire.portals import bind_arguments, describe_rows, result_for
 from shardrouter.planned import (
     CopyFrom,
     DeclareCursor,
+    FetchRows,
+    Plan,
     PrepareStatement,
     ResultColumn,
     SchemaChange,
@@ -50,6 +52,7 @@ from shardrouter.planned import (
 )
 from shardrouter.statement import split
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
+from shardrouter.transactions import in_failed_block
 from shardrouter.verdicts import canceled
 
 __all__ = [
@@ -413,12 +416,18 @@ class Dialogue:
         if run is not self._answered:
             self._answered = run
             rows.begin(run.row_limit)
-        send(rows.take())
+        if run.moves:
+            rows.take()
+        else:
+            send(rows.take())
         if rows.needs_more:
             assert rows.more is not None
             self._more_of = rows.more
             self._later(rows.more.next(), partial(self._more_came, rows))
             return False
+        if run.moves:
+            send(m.encode_command_complete(f"MOVE {rows.count}"))
+            return True
         if rows.is_suspended:
             send(_SUSPENDED)
             return True
@@ -490,12 +499,25 @@ class Dialogue:
         if not statements:
             self._reply(_EMPTY_QUERY)
         for prepared in statements:
+            moved = self._moved(prepared.plan)
+            if moved is not None:
+                self._run(moved)
+                continue
             statement = PreparedStatement(prepared)
             if statement.parameter_oids:
                 raise StatementError("there is no parameter $1", sqlstate="42P02")
             portal = Portal(statement, (), (False,) * len(statement.columns))
             self._run(PortalRun(portal, described=True))
         self.answering = _Then.READY
+
+    def _moved(self, plan: Plan) -> PortalRun | None:
+        """What MOVE of a portal of the protocol is: an Execute whose rows are not sent."""
+        if not isinstance(plan, FetchRows) or not plan.moves:
+            return None
+        portal = self._portals.get(plan.name)
+        if portal is None or not portal.statement.columns:
+            return None
+        return PortalRun(portal, plan.count or 0, moves=True)
 
     # -------------------------------------------------------------------- extended query
 
@@ -575,6 +597,8 @@ class Dialogue:
 
     def _portal(self, name: str) -> Portal:
         portal = self._portals.get(name)
+        if portal is None and self._session.status == "E":
+            raise in_failed_block()  # it went with what has failed
         if portal is None:
             raise StatementError(f'portal "{name}" does not exist', sqlstate="34000")
         return portal

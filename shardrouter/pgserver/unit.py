@@ -108,6 +108,7 @@ class PortalRun(msgspec.Struct, frozen=True, eq=False):
     portal: Portal
     row_limit: int = 0  # 0 or less: all
     described: bool = False  # RowDescription first, as a simple query wants
+    moves: bool = False  # MOVE: its rows are not sent
 
 
 Reply: TypeAlias = bytes | PortalRun

@@ -20,6 +20,7 @@ from nodes.values import (
     INT8,
     INTERVAL,
     NAME,
+    OWN_TYPES,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
@@ -132,13 +133,18 @@ def describe_rows(columns: Sequence[Column], formats: Sequence[bool]) -> bytes:
             table_oid=0,
             column=0,
             oid=column.oid,
-            size=_SIZES.get(column.oid, _VARIES),
+            size=_SIZES.get(column.oid, _VARIES) if column.oid < OWN_TYPES else _size(column.oid),
             modifier=column.modifier,
             format=int(binary),
         )
         for column, binary in zip(columns, formats, strict=True)
     ]
     return encode(RowDescription(tuple(fields)))
+
+
+def _size(own: int) -> int:
+    """Of an enumeration, or of an array of one."""
+    return _VARIES if own % 2 else 4
 
 
 def cut_rows(rows: bytes, start: int, limit: int) -> tuple[int, int]:

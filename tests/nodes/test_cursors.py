@@ -25,6 +25,7 @@ from nodes.protocol import (
     Statement,
     Value,
 )
+from nodes.spool import LARGE_BYTES
 from nodes.values import INT4, TEXT, encode_data_rows
 from tests.nodes.replica import INSERT, Replica, statement
 
@@ -81,6 +82,27 @@ async def test_the_pieces_are_all_rows_of_one_state(
     again = await begin(replica, statement(ALL))
     assert isinstance(again, Done)
     assert again.results[0].row_count == 0
+
+
+@pytest.mark.parametrize("columns", [(), (OutputColumn(TEXT, False),)])
+async def test_few_rows_that_are_large_leave_in_pieces_too(
+    replica: Replica, columns: tuple[OutputColumn, ...]
+) -> None:
+    """Twelve rows of a mebibyte, the last ones after many that are small."""
+    size = 1 << 20
+    text = f"SELECT CASE WHEN id < 6 OR id >= 3000 THEN printf('%.*c', {size}, 'x') ELSE 'y' END "
+    first = await begin(
+        replica, Statement(text + "FROM t WHERE id < 3006 ORDER BY id", (), columns)
+    )
+    pieces, last = await rest(replica, first)
+    assert isinstance(last, Done)
+    results = [piece.result for piece in pieces] + [last.results[0]]
+    assert sum(result.row_count for result in results) == 3006
+    sizes = [
+        len(result.rows) or sum(len(str(value)) for (value,) in result.values) for result in results
+    ]
+    assert sum(sizes) > 12 * size
+    assert max(sizes) <= LARGE_BYTES + cursors.PIECE_BYTES + size
 
 
 async def test_two_reads_of_one_text_do_not_disturb_each_other(replica: Replica) -> None:

@@ -128,7 +128,7 @@ def test_steps_of_a_membership_are_three() -> None:
         )
 
 
-SHAPES = {4: "8e73815e72234e44"}
+SHAPES = {5: "ed2ab1544dad4f5a"}
 """Of the messages of each version of the protocol, as `shapes` tells them."""
 
 

@@ -65,6 +65,9 @@ class Host:
     async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
         raise AssertionError(text)
 
+    async def temporary_schema(self, deadline: float) -> str:
+        raise AssertionError(deadline)
+
     async def catch_up(self, deadline: float, attempt: int) -> None:
         raise AssertionError(attempt)
 

@@ -1,0 +1,288 @@
+"""Two-phase commit as one group's replicas see it: what is prepared, whom that keeps out, and which
+outcomes are remembered (docs/distributed.md, DESIGN section 8).
+
+Pure: a state machine over entries, all replicas of a group compute the same. What a write does to
+data is done by `Work`, which its caller brings; the data file keeps a copy of the state
+(`take_changes`, `restore`), written in the transaction of the data itself.
+
+The rules, each of which a counterexample asks for:
+
+- A prepared transaction keeps out every other entry that touches a table and a slot which it
+  touched, read or written: so that it can be run again for good, whenever the outcome comes.
+- Commit is accepted if the transaction is prepared by the very entry that the router was told of;
+  abort always. The first one applied is the outcome.
+- An abort also fences the PREPARE of this group: its (session, seq) is recorded as aborted, so
+  that a copy that comes late prepares nothing. So it stays when the outcome is forgotten.
+- A PREPARE whose outcome is known is answered with it.
+- What keeps a command out is not its answer: `Locked` is not remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from nodes.protocol import (
+    Decide,
+    Decided,
+    Done,
+    End,
+    Guard,
+    Locked,
+    NotPrepared,
+    Participant,
+    Prepare,
+    Prepared,
+    ResponseBody,
+    SetVersion,
+    SqlFailure,
+    Stale,
+    StatementResult,
+    TransactionId,
+    TransactionOutcome,
+    Write,
+)
+from nodes.sessions import Sessions
+
+__all__ = ["Held", "Remembered", "Touched", "TwoPhase", "TwoPhaseChanges", "Work", "touched_by"]
+
+_SLOT = "slot:"
+
+
+class Touched(NamedTuple):
+    """What a command reads or writes."""
+
+    objects: frozenset[str]  # as in guards, but slots
+    slots: frozenset[str]  # empty: all
+
+    def meets(self, other: Touched) -> bool:
+        """Whether both touch a row, as far as can be told."""
+        if self.objects.isdisjoint(other.objects):
+            return False
+        return not self.slots or not other.slots or not self.slots.isdisjoint(other.slots)
+
+
+def touched_by(
+    guards: Sequence[Guard], sets: Sequence[SetVersion] = (), tied: Iterable[str] = ()
+) -> Touched:
+    """What a command with these guards touches: the rows of the slots that it names, or all rows,
+    of its tables. What it sets it touches whole."""
+    names = [guard.object for guard in guards]
+    slots = frozenset(name for name in names if name.startswith(_SLOT))
+    objects = frozenset(name for name in names if not name.startswith(_SLOT))
+    changed = [change.object for change in sets]
+    return Touched(objects.union(changed, tied), frozenset() if changed else slots)
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A prepared transaction."""
+
+    index: int  # of the entry that prepared it
+    now_us: int  # that entry's, with which the write ran and will run again
+    seed: int
+    prepare: Prepare
+    digest: bytes  # of what the write answered
+
+
+class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An outcome, at the anchor."""
+
+    commit: bool
+    index: int
+    participants: tuple[Participant, ...]
+
+
+class Work(Protocol):
+    """What is done to data."""
+
+    def stale(self, guards: Sequence[Guard]) -> Stale | None:
+        """The first guard that fails."""
+
+    def try_out(
+        self, write: Write, now_us: int, seed: int
+    ) -> tuple[tuple[StatementResult, ...], bytes] | SqlFailure:
+        """Run it and undo it: what it answers, and the digest of that."""
+
+    def run(self, held: Held) -> None:
+        """Run it for good. It answers what it answered; anything else is damage, and is raised."""
+
+    def drop(self, held: Held) -> None:
+        """It will not run: forget what was sent ahead for it."""
+
+
+@dataclass
+class TwoPhaseChanges:
+    """What changed since the last take, for the data file."""
+
+    held: list[tuple[TransactionId, Held]] = field(default_factory=list)
+    released: list[TransactionId] = field(default_factory=list)
+    decided: list[tuple[TransactionId, Remembered]] = field(default_factory=list)
+    ended: list[TransactionId] = field(default_factory=list)
+
+
+class TwoPhase:
+    """The transactions over several groups of one group.
+
+    two_phase.holder(touched) for every other entry, and every read, while `two_phase.held`
+    two_phase.apply(index, now_us, seed, body, sessions, work) for one of these
+    """
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._held: dict[TransactionId, Held] = {}
+        self._touched: dict[TransactionId, Touched] = {}
+        self._decided: dict[TransactionId, Remembered] = {}
+        self._changed: set[TransactionId] = set()
+        self._changed_outcomes: set[TransactionId] = set()
+
+    def restore(
+        self,
+        held: Iterable[tuple[TransactionId, Held]],
+        decided: Iterable[tuple[TransactionId, Remembered]],
+    ) -> None:
+        """Take over what the data file holds."""
+        for id_, each in held:
+            self._keep(id_, each)
+        self._decided.update(decided)
+        self._changed.clear()
+
+    @property
+    def held(self) -> Mapping[TransactionId, Held]:
+        """What is prepared here."""
+        return self._held
+
+    @property
+    def decided(self) -> Mapping[TransactionId, Remembered]:
+        """Outcomes that not all participants are known to have applied."""
+        return self._decided
+
+    def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
+        """The oldest transaction that keeps out whoever touches this; None if he may go on."""
+        return min(
+            (id_ for id_, other in self._touched.items() if id_ != but and other.meets(touched)),
+            default=None,
+        )
+
+    # ------------------------------------------------------------------ entries
+
+    def apply(
+        self,
+        index: int,
+        now_us: int,
+        seed: int,
+        body: Prepare | Decide | TransactionOutcome | End,
+        sessions: Sessions,
+        work: Work,
+    ) -> ResponseBody:
+        """Apply the entry at `index`."""
+        match body:
+            case Prepare():
+                return self._prepare(index, now_us, seed, body, sessions, work)
+            case Decide():
+                return self._decide(index, body, sessions, work)
+            case TransactionOutcome():
+                self._conclude(body.id, body.own, sessions, work, index, commit=body.commit)
+                return Done((), index)
+            case End():
+                if self._decided.pop(body.id, None) is not None:
+                    self._changed_outcomes.add(body.id)
+                return Done((), index)
+
+    def _prepare(
+        self, index: int, now_us: int, seed: int, body: Prepare, sessions: Sessions, work: Work
+    ) -> ResponseBody:
+        write = body.write
+        known = self._decided.get(body.id)
+        if known is not None:
+            return Decided(known.commit)
+        answer = sessions.recall(write.session, write.seq, write.watermark)
+        held = self._held.get(body.id)
+        if held is not None:
+            return answer if isinstance(answer, Prepared) else Prepared(held.index, None)
+        if answer is not None:
+            return answer
+        touched = touched_by(write.guards, tied=body.tied)
+        holder = self.holder(touched)
+        if holder is not None:
+            return Locked(holder)
+        stale = work.stale(write.guards)
+        if stale is not None:
+            return stale
+        found = work.try_out(write, now_us, seed)
+        if isinstance(found, SqlFailure):
+            answer = found
+        else:
+            results, digest = found
+            self._keep(body.id, Held(index, now_us, seed, body, digest))
+            answer = Prepared(index, results)
+        sessions.record(write.session, write.seq, write.watermark, answer, index)
+        return answer
+
+    def _decide(self, index: int, body: Decide, sessions: Sessions, work: Work) -> ResponseBody:
+        if body.session is not None:
+            answer = sessions.recall(body.session, body.seq, body.watermark)
+            if answer is not None:
+                return answer
+        known = self._decided.get(body.id)
+        if known is not None:
+            return Decided(known.commit, known.index)
+        held = self._held.get(body.id)
+        if body.commit and (held is None or held.index != body.index):
+            return NotPrepared()
+        self._decided[body.id] = Remembered(body.commit, index, body.participants)
+        self._changed_outcomes.add(body.id)
+        own = next(each for each in body.participants if each.group == self._group)
+        self._conclude(body.id, own, sessions, work, index, commit=body.commit)
+        answer = Decided(body.commit, index)
+        if body.session is not None:
+            sessions.record(body.session, body.seq, body.watermark, answer, index)
+        return answer
+
+    def _conclude(
+        self,
+        id_: TransactionId,
+        own: Participant,
+        sessions: Sessions,
+        work: Work,
+        index: int,
+        *,
+        commit: bool,
+    ) -> None:
+        held = self._held.pop(id_, None)
+        if held is not None:
+            del self._touched[id_]
+            self._changed.add(id_)
+            if commit:
+                work.run(held)
+            else:
+                work.drop(held)
+        if not commit:
+            sessions.abort(own.session, own.seq, index)
+
+    def _keep(self, id_: TransactionId, held: Held) -> None:
+        self._held[id_] = held
+        prepare = held.prepare
+        self._touched[id_] = touched_by(prepare.write.guards, tied=prepare.tied)
+        self._changed.add(id_)
+
+    def take_changes(self) -> TwoPhaseChanges:
+        """What has to be written to the data file, and forget that it has."""
+        changes = TwoPhaseChanges()
+        for id_ in sorted(self._changed):
+            held = self._held.get(id_)
+            if held is None:
+                changes.released.append(id_)
+            else:
+                changes.held.append((id_, held))
+        for id_ in sorted(self._changed_outcomes):
+            remembered = self._decided.get(id_)
+            if remembered is None:
+                changes.ended.append(id_)
+            else:
+                changes.decided.append((id_, remembered))
+        self._changed.clear()
+        self._changed_outcomes.clear()
+        return changes
