@@ -7,7 +7,7 @@ BIN    := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential mutants compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
+.PHONY: help venv demo test test-long raft-sim raft-mutants soak-power sqllogictest pgbench asyncpg-suite sqlalchemy-suite differential compatibility nightly fuzz-wire check lint types bench bench-raft bench-bulk bench-failover lock clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -79,9 +79,6 @@ STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
 
-mutants: venv  ## break what there is of PostgreSQL, one thing at a time: does its test notice?
-	@$(BIN)/python -m tests.suites.mutants
-
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
@@ -97,6 +94,10 @@ nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 stat
 	@$(BIN)/python -m tests.suites.differential
 
 SECONDS ?= 60
+.PHONY: mutants
+mutants: venv  ## break what there is of PostgreSQL, one thing at a time: does its test notice?
+	@$(BIN)/python -m tests.suites.mutants
+
 fuzz-wire: venv  ## bytes against the PostgreSQL wire, led by the code they reach (atheris): SECONDS=N
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'
 	@$(BIN)/python -m tests.shardrouter.pgwire.fuzz -max_total_time=$(SECONDS) -rss_limit_mb=1024
