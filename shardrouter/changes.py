@@ -15,10 +15,11 @@ from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
 from shardrouter.conflicts import Conflict, on_conflict
+from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Outputs
 from shardrouter.placing import Place, pins_of, place, reliance
-from shardrouter.planned import Constant, OneShard, Operand, ResultColumn
+from shardrouter.planned import Constant, OneShard, Operand, ResultColumn, RowNumbers
 from shardrouter.query import analysed, listed
 from shardrouter.relations import Statement, relation_of
 from shardrouter.sources import from_clause
@@ -40,18 +41,31 @@ def null_key(column: str, table: str) -> StatementError:
 # --------------------------------------------------------------------------- INSERT
 
 
-def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Parameters) -> OneShard:
+def insert(
+    node: syntax.Insert, table: Table, catalog: Catalog, parameters: Parameters, own: int = 0
+) -> OneShard:
+    """`own` is how many parameters the client has: behind them come those of `RowNumbers`."""
     statement = Statement(parameters, catalog, analysed)
     scope = Scope(statement)
     tables = with_clause(node.tables, recursive=node.recursive, scope=scope)
     columns = _targets(node, table)
     keys: tuple[Operand, ...] | None
+    numbers: RowNumbers | None = None
     if node.query is not None:
         _check_determined(node.query)
         outputs = statement.query(node.query, scope)
         columns = _matched(columns, len(outputs.names), node)
-        source = _selected(outputs, columns, table)
+        check_selected(node, columns)
         keys = _selected_keys(table, columns, outputs, statement)
+        drawing = [
+            column
+            for column in table.columns
+            if column.default is not None and column.default.sequence and column not in columns
+        ]
+        source = _selected(outputs, columns, own, len(drawing))
+        if drawing:
+            numbers = _numbers(node.query, f"{tables}{_counted(outputs, own)}", drawing)
+        columns = [*columns, *drawing]
         values: list[list[Typed]] = []
     else:
         values = _rows(node, columns, scope)
@@ -87,6 +101,7 @@ def insert(node: syntax.Insert, table: Table, catalog: Catalog, parameters: Para
         and len(statement.scopes) == 1 + bool(conflict.alias) + bool(node.returning),
         columns=shown,
         key=table.shard_key,
+        numbers=numbers,
         parameter_oids=parameters.oids(),
         bounds=tuple(statement.bounds),
         shards=where.shards,
@@ -162,8 +177,9 @@ def _matched(columns: list[Column], count: int, node: syntax.Insert) -> list[Col
     return columns[:count]
 
 
-def _selected(outputs: Outputs, columns: Sequence[Column], table: Table) -> str:
-    """The text of the query, each column as the table's column takes it."""
+def _selected(outputs: Outputs, columns: Sequence[Column], sent: int, drawn: int) -> str:
+    """The text of the query, each column as the table's column takes it; behind them numbers of so
+    many sequences, in the order of its rows."""
     kinds = [types.of_column(column.type) for column in columns]
     for column, kind, source in zip(columns, kinds, outputs.kinds, strict=True):
         if source is not None and casts.find(source, kind, Context.ASSIGNMENT) is None:
@@ -176,8 +192,21 @@ def _selected(outputs: Outputs, columns: Sequence[Column], table: Table) -> str:
         found = assigned(typed, kind, column.modifier)
         assert found is not None
         texts.append(found.sql)
+    # SQLite keeps the order of a subquery under a window function.
+    texts += [f"pg_drawn(?{sent + 1 + i}, row_number() OVER ())" for i in range(drawn)]
     # WHERE TRUE: else SQLite reads ON CONFLICT as the ON of a join.
     return f"SELECT {', '.join(texts)} FROM ({outputs.text(own)}) AS s WHERE TRUE"
+
+
+def _numbers(query: syntax.Query, count: str, drawing: Sequence[Column]) -> RowNumbers:
+    sequences = tuple(c.default.sequence for c in drawing if c.default is not None)
+    return RowNumbers(sequences, rows_at_most(query), count)
+
+
+def _counted(outputs: Outputs, own: int) -> str:
+    """How many rows the query has. It takes all parameters that the client sends."""
+    text = f"SELECT count(*) FROM ({outputs.text(outputs.kinds)}) AS s"
+    return f"{text} WHERE (?{own} IS NULL) IN (0, 1)" if own else text
 
 
 def _selected_keys(

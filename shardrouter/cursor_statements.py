@@ -14,6 +14,7 @@ from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.lexer import Kind, Token
 from shardrouter.planned import (
     Answer,
+    CatalogQuery,
     CloseCursor,
     Deallocate,
     DeclareCursor,
@@ -90,10 +91,21 @@ def _declare(rest: Rest, sql: str, oids: Sequence[int], make_plan: MakePlan) -> 
         rest.word("hold")
     rest.word("for")
     query, plan = _planned(rest, sql, oids, make_plan)
-    if not isinstance(plan, OneShard | Scatter | Answer) or not plan.columns or _writes(plan):
+    if (
+        not isinstance(plan, OneShard | Scatter | Answer | CatalogQuery)
+        or not plan.columns
+        or _writes(plan)
+    ):
         raise NotSupported(
             "DECLARE CURSOR for this statement is not supported", hint="Write a SELECT."
         )
+    for column in plan.columns:
+        if types.by_oid(column.oid).is_named:
+            raise NotSupported(
+                f'a cursor over "{column.name}" of type {types.by_oid(column.oid).name} is not '
+                "supported",
+                hint="Cast it to text or to oid.",
+            )
     return DeclareCursor(name, query, plan)
 
 

@@ -3,7 +3,9 @@
 Before a statement is analysed, what it leaves to a sequence is written out: a column that is not
 named is named, DEFAULT and nextval('s') become parameters behind the client's own. Their values are
 drawn when the statement is executed (`shardrouter.session_sequences`), so that the shard gets
-values, and the router knows the shard key that one of them may be.
+values, and the router knows the shard key that one of them may be. What an INSERT from a query
+leaves to a sequence are as many numbers as the query has rows: if its text does not tell how many
+at most, they are counted first, and the shard refuses the INSERT (40001) if there are more by then.
 """
 
 from __future__ import annotations
@@ -15,10 +17,11 @@ from typing import Any
 from shardrouter import syntax
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.listed_rows import lists_rows
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.tables import Column, Table
 
-__all__ = ["Drawn", "check_update", "write_out"]
+__all__ = ["Drawn", "check_selected", "check_update", "rows_at_most", "write_out"]
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,7 @@ def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catal
     drawing = [c for c in table.columns if c.default is not None and c.default.sequence]
     named = [name.text for name in node.columns] if node.columns is not None else None
     if not node.rows:
-        missing = [c for c in drawing if named is not None and c.name not in named]
-        if missing:
-            raise NotSupported(
-                f'INSERT from a query leaves "{missing[0].name}" to a sequence',
-                position=node.table.position,
-                hint="Select a value for it, or insert the rows by VALUES.",
-            )
-        return Drawn(node, ())
+        return Drawn(node, ())  # how many rows a query has is known later: `row_numbers`
     width = len(node.rows[0])
     if named is None:
         named = [column.name for column in table.columns][:width]
@@ -62,6 +58,33 @@ def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catal
     names = node.columns if node.columns is not None else tuple(map(syntax.Name, named))
     names += tuple(syntax.Name(column.name) for column in missing)
     return Drawn(replace(node, columns=names, rows=tuple(rows)), tuple(writer.draws))
+
+
+def rows_at_most(query: syntax.Query) -> int | None:
+    """How many rows a query has at most, if its text tells that."""
+    if isinstance(query, syntax.Values):
+        return len(query.rows)
+    if not isinstance(query, syntax.Select) or lists_rows(query) or query.group:
+        return None  # a row may be in several groups
+    match query.sources:
+        case ():
+            return 1
+        case (syntax.FromQuery(query=source),):
+            return rows_at_most(source)
+    return None
+
+
+def check_selected(node: syntax.Insert, columns: Sequence[Column]) -> None:
+    """What a query may not give to an identity column. Raises 428C9, NotSupported."""
+    for column in columns:
+        if column.identity and node.overriding == "user":
+            raise NotSupported(
+                "OVERRIDING USER VALUE of an INSERT from a query is not supported",
+                position=node.table.position,
+                hint=f'Leave "{column.name}" out of the columns and of the query.',
+            )
+        if column.identity == "always" and node.overriding != "system":
+            raise _always(column)
 
 
 def _sequence(column: Column) -> str:
@@ -92,12 +115,7 @@ class _Writer:
         if column is not None and column.identity and self._overriding == "user":
             return self.draw(_sequence(column))
         if column is not None and column.identity == "always" and self._overriding != "system":
-            raise StatementError(
-                f'cannot insert a non-DEFAULT value into column "{column.name}"',
-                sqlstate="428C9",
-                detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
-                hint="Use OVERRIDING SYSTEM VALUE to override.",
-            )
+            raise _always(column)
         written: syntax.Expression = self._written(node)
         return written
 
@@ -113,6 +131,15 @@ class _Writer:
             written = {name: self._written(part) for name, part in parts.items()}
             return node if written == parts else replace(node, **written)
         return node
+
+
+def _always(column: Column) -> StatementError:
+    return StatementError(
+        f'cannot insert a non-DEFAULT value into column "{column.name}"',
+        sqlstate="428C9",
+        detail=f'Column "{column.name}" is an identity column defined as GENERATED ALWAYS.',
+        hint="Use OVERRIDING SYSTEM VALUE to override.",
+    )
 
 
 def check_update(assignments: Sequence[syntax.Assignment], table: Table) -> None:

@@ -7,7 +7,7 @@ a client's outcome. No I/O: `shardrouter.session` carries the commands.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -49,6 +49,9 @@ __all__ = [
     "Command",
     "command_of",
     "copy_command",
+    "count_command",
+    "is_counted",
+    "is_uncounted",
     "encoded_rows",
     "is_current",
     "outcome_of",
@@ -85,8 +88,8 @@ class Execution(msgspec.Struct, frozen=True, gc=False):
     arguments: tuple[Value, ...] = ()
     formats: tuple[bool, ...] | None = None
     """Per column whether binary, and rows are answered as DataRow messages; None: as values."""
-    drawn: tuple[int, ...] = ()
-    """A number for each of the plan's `draws`."""
+    drawn: tuple[Value, ...] = ()
+    """A number for each of the plan's `draws`, or what was drawn for its `numbers`."""
     stream: bool = False
     """Many rows may be answered as a few and a `MoreRows`."""
     stored: bool = False
@@ -201,6 +204,24 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             hint="Send one statement per shard-key value: each runs on one shard.",
         )
     return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
+
+
+def is_counted(execution: Execution) -> bool:
+    """Whether it has to be known how many rows the statement inserts before it is sent."""
+    plan = execution.prepared.plan
+    return isinstance(plan, OneShard) and plan.numbers is not None and plan.numbers.rows is None
+
+
+def is_uncounted(execution: Execution) -> bool:
+    """Whether that is not known yet."""
+    return is_counted(execution) and not execution.drawn
+
+
+def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
+    """The command that counts the rows of an INSERT from a query."""
+    assert plan.numbers is not None
+    counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
+    return command_of(counting, execution, catalog)
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:

@@ -14,7 +14,7 @@ from shardrouter.errors import NotSupported
 from shardrouter.row_functions import NAMES
 from shardrouter.set_functions import is_set_function
 
-__all__ = ["with_rows_of_lists"]
+__all__ = ["lists_rows", "with_rows_of_lists"]
 
 _COLUMN = " rows"
 """No column is called so."""
@@ -56,6 +56,12 @@ def with_rows_of_lists(node: syntax.Select) -> syntax.Select:
     return dataclasses.replace(node, items=items, sources=sources)
 
 
+def lists_rows(node: syntax.Select) -> bool:
+    """Whether a function in its list answers rows."""
+    items = [item.expression for item in node.items if isinstance(item, syntax.SelectItem)]
+    return any(True for item in items for _ in _calls(item))
+
+
 def _refused(call: syntax.Call, what: str) -> NotSupported:
     return NotSupported(what, position=call.position, hint="Write it in FROM.")
 
@@ -65,7 +71,7 @@ _QUERIES: Final = (syntax.Select, syntax.Values, syntax.SetOperation)
 
 def _calls(node: Any) -> Iterator[syntax.Call]:
     """Of functions that answer rows, outside of subqueries."""
-    if isinstance(node, syntax.Call) and node.name in NAMES:
+    if isinstance(node, syntax.Call) and (node.name in NAMES or is_set_function(node)):
         yield node
     elif isinstance(node, tuple):
         for part in node:

@@ -147,7 +147,7 @@ def _analysed(
             if node.conflict is not None:
                 check_update(node.conflict.assignments, table)
             if not drawn.draws:
-                return changes.insert(node, table, catalog, parameters)
+                return changes.insert(drawn.node, table, catalog, parameters, own)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
             oids += [types.BIGINT.oid] * len(drawn.draws)
             made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))

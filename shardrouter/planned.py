@@ -91,6 +91,16 @@ Reliance: TypeAlias = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
+class RowNumbers:
+    """What an INSERT from a query leaves to sequences: a number of each for every row. What was
+    drawn of each is one parameter, behind those of the client."""
+
+    sequences: tuple[str, ...]
+    rows: int | None  # no more than these; None: as many as `count` answers
+    count: str
+
+
+@dataclass(frozen=True)
 class OneShard:
     """Runs whole on the shard that owns the slots of `keys` (all on one shard, or 0A000);
     without keys on the home shard."""
@@ -110,6 +120,7 @@ class OneShard:
     draws: tuple[str, ...] = ()
     """Sequences of which the router draws a number each; they are the parameters behind those of
     the client."""
+    numbers: RowNumbers | None = None
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
@@ -261,7 +272,7 @@ class DeclareCursor:
 
     name: str
     query: str
-    plan: OneShard | Scatter | Answer
+    plan: OneShard | Scatter | Answer | CatalogQuery
 
 
 @dataclass(frozen=True)

@@ -51,18 +51,20 @@ class SequenceCache:
         number, kept.numbers = kept.numbers[0], kept.numbers[1:]
         return number
 
-    async def draw(self, sequence: SqlSequence, deadline: float) -> int:
-        """The next number. Raises RouterError."""
+    async def draw(self, sequence: SqlSequence, deadline: float, wanted: int = 1) -> int:
+        """The next number, the first of so many that are wanted. Raises RouterError."""
         kept = self._kept_of(sequence)
         async with kept.lock:  # one range at a time
             while not kept.numbers:
-                await self._refill(sequence, kept, deadline)
+                await self._refill(sequence, kept, deadline, wanted)
             return self.take(sequence)
 
-    async def _refill(self, sequence: SqlSequence, kept: _Kept, deadline: float) -> None:
+    async def _refill(
+        self, sequence: SqlSequence, kept: _Kept, deadline: float, wanted: int
+    ) -> None:
         """One try: if the row is another one than this router knew, it knows it now."""
         state = kept.state
-        numbers = following(sequence, state, kept.size)
+        numbers = following(sequence, state, max(kept.size, wanted))
         answer = await self._write(take_parts(sequence, state, numbers[-1]), deadline)
         if isinstance(answer, Stale):
             raise _gone(sequence)

@@ -310,6 +310,9 @@ class Session:
         try:
             if plan.is_write and self._state.settings.read_only:
                 raise read_only_error(plan)
+            if plan.numbers is not None and not execution.drawn:
+                self._start([execution], done, deadline, is_stale=False)
+                return
             if plan.draws:
                 drawn = self._state.sequences.at_once(execution, catalog)
                 if drawn is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from msgspec import structs
 
@@ -44,11 +45,26 @@ class SessionSequences:
     async def fill(self, execution: Execution, catalog: Catalog, deadline: float) -> Execution:
         """The same, waiting for `meta`. Raises RouterError."""
         plan = execution.prepared.plan
-        if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
+        if not isinstance(plan, OneShard) or execution.drawn:
+            return execution
+        if plan.numbers is not None and plan.numbers.rows is not None:
+            return await self.numbered(execution, plan.numbers.rows, catalog, deadline)
+        if not plan.draws:
             return execution
         numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
         return structs.replace(execution, drawn=tuple(numbers))
+
+    async def numbered(
+        self, execution: Execution, rows: int, catalog: Catalog, deadline: float
+    ) -> Execution:
+        """The same for an INSERT from a query that has so many rows."""
+        plan = execution.prepared.plan
+        assert isinstance(plan, OneShard)
+        assert plan.numbers is not None
+        drawn = await self.for_rows(plan.numbers.sequences, rows, catalog, deadline)
+        runs = map(_runs, zip(*drawn, strict=True)) if drawn else [""] * len(plan.numbers.sequences)
+        return structs.replace(execution, drawn=tuple(runs))
 
     async def for_rows(
         self, names: tuple[str, ...], count: int, catalog: Catalog, deadline: float
@@ -60,7 +76,7 @@ class SessionSequences:
             numbers = [
                 self._cache.take(sequence)
                 if self._cache.at_hand(sequence)
-                else await self._draw(sequence, deadline)
+                else await self._draw(sequence, deadline, count - len(rows))
                 for sequence in sequences
             ]
             rows.append(tuple(numbers))
@@ -102,12 +118,12 @@ class SessionSequences:
 
     # ------------------------------------------------------------------ of a transaction
 
-    async def _draw(self, sequence: SqlSequence, deadline: float) -> int:
-        """The next number. Those of a sequence that a transaction has made, and that is in no
-        catalog yet, are counted here; COMMIT says how far. As in PostgreSQL no rollback to a
-        savepoint takes them back."""
+    async def _draw(self, sequence: SqlSequence, deadline: float, wanted: int = 1) -> int:
+        """The next number, the first of so many that are wanted. Those of a sequence that a
+        transaction has made, and that is in no catalog yet, are counted here; COMMIT says how far.
+        As in PostgreSQL no rollback to a savepoint takes them back."""
         if not is_drafted(sequence.version):
-            return await self._cache.draw(sequence, deadline)
+            return await self._cache.draw(sequence, deadline, wanted)
         key = sequence.name, sequence.version
         state = self._drafted.get(key) or State(sequence.start, is_called=False)
         (number,) = following(sequence, state, 1)
@@ -126,6 +142,21 @@ class SessionSequences:
     def forget_drafted(self) -> None:
         """The transaction is over."""
         self._drafted.clear()
+
+
+def _runs(numbers: Sequence[int]) -> str:
+    """Numbers as `pg_drawn` reads them: runs of even steps, each as first, end and step."""
+    runs: list[range] = []
+    for number in numbers:
+        last = runs[-1] if runs else range(0)
+        if len(last) == 1 and number != last[0]:
+            step = number - last[0]
+            runs[-1] = range(last[0], number + step, step)
+        elif last and number == last.stop:
+            runs[-1] = range(last.start, number + last.step, last.step)
+        else:
+            runs.append(range(number, number + 1))
+    return ",".join(f"{run.start} {run.stop} {run.step}" for run in runs)
 
 
 def _find(catalog: Catalog, name: str) -> SqlSequence:

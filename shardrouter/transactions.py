@@ -56,6 +56,8 @@ from shardrouter.execution import (
     Outcome,
     Prepared,
     command_of,
+    count_command,
+    is_uncounted,
     outcome_of,
     rows_outcome,
     scatter_commands,
@@ -365,6 +367,12 @@ class Transactions:
                     told = host.settings.announced_since(before)
                     return structs.replace(outcome, parameter_status=told) if sets else outcome
                 return await host.run_locally(execution, deadline)
+            if is_uncounted(execution):
+                counted = await self._counted(block, execution, deadline)
+                if counted is None:
+                    await self._catch_up(deadline, attempt)
+                    continue
+                execution = counted
             command, quick, finish = self._command(plan, execution)
             block.move_to(command.shard)
             lock = self._lock(plan, command)
@@ -387,8 +395,7 @@ class Transactions:
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
-                await host.catch_up(deadline, attempt)
-                self.rebase()
+                await self._catch_up(deadline, attempt)
                 continue
             block.took(
                 step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
@@ -401,6 +408,37 @@ class Transactions:
             host.keep(answer.stream)
             return structs.replace(outcome, more=answer.stream)
         raise _being_changed()
+
+    async def _catch_up(self, deadline: float, attempt: int) -> None:
+        await self._host.catch_up(deadline, attempt)
+        self.rebase()
+
+    async def _counted(
+        self, block: Block, execution: Execution, deadline: float
+    ) -> Execution | None:
+        """With a number for each row that an INSERT from a query inserts: how many they are is a
+        step of the block, which COMMIT requires to be as many. None if a shard says that the
+        catalog is stale."""
+        host = self._host
+        plan = execution.prepared.plan
+        assert isinstance(plan, OneShard)
+        command = count_command(plan, execution, host.catalog)
+        block.move_to(command.shard)
+        step, guards = Ran(command.statement), block.published(command.guards)
+        answer = await self._speculate(
+            block, step, guards, quick=False, deadline=deadline, is_write=False
+        )
+        if isinstance(answer, Stale):
+            if block.guards_on(answer.object):
+                raise serialization_failure("a concurrent schema change")
+            return None
+        outcome = answer.outcome
+        block.took(step, guards, outcome, quick=False, is_write=False, digest=answer.digest)
+        if isinstance(outcome, SqlFailure):
+            raise sql_error(outcome)
+        ((rows,),) = outcome.values
+        assert isinstance(rows, int)
+        return await host.sequences.numbered(execution, rows, host.catalog, deadline)
 
     # ------------------------------------------------------------------ changes of the schema
 

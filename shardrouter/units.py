@@ -11,16 +11,21 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import structs
+
 from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
 from shardrouter import merge
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
-from shardrouter.errors import NotSupported, RouterError, Unavailable
+from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
     Execution,
     Notice,
     Outcome,
     changes_search_path,
     command_of,
+    count_command,
+    is_counted,
+    is_uncounted,
     outcome_of,
     rows_outcome,
     scatter_commands,
@@ -155,7 +160,15 @@ class Units:
         for attempt in range(REPLANS_MAX):
             if is_stale:
                 await self._state.schema.catch_up(deadline, attempt)
-            outcomes = await self._attempt(unit, deadline)
+            try:
+                outcomes = await self._attempt(unit, deadline)
+            except StatementError as exc:
+                if exc.sqlstate != "40001" or len(unit) > 1 or not is_counted(unit[0]):
+                    raise
+                # An INSERT from a query that had fewer rows when they were counted.
+                unit[0] = structs.replace(unit[0], drawn=())
+                is_stale = False
+                continue
             if outcomes is not None:
                 return outcomes
             is_stale = True
@@ -182,9 +195,32 @@ class Units:
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
             lasts = unit[0].lasts
             return await self._change_schema(plans[0], deadline, lasts=lasts)
+        if any(map(is_uncounted, unit)):
+            if len(unit) > 1:  # what comes before it may change how many rows it has
+                return await self._as_unit(unit, 0, deadline)
+            counted = await self._counted(unit[0], deadline)
+            if counted is None:
+                return None
+            unit[0] = counted
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
+
+    async def _counted(self, execution: Execution, deadline: float) -> Execution | None:
+        """With a number for each row that it inserts; None if a shard says that the catalog is
+        stale."""
+        plan = execution.prepared.plan
+        assert isinstance(plan, OneShard)
+        catalog = self._state.catalog
+        command = count_command(plan, execution, catalog)
+        answer = await self._state.shards.read(
+            command.shard, (command.statement,), command.guards, deadline=deadline
+        )
+        if isinstance(answer, Stale):
+            return None
+        ((rows,),) = answer.results[0].values
+        assert isinstance(rows, int)
+        return await self._state.sequences.numbered(execution, rows, catalog, deadline)
 
     async def _change_schema(
         self, plan: SchemaChange, deadline: float, *, lasts: bool

@@ -6,6 +6,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from nodes.pgtypes.floats import to_real
@@ -62,6 +63,22 @@ def _cell(row: Value, at: Value) -> Value:
 def _cell_of_bytes(row: Value, at: Value) -> bytes | None:
     found = _cell(row, at)
     return None if found is None else bytes.fromhex(string_of(found))
+
+
+@lru_cache(maxsize=64)
+def _runs(text: str) -> tuple[range, ...]:
+    return tuple(range(*map(int, run.split())) for run in text.split(",") if run)
+
+
+def _drawn(runs: Value, row: Value) -> int:
+    """The number for the `row`th row (from 1) of an INSERT from a query: `runs` are those that were
+    drawn when its rows had been counted, each as first, end and step."""
+    at = integer_of(row) - 1
+    for run in _runs(string_of(runs)):
+        if at < len(run):
+            return run[at]
+        at -= len(run)
+    raise FunctionError("40001", "could not serialize access due to concurrent update")
 
 
 class _FloatSum:
@@ -128,6 +145,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_row": Function(-1, _row, strict=False),
     "pg_cell": Function(2, _cell),
     "pg_cellbytes": Function(2, _cell_of_bytes),
+    "pg_drawn": Function(2, _drawn),
 }
 
 AGGREGATES: Final[Mapping[str, Aggregate]] = {

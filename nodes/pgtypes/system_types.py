@@ -95,12 +95,28 @@ def _text(name: str, oid: int) -> Codec:
     return Codec(oid, encode, encode, lambda text: text, strings.parse_text)
 
 
+def _char() -> Codec:
+    """One byte, which is sent as it is; zero is the empty text."""
+    text = _text("char", TEXTS["char"])
+
+    def to_binary(value: Value) -> bytes:
+        return text.to_binary(value) or b"\0"
+
+    def from_binary(data: bytes) -> Value:
+        if len(data) != 1:
+            raise bad_binary()
+        return "" if data == b"\0" else text.from_binary(data)
+
+    return Codec(TEXTS["char"], text.to_text, to_binary, text.from_text, from_binary)
+
+
 _SCALARS: Final = {
     **{
         name: _number(name, oid, is_named=name in NAMED)
         for name, oid in {**NUMBERS, **NAMED}.items()
     },
     **{name: _text(name, oid) for name, oid in TEXTS.items()},
+    "char": _char(),
 }
 
 ARRAYS: Final = {

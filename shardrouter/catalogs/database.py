@@ -1,8 +1,8 @@
 """Where queries of the catalogs run: a SQLite database in memory, which holds what they name.
 
 One for a router, used by one thread at a time. A relation is filled when a query names it first;
-what depends on the catalog alone is kept until the catalog is another one. Rows, time and memory
-are bounded.
+what depends on the catalog alone is kept until the catalog is another one, and what PostgreSQL has
+built in for ever. Rows, time and memory are bounded.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class CatalogDatabase:
         self._environment = Environment()
         self._answers: Answers | None = None
         self._filled: dict[str, object] = {}  # relation -> what it was filled for
+        self._builtin: dict[str, int] = {}  # relation -> how many of its rows are always there
         raw = self._raw
         raw.execute(f"PRAGMA max_page_count = {MEMORY_PAGES_MAX}").fetchall()
         raw.execute("PRAGMA temp_store = MEMORY").fetchall()
@@ -156,25 +157,44 @@ class CatalogDatabase:
         wanted = world if name in cluster_of_pg.OF_SESSION else world.lasting
         if self._filled.get(name) == wanted:
             return
-        self._filled.pop(name, None)
         self._raw.execute("BEGIN")
-        self._raw.execute(f'DROP TABLE IF EXISTS "{name}"')
-        columns = [(column.name, types.of_column(column.type)) for column in relation.columns]
-        listed = ", ".join(f'"{column}" {kind.column}' for column, kind in columns)
+        try:
+            builtin = self._builtin.get(name)
+            if builtin is None:
+                builtin = self._create(relation, world)
+            else:
+                self._raw.execute(f'DELETE FROM "{name}" WHERE rowid > ?', (builtin,))  # noqa: S608 -- names of PostgreSQL's
+            if name in _ROWS:
+                self._insert(relation, _ROWS[name](world))
+        except BaseException:
+            self._raw.execute("ROLLBACK")
+            raise
+        self._raw.execute("COMMIT")
+        self._builtin[name] = builtin
+        self._filled[name] = wanted
+
+    def _create(self, relation: Relation, world: World) -> int:
+        """The table, with the rows that it always has: how many they are."""
+        name = relation.table.name
+        listed = ", ".join(f'"{c.name}" {types.of_column(c.type).column}' for c in relation.columns)
         self._raw.execute(f'CREATE TABLE "{name}" ({listed})')
-        rows = _ROWS.get(name)
-        if rows is not None:
-            has_zeros = relation.schema == "pg_catalog"  # what SQL describes is NULL instead
-            defaults = [(column, _zero(kind) if has_zeros else None) for column, kind in columns]
-            places = ", ".join("?" * len(columns))
-            self._raw.executemany(
-                f'INSERT INTO "{name}" VALUES ({places})',  # noqa: S608 -- names of PostgreSQL's
-                (_cells(row, defaults) for row in rows(world)),
-            )
         for column in _INDEXED.get(name, ()):
             self._raw.execute(f'CREATE INDEX "{name}.{column}" ON "{name}" ("{column}")')
-        self._raw.execute("COMMIT")
-        self._filled[name] = wanted
+        if name not in tables_of_pg.BUILTIN_ROWS:
+            return 0
+        return self._insert(relation, tables_of_pg.BUILTIN_ROWS[name](world))
+
+    def _insert(self, relation: Relation, rows: Iterable[Row]) -> int:
+        """How many there were."""
+        has_zeros = relation.schema == "pg_catalog"  # what SQL describes is NULL instead
+        kinds = [(column.name, types.of_column(column.type)) for column in relation.columns]
+        defaults = [(column, _zero(kind) if has_zeros else None) for column, kind in kinds]
+        places = ", ".join("?" * len(defaults))
+        cursor = self._raw.executemany(
+            f'INSERT INTO "{relation.table.name}" VALUES ({places})',  # noqa: S608 -- names of PostgreSQL's
+            (_cells(row, defaults) for row in rows),
+        )
+        return max(cursor.rowcount, 0)
 
 
 def _zero(kind: types.Type) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from nodes.values import stored_array
@@ -14,7 +14,7 @@ from shardrouter.catalogs.texts import check_text, default_text, index_text, vie
 from shardrouter.catalogs.world import World
 from shardrouter.tables import Column
 
-__all__ = ["ROWS"]
+__all__ = ["BUILTIN_ROWS", "ROWS"]
 
 HEAP: Final = 2
 BTREE: Final = 403
@@ -64,7 +64,7 @@ def _class(
     }
 
 
-def pg_class(world: World) -> Iterator[Row]:
+def _builtin_classes(world: World) -> Iterator[Row]:
     objects = world.objects
     for relation in RELATIONS.values():
         schema = objects.schemas[relation.schema]
@@ -72,6 +72,10 @@ def pg_class(world: World) -> Iterator[Row]:
             world, relation.oid, relation.name, schema, relation.kind, len(relation.columns),
             relhasrules=relation.kind == "v",
         )  # fmt: skip
+
+
+def pg_class(world: World) -> Iterator[Row]:
+    objects = world.objects
     for table in objects.tables.values():
         schema = objects.schemas[table.schema]
         kinds = [constraint.kind for constraint in table.constraints]
@@ -143,13 +147,16 @@ def _system_columns(relation: int) -> Iterator[Row]:
         yield {**_attribute(relation, number, name, kind, -1), "attnotnull": True}
 
 
-def pg_attribute(world: World) -> Iterator[Row]:
+def _builtin_attributes(_: World) -> Iterator[Row]:
     for relation in RELATIONS.values():
         if relation.kind == "r":
             yield from _system_columns(relation.oid)
         for number, column in enumerate(relation.columns, 1):
             kind = types.of_column(column.type)
             yield _attribute(relation.oid, number, column.name, kind, column.modifier)
+
+
+def pg_attribute(world: World) -> Iterator[Row]:
     objects = world.objects
     for table in objects.tables.values():
         if table.kind == "r":
@@ -295,7 +302,6 @@ def _array_type(table: TableObject) -> Row:
 
 
 def pg_type(world: World) -> Iterator[Row]:
-    yield from BUILTIN_TYPES
     yield from own_types.pg_type(world)
     objects = world.objects
     for table in objects.tables.values():
@@ -438,6 +444,13 @@ def pg_namespace(world: World) -> Iterator[Row]:
     for name, oid in world.objects.schemas.items():
         yield {"oid": oid, "nspname": name, "nspowner": world.owner}
 
+
+BUILTIN_ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
+    "pg_class": _builtin_classes,
+    "pg_attribute": _builtin_attributes,
+    "pg_type": lambda _: BUILTIN_TYPES,
+}
+"""What is the same in every world: PostgreSQL's own relations, their columns, its types."""
 
 ROWS: Final = {
     "pg_class": pg_class,

@@ -33,6 +33,9 @@ from nodes.values import (
     slot_of,
 )
 
+CHAR = 18
+""""char", a byte of the system catalogs."""
+
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 FLOATS = st.floats(allow_nan=False)
@@ -268,6 +271,14 @@ def test_values_of_another_type_are_not_encoded(value: Value, oid: int, sqlstate
 
 
 # --------------------------------------------------------------------------- rows
+
+
+def test_a_char_of_the_catalogs_is_one_byte() -> None:
+    assert [encode_text(value, CHAR) for value in ("r", "")] == [b"r", b""]
+    assert [encode_binary(value, CHAR) for value in ("r", "")] == [b"r", b"\0"]
+    assert [decode_binary(data, CHAR) for data in (b"r", b"\0")] == ["r", ""]
+    with pytest.raises(ValueFormatError):
+        decode_binary(b"", CHAR)
 
 
 def test_data_row_bytes() -> None:

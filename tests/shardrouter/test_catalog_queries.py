@@ -94,3 +94,17 @@ def expected(client: str) -> list[dict[str, Any]]:
 def test_what_clients_ask_is_answered_as_postgresql_answers(client: str) -> None:
     for query, wanted in zip(queries(client), expected(client), strict=True):
         assert answer(query) == wanted, query
+
+
+def test_what_is_built_in_stays_when_the_catalog_is_another_one() -> None:
+    sql = (
+        "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_attribute), "
+        "(SELECT count(*) FROM pg_type), (SELECT count(*) FROM pg_class WHERE relname = 'seen')"
+    )
+    _, [before] = asked(sql, EMPTY)
+    one = changed(EMPTY, "CREATE TABLE seen (a int, b int)", "home")
+    _, [after] = asked(sql, one)
+    added = [int(b or 0) - int(a or 0) for a, b in zip(before, after, strict=True)]
+    assert added == [1, 8, 2, 1]  # with six columns of the system, and the array of the row type
+    assert asked(sql, EMPTY)[1] == [before]
+    assert asked(sql, changed(one, "DROP TABLE seen"))[1] == [before]

@@ -150,3 +150,73 @@ async def test_a_sequence_that_another_router_has_altered_is_looked_up_again(
         await db.execute("ALTER SEQUENCE altered_two RESTART 700")
         await other.execute("INSERT INTO of_altered_two DEFAULT VALUES")
         assert await db.fetchval("SELECT id FROM of_altered_two WHERE id = 700") == 700
+
+
+async def test_a_query_is_numbered_in_its_order(db: Router) -> None:
+    await db.execute("CREATE TABLE log (id serial PRIMARY KEY, at int, said text) WITH (home)")
+    await db.execute("CREATE TABLE seen (at int PRIMARY KEY, said text) WITH (home)")
+    for many in (3, 100):  # as many as its VALUES, drawn in ranges
+        rows = ", ".join(f"('r{i:03}', {many - i})" for i in range(many))
+        made = await db.fetch(
+            f"INSERT INTO log (at, said) SELECT n, w FROM (VALUES {rows}) AS v (w, n) ORDER BY n "
+            "RETURNING id, at"
+        )
+        assert [(r[0] - made[0][0], r[1]) for r in made] == [(i, i + 1) for i in range(many)]
+    assert await db.fetchval("SELECT max(id) FROM log") == 103
+    assert await db.execute("INSERT INTO seen SELECT id, said FROM log WHERE at < $1", 60) == (
+        "INSERT 0 62"
+    )
+    # As many as the query has rows, which are counted; in a block, too, with what it has done.
+    sql = "INSERT INTO log (said) SELECT said || $1 FROM seen WHERE at > $2 ORDER BY at DESC"
+    assert await db.execute(sql, "!", 3) == "INSERT 0 59"
+    assert await db.fetchval("SELECT said FROM log WHERE id = 104") == "r041!"
+    async with db.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("DELETE FROM seen WHERE at > 10")
+            assert await connection.execute(sql, "?", 3) == "INSERT 0 7"
+            assert await connection.execute(sql, "?", 1000) == "INSERT 0 0"
+        assert await connection.fetchval("SELECT count(DISTINCT id) FROM log") == 169
+        assert await connection.fetchval("SELECT max(id) FROM log") == 169
+        assert await connection.fetchval("SELECT currval('log_id_seq')") == 169
+    await db.execute("INSERT INTO log SELECT 200, 1, 'x'")  # what the query gives it keeps
+    await db.execute("INSERT INTO log (said) SELECT 'y' WHERE false")
+    await db.execute("INSERT INTO log (said) SELECT unnest(ARRAY['p', 'q', 'r'])")
+    sets = "SELECT n FROM (VALUES ('s'), ('t')) AS v (n) GROUP BY GROUPING SETS ((n), ())"
+    assert await db.execute(f"INSERT INTO log (said) {sets}") == "INSERT 0 3"
+    assert await db.fetchval("SELECT min(id) FROM log WHERE said = 'r'") == 173
+
+
+async def test_what_a_query_may_give_to_an_identity(db: Router) -> None:
+    await db.execute(
+        "CREATE TABLE ids (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int) WITH (home)"
+    )
+    with pytest.raises(RouterError) as caught:
+        await db.execute("INSERT INTO ids (id, v) SELECT 1, 2")
+    assert caught.value.sqlstate == "428C9"
+    with pytest.raises(NotSupported):
+        await db.execute("INSERT INTO ids (id, v) OVERRIDING USER VALUE SELECT 1, 2")
+    await db.execute("INSERT INTO ids (id, v) OVERRIDING SYSTEM VALUE SELECT 7, 2")
+    await db.execute("INSERT INTO ids (v) SELECT v FROM ids")
+    assert [r[0] for r in await db.fetch("SELECT id FROM ids ORDER BY id")] == [1, 7]
+
+
+async def test_rows_that_came_after_they_were_counted_are_counted_again(
+    db: Router, path: Path
+) -> None:
+    await db.execute("CREATE TABLE copies (id serial PRIMARY KEY, n int) WITH (home)")
+    await db.execute("CREATE TABLE source (n int PRIMARY KEY) WITH (home)")
+    await db.execute("INSERT INTO source VALUES (0)")
+
+    async def grow(router: Router) -> None:
+        for n in range(1, 60):
+            await router.execute("INSERT INTO source VALUES ($1)", n)
+
+    async def copy(router: Router) -> int:
+        tags = [
+            await router.execute("INSERT INTO copies (n) SELECT n FROM source") for _ in "12345678"
+        ]
+        return sum(int(tag.split()[-1]) for tag in tags)
+
+    async with Router.open(path, rng=random.Random(3)) as other:
+        _, made = await asyncio.gather(grow(other), copy(db))
+    assert await db.fetchval("SELECT count(*) FROM copies") == made

@@ -135,6 +135,23 @@ async def test_a_cursor_lives_as_long_as_its_transaction(connection: Connection)
     assert await connection.execute("CLOSE ALL") == "CLOSE CURSOR ALL"
 
 
+async def test_a_cursor_reads_the_catalogs(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute("CREATE TABLE declared (id int)")
+        await connection.execute(
+            "DECLARE k CURSOR FOR SELECT relname, oid FROM pg_class "
+            "WHERE relname IN ('h', 'declared') ORDER BY relname"
+        )
+        await connection.execute("DROP TABLE declared")
+        assert (await connection.fetch("FETCH k"))[0]["relname"] == "declared"
+        [row] = await connection.fetch("FETCH ALL k")
+        assert row["relname"] == "h"
+        assert row["oid"] > 16384
+    async with connection.transaction():
+        with pytest.raises(asyncpg.FeatureNotSupportedError):
+            await connection.execute("DECLARE k CURSOR FOR SELECT 'h'::regclass")
+
+
 async def test_what_a_cursor_cannot_do_is_refused(connection: Connection) -> None:
     for statement in (
         "DECLARE c SCROLL CURSOR FOR SELECT 1",

@@ -21,6 +21,7 @@ from tests.suites.differential.pair import running_pair
 from tests.suites.environment import ROOT
 from tests.suites.postgres import PostgresMissing
 from tests.suites.reasons import reason_of, reasons
+from tests.suites.sqlalchemy_suite.running import HERE as SQLALCHEMY
 
 __all__ = ["PAGE", "page", "supported_in"]
 
@@ -48,8 +49,15 @@ ASYNCPG_HEAD: Final = """\
 ## asyncpg's own tests
 
 `make asyncpg-suite` runs the tests of the installed version, without `test_connect.py`, which
-starts servers of its own. PostgreSQL passes {expected} of them. Those that fail here, and why:
+starts servers of its own. PostgreSQL passes {expected} of them. {failing}
+"""
 
+SQLALCHEMY_HEAD: Final = """\
+## SQLAlchemy's suite for dialects
+
+`make sqlalchemy-suite` runs it through psycopg and asyncpg, with SQLAlchemy's own dialect for
+PostgreSQL, on a cluster of one shard and with `default_placement = home`. PostgreSQL passes
+{expected} of its tests with both. {failing}
 """
 
 
@@ -63,7 +71,8 @@ def page(findings: Sequence[Finding]) -> str:
     parts.append(
         EXPLAINED_HEAD + "".join(f"- {' '.join(why.split())}\n" for why, _, _ in EXPLAINED)
     )
-    parts.append(_asyncpg())
+    parts.append(_suite(ASYNCPG_HEAD, ASYNCPG))
+    parts.append(_suite(SQLALCHEMY_HEAD, SQLALCHEMY))
     return "\n".join(parts)
 
 
@@ -86,16 +95,17 @@ def _section(findings: Sequence[Finding]) -> list[str]:
     return parts
 
 
-def _asyncpg() -> str:
-    expected = (ASYNCPG / "baseline.txt").read_text(encoding="utf-8").split()
-    known = reasons((ASYNCPG / "reasons.txt").read_text(encoding="utf-8"))
+def _suite(head: str, directory: Path) -> str:
+    expected = (directory / "baseline.txt").read_text(encoding="utf-8").splitlines()
+    known = reasons((directory / "reasons.txt").read_text(encoding="utf-8"))
     by_reason: dict[str, list[str]] = defaultdict(list)
     for test in expected:
         why = reason_of(test, known)
         if why:
             by_reason[why].append(test.rpartition(".")[2])
-    lines = [f"- {why}: {_listed(tests)}\n" for why, tests in by_reason.items()]
-    return ASYNCPG_HEAD.format(expected=len(expected)) + "".join(lines)
+    lines = [f"- {why}: {_listed(tests)}" for why, tests in by_reason.items()]
+    failing = "Those that fail here, and why:\n" if lines else "All of them pass here."
+    return "\n".join([head.format(expected=len(expected), failing=failing), *lines])
 
 
 def _listed(names: Sequence[str]) -> str:
