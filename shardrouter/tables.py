@@ -7,6 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
@@ -211,8 +212,12 @@ class Table:
         """What its clients call it, in its schema."""
         return self.called or self.name
 
+    @cached_property
+    def _columns_by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
     def column(self, name: str) -> Column | None:
-        return next((c for c in self.columns if c.name == name), None)
+        return self._columns_by_name.get(name)
 
     @property
     def unique(self) -> tuple[tuple[str, ...], ...]:

@@ -204,6 +204,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.planned": 0,
     "shardrouter.query": 0,
     "shardrouter.labels": 0,
+    "shardrouter.quick_dataclasses": 0,
+    "shardrouter.quick_enums": 0,
     "shardrouter.ordering": 0,
     "shardrouter.ranking": 0,
     "shardrouter.select_plan": 0,
