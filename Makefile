@@ -98,6 +98,10 @@ nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 stat
 	@$(BIN)/python -m pytest -m nightly
 	@$(BIN)/python -m tests.suites.differential
 
+.PHONY: mutants
+mutants: venv  ## break what there is of PostgreSQL, one thing at a time: does its test notice?
+	@$(BIN)/python -m tests.suites.mutants
+
 SECONDS ?= 60
 fuzz-wire: venv  ## bytes against the PostgreSQL wire, led by the code they reach (atheris): SECONDS=N
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4'

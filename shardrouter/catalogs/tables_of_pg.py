@@ -168,6 +168,7 @@ def pg_attribute(world: World) -> Iterator[Row]:
             row["attnotnull"] = column.not_null
             row["atthasdef"] = has_default(column)
             row["attidentity"] = _IDENTITY[column.identity]
+            row["attgenerated"] = "s" if column.is_generated else ""
             yield row
         for index in table.indexes:
             for number, (key, element) in enumerate(
@@ -208,7 +209,7 @@ def pg_attrdef(world: World) -> Iterator[Row]:
                     "oid": _default_oid(table, number),
                     "adrelid": table.oid,
                     "adnum": number,
-                    "adbin": default_text(column),
+                    "adbin": default_text(column, table.table),
                 }
 
 

@@ -110,11 +110,13 @@ def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> 
 _BARE: Final = (types.INTEGER, types.BOOLEAN)
 
 
-def default_text(column: Column) -> str | None:
-    """pg_get_expr of a column's default."""
+def default_text(column: Column, table: Table | None = None) -> str | None:
+    """pg_get_expr of a column's default, or of what a column of `table` is generated as."""
     default = column.default
     if default is None:
         return None
+    if default.is_generated and table is not None:
+        return deparse.condition(default.source, table) or default.source
     if default.sequence:
         return f"nextval('{quoted(default.sequence)}'::regclass)"
     kind = types.of_column(column.type)
