@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.quick_enums import quick
 
 __all__ = [
     "NAME_BYTES_MAX",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@quick
 class Kind(enum.Enum):
     WORD = "word"  # unquoted; text is folded to lower case
     NAME = "name"  # "quoted"; text is what the quotes enclose
@@ -38,7 +40,7 @@ class Kind(enum.Enum):
     MARK = "mark"  # ( ) [ ] , ; . : ::
 
 
-_WORD, _MARK = Kind.WORD, Kind.MARK  # looking a member up in its enum costs as much as a call
+_WORD, _MARK = Kind.WORD, Kind.MARK
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
