@@ -56,13 +56,13 @@ def insert(
         outputs = statement.query(node.query, scope)
         columns = _matched(columns, len(outputs.names), node)
         check_selected(node, columns)
-        keys = _selected_keys(table, columns, outputs, statement)
         drawing = [
             column
             for column in table.columns
             if column.default is not None and column.default.sequence and column not in columns
         ]
         source = _selected(outputs, columns, own, len(drawing))
+        keys = _selected_keys(table, columns, outputs, statement)
         if drawing:
             numbers = _numbers(node.query, f"{tables}{_counted(outputs, own)}", drawing)
         columns = [*columns, *drawing]
