@@ -75,6 +75,11 @@ asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
 	@$(BIN)/python -m tests.suites.sqlalchemy_suite
 
+TOOLS ?= django alembic pgcli psql jdbc
+.PHONY: tools
+tools: venv  ## Django, Alembic, pgcli, psql, JDBC, each step beside PostgreSQL's answer: TOOLS='psql'
+	@$(BIN)/python -m tests.suites.tools $(TOOLS)
+
 STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
@@ -92,6 +97,10 @@ nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 stat
 	  --resume $(NIGHTLY)
 	@$(BIN)/python -m pytest -m nightly
 	@$(BIN)/python -m tests.suites.differential
+
+.PHONY: mutants
+mutants: venv  ## break what there is of PostgreSQL, one thing at a time: does its test notice?
+	@$(BIN)/python -m tests.suites.mutants
 
 SECONDS ?= 60
 fuzz-wire: venv  ## bytes against the PostgreSQL wire, led by the code they reach (atheris): SECONDS=N

@@ -33,6 +33,7 @@ from shardrouter.constraint_names import choose
 from shardrouter.ddl import add_constraint, check_columns, column_of, default_value
 from shardrouter.definition_parts import SequenceOptions
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import not_settable, with_generated
 from shardrouter.namespaces import NewNames, missing_schema, qualified
 from shardrouter.serial import altered_sequence, make_sequence
 from shardrouter.syntax import Name
@@ -186,7 +187,8 @@ class _Altering:
         column, sequence = column_of(
             definition, (self._name, table.relname), (), self._names(), self._builder.catalog
         )
-        self._builder.put(replace(table, columns=(*table.columns, column)))
+        table = replace(table, columns=(*table.columns, column))
+        self._builder.put(with_generated(table, [definition]))
         if sequence is not None:
             self._builder.put_sequence(sequence)
         # One of that name may have been dropped by the same statement.
@@ -222,12 +224,16 @@ class _Altering:
     def _set_default(self, action: SetDefault) -> None:
         column = self._column(action.name)
         self._check_no_identity(column)
+        if column.is_generated:
+            raise not_settable(self.table, column)
         default = default_value(action.value, action.source, column, 0, self._builder.catalog)
         self._put(replace(column, default=default))
 
     def _drop_default(self, action: DropDefault) -> None:
         column = self._column(action.name)
         self._check_no_identity(column)
+        if column.is_generated:
+            raise not_settable(self.table, column)
         self._put(replace(column, default=None))
 
     def _set_not_null(self, action: SetNotNull) -> None:

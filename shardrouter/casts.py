@@ -8,12 +8,12 @@ read from one by an explicit cast. A cast to a type with a modifier also fits th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from nodes.values import PLACE_DIGITS
 from shardrouter.enumerations import read_label
+from shardrouter.quick_dataclasses import dataclass
 from shardrouter.types import (
     ARRAY_OF,
     BIGINT,

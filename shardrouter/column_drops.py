@@ -19,6 +19,7 @@ from shardrouter.dropping import (
     without_relation,
 )
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import generated_from
 from shardrouter.namespaces import described
 from shardrouter.tables import Column, Index, Table
 from shardrouter.written import columns_written
@@ -37,6 +38,12 @@ def drop_column(builder: ChangeBuilder, name: str, action: DropColumn) -> bool:
         builder.notice(f"{message}, skipping")
         return False
     _check_can_go(table, column)
+    used = generated_from(table, column.name)
+    if used:
+        raise NotSupported(
+            f'dropping "{column.name}", which "{used[0].name}" is computed from, is not supported',
+            hint=f'DROP COLUMN "{used[0].name}" first.',
+        )
     label = f"column {column.name} of {described(builder.catalog, table)}"
     found = _dependents(builder, table, column, label)
     for dependent in drop_dependents(builder, found, label, cascade=action.cascade):

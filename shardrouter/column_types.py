@@ -12,6 +12,7 @@ from shardrouter.change_builder import ChangeBuilder
 from shardrouter.ddl import check_of, index_of
 from shardrouter.dropping import referring_keys, views_over
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import generated_from
 from shardrouter.namespaces import described
 from shardrouter.planned import Constant
 from shardrouter.references import check_types
@@ -81,6 +82,18 @@ def _check_kept(
     builder: ChangeBuilder, table: Table, column: Column, source: types.Type, kind: types.Type
 ) -> None:
     """What depends on the type, and cannot change with it."""
+    used = generated_from(table, column.name)
+    if used:
+        raise StatementError(
+            "cannot alter type of a column used by a generated column",
+            sqlstate="0A000",
+            detail=f'Column "{column.name}" is used by generated column "{used[0].name}".',
+        )
+    if column.is_generated:
+        raise NotSupported(
+            "changing the type of a generated column is not supported",
+            hint="DROP it and ADD it with the other type: its values are computed again.",
+        )
     for view in views_over(builder.catalog, table.name):
         if view.view is not None and any(
             known.relation == table.name and column.name in dict(known.columns).values()

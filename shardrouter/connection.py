@@ -18,7 +18,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeAlias
 
 from msgspec import structs
 
@@ -39,6 +39,10 @@ __all__ = ["Connection", "PreparedStatement", "Queries", "Transaction"]
 BATCH_ROWS: Final = 512
 PIECE_BYTES: Final = 64 * 1024
 """Handed on at once by the copy methods."""
+
+
+Progress: TypeAlias = Callable[[int], object]
+"""Told how many rows were read so far."""
 
 
 class Queries:
@@ -133,14 +137,18 @@ class Queries:
         *,
         records: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
         columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
     ) -> str:
         """Write many rows at once, all of them or none; returns the tag ("COPY 3"). The table has
-        to be whole on one shard; else NotSupported (0A000)."""
+        to be whole on one shard; else NotSupported (0A000). `progress` is told now and then how
+        many rows were read so far."""
         async with self._copying(table_name, columns, "") as copy:
             oids = tuple(column.oid for column in copy.plan.columns)
             async for some in _batches(records):
                 copy.add_rows([to_stored(oids, record) for record in some])
                 await copy.room()
+                if progress is not None:
+                    progress(copy.rows)
             outcome = await copy.finish()
         return outcome.tag
 
@@ -150,14 +158,18 @@ class Queries:
         *,
         source: SupportsRead | AsyncIterable[bytes],
         columns: Sequence[str] | None = None,
+        progress: Progress | None = None,
         **options: str | bool,
     ) -> str:
         """COPY FROM: write the rows of `source`, a binary file or an asynchronous iterable, all of
-        them or none. `options` are asyncpg's and COPY's: format="csv", header=True."""
+        them or none. `options` are asyncpg's and COPY's: format="csv", header=True. `progress` is
+        told now and then how many rows were read so far."""
         async with self._copying(table_name, columns, _options(options)) as copy:
             async for data in _pieces(source):
                 copy.feed(data)
                 await copy.room()
+                if progress is not None:
+                    progress(copy.rows)
             outcome = await copy.finish()
         return outcome.tag
 

@@ -51,6 +51,11 @@ class CopyIn:
         self._reader = row_reader(plan.table, plan.columns, plan.options)
 
     @property
+    def rows(self) -> int:
+        """How many have been read."""
+        return self._rows
+
+    @property
     def is_full(self) -> bool:
         """Who feeds it should wait for `room` first."""
         return self._upload.is_full or bool(self._undrawn)

@@ -78,16 +78,8 @@ def _declare(rest: Rest, sql: str, oids: Sequence[int], make_plan: MakePlan) -> 
             rest.word("scroll")
         elif not token.is_word("insensitive", "asensitive"):
             raise rest.unexpected(token)
-    held = rest.peek()
-    if rest.takes("with"):
-        rest.word("hold")
-        assert held is not None
-        raise NotSupported(
-            "a cursor WITH HOLD is not supported",
-            position=held.start + 1,
-            hint="Fetch its rows before COMMIT.",
-        )
-    if rest.takes("without"):
+    is_held = rest.takes("with")
+    if is_held or rest.takes("without"):
         rest.word("hold")
     rest.word("for")
     query, plan = _planned(rest, sql, oids, make_plan)
@@ -106,7 +98,7 @@ def _declare(rest: Rest, sql: str, oids: Sequence[int], make_plan: MakePlan) -> 
                 "supported",
                 hint="Cast it to text or to oid.",
             )
-    return DeclareCursor(name, query, plan)
+    return DeclareCursor(name, query, plan, is_held)
 
 
 def _writes(plan: Plan) -> bool:

@@ -24,6 +24,7 @@ from shardrouter.definition_parts import (
 )
 from shardrouter.definitions import CreateIndex, CreateTable, IndexElement
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import check_key, with_generated
 from shardrouter.namespaces import NewNames, check_name
 from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named, stored_sequence
@@ -108,8 +109,10 @@ def create_table(
         called=called,
         on_commit=_on_commit(node),
     )
+    table = with_generated(table, node.columns)
     for constraint in _in_order(node.constraints):
         table = add_constraint(table, constraint, catalog, names)
+    check_key(table)
     return Made(table, tuple(sequences))
 
 
@@ -196,6 +199,14 @@ def column_of(
         sequence = column_sequence(definition, kind, table, names)
         drawn = Default("", is_constant=False, sequence=sequence.name)
         return replace(column, not_null=True, default=drawn), sequence
+    if definition.generated is not None and (definition.default or definition.identity):
+        what = "default" if definition.default else "identity"
+        raise StatementError(
+            f"both {what} and generation expression specified for column "
+            f'"{name.text}" of table "{table[1]}"',
+            sqlstate="42601",
+            position=name.position,
+        )
     if definition.default is None:
         return column, None
     default = default_value(

@@ -55,6 +55,7 @@ class ColumnDefinition:
     default_source: str = ""  # what was written of it
     identity: Identity = ""
     sequence: SequenceOptions = SequenceOptions()
+    generated: Expression | None = None  # then `default_source` is what was written of it
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ PostgreSQL does not (a trailing comma) are refused here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.keywords import CALLED_WITHOUT_PARENTHESES, RESERVED, refusal_hint
@@ -28,15 +28,10 @@ __all__ = [
 
 
 _WORD, _MARK, _OPERATOR, _STRING = Kind.WORD, Kind.MARK, Kind.OPERATOR, Kind.STRING
-"""Looking a member up in its enum costs as much as a call."""
 
 
-class ParserToken(NamedTuple):
-    """A token for the parser: the name of its token type, its text, and which of ours it is."""
-
-    type: str
-    text: str
-    ordinal: int
+ParserToken: TypeAlias = tuple[str, str, int]
+"""A token for the parser: the name of its token type, its text, and which of ours it is."""
 
 
 MARK: Final = '"'
@@ -213,7 +208,7 @@ _LOCK_WORDS: Final = frozenset("update share no key of nowait skip locked".split
 """Words after FOR."""
 
 
-_RANGES: Final = ("in", "between", "like", "ilike")
+_RANGES: Final = frozenset(("in", "between", "like", "ilike"))
 _COMPARING: Final = frozenset({"=", "<>", "!=", "<", "<=", ">", ">="})
 
 _OPENING: Final = frozenset(_WORDS.keys() | _FIRST_WORDS.keys() | {"by"}) - frozenset(
@@ -301,7 +296,7 @@ def _check_ranges(tokens: Sequence[Token]) -> None:
     The parser groups from the left and puts parentheses around the first, so that its tree no
     longer tells. Per depth of parentheses: does a range test end here that nothing has closed?
     """
-    if not any(token.text in _RANGES for token in tokens):
+    if _RANGES.isdisjoint([token.text for token in tokens]):
         return
     open_ranges = [""]
     for token in tokens:
@@ -394,14 +389,14 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
         kind = token.kind
         word = token.text if kind is _WORD else ""
         if kind is Kind.NAME:
-            yield ParserToken("IDENTIFIER", MARK + token.text, i)
+            yield ("IDENTIFIER", MARK + token.text, i)
         elif kind is _STRING:
-            yield ParserToken("STRING", token.text, i)
+            yield ("STRING", token.text, i)
         elif kind is Kind.NUMBER:
-            yield ParserToken("NUMBER", token.text, i)
+            yield ("NUMBER", token.text, i)
         elif kind is Kind.PARAMETER:
-            yield ParserToken("PARAMETER", "$", i)
-            yield ParserToken("NUMBER", token.text, i)
+            yield ("PARAMETER", "$", i)
+            yield ("NUMBER", token.text, i)
         elif kind is _MARK:
             if token.text == "(":
                 windows.append(previous == "over" or previous == "window as")
@@ -409,62 +404,62 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
                 frame = False
                 if windows:
                     windows.pop()
-            yield ParserToken(_MARKS[token.text], token.text, i)
+            yield (_MARKS[token.text], token.text, i)
         elif kind is _OPERATOR:
             if token.text in _PREFIXES and not _ends_operand(tokens[i - 1] if i else None):
-                yield ParserToken(_PREFIXES[token.text], token.text, i)
+                yield (_PREFIXES[token.text], token.text, i)
             elif token.text in _OPERATORS:
-                yield ParserToken(_OPERATORS[token.text], token.text, i)
+                yield (_OPERATORS[token.text], token.text, i)
             else:
                 yield from _other_operator(token, i)
         elif following and following.kind is _WORD and (word, following.text) in _PHRASES:
             name, text = _PHRASES[word, following.text]
-            yield ParserToken(name, text, i)
+            yield (name, text, i)
             skip = True
             word = following.text
         elif previous == "as" and not _is_materialized(tokens, i):
-            yield ParserToken("IDENTIFIER", MARK + word, i)  # after AS any word is a name
+            yield ("IDENTIFIER", MARK + word, i)  # after AS any word is a name
         elif i == 0:
             if word not in _FIRST_WORDS:
                 raise unexpected(token)
             is_update = word == "update"
-            yield ParserToken(_FIRST_WORDS[word], word, i)
+            yield (_FIRST_WORDS[word], word, i)
         elif word in ("left", "right") and opens:
-            yield ParserToken("IDENTIFIER", MARK + word, i)  # the functions
+            yield ("IDENTIFIER", MARK + word, i)  # the functions
         elif word == "escape" and following is not None and following.kind is Kind.STRING:
-            yield ParserToken("ESCAPE", word, i)
+            yield ("ESCAPE", word, i)
         elif word == "array" and following is not None and following.is_mark("["):
-            yield ParserToken("ARRAY", word, i)
+            yield ("ARRAY", word, i)
         elif word in _WORDS:
-            yield ParserToken(_WORDS[word], word, i)
+            yield (_WORDS[word], word, i)
             if word == "as" and _names_window(tokens, i):
                 word = "window as"
-        elif _is_within_group(tokens, i):
-            yield ParserToken("VAR", word, i)
+        elif word in _WITHIN_GROUP and _is_within_group(tokens, i):
+            yield ("VAR", word, i)
         elif word == "for":
             lock = True
-            yield ParserToken("FOR", word, i)
+            yield ("FOR", word, i)
         elif lock and word in _LOCK_WORDS:
-            yield ParserToken("VAR", word, i)
+            yield ("VAR", word, i)
         elif word in _CHANGES and previous == ")" and tokens[0].is_word("with"):
             is_update = word == "update"
-            yield ParserToken(_FIRST_WORDS[word], word, i)
+            yield (_FIRST_WORDS[word], word, i)
         elif word == "set" and (previous == "update" or is_update):
             is_update = False
-            yield ParserToken("SET", word, i)
+            yield ("SET", word, i)
         elif word in _IN_CONTEXT and previous in _IN_CONTEXT[word][0]:
-            yield ParserToken(_IN_CONTEXT[word][1], word, i)
+            yield (_IN_CONTEXT[word][1], word, i)
         elif word in _FRAME_MODES and windows and windows[-1] and _starts_frame(following):
             frame = True
-            yield ParserToken(_FRAME_MODES[word], word, i)
+            yield (_FRAME_MODES[word], word, i)
         elif frame and word in _FRAME_WORDS:
-            yield ParserToken("VAR", word, i)
+            yield ("VAR", word, i)
         elif (
             word in _BEFORE_PARENTHESIS
             and (opens or (word == "over" and following is not None))
             and (previous == ")" or not _BEFORE_PARENTHESIS[word][1])
         ):
-            yield ParserToken(_BEFORE_PARENTHESIS[word][0], word, i)
+            yield (_BEFORE_PARENTHESIS[word][0], word, i)
         elif (
             (
                 word == "at"
@@ -478,16 +473,16 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
             )
             or (word == "nulls" and following and following.is_word("first", "last"))
         ):
-            yield ParserToken("VAR", word, i)
+            yield ("VAR", word, i)
         elif word in CALLED_WITHOUT_PARENTHESES and previous not in _BEFORE_NAMES:
-            yield ParserToken("IDENTIFIER", MARK + word, i)
+            yield ("IDENTIFIER", MARK + word, i)
             if not opens:
-                yield ParserToken("L_PAREN", "(", i)
-                yield ParserToken("R_PAREN", ")", i)
+                yield ("L_PAREN", "(", i)
+                yield ("R_PAREN", ")", i)
         elif word in RESERVED:
             raise _refused_word(token)
         else:
-            yield ParserToken("IDENTIFIER", MARK + word, i)
+            yield ("IDENTIFIER", MARK + word, i)
         previous = word or token.text
 
 
@@ -495,10 +490,13 @@ def _other_operator(token: Token, ordinal: int) -> Iterator[ParserToken]:
     """An operator the parser does not know by its sign: OPERATOR(->>)."""
     if token.text not in _OTHER_OPERATORS:
         raise NotSupported(f"the operator {token.text} is not supported", position=token.start + 1)
-    yield ParserToken("OPERATOR", "operator", ordinal)
-    yield ParserToken("L_PAREN", "(", ordinal)
-    yield ParserToken("VAR", token.text, ordinal)
-    yield ParserToken("R_PAREN", ")", ordinal)
+    yield ("OPERATOR", "operator", ordinal)
+    yield ("L_PAREN", "(", ordinal)
+    yield ("VAR", token.text, ordinal)
+    yield ("R_PAREN", ")", ordinal)
+
+
+_WITHIN_GROUP: Final = ("within", "group")
 
 
 def _is_within_group(tokens: Sequence[Token], at: int) -> bool:

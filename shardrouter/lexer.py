@@ -14,10 +14,12 @@ from typing import Final
 import msgspec
 
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.quick_enums import quick
 
 __all__ = ["Kind", "Token", "fold", "is_utf8", "split", "syntax_error", "tokenize"]
 
 
+@quick
 class Kind(enum.Enum):
     WORD = "word"  # unquoted; text is folded to lower case
     NAME = "name"  # "quoted"; text is what the quotes enclose
@@ -28,7 +30,7 @@ class Kind(enum.Enum):
     MARK = "mark"  # ( ) [ ] , ; . : ::
 
 
-_WORD, _MARK = Kind.WORD, Kind.MARK  # looking a member up in its enum costs as much as a call
+_WORD, _MARK = Kind.WORD, Kind.MARK
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):

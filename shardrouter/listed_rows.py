@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from shardrouter import syntax
 from shardrouter.errors import NotSupported
@@ -66,6 +66,9 @@ def _refused(call: syntax.Call, what: str) -> NotSupported:
     return NotSupported(what, position=call.position, hint="Write it in FROM.")
 
 
+_QUERIES: Final = (syntax.Select, syntax.Values, syntax.SetOperation)
+
+
 def _calls(node: Any) -> Iterator[syntax.Call]:
     """Of functions that answer rows, outside of subqueries."""
     if isinstance(node, syntax.Call) and (node.name in NAMES or is_set_function(node)):
@@ -73,11 +76,9 @@ def _calls(node: Any) -> Iterator[syntax.Call]:
     elif isinstance(node, tuple):
         for part in node:
             yield from _calls(part)
-    elif dataclasses.is_dataclass(node) and not isinstance(
-        node, syntax.Select | syntax.Values | syntax.SetOperation
-    ):
-        for field in dataclasses.fields(node):
-            yield from _calls(getattr(node, field.name))
+    elif not isinstance(node, _QUERIES):
+        for name in getattr(node, "__dataclass_fields__", ()):
+            yield from _calls(getattr(node, name))
 
 
 def _replaced(node: Any, old: syntax.Call, new: syntax.Expression) -> Any:

@@ -35,7 +35,6 @@ from shardrouter.planned import (
 )
 from shardrouter.session_state import SessionState
 from shardrouter.settings import Settings
-from shardrouter.sql_cursors import no_such_cursor
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.transactions import set_outside, setting_tag
 
@@ -62,6 +61,8 @@ class LocalStatements:
             return settings, await self.call_sequence(execution, deadline)
         if isinstance(plan, CatalogQuery):
             return await self._asked(execution, settings, deadline)
+        if isinstance(plan, FetchRows):  # of a cursor WITH HOLD: there is no other
+            return settings, await self._state.transactions.cursors.fetch(plan, execution)
         if isinstance(plan, ShowTables | ShowColumns):
             await self._state.look_again(deadline)
         if _discards_temporary(plan) and self._state.settings.temporary:
@@ -179,8 +180,6 @@ class LocalStatements:
                 return settings, self._deallocate(name)
             case CloseCursor():
                 return settings, self._state.transactions.close_cursor(plan)
-            case FetchRows(name=name):
-                raise no_such_cursor(name)
             case DeclareCursor():
                 raise StatementError(
                     "DECLARE CURSOR can only be used in transaction blocks", sqlstate="25P01"
@@ -193,6 +192,7 @@ class LocalStatements:
             case SetSetting():
                 if plan.discards:
                     self._state.statements.clear()
+                    self._state.transactions.cursors.close("")
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
                     setting_tag(plan),

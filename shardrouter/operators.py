@@ -9,11 +9,12 @@ the rule of "Operator Type Resolution" in PostgreSQL's documentation (10.2), wit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from shardrouter import casts
 from shardrouter.errors import StatementError
+from shardrouter.quick_dataclasses import dataclass
 from shardrouter.types import (
     ARRAY_OF,
     BIGINT,

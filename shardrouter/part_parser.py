@@ -76,6 +76,10 @@ def column_definition(cursor: Cursor) -> tuple[ColumnDefinition, list[Constraint
             constraints.append(_check(cursor, label, name.text))
         elif cursor.is_word("references"):
             constraints.append(_references(cursor, (name,), label, position))
+        elif cursor.is_word("generated", "always", "as") and not cursor.is_word(
+            "generated", "always", "as", "identity"
+        ):
+            column = _generated(cursor, column)
         elif cursor.accept("generated"):
             identity, options = identity_definition(cursor)
             column = replace(column, identity=identity, sequence=options)
@@ -92,16 +96,21 @@ def column_definition(cursor: Cursor) -> tuple[ColumnDefinition, list[Constraint
     return replace(column, not_null=nullable is False), constraints
 
 
+def _generated(cursor: Cursor, column: ColumnDefinition) -> ColumnDefinition:
+    """GENERATED ALWAYS AS (expression) STORED."""
+    cursor.expect("generated", "always", "as")
+    tokens = cursor.parenthesised()
+    cursor.expect("stored")
+    return replace(column, generated=expression_from(tokens), default_source=text_of(tokens))
+
+
 def identity_definition(cursor: Cursor) -> tuple[Identity, SequenceOptions]:
     identity: Identity = "always"
     if not cursor.accept("always"):
         cursor.expect("by", "default")
         identity = "by default"
     cursor.expect("as")
-    if not cursor.accept("identity"):
-        raise NotSupported(
-            "a generated column is not supported", hint="Compute it in the query that reads it."
-        )
+    cursor.expect("identity")
     options = SequenceOptions()
     if cursor.accept_mark("("):
         options = sequence_options(cursor)

@@ -42,11 +42,7 @@ _COMMA_WORDS: Final = {
 
 def plain(tokens: Sequence[Token]) -> Sequence[Token]:
     """The tokens with every special form in its plain one."""
-    if not any(
-        token.text in (_TRIGGERS if token.kind is Kind.WORD else _MARKS_OF_TYPES)
-        for token in tokens
-        if token.kind is Kind.WORD or token.kind is Kind.MARK
-    ):
+    if _WORTH_A_LOOK.isdisjoint([token.text for token in tokens]):
         return tokens
     return _Rewriting(tokens).run()
 
@@ -431,4 +427,4 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "make_interval": _Rewriting.intervals,
 }
 _TRIGGERS: Final = frozenset({*_FORMS, "cast"})
-_MARKS_OF_TYPES: Final = ("::", "[")
+_WORTH_A_LOOK: Final = _TRIGGERS | {"::", "["}

@@ -9,11 +9,11 @@ nothing about the query around it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from shardrouter.catalog import Catalog, Table
 from shardrouter.errors import NotSupported
 from shardrouter.planned import Operand, Reliance
+from shardrouter.quick_dataclasses import dataclass
 from shardrouter.relations import Statement
 from shardrouter.types import SHARD_KEY_TYPES, is_integer, is_text, of_column
 

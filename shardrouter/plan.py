@@ -22,6 +22,7 @@ from shardrouter.deferring import set_constraints
 from shardrouter.definitions import CreateTableAs
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import without_generated, without_settings
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
 from shardrouter.placement_calls import placement_call
@@ -142,10 +143,15 @@ def _analysed(
     match node:
         case syntax.Insert():
             table = _changed(node.table, catalog)
+            node = without_generated(node, table)
             own = _parameters_in(tokens, parameter_oids)
             drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
             if node.conflict is not None:
                 check_update(node.conflict.assignments, table)
+                kept = without_settings(node.conflict.assignments, table)
+                if kept != node.conflict.assignments:
+                    node = replace(node, conflict=replace(node.conflict, assignments=kept))
+                    drawn = write_out(replace(node, overriding=overriding), table, own, catalog)
             if not drawn.draws:
                 return changes.insert(drawn.node, table, catalog, parameters, own)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
@@ -155,6 +161,7 @@ def _analysed(
         case syntax.Update():
             table = _changed(node.table, catalog)
             check_update(node.assignments, table)
+            node = replace(node, assignments=without_settings(node.assignments, table))
             return changes.update(node, table, catalog, parameters)
         case syntax.Delete():
             return changes.delete(node, _changed(node.table, catalog), catalog, parameters)

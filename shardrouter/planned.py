@@ -7,7 +7,6 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -18,6 +17,7 @@ from nodes.values import BOOL, INT4, TEXT, slot_finder
 from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
+from shardrouter.quick_dataclasses import dataclass
 from shardrouter.role_statements import RoleStatement
 from shardrouter.syntax import Name
 
@@ -273,6 +273,8 @@ class DeclareCursor:
     name: str
     query: str
     plan: OneShard | Scatter | Answer | CatalogQuery
+    is_held: bool = False
+    """WITH HOLD: it outlives its transaction."""
 
 
 @dataclass(frozen=True)

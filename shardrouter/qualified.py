@@ -23,9 +23,12 @@ _SYSTEM_ARRAYS: Final = frozenset(
 )
 
 
+_WORTH_A_LOOK: Final = _TRIGGERS | _SYSTEM_ARRAYS
+
+
 def unqualified(tokens: Sequence[Token]) -> Sequence[Token]:
     """The tokens without what says nothing."""
-    if not any(t.text in _TRIGGERS or t.text in _SYSTEM_ARRAYS for t in tokens):
+    if _WORTH_A_LOOK.isdisjoint([token.text for token in tokens]):
         return tokens
     out: list[Token] = []
     at, end = 0, len(tokens)

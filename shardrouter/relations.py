@@ -62,6 +62,8 @@ class Relation:
     table: Table | None = None
     through: frozenset[int] = frozenset()
     """Of a plain query: the relations in it whose rows count only if rows of this one do."""
+    hidden: tuple[tuple[str, Typed], ...] = ()
+    """System columns: only who names one sees it."""
     is_value: bool = False
     """A function that answers values, not rows: its alias names the value."""
 
@@ -75,7 +77,8 @@ class Relation:
         return self.table is not None and self.table.relname == self.alias
 
     def find(self, name: str) -> list[Typed]:
-        return [typed for known, typed in self.fields if known == name]
+        found = [typed for known, typed in self.fields if known == name]
+        return found or [typed for known, typed in self.hidden if known == name]
 
 
 @dataclass

@@ -25,7 +25,7 @@ from shardrouter.dropping import views_over
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import check_name, check_schema_name, missing_schema, qualified
 from shardrouter.syntax import Name
-from shardrouter.tables import PUBLIC, TEMPORARY, Index, SqlSequence, Table
+from shardrouter.tables import PUBLIC, TEMPORARY, Column, Index, SqlSequence, Table
 from shardrouter.typed import quote
 from shardrouter.written import bare
 
@@ -126,7 +126,10 @@ def _with_column(table: Table, old: str, new: str) -> Table:
 
     return replace(
         table,
-        columns=tuple(replace(c, name=new) if c.name == old else c for c in table.columns),
+        columns=tuple(
+            replace(_computed(c, table.relname, old, new), name=new if c.name == old else c.name)
+            for c in table.columns
+        ),
         primary_key=_all_renamed(table.primary_key, old, new),
         shard_key=new if table.shard_key == old else table.shard_key,
         keys=tuple(replace(k, columns=_all_renamed(k.columns, old, new)) for k in table.keys),
@@ -150,6 +153,15 @@ def _with_column(table: Table, old: str, new: str) -> Table:
         ),
         indexes=tuple(map(index, table.indexes)),
     )
+
+
+def _computed(column: Column, relname: str, old: str, new: str) -> Column:
+    """A generated column, whose expression may name the column."""
+    default = column.default
+    if default is None or not default.is_generated:
+        return column
+    sql, source = _sql_renamed(default.sql, old, new), bare(default.source, relname, {old: new})
+    return replace(column, default=replace(default, sql=sql, source=source))
 
 
 def rename_constraint(builder: ChangeBuilder, node: RenameConstraint) -> None:

@@ -6,8 +6,10 @@ from functools import partial
 
 from nodes.protocol import Staged, Stale
 from shardrouter.copy_in import CopyIn
-from shardrouter.errors import NotSupported, Unavailable
+from shardrouter.deferring import not_yet
+from shardrouter.errors import NotSupported, RouterError, Unavailable
 from shardrouter.execution import Prepared, copy_command
+from shardrouter.explained import explain
 from shardrouter.planned import CopyFrom
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
@@ -68,7 +70,17 @@ class SessionCopies:
     ) -> bool:
         """Write the rows that were sent ahead, exactly once; in a transaction block they are
         written with the block, and True says that they are needed until then. Raises
-        RouterError."""
+        RouterError, as PostgreSQL words it."""
+        alone = self._state.transactions.block is None
+        try:
+            return await self._write_copy(prepared, upload, timeout_s, staged)
+        except RouterError as exc:
+            error = explain(exc, self._state.catalog)
+            raise error if alone else not_yet(error, self._state.catalog) from exc
+
+    async def _write_copy(
+        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+    ) -> bool:
         plan = prepared.plan
         assert isinstance(plan, CopyFrom)
         deadline = self._state.loop.time() + timeout_s + upload.apply_s

@@ -8,7 +8,7 @@ until the longest has ended.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import syntax
@@ -73,6 +73,9 @@ def in_list(
     return found.text, {id(call): next(columns) for call in calls}
 
 
+_QUERIES: Final = (syntax.Select, syntax.Values, syntax.SetOperation)
+
+
 def _calls(node: object) -> Iterator[syntax.Call]:
     """The functions of sets in an expression, but for those of a query in it."""
     if isinstance(node, syntax.Call) and node.name in _OF_ARRAYS:
@@ -86,11 +89,9 @@ def _calls(node: object) -> Iterator[syntax.Call]:
     elif isinstance(node, tuple):
         for part in node:
             yield from _calls(part)
-    elif is_dataclass(node) and not isinstance(
-        node, syntax.Select | syntax.Values | syntax.SetOperation
-    ):
-        for part in fields(node):
-            yield from _calls(getattr(node, part.name))
+    elif not isinstance(node, _QUERIES):
+        for name in getattr(node, "__dataclass_fields__", ()):
+            yield from _calls(getattr(node, name))
 
 
 def _advancing(calls: Sequence[syntax.Call], scope: Scope, name: str, ordinal: Typed) -> Rows:

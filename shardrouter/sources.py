@@ -8,7 +8,7 @@ count at all, from which the shard is found (`shardrouter.placing`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shardrouter import operators, syntax
 from shardrouter.catalogs import builtin
@@ -23,7 +23,7 @@ from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.tables import Column, Table
 from shardrouter.translate import Scope, common_type
 from shardrouter.typed import Typed, apply, implicit, quote
-from shardrouter.types import BIGINT, TEXT
+from shardrouter.types import BIGINT, OID, TEXT
 from shardrouter.views import expanded
 
 __all__ = ["from_clause", "compared"]
@@ -93,6 +93,7 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
         scope.statement.system[system.name] = system
         scope.statement.ask_router()
         relation = relation_of(system, item.alias, number, item.columns, f"t{number}.")
+        relation = replace(relation, hidden=_system_columns(system, number))
         return _plain(f"{quote(system.name)} AS t{number}", relation)
     if scope.view is None:
         table = scope.statement.table(item)
@@ -108,6 +109,15 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
     if table.placement == "sharded":
         scope.sharded.append((number, table))
     return _plain(f"{quote(table.name)} AS t{number}", relation)
+
+
+def _system_columns(system: Table, number: int) -> tuple[tuple[str, Typed], ...]:
+    """Of a relation of the catalogs: `tableoid`, by which comments and dependencies name it."""
+    found = builtin.RELATIONS[system.name]
+    if found.kind != "r":
+        return ()
+    first = f"t{number}.{quote(system.columns[0].name)}"  # NULL only where a join found no row
+    return (("tableoid", Typed(f"iif({first} IS NULL, NULL, {found.oid})", OID)),)
 
 
 def _view(

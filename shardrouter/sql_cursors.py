@@ -2,12 +2,14 @@
 
 A cursor is a SELECT of the block like any other, read when it is declared, of whose rows those that
 were not fetched yet come a piece at a time (docs/bulk.md); it shows the state of its DECLARE,
-whatever the block writes after it.
+whatever the block writes after it. One WITH HOLD is declared outside of a block, and is there until
+CLOSE or the end of the session.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import structs
 
@@ -16,7 +18,10 @@ from shardrouter.errors import StatementError
 from shardrouter.execution import Execution, MoreRows, Outcome, encoded_rows, piece_outcome
 from shardrouter.planned import FetchRows, ResultColumn
 
-__all__ = ["SqlCursors", "no_such_cursor"]
+__all__ = ["HELD", "SqlCursors", "no_such_cursor"]
+
+HELD: Final = -1
+"""The depth of a cursor WITH HOLD: it belongs to no block."""
 
 
 class _Cursor:
@@ -135,7 +140,9 @@ class SqlCursors:
             self._find(name).close()
             del self._cursors[name]
         else:
-            self.end()
+            for cursor in self._cursors.values():
+                cursor.close()
+            self._cursors.clear()
 
     def rolled_back(self, depth: int) -> None:
         """ROLLBACK TO a savepoint takes along what was declared behind it."""
@@ -149,9 +156,8 @@ class SqlCursors:
 
     def end(self) -> None:
         """The block is over."""
-        for cursor in self._cursors.values():
-            cursor.close()
-        self._cursors.clear()
+        for name in [name for name, c in self._cursors.items() if c.depth != HELD]:
+            self.close(name)
 
     def _find(self, name: str) -> _Cursor:
         cursor = self._cursors.get(name)

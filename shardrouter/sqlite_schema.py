@@ -48,7 +48,7 @@ def transition(
         return _indexes(before, after)
     same = {column.name for column in before.columns}
     texts = {c.name: quote(c.name) for c in after.columns if c.name in same} | dict(sources)
-    names = [column.name for column in after.columns if column.name in texts]
+    names = [c.name for c in after.columns if c.name in texts and not c.is_generated]
     listed, computed = ", ".join(map(quote, names)), ", ".join(texts[name] for name in names)
     return (
         _create_table(after, REBUILT),
@@ -101,7 +101,9 @@ def _column(column: Column) -> str:
     if column.not_null:
         text += " NOT NULL"
     default = column.default
-    if default is not None and default.sql:
+    if default is not None and default.is_generated:
+        text += f" GENERATED ALWAYS AS ({default.sql}) STORED"
+    elif default is not None and default.sql:
         text += f" DEFAULT {default.sql if default.is_constant else f'({default.sql})'}"
     return text
 

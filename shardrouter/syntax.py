@@ -7,8 +7,9 @@ offset, in characters, of the thing in the statement's text, 0 if unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from shardrouter.quick_dataclasses import dataclass
 
 __all__ = [
     "Name",

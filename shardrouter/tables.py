@@ -7,6 +7,7 @@ that is renamed another CATALOG_FORMAT.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from nodes.protocol import Value
@@ -57,6 +58,8 @@ class Default:
     """The router draws the value from it, before the INSERT leaves."""
     source: str = ""
     """What was written, if it is known."""
+    is_generated: bool = False
+    """It is the expression of a column that is GENERATED ALWAYS AS it, and of no other value."""
 
 
 Identity: TypeAlias = Literal["", "always", "by default"]
@@ -73,6 +76,10 @@ class Column:
     modifier: int = -1  # atttypmod: of varchar(n), numeric(p,s)
     identity: Identity = ""
     comment: str = ""
+
+    @property
+    def is_generated(self) -> bool:
+        return self.default is not None and self.default.is_generated
 
 
 @dataclass(frozen=True)
@@ -205,8 +212,12 @@ class Table:
         """What its clients call it, in its schema."""
         return self.called or self.name
 
+    @cached_property
+    def _columns_by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
     def column(self, name: str) -> Column | None:
-        return next((c for c in self.columns if c.name == name), None)
+        return self._columns_by_name.get(name)
 
     @property
     def unique(self) -> tuple[tuple[str, ...], ...]:

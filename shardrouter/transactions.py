@@ -543,6 +543,11 @@ class Transactions:
         self, block: Block, plan: DeclareCursor, execution: Execution, deadline: float
     ) -> Outcome:
         """Its query is a statement of the block; the rows are for FETCH."""
+        if plan.is_held:
+            raise NotSupported(
+                "DECLARE of a cursor WITH HOLD inside of a transaction is not supported",
+                hint="Declare it outside, or fetch its rows before COMMIT.",
+            )
         self.cursors.check_new(plan.name)
         columns = plan.plan.columns
         oids = execution.prepared.parameter_oids

@@ -175,6 +175,17 @@ class Scope(Names):
             case syntax.Logical():
                 parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
+            case syntax.Not(operand=syntax.IsTest(operand=syntax.Row(), value=None)):
+                raise NotSupported(
+                    "IS NOT NULL of a row is not supported",
+                    position=syntax.position_of(node),
+                    hint="Say it of each of its fields: a IS NOT NULL AND b IS NOT NULL.",
+                )
+            case syntax.IsTest(operand=syntax.Row(items=items), value=None):
+                tests = [self._is_test(syntax.IsTest(item, None)).sql for item in items]
+                return boolean(f"({' AND '.join(tests)})")
+            case syntax.IsDistinct(left=syntax.Row(), right=syntax.Row()):
+                return self._distinct_rows(node)
             case syntax.Not():
                 return boolean(f"(NOT {self.condition(node.operand, 'NOT').sql})")
             case syntax.IsTest():
@@ -284,6 +295,23 @@ class Scope(Names):
             # NULL in an earlier pair makes the whole NULL unless the pair before decided.
             text = f"({test(strict, pair)} OR ({test('=', pair)} AND {text}))"
         return boolean(text)
+
+    def _distinct_rows(self, node: syntax.IsDistinct) -> Typed:
+        """Rows differ if any of their fields do."""
+        left, right = node.left, node.right
+        assert isinstance(left, syntax.Row)
+        assert isinstance(right, syntax.Row)
+        if len(left.items) != len(right.items):
+            raise StatementError(
+                "unequal number of entries in row expressions",
+                sqlstate="42601",
+                position=node.position,
+            )
+        tests = [
+            self.expression(replace(node, left=one, right=other)).sql
+            for one, other in zip(left.items, right.items, strict=True)
+        ]
+        return boolean(f"({' OR '.join(tests)})")
 
     def in_list(self, node: syntax.InList) -> tuple[Typed, list[tuple[Typed, Typed]]]:
         """The test as a boolean, and the sides of each comparison it stands for."""

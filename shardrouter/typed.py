@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from nodes.functions import FUNCTIONS, FunctionError
@@ -23,6 +23,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
 from shardrouter.operators import Operator
 from shardrouter.planned import Constant, Operand, Parameter
+from shardrouter.quick_dataclasses import dataclass
 from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, Type
 
 __all__ = [

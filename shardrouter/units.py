@@ -21,6 +21,7 @@ from shardrouter.execution import (
     Execution,
     Notice,
     Outcome,
+    Prepared,
     changes_search_path,
     command_of,
     count_command,
@@ -34,6 +35,7 @@ from shardrouter.large_writes import write_statements
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
     Begin,
+    DeclareCursor,
     EndBlock,
     Modes,
     OneShard,
@@ -45,8 +47,9 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
-from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX
+from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
+from shardrouter.sql_cursors import HELD
 from shardrouter.transactions import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -309,6 +312,8 @@ class Units:
                     outcome = await self._read_one(plan, execution, deadline, settings.consistency)
                 elif isinstance(plan, Scatter):
                     outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                elif isinstance(plan, DeclareCursor) and plan.is_held:
+                    outcome = await self._declare(plan, execution, settings, deadline)
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
             if outcome is None:
@@ -316,6 +321,33 @@ class Units:
             outcomes.append(outcome)
         self._state.settings = settings
         return outcomes
+
+    async def _declare(
+        self, plan: DeclareCursor, execution: Execution, settings: Settings, deadline: float
+    ) -> Outcome | None:
+        """DECLARE WITH HOLD: the rows, as they are now, are for FETCH."""
+        cursors = self._state.transactions.cursors
+        cursors.check_new(plan.name)
+        query, prepared = plan.plan, execution.prepared
+        asked = Execution(
+            Prepared(
+                plan.query, query, prepared.parameter_oids, query.columns, prepared.search_path
+            ),
+            execution.arguments,
+            stream=True,
+            stored=True,
+        )
+        outcome: Outcome | None
+        if isinstance(query, OneShard):
+            outcome = await self._read_one(query, asked, deadline, settings.consistency)
+        elif isinstance(query, Scatter):
+            outcome = await self._scatter(query, asked, deadline, settings.consistency)
+        else:
+            _, outcome = await self._local.run(asked, settings, deadline)
+        if outcome is None:
+            return None
+        cursors.declare(plan.name, query.columns, outcome, HELD)
+        return Outcome("DECLARE CURSOR")
 
     async def _read_one(
         self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency

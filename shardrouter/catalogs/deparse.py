@@ -71,8 +71,10 @@ def _constant(typed: Typed) -> str:
     text = encode_text(value, kind.oid).decode()
     if kind is types.BOOLEAN:
         return "true" if value else "false"
-    if (kind is types.INTEGER or kind is types.NUMERIC) and text[:1].isdigit():
+    if kind is types.INTEGER and text[:1].isdigit():
         return text
+    if kind is types.NUMERIC and text[:1].isdigit() and "." in text:
+        return text  # one without a point would be read as an integer
     escaped = text.replace("'", "''")
     return f"'{escaped}'::{_shown_type(kind)}"
 

@@ -16,7 +16,7 @@ from nodes.functions import FunctionError
 from nodes.protocol import Value
 from nodes.values import NAMED, stored_array
 from shardrouter import types
-from shardrouter.catalogs import own_types
+from shardrouter.catalogs import deparse, own_types
 from shardrouter.catalogs.builtin import TYPE_ROWS
 from shardrouter.catalogs.objects import IndexKey, TableObject
 from shardrouter.catalogs.quoting import quoted
@@ -78,7 +78,7 @@ class Answers:
             "regcollation": (self._collation_name, self._collation),
         }
         self._calls: Mapping[str, Callable[..., Value]] = {
-            "pg_get_expr": self._same,
+            "pg_get_expr": self._expression,
             "pg_get_constraintdef": self._constraint,
             "pg_get_indexdef": self._index_text,
             "pg_get_serial_sequence": self._serial_sequence,
@@ -294,7 +294,7 @@ class Answers:
             return index_text(index, table, pretty=bool(pretty))
         if not 1 <= column <= len(index.keys):
             return ""
-        return element_text(index, table, column - 1)
+        return element_text(index, table, column - 1, pretty=bool(pretty))
 
     def _serial_sequence(self, table: Value, column: Value) -> str | None:
         assert isinstance(table, str)
@@ -325,8 +325,12 @@ class Answers:
         assert isinstance(oid, int)
         return self._objects.is_visible(oid) if oid in self._objects.relations else None
 
-    def _same(self, value: Value, *_others: Value) -> Value:
-        return value
+    def _expression(self, value: Value, relation: Value, pretty: Value = False) -> Value:
+        """Of a default, or a condition, which has parentheses that the pretty form leaves out."""
+        table = self._objects.tables.get(relation) if isinstance(relation, int) else None
+        if not pretty or table is None or not str(value).startswith("("):
+            return value
+        return deparse.condition(str(value), table.table, pretty=True) or value
 
     def _comment(self, oid: Value, catalog: Value = None) -> str | None:
         return self._objects.comments.get((oid, 0)) if isinstance(oid, int) else None
@@ -461,8 +465,10 @@ _TYPES_BY_NAME: dict[str, int] = {}
 _YES: Final = frozenset(
     """
     pg_type_is_visible pg_function_is_visible pg_operator_is_visible pg_collation_is_visible
-    pg_opclass_is_visible pg_conversion_is_visible pg_statistics_obj_is_visible
-    pg_ts_config_is_visible pg_has_role pg_column_is_updatable pg_relation_is_publishable
+    pg_opclass_is_visible pg_opfamily_is_visible pg_conversion_is_visible
+    pg_statistics_obj_is_visible
+    pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible
+    pg_ts_template_is_visible pg_has_role pg_column_is_updatable pg_relation_is_publishable
     """.split()  # noqa: SIM905 -- a list of names
 )
 _NO: Final = frozenset(

@@ -12,7 +12,7 @@ from shardrouter.catalogs.builtin import RELATIONS, Row
 from shardrouter.catalogs.objects import Constraint, TableObject
 from shardrouter.catalogs.texts import check_text, default_text, view_text
 from shardrouter.catalogs.world import World
-from shardrouter.tables import Column
+from shardrouter.tables import Column, Table
 
 __all__ = ["ROWS"]
 
@@ -109,7 +109,9 @@ def _described(world: World, kind: types.Type, modifier: int) -> dict[str, str |
     return found
 
 
-def _column(world: World, schema: str, table: str, number: int, column: Column) -> Row:
+def _column(
+    world: World, schema: str, table: str, number: int, column: Column, of: Table | None = None
+) -> Row:
     sequences = world.catalog.sequences
     identity: dict[str, str | None] = {"is_identity": "NO", "identity_cycle": "NO"}
     if column.identity:
@@ -132,12 +134,13 @@ def _column(world: World, schema: str, table: str, number: int, column: Column) 
         "table_name": table,
         "column_name": column.name,
         "ordinal_position": number,
-        "column_default": None if column.identity else default_text(column),
+        "column_default": None if column.identity or column.is_generated else default_text(column),
         "is_nullable": _yes(not column.not_null),
         **_described(world, types.of_column(column.type), column.modifier),
         "dtd_identifier": str(number),
         "is_self_referencing": "NO",
-        "is_generated": "NEVER",
+        "is_generated": "ALWAYS" if column.is_generated else "NEVER",
+        "generation_expression": default_text(column, of) if column.is_generated else None,
         "is_updatable": "YES",
         **identity,
     }
@@ -149,7 +152,7 @@ def columns(world: World) -> Iterator[Row]:
             yield _column(world, relation.schema, relation.name, number, column)
     for table in _tables(world):
         for number, column in enumerate(table.columns, 1):
-            yield _column(world, table.schema, table.name, number, column)
+            yield _column(world, table.schema, table.name, number, column, table.table)
 
 
 def _constraint(world: World, table: TableObject, constraint: Constraint) -> dict[str, str | None]:

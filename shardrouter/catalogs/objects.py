@@ -254,7 +254,6 @@ class Objects:
                     "f",
                     oid,
                     attributes(foreign.columns),
-                    index=self._referred_index(other, foreign.references, numbers),
                     referred=numbers.get(foreign.table, 0),
                     referred_keys=tuple(referred.index(name) + 1 for name in foreign.references),
                     on_update=foreign.on_update,
@@ -276,10 +275,13 @@ class Objects:
             "r" if table.view is None else "v",
         )
 
-    def _referred_index(
-        self, other: Table | None, columns: tuple[str, ...], numbers: dict[str, int]
-    ) -> int:
-        return 0
+    def referred_index(self, constraint: Constraint) -> int:
+        """The OID of the unique index that keeps what a foreign key refers to."""
+        other = self.tables[constraint.referred]
+        keys = sorted(constraint.referred_keys)
+        return next(
+            (c.index for c in other.constraints if c.kind in "pu" and sorted(c.keys) == keys), 0
+        )
 
     def is_identity(self, sequence: SqlSequence) -> bool:
         """Whether it belongs to an identity column."""

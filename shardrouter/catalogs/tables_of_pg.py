@@ -9,7 +9,7 @@ from nodes.values import stored_array
 from shardrouter import types
 from shardrouter.catalogs import own_types
 from shardrouter.catalogs.builtin import BUILTIN_TYPES, RELATIONS, TYPE_ROWS, Row
-from shardrouter.catalogs.objects import Constraint, IndexKey, TableObject
+from shardrouter.catalogs.objects import Constraint, IndexKey, Objects, TableObject
 from shardrouter.catalogs.texts import check_text, default_text, index_text, view_text
 from shardrouter.catalogs.world import World
 from shardrouter.tables import Column
@@ -168,6 +168,7 @@ def pg_attribute(world: World) -> Iterator[Row]:
             row["attnotnull"] = column.not_null
             row["atthasdef"] = has_default(column)
             row["attidentity"] = _IDENTITY[column.identity]
+            row["attgenerated"] = "s" if column.is_generated else ""
             yield row
         for index in table.indexes:
             for number, (key, element) in enumerate(
@@ -176,7 +177,8 @@ def pg_attribute(world: World) -> Iterator[Row]:
                 found = table.columns[key - 1] if key else None
                 kind = types.TEXT if found is None else types.of_column(found.type)
                 name = element_name(element) if found is None else found.name
-                yield _attribute(index.oid, number, name, kind, -1)
+                modifier = -1 if found is None else found.modifier
+                yield _attribute(index.oid, number, name, kind, modifier)
     for oid in objects.sequences:
         yield from _system_columns(oid)
         for number, (name, kind) in enumerate(_SEQUENCE_COLUMNS, 1):
@@ -207,7 +209,7 @@ def pg_attrdef(world: World) -> Iterator[Row]:
                     "oid": _default_oid(table, number),
                     "adrelid": table.oid,
                     "adnum": number,
-                    "adbin": default_text(column),
+                    "adbin": default_text(column, table.table),
                 }
 
 
@@ -243,11 +245,11 @@ def pg_index(world: World) -> Iterator[Row]:
             yield _index_row(index, table)
 
 
-def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> dict[str, Any]:
+def _constraint_row(constraint: Constraint, table: TableObject, objects: Objects) -> dict[str, Any]:
     row: dict[str, Any] = {
         "oid": constraint.oid,
         "conname": constraint.name,
-        "connamespace": schema,
+        "connamespace": objects.schemas[table.schema],
         "contype": constraint.kind,
         "convalidated": True,
         "conrelid": constraint.table,
@@ -261,6 +263,7 @@ def _constraint_row(constraint: Constraint, table: TableObject, schema: int) -> 
         "conkey": _array(constraint.keys),
     }
     if constraint.kind == "f":
+        row["conindid"] = objects.referred_index(constraint)
         row["confkey"] = _array(constraint.referred_keys)
         row["confupdtype"] = _ACTIONS[constraint.on_update]
         row["confdeltype"] = _ACTIONS[constraint.on_delete]
@@ -276,7 +279,7 @@ def pg_constraint(world: World) -> Iterator[Row]:
     objects = world.objects
     for table in objects.tables.values():
         for constraint in table.constraints:
-            yield _constraint_row(constraint, table, objects.schemas[table.schema])
+            yield _constraint_row(constraint, table, objects)
 
 
 def _array_type(table: TableObject) -> Row:

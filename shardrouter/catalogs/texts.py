@@ -73,12 +73,13 @@ _DEFERRALS: Final = {
 _CALL: Final = re.compile(r"[A-Za-z_][\w$]*\s*\(.*\)\Z", re.DOTALL)
 
 
-def element_text(index: IndexKey, table: TableObject, at: int) -> str:
+def element_text(index: IndexKey, table: TableObject, at: int, *, pretty: bool = False) -> str:
     """One element of an index: a column, or an expression in the parentheses it needs."""
     key = index.keys[at]
     if key:
         return quoted(table.columns[key - 1].name)
-    source = index.elements[at].strip()
+    written = index.elements[at].strip()
+    source = deparse.condition(written, table.table, pretty=pretty) or written
     return source if _CALL.match(source) else f"({source})"
 
 
@@ -94,7 +95,7 @@ def _order(option: int) -> str:
 def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> str:
     """pg_get_indexdef; a `pretty` one has no parentheses that are not needed."""
     parts = [
-        element_text(index, table, at) + _class(index, at) + _order(option)
+        element_text(index, table, at, pretty=pretty) + _class(index, at) + _order(option)
         for at, option in enumerate(index.options)
     ]
     text = (
@@ -109,11 +110,13 @@ def index_text(index: IndexKey, table: TableObject, *, pretty: bool = False) -> 
 _BARE: Final = (types.INTEGER, types.BOOLEAN)
 
 
-def default_text(column: Column) -> str | None:
-    """pg_get_expr of a column's default."""
+def default_text(column: Column, table: Table | None = None) -> str | None:
+    """pg_get_expr of a column's default, or of what a column of `table` is generated as."""
     default = column.default
     if default is None:
         return None
+    if default.is_generated and table is not None:
+        return deparse.condition(default.source, table) or default.source
     if default.sequence:
         return f"nextval('{quoted(default.sequence)}'::regclass)"
     kind = types.of_column(column.type)

@@ -75,7 +75,15 @@ def _names(statement: CopyStatement, table: Table) -> tuple[str, ...]:
             raise StatementError(
                 f'column "{name}" specified more than once', sqlstate="42701", position=position
             )
-    return names or tuple(column.name for column in table.columns)
+    for name in names:
+        column = table.column(name)
+        if column is not None and column.is_generated:
+            raise StatementError(
+                f'column "{name}" is a generated column',
+                sqlstate="42P10",
+                detail="Generated columns cannot be used in COPY.",
+            )
+    return names or tuple(c.name for c in table.columns if not c.is_generated)
 
 
 def _check_forced(statement: CopyStatement, names: tuple[str, ...]) -> None:

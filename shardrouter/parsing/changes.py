@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
 
 from sqlglot import exp
 
 from shardrouter import syntax
 from shardrouter.dialect import unexpected
+from shardrouter.errors import StatementError
 from shardrouter.lexer import syntax_error
 from shardrouter.parsing.queries import Queries
 
@@ -114,18 +116,54 @@ class Changes(Queries):
             if not isinstance(node.this, exp.Tuple):
                 raise self._unsupported(node, "(column) = value")
             columns = node.this.expressions
-            values = (
-                node.expression.expressions
-                if isinstance(node.expression, exp.Tuple)
-                else [node.expression]
-            )
+            if isinstance(node.expression, exp.Subquery):
+                assignments += self._from_query(columns, node.expression)
+                continue
+            values = self._row_values(node.expression)
             if len(columns) != len(values):
                 raise self._unsupported(node, "SET of several columns to a query")
             assignments += [
-                syntax.Assignment(self._name(column), self._value(value))
+                syntax.Assignment(self._name(column), value)
                 for column, value in zip(columns, values, strict=True)
             ]
         return tuple(assignments)
+
+    def _row_values(self, node: exp.Expr) -> Sequence[syntax.Expression | syntax.DefaultValue]:
+        """What (x, y) and ROW(x, y) assign."""
+        if isinstance(node, exp.Tuple):
+            return [self._value(value) for value in node.expressions]
+        value = self._value(node)
+        return value.items if isinstance(value, syntax.Row) else [value]
+
+    def _from_query(
+        self, columns: Sequence[exp.Expr], node: exp.Subquery
+    ) -> list[syntax.Assignment]:
+        """SET (a, b) = (SELECT x, y ...), as a subquery for each of them: they answer of the same
+        row if nothing but the list says what a row is."""
+        query = self.query(node)
+        if (
+            not isinstance(query, syntax.Select)
+            or query.tail != syntax.Tail()
+            or query.distinct
+            or query.group
+            or query.having is not None
+            or _calls(query.items)  # an aggregate of one field says how many rows there are
+            or any(isinstance(item, syntax.Star) for item in query.items)
+        ):
+            raise self._unsupported(node, "SET of several columns to this query")
+        if len(columns) != len(query.items):
+            raise StatementError(
+                "number of columns does not match number of values",
+                sqlstate="42601",
+                position=self._position(node),
+            )
+        return [
+            syntax.Assignment(
+                self._name(column),
+                syntax.Subquery(replace(query, items=(item,)), self._position(node)),
+            )
+            for column, item in zip(columns, query.items, strict=True)
+        ]
 
     def _update(self, node: exp.Update) -> syntax.Update:
         self._only(node, "this", "expressions", "where", "from_", "returning", "with_")
@@ -157,3 +195,14 @@ class Changes(Queries):
             tables,
             recursive,
         )
+
+
+def _calls(node: object) -> bool:
+    """Whether a function is called in an expression, but not in a query inside of it."""
+    if isinstance(node, syntax.Call):
+        return True
+    if isinstance(node, syntax.Subquery | syntax.Exists):
+        return False
+    if isinstance(node, tuple):
+        return any(map(_calls, node))
+    return is_dataclass(node) and any(_calls(getattr(node, f.name)) for f in fields(node))

@@ -55,7 +55,8 @@ class Walk:
         """1-based offset of the first token in the tree that knows where it was."""
         if type(node) in _LEAVES:
             return int(node.meta.get("start", -1)) + 1
-        starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
+        below = node.args.values() if type(node) is exp.Column else node.walk()
+        starts = [n.meta["start"] for n in below if isinstance(n, exp.Expr) and "start" in n.meta]
         return min(starts) + 1 if starts else 0
 
     def _unsupported(self, node: exp.Expr, what: str = "") -> NotSupported:

@@ -50,6 +50,7 @@ from shardrouter.planned import (
     SchemaChange,
     TransactionControl,
 )
+from shardrouter.quick_enums import quick
 from shardrouter.statement import split
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
 from shardrouter.transactions import in_failed_block
@@ -175,14 +176,12 @@ class Session(Protocol):
     async def close(self) -> None: ...
 
 
+@quick
 class _Then(enum.Enum):
     """What follows when all that waits is answered."""
 
     NOTHING = "nothing"  # after Flush
     READY = "ready"  # after Sync and Query
-
-
-_READY: Final = _Then.READY  # looking a member up in its enum costs as much as a call
 
 
 class Copying(NamedTuple):
@@ -374,7 +373,7 @@ class Dialogue:
         if self._held is not None:
             event, self._held = self._held, None
             self.handle(event)
-        elif then is _READY:
+        elif then is _Then.READY:
             if self._session.status != "I" and self._session.has_unit:
                 self._later(self._session.close_unit(), self._be_ready)
             else:

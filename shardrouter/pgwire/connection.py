@@ -69,6 +69,7 @@ from shardrouter.pgwire.messages import (
     decode_startup,
     encode,
 )
+from shardrouter.quick_enums import quick
 
 __all__ = ["Connection", "Event", "ProtocolError", "State", "Status"]
 
@@ -84,6 +85,7 @@ Status: TypeAlias = Literal["I", "T", "E"]
 """Of a session: idle, in a transaction block, in one that has failed."""
 
 
+@quick
 class State(enum.Enum):
     STARTUP = "startup"  # packets without a tag
     GREETING = "greeting"  # it has said who it is: ours to greet, to question or to refuse

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from shardrouter.quick_enums import quick
+
 __all__ = [
     "FIELDS",
     "BYTE",
@@ -52,6 +54,7 @@ class MessageError(Exception):
         self.message = message
 
 
+@quick
 class Target(enum.StrEnum):
     """What Describe and Close are about."""
 

@@ -47,9 +47,13 @@ pg_function_is_visible(oid) boolean
 pg_operator_is_visible(oid) boolean
 pg_collation_is_visible(oid) boolean
 pg_opclass_is_visible(oid) boolean
+pg_opfamily_is_visible(oid) boolean
 pg_conversion_is_visible(oid) boolean
 pg_statistics_obj_is_visible(oid) boolean
 pg_ts_config_is_visible(oid) boolean
+pg_ts_dict_is_visible(oid) boolean
+pg_ts_parser_is_visible(oid) boolean
+pg_ts_template_is_visible(oid) boolean
 pg_partition_ancestors(regclass) regclass
 pg_relation_is_publishable(regclass) boolean
 pg_relation_is_updatable(regclass, boolean) integer

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 STEPS = 3
 """Writes of a schema change: its mark, the change, its publication."""
 
+MOMENTS = (None, 0.0, 0.002, 0.005, 0.015)
+"""On its way, in the leader's log, in others' logs, applied and not yet answered: as it happens."""
+
 
 @dataclass
 class Killer:
-    """Kills the leader of the group of the next write but `step`, before it is sent, or when it
-    has been sent and is not answered."""
+    """Kills the leader of the group of the next write but `step`, before it is sent, or so long
+    after it has been sent, if it is not answered by then."""
 
     cluster: LocalCluster
     router: Router
     step: int
-    is_sent: bool
+    after_s: float | None
     killed: str = ""
     _write: Callable[..., Any] = field(init=False)
 
@@ -49,13 +53,12 @@ class Killer:
         leader = self.router._backend.shards.leader(group)
         assert leader is not None
         self.killed = leader
-        if not self.is_sent:
+        if self.after_s is None:
             self.cluster.kill_node(leader)
             return await self._write(group, *args, **options)
         writing = asyncio.ensure_future(self._write(group, *args, **options))
-        await asyncio.sleep(0)  # it is on its way with the end of this turn of the loop ...
-        await asyncio.sleep(0)
-        self.cluster.kill_node(leader)  # ... and nothing has been read since
+        await asyncio.wait({writing}, timeout=self.after_s)
+        self.cluster.kill_node(leader)
         return await writing
 
     async def restore(self) -> None:
@@ -86,11 +89,9 @@ async def test_the_commit_of_a_transaction_with_schema_changes(tmp_path: Path) -
         Router.open(path, rng=random.Random(1)) as db,
         Router.open(path, rng=random.Random(2)) as other,
     ):
-        said: dict[tuple[int, bool], str] = {}
+        said: dict[tuple[int, float | None], str] = {}
         await db.execute("CREATE TABLE base (id int PRIMARY KEY) WITH (home = true)")
-        for number, (step, is_sent) in enumerate(
-            (s, b) for s in range(STEPS) for b in (False, True)
-        ):
+        for number, (step, after_s) in enumerate(product(range(STEPS), MOMENTS)):
             async with db.acquire() as client:
                 await client.execute("SET default_placement = home")
                 transaction = client.transaction()
@@ -99,8 +100,8 @@ async def test_the_commit_of_a_transaction_with_schema_changes(tmp_path: Path) -
                 await client.execute(f"INSERT INTO t{number} (name) VALUES ('a'), ('b')")
                 await client.execute(f"ALTER TABLE base ADD COLUMN c{number} int")
                 await client.execute(f"INSERT INTO base (id, c{number}) VALUES ({number}, 1)")
-                killer = Killer(cluster, db, step, is_sent)
-                said[step, is_sent] = ended = await outcome_of(transaction.commit())
+                killer = Killer(cluster, db, step, after_s)
+                said[step, after_s] = ended = await outcome_of(transaction.commit())
             await killer.restore()
             there = f"t{number}" in await tables_of(other)
             assert ended == "unknown" or there is (ended == "all"), (said, there)
@@ -123,16 +124,14 @@ async def test_a_key_that_is_added_to_a_table(tmp_path: Path) -> None:
         Router.open(path, rng=random.Random(1)) as db,
         Router.open(path, rng=random.Random(2)) as other,
     ):
-        said: dict[tuple[int, bool], str] = {}
-        for number, (step, is_sent) in enumerate(
-            (s, b) for s in range(STEPS) for b in (False, True)
-        ):
+        said: dict[tuple[int, float | None], str] = {}
+        for number, (step, after_s) in enumerate(product(range(STEPS), MOMENTS[::2])):
             await db.execute(f"CREATE TABLE t{number} (id int, n int) WITH (home = true)")
             rows = ", ".join(f"({n}, {n})" for n in range(500))
             await db.execute(f"INSERT INTO t{number} VALUES {rows}")
-            killer = Killer(cluster, db, step, is_sent)
+            killer = Killer(cluster, db, step, after_s)
             change = db.execute(f"ALTER TABLE t{number} ADD PRIMARY KEY (id)")
-            said[step, is_sent] = ended = await outcome_of(change)
+            said[step, after_s] = ended = await outcome_of(change)
             await killer.restore()
             await tables_of(other)
             catalog = other._backend.schema.catalog

@@ -36,7 +36,12 @@ async def router(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rout
 
 
 async def test_records_go_in_and_come_out_one_by_one(router: Router) -> None:
-    assert await router.copy_records_to_table("b", records=ROWS) == f"COPY {len(ROWS)}"
+    told: list[int] = []
+    tag = await router.copy_records_to_table("b", records=ROWS, progress=told.append)
+    assert tag == f"COPY {len(ROWS)}"
+    assert told == sorted(told)
+    assert len(told) > 2
+    assert told[-1] == len(ROWS)
     found: list[tuple[Any, ...]] = [
         tuple(row) async for row in router.cursor("SELECT * FROM b ORDER BY id")
     ]

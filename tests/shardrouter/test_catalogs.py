@@ -55,6 +55,17 @@ def test_names_become_numbers_and_back() -> None:
     assert failure("SELECT 'nope'::regtype") == ("42704", 'type "nope" does not exist')
 
 
+def test_a_foreign_key_names_the_index_of_what_it_refers_to() -> None:
+    catalog = catalog_of(
+        "CREATE TABLE p (a int, b int, PRIMARY KEY (a, b), UNIQUE (b, a))",
+        "CREATE TABLE u (id int PRIMARY KEY, v int, CONSTRAINT v_key UNIQUE (id, v))",
+        "CREATE TABLE c (a int PRIMARY KEY, b int, FOREIGN KEY (a, b) REFERENCES p (a, b))",
+        "CREATE TABLE d (a int PRIMARY KEY, b int, FOREIGN KEY (a, b) REFERENCES u (id, v))",
+    )
+    sql = "SELECT conindid::regclass FROM pg_constraint WHERE contype = 'f' ORDER BY conname"
+    assert rows(sql, catalog) == [("p_pkey",), ("v_key",)]
+
+
 def test_settings_are_read_and_set() -> None:
     assert rows("SELECT current_setting('jit'), set_config('jit', 'on', false)") == [("off", "on")]
     assert rows("SELECT current_setting('no.such', true)") == [(None,)]

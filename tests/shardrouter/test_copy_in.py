@@ -13,7 +13,7 @@ from shardrouter.copy_in import CopyIn
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import Outcome
 from shardrouter.router import Router
-from shardrouter.session import Session
+from shardrouter.session import Execution, Session
 from tests.shardrouter.cluster import one_node
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -123,6 +123,20 @@ async def test_where_it_is_not_supported_it_says_what_to_do(
     error = await failure(session, "COPY s FROM STDIN", b"1\n")
     assert isinstance(error, NotSupported)
     assert "home = true" in error.hint
+
+
+async def test_a_session_that_only_reads_copies_nothing(router: Router, session: Session) -> None:
+    prepared = await session.prepare("COPY h FROM STDIN")
+    for before in ("SET default_transaction_read_only = on", "BEGIN READ ONLY"):
+        await session.run([Execution(await session.prepare(before))])
+        with pytest.raises(StatementError) as caught:
+            session.copy_in(prepared)
+        assert caught.value.sqlstate == "25006"
+        assert "cannot execute COPY FROM in a read-only" in caught.value.message
+        await session.run([Execution(await session.prepare("RESET ALL"))])
+    await session.run([Execution(await session.prepare("ROLLBACK"))])
+    await copy(session, "COPY h FROM STDIN", b"1\tx\t1\n")
+    assert await router.fetchval("SELECT count(*) FROM h") == 1
 
 
 async def test_what_is_abandoned_leaves_nothing(router: Router, session: Session) -> None:

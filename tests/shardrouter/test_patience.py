@@ -241,7 +241,7 @@ async def test_work_is_waited_for_while_its_group_is_led(monkeypatch: pytest.Mon
     assert await waiting == "done"
 
 
-async def test_work_that_waits_for_a_group_without_a_leader_ends_with_what_became_of_it(
+async def test_work_for_a_group_without_a_leader_ends_with_what_became_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(patience, "LOOK_S", 0.01)

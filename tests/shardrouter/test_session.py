@@ -326,6 +326,9 @@ async def test_the_timeout_of_the_call_or_the_setting_is_the_deadline(session: S
         await session.run([write], timeout_s=0.0)
     await run(session, "SET statement_timeout = '1min'")
     assert session.setting("statement_timeout") == "1min"
+    await run(session, "SET statement_timeout = '50ms'")
+    with pytest.raises(DeadlineExceeded, match="canceling statement due to statement timeout"):
+        await run(session, "SELECT pg_sleep(3)")
 
 
 async def test_done_is_called_once_and_never_from_within(session: Session) -> None:

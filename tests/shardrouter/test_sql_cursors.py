@@ -156,7 +156,6 @@ async def test_what_a_cursor_cannot_do_is_refused(connection: Connection) -> Non
     for statement in (
         "DECLARE c SCROLL CURSOR FOR SELECT 1",
         "DECLARE c BINARY CURSOR FOR SELECT 1",
-        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "DECLARE c CURSOR FOR DELETE FROM h RETURNING id",
         "DECLARE c CURSOR FOR SELECT id FROM h FOR UPDATE",
         "FETCH PRIOR FROM c",
@@ -232,3 +231,32 @@ async def test_names_of_the_protocol_and_of_sql_are_one_space(address: Address) 
         client.send(bind, m.Execute("", 0), m.Sync())
         answers = await client.until(m.ReadyForQuery)
         assert [each.values for each in answers if isinstance(each, m.DataRow)] == [(b"10",)]
+
+
+async def test_a_cursor_with_hold_outlives_transactions(connection: Connection) -> None:
+    declare = "DECLARE held NO SCROLL CURSOR WITH HOLD FOR SELECT id FROM h ORDER BY id"
+    await connection.execute(declare)
+    assert await ids(connection, "FETCH 2 FROM held") == [0, 1]
+    transaction = connection.transaction()
+    await transaction.start()
+    assert await ids(connection, "FETCH 3 FROM held") == [2, 3, 4]
+    await connection.execute("DECLARE other CURSOR FOR SELECT id FROM h")
+    with pytest.raises(asyncpg.FeatureNotSupportedError, match="WITH HOLD inside"):
+        await connection.execute("DECLARE second CURSOR WITH HOLD FOR SELECT 1")
+    await transaction.rollback()
+    with pytest.raises(asyncpg.InvalidCursorNameError):
+        await connection.fetch("FETCH 1 FROM other")
+    with pytest.raises(asyncpg.DuplicateCursorError):
+        await connection.execute(declare)
+    assert len(await ids(connection, "FETCH ALL FROM held")) == ROWS - 5
+    await connection.execute("CLOSE held")
+    with pytest.raises(asyncpg.InvalidCursorNameError):
+        await connection.fetch("FETCH 1 FROM held")
+    await connection.execute("DECLARE one CURSOR WITH HOLD FOR SELECT 7 AS id")
+    await connection.execute(declare)
+    assert await ids(connection, "FETCH ALL FROM one") == [7]
+    await connection.execute("CLOSE ALL")
+    await connection.execute(declare)
+    await connection.execute("DISCARD ALL")
+    with pytest.raises(asyncpg.InvalidCursorNameError):
+        await connection.fetch("FETCH 1 FROM held")

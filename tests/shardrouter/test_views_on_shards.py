@@ -29,6 +29,22 @@ def test_a_view_runs_where_its_tables_are() -> None:
             cluster.execute(refused)
 
 
+def test_a_condition_pins_nothing_beneath_what_looks_at_other_rows() -> None:
+    """The first of all rows, or their number, is not that of the rows of one key."""
+    cluster = PlannedCluster(3)
+    cluster.execute("CREATE TABLE a (k int PRIMARY KEY, n int)")
+    cluster.execute("INSERT INTO a VALUES (5, 50)")
+    for inner in (
+        "SELECT k, n FROM a ORDER BY n LIMIT 1",
+        "SELECT k, row_number() OVER (ORDER BY n) AS n FROM a",
+        "SELECT DISTINCT ON (n) k, n FROM a ORDER BY n, k",
+        "SELECT max(k) AS k, max(n) AS n FROM a",
+    ):
+        with pytest.raises(NotSupported):
+            cluster.execute(f"SELECT n FROM ({inner}) s WHERE k = 5")
+    assert cluster.execute("SELECT n FROM (SELECT k, n FROM a) s WHERE k = 5")[1] == [(50,)]
+
+
 def test_a_router_that_has_not_heard_of_a_change_is_refused_by_the_shards() -> None:
     """The shards have the version of a view, and a command that relies on it says so."""
     cluster = PlannedCluster(3)

@@ -12,7 +12,7 @@ from tests.suites.differential.statements import STATEMENTS, TABLES
 
 __all__ = ["Finding", "measure", "measure_expressions", "measure_statements", "question"]
 
-CREATED = ("x", "u", "t")
+CREATED = ("x", "y", "u", "t")
 """Tables that examples make."""
 
 

@@ -36,9 +36,10 @@ class Pair:
         self.ours.query("SET default_placement = 'home'")
 
     def drop(self, tables: list[str]) -> None:
-        """Here a table has no schema to be dropped with."""
+        """Here a table, or a view of that name, has no schema to be dropped with."""
         for table in tables:
-            self.ours.query(f"DROP TABLE IF EXISTS {table}")
+            for kind in ("VIEW", "TABLE"):  # one of them is refused if there is the other
+                self.ours.query(f"DROP {kind} IF EXISTS {table} CASCADE")
 
     def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
         return self.ours.query(sql), self.theirs.query(sql)

@@ -1,0 +1,1 @@
+"""Tools that people use with PostgreSQL, run here unchanged."""
