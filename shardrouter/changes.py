@@ -62,7 +62,6 @@ def insert(
             if column.default is not None and column.default.sequence and column not in columns
         ]
         source = _selected(outputs, columns, own, len(drawing))
-        # When it is written: this takes what has no type yet as text.
         keys = _selected_keys(table, columns, outputs, statement)
         if drawing:
             numbers = _numbers(node.query, f"{tables}{_counted(outputs, own)}", drawing)
