@@ -236,6 +236,9 @@ _OTHERS: Final = frozenset(
         *("macaddr8", "money", "oid", "path", "point", "polygon", "regclass", "regtype"),
         *("time with time zone", "timetz", "tsquery", "tsvector", "varbit", "xml"),
         *("serial", "smallserial", "bigserial", "serial2", "serial4", "serial8"),
+        *("daterange", "int4range", "int8range", "numrange", "tsrange", "tstzrange"),
+        *("datemultirange", "int4multirange", "int8multirange", "nummultirange"),
+        *("tsmultirange", "tstzmultirange", "jsonpath", "pg_snapshot", "txid_snapshot", "void"),
     }
 )
 """Types of PostgreSQL that this database has not."""
