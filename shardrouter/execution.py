@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import structs
 
 from nodes.protocol import (
     Guard,
@@ -223,7 +224,7 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
     """The command that counts the rows of an INSERT from a query."""
     assert plan.numbers is not None
     counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
-    return command_of(counting, execution, catalog)
+    return command_of(counting, structs.replace(execution, formats=None), catalog)
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
