@@ -56,7 +56,7 @@ def check_named(plan: SetConstraints, catalog: Catalog) -> None:
         if name.schema and name.schema not in catalog.schemas:
             raise missing_schema(name.schema, name.position)
         places = (name.schema,) if name.schema else catalog.search_path
-        found += _constraint(name, places, catalog)
+        found += _constraint(name, places, catalog, is_deferred=plan.is_deferred)
     if not plan.names:
         found = [key for table in catalog.tables.values() for key in table.foreign_keys]
     if plan.is_deferred and any(key.deferral == "immediate" for key in found):
@@ -66,8 +66,11 @@ def check_named(plan: SetConstraints, catalog: Catalog) -> None:
         )
 
 
-def _constraint(name: Name, places: Sequence[str], catalog: Catalog) -> list[ForeignKey]:
-    """The foreign keys of that name in the first of these schemas that has one."""
+def _constraint(
+    name: Name, places: Sequence[str], catalog: Catalog, *, is_deferred: bool
+) -> list[ForeignKey]:
+    """The foreign keys of that name in the first of these schemas that has one. What is checked at
+    once may always be told so."""
     for schema in places:
         tables = [table for table in catalog.tables.values() if table.schema == schema]
         keys = [key for table in tables for key in table.foreign_keys if key.name == name.text]
@@ -80,7 +83,10 @@ def _constraint(name: Name, places: Sequence[str], catalog: Catalog) -> list[For
                 *(check.name for check in table.checks),
             )
         }
-        if any(not key.deferral for key in keys) or (not keys and name.text in others):
+        is_fixed = any(not key.deferral for key in keys) or (not keys and name.text in others)
+        if is_fixed and not is_deferred:
+            return keys
+        if is_fixed:
             raise StatementError(f'constraint "{name.text}" is not deferrable', sqlstate="42809")
         if keys:
             return keys
