@@ -95,7 +95,7 @@ def _statistics() -> Iterator[Aggregate]:
         yield Aggregate(name, two, DOUBLE, f"pg_regr_{name}")
     for name in ("sxx", "syy", "sxy", "avgx", "avgy", "r2", "slope", "intercept"):
         yield Aggregate(f"regr_{name}", two, DOUBLE, f"pg_regr_{name}")
-    yield Aggregate("regr_count", two, BIGINT, "pg_regr_count")
+    yield Aggregate("regr_count", two, BIGINT, "count")
     for name in ("bit_and", "bit_or", "bit_xor"):
         for kind in (SMALLINT, INTEGER, BIGINT):
             yield Aggregate(name, (kind,), kind, f"pg_{name}")
@@ -222,6 +222,8 @@ def _text(node: syntax.Call, scope: Scope) -> tuple[str, Type]:
         )
         return ordered_aggregates.in_order(node, name, arguments, scope), found.result
     texts = [typed.sql for typed in arguments]
+    if node.name == "regr_count":  # of no rows too
+        return f"count(CASE WHEN {texts[0]} IS NOT NULL THEN {texts[1]} END)", BIGINT
     if found.compares or node.distinct:
         texts[0] = collated(arguments[0])
     distinct = "DISTINCT " if node.distinct else ""

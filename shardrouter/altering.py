@@ -185,7 +185,12 @@ class _Altering:
             return
         check_columns([*(Name(column.name) for column in table.columns), definition.name])
         column, sequence = column_of(
-            definition, (self._name, table.relname), (), self._names(), self._builder.catalog
+            definition,
+            (self._name, table.relname),
+            (),
+            self._names(),
+            self._builder.catalog,
+            is_added=True,
         )
         table = replace(table, columns=(*table.columns, column))
         self._builder.put(with_generated(table, [definition]))

@@ -53,6 +53,10 @@ def as_text(typed: Typed, position: int = 0) -> str:
         return f"pg_output_bool({typed.sql})"
     if typed.type is BPCHAR:
         return typed.sql
+    if typed.type.element is not None:
+        cast = casts.find(typed.type, TEXT, Context.EXPLICIT)
+        assert cast is not None, "every array has a text"
+        return converted(typed, cast).sql
     operator = operators.resolve("||", TEXT, typed.type, position)
     assert operator.left is not None
     return apply(operator, constant("", TEXT), implicit(typed, operator.right)).sql
@@ -159,7 +163,10 @@ def _quoted(node: syntax.Call, scope: Scope) -> Typed:
     """quote_literal and quote_nullable, of anything."""
     if len(node.arguments) != 1:
         raise _none_such(node)
-    return Typed(f"pg_{node.name}({as_text(scope.take(node.arguments[0], TEXT))})", TEXT)
+    typed = scope.take(node.arguments[0], TEXT)
+    # As by a cast, which leaves out the blanks of a char(n).
+    text = implicit(typed, TEXT).sql if typed.type is BPCHAR else as_text(typed)
+    return Typed(f"pg_{node.name}({text})", TEXT)
 
 
 def _nulls(node: syntax.Call, scope: Scope) -> Typed:
@@ -177,7 +184,7 @@ def _type_of(node: syntax.Call, scope: Scope) -> Typed:
     (argument,) = node.arguments
     if scope.is_open(argument) and not isinstance(argument, syntax.ParameterReference):
         return constant("unknown", TEXT)
-    return constant(scope.take(argument, TEXT).type.name, TEXT)
+    return constant(scope.take_any(argument).type.name, TEXT)
 
 
 def _array_of(node: syntax.Call, scope: Scope) -> Typed:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from shardrouter import operators, syntax
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, boolean, implicit
+from shardrouter.typed import Typed, apply, boolean, call, constant, implicit
 from shardrouter.types import INTEGER, JSONB, TEXT, Type, array_of, is_integer
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def array(node: syntax.ArrayItems, scope: Scope) -> Typed:
     array = array_of(kind)
     if array is None:
         raise NotSupported(f"an array of {kind.name} is not supported", position=node.position)
+    known = [item.constant.value for item in typed if item.constant is not None]
+    if len(known) == len(typed) and kind.sqlite not in ("BLOB", "REAL"):
+        return constant(call("pg_array", *known), array)
     return Typed(f"pg_array({', '.join(item.sql for item in typed)})", array)
 
 
@@ -62,6 +66,14 @@ def slice_of(node: syntax.Slice, scope: Scope) -> Typed:
     return Typed(f"pg_slice_array({typed.sql}, {low}, {high})", typed.type)
 
 
+def _known(array: Typed, element: Type) -> list[Typed]:
+    """The elements of a constant array of numbers, texts or the like; none if it is no such."""
+    stored = None if array.constant is None else array.constant.value
+    if not isinstance(stored, str) or element.sqlite in ("BLOB", "REAL"):
+        return []
+    return [constant(value, element) for value in json.loads(stored)]
+
+
 def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     """`operand operator ANY (array)`: NULL if it is neither true of one nor false of all."""
     assert not isinstance(node.source, syntax.Select | syntax.Values | syntax.SetOperation)
@@ -90,6 +102,18 @@ def quantified_array(node: syntax.Quantified, scope: Scope) -> Typed:
     )
     assert operator.left is not None
     typed = implicit(left or scope.take(node.operand, operator.left), operator.left)
+    known = _known(source, element)
+    if known and operator.sql and (node.operator, node.all) in (("=", False), ("<>", True)):
+        collation = operator.left.collation
+        side = f"{typed.sql} COLLATE {collation}" if collation else typed.sql
+        items = ", ".join(implicit(item, operator.right).sql for item in known)
+        return boolean(f"({side} {'NOT ' if node.all else ''}IN ({items}))")
+    if scope.statement.outputs is None:
+        raise NotSupported(
+            "this form of ANY or ALL is not supported in the definition of a table",
+            position=node.position,
+            hint="Write IN or NOT IN with constants, or a function of the array.",
+        )
     item = implicit(Typed(value, element), operator.right)
     rows = f"FROM json_each({source.sql})"
     if node.operator == "=" and not node.all and operator.sql:

@@ -106,6 +106,8 @@ class Block:
         """One of its statements has asked for a lock."""
         self.draft: Draft | None = None
         """The catalog as it has changed it, if it has."""
+        self.defines = False
+        """Some step changes the schema, if only to be taken back."""
         self._seed = seed
         self._steps: list[Step] = []
         self._marks: list[Step] = []  # the last of the steps, after the last statement
@@ -207,6 +209,7 @@ class Block:
             self._fixed_bytes += len(_encode(staged))
         self._bounded = self._bounded and quick
         self.writes = self.writes or is_write
+        self.defines = self.defines or isinstance(step, Defined)
 
     def _add(self, step: Step) -> None:
         self._steps.append(step)

@@ -7,24 +7,28 @@ are. What the grammar makes of a word (COALESCE, GREATEST, NULLIF) is here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import (
     aggregates,
     any_calls,
+    casts,
     functions,
     operators,
     postgresql_names,
     row_functions,
     syntax,
 )
+from shardrouter.common_types import compatible
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import DATABASE
+from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, TEXT
+from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -40,8 +44,32 @@ _OF_BYTES: Final = frozenset(
 )
 """Functions of text here that PostgreSQL has for bytea as well."""
 
-_ANY_ARRAY: Final = frozenset({"array_length", "array_lower", "array_upper", "cardinality"})
-"""Functions of an `anyarray`, which has to be known."""
+_STABLE: Final = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
+"""Functions that PostgreSQL does not compute while planning: they fail when a row needs them."""
+
+_OF_OTHERS: Final = frozenset(
+    {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
+)
+"""Functions that PostgreSQL has for types which are not here as well, by their arguments: there a
+NULL is not enough."""
+
+_POLYMORPHIC: Final = frozenset(
+    {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
+    | {"array_to_string", "cardinality", "trim_array"}
+)
+"""Functions of an `anyarray` or an `anyelement`, which has to be known."""
+
+_ONE_AND_ELEMENT: Final = ("array", "element")
+_COMPATIBLE: Final = {
+    "array_append": _ONE_AND_ELEMENT,
+    "array_prepend": ("element", "array"),
+    "array_cat": ("array", "array"),
+    "array_remove": _ONE_AND_ELEMENT,
+    "array_replace": ("array", "element", "element"),
+    "array_position": _ONE_AND_ELEMENT,
+    "array_positions": _ONE_AND_ELEMENT,
+}
+"""Functions of an `anycompatiblearray` and `anycompatible`, which meet in a common type."""
 
 _SAME_FOR_ALL: Final = {
     "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
@@ -117,13 +145,16 @@ texts."""
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given), given)
-    if node.name in _ANY_ARRAY and given[:1] == [None]:
+    if node.name in _POLYMORPHIC and given[:1] == [None]:
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
         )
+    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
+        raise _not_unique(node, given)
     if node.name == "array_cat" and given == [None, None]:
         given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
+    given = compatible(given, _COMPATIBLE.get(node.name, ()))
     found = operators.best(candidates, lambda f: f.arguments, given)
     if isinstance(found, functions.Function):
         arguments = [
@@ -137,33 +168,49 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         if found.node_function and len(known) == len(arguments) and not found.is_volatile:
             if None in known:
                 return constant(None, found.result)
-            value = computed(found.node_function, *known)
-            is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
-            if not (is_large and scope.relations):  # whose statement goes to a node with it
-                return constant(value, found.result)
+            try:
+                value = computed(found.node_function, *known)
+            except StatementError:
+                if node.name not in _STABLE:
+                    raise
+            else:
+                is_large = isinstance(value, str | bytes) and len(value) > FOLDED_MAX
+                if not (is_large and scope.relations):  # whose statement goes to a node with it
+                    return constant(value, found.result)
         texts = [typed.sql for typed in arguments]
         return Typed(found.text.format(*texts, all=", ".join(texts)), found.result)
-    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
-        raise StatementError(
-            f"function {node.name}({shown}) is not unique",
-            sqlstate="42725",
-            position=node.position,
-            hint="Could not choose a best candidate function. "
-            "You might need to add explicit type casts.",
-        )
+        raise _not_unique(node, given)
     if node.name in functions.NOT_HERE or (
         node.name in postgresql_names.FUNCTIONS and not _is_known(node.name)
     ):
         raise _not_here(node)
     if BYTEA in given and node.name in _OF_BYTES:
         raise _not_here(node)
-    raise StatementError(
+    if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
+        raise _not_here(node)
+    raise _none_such(node, given)
+
+
+def _none_such(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
         f"function {node.name}({shown}) does not exist",
         sqlstate="42883",
         position=node.position,
         hint="No function matches the given name and argument types. "
         f"{_meant(node.name) or 'You might need to add explicit type casts.'}",
+    )
+
+
+def _not_unique(node: syntax.Call, given: Sequence[Type | None]) -> StatementError:
+    shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
+    return StatementError(
+        f"function {node.name}({shown}) is not unique",
+        sqlstate="42725",
+        position=node.position,
+        hint="Could not choose a best candidate function. "
+        "You might need to add explicit type casts.",
     )
 
 
@@ -192,13 +239,21 @@ def _is_known(name: str) -> bool:
 
 def _coalesce(node: syntax.Call, scope: Scope) -> Typed:
     aggregates = scope.aggregates
-    kind, typed = scope.alike(_some(node), "COALESCE")
+    with refuse_if_skipped(node.arguments):
+        kind, typed = scope.alike(_some(node), "COALESCE")
     while len(typed) > 1 and typed[0].constant == Constant(None):
         del typed[0]
     may_leave_out = scope.aggregates == aggregates and not any("?" in t.sql for t in typed)
     if len(typed) == 1 or (typed[0].constant is not None and may_leave_out):
         return typed[0]
-    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind)
+    modifier = _common_modifier(typed[:1] if typed[0].constant is not None else typed)
+    return Typed(f"coalesce({', '.join(t.sql for t in typed)})", kind, modifier=modifier)
+
+
+def _common_modifier(typed: Sequence[Typed]) -> int:
+    """That of all of them."""
+    modifiers = {t.modifier for t in typed}
+    return modifiers.pop() if len(modifiers) == 1 else NO_MODIFIER
 
 
 def _some(node: syntax.Call) -> tuple[syntax.Expression, ...]:
@@ -220,7 +275,8 @@ def _extreme(node: syntax.Call, scope: Scope) -> Typed:
     if name == "min":
         places.reverse()
     places[0] = collated(Typed(places[0], kind))
-    return Typed(f"{name}({', '.join(places)})", kind)
+    modifier = _common_modifier(typed)
+    return Typed(f"{name}({', '.join(places)})", kind, modifier=modifier)
 
 
 def _nullif(node: syntax.Call, scope: Scope) -> Typed:
@@ -228,7 +284,8 @@ def _nullif(node: syntax.Call, scope: Scope) -> Typed:
         raise StatementError('syntax error at or near ")"', sqlstate="42601")
     left, right = node.arguments
     test, first, _ = scope.comparison(syntax.Binary("=", left, right, node.position))
-    return Typed(f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)", first.type)
+    text = f"(CASE WHEN {test.sql} THEN NULL ELSE {first.sql} END)"
+    return Typed(text, first.type, modifier=first.modifier)
 
 
 def _concat(node: syntax.Call, scope: Scope) -> Typed:
@@ -236,7 +293,16 @@ def _concat(node: syntax.Call, scope: Scope) -> Typed:
     texts = []
     for place, argument in enumerate(_some(node)):
         is_separator = node.name == "concat_ws" and place == 0
-        taken = scope.take(argument, TEXT) if is_separator else scope.take_any(argument)
+        if is_separator:
+            taken = scope.take(argument, TEXT)
+            if not casts.is_implicit(taken.type, TEXT):
+                given = [
+                    None if scope.is_open(a) else scope.expression(a).type for a in _some(node)
+                ]
+                raise _none_such(node, given)
+            taken = implicit(taken, TEXT)
+        else:
+            taken = scope.take_any(argument)
         texts.append(any_calls.as_text(taken, node.position))
     return Typed(f"pg_{node.name}({', '.join(texts)})", TEXT)
 

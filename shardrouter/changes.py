@@ -14,7 +14,7 @@ from shardrouter.casts import Context
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
-from shardrouter.conflicts import Conflict, on_conflict
+from shardrouter.conflicts import Conflict, on_conflict, reads
 from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Outputs
@@ -256,7 +256,8 @@ def _target_place(
 
 
 def _check_determined(query: syntax.Query) -> None:
-    """Refuse a write of rows that the data does not determine: LIMIT without ORDER BY."""
+    """Refuse a write of rows that the data does not determine: those of LIMIT and of DISTINCT ON
+    without ORDER BY."""
     match query:
         case syntax.SetOperation():
             _check_determined(query.left)
@@ -267,6 +268,13 @@ def _check_determined(query: syntax.Query) -> None:
                     _check_determined(item.query)
         case syntax.Values():
             return
+    on = query.distinct if isinstance(query, syntax.Select) else ()
+    if isinstance(on, tuple) and 0 < len(on) >= len(query.tail.order):
+        raise NotSupported(
+            "a write of rows that DISTINCT ON chooses among equal ones is not supported",
+            hint="Add ORDER BY with more than the expressions of DISTINCT ON: which rows are "
+            "written must not depend on how they are stored.",
+        )
     if (query.tail.limit or query.tail.offset) and not query.tail.order:
         raise NotSupported(
             "a write of rows that LIMIT without ORDER BY chooses is not supported",
@@ -292,6 +300,10 @@ def update(node: syntax.Update, table: Table, catalog: Catalog, parameters: Para
         ]
         where = f" WHERE EXISTS (SELECT 1{sources}{where})"
     texts = ", ".join(f"{quote(column.name)} = {typed.sql}" for column, typed in changed)
+    if sources or len(statement.scopes) > 1:
+        # With a FROM SQLite computes all new values before it changes a row; without one a query
+        # in them would see the rows that are changed already.
+        where = f" FROM (SELECT 1){where}"
     text = f"{tables}UPDATE {quote(table.name)} AS t0 SET {texts}{where}"
     return _write("UPDATE", text, node, table, scope, catalog)
 
@@ -385,6 +397,7 @@ def _returning(
     """The clause, which sees the changed table alone, by its own name; and its columns."""
     if not items:
         return "", ()
+    inner = len(statement.scopes) + 1
     scope = Scope(statement)
     relation = relation_of(table, name.alias, 0, prefix=f"{quote(table.name)}.")
     scope.show(relation, 0)
@@ -399,6 +412,11 @@ def _returning(
             raise _only_the_target(name) from exc
         raise
     typed = [item.taken(None) for item in found]
+    if len(statement.scopes) > inner and reads(statement.scopes, table):
+        raise NotSupported(
+            "a query in RETURNING of what the statement changes is not supported",
+            hint="Send it before: it shows what was there then, as in PostgreSQL.",
+        )
     columns = tuple(
         ResultColumn(item.name, value.type.oid, value.modifier)
         for item, value in zip(found, typed, strict=True)

@@ -17,7 +17,17 @@ from shardrouter.targets import settings, target_column
 from shardrouter.translate import Scope
 from shardrouter.typed import quote
 
-__all__ = ["Conflict", "on_conflict"]
+__all__ = ["Conflict", "on_conflict", "reads"]
+
+
+def reads(scopes: Sequence[Scope], table: Table) -> bool:
+    """Whether queries read what a change of the table may change. PostgreSQL shows them what was
+    there before the statement, SQLite what is there when they run."""
+    return any(
+        other.name == table.name or bool(table.referenced_by)
+        for scope in scopes
+        for _, other in scope.named
+    )
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,7 @@ def on_conflict(
             sqlstate="42601",
             hint="For example, ON CONFLICT (column_name).",
         )
+    first = len(scope.statement.scopes) + 1
     inner = Scope(scope.statement, scope)
     own = relation_of(table, node.table.alias, 0, prefix="t0.")
     other = relation_of(table, "excluded", -1, prefix="excluded.")
@@ -63,6 +74,11 @@ def on_conflict(
     if conflict.where is not None:
         text += f" WHERE {inner.condition(conflict.where, 'WHERE').sql}"
     if len(node.rows) != 1:
+        if reads(scope.statement.scopes[first:], table):
+            raise NotSupported(
+                "a query of the table in ON CONFLICT DO UPDATE of several rows is not supported",
+                hint="Send one INSERT per row.",
+            )
         if any(column.name in target for column, _ in changed):
             raise NotSupported(
                 "changing the key in ON CONFLICT DO UPDATE of several rows is not supported",
@@ -125,7 +141,8 @@ def _once_each(
         )
     missing = " OR ".join(f"{key.split()[0]} IS NULL" for key in keys)
     return (
-        f"SELECT {', '.join(names)} FROM (WITH s({', '.join(names)}) AS ({source}) "
-        f"SELECT *, count(*) OVER (PARTITION BY {', '.join(keys)}) AS n FROM s) "
-        f"WHERE CASE WHEN {missing} THEN TRUE ELSE pg_once(n) END"
+        f"SELECT {', '.join(names)} FROM (WITH s({', '.join(names)}) AS ({source}), "
+        "r AS (SELECT *, row_number() OVER () AS at FROM s) "
+        f"SELECT *, count(*) OVER (PARTITION BY {', '.join(keys)}) AS n FROM r) "
+        f"WHERE CASE WHEN {missing} THEN TRUE ELSE pg_once(n) END ORDER BY at"
     )

@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import count
 
-__all__ = ["NAME_BYTES_MAX", "choose"]
+from shardrouter.lexer import NAME_BYTES_MAX
 
-NAME_BYTES_MAX = 63
-"""PostgreSQL cuts longer names."""
+__all__ = ["choose"]
 
 
 def choose(table: str, columns: str, label: str, taken: Collection[str]) -> str:

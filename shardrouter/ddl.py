@@ -25,7 +25,7 @@ from shardrouter.definition_parts import (
 from shardrouter.definitions import CreateIndex, CreateTable, IndexElement
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import check_key, with_generated
-from shardrouter.namespaces import NewNames, check_name
+from shardrouter.namespaces import NewNames
 from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.serial import SERIALS, column_sequence
@@ -137,7 +137,6 @@ def check_columns(names: Sequence[syntax.Name]) -> None:
     if len(names) > COLUMNS_MAX:
         raise StatementError(f"tables can have at most {COLUMNS_MAX} columns", sqlstate="54011")
     for name in names:
-        check_name(name)
         if name.text in _SYSTEM_COLUMNS:
             raise StatementError(
                 f'column name "{name.text}" conflicts with a system column name',
@@ -177,8 +176,11 @@ def column_of(
     primary_key: Sequence[str],
     names: NewNames,
     catalog: Catalog,
+    *,
+    is_added: bool = False,
 ) -> tuple[Column, SqlSequence | None]:
-    """A column of the table of this name and relname, and the sequence it draws from."""
+    """A column of the table of this name and relname, and the sequence it draws from. `is_added`:
+    its default is computed at once, for the rows that there may be."""
     name = definition.name
     written = definition.type
     serial = SERIALS.get(written.name)
@@ -210,15 +212,31 @@ def column_of(
     if definition.default is None:
         return column, None
     default = default_value(
-        definition.default, definition.default_source, column, name.position, catalog
+        definition.default,
+        definition.default_source,
+        column,
+        name.position,
+        catalog,
+        may_wait=not is_added,
     )
     return replace(column, default=default), None
 
 
+_MISFITS = ("22001", "22003")
+"""A constant of the right type that its column has no room for."""
+
+
 def default_value(
-    node: syntax.Expression, source: str, column: Column, position: int, catalog: Catalog
+    node: syntax.Expression,
+    source: str,
+    column: Column,
+    position: int,
+    catalog: Catalog,
+    *,
+    may_wait: bool = True,
 ) -> Default | None:
-    """What DEFAULT means for a column; None: nothing."""
+    """What DEFAULT means for a column; None: nothing. One that the column has no room for is told
+    when a row would have it, if that `may_wait`."""
     if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
         name = sequence_named(node.arguments[0])
         if name is not None:
@@ -235,7 +253,9 @@ def default_value(
                 sqlstate="0A000",
                 position=exc.position,
             ) from exc
-        raise
+        if exc.sqlstate not in _MISFITS or not may_wait:
+            raise
+        typed = table_scope(parameters).assign(node, column, is_later=True)
     _no_parameters(parameters, position)
     if typed.constant is None:
         return Default(typed.sql, is_constant=False, source=source)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import structs
 
 from nodes.protocol import (
     Guard,
@@ -79,6 +80,8 @@ class Prepared:
     """Where its names were looked for."""
     bound: tuple[Value, ...] | None = None
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
+    cut_names: tuple[tuple[str, str], ...] = ()
+    """Names of the text that were too long, and what is left of them."""
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -221,7 +224,7 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
     """The command that counts the rows of an INSERT from a query."""
     assert plan.numbers is not None
     counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
-    return command_of(counting, execution, catalog)
+    return command_of(counting, structs.replace(execution, formats=None), catalog)
 
 
 def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:

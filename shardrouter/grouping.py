@@ -21,8 +21,12 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     nulled, scope.nulled = scope.nulled, {}
     texts: list[str] = []
     grouped: dict[str, Typed] = {}
+    meant: dict[int, Typed] = {}
     for expression in node.group:
-        typed = scope.take(_meant(expression, node, scope), TEXT)
+        found = _meant(expression, node, scope)
+        typed = scope.take(found, TEXT)
+        if found is not expression and not scope.is_open(found):
+            meant[id(found)] = typed
         if typed.type is JSON:
             raise no_operator("an equality", typed.type, syntax.position_of(expression))
         grouped[typed.sql] = typed
@@ -31,6 +35,7 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     scope.clause = ""
     scope.loose.clear()
     scope.grouped = grouped
+    scope.meant = meant if not nulled else {}
     scope.nulled = nulled
     columns = {typed.column for typed in grouped.values()}
     scope.freed = frozenset(

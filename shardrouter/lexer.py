@@ -16,7 +16,17 @@ import msgspec
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.quick_enums import quick
 
-__all__ = ["Kind", "Token", "fold", "is_utf8", "split", "syntax_error", "tokenize"]
+__all__ = [
+    "NAME_BYTES_MAX",
+    "Kind",
+    "Token",
+    "cut_names",
+    "fold",
+    "is_utf8",
+    "split",
+    "syntax_error",
+    "tokenize",
+]
 
 
 @quick
@@ -46,6 +56,15 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     def is_word(self, *texts: str) -> bool:
         return self.kind is _WORD and self.text in texts
 
+
+NAME_BYTES_MAX: Final = 63
+"""Of an identifier; what is longer is cut, and a notice says so."""
+
+_SHORT: Final = NAME_BYTES_MAX // 4
+"""Characters of a name that cannot be too long, whatever they are."""
+
+_MAY_BE_LONG: Final = re.compile(rf'[\w$]{{{_SHORT + 1}}}|"[^"]{{{_SHORT + 1}}}')
+"""What every text has that has a name to be cut; so have others."""
 
 TOKENS_MAX: Final = 200_000
 """Of a text: so many are read in half a second."""
@@ -130,7 +149,8 @@ def tokenize(sql: str) -> list[Token]:
         if found == "comment":
             at = _skip_comment(sql, start)
         elif found == "word":
-            tokens.append(Token(_WORD, fold(text), start, at, text))
+            name = fold(text) if at - start <= _SHORT else _cut(fold(text))
+            tokens.append(Token(_WORD, name, start, at, text))
         elif found == "number" or found == "parameter":
             if junk := _JUNK.match(sql, at):
                 what = "numeric literal" if found == "number" else "parameter"
@@ -156,11 +176,32 @@ def tokenize(sql: str) -> list[Token]:
                     sqlstate="42601",
                     position=start + 1,
                 )
+            name = name if at - start <= _SHORT else _cut(name)
             tokens.append(Token(Kind.NAME, name, start, at, sql[start:at]))
         else:
             value, at = _string(sql, str(found), text, start, at)
             _append_string(tokens, Token(Kind.STRING, value, start, at, sql[start:at]), sql)
     return tokens
+
+
+def _cut(name: str) -> str:
+    """As much of it as a name may have, in whole characters."""
+    data = name.encode()
+    return name if len(data) <= NAME_BYTES_MAX else data[:NAME_BYTES_MAX].decode(errors="ignore")
+
+
+def cut_names(sql: str) -> tuple[tuple[str, str], ...]:
+    """Its names that are too long, as they are written, and what is left of them."""
+    if len(sql) <= _SHORT or not _MAY_BE_LONG.search(sql):
+        return ()
+    found = []
+    for token in tokenize(sql):
+        if token.kind is _WORD or token.kind is Kind.NAME:
+            whole = token.source
+            whole = whole[1:-1].replace('""', '"') if token.kind is Kind.NAME else fold(whole)
+            if whole != token.text:
+                found.append((whole, token.text))
+    return tuple(found)
 
 
 def _skip_comment(sql: str, start: int) -> int:

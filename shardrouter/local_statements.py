@@ -192,6 +192,7 @@ class LocalStatements:
             case SetSetting():
                 if plan.discards:
                     self._state.statements.clear()
+                    self._state.sequences.forget()
                     self._state.transactions.cursors.close("")
                 after, notices = set_outside(settings, plan)
                 return after, Outcome(
@@ -209,6 +210,8 @@ class LocalStatements:
                 for name in plan.tables:
                     if catalog.table(name) is None:
                         raise UnknownTable(name)
+                if tag == "DISCARD SEQUENCES":
+                    self._state.sequences.forget()
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
             case ShowTables():

@@ -13,7 +13,6 @@ from itertools import count
 from typing import Final
 
 from shardrouter.catalog import Catalog, Kind
-from shardrouter.constraint_names import NAME_BYTES_MAX
 from shardrouter.errors import StatementError
 from shardrouter.keywords import quoted
 from shardrouter.syntax import Name
@@ -22,7 +21,6 @@ from shardrouter.tables import PUBLIC, TEMPORARY, SqlSequence, Table
 __all__ = [
     "SYSTEM_SCHEMAS",
     "NewNames",
-    "check_name",
     "check_schema_name",
     "creation_schema",
     "described",
@@ -51,19 +49,8 @@ def qualified(name: Name) -> str:
     return f"{name.schema}.{name.text}" if name.schema else name.text
 
 
-def check_name(name: Name) -> None:
-    """Raises 42622 for one that PostgreSQL would cut."""
-    if len(name.text.encode()) > NAME_BYTES_MAX:
-        raise StatementError(
-            f'identifier "{name.text}" is longer than {NAME_BYTES_MAX} bytes',
-            sqlstate="42622",
-            position=name.position,
-        )
-
-
 def check_schema_name(name: Name) -> None:
-    """Raises 42622, 42939."""
-    check_name(name)
+    """Raises 42939."""
     if name.text.startswith("pg_"):
         raise StatementError(
             f'unacceptable schema name "{name.text}"',
@@ -155,7 +142,6 @@ class NewNames:
 
     def check(self, name: Name) -> str:
         """The text of a name that is to be new here. Raises 42P07."""
-        check_name(name)
         if name.text in self.taken:
             raise StatementError(
                 f'relation "{name.text}" already exists', sqlstate="42P07", position=name.position

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from shardrouter import casts, syntax
 from shardrouter.casts import Context
+from shardrouter.common_types import common_type
 from shardrouter.errors import StatementError
-from shardrouter.translate import Scope, common_type
+from shardrouter.translate import Scope
 from shardrouter.typed import Typed, assigned, collated, implicit
 from shardrouter.types import NO_MODIFIER, TEXT, Type
 

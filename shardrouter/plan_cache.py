@@ -14,6 +14,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Prepared
 from shardrouter.identity import Identity
+from shardrouter.lexer import cut_names
 from shardrouter.lifted import LIFTED_FROM, lift, values_of
 from shardrouter.plan import make_plan, parameter_oids, result_columns
 from shardrouter.planned import SchemaChange
@@ -66,7 +67,12 @@ class PlanCache:
         else:
             plan = await asyncio.to_thread(make_plan, text, catalog, oids, identity)
         prepared = Prepared(
-            text, plan, parameter_oids(plan), result_columns(plan), catalog.search_path
+            text,
+            plan,
+            parameter_oids(plan),
+            result_columns(plan),
+            catalog.search_path,
+            cut_names=cut_names(text),
         )
         if isinstance(plan, SchemaChange) and isinstance(plan.definition, RoleStatement):
             return prepared  # not kept: there may be a password in it
@@ -103,4 +109,6 @@ def _lifted(
         values = values_of(texts, parameter_oids(plan))
     except RouterError:
         return None
-    return Prepared(text, plan, (), result_columns(plan), catalog.search_path, values)
+    return Prepared(
+        text, plan, (), result_columns(plan), catalog.search_path, values, cut_names(text)
+    )

@@ -23,7 +23,7 @@ from shardrouter.change_builder import ChangeBuilder
 from shardrouter.ddl import check_columns
 from shardrouter.dropping import views_over
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.namespaces import check_name, check_schema_name, missing_schema, qualified
+from shardrouter.namespaces import check_schema_name, missing_schema, qualified
 from shardrouter.syntax import Name
 from shardrouter.tables import PUBLIC, TEMPORARY, Column, Index, SqlSequence, Table
 from shardrouter.typed import quote
@@ -171,7 +171,6 @@ def rename_constraint(builder: ChangeBuilder, node: RenameConstraint) -> None:
     if found[0] != "table":
         raise StatementError(f'"{node.table.text}" is not a table', sqlstate="42809")
     table, old, new = builder.table(found[1]), node.name.text, node.new.text
-    check_name(node.new)
     of_index = {table.primary, *(key.name for key in table.keys)} - {""}
     others = {c.name for c in table.checks} | {k.name for k in table.foreign_keys}
     if old not in of_index | others:
@@ -203,7 +202,6 @@ def _with_constraint(table: Table, old: str, new: str) -> Table:
 
 
 def _check_free(builder: ChangeBuilder, schema: str, name: Name) -> None:
-    check_name(name)
     if (schema, name.text) in builder.catalog.relations:
         raise StatementError(f'relation "{name.text}" already exists', sqlstate="42P07")
 

@@ -15,8 +15,6 @@ from shardrouter.statement_words import Rest
 
 __all__ = ["AlterRole", "CreateRole", "DropRoles", "RoleStatement", "role_statement"]
 
-NAME_BYTES_MAX: Final = 63
-
 
 @dataclass(frozen=True)
 class CreateRole:
@@ -104,11 +102,6 @@ def _new_name(rest: Rest) -> str:
             f'role name "{name}" is reserved',
             sqlstate="42939",
             detail='Role names starting with "pg_" are reserved.',
-        )
-    if len(name.encode()) > NAME_BYTES_MAX:
-        raise NotSupported(
-            f"a role name of more than {NAME_BYTES_MAX} bytes is not supported",
-            hint="PostgreSQL would cut it; give it a shorter one.",
         )
     return name
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from shardrouter import operators, syntax
+from shardrouter.any_calls import undetermined
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.typed import implicit
 from shardrouter.types import (
@@ -129,6 +130,8 @@ def rows_of(call: syntax.Call, scope: Scope) -> Rows:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in call.arguments]
     rows = [row for row in _SIGNATURES.get(call.name, ()) if len(row.arguments) == len(given)]
     found = operators.best(rows, lambda row: row.arguments, given)
+    if call.name == "generate_subscripts" and given[:1] == [None]:
+        raise undetermined()
     if not isinstance(found, _Signature):
         raise _unknown(call, given, is_ambiguous=bool(found))
     texts = [

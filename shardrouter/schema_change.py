@@ -42,6 +42,7 @@ from shardrouter.catalog import Catalog, Parts
 from shardrouter.tables import Change, Pending, Table, TableChange, TransactionChange
 
 __all__ = [
+    "UNDONE",
     "commit_parts",
     "fence",
     "mark",
@@ -56,6 +57,10 @@ __all__ = [
 
 SCHEMA: Final = "schema"
 """The object of a shard whose version every COMMIT with schema changes moves, and every fence."""
+
+UNDONE: Final = SetVersion("undone", 1)
+"""What a COMMIT sets whose transaction changed the schema and took it back: a shard runs such steps
+only together with a version. Nothing relies on it."""
 
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -139,6 +139,11 @@ class SessionSequences:
                 found.append((sequence.name, state.last, state.is_called))
         return tuple(found)
 
+    def forget(self) -> None:
+        """DISCARD SEQUENCES: what currval and lastval would answer."""
+        self._drawn.clear()
+        self._last = None
+
     def forget_drafted(self) -> None:
         """The transaction is over."""
         self._drafted.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from shardrouter import operators, syntax
 from shardrouter.catalogs import builtin
+from shardrouter.common_types import common_type
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.outputs import Rows, Selected, item_types
@@ -21,7 +22,7 @@ from shardrouter.series import is_plain_series, series
 from shardrouter.set_functions import is_of_several
 from shardrouter.set_functions import rows_of as rows_side_by_side
 from shardrouter.tables import Column, Table
-from shardrouter.translate import Scope, common_type
+from shardrouter.translate import Scope
 from shardrouter.typed import Typed, apply, implicit, quote
 from shardrouter.types import BIGINT, OID, TEXT
 from shardrouter.views import expanded

@@ -14,9 +14,13 @@ from typing import Final
 from msgspec import structs
 
 from nodes.protocol import StatementResult, Value
+from shardrouter.alter_definitions import AlterTable
+from shardrouter.catalog import Catalog
+from shardrouter.definitions import CreateIndex, Definition, DropTable, Truncate
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution, MoreRows, Outcome, encoded_rows, piece_outcome
 from shardrouter.planned import FetchRows, ResultColumn
+from shardrouter.syntax import Name
 
 __all__ = ["HELD", "SqlCursors", "no_such_cursor"]
 
@@ -25,8 +29,15 @@ HELD: Final = -1
 
 
 class _Cursor:
-    def __init__(self, columns: tuple[ResultColumn, ...], outcome: Outcome, depth: int) -> None:
+    def __init__(
+        self,
+        columns: tuple[ResultColumn, ...],
+        outcome: Outcome,
+        depth: int,
+        tables: frozenset[str],
+    ) -> None:
         self.columns = columns
+        self.tables = tables
         self.depth = depth  # savepoints that there were when it was declared
         self._rows: Sequence[tuple[Value, ...]] = outcome.values
         self._at = 0
@@ -103,10 +114,39 @@ class SqlCursors:
             raise StatementError(f'cursor "{name}" already exists', sqlstate="42P03")
 
     def declare(
-        self, name: str, columns: tuple[ResultColumn, ...], outcome: Outcome, depth: int
+        self,
+        name: str,
+        columns: tuple[ResultColumn, ...],
+        outcome: Outcome,
+        depth: int,
+        tables: frozenset[str],
     ) -> None:
-        """`outcome` has the rows in stored form, or the first of them."""
-        self._cursors[name] = _Cursor(columns, outcome, depth)
+        """`outcome` has the rows in stored form, or the first of them; `tables` are those that it
+        reads."""
+        self._cursors[name] = _Cursor(columns, outcome, depth, tables)
+
+    def check_unused(self, definition: Definition, tag: str, catalog: Catalog) -> None:
+        """Raises StatementError 55006 for a change of a table that a cursor reads, as PostgreSQL's
+        CheckTableNotInUse; names and comments may change."""
+        match definition:
+            case AlterTable() | CreateIndex():
+                names: tuple[Name, ...] = (definition.table,)
+            case DropTable():
+                names = definition.names
+            case Truncate():
+                names = definition.tables
+            case _:
+                return
+        read = frozenset[str]().union(*(cursor.tables for cursor in self._cursors.values()))
+        for name in names if read else ():
+            table = catalog.table(name.text, name.schema)
+            if table is not None and table.name in read:
+                verb = "TRUNCATE" if isinstance(definition, Truncate) else tag
+                raise StatementError(
+                    f'cannot {verb} "{table.relname}" because it is being used by active queries '
+                    "in this session",
+                    sqlstate="55006",
+                )
 
     async def fetch(self, plan: FetchRows, execution: Execution) -> Outcome:
         """FETCH or MOVE. Raises RouterError."""

@@ -86,6 +86,7 @@ from shardrouter.planned import (
 from shardrouter.role_statements import RoleStatement
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
+from shardrouter.schema_change import UNDONE
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.shards import Shards, Stepped, is_large
@@ -451,6 +452,7 @@ class Transactions:
                 f"{plan.tag} inside a transaction is not supported",
                 hint="Send it outside of BEGIN and COMMIT.",
             )
+        self.cursors.check_unused(definition, plan.tag, self._host.catalog)
         if isinstance(definition, Truncate):
             return await self._truncate(block, plan, definition, deadline)
         if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
@@ -558,7 +560,9 @@ class Transactions:
             stored=True,
         )
         outcome = await self._statement(block, query, deadline)
-        self.cursors.declare(plan.name, columns, outcome, block.depth)
+        relied = plan.plan.tables if isinstance(plan.plan, OneShard | Scatter) else ()
+        tables = frozenset(name for name, _ in relied)
+        self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
         return Outcome("DECLARE CURSOR")
 
     def close_cursor(self, plan: CloseCursor) -> Outcome:
@@ -769,7 +773,8 @@ class Transactions:
             block.shard,
             (),
             guards,
-            quick=block.is_quick,
+            (UNDONE,) if block.defines else (),
+            quick=block.is_quick and not block.defines,
             bounded=block.is_bounded,
             deadline=deadline,
             transaction=transaction,

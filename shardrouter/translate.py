@@ -14,7 +14,9 @@ from dataclasses import replace
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
+from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.lazy_constants import names_columns, refuse_if_skipped
 from shardrouter.relations import Names, Statement, relation_of
 from shardrouter.typed import (
     Parameters,
@@ -32,7 +34,7 @@ from shardrouter.typed import (
 )
 from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
 
-__all__ = ["Scope", "common_type", "table_scope"]
+__all__ = ["Scope", "table_scope"]
 
 
 class Scope(Names):
@@ -49,6 +51,8 @@ class Scope(Names):
         self.has_windows = False
         self.sets: dict[int, Typed] = {}
         """What the functions of sets in the list are, by the identity of their call."""
+        self.meant: dict[int, Typed] = {}
+        """What GROUP BY names by a position or an alias, by the identity of the expression."""
         self.inside = ""
         """What the expression is an argument of: an aggregate, a window function."""
         self.equalities: list[tuple[Typed, Typed, frozenset[int]]] = []
@@ -84,14 +88,9 @@ class Scope(Names):
 
     def take_any(self, node: syntax.Expression) -> Typed:
         """The expression where any type will do; a literal is text, but of a parameter nothing
-        tells the type: 42P18."""
+        tells the type, which is an error when all else is understood."""
         if isinstance(node, syntax.ParameterReference) and self.is_open(node):
-            raise StatementError(
-                f"could not determine data type of parameter ${node.number}",
-                sqlstate="42P18",
-                position=node.position,
-                hint=f"Cast it, as in ${node.number}::text.",
-            )
+            return Typed(self.parameters.leave_open(node), TEXT)
         return self.take(node, TEXT)
 
     def take(self, node: syntax.Expression, kind: Type) -> Typed:
@@ -147,6 +146,8 @@ class Scope(Names):
         """The expression with its type; an open one is text."""
         if not self.grouped and not self.nulled:
             return self._expression(node)
+        if id(node) in self.meant:
+            return self.meant[id(node)]
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
@@ -173,7 +174,8 @@ class Scope(Names):
             case syntax.Binary():
                 return self.binary(node)
             case syntax.Logical():
-                parts = [self.condition(part, node.operator) for part in node.operands]
+                with refuse_if_skipped(node.operands):
+                    parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
             case syntax.Not(operand=syntax.IsTest(operand=syntax.Row(), value=None)):
                 raise NotSupported(
@@ -207,7 +209,8 @@ class Scope(Names):
             case syntax.Like():
                 return self._like(node)
             case syntax.Case():
-                return self._case(node)
+                with refuse_if_skipped([condition for condition, _ in node.branches]):
+                    return self._case(node)
             case syntax.Call():
                 return calls.call(node, self)
             case syntax.Subquery():
@@ -254,18 +257,20 @@ class Scope(Names):
     def comparison(self, node: syntax.Binary) -> tuple[Typed, Typed, Typed]:
         """The operator applied, and its two sides in the types it takes."""
         aggregates = self.aggregates
-        left = None if self.is_open(node.left) else self.expression(node.left)
-        right = None if self.is_open(node.right) else self.expression(node.right)
-        operator = operators.resolve(
-            node.operator,
-            left.type if left is not None else None,
-            right.type if right is not None else None,
-            node.position,
-        )
+        # Beside NULL PostgreSQL does not look into a query.
+        beside = [node.left, node.right] if _is_beside_null(node) else []
+        with refuse_if_skipped(beside):
+            left = None if self.is_open(node.left) else self.expression(node.left)
+            right = None if self.is_open(node.right) else self.expression(node.right)
+        kinds = [None if side is None else side.type for side in (left, right)]
+        if node.operator == "||":
+            kinds = _of_arrays(kinds)
+        operator = operators.resolve(node.operator, kinds[0], kinds[1], node.position)
         assert operator.left is not None
         first = implicit(left or self.take(node.left, operator.left), operator.left)
         second = implicit(right or self.take(node.right, operator.right), operator.right)
-        if operator.function and self.aggregates == aggregates and _is_null(first, second):
+        is_strict = operator.left.element is None and operator.right.element is None
+        if is_strict and self.aggregates == aggregates and _is_null(first, second):
             return constant(None, operator.result), first, second
         if operator.symbol == "=" and types.is_integer(first.type) and first.type != second.type:
             return apply(operator, *_unpropagated(first, second)), first, second
@@ -320,6 +325,7 @@ class Scope(Names):
             kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
             if kinds:
                 self.take(node.operand, common_type(kinds, "IN"))
+        node = replace(node, items=self._alike_items(node))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
             return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
@@ -333,6 +339,30 @@ class Scope(Names):
         collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
         return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+
+    def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
+        """The items of which open ones have the common type of all that name no column, and of the
+        operand: PostgreSQL compares with an array of them. With one such item it does not."""
+        alone = [item for item in node.items if not names_columns(item)]
+        if len(alone) < 2 or isinstance(node.operand, syntax.Row):
+            return node.items
+        if not any(self.is_open(item) for item in alone):
+            return node.items
+        kinds = [
+            None if self.is_open(i) else self.expression(i).type for i in (node.operand, *alone)
+        ]
+        try:
+            common = common_type(kinds, "IN")
+        except StatementError:
+            return node.items  # each is compared by itself
+        name = syntax.TypeName(common.name)
+        items = []
+        for item in node.items:
+            if self.is_open(item) and isinstance(item, syntax.ParameterReference):
+                self.take(item, common)
+            is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
+            items.append(syntax.TypeCast(item, name) if is_literal else item)
+        return tuple(items)
 
     def _between(self, node: syntax.Between) -> Typed:
         position = syntax.position_of(node.operand)
@@ -445,14 +475,31 @@ class Scope(Names):
             self.statement.ask_router()
         return fitted(converted(operand, cast), modifier, Context.EXPLICIT)
 
-    def assign(self, node: syntax.Expression, column: Column) -> Typed:
-        """The value for a column, by PostgreSQL's assignment casts."""
+    def assign(self, node: syntax.Expression, column: Column, *, is_later: bool = False) -> Typed:
+        """The value for a column, by PostgreSQL's assignment casts; `is_later`: what does not fit
+        fails when the text is run."""
         kind = types.of_column(column.type)
         typed = self.take(node, kind)
+        if is_later:
+            typed = replace(typed, constant=None)
         found = assigned(typed, kind, column.modifier)
         if found is None:
             raise not_assignable(column.name, kind, typed.type, syntax.position_of(node))
         return found
+
+
+def _is_beside_null(node: syntax.Binary) -> bool:
+    sides = (node.left, node.right)
+    is_null = any(isinstance(side, syntax.NullLiteral) for side in sides)
+    return is_null and any(isinstance(side, syntax.Subquery) for side in sides)
+
+
+def _of_arrays(kinds: list[Type | None]) -> list[Type | None]:
+    """The sides of || where one is an array: what is to be one array has one type."""
+    is_array = [kind is not None and kind.element is not None for kind in kinds]
+    if not any(is_array):
+        return kinds
+    return compatible(kinds, ["array" if one else "element" for one in is_array])
 
 
 def _unpropagated(first: Typed, second: Typed) -> tuple[Typed, Typed]:
@@ -486,29 +533,6 @@ def not_assignable(name: str, kind: Type, source: Type, position: int) -> Statem
         position=position,
         hint="You will need to rewrite or cast the expression.",
     )
-
-
-def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[int] = ()) -> Type:
-    """The type for several expressions, None for open ones (PostgreSQL's 10.5)."""
-    chosen: Type | None = None
-    for i, kind in enumerate(kinds):
-        if kind is None or kind is chosen:
-            continue
-        if chosen is None:
-            chosen = kind
-        elif kind.category != chosen.category or kind.is_own or chosen.is_own:
-            raise StatementError(
-                f"{context} types {chosen.name} and {kind.name} cannot be matched",
-                sqlstate="42804",
-                position=positions[i] if positions else 0,
-            )
-        elif (
-            not chosen.preferred
-            and casts.is_implicit(chosen, kind)
-            and not casts.is_implicit(kind, chosen)
-        ):
-            chosen = kind
-    return chosen or TEXT
 
 
 def table_scope(

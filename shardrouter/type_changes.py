@@ -14,7 +14,6 @@ from typing import Final
 from nodes.values import OWN_TYPES
 from shardrouter.catalog import Catalog
 from shardrouter.change_builder import ChangeBuilder
-from shardrouter.constraint_names import NAME_BYTES_MAX
 from shardrouter.enumerations import (
     array_of,
     definition_of,
@@ -24,9 +23,8 @@ from shardrouter.enumerations import (
     with_label,
 )
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.lexer import Kind, tokenize
+from shardrouter.lexer import NAME_BYTES_MAX, Kind, tokenize
 from shardrouter.namespaces import (
-    check_name,
     creation_schema,
     described,
     missing_schema,
@@ -59,7 +57,6 @@ def check_relation_name(catalog: Catalog, schema: str, name: str) -> None:
 
 def create_enumeration(builder: ChangeBuilder, node: CreateEnumeration) -> None:
     catalog = builder.catalog
-    check_name(node.name)
     schema = creation_schema(catalog, node.name)
     name = node.name.text
     relation = catalog.relations.get((schema, name))

@@ -130,6 +130,7 @@ class Parameters:
         self.identity = identity
         self._types: dict[int, Type] = {}
         self._used: set[int] = set()
+        self._open: dict[int, int] = {}
         self._declared = len(declared)
         for number, oid in enumerate(declared, 1):
             kind = types.type_of_oid(oid, number)
@@ -158,9 +159,22 @@ class Parameters:
         self._used.add(reference.number)
         return f"?{reference.number}"
 
+    def leave_open(self, reference: syntax.ParameterReference) -> str:
+        """The parameter where no type will do, so that it is an error of the whole statement."""
+        self._open.setdefault(reference.number, reference.position)
+        return self.use_untyped(reference)
+
     def oids(self) -> tuple[int, ...]:
-        """One OID for each of $1 to the last one. Raises 42P18 for one that has no type."""
+        """One OID for each of $1 to the last one. Raises 42P18 for one that has no type, 42P08 for
+        one that has a type at some places only."""
         count = max([self._declared, *self._used], default=0)
+        for number, position in sorted(self._open.items()):
+            raise StatementError(
+                f"could not determine data type of parameter ${number}",
+                sqlstate="42P08" if number in self._types else "42P18",
+                position=position,
+                hint=f"Cast it, as in ${number}::text.",
+            )
         for number in range(1, count + 1):
             if number not in self._used or number not in self._types:
                 raise StatementError(
@@ -207,7 +221,7 @@ def converted(typed: Typed, cast: Cast) -> Typed:
             try:
                 value = call(cast.function, value)
             except StatementError:
-                if cast.target.category not in ("D", "T"):
+                if cast.target.category not in ("D", "T") or not types.is_text(cast.source):
                     raise
                 # Reading a date is not immutable in PostgreSQL: it fails when a row needs it.
                 return Typed(f"{cast.function}({typed.sql})", cast.target)

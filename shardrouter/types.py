@@ -167,6 +167,9 @@ _SPELLINGS: Final[Mapping[str, Type]] = {
     "time": TIME,
     "timestamp": TIMESTAMP,
 }
+WRITTEN: Final = frozenset(_SPELLINGS) - {kind.short for kind in _ALL}
+"""Names that only the grammar knows: in quotes they are those of no type, but for "char"."""
+
 _SYSTEM: Final[Mapping[str, Type]] = {
     "oid": Type("oid", "oid", values.NUMBERS["oid"], "N", "INTEGER", preferred=True, size=4),
     **{

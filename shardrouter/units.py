@@ -346,7 +346,9 @@ class Units:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
             return None
-        cursors.declare(plan.name, query.columns, outcome, HELD)
+        relied = query.tables if isinstance(query, OneShard | Scatter) else ()
+        tables = frozenset(name for name, _ in relied)
+        cursors.declare(plan.name, query.columns, outcome, HELD, tables)
         return Outcome("DECLARE CURSOR")
 
     async def _read_one(

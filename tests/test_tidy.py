@@ -123,6 +123,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.functions": 0,
     "shardrouter.signatures": 0,
     "shardrouter.any_calls": 0,
+    "shardrouter.common_types": 0,
+    "shardrouter.lazy_constants": 0,
     "shardrouter.similar_names": 0,
     "shardrouter.row_functions": 0,
     "shardrouter.listed_rows": 0,

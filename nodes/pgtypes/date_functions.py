@@ -19,6 +19,7 @@ from nodes.pgtypes.dates import (
 from nodes.pgtypes.formats import Function, FunctionError
 from nodes.pgtypes.integers import integer_of
 from nodes.pgtypes.intervals import Span, load_span, store_span
+from nodes.pgtypes.numerics import EXACT, divide
 from nodes.pgtypes.strings import string_of
 from nodes.protocol import Value
 
@@ -158,8 +159,8 @@ def _extract_stamp(kind: str) -> Callable[[Value, Value], str | None]:
             return _decimal(stamp - UNIX_EPOCH_US, 6)
         days, clock = divmod(stamp, DAY_US)
         if unit == "julian":
-            part = Decimal(clock) / DAY_US
-            return format(days + _JULIAN_OF_2000 + part, "f")
+            part = divide(Decimal(clock), Decimal(DAY_US))
+            return format(EXACT.add(Decimal(days + _JULIAN_OF_2000), part), "f")
         found = _of_day(unit, days)
         return str(found) if found is not None else _of_clock(unit, clock)
 

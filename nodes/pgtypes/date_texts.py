@@ -309,9 +309,11 @@ class _Reader:
             if clock is None:
                 raise self.malformed()
             return Parts(clock=clock, offset=self.offset)
-        if self.year is None or self.month is None or self.day is None:
-            raise self.malformed()
         hint = 'Perhaps you need a different "datestyle" setting.'
+        if self.year is None or self.month is None or self.day is None:
+            if self.month is None and self.day is not None and not 1 <= self.day <= 12:
+                raise self.out_of_range(hint)  # the first number is a month
+            raise self.malformed()
         if not 1 <= self.month <= 12 or not 1 <= self.day <= 31:
             raise self.out_of_range(hint)
         year = self.year

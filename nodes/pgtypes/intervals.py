@@ -167,6 +167,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_DAY_AND_CLOCK: Final = re.compile(r"-\d+(?:\s+[\d:.]+)?")
 _ISO: Final = re.compile(r"P(?:[+-]?[0-9.]+[YMWD])*(?:T(?:[+-]?[0-9.]+[HMS])+)?\Z")
 _ISO_PART: Final = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))([YMWDHS])")
 _ISO_UNITS: Final = {"Y": "year", "W": "week", "D": "day", "H": "hour", "S": "second"}
@@ -177,6 +178,7 @@ class _Sum:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self.years = 0
         self.months = 0
         self.days = 0
         self.microseconds = 0
@@ -195,10 +197,11 @@ class _Sum:
         whole = int(exact)
         rest = exact - whole
         if unit in _MONTHS:
-            self.months += whole * _MONTHS[unit]
             if unit == "month":
+                self.months += whole
                 self._add_days(rest * 30)
             else:  # a part of a year is whole months
+                self.years += whole * _MONTHS[unit] // 12
                 part = (rest * _MONTHS[unit]).to_integral_value(ROUND_HALF_EVEN)
                 self.months += int(part)
         elif unit in _DAYS:
@@ -216,9 +219,14 @@ class _Sum:
         return ValueFormatError("22015", f'interval field value out of range: "{self._text}"')
 
     def stored(self) -> str:
-        if max(abs(self.months), abs(self.days)) > _INT4 or abs(self.microseconds) > _INT8:
+        """Raises 22015 for a field that has no room, 22008 for the months of all of them."""
+        fields = (self.years, self.months, self.days)
+        if max(map(abs, fields)) > _INT4 or abs(self.microseconds) > _INT8:
             raise self.out_of_range()
-        return f"{self.months} {self.days} {self.microseconds}"
+        months = self.years * 12 + self.months
+        if abs(months) > _INT4:
+            raise ValueFormatError("22008", "interval out of range")
+        return f"{months} {self.days} {self.microseconds}"
 
 
 def _rounded(value: Decimal) -> int:
@@ -237,6 +245,9 @@ def parse(text: str) -> str:
     while at < len(trimmed):
         found = _TOKEN.match(trimmed, at)
         if found is None:
+            # It is read from its end: of a date and a clock the month is seen first.
+            if tokens and tokens[-1][0] == "years" and _DAY_AND_CLOCK.fullmatch(trimmed, at):
+                _months_of(tokens[-1][1], total)
             raise total.malformed()
         assert found.lastgroup is not None
         if found.lastgroup != "space":
@@ -254,18 +265,24 @@ def parse(text: str) -> str:
         elif kind == "clock":
             _add_clock(total, token)
         elif kind == "years":
-            years, _, months = token.lstrip("+-").partition("-")
-            if int(months) > 11:
-                raise total.out_of_range()
+            years, _, _ = token.lstrip("+-").partition("-")
             sign = "-" if token[0] == "-" else ""
             total.add(sign + years, "year")
-            total.add(sign + months, "month")
+            total.add(sign + _months_of(token, total), "month")
         elif i == 0 or tokens[i - 1][0] != "number" or token.lower() not in _UNITS:
             raise total.malformed()
     if is_ago:
-        total.months, total.days = -total.months, -total.days
+        total.years, total.months, total.days = -total.years, -total.months, -total.days
         total.microseconds = -total.microseconds
     return total.stored()
+
+
+def _months_of(token: str, total: _Sum) -> str:
+    """Those of SQL's years and months."""
+    months = token.lstrip("+-").partition("-")[2]
+    if int(months) > 11:
+        raise total.out_of_range()
+    return months
 
 
 def _add_number(total: _Sum, number: str, following: tuple[str, str]) -> None:

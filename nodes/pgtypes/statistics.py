@@ -143,8 +143,6 @@ class _Regression(_Kept):
 
     def _found(self, n: float, sx: float, sxx: float, sy: float, syy: float, sxy: float) -> Value:
         name = self._name
-        if name == "count":
-            return int(n)
         if n < 1 or (name == "covar_samp" and n < 2):
             return None
         match name:
@@ -174,7 +172,7 @@ class _Regression(_Kept):
 
 
 _REGRESSIONS: Final = (
-    "count", "sxx", "syy", "sxy", "avgx", "avgy", "covar_pop", "covar_samp", "corr", "r2",
+    "sxx", "syy", "sxy", "avgx", "avgy", "covar_pop", "covar_samp", "corr", "r2",
     "slope", "intercept",
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from shardrouter import syntax
+from shardrouter import syntax, types
 from shardrouter.dialect import NESTING_MAX
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, syntax_error
@@ -547,8 +547,12 @@ class Expressions(Walk, ABC):
         self._only(node, "this", "kind", "expressions")
         name = self._name(kind)
         modifiers = tuple(part.sql() for part in node.expressions)
-        if name.text == "char" and any(
+        if name.text in types.WRITTEN and any(
             token.kind is Kind.NAME and token.start + 1 == name.position for token in self._tokens
         ):
-            raise self._unsupported(node, 'the type "char", of one byte,')
+            if name.text == "char":
+                raise self._unsupported(node, 'the type "char", of one byte,')
+            raise StatementError(  # it is a word of the grammar, and no type is called so
+                f'type "{name.text}" does not exist', sqlstate="42704", position=name.position
+            )
         return syntax.TypeName(name.text, modifiers, name.position)

@@ -498,6 +498,7 @@ class Dialogue:
         if not statements:
             self._reply(_EMPTY_QUERY)
         for prepared in statements:
+            self._say_cut(prepared)
             moved = self._moved(prepared.plan)
             if moved is not None:
                 self._run(moved)
@@ -508,6 +509,14 @@ class Dialogue:
             portal = Portal(statement, (), (False,) * len(statement.columns))
             self._run(PortalRun(portal, described=True))
         self.answering = _Then.READY
+
+    def _say_cut(self, prepared: Prepared | None) -> None:
+        """Notices of names that are too long."""
+        if prepared is None or not prepared.cut_names or not self._session.wants("NOTICE"):
+            return
+        for whole, rest in prepared.cut_names:
+            said = f'identifier "{whole}" will be truncated to "{rest}"'
+            self._connection.send(m.NoticeResponse(m.Report("NOTICE", "42622", said)))
 
     def _moved(self, plan: Plan) -> PortalRun | None:
         """What MOVE of a portal of the protocol is: an Execute whose rows are not sent."""
@@ -539,6 +548,7 @@ class Dialogue:
             )
 
         def keep(prepared: Prepared | None) -> None:
+            self._say_cut(prepared)
             self._statements[name] = PreparedStatement(prepared, size)
             self._statement_bytes += size
             if name and prepared is not None:

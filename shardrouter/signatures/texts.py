@@ -9,6 +9,7 @@ from shardrouter.types import (
     ARRAY_OF,
     BIGINT,
     BOOLEAN,
+    BPCHAR,
     BYTEA,
     INTEGER,
     TEXT,
@@ -27,6 +28,7 @@ def rows() -> Iterator[Function]:
         ("initcap", TEXT), ("ascii", INTEGER), ("quote_literal", TEXT),
     ):  # fmt: skip
         yield plain(name, f"pg_{name}", result, TEXT)
+    yield plain("octet_length", "pg_octet_length", INTEGER, BPCHAR)
     for name in ("btrim", "ltrim", "rtrim"):
         yield plain(name, f"pg_{name}", TEXT, TEXT, TEXT)
         yield Function(name, (TEXT,), TEXT, f"pg_{name}({{0}}, ' ')")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained
 from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
+from tests.suites.differential.grammar import Grammar
 from tests.suites.differential.pair import Pair, running_pair
-from tests.suites.differential.programs import Tally, make_program, minimal, run_program
+from tests.suites.differential.programs import Tally, explore, minimal
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
 from tests.suites.pgclient import Answer
@@ -49,8 +50,8 @@ def test_hundreds_of_statements_made_at_random(pair: Pair) -> None:
     )
     @given(st.integers(0, 1 << 32))
     def compare(seed: int) -> None:
-        program = make_program(random.Random(seed), known, STATEMENTS_OF_A_PROGRAM, 0)
-        found = run_program(pair, program, tally)
+        grammar = Grammar(random.Random(seed), known, refused_share=0)
+        found = explore(pair, grammar, STATEMENTS_OF_A_PROGRAM, tally)
         assert found is None, str(minimal(pair, found))
 
     compare()

@@ -3,11 +3,10 @@ describes, and those that work with rows. The others of `make tools` need librar
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.suites.in_process import serving
+from tests.suites.postgres import APT, PostgresMissing, find_programs
 from tests.suites.tools.running import Server, run_tool
 from tests.suites.tools.transcripts import EXPECTED, compare, known_differences, read, written
 
@@ -29,10 +28,11 @@ def test_a_transcript_is_read_in_steps_without_what_must_differ() -> None:
     assert (found.unexplained, found.stale) == (("c", "d"), ("a",))
 
 
-@pytest.mark.skipif(
-    shutil.which("psql") is None, reason="psql is missing: apt-get install postgresql-client-15"
-)
 def test_psql_prints_what_it_prints_of_postgresql() -> None:
+    try:
+        find_programs()
+    except PostgresMissing:
+        pytest.skip(APT)
     with serving() as port:
         server = Server(port, "shardrouter", "shardrouter", "", "-c default_placement=home")
         found = run_tool("psql", server)

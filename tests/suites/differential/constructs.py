@@ -1,19 +1,20 @@
 """Expressions that the comparison is about, as data: one line for each construct.
 
-A line is `type: text`; `{type}` in the text stands for any expression of that type. `!` before
-the type: it may fail for some operands, so a statement has one such at most, and where every
-server evaluates it; else it would not be told which error comes first. `?` before the type: it
-may leave operands unevaluated, so nothing below it may fail.
+A line is `type: text`; `{type}` in the text stands for any expression of that type, `{same}` for
+the one before it once more. `!` before the type: it may fail for some operands, so a statement has
+one such at most, and where every server evaluates it; else it would not be told which error comes
+first. `?` before the type: it may leave operands unevaluated, so nothing below it may fail.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-__all__ = ["EXPRESSIONS", "OIDS", "SIMPLEST", "TAME", "TYPES", "WILD", "Expression", "type_name"]
+__all__ = ["EXPRESSIONS", "OIDS", "SAME", "SIMPLEST", "TAME", "TYPES", "WILD", "Expression"]
 
 TYPES: Final = {
     "int2": "smallint",
@@ -136,6 +137,9 @@ SIMPLEST: Final = {
     for name, values in TAME.items()
 }
 
+SAME: Final = "same"
+"""An operand that is the one before it once more."""
+
 ORDERED: Final = [name for name in TYPES if name != "json"]
 INTEGERS: Final = ("int2", "int4", "int8")
 NUMBERS: Final = (*INTEGERS, "float4", "float8", "numeric")
@@ -157,16 +161,19 @@ class Expression:
     @property
     def name(self) -> str:
         """As a table of constructs shows it."""
+        return self.around([TYPES.get(operand, "") for operand in self.operands])
+
+    def around(self, operands: Sequence[str]) -> str:
+        """Its text with these operands; that of `same` is the one before it."""
         first, *rest = self.text.split("{}")
-        pairs = zip(self.operands, rest, strict=True)
-        return first + "".join(f"{TYPES[operand]}{text}" for operand, text in pairs)
+        shown, before = [first], ""
+        for kind, operand, text in zip(self.operands, operands, rest, strict=True):
+            before = before if kind == SAME else operand
+            shown += [before, text]
+        return "".join(shown)
 
 
-def type_name(short: str) -> str:
-    return TYPES[short]
-
-
-_HOLE: Final = re.compile(r"\{(" + "|".join(map(re.escape, TYPES)) + r")\}")
+_HOLE: Final = re.compile(r"\{(" + "|".join(map(re.escape, [*TYPES, SAME])) + r")\}")
 
 
 def _lines(section: str, text: str, *, is_aggregate: bool = False) -> Iterator[Expression]:
@@ -253,349 +260,6 @@ def _arithmetic() -> str:
     return "\n".join(lines)
 
 
-_LOGIC: Final = """
-?bool: {bool} AND {bool}
-?bool: {bool} OR {bool}
-bool: NOT {bool}
-bool: {bool} IS TRUE
-bool: {bool} IS NOT FALSE
-bool: {bool} IS UNKNOWN
-?int4: CASE WHEN {bool} THEN {int4} ELSE {int4} END
-?text: CASE {int4} WHEN 1 THEN {text} WHEN 2 THEN {text} END
-?numeric: CASE WHEN {bool} THEN {numeric} WHEN {bool} THEN 1 END
-?int8: CASE WHEN {bool} THEN {int8} ELSE {int4} END
-?int4: coalesce({int4}, {int4})
-?text: coalesce({text}, {text}, 'z')
-?numeric: coalesce({numeric}, {int4})
-?timestamp: coalesce({timestamp}, {date})
-int4: nullif({int4}, {int4})
-text: nullif({text}, 'a')
-int4: greatest({int4}, {int4}, 3)
-text: least({text}, {text})
-numeric: greatest({numeric}, {int4})
-date: least({date}, {date})
-"""
-
-_MATHEMATICS: Final = """
-numeric: round({numeric})
-numeric: round({numeric}, 1)
-float8: round({float8})
-numeric: trunc({numeric})
-numeric: trunc({numeric}, 1)
-float8: trunc({float8})
-float8: floor({float8})
-numeric: floor({numeric})
-float8: ceil({float8})
-numeric: ceil({numeric})
-numeric: ceiling({numeric})
-float8: sign({float8})
-numeric: sign({numeric})
-!float8: sqrt({float8})
-!numeric: sqrt({numeric})
-!float8: power({float8}, {float8})
-!numeric: power({numeric}, {numeric})
-!float8: {float8} ^ {float8}
-!float8: exp({float8})
-!numeric: exp({numeric})
-!float8: ln({float8})
-!numeric: ln({numeric})
-!float8: log({float8})
-!numeric: log({numeric})
-!int4: mod({int4}, {int4})
-!numeric: mod({numeric}, {numeric})
-!int4: div({int4}, {int4})
-!numeric: div({numeric}, {numeric})
-int4: gcd({int4}, {int4})
-float8: pi()
-float8: sin({float8})
-float8: cos({float8})
-float8: degrees({float8})
-float8: radians({float8})
-int4: {int4} & {int4}
-int4: {int4} | {int4}
-int4: {int4} # {int4}
-int4: ~ {int4}
-int4: {int4} << 2
-int4: {int4} >> 1
-int8: {int8} & {int8}
-int4: width_bucket({numeric}, 0, 10, 5)
-int4: scale({numeric})
-numeric: trim_scale({numeric})
-int4: min_scale({numeric})
-int4: lcm({int4}, {int4})
-numeric: gcd({numeric}, {numeric})
-numeric: factorial(5)
-!numeric: log(2.0, {numeric})
-numeric: round(cbrt({float8})::numeric, 12)
-numeric: round(atan2({float8}, {float8})::numeric, 12)
-"""
-
-_TEXTS: Final = """
-text: {text} || {text}
-text: {text} || {int4}
-text: {varchar} || {text}
-text: {numeric} || {text}
-int4: length({text})
-int4: length({bpchar})
-int4: char_length({text})
-int4: octet_length({text})
-int4: bit_length({text})
-text: upper({text})
-text: lower({text})
-text: initcap({text})
-text: btrim({text})
-text: ltrim({text})
-text: rtrim({text})
-text: btrim({text}, 'ab')
-text: trim({text})
-text: trim(both 'a' from {text})
-text: trim(leading from {text})
-text: substr({text}, 2)
-text: substr({text}, 2, 1)
-text: substring({text}, 1, 2)
-text: substring({text} from 2 for 1)
-text: substring({text} from 2)
-text: left({text}, 2)
-text: right({text}, 2)
-text: left({text}, -1)
-text: replace({text}, 'a', 'zz')
-text: translate({text}, 'abc', 'xy')
-text: reverse({text})
-text: repeat({text}, 2)
-text: lpad({text}, 5)
-text: lpad({text}, 5, 'xy')
-text: rpad({text}, 5, 'xy')
-int4: position('b' in {text})
-int4: strpos({text}, 'b')
-text: concat({text}, {int4}, NULL)
-text: concat_ws('-', {text}, {text})
-!text: split_part({text}, ' ', 1)
-int4: ascii({text})
-!text: chr({int4})
-text: md5({text})
-text: quote_literal({text})
-text: quote_ident({text})
-text: quote_nullable({text})
-bool: starts_with({text}, 'a')
-bool: {text} LIKE 'a%'
-bool: {text} LIKE '_b_'
-bool: {text} NOT LIKE '%b%'
-bool: {text} LIKE {text}
-bool: {text} ILIKE 'A%'
-bool: {text} NOT ILIKE '%B%'
-bool: {text} LIKE 'x!_%' ESCAPE '!'
-bool: {text} ~ '^a'
-bool: {text} ~* 'B'
-bool: {text} !~ 'b'
-bool: {text} SIMILAR TO '(a|b)%'
-text: regexp_replace({text}, 'b', 'X')
-text: regexp_replace({text}, '[ab]', '<\\&>', 'g')
-text: overlay({text} placing 'Z' from 2)
-text: to_hex({int4})
-text[]: regexp_split_to_array({text}, ' ')
-text[]: regexp_match({text}, '(a)|(b+)')
-text: substring({text} from '[a-z]+')
-int4: regexp_count({text}, '[ab]')
-bool: {text} ~ '^[[:alpha:]]+$'
-bool: {text} NOT SIMILAR TO '_b%'
-text: format('%s-%s', {text}, {int4})
-text: format('%I %L', {text}, {text})
-bool: {text} COLLATE "C" < {text}
-text: {bpchar} || {text}
-text: upper({varchar})
-int4: length({varchar})
-"""
-
-_BYTES: Final = """
-bytea: {bytea} || {bytea}
-int4: length({bytea})
-int4: octet_length({bytea})
-text: encode({bytea}, 'hex')
-text: encode({bytea}, 'base64')
-text: encode({bytea}, 'escape')
-bytea: decode('616263', 'hex')
-bytea: substr({bytea}, 1, 2)
-!int4: get_byte({bytea}, 0)
-text: md5({bytea})
-bytea: sha256({bytea})
-bytea: convert_to({text}, 'UTF8')
-!text: convert_from({bytea}, 'UTF8')
-"""
-
-_TIMES: Final = """
-date: {date} + 3
-date: {date} - {int4}
-int4: {date} - {date}
-timestamp: {date} + {interval}
-timestamp: {date} - {interval}
-timestamp: {date} + {time}
-timestamp: {timestamp} + {interval}
-timestamp: {timestamp} - {interval}
-timestamptz: {timestamptz} + {interval}
-timestamptz: {timestamptz} - {interval}
-interval: {timestamp} - {timestamp}
-interval: {timestamptz} - {timestamptz}
-interval: {interval} + {interval}
-interval: {interval} - {interval}
-interval: - {interval}
-interval: {interval} * 2
-interval: {interval} * 1.5
-interval: {interval} / 2
-time: {time} + {interval}
-interval: {time} - {time}
-numeric: extract(year from {date})
-numeric: extract(month from {timestamp})
-numeric: extract(day from {timestamptz})
-numeric: extract(hour from {timestamp})
-numeric: extract(minute from {time})
-numeric: extract(second from {timestamp})
-numeric: extract(epoch from {timestamp})
-numeric: extract(epoch from {timestamptz})
-numeric: extract(epoch from {interval})
-numeric: extract(dow from {date})
-numeric: extract(doy from {date})
-numeric: extract(week from {date})
-numeric: extract(isodow from {timestamp})
-numeric: extract(quarter from {date})
-numeric: extract(day from {interval})
-numeric: extract(month from {interval})
-float8: date_part('year', {timestamp})
-float8: date_part('day', {interval})
-timestamp: date_trunc('month', {timestamp})
-timestamp: date_trunc('hour', {timestamp})
-timestamptz: date_trunc('day', {timestamptz})
-interval: date_trunc('day', {interval})
-interval: age({timestamp}, {timestamp})
-date: make_date(2024, 2, 29)
-timestamp: make_timestamp(2024, 2, 29, 1, 2, 3.5)
-interval: make_interval(days => 3)
-time: make_time(1, 2, 3.5)
-timestamptz: to_timestamp({float8})
-text: to_char({timestamp}, 'YYYY-MM-DD HH24:MI:SS')
-text: to_char({date}, 'Mon DD, YYYY')
-text: to_char({numeric}, 'FM999990.00')
-date: to_date('2024-02-29', 'YYYY-MM-DD')
-timestamptz: {timestamp} AT TIME ZONE 'UTC'
-timestamp: {timestamptz} AT TIME ZONE 'UTC'
-interval: justify_days({interval})
-interval: justify_hours({interval})
-interval: justify_interval({interval})
-timestamp: date_bin('15 minutes', {timestamp}, '2001-01-01')
-bool: isfinite({timestamp})
-bool: ({date}, {date}) OVERLAPS ({date}, {date})
-bool: now() = transaction_timestamp()
-bool: current_date = now()::date
-bool: clock_timestamp() >= now()
-bool: current_timestamp = now()
-"""
-
-_JSON: Final = """
-jsonb: {jsonb} -> 'a'
-text: {jsonb} ->> 'a'
-jsonb: {jsonb} -> 0
-text: {jsonb} ->> 1
-json: {json} -> 'a'
-text: {json} ->> 'a'
-jsonb: {jsonb} #> '{b,2}'
-text: {jsonb} #>> '{b,2,c}'
-bool: {jsonb} @> '{"a": 1}'
-bool: {jsonb} <@ '[1, 2, 3]'
-bool: {jsonb} ? 'a'
-bool: {jsonb} ?| array['a', 'x']
-bool: {jsonb} ?& array['a', 'b']
-!jsonb: {jsonb} || '{"z": 0}'
-!jsonb: {jsonb} - 'a'
-text: jsonb_typeof({jsonb})
-text: json_typeof({json})
-!int4: jsonb_array_length({jsonb})
-jsonb: to_jsonb({int4})
-jsonb: to_jsonb({text})
-json: to_json({text})
-jsonb: jsonb_build_object('k', {int4}, 'l', {text})
-json: json_build_object('k', {int4})
-jsonb: jsonb_build_array({int4}, {text}, NULL)
-jsonb: jsonb_strip_nulls({jsonb})
-!jsonb: jsonb_set({jsonb}, '{a}', '5')
-text: jsonb_pretty({jsonb})
-json: to_json({timestamp})
-jsonb: to_jsonb({int4[]})
-json: json_build_array({date}, {numeric}, {bool})
-!jsonb: {jsonb} #- '{b,0}'
-text: jsonb_extract_path_text({jsonb}, 'a')
-"""
-
-_ARRAYS: Final = """
-bool: {int4} = ANY({int4[]})
-bool: {int4} = ANY(ARRAY[1, 2, 3])
-bool: {text} = ANY({text[]})
-bool: {int4} <> ALL({int4[]})
-bool: {int4} > ANY({int4[]})
-int4: {int4[]}[1]
-text: {text[]}[2]
-int4: array_length({int4[]}, 1)
-int4: cardinality({int4[]})
-int4[]: ARRAY[{int4}, {int4}]
-text[]: ARRAY[{text}, 'x']
-int4[]: {int4[]} || {int4[]}
-int4[]: {int4[]} || {int4}
-int4[]: array_append({int4[]}, {int4})
-int4[]: array_prepend({int4}, {int4[]})
-int4[]: array_cat({int4[]}, {int4[]})
-int4[]: array_remove({int4[]}, 2)
-int4: array_position({int4[]}, 2)
-text: array_to_string({text[]}, ',')
-text[]: string_to_array({text}, ' ')
-bool: {int4[]} @> {int4[]}
-bool: {int4[]} <@ {int4[]}
-bool: {int4[]} && {int4[]}
-int4[]: {int4[]}[1:2]
-int4[]: {int4[]}[2:]
-int4[]: array_replace({int4[]}, 2, {int4})
-int4[]: array_positions({int4[]}, 2)
-text: array_to_string({int4[]}, ',', '*')
-int4: array_upper({int4[]}, 1)
-int4: array_lower({int4[]}, 1)
-"""
-
-_AGGREGATES: Final = """
-int8: count(*)
-int8: count({int4})
-int8: count(DISTINCT {int4})
-int8: count(DISTINCT {text})
-int8: sum({int2})
-int8: sum({int4})
-numeric: sum({int8})
-numeric: sum({numeric})
-float8: sum({float8})
-float4: sum({float4})
-numeric: avg({int4})
-numeric: avg({int8})
-numeric: avg({numeric})
-float8: avg({float8})
-int8: sum(DISTINCT {int4})
-interval: sum({interval})
-bool: bool_and({bool})
-bool: bool_or({bool})
-bool: every({bool})
-text: string_agg({text}, ',' ORDER BY {text})
-int4[]: array_agg({int4} ORDER BY {int4})
-jsonb: jsonb_agg({int4} ORDER BY {int4})
-int8: count(*) FILTER (WHERE {bool})
-int8: sum({int4}) FILTER (WHERE {bool})
-numeric: stddev({int4})
-numeric: variance({int4})
-numeric: var_pop({int4})
-int4: bit_and({int4})
-int4: bit_or({int4})
-numeric: stddev({numeric})
-text: string_agg(DISTINCT {text}, ',')
-json: json_agg({text} ORDER BY {text})
-float8: percentile_cont(0.5) WITHIN GROUP (ORDER BY {int4})
-int4: percentile_disc(0.5) WITHIN GROUP (ORDER BY {int4})
-int4: mode() WITHIN GROUP (ORDER BY {int4})
-"""
-
-
 def _extremes() -> str:
     named = [t for t in ORDERED if t not in ("bool", "name", "bytea", "uuid", "jsonb")]
     return "\n".join(f"{t}: {f}({{{t}}})" for t in named for f in ("min", "max"))
@@ -660,17 +324,25 @@ def _casts() -> str:
     return "\n".join(lines)
 
 
+def _sections() -> dict[str, str]:
+    """The lines of `expressions.txt`, by their section."""
+    text = Path(__file__).with_name("expressions.txt").read_text(encoding="utf-8")
+    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+_LISTED: Final = _sections()
+
 EXPRESSIONS: Final = (
-    *_lines("logic", _LOGIC),
+    *_lines("logic", _LISTED["logic"]),
     *_lines("comparisons", _comparisons()),
     *_lines("arithmetic", _arithmetic()),
-    *_lines("mathematics", _MATHEMATICS),
-    *_lines("text", _TEXTS),
-    *_lines("bytea", _BYTES),
-    *_lines("dates and times", _TIMES),
-    *_lines("JSON", _JSON),
-    *_lines("arrays", _ARRAYS),
+    *(
+        line
+        for section in ("mathematics", "text", "bytea", "dates and times", "JSON", "arrays")
+        for line in _lines(section, _LISTED[section])
+    ),
     *_lines("casts", _casts()),
-    *_lines("aggregates", _AGGREGATES, is_aggregate=True),
+    *_lines("aggregates", _LISTED["aggregates"], is_aggregate=True),
     *_lines("aggregates", _extremes(), is_aggregate=True),
 )

@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.suites.differential.comparison import difference, is_refusal
-from tests.suites.differential.constructs import EXPRESSIONS, TAME, TYPES, Expression
+from tests.suites.differential.constructs import EXPRESSIONS, SAME, TAME, TYPES, Expression
 from tests.suites.differential.pair import Pair
 from tests.suites.differential.statements import STATEMENTS, TABLES
 
 __all__ = ["Finding", "measure", "measure_expressions", "measure_statements", "question"]
-
-CREATED = ("x", "y", "u", "t")
-"""Tables that examples make."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,7 @@ def literal(type_: str, at: int = 0) -> str:
 
 def question(expression: Expression, operands: Sequence[str]) -> str:
     """The expression with these operands."""
-    first, *rest = expression.text.split("{}")
-    return first + "".join(f"({o}){text}" for o, text in zip(operands, rest, strict=True))
+    return expression.around([f"({operand})" for operand in operands])
 
 
 def measure(pair: Pair) -> list[Finding]:
@@ -54,7 +50,9 @@ def measure(pair: Pair) -> list[Finding]:
 def measure_expressions(pair: Pair) -> Iterator[Finding]:
     pair.reset()
     for expression in EXPRESSIONS:
-        operands = [literal(o, 2 + at) for at, o in enumerate(expression.operands)]
+        operands = [
+            "" if o == SAME else literal(o, 2 + at) for at, o in enumerate(expression.operands)
+        ]
         sql = f"SELECT {question(expression, operands)}"
         yield _finding(pair, expression.section, expression.name, (sql,))
 
@@ -63,14 +61,11 @@ def measure_statements(pair: Pair) -> Iterator[Finding]:
     is_clean = False
     for example in STATEMENTS:
         if not is_clean:
-            pair.ours.query("ROLLBACK")
-            pair.drop(list(CREATED))
             pair.reset()
             for sql in TABLES:
                 pair.both(sql)
         yield _finding(pair, example.section, example.name, example.script)
         is_clean = example.script[0].startswith(("SELECT", "VALUES", "TABLE"))
-    pair.drop(list(CREATED))
 
 
 def _finding(pair: Pair, section: str, name: str, script: Sequence[str]) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from shardrouter.identity import DATABASE
 from tests.suites.in_process import serving
@@ -12,6 +13,15 @@ from tests.suites.pgclient import Answer, Client
 from tests.suites.postgres import running_postgres
 
 __all__ = ["Pair", "running_pair"]
+
+
+LEFT: Final = (
+    ("VIEW", "SELECT viewname FROM pg_views WHERE schemaname = 'public'"),
+    ("TABLE", "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"),
+    ("TYPE", "SELECT typname FROM pg_type WHERE typtype = 'e'"),
+    ("SEQUENCE", "SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'"),
+)
+"""What stands in the schema public, which is always there."""
 
 
 @dataclass
@@ -29,17 +39,16 @@ class Pair:
             client.query("DISCARD ALL")
             client.query("DROP SCHEMA IF EXISTS s CASCADE")
         self.theirs.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        for kind, sql in LEFT:
+            [answer] = self.ours.query(sql)
+            names = b", ".join(name for (name,) in answer.rows if name is not None)
+            if names:
+                self.ours.query(f"DROP {kind} {names.decode()} CASCADE")
         self.place_at_home()
 
     def place_at_home(self) -> None:
         """Tables without a shard key of their own are whole on one shard."""
         self.ours.query("SET default_placement = 'home'")
-
-    def drop(self, tables: list[str]) -> None:
-        """Here a table, or a view of that name, has no schema to be dropped with."""
-        for table in tables:
-            for kind in ("VIEW", "TABLE"):  # one of them is refused if there is the other
-                self.ours.query(f"DROP {kind} IF EXISTS {table} CASCADE")
 
     def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
         return self.ours.query(sql), self.theirs.query(sql)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from tests.suites.differential.chance import Made
 from tests.suites.differential.comparison import difference, explained, is_refusal
 from tests.suites.differential.constructs import SIMPLEST
-from tests.suites.differential.grammar import Grammar, Made
+from tests.suites.differential.grammar import Grammar
 from tests.suites.differential.pair import Pair
 from tests.suites.differential.trees import render, smaller, tags
 from tests.suites.pgclient import Answer, Client, Gone
 
 _SQLSTATE = re.compile(r"\b[0-9A-Z]{5}(?= \()")
 
-__all__ = ["Difference", "Tally", "make_program", "minimal", "run_program"]
-
-_CREATED = re.compile(r"^CREATE TABLE (\w+)")
+__all__ = ["Difference", "Tally", "explore", "minimal", "run_program"]
 
 STEPS_MAX = 400
 """Programs that are tried while one is made smaller."""
@@ -31,12 +29,23 @@ class Tally:
 
     statements: int = 0
     refused: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    """By message, how often this database refused."""
     failed: int = 0
     """Both servers gave the same error."""
     explained: int = 0
     """Both failed, with different errors, for a reason that `comparison.EXPLAINED` gives."""
     constructs: Counter[str] = field(default_factory=Counter)
     """By construct, how often it was run on both."""
+
+    def add(self, other: Tally) -> None:
+        """What another worker has asked."""
+        self.statements += other.statements
+        self.refused += other.refused
+        self.refusals += other.refusals
+        self.failed += other.failed
+        self.explained += other.explained
+        self.constructs += other.constructs
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,24 @@ class Difference:
         return "\n".join([*lines, f"-- {self.what}"])
 
 
-def make_program(
-    rng: random.Random, known: Collection[str], length: int, refused_share: float = 0.02
-) -> tuple[Made, ...]:
-    grammar = Grammar(rng, known, refused_share)
-    return tuple(grammar.make() for _ in range(length))
+def explore(pair: Pair, grammar: Grammar, length: int, tally: Tally) -> Difference | None:
+    """A program made while it runs, from an empty database, so that the grammar knows what its
+    statements have done; ends at the first difference."""
+    pair.reset()
+    program: list[Made] = []
+    for _ in range(length):
+        made = grammar.make()
+        program.append(made)
+        outcome = _compare(pair, made, tally)
+        if isinstance(outcome, str):
+            return Difference(tuple(program), outcome)
+        grammar.settle(
+            made,
+            is_done=outcome is not None and outcome.error is None,
+            status=pair.ours.status,
+            tag="" if outcome is None else outcome.tag,
+        )
+    return None
 
 
 def run_program(
@@ -69,38 +91,40 @@ def run_program(
 ) -> Difference | None:
     """From an empty database; stops at the first difference."""
     pair.reset()
-    found = _run(pair, program, tally or Tally())
-    pair.ours.query("ROLLBACK")
-    pair.drop([table for made in program for table in _CREATED.findall(render(made.tree)[0])])
-    return found
-
-
-def _run(pair: Pair, program: Sequence[Made], tally: Tally) -> Difference | None:
+    tally = tally or Tally()
     for at, made in enumerate(program):
-        tally.statements += 1
-        try:
-            ours = _ask(pair.ours, made)
-        except Gone as exc:
-            return Difference(tuple(program[: at + 1]), f"connection: {exc}")
-        if is_refusal(ours):
-            tally.refused += 1
-            if pair.ours.status == "E":  # the other one knows of no failure
-                pair.both("ROLLBACK")
-            continue
-        theirs = _ask(pair.theirs, made)
-        what = difference(ours, theirs, is_ordered=made.is_ordered)
-        if not what and pair.ours.status != pair.theirs.status:
-            what = f"transaction: {pair.ours.status} instead of {pair.theirs.status}"
-        if what and explained(ours, theirs):
-            tally.explained += 1
-            continue
-        if what:
-            return Difference(tuple(program[: at + 1]), what)
-        if theirs[-1].error is None:
-            tally.constructs.update(set(tags(made.tree)))
-        else:
-            tally.failed += 1
+        outcome = _compare(pair, made, tally)
+        if isinstance(outcome, str):
+            return Difference(tuple(program[: at + 1]), outcome)
     return None
+
+
+def _compare(pair: Pair, made: Made, tally: Tally) -> Answer | str | None:
+    """What both answered to one statement, or how they differ; None if it is refused here."""
+    tally.statements += 1
+    try:
+        ours = _ask(pair.ours, made)
+    except Gone as exc:
+        return f"connection: {exc}"
+    if is_refusal(ours):
+        tally.refused += 1
+        tally.refusals[ours[-1].error["M"] if ours[-1].error else ""] += 1
+        if pair.ours.status == "E":  # the other one knows of no failure
+            pair.both("ROLLBACK")
+        return None
+    theirs = _ask(pair.theirs, made)
+    what = difference(ours, theirs, is_ordered=made.is_ordered)
+    if not what and pair.ours.status != pair.theirs.status:
+        what = f"transaction: {pair.ours.status} instead of {pair.theirs.status}"
+    if what and not explained(ours, theirs):
+        return what
+    if what:
+        tally.explained += 1
+    elif theirs[-1].error is None:
+        tally.constructs.update(set(tags(made.tree)))
+    else:
+        tally.failed += 1
+    return theirs[-1]
 
 
 def minimal(pair: Pair, found: Difference) -> Difference:

@@ -190,6 +190,13 @@ SELECT count(*) > 2 AS many FROM book \gset
 \echo '== \\copy out in use'
 \copy (SELECT id, title, tags FROM book ORDER BY id) to stdout
 \copy (SELECT id, title FROM book ORDER BY id) to pstdout csv header
+\echo '== INSERT from a query in use'
+CREATE TABLE numbered (id serial PRIMARY KEY, title text, price numeric);
+INSERT INTO numbered (title, price) SELECT title, price FROM book ORDER BY id RETURNING id, title;
+BEGIN;
+INSERT INTO numbered (title) SELECT * FROM unnest('{x,y}'::text[]) RETURNING title;
+ROLLBACK;
+DROP TABLE numbered;
 \echo '== \\copy in in use'
 \copy sales.shop (code, name) from stdin csv
 a,"one, two"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.suites.environment import BUILD, environment
+from tests.suites.postgres import find_programs
 from tests.suites.tools.transcripts import HERE, read
 
 __all__ = ["TOOLS", "Server", "run_tool"]
@@ -58,7 +59,7 @@ class Server:
 
 
 def run_tool(name: str, server: Server) -> dict[str, str]:
-    """What each step of the tool printed."""
+    """What each step of the tool printed. Raises PostgresMissing if there is no psql."""
     if name in ("pgcli", "psql", "jdbc"):
         _psql(server, "schema.sql")
     if name == "psql":
@@ -94,7 +95,8 @@ def _java(server: Server) -> str:
 
 def _psql(server: Server, script: str) -> str:
     where = ("-h", "127.0.0.1", "-p", str(server.port), "-U", server.user, server.database)
-    return _output(["psql", "-X", "-q", *where, "-f", script], server.environment(), HERE)
+    psql = str(find_programs() / "psql")  # what it prints differs from version to version
+    return _output([psql, "-X", "-q", *where, "-f", script], server.environment(), HERE)
 
 
 def _output(command: list[str], variables: Mapping[str, str], directory: Path) -> str:
