@@ -140,11 +140,10 @@ def _chr(value: Value) -> str:
     code = _integer(value)
     if code == 0:
         raise FunctionError("54000", "null character not permitted")
-    if code < 0 or code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
-        message = f"requested character too large for encoding: {code}"
-        if code < 0:
-            message = "character number must be positive"
-        raise FunctionError("54000", message)
+    if code < 0:
+        raise FunctionError("22023", "character number must be positive")
+    if code > 0x10FFFF or 0xD800 <= code <= 0xDFFF:
+        raise FunctionError("54000", f"requested character too large for encoding: {code}")
     return chr(code)
 
 

@@ -93,10 +93,10 @@ async def test_set_constraints_knows_the_constraints(router: Router) -> None:
     for sql, expected in (
         ("SET CONSTRAINTS nope DEFERRED", ("42704", 'constraint "nope" does not exist')),
         (
-            "SET CONSTRAINTS now_p_fkey IMMEDIATE",
+            "SET CONSTRAINTS now_p_fkey DEFERRED",
             ("42809", 'constraint "now_p_fkey" is not deferrable'),
         ),
-        ("SET CONSTRAINTS p_pkey IMMEDIATE", ("42809", 'constraint "p_pkey" is not deferrable')),
+        ("SET CONSTRAINTS p_pkey DEFERRED", ("42809", 'constraint "p_pkey" is not deferrable')),
         ("SET CONSTRAINTS nope.late_p IMMEDIATE", ("3F000", 'schema "nope" does not exist')),
     ):
         assert await client.failure(sql) == expected
