@@ -51,6 +51,12 @@ def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
         wanted = INTEGER if is_integer(key) else TEXT
         return Typed(f"pg_get_jsonb({typed.sql}, {scope.coerced(node.index, wanted).sql})", JSONB)
     element = _element(typed, syntax.position_of(node.operand))
+    if node.goes_on:
+        raise NotSupported(
+            "a subscript of several dimensions is not supported",
+            position=syntax.position_of(node.operand),
+            hint="Arrays have one dimension here.",
+        )
     index = scope.coerced(node.index, INTEGER)
     if typed.type.counts_from == 0:
         index = Typed(f"({index.sql} + 1)", INTEGER)

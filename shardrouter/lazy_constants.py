@@ -16,8 +16,12 @@ from shardrouter.errors import NotSupported, StatementError
 
 __all__ = ["names_columns", "refuse_if_skipped"]
 
-_COMPUTED = ("22003", "22012", "22023", "2201E", "2201F", "22011")
-"""What computing says; what reading a literal says PostgreSQL says at once as well."""
+_COMPUTED = ("22003", "22008", "22012", "22023", "2201E", "2201F", "22011")
+"""What only computing says, wherever it stands."""
+
+_CLASSES = ("22", "54")
+"""What a value, or its size, is wrong in. What is said of a place in the text was said while
+reading a literal, which PostgreSQL says at once as well."""
 
 
 def names_columns(node: object) -> bool:
@@ -36,7 +40,10 @@ def refuse_if_skipped(deciding: Sequence[syntax.Expression]) -> Iterator[None]:
     try:
         yield
     except StatementError as exc:
-        if exc.sqlstate in _COMPUTED and not all(map(names_columns, deciding)):
+        is_computed = exc.sqlstate in _COMPUTED or (
+            exc.sqlstate[:2] in _CLASSES and not exc.position
+        )
+        if is_computed and not all(map(names_columns, deciding)):
             raise NotSupported(
                 f"a constant that cannot be computed ({exc.message}) is not supported here",
                 position=exc.position,

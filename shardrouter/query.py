@@ -171,12 +171,17 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
 
 
 def _where(node: syntax.Select, scope: Scope) -> str:
-    """The clause. Of two mistakes PostgreSQL tells the select list's first."""
+    """The clause. Of two mistakes PostgreSQL tells the select list's first, but for those that are
+    told once the groups are known (42803)."""
     try:
         return where_clause(node.where, scope)
     except StatementError:
         scope.clause = scope.inside = ""
-        listed(node.items, scope)
+        try:
+            listed(node.items, scope)
+        except StatementError as exc:
+            if exc.sqlstate != "42803":
+                raise
         raise
 
 

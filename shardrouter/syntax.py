@@ -258,6 +258,8 @@ class ArrayItems:
 class Subscript:
     operand: Expression
     index: Expression
+    goes_on: bool = False
+    """Another one stands behind it: dimensions of one array, not the part of a part."""
 
 
 @dataclass(frozen=True)

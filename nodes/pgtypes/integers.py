@@ -39,7 +39,7 @@ INT2: Final = 21
 INT4: Final = 23
 
 _DIGITS_MAX: Final = 19
-_TEXT: Final = re.compile(r"[+-]?[0-9]+\Z")
+_TEXT: Final = re.compile(r"([+-]?)([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,19 @@ def integer_of(value: Value) -> int:
 
 
 def parse_integer(text: str, oid: int) -> int:
-    """An integer of type `oid` as PostgreSQL reads it from text."""
+    """An integer of type `oid` as PostgreSQL reads it from text: too many digits are told before
+    what stands behind them."""
     kind = RANGES[oid]
     trimmed = text.strip(SPACES)
-    if not _TEXT.match(trimmed):
+    match = _TEXT.match(trimmed)
+    if match is None:
         raise bad_syntax(kind.name, text)
+    sign, digits = match.groups()
     # Python refuses to read thousands of digits; no type here has more than 19.
-    value = int(trimmed) if len(trimmed.lstrip("+-0")) <= _DIGITS_MAX else kind.high + 1
+    size = int(digits) if len(digits.lstrip("0")) <= _DIGITS_MAX else 1 - kind.low
+    if size <= -kind.low and match.end() < len(trimmed):
+        raise bad_syntax(kind.name, text)
+    value = -size if sign == "-" else size
     if not kind.low <= value <= kind.high:
         raise ValueFormatError("22003", f'value "{text}" is out of range for type {kind.name}')
     return value

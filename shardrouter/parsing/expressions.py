@@ -397,9 +397,13 @@ class Expressions(Walk, ABC):
         self._only(node, "this", "expressions")
         if len(node.expressions) != 1:
             raise self._unsupported(node, "this subscript")
-        if isinstance(node.this, exp.Null | exp.Boolean | exp.Literal):  # without parentheses
+        if isinstance(node.this, exp.Null | exp.Boolean | exp.Literal | exp.Func):  # not in (...)
             raise syntax_error("[", self._position(node) - 1)
         operand = self.expression(node.this)
+        if isinstance(node.this, exp.Bracket):  # x[1][2]
+            if not isinstance(operand, syntax.Subscript):
+                raise self._unsupported(node, "a subscript behind a slice")
+            operand = replace(operand, goes_on=True)
         index = node.expressions[0]
         if not isinstance(index, exp.Slice):
             return syntax.Subscript(operand, self.expression(index))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from nodes.pgtypes.system_types import NAMED, NUMBERS, TEXTS
 from nodes.protocol import Value
 from nodes.values import (
     BOOL,
@@ -52,7 +53,14 @@ _SIZES: Final = {
     TIMESTAMPTZ: 8,
     INTERVAL: 16,
     VOID: 4,
+    **dict.fromkeys((*NUMBERS.values(), *NAMED.values()), 4),
+    TEXTS["char"]: 1,
+    TEXTS["aclitem"]: 12,
+    TEXTS["tid"]: 6,
+    TEXTS["pg_lsn"]: 8,
+    TEXTS["xid8"]: 8,
 }
+"""Bytes, as pg_type.typlen says."""
 _VARIES: Final = -1
 _NO_DATA: Final = encode(NoData())
 
