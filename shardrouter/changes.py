@@ -17,6 +17,7 @@ from shardrouter.conditions import where_clause
 from shardrouter.conflicts import Conflict, on_conflict, reads
 from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.generated import refuse_selected
 from shardrouter.outputs import Outputs
 from shardrouter.placing import Place, pins_of, place, reliance
 from shardrouter.planned import Constant, OneShard, Operand, ResultColumn, RowNumbers
@@ -55,6 +56,7 @@ def insert(
         _check_determined(node.query)
         outputs = statement.query(node.query, scope)
         columns = _matched(columns, len(outputs.names), node)
+        refuse_selected(columns)
         check_selected(node, columns)
         drawing = [
             column

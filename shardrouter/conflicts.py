@@ -1,7 +1,8 @@
 """INSERT ... ON CONFLICT.
 
 PostgreSQL refuses to change a row twice in one statement (21000); SQLite would do it. So an INSERT
-of several rows with DO UPDATE first counts the rows of each key.
+of several rows with DO UPDATE first counts the rows of each key. With a WHERE, which may leave a
+row out so that the next of its key is no second change, a key that is there twice is refused.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def on_conflict(
                 "changing the key in ON CONFLICT DO UPDATE of several rows is not supported",
                 hint="Send one INSERT per row.",
             )
-        source = _once_each(source, target, columns, table)
+        check = "pg_once" if conflict.where is None else "pg_once_or_refused"
+        source = _once_each(source, target, columns, table, check)
     return Conflict(text, source, "t0")
 
 
@@ -124,9 +126,9 @@ def _constraints(table: Table) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _once_each(
-    source: str, target: tuple[str, ...], columns: Sequence[Column], table: Table
+    source: str, target: tuple[str, ...], columns: Sequence[Column], table: Table, check: str
 ) -> str:
-    """The rows, with an error (21000) if two of them have the same key."""
+    """The rows; the node's function `check` gets the number of those with the same key."""
     names = [f"c{i + 1}" for i in range(len(columns))]
     keys = []
     for name in target:
@@ -144,5 +146,5 @@ def _once_each(
         f"SELECT {', '.join(names)} FROM (WITH s({', '.join(names)}) AS ({source}), "
         "r AS (SELECT *, row_number() OVER () AS at FROM s) "
         f"SELECT *, count(*) OVER (PARTITION BY {', '.join(keys)}) AS n FROM r) "
-        f"WHERE CASE WHEN {missing} THEN TRUE ELSE pg_once(n) END ORDER BY at"
+        f"WHERE CASE WHEN {missing} THEN TRUE ELSE {check}(n) END ORDER BY at"
     )

@@ -21,6 +21,7 @@ __all__ = [
     "check_key",
     "generated_from",
     "not_settable",
+    "refuse_selected",
     "with_generated",
     "without_generated",
     "without_settings",
@@ -132,23 +133,15 @@ def not_settable(table: Table, column: Column) -> StatementError:
 
 
 def without_generated(node: syntax.Insert, table: Table) -> syntax.Insert:
-    """The INSERT without its DEFAULTs for generated columns. Raises 428C9 for other values."""
+    """The INSERT without its DEFAULTs for generated columns. Raises 428C9 for other values; those
+    of a query are `refuse_selected`'s."""
     generated = {column.name for column in table.columns if column.is_generated}
-    if not generated or node.rows == ((),):
+    if not generated or node.rows == ((),) or node.query is not None:
         return node
     if node.columns is not None:
         names = node.columns
     else:
         names = tuple(syntax.Name(column.name) for column in table.columns)
-    if node.query is not None:
-        first = next((i for i, name in enumerate(names) if name.text in generated), len(names))
-        if node.columns is not None and first < len(names):
-            raise _not_default(names[first].text)
-        return (
-            replace(node, columns=names[:first])
-            if node.columns is not None
-            else _open(node, names[:first])
-        )
     width = len(node.rows[0])
     if width > len(names) or any(len(row) != width for row in node.rows):
         return node  # an error, which the analysis tells
@@ -163,17 +156,11 @@ def without_generated(node: syntax.Insert, table: Table) -> syntax.Insert:
     return replace(node, columns=tuple(names[i] for i in kept), rows=rows)
 
 
-def _open(node: syntax.Insert, names: tuple[syntax.Name, ...]) -> syntax.Insert:
-    """A query may have fewer columns than the table, if the INSERT names none."""
-    query = node.query
-    while isinstance(query, syntax.SetOperation):
-        query = query.left
-    if isinstance(query, syntax.Select):
-        if any(isinstance(item, syntax.Star) for item in query.items):
-            return replace(node, columns=names)
-        return replace(node, columns=names[: len(query.items)])
-    assert isinstance(query, syntax.Values)
-    return replace(node, columns=names[: len(query.rows[0])])
+def refuse_selected(columns: Sequence[Column]) -> None:
+    """Raises 428C9 if a query gives a value to one of these that is generated."""
+    for column in columns:
+        if column.is_generated:
+            raise _not_default(column.name)
 
 
 def without_settings(

@@ -133,7 +133,7 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
     rows, scope.sets = in_list(node.items, scope)
     if rows:
         body += f", {rows}" if body else f" FROM {rows}"
-    body += where_clause(node.where, scope)
+    body += _where(node, scope)
     group = group_clause(node, scope)
     items = listed(node.items, scope)
     if node.having is not None:
@@ -168,6 +168,16 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
                     position=syntax.position_of(key.expression),
                 )
     return outputs, keys
+
+
+def _where(node: syntax.Select, scope: Scope) -> str:
+    """The clause. Of two mistakes PostgreSQL tells the select list's first."""
+    try:
+        return where_clause(node.where, scope)
+    except StatementError:
+        scope.clause = scope.inside = ""
+        listed(node.items, scope)
+        raise
 
 
 def values(node: syntax.Values, scope: Scope) -> Rows:

@@ -340,21 +340,26 @@ FUNCTIONS: Final[Mapping[str, Function]] = {
 class _Collected:
     """json_agg() of values that are json already."""
 
-    __slots__ = ("_parts", "_separator")
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._separator = ", "
+        self._parts: list[tuple[str, str]] = []
 
     def step(self, value: Value, separator: Value) -> None:
-        self._parts.append("null" if value is None else string_of(value))
-        self._separator = string_of(separator)
+        """`separator` stands before every value but null, behind which none begins a line."""
+        if value is None:
+            self._parts.append((", ", "null"))
+        else:
+            self._parts.append((string_of(separator), string_of(value)))
 
     def inverse(self, _value: Value, _separator: Value) -> None:
         del self._parts[0]  # a window drops its first row
 
     def value(self) -> Value:
-        return f"[{self._separator.join(self._parts)}]" if self._parts else None
+        if not self._parts:
+            return None
+        (_, first), *rest = self._parts
+        return f"[{first}{''.join(separator + part for separator, part in rest)}]"
 
     def finalize(self) -> Value:
         return self.value()

@@ -44,6 +44,17 @@ def _once(rows: Value) -> bool:
     return True
 
 
+def _once_or_refused(rows: Value) -> bool:
+    """PostgreSQL takes a key twice as long as the WHERE has left out all but the last."""
+    if type(rows) is int and rows > 1:
+        raise FunctionError(
+            "0A000",
+            "ON CONFLICT DO UPDATE ... WHERE of several rows with the same key is not supported",
+            hint="Send one INSERT per row.",
+        )
+    return True
+
+
 def _series_step(step: Value) -> Value:
     if step == 0:
         raise FunctionError("22023", "step size cannot equal zero")
@@ -141,6 +152,7 @@ class _FloatAverage(_FloatSum):
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_at_most_one": Function(1, _at_most_one),
     "pg_once": Function(1, _once),
+    "pg_once_or_refused": Function(1, _once_or_refused),
     "pg_series_step": Function(1, _series_step),
     "pg_row": Function(-1, _row, strict=False),
     "pg_cell": Function(2, _cell),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.suites.asyncpg_suite.running import HERE as ASYNCPG
-from tests.suites.differential.comparison import EXPLAINED
+from tests.suites.differential.comparison import EXPLAINED, UNPROMISED
 from tests.suites.differential.measure import Finding, measure
 from tests.suites.differential.pair import running_pair
 from tests.suites.environment import ROOT
@@ -68,9 +68,8 @@ def page(findings: Sequence[Finding]) -> str:
     for section in sections:
         parts.append(f"## {section[0].upper()}{section[1:]}\n")
         parts += _section([f for f in findings if f.section == section])
-    parts.append(
-        EXPLAINED_HEAD + "".join(f"- {' '.join(why.split())}\n" for why, _, _ in EXPLAINED)
-    )
+    reasons_given = [why for why, _, _ in EXPLAINED] + list(UNPROMISED)
+    parts.append(EXPLAINED_HEAD + "".join(f"- {' '.join(why.split())}\n" for why in reasons_given))
     parts.append(_suite(ASYNCPG_HEAD, ASYNCPG))
     parts.append(_suite(SQLALCHEMY_HEAD, SQLALCHEMY))
     return "\n".join(parts)

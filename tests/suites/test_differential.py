@@ -18,6 +18,7 @@ from tests.suites.differential.pair import Pair, running_pair
 from tests.suites.differential.programs import Tally, explore, minimal
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
+from tests.suites.differential.worker import Share, all_worked
 from tests.suites.pgclient import Answer
 from tests.suites.postgres import PostgresMissing, find_programs
 
@@ -71,6 +72,13 @@ def test_every_construct_is_on_the_page() -> None:
     names = [e.name for e in EXPRESSIONS] + [e.name for e in STATEMENTS]
     assert not [name for name in names if shown.count(name.replace("`", "'")) == 0]
     assert supported_in(text) <= set(names)
+
+
+def test_a_worker_that_dies_is_told_of() -> None:
+    """Instead of being waited for."""
+    broken = Share(seeds=range(1), statements="many")  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="a worker ended with exit code 1"):
+        all_worked([broken])
 
 
 def test_trees_get_smaller_step_by_step() -> None:

@@ -7,14 +7,13 @@ its own, take the seeds in turn.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 
 import click
 
 from tests.suites.differential.programs import Tally
-from tests.suites.differential.worker import Share, work
+from tests.suites.differential.worker import Share, all_worked, work
 from tests.suites.postgres import PostgresMissing, find_programs
 
 REFUSALS_SHOWN = 12
@@ -36,11 +35,7 @@ def main(statements: int, seed: int, workers: int) -> None:
         Share(range(seed + at, seed + statements + at, workers), -(-statements // workers))
         for at in range(workers)
     ]
-    if workers == 1:
-        done = [work(share) for share in shares]
-    else:
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            done = pool.map(work, shares, chunksize=1)
+    done = [work(share) for share in shares] if workers == 1 else all_worked(shares)
     tally = Tally()
     for share in done:
         tally.add(share.tally)

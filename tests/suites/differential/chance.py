@@ -35,6 +35,8 @@ class Column:
     type: str
     is_wild: bool = False
     """It holds values at the edges."""
+    is_constant: bool = False
+    """A query's column that is the same in all of its rows, which a planner may see."""
 
 
 @dataclass(frozen=True)
@@ -175,4 +177,4 @@ class Chance:
 
 
 def qualified(qualifier: str, columns: Collection[Column]) -> list[Column]:
-    return [Column(f"{qualifier}.{c.name}", c.type, c.is_wild) for c in columns]
+    return [replace(column, name=f"{qualifier}.{column.name}") for column in columns]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.suites.differential.chance import VAGUE, Column, Made, qualified
 from tests.suites.differential.sources import Sources
-from tests.suites.differential.trees import Tree, leaf, listed, template
+from tests.suites.differential.trees import Tree, leaf, listed, template, words
 from tests.suites.differential.values import Room, wrapped
 
 __all__ = ["Queries"]
@@ -99,8 +99,8 @@ class Queries(Sources):
 
     def _combined(self) -> Made:
         types = [self.exact_type() for _ in range(self.rng.randint(1, 3))]
-        words = ["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]
-        word = self.rng.choice([word for word in words if self.has(word)])
+        known = ["UNION", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL"]
+        word = self.rng.choice([word for word in known if self.has(word)])
         halves = [self.plain_select(types) for _ in range(2)]
         order = ", ".join(str(at + 1) for at in range(len(types)))
         body = template(f"{{}} {word} {{}} ORDER BY {order}", *halves, tag=word)
@@ -337,7 +337,11 @@ class Queries(Sources):
                 for at, type_ in enumerate(types)
             ]
             second = template("{}, r AS (SELECT {} FROM q)", first, listed(made, least=len(made)))
-            columns = [Column(f"r.d{at}", type_, is_wild=True) for at, type_ in enumerate(types)]
+            names = {column.name for column in table.columns}
+            columns = [
+                Column(f"r.d{at}", type_, is_wild=True, is_constant=not names & set(words(one)))
+                for at, (type_, one) in enumerate(zip(types, made, strict=True))
+            ]
             items = [self.item(self.type(), columns) for _ in range(self.rng.randint(1, 3))]
             source, prefix, tag = leaf("r"), second, "WITH of several"
             if self.one_of(0.3):

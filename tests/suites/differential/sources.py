@@ -63,7 +63,10 @@ class Sources(Values):
 
     def _values(self) -> tuple[Sequence[Column], Tree]:
         types = [self.exact_type() for _ in range(self.rng.randint(1, 3))]
-        columns = [Column(f"v{at}", type_, is_wild=True) for at, type_ in enumerate(types)]
+        columns = [
+            Column(f"v{at}", type_, is_wild=True, is_constant=True)
+            for at, type_ in enumerate(types)
+        ]
         rows = [
             listed(
                 [template(f"{{}}::{TYPES[t]}", wrapped(self.literal(t))) for t in types],

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.suites.differential.chance import VAGUE, Chance, Column
-from tests.suites.differential.constructs import OIDS, SAME, TAME, TYPES, WILD, Expression
+from tests.suites.differential.constructs import (
+    OIDS,
+    SAME,
+    SIMPLEST,
+    TAME,
+    TYPES,
+    WILD,
+    Expression,
+)
 from tests.suites.differential.trees import (
     Parameter,
     Tree,
@@ -68,10 +76,10 @@ class Values(Chance):
         if not room.columns:
             return self.applied(expression, room)
         # Over no rows a constant fails to a server that computes it while planning, and not to
-        # another, so there has to be a column in it.
+        # another, so there has to be a column in it, which is not a constant's name either.
         bare = Room(room.columns, 1, room.is_tame, room.is_lazy)
         made = without_parameters(self.applied(expression, bare))
-        names = {column.name for column in room.columns}
+        names = {column.name for column in room.columns if not column.is_constant}
         return made if names & set(words(made)) else self.leaf(type_, room)
 
     def applied(self, expression: Expression, room: Room, *, wraps: bool = True) -> Tree:
@@ -81,10 +89,33 @@ class Values(Chance):
             is_lazy=expression.is_lazy,
         )
         operands: list[Tree] = []
-        for kind in expression.operands:
+        failing = -1
+        for at, kind in enumerate(expression.operands):
+            could_fail = self.may_fail
             again = operands[-1:] if kind == SAME else []
             operands += again or [wrapped(self.expression(kind, inner))]
+            failing = at if could_fail and not self.may_fail else failing
+        if failing >= 0:
+            operands = self._beside(failing, expression.operands, operands, room)
         return template(expression.text, *operands, type_=expression.result, tag=expression.name)
+
+    def _beside(
+        self, failing: int, kinds: Sequence[str], operands: Sequence[Tree], room: Room
+    ) -> list[Tree]:
+        """The operands, of which one may fail. A planner that finds NULL for another one knows
+        that the call is NULL and computes none of them, so no constant is left that may be."""
+        names = {column.name for column in room.columns if not column.is_constant}
+        kept: list[Tree] = []
+        for at, (kind, operand) in enumerate(zip(kinds, operands, strict=True)):
+            found = list(words(operand))
+            is_null = not names & set(found) or any(word.startswith("NULL") for word in found)
+            if kind == SAME:
+                kept.append(kept[-1])
+            elif at == failing or not is_null:
+                kept.append(operand)
+            else:
+                kept.append(wrapped(leaf(SIMPLEST[kind], kind)))
+        return kept
 
     def _scalar(self, type_: str, room: Room) -> Tree | None:
         """One value of another table, for each row perhaps another."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
+import multiprocessing
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Final
 
 from tests.suites.differential.grammar import Grammar
@@ -11,7 +15,7 @@ from tests.suites.differential.measure import measure
 from tests.suites.differential.pair import running_pair
 from tests.suites.differential.programs import Tally, explore, minimal
 
-__all__ = ["Share", "work"]
+__all__ = ["Share", "all_worked", "work"]
 
 LENGTH: Final = 30
 """Statements of a program."""
@@ -53,3 +57,31 @@ def work(share: Share) -> Share:
                 if share.different <= SHOWN_MAX:
                     print(f"-- seed {seed}\n{minimal(pair, found)}\n", flush=True)
     return share
+
+
+def all_worked(shares: Sequence[Share]) -> list[Share]:
+    """Each by a process of its own. Raises RuntimeError if one ends without an answer."""
+    context = multiprocessing.get_context("spawn")
+    started = []
+    for share in shares:
+        answer, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_send_worked, args=(share, sender), daemon=True)
+        process.start()
+        sender.close()  # the worker's is the only one, so that its end is seen here
+        started.append((process, answer))
+    done = []
+    for process, answer in started:
+        try:
+            done.append(answer.recv())
+        except EOFError:
+            process.join()
+            message = f"a worker ended with exit code {process.exitcode}; what it said is above"
+            raise RuntimeError(message) from None
+        process.join()
+    return done
+
+
+def _send_worked(share: Share, sender: Connection) -> None:
+    faulthandler.enable()
+    sender.send(work(share))
+    sender.close()
