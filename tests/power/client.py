@@ -177,5 +177,10 @@ class Client:
             await node.close()
 
 
+async def main(config_file: Path) -> None:
+    """On a running loop, which the connections need."""
+    await Client(config_file).serve()
+
+
 if __name__ == "__main__":
-    asyncio.run(Client(Path(sys.argv[1])).serve())
+    asyncio.run(main(Path(sys.argv[1])))
