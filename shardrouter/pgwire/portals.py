@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from nodes.pgtypes.system_types import NAMED, NUMBERS, TEXTS
 from nodes.protocol import Value
 from nodes.values import (
     BOOL,
@@ -21,7 +20,10 @@ from nodes.values import (
     INT8,
     INTERVAL,
     NAME,
+    NAMED,
+    NUMBERS,
     OWN_TYPES,
+    TEXTS,
     TIME,
     TIMESTAMP,
     TIMESTAMPTZ,
