@@ -131,7 +131,14 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
         text, kind = windows.call(node, scope)
     else:
         text, kind = _text(node, scope)
+    is_ours = text.startswith("pg_")
     if node.filter is not None:
+        if is_window and is_ours:  # of no row, where `windows._without_value_first` applies
+            raise NotSupported(
+                f"FILTER of {node.name} over a window is not supported",
+                position=node.position,
+                hint="Aggregate CASE WHEN condition THEN value END.",
+            )
         if node.name in windows.FUNCTIONS:
             raise NotSupported(
                 "FILTER is not implemented for non-aggregate window functions",
@@ -148,7 +155,7 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
         )
     if is_window:
         scope.has_windows = True
-        return Typed(f"{text} OVER {windows.definition(node, scope)}", kind)
+        return Typed(f"{text} OVER {windows.definition(node, scope, is_ours=is_ours)}", kind)
     if is_outer:
         raise NotSupported(
             "an aggregate of the outer query's columns is not supported in a subquery",

@@ -83,12 +83,13 @@ def _positive(node: syntax.Expression, scope: Scope, what: str, sqlstate: str, l
     return typed.sql
 
 
-def definition(node: syntax.Call, scope: Scope) -> str:
-    """The window of a call, written out: SQLite's own WINDOW clause is not used."""
+def definition(node: syntax.Call, scope: Scope, *, is_ours: bool = False) -> str:
+    """The window of a call, written out: SQLite's own WINDOW clause is not used. `is_ours` of an
+    aggregate that the nodes have made."""
     assert node.over is not None
     if isinstance(node.over, str):
-        return f"({_spec(_named(node.over, scope, node.position), scope)})"
-    return f"({_spec(node.over, scope)})"
+        return f"({_spec(_named(node.over, scope, node.position), scope, is_ours=is_ours)})"
+    return f"({_spec(node.over, scope, is_ours=is_ours)})"
 
 
 def _named(name: str, scope: Scope, position: int) -> syntax.WindowSpec:
@@ -98,7 +99,7 @@ def _named(name: str, scope: Scope, position: int) -> syntax.WindowSpec:
     return spec
 
 
-def _spec(spec: syntax.WindowSpec, scope: Scope) -> str:
+def _spec(spec: syntax.WindowSpec, scope: Scope, *, is_ours: bool) -> str:
     partition, order = spec.partition, spec.order
     if spec.base is not None:
         base = _named(spec.base, scope, spec.position)
@@ -134,6 +135,8 @@ def _spec(spec: syntax.WindowSpec, scope: Scope) -> str:
         parts.append(f"ORDER BY {', '.join(keys)}")
     if spec.frame is not None:
         parts.append(_frame(spec.frame, order, scope, spec.position))
+        if is_ours:
+            parts[-1] += _without_value_first(spec.frame, scope, spec.position)
     scope.inside = before
     return " ".join(parts)
 
@@ -165,6 +168,34 @@ def _frame(
         )
     exclude = f" EXCLUDE {frame.exclude}" if frame.exclude else ""
     return f"{frame.mode} BETWEEN {bounds[0]} AND {bounds[1]}{exclude}"
+
+
+def _without_value_first(frame: syntax.Frame, scope: Scope, position: int) -> str:
+    """What keeps SQLite from asking an aggregate for its value before its first row: CPython's
+    sqlite3 falls over that, and the whole process with it. With an EXCLUDE every frame is computed
+    by itself; the row at hand is in no frame that ends before it. Raises NotSupported for a frame
+    that never has a row."""
+    if frame.end[0] != "OFFSET":
+        return ""
+    end = _offset(frame.end, scope)
+    if frame.start[:2] == ("OFFSET", frame.end[1]):
+        start = _offset(frame.start, scope)
+        if start < end if frame.end[1] == "PRECEDING" else start > end:
+            raise NotSupported(
+                "a frame that never has a row is not supported for this aggregate",
+                position=position,
+                hint="Write NULL.",
+            )
+    return "" if frame.end[1] == "FOLLOWING" or not end or frame.exclude else " EXCLUDE CURRENT ROW"
+
+
+def _offset(bound: tuple[str, str, syntax.Expression | None], scope: Scope) -> int:
+    """One that `_bound` has looked at."""
+    assert bound[2] is not None
+    operand = scope.coerced(bound[2], INTEGER).operand
+    assert isinstance(operand, Constant)
+    assert isinstance(operand.value, int)
+    return operand.value
 
 
 def _place(bound: tuple[str, str, syntax.Expression | None]) -> int:

@@ -355,6 +355,8 @@ class _Reader:
             if end < 0 or name not in _CLASSES:
                 raise _invalid("invalid character class")
             self._at = end + 2
+            if self._any_case and name in ("lower", "upper"):
+                name = "alpha"  # letters without case too
             return Characters((), (_CLASSES[name],))
         if self._text.startswith(("[.", "[="), self._at):
             raise _refused("a collating element")

@@ -38,6 +38,7 @@ class Share:
 
 def work(share: Share) -> Share:
     """Run programs until the share's statements are done."""
+    faulthandler.enable()
     with running_pair() as pair:
         findings = measure(pair)
         for finding in findings:
@@ -82,6 +83,5 @@ def all_worked(shares: Sequence[Share]) -> list[Share]:
 
 
 def _send_worked(share: Share, sender: Connection) -> None:
-    faulthandler.enable()
     sender.send(work(share))
     sender.close()
