@@ -2,11 +2,12 @@
 
 An allow-list of what the automaton behind it (`nodes.pgtypes.regular_expressions`) answers as
 PostgreSQL does: back references, look-around and other flavours are refused (0A000); what
-PostgreSQL calls invalid is 2201B in its words. Letters and digits are Unicode's.
+PostgreSQL calls invalid is 2201B in its words. Letters and digits are those of glibc.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -91,29 +92,58 @@ def _refused(what: str) -> FunctionError:
     )
 
 
+_DIGITS: Final = "0123456789"
+
+
+def _is_letter(character: str) -> bool:
+    """As glibc sees it: digits of other scripts and numbers that are letters are some too. Which
+    marks are, Python does not know."""
+    if character.isascii():
+        return character.isalpha()
+    category = unicodedata.category(character)
+    if category in ("Mn", "Mc") and character > "\u036f":
+        raise _refused(f"whether the mark U+{ord(character):04X} is a letter")
+    is_cased = character.isupper() or character.islower()
+    return character.isalpha() or is_cased or category in ("Nd", "Nl")
+
+
+def _is_alphanumeric(character: str) -> bool:
+    return character in _DIGITS or _is_letter(character)
+
+
 def _is_word(character: str) -> bool:
-    return character.isalnum() or character == "_"
+    return character == "_" or _is_alphanumeric(character)
 
 
 def _is_space(character: str) -> bool:
-    return character.isspace() and character not in "\x1c\x1d\x1e\x1f"
+    return character.isspace() and character not in "\x1c\x1d\x1e\x1f\x85\xa0\u2007\u202f"
+
+
+def _is_printed(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cn", "Cs", "Zl", "Zp")
+
+
+def _is_graphic(character: str) -> bool:
+    return _is_printed(character) and not _is_space(character)
 
 
 _CLASSES: Final[dict[str, Callable[[str], bool]]] = {
-    "alnum": str.isalnum,
-    "alpha": str.isalpha,
+    "alnum": _is_alphanumeric,
+    "alpha": _is_letter,
     "blank": lambda c: c in " \t",
-    "cntrl": lambda c: c < " " or c == "\x7f",
-    "digit": str.isdigit,
-    "graph": lambda c: c.isprintable() and c != " ",
-    "lower": str.islower,
-    "print": str.isprintable,
-    "punct": lambda c: c.isprintable() and not c.isalnum() and not c.isspace(),
+    "cntrl": lambda c: unicodedata.category(c) == "Cc",
+    "digit": lambda c: c in _DIGITS,
+    "graph": _is_graphic,
+    "lower": lambda c: c.islower() or c in "\u01c5\u01c8\u01cb\u01f2",
+    "print": _is_printed,
+    "punct": lambda c: _is_graphic(c) and not _is_alphanumeric(c),
     "space": _is_space,
-    "upper": str.isupper,
+    "upper": lambda c: c.isupper() or unicodedata.category(c) == "Lt",
     "xdigit": lambda c: c in "0123456789abcdefABCDEF",
     "word": _is_word,
 }
+"""What glibc's C.UTF-8 says of a character, compared for every one there is."""
+
 _SHORTHANDS: Final = {"d": "digit", "w": "word", "s": "space"}
 _CONTROLS: Final = {
     "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
