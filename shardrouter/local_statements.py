@@ -103,6 +103,11 @@ class LocalStatements:
         assert isinstance(plan, SequenceCall)
         if plan.sequence not in self._state.catalog.sequences:
             await self._state.look_again(deadline)
+        is_change = plan.function in ("nextval", "setval")
+        is_known = plan.sequence in self._state.catalog.sequences
+        if is_change and is_known and self._state.settings.read_only:
+            what = f"cannot execute {plan.function}() in a read-only transaction"
+            raise StatementError(what, sqlstate="25006")
         try:
             value = await self._state.sequences.call(plan, self._state.catalog, deadline)
         except UndefinedTableError:
