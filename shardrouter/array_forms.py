@@ -44,6 +44,20 @@ def _element(typed: Typed, position: int) -> Type:
     return typed.type.element
 
 
+def _place(node: syntax.Expression, scope: Scope) -> Typed:
+    """A subscript."""
+    try:
+        return scope.coerced(node, INTEGER)
+    except StatementError as exc:
+        if exc.sqlstate != "42846":
+            raise
+        raise StatementError(
+            "array subscript must have type integer",
+            sqlstate="42804",
+            position=syntax.position_of(node),
+        ) from exc
+
+
 def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
     typed = scope.take(node.operand, TEXT)
     if typed.type is JSONB:
@@ -57,7 +71,7 @@ def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
             position=syntax.position_of(node.operand),
             hint="Arrays have one dimension here.",
         )
-    index = scope.coerced(node.index, INTEGER)
+    index = _place(node.index, scope)
     if typed.type.counts_from == 0:
         index = Typed(f"({index.sql} + 1)", INTEGER)
     name = "pg_getbytes_array" if element.sqlite == "BLOB" else "pg_get_array"
@@ -67,8 +81,8 @@ def subscript(node: syntax.Subscript, scope: Scope) -> Typed:
 def slice_of(node: syntax.Slice, scope: Scope) -> Typed:
     typed = scope.take(node.operand, TEXT)
     _element(typed, syntax.position_of(node.operand))
-    low = "1" if node.low is None else scope.coerced(node.low, INTEGER).sql
-    high = str(INTEGER.high) if node.high is None else scope.coerced(node.high, INTEGER).sql
+    low = "1" if node.low is None else _place(node.low, scope).sql
+    high = str(INTEGER.high) if node.high is None else _place(node.high, scope).sql
     return Typed(f"pg_slice_array({typed.sql}, {low}, {high})", typed.type)
 
 

@@ -152,9 +152,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         )
     if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
         raise _not_unique(node, given)
-    if node.name == "array_cat" and given == [None, None]:
-        given = [ARRAY_OF[TEXT]] * 2  # its arguments are "anycompatiblearray": text at last
-    given = compatible(given, _COMPATIBLE.get(node.name, ()))
+    shape = _COMPATIBLE.get(node.name, ())
+    if len(shape) == len(given) and given == [None] * len(shape):  # text at last
+        given = [ARRAY_OF[TEXT] if what == "array" else TEXT for what in shape]
+    given = compatible(given, shape)
     found = operators.best(candidates, lambda f: f.arguments, given)
     if isinstance(found, functions.Function):
         arguments = [

@@ -31,7 +31,15 @@ def common_type(kinds: Sequence[Type | None], context: str, positions: Sequence[
             and not casts.is_implicit(kind, chosen)
         ):
             chosen = kind
-    return chosen or TEXT
+    chosen = chosen or TEXT
+    for i, kind in enumerate(kinds):
+        if kind is not None and kind is not chosen and not casts.is_implicit(kind, chosen):
+            raise StatementError(
+                f"{context} could not convert type {kind.name} to {chosen.name}",
+                sqlstate="42846",
+                position=positions[i] if positions else 0,
+            )
+    return chosen
 
 
 def compatible(given: Sequence[Type | None], places: Sequence[str]) -> list[Type | None]:

@@ -324,7 +324,8 @@ class Scope(Names):
         if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
             kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
             if kinds:
-                self.take(node.operand, common_type(kinds, "IN"))
+                common = common_type(kinds, "IN")  # varchar has no operators of its own
+                self.take(node.operand, TEXT if common is types.VARCHAR else common)
         node = replace(node, items=self._alike_items(node))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]

@@ -52,6 +52,8 @@ def _right(value: Value, count: Value) -> str:
     text, number = _text(value), _integer(count)
     if number >= 0:
         return text[max(len(text) - number, 0) :]
+    if number == -(2**31):
+        return text  # in PostgreSQL it has no opposite, and leaves out nothing
     return text[-number:]
 
 
