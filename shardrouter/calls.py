@@ -7,6 +7,7 @@ are. What the grammar makes of a word (COALESCE, GREATEST, NULLIF) is here.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,11 @@ _POLYMORPHIC: Final = frozenset(
     | {"array_to_string", "cardinality", "trim_array"}
 )
 """Functions of an `anyarray` or an `anyelement`, which has to be known."""
+
+_CASES: Final = {
+    "lower": (string.ascii_uppercase, string.ascii_lowercase),
+    "upper": (string.ascii_lowercase, string.ascii_uppercase),
+}
 
 _ONE_AND_ELEMENT: Final = ("array", "element")
 _COMPATIBLE: Final = {
@@ -150,6 +156,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
         )
+    if node.name in _CASES and given == [NAME]:  # a name has the collation "C": letters of ASCII
+        letters = tuple(syntax.StringLiteral(each, node.position) for each in _CASES[node.name])
+        letter_by_letter = (node.arguments[0], *letters)
+        return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
     if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
         raise _not_unique(node, given)
     shape = _COMPATIBLE.get(node.name, ())
