@@ -79,6 +79,8 @@ FLOORS: dict[str, int] = {
     "nodes.long_reads": 1,
     "nodes.sql_connection": 1,
     "nodes.sql_errors": 1,
+    "nodes.applied_state": 1,
+    "nodes.entry_checks": 1,
     "nodes.machine": 1,
     "nodes.log_format": 1,
     "nodes.applier": 1,
