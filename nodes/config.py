@@ -7,6 +7,7 @@
 
     [router]
     address = "127.0.0.1:6433"
+    metrics = "127.0.0.1:9433"
 
     [raft]
     tick_ms = 50
@@ -25,12 +26,14 @@
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
+    metrics = "127.0.0.1:9434"
 
     [groups.meta]
     replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }, { id = 3, node = "n3" }]
 
 The first replica of a group is the one that should lead it: it stands for election first
 when the cluster starts. `engine` says who decides the groups' logs (docs/engines.md).
+`metrics`, if it is there, says where a process answers /metrics (docs/operations.md).
 `revision` rises with every change that the cluster makes to the file (docs/membership.md).
 Everything is checked here, once; inside there are typed values only.
 """
@@ -104,6 +107,7 @@ class NodeConfig:
     capacity: int = 1  # relative weight for placing replicas
     drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
     data_id: str = ""  # whose files it has since it was rebuilt (nodes.whose_files)
+    metrics: Address | None = None  # where it answers /metrics; None: nowhere
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,8 @@ class ClusterConfig:
     limits: WriteLimits = field(default_factory=WriteLimits)
     verify_every_s: int = 3600
     """How often the replicas of each group are compared; 0 is never."""
+    router_metrics: Address | None = None
+    """Where a router answers /metrics; None: nowhere, unless it is told."""
     revision: int = 0
     """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
@@ -226,6 +232,10 @@ def _data_id(value: object, where: str) -> str:
     return value
 
 
+def _metrics(table: dict[str, Any], where: str) -> Address | None:
+    return Address.parse(table["metrics"], f"{where} metrics") if "metrics" in table else None
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -275,7 +285,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raise ConfigError(f"there is no engine {engine!r}; known are {', '.join(ENGINES)}.")
 
     router = _table(raw.get("router", {}), "[router]")
-    _only(router, {"address"}, "[router]")
+    _only(router, {"address", "metrics"}, "[router]")
 
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
@@ -292,7 +302,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity", "drain", "data_id"}, where)
+        _only(table, {"address", "capacity", "drain", "data_id", "metrics"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -304,6 +314,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(table.get("capacity", 1), f"{where} capacity"),
             _flag(table.get("drain", False), f"{where} drain"),
             _data_id(table.get("data_id", ""), f"{where} data_id"),
+            _metrics(table, where),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -326,6 +337,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         nodes=nodes,
         groups=groups,
         router=Address.parse(router.get("address", "127.0.0.1:6433"), "[router] address"),
+        router_metrics=_metrics(router, "[router]"),
         raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
         revision=revision,
@@ -402,6 +414,7 @@ def format_cluster(config: ClusterConfig) -> str:
         "",
         "[router]",
         f'address = "{config.router}"',
+        *_metrics_line(config.router_metrics),
         "",
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
@@ -428,7 +441,12 @@ def format_cluster(config: ClusterConfig) -> str:
             lines.append("drain = true")
         if node.data_id:
             lines.append(f'data_id = "{node.data_id}"')
+        lines += _metrics_line(node.metrics)
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]
     return "\n".join(lines) + "\n"
+
+
+def _metrics_line(address: Address | None) -> list[str]:
+    return [] if address is None else [f'metrics = "{address}"']

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,7 @@ from shardrouter.any_replica import AnyReplica
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 
-__all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
+__all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
 PAUSE_S_MIN: Final = 0.005
 """First pause after a round in which no replica took the request."""
@@ -87,6 +88,15 @@ class GaveUp:
 
     reason: str  # what the last attempt met
     hint: str = ""  # what to do about it, if a node has said so
+
+
+class Counts:
+    """Of requests: what was sent, sent again, and not taken, by the type of what was said."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.again = 0
+        self.not_taken: defaultdict[type, int] = defaultdict(int)
 
 
 class Sending(Protocol):
@@ -151,6 +161,7 @@ class Delivery:
     def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
+        self.counts = Counts()
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
@@ -163,6 +174,7 @@ class Delivery:
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
         known = self._groups[group]
+        self.counts.first += 1
         if type(body) is Read and body.consistency == "any":
             self._directory.look_for_members(known)
             replicas = known.contacts
@@ -252,6 +264,7 @@ class Delivery:
         call.sent_at = now
         call.copies += 1
         if call.copies > 1:
+            self.counts.again += 1
             group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
@@ -297,6 +310,7 @@ class Delivery:
 
     def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
         group, contact = call.group, call.contact
+        self.counts.not_taken[type(outcome)] += 1
         call.asked.append(contact)
         hint: str | None = None
         named: Contact | None = None

@@ -80,7 +80,7 @@ from nodes.protocol import (
     Unstage,
     Write,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
+from shardrouter.delivery import Answer, Counts, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError, StatementError, Unavailable
 from shardrouter.row_stream import RowStream
 from shardrouter.verdicts import (
@@ -146,6 +146,11 @@ class Shards:
         self._lanes = {group: _Lane(group) for group in config.groups}
         self._closed = False
         self._streams: set[RowStream] = set()
+
+    @property
+    def counts(self) -> Counts:
+        """Of what was sent to nodes."""
+        return self._delivery.counts
 
     # ------------------------------------------------------------------ reads
 
