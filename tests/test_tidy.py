@@ -240,6 +240,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.rebuilding": 1,
     "shardrouter.verdicts": 0,
     "shardrouter.nearest": 0,
+    "shardrouter.replica_choice": 0,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
     "shardrouter.contacts": 1,
