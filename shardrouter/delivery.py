@@ -52,12 +52,16 @@ from nodes.protocol import (
     Aborted,
     AnswerNotKept,
     Busy,
+    Decided,
     Done,
+    Locked,
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPrepared,
     Opened,
     Piece,
+    Prepared,
     Read,
     RequestBody,
     ResponseBody,
@@ -103,7 +107,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        UnknownSession,
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""

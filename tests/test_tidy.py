@@ -253,6 +253,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.departures": 0,
     "shardrouter.patience": 1,
     "shardrouter.tasks": 1,
+    "shardrouter.lanes": 1,
     "shardrouter.shard_writes": 1,
     "shardrouter.shards": 1,
     "shardrouter.schema": 1,
