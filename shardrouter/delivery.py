@@ -75,6 +75,7 @@ from nodes.protocol import (
 from shardrouter.any_replica import AnyReplica
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
+from shardrouter.replica_choice import NEAREST, Choice
 
 __all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
 
@@ -152,7 +153,9 @@ class Delivery:
     Used from one event loop, which must be running when it is made.
     """
 
-    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
         self._closed = False
@@ -160,17 +163,25 @@ class Delivery:
         self._groups = {group: _Group(group) for group in config.groups}
         self._directory = Directory(config, self._groups, name=name, found=self._found)
         self._knock, self._lost = self._directory.knock, self._directory.lost
-        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
+        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
 
     # ------------------------------------------------------------------ public
 
-    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
-        """Deliver `body`; `done` is called exactly once, never from within this call."""
+    def send(
+        self,
+        group: str,
+        body: RequestBody,
+        until: float,
+        done: Delivered,
+        choice: Choice = NEAREST,
+    ) -> Sending:
+        """Deliver `body`; `done` is called exactly once, never from within this call. `choice`
+        is among replicas, where more than one may answer."""
         known = self._groups[group]
         if type(body) is Read and body.consistency == "any":
             self._directory.look_for_members(known)
-            replicas = known.contacts
-            return self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
+            ended = partial(_read_ended, done)
+            return self._any_replica.send(group, known.contacts, body, until, ended, choice)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()

@@ -18,7 +18,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -94,6 +94,8 @@ class Router(Queries):
         progress: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
         log_statements: Level = "none",
+        replica_choice: str | None = None,
+        zone: str = "",
     ) -> AsyncIterator[Router]:
         """Open a router for the cluster that `cluster` (a cluster.toml) describes.
 
@@ -101,14 +103,18 @@ class Router(Queries):
         ./shardrouter-data/cluster.toml. name: of this router, for the nodes' logs. timeout:
         seconds to wait for the cluster; `progress` is told what it waits for. rng: seeds the
         pauses between retries. log_statements: `text` or `values` writes what is executed to the
-        logger `shardrouter.statement_log`, level INFO. Raises nodes.config.ConfigError if there is
-        no such file, and Unavailable if the cluster does not answer in time.
+        logger `shardrouter.statement_log`, level INFO. replica_choice: how sessions choose among
+        replicas that may answer, if not as cluster.toml says; zone: where this router is. Raises
+        nodes.config.ConfigError if there is no such file, and Unavailable if the cluster does not
+        answer in time.
         """
         config = load_cluster(find_cluster(cluster))
+        if replica_choice is not None:
+            config = replace(config, replica_choice=replica_choice)
         loop = asyncio.get_running_loop()
         tasks = Tasks()
         rng = rng or random.Random()
-        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng)
+        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng, zone=zone)
         try:
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))

@@ -31,6 +31,7 @@ from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_c
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
+from shardrouter.replica_choice import NEAREST
 from shardrouter.role_store import EMBEDDED
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
@@ -354,6 +355,7 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
+        level = self._state.settings.consistency
         if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
@@ -365,7 +367,8 @@ class Session:
                 command.guards,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
+                NEAREST if level == "linearizable" else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -376,7 +379,8 @@ class Session:
                 plan.quick,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
+                NEAREST if level == "linearizable" else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 

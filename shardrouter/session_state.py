@@ -17,6 +17,7 @@ from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
+from shardrouter.replica_choice import Choice
 from shardrouter.role_store import RoleStore
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
@@ -60,6 +61,7 @@ class SessionState:
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
+                "shardrouter.replica_choice": backend.shards.replica_choice,
             }
         )
         self.pid = os.getpid()
@@ -71,6 +73,14 @@ class SessionState:
         self.statements: dict[str, Prepared] = {}
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def choice(self) -> Choice:
+        """Among replicas that may answer. A client is who it says in `application_name`, and if it
+        does not say, this session."""
+        settings = self.settings
+        client = settings.get("application_name") or f"{self.pid}"
+        return Choice(settings.get("shardrouter.replica_choice"), client)
 
     @property
     def block(self) -> Block | None:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -25,9 +25,11 @@ from nodes.cluster_file import load_cluster, new_secret, write_cluster
 from nodes.config import (
     ENGINES,
     META_GROUP,
+    REPLICA_CHOICES,
     Address,
     ClusterConfig,
     ConfigError,
+    parse_zone,
 )
 from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
 from nodes.log_format import log_to_stderr
@@ -312,6 +314,8 @@ async def running_router(
     address: Address | None = None,
     encryption: Encryption | None,
     log_statements: Level = "none",
+    replica_choice: str | None = None,
+    zone: str = "",
 ) -> AsyncIterator[Address]:
     """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads and
     has a role that may connect."""
@@ -322,7 +326,13 @@ async def running_router(
     listen = address or config.router
     log_to_stderr(name, logging.WARNING if log_statements == "none" else logging.INFO)
     async with Router.open(
-        path, name=name, timeout=READY_TIMEOUT_S, progress=say, log_statements=log_statements
+        path,
+        name=name,
+        timeout=READY_TIMEOUT_S,
+        progress=say,
+        log_statements=log_statements,
+        replica_choice=replica_choice,
+        zone=zone,
     ) as router:
         server = PgServer(
             router.new_session,
@@ -372,6 +382,12 @@ def encryption_for(
 )
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
 @click.option("--no-tls", is_flag=True, help="Refuse encryption.")
+@click.option(
+    "--replica-choice",
+    type=click.Choice(REPLICA_CHOICES),
+    help="How sessions choose among replicas that may answer.  [default: as cluster.toml says]",
+)
+@click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
 @log_option
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
 def serve(
@@ -381,6 +397,8 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     no_tls: bool,
+    replica_choice: str | None,
+    zone: str,
     log_statements: Level,
     exit_with_stdin: bool,
 ) -> None:
@@ -396,31 +414,27 @@ def serve(
         listen = config.router if port is None else Address(config.router.host, port)
         encryption = encryption_for(path, listen, tls_cert, tls_key, no_tls=no_tls)
         name = name or f"router-{os.getpid()}"
-        run_async(_serve(config, path, name, listen, encryption, log_statements, exit_with_stdin))
-    except (ConfigError, OSError) as exc:
-        raise click.ClickException(str(exc)) from exc
-
-
-async def _serve(
-    config: ClusterConfig,
-    path: Path,
-    name: str,
-    listen: Address,
-    encryption: Encryption | None,
-    log_statements: Level,
-    exit_with_stdin: bool,
-) -> None:
-    async with until_stopped() as stop:
-        if exit_with_stdin:
-            watch_stdin(stop)
-        async with running_router(
+        parse_zone(zone, "--zone")
+        router = running_router(
             config,
             path,
             name=name,
             address=listen,
             encryption=encryption,
             log_statements=log_statements,
-        ) as address:
+            replica_choice=replica_choice,
+            zone=zone,
+        )
+        run_async(_serve(router, exit_with_stdin=exit_with_stdin))
+    except (ConfigError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+async def _serve(router: AbstractAsyncContextManager[Address], *, exit_with_stdin: bool) -> None:
+    async with until_stopped() as stop:
+        if exit_with_stdin:
+            watch_stdin(stop)
+        async with router as address:
             click.echo(f"ready {address}")
             sys.stdout.flush()
             await asyncio.Event().wait()

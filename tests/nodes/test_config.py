@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nodes.config import (
     ENGINES,
     NODE_VERBS,
+    REPLICA_CHOICES,
     Address,
     ClusterConfig,
     ConfigError,
@@ -48,7 +49,11 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     ports = st.integers(1, 65535)
     nodes = {
         name: NodeConfig(
-            name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)), draw(st.booleans())
+            name,
+            Address("127.0.0.1", draw(ports)),
+            draw(st.integers(1, 9)),
+            draw(st.booleans()),
+            zone=draw(st.sampled_from(["", "a", "eu/paris/a-1"])),
         )
         for name in node_names
     }
@@ -77,7 +82,10 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(4)))
     router = Address("localhost", draw(ports))
     revision = draw(st.integers(0, 9))
-    return ClusterConfig("id", nodes, groups, router, raft, engine, limits, revision)
+    choice = draw(st.sampled_from(REPLICA_CHOICES))
+    return ClusterConfig(
+        "id", nodes, groups, router, raft, engine, limits, replica_choice=choice, revision=revision
+    )
 
 
 @given(clusters())
@@ -124,10 +132,16 @@ def test_the_parts_of_a_cluster() -> None:
         (
             "capacity = 2",
             "weight = 2",
-            "known are address, capacity, data_id, drain",
+            "known are address, capacity, data_id, drain, zone",
         ),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("capacity = 2", 'zone = "eu//a"', "write names divided by slashes, the widest first"),
+        (
+            "[groups.meta]",
+            '[router]\nreplica_choice = "first"\n[groups.meta]',
+            "there is no 'first'; known are nearest, round_robin,",
+        ),
         ("capacity = 2", 'data_id = "x"', "does not name a node's files"),
         ("format = 1", "format = 1\nrevision = -1", "no whole number from 0 on"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),
