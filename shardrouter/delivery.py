@@ -53,12 +53,16 @@ from nodes.protocol import (
     Aborted,
     AnswerNotKept,
     Busy,
+    Decided,
     Done,
+    Locked,
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPrepared,
     Opened,
     Piece,
+    Prepared,
     Read,
     RequestBody,
     ResponseBody,
@@ -114,7 +118,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        UnknownSession,
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""

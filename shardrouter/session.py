@@ -44,7 +44,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import Units
 from shardrouter.verdicts import canceled
 

@@ -14,7 +14,7 @@ from shardrouter.explained import explain
 from shardrouter.planned import CopyFrom
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import REPLANS_MAX, being_changed
 from shardrouter.upload import Upload
 

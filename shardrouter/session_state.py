@@ -29,7 +29,8 @@ from shardrouter.shards import Shards, Streamed
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import lost
-from shardrouter.transactions import Host, Transactions
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 
 __all__ = ["Backend", "SessionState"]
 

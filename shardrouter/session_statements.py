@@ -35,7 +35,7 @@ from shardrouter.planned import (
 )
 from shardrouter.session_state import SessionState
 from shardrouter.statement_names import no_such_statement
-from shardrouter.transactions import in_failed_block
+from shardrouter.transaction_answers import in_failed_block
 
 __all__ = ["SessionStatements"]
 
