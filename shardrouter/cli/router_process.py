@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from nodes.config import Address, ClusterConfig, ConfigError
-from nodes.log_format import log_to_stderr
+from nodes.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 from nodes.metrics import Family
 from nodes.metrics_page import MetricsPage
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     from shardrouter.pgserver.tls import Encryption
     from shardrouter.statement_log import Level
 
-__all__ = ["encryption_for", "log_option", "metrics_option", "running_router", "say"]
+__all__ = [
+    "RouterOptions",
+    "encryption_for",
+    "log_options",
+    "metrics_option",
+    "running_router",
+    "say",
+]
 
 READY_TIMEOUT_S: Final = 60.0
 """How long `up` waits for the first linearizable read before it gives up."""
@@ -28,38 +36,83 @@ READY_TIMEOUT_S: Final = 60.0
 CLOSE_GRACE_S: Final = 5.0
 """Running statements may take this long to end when the router stops."""
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-log_option = click.option(
-    "--log-statements",
-    type=click.Choice(("none", "text", "values")),
-    default="none",
-    show_default=True,
-    help="Write statements to standard error: their text without values, or all of them.",
+_log: Final = logging.getLogger("shardrouter.cli")
+"""Progress, where the log is for machines."""
+
+
+_log_options = (
+    click.option(
+        "--log-statements",
+        type=click.Choice(("none", "text", "values")),
+        default="none",
+        show_default=True,
+        help="Write statements to standard error: their text without values, or all of them.",
+    ),
+    click.option(
+        "--slow-statement-ms",
+        type=click.IntRange(-1, 3_600_000),
+        default=-1,
+        help="Write there what takes so long, without values; -1 is nothing.  [default: -1]",
+    ),
+    click.option(
+        "--log-format",
+        type=click.Choice(LOG_FORMATS),
+        default="text",
+        show_default=True,
+        help="Of what is written there: lines for people, or an object in each.",
+    ),
 )
-
 
 metrics_option = click.option(
     "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
 )
 
 
+def log_options(command: F) -> F:
+    """What `up` and `serve` are told of their logs, as log_statements, slow_statement_ms and
+    log_format."""
+    for option in reversed(_log_options):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class RouterOptions:
+    """How a router process is to be; whatever is None, `cluster.toml` says."""
+
+    name: str
+    address: Address | None = None
+    metrics: Address | None = None
+    log_statements: Level = "none"
+    slow_statement_ms: int = -1
+    log_format: LogFormat = "text"
+    replica_choice: str | None = None
+    zone: str = ""
+
+    def begin_log(self) -> None:
+        """From now on this process logs so."""
+        level = logging.WARNING if self.log_statements == "none" else logging.INFO
+        log_to_stderr(self.name, level, self.log_format)
+        if self.log_format == "json":
+            _log.setLevel(logging.INFO)
+
+
 def say(text: str) -> None:
     """Progress goes to stderr: stdout carries only what a script may want to read."""
-    click.echo(text, err=True)
+    if _log.level == logging.INFO:
+        _log.info("%s", text)
+    else:
+        click.echo(text, err=True)
 
 
 @asynccontextmanager
 async def running_router(
     config: ClusterConfig,
     path: Path,
-    *,
-    name: str,
-    address: Address | None = None,
+    options: RouterOptions,
     encryption: Encryption | None,
-    metrics: Address | None = None,
-    log_statements: Level = "none",
-    replica_choice: str | None = None,
-    zone: str = "",
 ) -> AsyncIterator[Address]:
     """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads and
     has a role that may connect."""
@@ -68,16 +121,16 @@ async def running_router(
     from shardrouter.pgserver.client_metrics import client_families
     from shardrouter.router import Router
 
-    listen = address or config.router
-    log_to_stderr(name, logging.WARNING if log_statements == "none" else logging.INFO)
+    listen = options.address or config.router
     async with Router.open(
         path,
-        name=name,
+        name=options.name,
         timeout=READY_TIMEOUT_S,
         progress=say,
-        log_statements=log_statements,
-        replica_choice=replica_choice,
-        zone=zone,
+        log_statements=options.log_statements,
+        slow_statement_ms=options.slow_statement_ms,
+        replica_choice=options.replica_choice,
+        zone=options.zone,
     ) as router:
         server = PgServer(
             router.new_session,
@@ -91,7 +144,7 @@ async def running_router(
             return [*router.metrics(), *client_families(server.counts)]
 
         bound = await server.start()
-        page = metrics or config.router_metrics
+        page = options.metrics or config.router_metrics
         try:
             deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
             await admit_first(router.roles, path, config.router, deadline)

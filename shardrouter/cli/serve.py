@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -15,16 +15,14 @@ from nodes.cluster_file import load_cluster
 from nodes.config import REPLICA_CHOICES, Address, ConfigError, parse_zone
 from shardrouter.cli.look import cluster_option
 from shardrouter.cli.router_process import (
+    RouterOptions,
     encryption_for,
-    log_option,
+    log_options,
     metrics_option,
     running_router,
 )
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster
-
-if TYPE_CHECKING:
-    from shardrouter.statement_log import Level
 
 __all__ = ["serve"]
 
@@ -47,7 +45,7 @@ __all__ = ["serve"]
 )
 @click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
 @metrics_option
-@log_option
+@log_options
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
 def serve(
     cluster_file: str | None,
@@ -59,8 +57,8 @@ def serve(
     replica_choice: str | None,
     zone: str,
     metrics: str | None,
-    log_statements: Level,
     exit_with_stdin: bool,
+    **logs: Any,
 ) -> None:
     """Run a router alone, for a cluster whose nodes run elsewhere.
 
@@ -76,17 +74,11 @@ def serve(
         name = name or f"router-{os.getpid()}"
         page = None if metrics is None else Address.parse(metrics, "--metrics")
         parse_zone(zone, "--zone")
-        router = running_router(
-            config,
-            path,
-            name=name,
-            address=listen,
-            encryption=encryption,
-            metrics=page,
-            log_statements=log_statements,
-            replica_choice=replica_choice,
-            zone=zone,
+        options = RouterOptions(
+            name, listen, page, replica_choice=replica_choice, zone=zone, **logs
         )
+        options.begin_log()
+        router = running_router(config, path, options, encryption)
         run_async(_serve(router, exit_with_stdin=exit_with_stdin))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc

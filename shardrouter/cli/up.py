@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -19,11 +19,14 @@ from nodes.cluster_file import load_cluster
 from nodes.config import ENGINES, META_GROUP, ClusterConfig, ConfigError
 from nodes.local_cluster import LocalCluster, ProcessFailed
 from shardrouter.cli.directory import CLUSTER_FILE, lock_directory, open_cluster
-from shardrouter.cli.router_process import encryption_for, log_option, running_router, say
+from shardrouter.cli.router_process import (
+    RouterOptions,
+    encryption_for,
+    log_options,
+    running_router,
+    say,
+)
 from shardrouter.cli.run import run_async, until_stopped
-
-if TYPE_CHECKING:
-    from shardrouter.statement_log import Level
 
 __all__ = ["connectable", "up"]
 
@@ -43,7 +46,7 @@ RESTART_DELAY_S = 1.0
     type=click.IntRange(1, 65535),
     help="Answer /metrics: the router there, the nodes on the ports behind it.",
 )
-@log_option
+@log_options
 def up(
     directory: Path,
     nodes: int | None,
@@ -52,7 +55,7 @@ def up(
     port: int | None,
     engine: str | None,
     metrics_port: int | None,
-    log_statements: Level,
+    **logs: Any,
 ) -> None:
     """Start a whole cluster on this machine, in the foreground.
 
@@ -71,28 +74,28 @@ def up(
         lock = lock_directory(directory)
         with lock:
             config, is_new = open_cluster(directory, asked, engine, metrics_port)
-            run_async(_up(config, directory, log_statements, is_new=is_new))
+            run_async(_up(config, directory, RouterOptions("up", **logs), is_new=is_new))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
 async def _up(
-    config: ClusterConfig, directory: Path, log_statements: Level, *, is_new: bool
+    config: ClusterConfig, directory: Path, options: RouterOptions, *, is_new: bool
 ) -> None:
+    options.begin_log()
+    command = (sys.executable, "-m", "nodes", "--log-format", options.log_format)
     started = time.monotonic()
     say(
         f"{'creating' if is_new else 'starting'} the cluster in {directory}: "
         f"{len(config.nodes)} nodes, {len(config.shards)} shards x "
         f"{len(config.groups[META_GROUP].replicas)} replicas"
     )
-    async with until_stopped(), LocalCluster(config, directory) as cluster:
+    async with until_stopped(), LocalCluster(config, directory, node_command=command) as cluster:
         await cluster.start(progress=lambda text: say(f"  {text}"))
         await follow_new_release(directory)
         path = directory / CLUSTER_FILE
         encryption = encryption_for(path, config.router)
-        async with running_router(
-            config, path, name="up", encryption=encryption, log_statements=log_statements
-        ):
+        async with running_router(config, path, options, encryption):
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
             click.echo(f"ready: {connectable(path)}")
             sys.stdout.flush()
