@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, cast, get_args
 
+from nodes.config import REPLICA_CHOICES
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.setting_table import (
@@ -209,6 +210,11 @@ _SETTINGS: Final = {
         Setting("server_version_num", "150000"),
         Setting("session_authorization", "shardrouter", announced=True),
         Setting("shardrouter.consistency", "linearizable", _consistency),
+        Setting(
+            "shardrouter.replica_choice",
+            REPLICA_CHOICES[0],
+            one_of("shardrouter.replica_choice", REPLICA_CHOICES),
+        ),
         Setting(
             "standard_conforming_strings",
             "on",
