@@ -56,6 +56,7 @@ FLOORS: dict[str, int] = {
     "nodes.dry_run": 1,
     "nodes.dry_runs": 1,
     "nodes.file_turn": 1,
+    "nodes.lock_waits": 1,
     "nodes.work": 0,
     "nodes.outcome_digest": 0,
     "nodes.row_insert": 1,
