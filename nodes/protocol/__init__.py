@@ -47,6 +47,7 @@ from nodes.protocol.greeting import (
     Welcome,
 )
 from nodes.protocol.requests import (
+    Avoided,
     ChangeReplicas,
     Checksum,
     CloseCursor,
@@ -102,6 +103,7 @@ from nodes.protocol.responses import (
     ReplicaStatus,
     Response,
     ResponseBody,
+    RouterReport,
     Speculated,
     SqlFailure,
     Stale,
@@ -220,6 +222,8 @@ __all__ = [
     "MemberStatus",
     "ReplicaStatus",
     "Refusal",
+    "Avoided",
+    "RouterReport",
     "Status",
     "leader_of",
     "Entry",
