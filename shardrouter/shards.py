@@ -38,7 +38,7 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
@@ -97,6 +97,11 @@ class Shards:
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
+
+    @property
+    def counts(self) -> Counts:
+        """Of what was sent to nodes."""
+        return self._delivery.counts
 
     # ------------------------------------------------------------------ reads
 

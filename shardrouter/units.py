@@ -50,7 +50,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
 from shardrouter.sql_cursors import HELD
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
