@@ -349,7 +349,12 @@ class Node:
             self._rng,
         )
         if handover is not None:
-            _log.info("hands group %s over to node %s", handover.group, handover.node)
+            _log.info(
+                "hands group %s over to node %s",
+                handover.group,
+                handover.node,
+                extra={"group": handover.group},
+            )
             self._balance.begun()
             engine = engines[handover.group]
             request = MoveLeadership(handover.replica)

@@ -123,6 +123,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.identity": 0,
     "shardrouter.statement_log": 1,
     "shardrouter.meter": 0,
+    "shardrouter.slow_statements": 1,
     "shardrouter.router_metrics": 1,
     "shardrouter.outputs": 0,
     "shardrouter.sources": 0,
