@@ -549,7 +549,12 @@ class RaftEngine:
         sentence = str(error)
         if not sentence.endswith("."):
             sentence = f"{type(error).__name__}: {sentence}."
-        _log.error("group %s", self.group, exc_info=error)
+        _log.error(
+            "group %s",
+            self.group,
+            exc_info=error,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self.stop(sentence)
 
     def stop(self, reason: str) -> None:
@@ -558,7 +563,13 @@ class RaftEngine:
         if self._stopped:
             return
         self._stopped = reason
-        _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
+        _log.error(
+            "replica %d of group %s stopped: %s",
+            self._core.replica,
+            self.group,
+            reason,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self._refuse_all(f"its replica stopped: {reason}")
         self._wake(self)  # the node has to tell the others
 
@@ -588,7 +599,12 @@ class RaftEngine:
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
         if core.role is _LEADER:
-            _log.info("leads group %s in term %d", self.group, core.term)
+            _log.info(
+                "leads group %s in term %d",
+                self.group,
+                core.term,
+                extra={"group": self.group, "term": self._core.term},
+            )
             self._office = Office(core.term)
             self.elections_won += 1
 
