@@ -201,6 +201,7 @@ class RaftEngine:
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
+        self.turned: Callable[[], None] = _nothing
 
     # ------------------------------------------------------------------ Engine
 
@@ -537,6 +538,7 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        self.turned()
         if self._applier.is_halted and (self._reads or self._office.proposals):
             self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
@@ -663,3 +665,7 @@ class RaftEngine:
 
 def _places_in(membership: Membership) -> dict[int, str]:
     return {member.id: member.place for member in membership.members}
+
+
+def _nothing() -> None:
+    pass
