@@ -31,6 +31,7 @@ from shardrouter.planned import (
     CopyFrom,
     CopyTo,
     DeclareCursor,
+    Fragment,
     OneShard,
     Plan,
     ResultColumn,
@@ -237,25 +238,34 @@ def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
 
 def scatter_commands(
     plan: Scatter, execution: Execution, catalog: Catalog
-) -> tuple[tuple[Value, ...], list[Command]]:
-    """The bound arguments, and a command for each shard that may have rows of the answer.
+) -> tuple[tuple[Value, ...], list[list[Command]]]:
+    """The bound arguments, and for each fragment a command for each shard that may have rows of it.
 
-    Rows come back as values: they are merged, then encoded once. Where the plan names keys,
-    their slots are guarded, so that no row is missed that moved; without keys every shard is
-    asked, under the guard of the table alone.
+    Rows come back as values: they are merged or finished, then encoded once. Where a fragment
+    names keys, their slots are guarded, so that no row is missed that moved; without keys every
+    shard is asked, under the guards of the tables alone.
     """
     arguments = bind(plan, execution.arguments)
-    statement = Statement(plan.sql, arguments)
     tables = _table_guards(plan.tables)
-    if not plan.keys:
-        return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
+    return arguments, [
+        _fragment_commands(fragment, arguments, tables, catalog) for fragment in plan.fragments
+    ]
+
+
+def _fragment_commands(
+    fragment: Fragment, arguments: tuple[Value, ...], tables: tuple[Guard, ...], catalog: Catalog
+) -> list[Command]:
+    statement = Statement(fragment.sql, tuple(arguments[n - 1] for n in fragment.parameters))
+    if fragment.where != "shards":
+        guards = (*tables, home_guard(catalog)) if fragment.where == "home" else tables
+        return [Command(catalog.home, statement, guards)]
+    if not fragment.keys:
+        return [Command(shard, statement, tables) for shard in catalog.shards]
     by_shard: dict[str, list[Guard]] = {}
-    for slot in slots(plan, arguments) or (0,):
+    for slot in slots(fragment, arguments) or (0,):
         shard, owner = catalog.owner(slot)
         by_shard.setdefault(shard, list(tables)).append(owner)
-    return arguments, [
-        Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
-    ]
+    return [Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()]
 
 
 @lru_cache(maxsize=OUTPUTS_MAX)

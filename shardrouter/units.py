@@ -8,13 +8,11 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
-from shardrouter import merge
+from nodes.protocol import Consistency, Done, Guard, Stale, Statement
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -29,8 +27,8 @@ from shardrouter.execution import (
     is_uncounted,
     outcome_of,
     rows_outcome,
-    scatter_commands,
 )
+from shardrouter.gathering import Limits, gather
 from shardrouter.large_writes import write_statements
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -378,30 +376,26 @@ class Units:
     async def _scatter(
         self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
     ) -> Outcome | None:
-        """Ask every shard that may have rows, merge their answers."""
-        arguments, commands = scatter_commands(plan, execution, self._state.catalog)
-        answers = await asyncio.gather(
-            *(
-                self._state.shards.read(
-                    c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
-                )
-                for c in commands
-            ),
-            return_exceptions=True,  # all reads end before this does
+        """Ask the shards that may have rows, merge or finish their answers."""
+        settings = self._state.settings
+        gathered = await gather(
+            plan,
+            execution,
+            self._state.catalog,
+            self._state.shards,
+            self._state.backend.finishing,
+            Limits(settings.finish_rows_max, settings.finish_bytes_max),
+            consistency,
+            deadline,
         )
-        rows: list[Sequence[tuple[Value, ...]]] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            if isinstance(answer, Stale):
-                return None
-            rows.append(answer.results[0].values)
-        merged = merge.merge_rows(plan, rows, arguments)
+        if gathered is None:
+            return None
         notices: tuple[Notice, ...] = ()
-        if len(commands) > 1 and consistency not in self._warned:
+        if gathered.shards > 1 and consistency not in self._warned:
             self._warned.add(consistency)
             notices = (Notice(SCATTER_NOTICES[consistency]),)
-        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+        rows = gathered.rows
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
 
 
 def _is_several(plan: Plan) -> bool:
