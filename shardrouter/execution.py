@@ -243,34 +243,43 @@ def scatter_commands(
 
     Rows come back as values: they are merged or finished, then encoded once. Where a fragment
     names keys, their slots are guarded, so that no row is missed that moved; without keys every
-    shard is asked, under the guards of the tables alone.
+    shard is asked, under the guards of the tables that it has alone.
     """
     arguments = bind(plan, execution.arguments)
-    tables = _table_guards(plan.tables)
+    guards = {
+        shard: [
+            Guard(f"table:{name}", version)
+            for name, version in plan.tables
+            if shard in catalog.shards_of(catalog.tables[name])
+        ]
+        for shard in catalog.shards
+    }
     return arguments, [
-        _fragment_commands(fragment, arguments, tables, catalog) for fragment in plan.fragments
+        _fragment_commands(fragment, arguments, guards, catalog) for fragment in plan.fragments
     ]
 
 
 def _fragment_commands(
-    fragment: Fragment, arguments: tuple[Value, ...], tables: tuple[Guard, ...], catalog: Catalog
+    fragment: Fragment,
+    arguments: tuple[Value, ...],
+    guards: dict[str, list[Guard]],
+    catalog: Catalog,
 ) -> list[Command]:
     statement = Statement(fragment.sql, tuple(arguments[n - 1] for n in fragment.parameters))
-    if fragment.where != "shards":
-        guards = (*tables, home_guard(catalog)) if fragment.where == "home" else tables
-        return [Command(catalog.home, statement, guards)]
-    if not fragment.keys:
-        return [Command(shard, statement, tables) for shard in catalog.shards]
-    by_shard: dict[str, list[Guard]] = {}
-    for slot in slots(fragment, arguments) or (0,):
-        shard, owner = catalog.owner(slot)
-        by_shard.setdefault(shard, list(tables)).append(owner)
-    return [Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()]
-
-
-@lru_cache(maxsize=OUTPUTS_MAX)
-def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
-    return tuple(Guard(f"table:{name}", version) for name, version in tables)
+    owners: dict[str, list[Guard]] = {}
+    if fragment.where == "home":
+        owners[catalog.home] = [home_guard(catalog)]
+    elif fragment.where == "any":
+        owners[catalog.home] = []
+    elif not fragment.keys:
+        owners = {shard: [] for shard in catalog.shards}
+    else:
+        for slot in slots(fragment, arguments) or (0,):
+            shard, owner = catalog.owner(slot)
+            owners.setdefault(shard, []).append(owner)
+    return [
+        Command(shard, statement, (*guards[shard], *own)) for shard, own in owners.items()
+    ]
 
 
 def _outputs_of(plan: OneShard, formats: tuple[bool, ...] | None) -> tuple[OutputColumn, ...]:

@@ -181,18 +181,25 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
     """Merged, if that is all there is to do; else finished here."""
     if isinstance(node, syntax.Select) and node.locking:
         raise locked()
-    tables, oids = reliance(query.statement), query.statement.parameters.oids()
-    bounds = tuple(query.statement.bounds)
+    finish: Merge | Finish
     if isinstance(node, syntax.Select) and _is_merge(node, query):
-        fragment, merge = _merged(query)
-        return Scatter(tables, (fragment,), merge, query.columns, oids, bounds)
-    parameters = query.statement.parameters.again()
-    cut = Cut()
-    again = _understood(node, Statement(parameters, catalog, analysed, cut=cut))
-    text = again.text
-    sql, numbers = renumbered(text)
-    fragments = cut.fragments(text, pins_of(again.statement))
-    return Scatter(tables, fragments, Finish(sql, numbers), query.columns, oids, bounds)
+        fragment, finish = _merged(query)
+        fragments: tuple[Fragment, ...] = (fragment,)
+    else:
+        parameters = query.statement.parameters.again()
+        cut = Cut()
+        query = _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+        text = query.text
+        finish = Finish(*renumbered(text))
+        fragments = cut.fragments(text, pins_of(query.statement))
+    return Scatter(
+        tables=reliance(query.statement),
+        fragments=fragments,
+        finish=finish,
+        columns=query.columns,
+        parameter_oids=query.statement.parameters.oids(),
+        bounds=tuple(query.statement.bounds),
+    )
 
 
 def _is_merge(node: syntax.Select, query: _Query) -> bool:

@@ -1,4 +1,5 @@
-"""`make differential`: programs at random on this database and on a real PostgreSQL.
+"""`make differential`: programs at random on this database and on a real PostgreSQL;
+`make differential-shards`: on this database over three shards, and over one.
 
 A program is made from a seed. What is different is shown as the smallest program that shows it;
 the exit code is 1 then. The last line says how much was compared. Workers, each with databases of
@@ -23,16 +24,19 @@ REFUSALS_SHOWN = 12
 @click.option("--statements", default=20_000, show_default=True, help="How many to compare.")
 @click.option("--seed", default=0, show_default=True, help="Of the first program.")
 @click.option("--workers", default=2, show_default=True, help="Processes that compare.")
-def main(statements: int, seed: int, workers: int) -> None:
+@click.option("--shards", "over_shards", is_flag=True, help="Three shards against one.")
+def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None:
     """Compare answers, types, names and SQLSTATEs of statements made at random."""
     began = time.monotonic()
-    try:
-        find_programs()
-    except PostgresMissing as exc:
-        print(exc)
-        sys.exit(2)
+    if not over_shards:
+        try:
+            find_programs()
+        except PostgresMissing as exc:
+            print(exc)
+            sys.exit(2)
+    each = -(-statements // workers)
     shares = [
-        Share(range(seed + at, seed + statements + at, workers), -(-statements // workers))
+        Share(range(seed + at, seed + statements + at, workers), each, over_shards)
         for at in range(workers)
     ]
     done = [work(share) for share in shares] if workers == 1 else all_worked(shares)
