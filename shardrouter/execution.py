@@ -277,9 +277,7 @@ def _fragment_commands(
         for slot in slots(fragment, arguments) or (0,):
             shard, owner = catalog.owner(slot)
             owners.setdefault(shard, []).append(owner)
-    return [
-        Command(shard, statement, (*guards[shard], *own)) for shard, own in owners.items()
-    ]
+    return [Command(shard, statement, (*guards[shard], *own)) for shard, own in owners.items()]
 
 
 def _outputs_of(plan: OneShard, formats: tuple[bool, ...] | None) -> tuple[OutputColumn, ...]:

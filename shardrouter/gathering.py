@@ -19,9 +19,10 @@ from shardrouter.execution import Command, Execution, scatter_commands
 from shardrouter.finishing import Finishing
 from shardrouter.merge import merge_rows
 from shardrouter.planned import Fragment, Merge, Scatter
+from shardrouter.replica_choice import Choice
 from shardrouter.shards import Shards, Streamed
 
-__all__ = ["Gathered", "Limits", "gather"]
+__all__ = ["Gathered", "Limits", "Reading", "gather"]
 
 Row: TypeAlias = tuple[Value, ...]
 
@@ -38,6 +39,18 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How one statement is read, and by when."""
+
+    shards: Shards
+    finishing: Finishing
+    limits: Limits
+    consistency: Consistency
+    choice: Choice
+    deadline: float
+
+
+@dataclass(frozen=True)
 class Gathered:
     """The rows of the answer, and of how many shards they are."""
 
@@ -46,18 +59,11 @@ class Gathered:
 
 
 async def gather(
-    plan: Scatter,
-    execution: Execution,
-    catalog: Catalog,
-    shards: Shards,
-    finishing: Finishing,
-    limits: Limits,
-    consistency: Consistency,
-    deadline: float,
+    plan: Scatter, execution: Execution, catalog: Catalog, reading: Reading
 ) -> Gathered | None:
     """The answer; None if a shard says that the catalog is stale. Raises RouterError."""
     arguments, commands = scatter_commands(plan, execution, catalog)
-    held = _Held(limits, plan.fragments)
+    held = _Held(reading.limits, plan.fragments)
     by_shard: dict[str, list[tuple[int, Command]]] = {}
     for number, of_fragment in enumerate(commands):
         for command in of_fragment:
@@ -66,7 +72,7 @@ async def gather(
 
     async def read(asked: Sequence[tuple[int, Command]]) -> bool:
         for number, command in asked:
-            found = await _read(command, shards, consistency, deadline, held, number)
+            found = await _read(command, reading, held, number)
             if found is None:
                 return False
             rows[number, command.shard] = found
@@ -84,7 +90,9 @@ async def gather(
         (fragment, [row for part in parts for row in part])
         for fragment, parts in zip(plan.fragments, of_fragments, strict=True)
     ]
-    answer = await finishing.run(plan.finish, fragments, arguments, held.check_answer, deadline)
+    answer = await reading.finishing.run(
+        plan.finish, fragments, arguments, held.check_answer, reading.deadline
+    )
     return Gathered(answer, len(by_shard))
 
 
@@ -99,17 +107,15 @@ async def _together(runs: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read(
-    command: Command,
-    shards: Shards,
-    consistency: Consistency,
-    deadline: float,
-    held: _Held,
-    number: int,
-) -> list[Row] | None:
+async def _read(command: Command, reading: Reading, held: _Held, number: int) -> list[Row] | None:
     """All rows of one fragment that one shard has."""
-    answer = await shards.stream(
-        command.shard, command.statement, command.guards, deadline, consistency
+    answer = await reading.shards.stream(
+        command.shard,
+        command.statement,
+        command.guards,
+        reading.deadline,
+        reading.consistency,
+        reading.choice,
     )
     if isinstance(answer, Stale):
         return None
@@ -118,7 +124,7 @@ async def _read(
     rows = held.add(number, answer.result.values)
     try:
         while True:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(reading.deadline):
                 piece = await answer.stream.next()
             if piece is None:
                 return rows

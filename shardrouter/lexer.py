@@ -69,9 +69,11 @@ _MAY_BE_LONG: Final = re.compile(rf'[\w$]{{{_SHORT + 1}}}|"[^"]{{{_SHORT + 1}}}'
 TOKENS_MAX: Final = 200_000
 """Of a text: so many are read in half a second."""
 
+_SPACES: Final = " \t\n\r\f\v"
 _TOKEN: Final = re.compile(
     r"""
-      (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
+    [ \t\n\r\f\v]*(?:
+      (?P<line>--[^\n\r]*)
     | (?P<comment>/\*)
     | (?P<prefixed>[eE]'|[bBxXnN]'|[uU]&['"])
     | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*)
@@ -82,7 +84,7 @@ _TOKEN: Final = re.compile(
     | (?P<name>")
     | (?P<mark>::|[()\[\],;.:])
     | (?P<operator>[-+*/<>=~!@#%^&|`?]+)
-    """,
+    )""",
     re.VERBOSE,
 )
 _JUNK: Final = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*")
@@ -130,7 +132,7 @@ def tokenize(sql: str) -> list[Token]:
             'invalid byte sequence for encoding "UTF8": 0x00', sqlstate="22021", position=zero + 1
         )
     tokens: list[Token] = []
-    at, size = 0, len(sql)
+    at, size = 0, len(sql.rstrip(_SPACES))
     while at < size:
         if len(tokens) > TOKENS_MAX:
             raise StatementError(
@@ -140,17 +142,20 @@ def tokenize(sql: str) -> list[Token]:
             )
         match = _TOKEN.match(sql, at)
         if match is None:
+            at = size - len(sql[at:size].lstrip(_SPACES))
             raise syntax_error(sql[at], at)
-        start, at = at, match.end()
         found = match.lastgroup
-        text = match.group()
-        if found == "space":
-            continue
-        if found == "comment":
-            at = _skip_comment(sql, start)
-        elif found == "word":
+        start, at = match.span(found)  # type: ignore[arg-type]  # one of them matched
+        text = sql[start:at]
+        if found == "word":
             name = fold(text) if at - start <= _SHORT else _cut(fold(text))
             tokens.append(Token(_WORD, name, start, at, text))
+        elif found == "mark":
+            tokens.append(Token(_MARK, text, start, at, text))
+        elif found == "line":
+            continue
+        elif found == "comment":
+            at = _skip_comment(sql, start)
         elif found == "number" or found == "parameter":
             if junk := _JUNK.match(sql, at):
                 what = "numeric literal" if found == "number" else "parameter"
@@ -161,8 +166,6 @@ def tokenize(sql: str) -> list[Token]:
                 )
             kind = Kind.NUMBER if found == "number" else Kind.PARAMETER
             tokens.append(Token(kind, text.removeprefix("$"), start, at, text))
-        elif found == "mark":
-            tokens.append(Token(_MARK, text, start, at, text))
         elif found == "operator":
             text = _operator(text)
             at = start + len(text)

@@ -26,6 +26,7 @@ def with_rows_of_lists(node: syntax.Select) -> syntax.Select:
         call
         for item in node.items
         if isinstance(item, syntax.SelectItem)
+        and type(item.expression) is not syntax.ColumnReference
         for call in _calls(item.expression)
     ]
     if not calls:

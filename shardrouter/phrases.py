@@ -42,7 +42,10 @@ _COMMA_WORDS: Final = {
 
 def plain(tokens: Sequence[Token]) -> Sequence[Token]:
     """The tokens with every special form in its plain one."""
-    if _WORTH_A_LOOK.isdisjoint([token.text for token in tokens]):
+    texts = [token.text for token in tokens]
+    if _WORTH_A_LOOK.isdisjoint(texts) and (
+        _BEFORE_STRINGS.isdisjoint(texts) or all(token.kind is not Kind.STRING for token in tokens)
+    ):
         return tokens
     return _Rewriting(tokens).run()
 
@@ -426,5 +429,7 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "grouping": _Rewriting.grouping,
     "make_interval": _Rewriting.intervals,
 }
-_TRIGGERS: Final = frozenset({*_FORMS, "cast"})
-_WORTH_A_LOOK: Final = _TRIGGERS | {"::", "["}
+_BEFORE_STRINGS: Final = _LITERAL_TYPES - _ZONED
+"""Words that are often names of columns: of one word, and a type's only before a string."""
+
+_WORTH_A_LOOK: Final = (frozenset(_FORMS) - _BEFORE_STRINGS) | {"cast", "::", "["}

@@ -23,12 +23,10 @@ _SYSTEM_ARRAYS: Final = frozenset(
 )
 
 
-_WORTH_A_LOOK: Final = _TRIGGERS | _SYSTEM_ARRAYS
-
-
 def unqualified(tokens: Sequence[Token]) -> Sequence[Token]:
     """The tokens without what says nothing."""
-    if _WORTH_A_LOOK.isdisjoint([token.text for token in tokens]):
+    texts = [token.text for token in tokens]
+    if _TRIGGERS.isdisjoint(texts) and ("[" not in texts or _SYSTEM_ARRAYS.isdisjoint(texts)):
         return tokens
     out: list[Token] = []
     at, end = 0, len(tokens)

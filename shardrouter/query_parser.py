@@ -60,7 +60,7 @@ def create_table_as(cursor: Cursor, *, temporary: bool) -> CreateTableAs:
 
 def select_into(tokens: Sequence[Token]) -> CreateTableAs | None:
     """SELECT ... INTO, which is CREATE TABLE AS; None if it is another statement."""
-    if not tokens[0].is_word("select", "with") or not any(t.is_word("into") for t in tokens):
+    if not tokens[0].is_word("select", "with") or "into" not in [t.text for t in tokens]:
         return None
     depth = 0
     selects = tokens[0].is_word("select")

@@ -63,6 +63,7 @@ def in_list(
         call
         for item in items
         if isinstance(item, syntax.SelectItem)
+        and type(item.expression) is not syntax.ColumnReference  # most are
         for call in _calls(item.expression)
     ]
     if len(calls) < 2:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, cast, get_args
 
+from nodes.config import REPLICA_CHOICES
 from nodes.protocol import Consistency
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.setting_table import (
@@ -225,6 +226,11 @@ _SETTINGS: Final = {
         Setting("shardrouter.consistency", "linearizable", _consistency),
         _at_most("shardrouter.finish_bytes_max", 256 * 1024 * 1024),
         _at_most("shardrouter.finish_rows_max", 2_000_000),
+        Setting(
+            "shardrouter.replica_choice",
+            REPLICA_CHOICES[0],
+            one_of("shardrouter.replica_choice", REPLICA_CHOICES),
+        ),
         Setting(
             "standard_conforming_strings",
             "on",

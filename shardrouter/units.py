@@ -28,7 +28,7 @@ from shardrouter.execution import (
     outcome_of,
     rows_outcome,
 )
-from shardrouter.gathering import Limits, gather
+from shardrouter.gathering import Limits, Reading, gather
 from shardrouter.large_writes import write_statements
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -48,7 +48,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
 from shardrouter.sql_cursors import HELD
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
@@ -356,7 +356,12 @@ class Units:
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self._state.shards.stream(
-                command.shard, command.statement, command.guards, deadline, consistency
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                consistency,
+                self._state.choice,
             )
         else:
             answer = await self._state.shards.read(
@@ -366,6 +371,7 @@ class Units:
                 quick=plan.quick,
                 deadline=deadline,
                 consistency=consistency,
+                choice=self._state.choice,
             )
         if isinstance(answer, Streamed):
             return self._state.streamed(plan, execution, answer)
@@ -382,11 +388,14 @@ class Units:
             plan,
             execution,
             self._state.catalog,
-            self._state.shards,
-            self._state.backend.finishing,
-            Limits(settings.finish_rows_max, settings.finish_bytes_max),
-            consistency,
-            deadline,
+            Reading(
+                self._state.shards,
+                self._state.backend.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                consistency,
+                self._state.choice,
+                deadline,
+            ),
         )
         if gathered is None:
             return None

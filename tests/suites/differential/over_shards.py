@@ -1,4 +1,4 @@
-"""Programs for this database over several shards: rows first, one at a time, then mostly queries."""
+"""Programs for this database over several shards: first rows, one at a time, then mostly queries."""
 
 from __future__ import annotations
 

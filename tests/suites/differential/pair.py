@@ -15,6 +15,8 @@ from tests.suites.postgres import running_postgres
 
 __all__ = ["Pair", "Sharded", "running_pair", "running_shards"]
 
+TIMEOUT_S: Final = 20
+"""Of a statement; a client waits longer."""
 
 LEFT: Final = (
     ("VIEW", "SELECT viewname FROM pg_views WHERE schemaname = 'public'"),
@@ -42,10 +44,15 @@ class Pair:
         self.theirs.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
         _drop_all(self.ours)
         self.place()
+        self.limit()
 
     def place(self) -> None:
         """Tables without a shard key of their own are whole on one shard."""
         self.ours.query("SET default_placement = 'home'")
+
+    def limit(self) -> None:
+        """A statement that takes long on both is no difference, and holds nothing up."""
+        self.both(f"SET statement_timeout = '{TIMEOUT_S}s'")
 
     def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
         return self.ours.query(sql), self.theirs.query(sql)
@@ -62,6 +69,7 @@ class Sharded(Pair):
             client.query("DROP SCHEMA IF EXISTS s CASCADE")
             _drop_all(client)
         self.place()
+        self.limit()
 
     def place(self) -> None:
         """The rows of a table are on all shards."""
