@@ -29,6 +29,8 @@ FLOORS: dict[str, int] = {
     "nodes.foreign_keys": 1,
     "nodes.violations": 1,
     "nodes.engine": 0,
+    "nodes.freshness": 0,
+    "nodes.read_barriers": 0,
     "nodes.config": 0,
     "nodes.handshake": 0,
     "nodes.whose_files": 0,

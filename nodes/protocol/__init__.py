@@ -47,6 +47,8 @@ from nodes.protocol.greeting import (
     Welcome,
 )
 from nodes.protocol.requests import (
+    AtLeast,
+    Bounded,
     ChangeReplicas,
     Checksum,
     CloseCursor,
@@ -76,10 +78,12 @@ from nodes.protocol.requests import (
     TransactionOutcome,
     Unstage,
     Write,
+    needs_leader,
 )
 from nodes.protocol.responses import (
     Aborted,
     AnswerNotKept,
+    Behind,
     Busy,
     Changed,
     Checksums,
@@ -180,7 +184,10 @@ __all__ = [
     "SwitchFingerprint",
     "NewIncarnation",
     "RecoverGroup",
+    "AtLeast",
+    "Bounded",
     "Consistency",
+    "needs_leader",
     "Read",
     "Fetch",
     "CloseCursor",
@@ -208,6 +215,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",

@@ -21,6 +21,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",
@@ -55,10 +56,12 @@ class StatementResult(Message, frozen=True):
 
 class Done(Message, frozen=True, tag="done"):
     """Success. `index` is the applied index of the state the answer comes from, or of the entry
-    that brought the write, with whatever else that entry brought."""
+    that brought the write, with whatever else that entry brought; `incarnation`, of a read, is
+    that of the group in that state."""
 
     results: tuple[StatementResult, ...]
     index: int
+    incarnation: int = 0  # a write's is that of its session
 
 
 class Violation(Message, frozen=True):
@@ -84,6 +87,7 @@ class Piece(Message, frozen=True, tag="piece"):
     index: int  # the applied index of the state that is read
     cursor: int  # for `Fetch`
     node: str = ""  # where
+    incarnation: int = 0  # of the group in that state
 
 
 class SqlFailure(Message, frozen=True, tag="failure"):
@@ -107,6 +111,8 @@ class Speculated(Message, frozen=True, tag="speculated"):
     digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
     cursor: int = 0  # for `Fetch`; 0: there are no more
     node: str = ""  # where
+    index: int = 0  # the applied index of the state that it was found in ...
+    incarnation: int = 0  # ... and the incarnation of the group there
 
 
 class NotOpen(Message, frozen=True, tag="notopen"):
@@ -139,6 +145,14 @@ class Stale(Message, frozen=True, tag="stale"):
     object: str
     have: int  # version in the state
     want: int  # version in the guard
+
+
+class Behind(Message, frozen=True, tag="behind"):
+    """This replica's state is older than the read asks for (`AtLeast`), or of another incarnation
+    of its group; it has waited a little."""
+
+    incarnation: int
+    index: int
 
 
 class Busy(Message, frozen=True, tag="busy"):
@@ -310,6 +324,7 @@ ResponseBody: TypeAlias = (
     | AnswerNotKept
     | NotLeader
     | Stale
+    | Behind
     | Busy
     | UnknownSession
     | UnknownOutcome

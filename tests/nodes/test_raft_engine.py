@@ -131,6 +131,7 @@ class Journal:
 
     halted = ""
     fingerprint = ""
+    incarnation = 1
     switched_at = 0
 
     def opening(self) -> EntryBody | None:
