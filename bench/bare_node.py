@@ -8,6 +8,7 @@ time and seed. What a node costs beyond this is what it promises beyond this.
 from __future__ import annotations
 
 from nodes.__main__ import main
+from nodes.applied_state import AppliedState
 from nodes.machine import Machine
 from nodes.protocol import (
     Done,
@@ -18,16 +19,15 @@ from nodes.protocol import (
     Write,
 )
 
-_apply_write = Machine._apply_write  # noqa: SLF001 -- a part of it is replaced here
+_apply_write = AppliedState._apply_write  # noqa: SLF001 -- a part of it is replaced here
 
 
-def run_only(machine: Machine, index: int, write: Write, now_us: int, seed: int) -> ResponseBody:
-    """In the place of Machine._apply_write."""
+def run_only(state: AppliedState, index: int, write: Write, now_us: int, seed: int) -> ResponseBody:
+    """In the place of AppliedState._apply_write."""
     if write.sets or len(write.statements) != 1:  # CREATE TABLE
-        return _apply_write(machine, index, write, now_us, seed)
+        return _apply_write(state, index, write, now_us, seed)
     statement = write.statements[0]
-    writer = machine._writer  # noqa: SLF001
-    cursor = writer.raw.execute(statement.sql, statement.parameters)
+    cursor = state.writer.raw.execute(statement.sql, statement.parameters)
     return Done((StatementResult(cursor.rowcount),), index)
 
 
@@ -37,7 +37,10 @@ def check_nothing(_machine: Machine, _body: EntryBody, _size: int) -> SqlFailure
 
 
 if __name__ == "__main__":
-    for name, method in (("_apply_write", run_only), ("check", check_nothing)):
-        assert callable(getattr(Machine, name)), f"Machine has no {name} to replace"
-        setattr(Machine, name, method)
+    for of, name, method in (
+        (AppliedState, "_apply_write", run_only),
+        (Machine, "check", check_nothing),
+    ):
+        assert callable(getattr(of, name)), f"{of.__name__} has no {name} to replace"
+        setattr(of, name, method)
     main()

@@ -18,46 +18,26 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import Final, TypeAlias, cast
+from typing import Final
 
 import msgspec
 from msgspec import structs
 
-from nodes.authorizer import DDL, Mode, mode_of_write
+from nodes.applied_state import AppliedState, ReplicaFault, stale
+from nodes.authorizer import Mode
 from nodes.bounds import Stop, Stopped, stale_guard
 from nodes.checksums import Checksums
 from nodes.config import WriteLimits
 from nodes.cursors import TOO_MANY, Cursors
 from nodes.data_file import (
     BEGIN_READ,
-    BEGIN_WRITE,
     COMMIT,
-    READ_ANSWERS,
-    READ_APPLIED,
-    READ_FINGERPRINT,
-    READ_INCARNATION,
     READ_POSITION,
-    READ_SESSIONS,
-    READ_SWITCHED,
-    READ_VERSIONS,
-    RELEASE,
     ROLLBACK,
-    ROLLBACK_TO,
-    SAVEPOINT,
-    WRITE_ANSWERS,
-    WRITE_APPLIED,
-    WRITE_EXPIRED,
-    WRITE_FINGERPRINT,
-    WRITE_FORGOTTEN,
-    WRITE_INCARNATION,
-    WRITE_SESSION,
-    WRITE_SWITCHED,
-    WRITE_WATERMARK,
     Identity,
     IdentityError,
     check_file,
@@ -69,72 +49,34 @@ from nodes.data_file import (
 from nodes.dry_run import DryRun
 from nodes.durability import WatchedFile, sync_directory
 from nodes.engine import HALTED_HINT, Answers, Committed
+from nodes.entry_checks import EntryChecks, needs_dry_run
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
-    ENTRY_BYTES_MAX,
-    TRANSACTION_STEPS_MAX,
-    Aborted,
     Busy,
-    Checksum,
     CloseCursor,
     Done,
-    Entry,
     EntryBody,
     ExpireSessions,
-    Fence,
     Fetch,
     GetChecksum,
-    Guard,
-    NewIncarnation,
-    OpenSession,
     Read,
     ResponseBody,
-    SessionId,
     Speculate,
     Speculated,
     SqlFailure,
     Stage,
-    Stale,
-    StatementResult,
     SwitchFingerprint,
     Unstage,
     Write,
 )
-from nodes.sessions import Sessions
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
-from nodes.stages import Stages
-from nodes.transaction_unit import steps_in
-from nodes.write_unit import is_change, run_write, stages_of
 
 __all__ = ["Machine", "ReplicaFault"]
 
-_COMPILED_MAX: Final = 1024
-"""Texts that `check` remembers as sound."""
-
-_ENTRY_ROOM: Final = 64
-"""What an Entry adds to the body it carries: time, seed, lengths."""
-
-_STATELESS: Final = frozenset({"42601", "42501", "42883", "08P01", "54000", "0A000", "22021"})
-"""What a text or its parameters are refused for in every state. A name that is unknown here
-may be created by an entry of the log that is not applied yet."""
-
 _SWITCHING: Final = Busy("the replica is taking over a snapshot")
-
-
-_Other: TypeAlias = (
-    OpenSession
-    | Fence
-    | Stage
-    | Unstage
-    | ExpireSessions
-    | Checksum
-    | SwitchFingerprint
-    | NewIncarnation
-)
-"""What an entry may be but a write."""
 
 
 def _changes_schema(committed: Committed) -> bool:
@@ -146,27 +88,8 @@ def _changes_schema(committed: Committed) -> bool:
     )
 
 
-class ReplicaFault(Exception):
-    """This replica must stop; the message is a sentence that says why."""
-
-
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-@lru_cache(maxsize=64)
-def _counted(count: int) -> tuple[StatementResult]:
-    """The result of a statement that changed so many rows."""
-    return (StatementResult(count),)
-
-
-def _stale(guards: Sequence[Guard], versions: Mapping[str, int]) -> Stale | None:
-    """The first guard that fails."""
-    for guard in guards:
-        have = versions.get(guard.object, 0)
-        if have != guard.version:
-            return Stale(guard.object, have, guard.version)
-    return None
 
 
 class Machine:
@@ -194,7 +117,6 @@ class Machine:
         self._clock_us = clock_us
         self._rng = rng
         self._own_fingerprint = fingerprint
-        self._compiled: set[str] = set()
         self._fault: str | None = None
         self._is_applying = False
         self._is_switching = False
@@ -261,38 +183,23 @@ class Machine:
             if not exists:
                 create_file(writer, identity)
                 sync_directory(self._directory)
-            execute = writer.raw.execute
-            # Copies of what the file holds, for speed. They follow the writer's transaction,
-            # not the last COMMIT: reads look into the file.
-            self._applied: int
-            self._applied_term: int
-            self._applied, self._applied_term = execute(READ_APPLIED).fetchone()
-            found = execute(READ_FINGERPRINT).fetchone()
-            self._fingerprint: str = "" if found is None else found[0]
-            self._note_halted()
-            found = execute(READ_SWITCHED).fetchone()
-            self._switched_at = 0 if found is None else int(found[0])
-            self._versions: dict[str, int] = dict(execute(READ_VERSIONS).fetchall())
-            found = execute(READ_INCARNATION).fetchone()
-            self._incarnation = 1 if found is None else int(found[0])
-            self._sessions = Sessions(self._incarnation)
-            self._sessions.restore(
-                execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self._applied
+            self._checksums = Checksums(path)
+            self._state = AppliedState(
+                writer,
+                name=self._name,
+                own_fingerprint=self._own_fingerprint,
+                begin_checksum=self._checksums.start,
             )
-            self._stages = Stages(writer.raw, self._applied)
             self._opened_reader: SqlConnection | None = None
             self._wal = WatchedFile(path.with_name(path.name + "-wal"))
         except BaseException:
             writer.close()
             raise
-        self._writer = writer
         self._long_reads = LongReads(path)
         self._cursors = Cursors(path)
         self._dry_run = DryRun(path)
         self._speculation = Speculation(path)
-        self._checksums = Checksums(path)
-        self._checksum_due = 0  # index of the last such entry
-        self._compiled.clear()
+        self._checks = EntryChecks(lambda: self._reader)
 
     @property
     def _reader(self) -> SqlConnection:
@@ -305,17 +212,17 @@ class Machine:
     @property
     def applied(self) -> int:
         """Index of the last entry whose effect a read sees."""
-        return self._applied
+        return self._state.applied
 
     @property
     def applied_term(self) -> int:
         """Term of that entry."""
-        return self._applied_term
+        return self._state.applied_term
 
     @property
     def incarnation(self) -> int:
         """Of the group, in that state."""
-        return self._incarnation
+        return self._state.incarnation
 
     @property
     def is_sound(self) -> bool:
@@ -336,34 +243,22 @@ class Machine:
     def fingerprint(self) -> str:
         """What the group's writes are executed with, as of `applied`; empty before the group's
         first leader has said it."""
-        return self._fingerprint
+        return self._state.fingerprint
 
     @property
     def switched_at(self) -> int:
         """Index up to which the log is of no use to a new replica: writes before it were executed
         with another release, which nobody may run any more. 0 if there was only one."""
-        return self._switched_at
+        return self._state.switched_at
 
     @property
     def halted(self) -> str:
         """Why no write may be applied here, a sentence that says what to do; empty if one may."""
-        return self._halted
-
-    def _note_halted(self) -> None:
-        """The fingerprint of the state is known, or has changed."""
-        self._halted = ""
-        if self._fingerprint in ("", self._own_fingerprint):
-            return
-        self._halted = (
-            f"{self._name} applies no writes: the group executes them with {self._fingerprint}, "
-            f"this node with {self._own_fingerprint}. It votes and stores the log. Start the node "
-            "with the release that the others run; or, once all nodes run the new one, run "
-            "`shardrouter upgrade`; if that was done, rebuild this replica."
-        )
+        return self._state.halted
 
     def opening(self) -> EntryBody | None:
         """What a new leader proposes before any client's command."""
-        if self._fingerprint:
+        if self._state.fingerprint:
             return None
         return SwitchFingerprint(self._own_fingerprint, "")
 
@@ -376,7 +271,7 @@ class Machine:
         thread, also while `apply` runs: the index is read before. Raises OSError, also if a
         checkpoint could not sync the -wal.
         """
-        applied: int = self._applied
+        applied: int = self._state.applied
         self._wal.sync()
         sync_directory(self._directory)
         return applied
@@ -425,14 +320,7 @@ class Machine:
     def idle(self, since: int) -> ExpireSessions | None:
         """What to propose so that sessions and stages which no entry after log index `since` has
         used are forgotten: to a leader that noted its applied index a session lifetime ago."""
-        sessions = self._sessions.idle(since)
-        ending = {session.index for session in sessions}
-        stages = tuple(
-            (SessionId(self._incarnation, session), stage)
-            for session, stage in self._stages.idle(since)
-            if session not in ending
-        )
-        return ExpireSessions(sessions, stages) if sessions or stages else None
+        return self._state.idle(since)
 
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
@@ -448,7 +336,7 @@ class Machine:
         self._speculation.close()
         if self._opened_reader is not None:
             self._opened_reader.close()
-        self._writer.close()
+        self._state.writer.close()
         self._wal.close()
 
     def _failed(self, exc: BaseException) -> str:
@@ -470,27 +358,27 @@ class Machine:
         """
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        if not batch or batch[-1][0] <= self._applied:
+        if not batch or batch[-1][0] <= self._state.applied:
             return [()] * len(batch)
-        execute = self._writer.raw.execute
+        execute = self._state.writer.raw.execute
         self._is_applying = True
         answers: list[Answers] = []
         try:
             for is_schema, entries in groupby(batch, _changes_schema):
                 if not is_schema:
-                    answers += self._apply_together(list(entries))
+                    answers += self._state.apply_together(list(entries))
                     continue
                 # A table that is rebuilt is dropped first, and must not take what refers to it
                 # along; foreign keys cannot be switched off inside a transaction.
-                self._writer.enforce_foreign_keys(False)
+                self._state.writer.enforce_foreign_keys(False)
                 for entry in entries:
-                    answers += self._apply_together([entry])
-                self._writer.enforce_foreign_keys(True)
+                    answers += self._state.apply_together([entry])
+                self._state.writer.enforce_foreign_keys(True)
         except BaseException as exc:
             # Memory is ahead of the file now, and stays so: this replica does not go on.
             sentence = self._failed(exc)
             try:
-                if self._writer.raw.in_transaction:
+                if self._state.writer.raw.in_transaction:
                     execute(ROLLBACK)
             except sqlite3.Error as second:
                 exc.add_note(f"rolling back failed as well: {second}")  # close() ends it
@@ -501,154 +389,6 @@ class Machine:
             self._is_applying = False
         return answers
 
-    def _apply_together(self, entries: Sequence[Committed]) -> list[Answers]:
-        """Apply entries in one transaction."""
-        answers: list[Answers] = [()] * len(entries)
-        if entries[-1][0] <= self._applied:
-            return answers
-        execute = self._writer.raw.execute
-        execute(BEGIN_WRITE)
-        index = self._applied
-        for position, (entry_index, _, entry) in enumerate(entries):
-            if entry_index <= index:
-                continue
-            index += 1
-            if entry_index != index:
-                raise ReplicaFault(f"entry {index} is missing before {entry_index}")
-            if entry is not None:
-                answers[position] = self._apply_entry(index, entry)
-        self._save_sessions()
-        execute(WRITE_APPLIED, (index, entries[-1][1]))
-        execute(COMMIT)
-        self._applied, self._applied_term = index, entries[-1][1]
-        if self._checksum_due == index:
-            self._checksums.start(index)
-        return answers
-
-    def _apply_entry(self, index: int, entry: Entry) -> Answers:
-        now_us, seed = entry.now_us, entry.seed
-        self._writer.begin_entry(index)
-        answers: list[ResponseBody] = []
-        for body in entry.bodies:
-            if type(body) is Write:
-                answers.append(self._apply_write(index, body, now_us, seed))
-            else:
-                answers.append(self._apply_other(index, cast("_Other", body)))
-            now_us += 1
-            seed += 1
-        return answers
-
-    def _apply_other(self, index: int, body: _Other) -> ResponseBody:
-        match body:
-            case Fence():
-                answer = self._sessions.recall(body.session, body.seq, body.watermark)
-                if answer is None:
-                    answer = Aborted()
-                    self._sessions.record(body.session, body.seq, body.watermark, answer, index)
-                return answer
-            case OpenSession():
-                return self._sessions.open(index, body.router)
-            case Stage():
-                return self._keep_stage(index, body)
-            case Unstage():
-                self._stages.remove([(body.session, body.stage)])
-                return Done((), index)
-            case ExpireSessions():
-                self._sessions.expire(body.sessions)
-                self._stages.remove_of(body.sessions)
-                self._stages.remove(body.stages)
-                return Done((), index)
-            case Checksum():
-                self._checksum_due = index
-                return Done((), index)
-            case SwitchFingerprint():
-                return self._switch_fingerprint(index, body)
-            case NewIncarnation():
-                self._begin_incarnation(body.incarnation)
-                return Done((), index)
-
-    def _keep_stage(self, index: int, piece: Stage) -> ResponseBody:
-        answer = self._sessions.recall(piece.session, piece.seq, piece.watermark)
-        if answer is None:
-            self._stages.add(piece, index)
-            answer = Done((), index)
-            self._sessions.record(piece.session, piece.seq, piece.watermark, answer, index)
-        return answer
-
-    def _begin_incarnation(self, incarnation: int) -> None:
-        """Sessions of before are unknown, and what they had: commands of theirs that only others
-        had applied could not be told from commands that nobody had."""
-        self._incarnation = incarnation
-        self._sessions = Sessions(incarnation)
-        write, *forget = WRITE_INCARNATION
-        self._writer.raw.execute(write, (str(incarnation),))
-        for sql in forget:
-            self._writer.raw.execute(sql)
-        self._stages = Stages(self._writer.raw, self._applied)
-
-    def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
-        if self._fingerprint not in (switch.instead_of, switch.fingerprint):
-            return SqlFailure("55000", f"the group executes with {self._fingerprint} already")
-        if self._fingerprint not in ("", switch.fingerprint):
-            self._writer.raw.execute(WRITE_SWITCHED, (str(index),))
-            self._switched_at = index
-        self._writer.raw.execute(WRITE_FINGERPRINT, (switch.fingerprint,))
-        self._fingerprint = switch.fingerprint
-        self._note_halted()
-        return Done((), index)
-
-    def _apply_write(self, index: int, write: Write, now_us: int, seed: int) -> ResponseBody:
-        if self._halted:
-            raise ReplicaFault(self._halted)
-        session, seq, watermark = write.session, write.seq, write.watermark
-        answer = self._sessions.recall(session, seq, watermark)
-        if answer is not None:
-            return answer
-        stale = _stale(write.guards, self._versions)
-        if stale is not None:
-            return stale
-        statements = write.statements
-        try:
-            if len(statements) == 1 and not write.sets and is_change(statements[0]):
-                count = self._writer.change(statements[0], now_us, seed)
-                answer = Done(_counted(count), index)
-            else:
-                answer = self._run(index, write, now_us, seed)
-        except Refused as exc:
-            answer = exc.failure
-        if not write.quick:
-            self._stages.remove((each.session, each.stage) for each in stages_of(write))
-        self._sessions.record(session, seq, watermark, answer, index)
-        return answer
-
-    def _run(self, index: int, write: Write, now_us: int, seed: int) -> Done:
-        """All statements of the write, or none. Raises Refused."""
-        execute = self._writer.raw.execute
-        execute(SAVEPOINT)
-        try:
-            answer = run_write(self._writer, write, now_us, seed)
-        except Refused:
-            execute(ROLLBACK_TO)
-            execute(RELEASE)
-            raise
-        execute(RELEASE)
-        for change in write.sets:
-            self._versions[change.object] = change.version
-        return Done(tuple(answer.results), index)
-
-    def _save_sessions(self) -> None:
-        changes = self._sessions.take_changes()
-        many = self._writer.raw.executemany
-        for sql, rows in (
-            (WRITE_SESSION, changes.opened),
-            (WRITE_EXPIRED, changes.expired),
-            (WRITE_WATERMARK, changes.watermarks),
-            (WRITE_ANSWERS, changes.answers),
-            (WRITE_FORGOTTEN, changes.forgotten),
-        ):
-            if rows:
-                many(sql, rows)
-
     # ----------------------------------------------------------------------- before proposing
 
     def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
@@ -657,56 +397,17 @@ class Machine:
         ReplicaFault if it has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        if not isinstance(body, Write):
-            return None
-        if self._halted:
-            return Busy(self._halted, HALTED_HINT)
-        size += _ENTRY_ROOM
-        if size > ENTRY_BYTES_MAX:
-            return SqlFailure(
-                "54000",
-                f"the statement needs {size} bytes, the limit is {ENTRY_BYTES_MAX}",
-                0,
-                "Send it in smaller parts.",
-            )
-        transaction = body.transaction
-        if transaction is not None and steps_in(transaction) > TRANSACTION_STEPS_MAX:
-            return SqlFailure(
-                "54000", f"a transaction may have {TRANSACTION_STEPS_MAX} steps, not more"
-            )
-        compiled = self._compiled
-        for ordinal, statement in enumerate(body.statements):
-            if statement.sql in compiled and not body.sets:
-                continue
-            mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
-            is_schema = mode in (Mode.DDL, Mode.RENAME)
-            key = DDL + statement.sql if is_schema else statement.sql
-            if key in compiled:
-                continue
-            try:
-                self._reader.compile(statement, ordinal, mode)
-            except Refused as exc:
-                if exc.failure.sqlstate in _STATELESS:
-                    return exc.failure
-                continue
-            if len(compiled) >= _COMPILED_MAX:
-                compiled.clear()
-            compiled.add(key)
-        return None
+        if isinstance(body, Write) and self._state.halted:
+            return Busy(self._state.halted, HALTED_HINT)
+        return self._checks.refusal(body, size)
 
     def needs_dry_run(self, body: EntryBody) -> bool:
-        """Whether the work of applying it can be told only by doing it. A change of the schema
-        is not asked, unless it is part of a transaction: its work is bounded, or as little as
-        dropping pages, and a change that is marked in `meta` has to be carried through on every
-        shard. Nor is what consists of bounded pieces: their size, or that of the stages that hold
-        them, is their limit."""
-        if not isinstance(body, Write) or body.quick or body.bounded:
-            return False
-        return body.transaction is not None or not body.sets
+        """Whether the work of applying it can be told only by doing it."""
+        return needs_dry_run(body)
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk of a stage: one stage may have `bytes_max`."""
-        return self._stages.refusal(piece, bytes_max)
+        return self._state.stages.refusal(piece, bytes_max)
 
     async def dry_run(
         self, write: Write, limits: WriteLimits, timeout_s: float, stop: Stop
@@ -717,7 +418,7 @@ class Machine:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        if self._sessions.knows(write.session, write.seq):
+        if self._state.sessions.knows(write.session, write.seq):
             return None  # the log has its outcome, and a repeat costs nothing there
         try:
             return await self._dry_run.run(
@@ -767,7 +468,9 @@ class Machine:
         the file."""
         if not isinstance(answer, Speculated):
             return answer
-        return structs.replace(answer, index=self._applied, incarnation=self._incarnation)
+        return structs.replace(
+            answer, index=self._state.applied, incarnation=self._state.incarnation
+        )
 
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
         """A read of such a transaction, if it has written nothing: see `nodes.cursors`."""
@@ -783,7 +486,7 @@ class Machine:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        return Busy(self._halted, HALTED_HINT) if self._halted else None
+        return Busy(self._state.halted, HALTED_HINT) if self._state.halted else None
 
     def give_up_speculation(self) -> None:
         """Roll back what is open, if anything. Not while it runs."""
@@ -805,16 +508,16 @@ class Machine:
         is_single = len(read.statements) == 1 and not self._is_applying
         try:
             if is_single:
-                stale = _stale(read.guards, self._versions)
-                if stale is not None:
-                    return stale
+                failed = stale(read.guards, self._state.versions)
+                if failed is not None:
+                    return failed
                 reader.run(read.statements[0], answer, now_us, seed, Mode.READ)
-                return Done(tuple(answer.results), self._applied, self._incarnation)
+                return Done(tuple(answer.results), self._state.applied, self._state.incarnation)
             reader.raw.execute(BEGIN_READ)
-            stale = stale_guard(reader.raw, read.guards)
-            if stale is not None:
-                return stale
-            position: tuple[int, int] = self._applied, self._incarnation
+            failed = stale_guard(reader.raw, read.guards)
+            if failed is not None:
+                return failed
+            position: tuple[int, int] = self._state.applied, self._state.incarnation
             if self._is_applying:
                 position = reader.raw.execute(READ_POSITION).fetchone()
             for statement in read.statements:

@@ -181,8 +181,11 @@ def slot_finder(type_name: str) -> Callable[[Value], int]:
     hashed, pack, mask = xxhash.xxh3_64_intdigest, _KEY_INTEGER.pack, SLOTS - 1
 
     def of_integer(value: Value) -> int:
-        if type(value) is int and -(1 << 63) <= value < 1 << 63:
-            return hashed(pack(b"i", value)) & mask
+        if type(value) is int:
+            try:
+                return hashed(pack(b"i", value)) & mask
+            except struct.error:
+                pass  # more than 64 bits: refused like all that is no key
         return of_any(value)
 
     def of_any(value: Value) -> int:

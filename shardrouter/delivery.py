@@ -9,7 +9,7 @@ argument of `done`, called *doubt* here:
 
     delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
 
-Reads of consistency `any` need no leader: they go to `shardrouter.any_replica`.
+Reads that do not need the leader (`needs_leader`) go to `shardrouter.any_replica`.
 
 A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
 ended. A copy whose connection was lost, or that was in the log when its leader lost office
@@ -41,7 +41,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -67,8 +67,9 @@ from nodes.protocol import (
     Status,
     UnknownOutcome,
     UnknownSession,
+    needs_leader,
 )
-from shardrouter.any_replica import AnyReplica
+from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 
@@ -87,14 +88,6 @@ class GaveUp:
 
     reason: str  # what the last attempt met
     hint: str = ""  # what to do about it, if a node has said so
-
-
-class Sending(Protocol):
-    """A request from `send` to `done`."""
-
-    def stop(self) -> None:
-        """Send no more copies, and let the node end what it does for the last one, if that has
-        had no effect; `done` hears of it, or that it gave up."""
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -163,10 +156,12 @@ class Delivery:
     def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
         """Deliver `body`; `done` is called exactly once, never from within this call."""
         known = self._groups[group]
-        if type(body) is Read and body.consistency == "any":
+        if type(body) is Read and not needs_leader(body.consistency):
             self._directory.look_for_members(known)
+            answered = partial(_read_ended, done)
+            to_leader = partial(self._send_to_leader, group, body, until, done)
             replicas = known.contacts
-            return self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
+            return self._any_replica.send(group, replicas, body, until, answered, to_leader)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -175,6 +170,10 @@ class Delivery:
         else:
             self._pause(call, 0.0)
         return call
+
+    def _send_to_leader(self, group: str, read: Read, until: float, done: Delivered) -> Sending:
+        read = msgspec.structs.replace(read, consistency="linearizable")
+        return self.send(group, read, until, done)
 
     def ask(
         self,

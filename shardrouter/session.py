@@ -320,6 +320,7 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+            level = prepared.level(self._state.settings)
         except RouterError as exc:
             self._loop.call_soon(done, exc)
             return
@@ -365,7 +366,7 @@ class Session:
                 command.guards,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -376,7 +377,7 @@ class Session:
                 plan.quick,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
             )
             self._cancel_running = partial(cancelled, stop)
 

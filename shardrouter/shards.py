@@ -1,119 +1,67 @@
-"""Reads and exactly-once writes on shards, each with one definite or honest outcome.
+"""Groups as a router asks them: reads, exactly-once writes, statements of open transactions.
 
-It knows groups, sessions of exactly-once commands, deadlines and what answers mean; it knows
-no SQL, no catalog and no clients. One deadline comes in (a time of the event loop's clock) and
-is only passed down. The core is callbacks, no task per statement; `read` and `write` are the
-same for code that awaits. `done` is called exactly once, never from within `submit_*`, with
+It knows groups, deadlines and what answers mean; it knows no SQL, no catalog and no clients. One
+deadline comes in (a time of the event loop's clock) and is only passed down. The core is callbacks,
+no task per statement; `read` and `write` are the same for code that awaits. `done` is called
+exactly once, never from within `submit_*`, with
 
     Done           it happened; for a write exactly once
     Stale          it has not happened and never will under this command: a guard failed.
                    Read the catalog again, plan again, submit again
     RouterError    .definite says whether it can still have happened
 
-Outcome rules (DESIGN section 8). *doubt* means that an earlier copy of the command may still
-take effect (see shardrouter.delivery); the same (session, seq) is sent until `deadline` less a
-margin, in which FENCE settles what is in doubt.
-
-    answer to a write      no doubt                         doubt
-    Done                   success                          success (same seq: applied once)
-    SqlFailure             that error                       FENCE decides; if fenced, that error
-    Stale                  Stale                            FENCE decides; if fenced, Stale
-    UnknownSession         new session, new seq, go on      08007
-    AnswerNotKept          08007, saying it is committed    the same
-    time over              57014                            FENCE decides; if fenced, 57014
-
-- SqlFailure with a doubt is not yet the outcome: a leader refuses what does not compile in its
-  *present* state, where an earlier copy may have been applied before, say, a DROP TABLE.
-- UnknownSession without a doubt: commands of an unknown session are never applied, and the
-  refused copy was the only one that ever existed, so the command certainly had no effect and
-  may go out under another session. With a doubt the earlier copy may have been applied while
-  the session was still known; nobody can tell any more.
-- AnswerNotKept: only a repeat of a write whose rows were over 4 KiB gets it. Success is known,
-  the rows and counts are not. It must not look like a failure that one may repeat, nor can it
-  look like a success with a wrong count; hence 08007, whose detail says that it is committed.
-- A fence that is not answered by the deadline leaves the outcome unknown: 08007.
-- A read changes nothing: any copy may be repeated and its time being over is definite.
-- A write that is cancelled before it left is 57014. One that left is settled by FENCE at once,
-  which takes a second at most: it happened, it was fenced off (57014), or 08007.
+How a write comes to its one outcome is in `shardrouter.shard_writes`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias, TypeVar
-
-import msgspec
+from typing import Final, NamedTuple, TypeVar
 
 from nodes.config import ClusterConfig
 from nodes.protocol import (
-    ENTRY_BYTES_MAX,
-    Aborted,
-    AnswerNotKept,
-    Consistency,
+    AtLeast,
     Done,
-    Fence,
     Forget,
     Guard,
     NotOpen,
-    Opened,
-    OpenSession,
     Piece,
     Read,
-    RequestBody,
-    SessionId,
-    SetVersion,
     Speculate,
     Speculated,
     SqlFailure,
-    Stage,
-    Staged,
     Stale,
     Statement,
     StatementResult,
     Status,
-    Transaction,
-    UnknownSession,
-    Unstage,
-    Write,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
-from shardrouter.errors import RouterError, StatementError, Unavailable
+from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.errors import RouterError, Unavailable
+from shardrouter.levels import Level
 from shardrouter.row_stream import RowStream
-from shardrouter.verdicts import (
-    Outcome,
-    answer_lost,
-    canceled,
-    refused,
-    sql_error,
-    time_over,
-    unknown,
+from shardrouter.session_token import NOTHING, SessionToken
+from shardrouter.shard_writes import (
+    Cancel,
+    Settled,
+    ShardStage,
+    ShardWrites,
+    is_large,
+    resolve,
+    returned,
 )
-from shardrouter.window import SeqWindow
+from shardrouter.verdicts import Outcome, sql_error, time_over
 
 __all__ = ["Outcome", "ShardStage", "Shards", "Stepped", "Streamed", "is_large"]
 
-LARGE_BYTES: Final = 128 * 1024
-"""Characters and bytes of a statement that may be more than an entry of the log holds."""
-
-WAITING_MAX: Final = 4096
-"""Writes of one shard that wait for a session or a free seq; more answer 53300."""
-
-FENCE_SHARE: Final = 0.2
-"""Share of a write's time that is kept for settling its outcome by FENCE ..."""
-
-FENCE_S_MAX: Final = 1.0
-"""... and the most that is kept: a fence takes one round trip and one commit."""
 
 FORGET_S: Final = 1.0
 """How long it is tried to tell a leader of the end of a transaction."""
 
 T = TypeVar("T")
-Settled: TypeAlias = Callable[[Outcome], None]
-Cancel: TypeAlias = Callable[[], None]
 
 
 class Streamed(NamedTuple):
@@ -140,12 +88,24 @@ class Shards:
 
     def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
         self._loop = asyncio.get_running_loop()
-        self._name = name
         self.transaction_bytes_max = config.limits.transaction_bytes_max
         self._delivery = Delivery(config, name=name, rng=rng)
-        self._lanes = {group: _Lane(group) for group in config.groups}
-        self._closed = False
         self._streams: set[RowStream] = set()
+        writes = self._writes = ShardWrites(config.groups, self._delivery, name)
+        self._token: SessionToken | None = None
+        # Without a call between: nearly every statement goes through one of these.
+        self.submit_write, self.write = writes.submit, writes.write
+        self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
+        self.submit_chunk = writes.submit_chunk
+
+    def of_session(self, token: SessionToken) -> Shards:
+        """The same, for a session: what it sees here is added to `token`, and its reads at level
+        `session` ask for states with all that is in it."""
+        view = copy.copy(self)
+        view._token = token  # noqa: SLF001 -- of its own class
+        view.submit_write = partial(self._writes.submit, token=token)
+        view.write = partial(self._writes.write, token=token)
+        return view
 
     # ------------------------------------------------------------------ reads
 
@@ -157,13 +117,19 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
     ) -> Cancel:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
-        read = Read(statements, guards, quick, consistency)
-        done = partial(_read_answered, group, done)
+        token = self._token
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read(statements, guards, quick, wanted)
+        done = partial(_read_answered, group, token, done)
         return self._delivery.send(group, read, deadline, done).stop
+
+    def _at_least(self, group: str) -> AtLeast:
+        """What a session that has seen nothing asks for is any state."""
+        return NOTHING if self._token is None else self._token.of(group)
 
     async def read(
         self,
@@ -173,13 +139,13 @@ class Shards:
         *,
         quick: bool = False,
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
     ) -> Done | Stale:
         """`submit_read`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        done = partial(_resolve, future)
+        done = partial(resolve, future)
         stop = self.submit_read(group, statements, guards, quick, deadline, done, consistency)
-        return _returned(await _or_stop(future, stop))
+        return returned(await _or_stop(future, stop))
 
     def submit_stream(
         self,
@@ -188,11 +154,12 @@ class Shards:
         guards: tuple[Guard, ...],
         deadline: float,
         done: Callable[[Outcome | Streamed], None],
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
     ) -> Cancel:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
-        read = Read((statement,), guards, consistency=consistency, stream=True)
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read((statement,), guards, consistency=wanted, stream=True)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
         return self._delivery.send(group, read, deadline, answered).stop
@@ -203,7 +170,7 @@ class Shards:
         statement: Statement,
         guards: tuple[Guard, ...],
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
     ) -> Done | Stale | Streamed:
         """`submit_stream`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome | Streamed] = self._loop.create_future()
@@ -229,10 +196,15 @@ class Shards:
         doubt: bool,
     ) -> None:
         if not isinstance(answer, Piece):
-            _read_answered(group, done, answer, doubt)
+            _read_answered(group, self._token, done, answer, doubt)
             return
+        self._advance(group, answer.incarnation, answer.index)
         stream = self._rest(answer.node, group, answer.cursor, timeout_s)
         done(Streamed(answer.result, stream))
+
+    def _advance(self, group: str, incarnation: int, index: int) -> None:
+        if self._token is not None:
+            self._token.advance(group, incarnation, index)
 
     def _rest(self, node: str, group: str, cursor: int, timeout_s: float) -> RowStream:
         """The rows behind the first, from the node that has them."""
@@ -240,127 +212,6 @@ class Shards:
         stream = RowStream(ask, cursor, timeout_s, self._streams.discard)
         self._streams.add(stream)
         return stream
-
-    # ------------------------------------------------------------------ writes
-
-    def submit_write(
-        self,
-        group: str,
-        statements: tuple[Statement, ...],
-        guards: tuple[Guard, ...],
-        sets: tuple[SetVersion, ...],
-        quick: bool,
-        deadline: float,
-        done: Settled,
-        transaction: Transaction | None = None,
-        staged: Staged | None = None,
-        *,
-        bounded: bool = False,
-    ) -> Cancel:
-        """A unit of commit on one group: all statements or none, exactly once. Returns what
-        ends it early, if it is called before `done` was."""
-        left = deadline - self._loop.time()
-        write = _Write(
-            self,
-            self._lanes[group],
-            statements,
-            guards,
-            sets,
-            quick,
-            deadline,
-            deadline - min(FENCE_S_MAX, FENCE_SHARE * left),
-            done,
-            transaction,
-            staged,
-            bounded,
-        )
-        if left <= 0 or self._closed:
-            self._loop.call_soon(done, self._too_late(group))
-        else:
-            self._start(write)
-            return write.cancel
-        return _nothing_to_cancel
-
-    async def write(
-        self,
-        group: str,
-        statements: tuple[Statement, ...],
-        guards: tuple[Guard, ...] = (),
-        sets: tuple[SetVersion, ...] = (),
-        *,
-        quick: bool = False,
-        deadline: float,
-        transaction: Transaction | None = None,
-        staged: Staged | None = None,
-        bounded: bool = False,
-    ) -> Done | Stale:
-        """`submit_write`, awaited. Raises RouterError.
-
-        A task that is cancelled here cancels the write, and goes on with the write's outcome:
-        it may have left, and only that says whether it happened.
-        """
-        if _size(statements) > ENTRY_BYTES_MAX:
-            raise StatementError(
-                f"the statements and their parameters are larger than {ENTRY_BYTES_MAX} bytes",
-                sqlstate="54000",
-                hint="Split them into smaller ones.",
-            )
-        future: asyncio.Future[Outcome] = self._loop.create_future()
-        settle = partial(_resolve, future)
-        cancel = self.submit_write(
-            group,
-            statements,
-            guards,
-            sets,
-            quick,
-            deadline,
-            settle,
-            transaction,
-            staged,
-            bounded=bounded,
-        )
-        while not future.done():
-            try:
-                await asyncio.shield(future)
-            except asyncio.CancelledError:
-                cancel()
-        return _returned(future.result())
-
-    # ------------------------------------------------------------------ what is sent ahead
-
-    def new_stage(self, group: str) -> ShardStage:
-        """For what a write of `group` will name."""
-        return ShardStage(self._lanes[group])
-
-    def submit_chunk(
-        self, stage: ShardStage, number: int, data: bytes, deadline: float, done: Settled
-    ) -> None:
-        """Send chunk `number` of a stage, exactly once. Whatever the outcome, nobody sees it."""
-        left = deadline - self._loop.time()
-        chunk = _Chunk(
-            self,
-            stage.lane,
-            (),
-            (),
-            (),
-            False,
-            deadline,
-            deadline - min(FENCE_S_MAX, FENCE_SHARE * left),
-            partial(_chunk_settled, stage, done),
-            stage=stage,
-            number=number,
-            data=data,
-        )
-        if left <= 0 or self._closed:
-            self._loop.call_soon(done, self._too_late(stage.lane.group))
-        else:
-            self._start(chunk)
-
-    def forget_stage(self, stage: ShardStage, deadline: float) -> None:
-        """No write will name it. A replica that is not told finds out by itself, in time."""
-        if stage.session is not None:
-            body = Unstage(stage.session, stage.number)
-            self._delivery.send(stage.lane.group, body, deadline, _nobody_waits)
 
     async def speculate(
         self, group: str, asked: Speculate, deadline: float
@@ -381,6 +232,7 @@ class Shards:
             case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
                 assert outcome is not None, "one of them is the answer"
+                self._advance(group, answer.incarnation, answer.index)
                 stream: RowStream | None = None
                 if answer.cursor:
                     stream = self._rest(answer.node, group, answer.cursor, timeout_s)
@@ -412,334 +264,18 @@ class Shards:
 
     async def close(self) -> None:
         """End all that runs, each with its honest outcome, and close the connections."""
-        self._closed = True
         for stream in list(self._streams):
             stream.close()
-        for lane in self._lanes.values():
-            while lane.queue:
-                self._expire(lane.queue[0])
+        self._writes.close()
         await self._delivery.close()
 
-    # ------------------------------------------------------------------ sessions and seqs
 
-    def _start(self, write: _Write) -> None:
-        """Send the first copy under a new seq, or wait for one."""
-        lane = write.lane
-        session = lane.session
-        if session is not None and not lane.queue:
-            seq = session.window.open()
-            if seq is not None:
-                self._send(write, session, seq)
-                return
-        if len(lane.queue) >= WAITING_MAX:
-            error = Unavailable(
-                f"too many statements wait for {lane.group}",
-                sqlstate="53300",
-                hint="Repeat it later, from fewer connections.",
-            )
-            self._loop.call_soon(write.done, error)
-            return
-        lane.queue.append(write)
-        write.timer = self._loop.call_at(write.fence_at, self._expire, write)
-        if session is None:
-            self._open(lane)
-
-    def _send(self, write: _Write, session: _Session, seq: int) -> None:
-        write.session, write.seq = session, seq
-        body = write.body(session, seq)
-        if body is None:
-            self._loop.call_soon(self._settle, write, _stage_lost(write.lane.group))
-            return
-        write.sending = self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
-
-    def _expire(self, write: _Write) -> None:
-        """The time of a write that waits in the queue is over."""
-        self._drop(write, self._too_late(write.lane.group))
-
-    def _drop(self, write: _Write, error: RouterError) -> None:
-        """End a write that waits in the queue: nothing of it was ever sent."""
-        write.lane.queue.remove(write)
-        assert write.timer is not None
-        write.timer.cancel()
-        write.done(error)
-
-    def _open(self, lane: _Lane) -> None:
-        """Open a session of `lane` for the writes that wait; a lost answer costs the group one
-        session that expires unused."""
-        if not lane.opening and lane.queue:
-            lane.opening = True
-            until = max(write.fence_at for write in lane.queue)
-            self._delivery.send(
-                lane.group, OpenSession(self._name), until, partial(self._opened, lane)
-            )
-
-    def _opened(self, lane: _Lane, answer: Answer, _doubt: bool) -> None:
-        lane.opening = False
-        if isinstance(answer, Opened):
-            lane.session = _Session(answer.session)
-            self._drain(lane)
-            return
-        now = self._loop.time()
-        for write in list(lane.queue):
-            if isinstance(answer, SqlFailure):
-                self._drop(write, sql_error(answer))
-            elif self._closed or write.fence_at <= now:
-                self._expire(write)
-        self._open(lane)
-
-    def _drain(self, lane: _Lane) -> None:
-        """Send what waits, as far as the session has room."""
-        while lane.queue and lane.session is not None:
-            seq = lane.session.window.open()
-            if seq is None:
-                return
-            write = lane.queue.popleft()
-            assert write.timer is not None
-            write.timer.cancel()
-            self._send(write, lane.session, seq)
-
-    def cancel(self, write: _Write) -> None:
-        """Whoever asked for `write` no longer waits for it."""
-        if write.cancelled or write.ended:
-            return
-        write.cancelled = True
-        if write in write.lane.queue:
-            self._drop(write, canceled())
-        elif write.sending is not None:
-            write.sending.stop()
-            write.deadline = min(write.deadline, self._loop.time() + FENCE_S_MAX)
-            self._fence(write, GaveUp("it was cancelled"))
-
-    # ------------------------------------------------------------------ outcomes
-
-    def _too_late(self, group: str) -> RouterError:
-        if self._closed:
-            return Unavailable("the router was closed", sqlstate="57P01")
-        return time_over(group, self._delivery.trouble(group))
-
-    def answered(self, write: _Write, answer: Answer, doubt: bool) -> None:
-        """The answer to a copy of `write`; the table in the module's docstring."""
-        if write.cancelled:
-            return  # its fence, which is under way, has the outcome
-        group = write.lane.group
-        match answer:
-            case SqlFailure() | Stale():
-                if doubt:
-                    self._fence(write, answer)
-                else:
-                    self._settle(write, refused(answer))
-            case UnknownSession():
-                if doubt:
-                    self._settle(write, unknown(group, "its session has expired"))
-                else:
-                    self._renew(write)
-            case AnswerNotKept():
-                self._settle(write, answer_lost(group))
-            case GaveUp(reason=reason, hint=hint):
-                if doubt:
-                    self._fence(write, answer)
-                else:
-                    self._settle(
-                        write,
-                        self._too_late(group) if self._closed else time_over(group, reason, hint),
-                    )
-            case Aborted():  # only a fence of this very seq can have said so
-                self._settle(write, time_over(group, "the write was fenced off"))
-            case _:
-                self._settle(write, unknown(group, f"the answer was {type(answer).__name__}"))
-
-    def _renew(self, write: _Write) -> None:
-        """The session is unknown and no copy of `write` can ever apply: use another session."""
-        lane, session = write.lane, write.session
-        assert session is not None
-        session.window.settle(write.seq)
-        if lane.session is session:
-            lane.session = None
-        if self._closed or write.fence_at <= self._loop.time():
-            write.done(self._too_late(lane.group))
-        else:
-            self._start(write)
-
-    def _fence(self, write: _Write, refusal: SqlFailure | Stale | GaveUp) -> None:
-        """Ask the log for the outcome of `write`, which an earlier copy may have had or have
-        yet; `refusal` is what its last copy met."""
-        session = write.session
-        assert session is not None
-        if self._closed:
-            self._settle(write, unknown(write.lane.group, "the router was closed"))
-            return
-        body = Fence(session.id, write.seq, session.window.watermark)
-        self._delivery.send(
-            write.lane.group, body, write.deadline, partial(self._fenced, write, refusal)
-        )
-
-    def _fenced(
-        self, write: _Write, refusal: SqlFailure | Stale | GaveUp, answer: Answer, _doubt: bool
-    ) -> None:
-        if write.ended:
-            return  # it was cancelled too late: its own answer came before that of the fence
-        group = write.lane.group
-        match answer:
-            case Done():
-                self._settle(write, answer)
-            case SqlFailure():  # the stored outcome: it was applied, and failed
-                self._settle(write, sql_error(answer))
-            case Aborted():  # nothing of it ever applies: what its last copy met is the outcome
-                if write.cancelled:
-                    self._settle(write, canceled())
-                elif isinstance(refusal, GaveUp):
-                    reason = f"{refusal.reason.rstrip('.')}; nothing was applied"
-                    self._settle(write, time_over(group, reason, refusal.hint))
-                else:
-                    self._settle(write, refused(refusal))
-            case AnswerNotKept():
-                self._settle(write, answer_lost(group))
-            case GaveUp(reason=reason):
-                self._settle(write, unknown(group, reason))
-            case _:
-                self._settle(write, unknown(group, f"the fence met {type(answer).__name__}"))
-
-    def _settle(self, write: _Write, outcome: Outcome) -> None:
-        """The end of `write`: no copy of it will be sent again."""
-        session = write.session
-        assert session is not None
-        write.ended = True
-        write.sending = None  # it knows the write: nothing but the collector would free the two
-        session.window.settle(write.seq)
-        lane = write.lane
-        if lane.queue and lane.session is session:
-            self._drain(lane)
-        write.done(outcome)
-
-
-class _Session:
-    """An exactly-once session as the group knows it, its seqs, and the numbers of its stages."""
-
-    __slots__ = ("id", "stages", "window")
-
-    def __init__(self, session: SessionId) -> None:
-        self.id = session
-        self.window = SeqWindow()
-        self.stages = 0
-
-    def new_stage(self) -> int:
-        self.stages += 1
-        return self.stages
-
-
-class _Lane:
-    """The writes of one group: their session, opened when first needed, and those that wait."""
-
-    __slots__ = ("group", "opening", "queue", "session")
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self.session: _Session | None = None
-        self.opening = False
-        self.queue: deque[_Write] = deque()
-
-
-class _Write(msgspec.Struct, eq=False):
-    """A write from submission to `done`."""
-
-    shards: Shards
-    lane: _Lane
-    statements: tuple[Statement, ...]
-    guards: tuple[Guard, ...]
-    sets: tuple[SetVersion, ...]
-    quick: bool
-    deadline: float
-    fence_at: float  # from here on no copy is sent, only fences
-    done: Settled
-    transaction: Transaction | None = None  # in place of statements
-    staged: Staged | None = None  # the same
-    bounded: bool = False
-    session: _Session | None = None
-    seq: int = 0
-    timer: asyncio.TimerHandle | None = None  # while it waits in the queue
-    sending: Sending | None = None  # its last copies
-    cancelled: bool = False
-    ended: bool = False  # `done` was called after it had been sent
-
-    def body(self, session: _Session, seq: int) -> RequestBody | None:
-        """What to send under this seq; None if it can be part of this session no more."""
-        return Write(
-            session.id,
-            seq,
-            session.window.watermark,
-            self.statements,
-            self.guards,
-            self.sets,
-            self.quick,
-            self.transaction,
-            self.staged,
-            self.bounded,
-        )
-
-    def cancel(self) -> None:
-        self.shards.cancel(self)
-
-    def answered(self, answer: Answer, doubt: bool) -> None:
-        if self.ended:
-            return  # it was cancelled, and its fence was faster
-        if type(answer) is Done:
-            self.shards._settle(self, answer)  # noqa: SLF001 -- one object in two halves
-        else:
-            self.shards.answered(self, answer, doubt)
-
-
-class ShardStage:
-    """What is sent to a shard ahead of the write that will name it (docs/bulk.md).
-
-    It belongs to the session of its first chunk that was taken."""
-
-    __slots__ = ("is_taken", "lane", "number", "session")
-
-    def __init__(self, lane: _Lane) -> None:
-        self.lane = lane
-        self.session: SessionId | None = None
-        self.number = 0
-        self.is_taken = False  # a chunk of it is kept under `session`
-
-
-class _Chunk(_Write, eq=False, kw_only=True):
-    """A chunk of a stage: a write that nobody sees."""
-
-    stage: ShardStage
-    number: int
-    data: bytes
-
-    def body(self, session: _Session, seq: int) -> RequestBody | None:
-        stage = self.stage
-        if stage.session != session.id:
-            if stage.is_taken:
-                return None
-            stage.session = session.id
-            stage.number = session.new_stage()
-        watermark = session.window.watermark
-        return Stage(session.id, seq, watermark, stage.number, self.number, self.data)
-
-
-# --------------------------------------------------------------------------- small steps
-
-
-def _chunk_settled(stage: ShardStage, done: Settled, outcome: Outcome) -> None:
-    if isinstance(outcome, Done):
-        stage.is_taken = True
-    done(outcome)
-
-
-def _stage_lost(group: str) -> RouterError:
-    return StatementError(
-        f"what was sent to {group} so far is no longer kept",
-        sqlstate="57P05",
-        detail="The session that it belonged to has expired; nothing is written.",
-        hint="Repeat it.",
-    )
-
-
-def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
+def _read_answered(
+    group: str, token: SessionToken | None, done: Settled, answer: Answer, _doubt: bool
+) -> None:
     if type(answer) is Done:  # nearly always
+        if token is not None:
+            token.advance(group, answer.incarnation, answer.index)
         done(answer)
         return
     match answer:
@@ -753,30 +289,6 @@ def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> N
             done(Unavailable(f"{group} answered a read with {type(answer).__name__}"))
 
 
-def _nobody_waits(_answer: Answer, _doubt: bool) -> None:
-    pass
-
-
-def _size(statements: tuple[Statement, ...]) -> int:
-    """Bytes of SQL and parameters, roughly: refuses what no frame could carry. The node checks
-    the exact size of the entry."""
-    return sum(map(_size_of, statements))
-
-
-def _size_of(statement: Statement) -> int:
-    size = len(statement.sql)
-    for value in statement.parameters:
-        if type(value) is str or type(value) is bytes:
-            size += len(value)
-    return size
-
-
-def is_large(statement: Statement, size: int = LARGE_BYTES) -> bool:
-    """Whether it is so large that who writes it should ask whether an entry of the log holds it;
-    or larger than `size`, about."""
-    return _size_of(statement) > size
-
-
 async def _or_stop(future: asyncio.Future[T], stop: Cancel) -> T:
     """The result; `stop` is called if nobody waits for it any longer."""
     try:
@@ -784,18 +296,3 @@ async def _or_stop(future: asyncio.Future[T], stop: Cancel) -> T:
     except asyncio.CancelledError:
         stop()
         raise
-
-
-def _nothing_to_cancel() -> None:
-    """`done` is on its way with an error."""
-
-
-def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
-
-
-def _returned(outcome: Outcome) -> Done | Stale:
-    if isinstance(outcome, RouterError):
-        raise outcome
-    return outcome

@@ -125,7 +125,7 @@ async def test_a_cursor_that_is_closed_is_gone_and_holds_nothing(replica: Replic
     assert isinstance(gone, SqlFailure)
     assert gone.sqlstate == "57P03"
     replica.write(statement("UPDATE t SET name = 'x'"))
-    (busy, _, _) = replica.machine._writer.raw.execute(
+    (busy, _, _) = replica.machine._state.writer.raw.execute(
         "/*_own*/PRAGMA wal_checkpoint(TRUNCATE)"
     ).fetchone()
     assert not busy, "no read transaction is left open"

@@ -388,7 +388,7 @@ async def test_a_full_disk_is_no_answer(replica: Replica) -> None:
     """Another replica may have room: an answer here would be another state there."""
     replica.write(statement(INSERT, 1, "a"))
     before = content(replica.directory)
-    raw = replica.machine._writer.raw
+    raw = replica.machine._state.writer.raw
     pages = raw.execute("PRAGMA page_count").fetchone()[0]
     raw.execute(f"PRAGMA max_page_count = {pages}").fetchall()
     applied = replica.machine.applied
@@ -427,7 +427,7 @@ def test_a_function_that_fails_for_this_machine_only_is_no_answer(
     def fail(_value: object) -> None:
         raise error
 
-    replica.machine._writer.raw.create_function("pg_neg_int4", 1, fail)
+    replica.machine._state.writer.raw.create_function("pg_neg_int4", 1, fail)
     with pytest.raises(ReplicaFault, match=r"MemoryError|user-defined function"):
         replica.write(statement("SELECT pg_neg_int4(1)"))
 

@@ -130,7 +130,7 @@ async def test_no_read_transaction_stays_open(replica: Replica, read: Reader) ->
     for item in reads:
         await read(item)
         replica.write(statement("UPDATE t SET n = n + 1 WHERE id = 1"))
-        checkpoint = replica.machine._writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        checkpoint = replica.machine._state.writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         assert checkpoint.fetchone() == (0, 0, 0), item
 
 
@@ -145,7 +145,7 @@ async def test_reads_see_the_last_commit_while_a_thread_applies(replica: Replica
         assert go_on.wait(10)
         return 0
 
-    machine._writer.raw.create_function("pg_neg_int4", 1, stop)
+    machine._state.writer.raw.create_function("pg_neg_int4", 1, stop)
     update = replica.command(
         statement("UPDATE t SET n = 9"),
         statement("SELECT pg_neg_int4(1)"),
@@ -230,7 +230,7 @@ async def test_a_cancelled_read_ends_and_the_next_one_runs(replica: Replica) -> 
     refused = await machine.read_long(Read((statement("SELECT * FROM _sessions"),)), 60.0)
     assert isinstance(refused, SqlFailure)
     replica.write(statement("UPDATE t SET n = 1"))
-    checkpoint = machine._writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    checkpoint = machine._state.writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert checkpoint.fetchone() == (0, 0, 0)
 
 

@@ -44,7 +44,7 @@ class Killer:
     def __post_init__(self) -> None:
         shards = self.router._backend.shards
         self._write = shards.write
-        shards.write = self._watched  # type: ignore[method-assign]
+        shards.write = self._watched
 
     async def _watched(self, group: str, *args: Any, **options: Any) -> Any:
         self.step -= 1
@@ -63,7 +63,7 @@ class Killer:
 
     async def restore(self) -> None:
         """What was killed is back."""
-        self.router._backend.shards.write = self._write  # type: ignore[method-assign]
+        self.router._backend.shards.write = self._write
         await self.cluster.node(self.killed).wait()
         await self.cluster.start_node(self.killed)
         await self.cluster.wait_for_leaders()

@@ -64,7 +64,7 @@ class Cut:
         self._write: Callable[..., Any] = self._shards.write
         self._arrives = arrives
         self._sent: Any = None
-        self._shards.write = self._cut  # type: ignore[method-assign]
+        self._shards.write = self._cut
 
     async def _cut(self, *args: Any, **options: Any) -> Any:
         if options.get("transaction") is None:
@@ -205,11 +205,11 @@ async def test_a_commit_that_is_cancelled_says_what_became_of_it(
         client.session.cancel()
         return await writing
 
-    shards.write = cancelling  # type: ignore[method-assign]
+    shards.write = cancelling
     try:
         assert (await client.run("COMMIT")).tag == "COMMIT"
     finally:
-        shards.write = write  # type: ignore[method-assign]
+        shards.write = write
     assert client.session.status == "I"
     assert next(before) == 3
     assert await Client(b).values("SELECT id FROM new") == [(1,)]

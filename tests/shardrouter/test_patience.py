@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from nodes.applied_state import AppliedState
 from nodes.engine import Committed
-from nodes.machine import Machine
 from nodes.protocol import ReplicaStatus, Status, Write
 from shardrouter import patience, settings
 from shardrouter.errors import DeadlineExceeded, OutcomeUnknown, RouterError
@@ -53,13 +53,13 @@ class Slow:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
     found = Slow()
-    apply = Machine._apply_together
+    apply = AppliedState.apply_together
 
-    def applied(self: Machine, entries: Sequence[Committed]) -> Any:
+    def applied(self: AppliedState, entries: Sequence[Committed]) -> Any:
         found.before(self._name, entries)
         return apply(self, entries)
 
-    monkeypatch.setattr(Machine, "_apply_together", applied)
+    monkeypatch.setattr(AppliedState, "apply_together", applied)
     yield found
     found.may_go_on.set()
 

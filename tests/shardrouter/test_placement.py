@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.router import TARGETS, measure
 from nodes.values import SLOTS
 from shardrouter.placement import (
     PlacementError,
@@ -182,3 +183,9 @@ def test_leaderships_are_passed_along_where_the_first_choice_was_unlucky() -> No
 def test_more_replicas_than_nodes_are_refused() -> None:
     with pytest.raises(PlacementError, match="need 3 nodes, there are 2"):
         place_replicas({"n1": 1, "n2": 1}, ["meta"], 3)
+
+
+def test_the_figures_of_the_router_are_those_that_have_targets() -> None:
+    figures = measure(repeat=20)
+    assert figures.keys() == TARGETS.keys()
+    assert all(figure > 0 for figure in figures.values())

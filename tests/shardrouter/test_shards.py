@@ -42,7 +42,8 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
-from shardrouter.shards import WAITING_MAX, Outcome, Shards
+from shardrouter.shard_writes import WAITING_MAX
+from shardrouter.shards import Outcome, Shards
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jepsen_like.checks.transactions import check
-from nodes import machine, speculation, transaction_unit
+from nodes import applied_state, speculation, transaction_unit
 from nodes.authorizer import OWN
 from nodes.protocol import SqlFailure
 from tests.nodes import block
@@ -55,7 +55,7 @@ def digest_without_rows(patch: pytest.MonkeyPatch) -> Faults:
 
 
 def unit_not_rolled_back(patch: pytest.MonkeyPatch) -> Faults:
-    patch.setattr(machine, "ROLLBACK_TO", NOTHING)
+    patch.setattr(applied_state, "ROLLBACK_TO", NOTHING)
     return Faults()
 
 
