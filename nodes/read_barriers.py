@@ -74,9 +74,9 @@ class ReadBarriers:
         self._behind: dict[int, tuple[int, AtLeast]] = {}  # number -> (ticks left, for what)
         self._freshness: Freshness[Barrier] = Freshness(self._ask_for_freshness)
 
-    def __bool__(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """Who waits."""
+        return len(self._waiting) + self._freshness.waiting
 
     # ------------------------------------------------------------------ asking
 
@@ -105,7 +105,7 @@ class ReadBarriers:
             self._wake()
 
     def _is_full(self) -> bool:
-        return len(self._waiting) + self._freshness.waiting >= READS_MAX
+        return len(self) >= READS_MAX
 
     def _busy(self) -> Busy:
         return Busy(f"group {self._group} has {READS_MAX} reads under way")

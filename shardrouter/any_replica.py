@@ -2,15 +2,15 @@
 (DESIGN section 9).
 
 Nobody has to lead, so `any` works on both sides of a partition; the others where a replica has
-what the session has seen, or can ask its leader.
-The nearest replica is asked (`shardrouter.nearest`); one that is suspect (`shardrouter.contacts`)
-is passed over while another is there, and knocked at so that it comes back. What a replica cannot
-answer is asked of the nearest that is left: it is stopped, busy or gone, or its state is *behind*,
-older than what the caller's plan was made for, or than what the session has seen. If the session
-has seen more than a replica has, the leader is asked after one round, as for a linearizable read:
-that sees all that a session can have seen, whatever has become of its group since. After another
-round in which nobody could, a small pause; then the next one, until the caller's time is over. A
-state that is ahead of the plan is an answer: the plan is out of date.
+what the session has seen, or can ask its leader. Which replica is asked the session's policy says
+(`shardrouter.replica_choice`); one that is suspect (`shardrouter.contacts`) is passed over while
+another is there, and knocked at so that it comes back. What a replica cannot answer is asked of one
+that is left: it is stopped, busy or gone, or its state is *behind*, older than what the caller's
+plan was made for, or than what the session has seen. If the session has seen more than a replica
+has, the leader is asked after one round, as for a linearizable read: that sees all that a session
+can have seen, whatever has become of its group since. After another round in which nobody could, a
+small pause; then the next one, until the caller's time is over. A state that is ahead of the plan
+is an answer: the plan is out of date.
 
 A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
 silent (cut off, or its process stopped) is not waited for.
@@ -39,7 +39,7 @@ from nodes.protocol import (
     Stale,
 )
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact, Knock
-from shardrouter.nearest import choose
+from shardrouter.replica_choice import NEAREST, Choice, Chooser
 
 __all__ = ["AnyReplica"]
 
@@ -73,6 +73,7 @@ class _Call:
     until: float
     done: ReadDone
     to_leader: ToLeader
+    choice: Choice
     asked: list[Contact] = field(default_factory=list)  # in this round
     contact: Contact | None = None  # whom the last copy was sent to ...
     sent_at: float = 0.0  # ... and when
@@ -103,7 +104,10 @@ class AnyReplica:
         rng: random.Random,
         knock: Knock,
         lost: Callable[[str, Contact | None], None],
+        zone: str = "",
     ) -> None:
+        self._zone = zone
+        self._choosers: dict[str, Chooser] = {}  # by group
         self._loop = loop
         self._rng = rng
         self._knock = knock
@@ -121,10 +125,11 @@ class AnyReplica:
         until: float,
         done: ReadDone,
         to_leader: ToLeader,
+        choice: Choice = NEAREST,
     ) -> _Call:
         """Deliver `read` to one of `contacts`, which may change while it is under way; `done` is
         called exactly once, never from within this call, unless `to_leader` is."""
-        call = _Call(group, contacts, read, until, done, to_leader)
+        call = _Call(group, contacts, read, until, done, to_leader, choice)
         now = self._loop.time()
         contact = self._pick(call, now)
         if contact is not None and now < until and not self._is_closed:
@@ -166,7 +171,7 @@ class AnyReplica:
             self._pausing[call] = self._loop.call_later(pause, self._try, call)
 
     def _pick(self, call: _Call, now: float) -> Contact | None:
-        """The nearest replica that was not asked in this round."""
+        """A replica that was not asked in this round, as the session's policy says."""
         ready: list[Contact] = []
         for contact in call.contacts:
             if contact.suspect:
@@ -175,7 +180,10 @@ class AnyReplica:
                 ready.append(contact)
         if not ready:
             return None
-        return ready[choose([contact.distance.seconds for contact in ready], self._rng)]
+        chooser = self._choosers.get(call.group)
+        if chooser is None:
+            chooser = self._choosers[call.group] = Chooser(self._rng, self._zone)
+        return ready[chooser.choose(call.choice, ready, now)]
 
     def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
         call.contact = contact
@@ -188,12 +196,18 @@ class AnyReplica:
             call.group,
             call.read,
             timeout_s=call.until - now,
-            done=partial(self._answered, call, contact, call.copies),
+            done=partial(self._answered, call, contact, call.copies, now),
         )
         if self._watch is None:
             self._watch = self._loop.call_later(WATCH_S, self._look_for_overdue)
 
-    def _answered(self, call: _Call, contact: Contact, copy: int, outcome: Outcome) -> None:
+    def _answered(
+        self, call: _Call, contact: Contact, copy: int, sent_at: float, outcome: Outcome
+    ) -> None:
+        if call.read.quick and type(outcome) is Done:
+            # How long a long scan takes says nothing of its replica, nor how soon one refuses.
+            now = self._loop.time()
+            contact.latency.add(now, now - sent_at)
         if call.ended:  # another copy was answered first
             return
         match outcome:

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from nodes.client import NodeClient, Outcome
 from nodes.protocol import GetStatus, Status
 from shardrouter.nearest import Distance
+from shardrouter.replica_choice import Latency
 
 __all__ = ["KNOCK_EVERY_S", "OVERDUE_S", "WATCH_S", "Contact", "Knock"]
 
@@ -40,15 +41,26 @@ Knock: TypeAlias = "Callable[[Contact], None]"
 class Contact:
     """One node; shared by all groups that have a replica there."""
 
-    __slots__ = ("_is_knocking", "_knocked_at", "client", "distance", "name", "suspect")
+    __slots__ = (
+        *("_is_knocking", "_knocked_at"),
+        *("client", "distance", "latency", "name", "suspect", "weight", "zone"),
+    )
 
-    def __init__(self, name: str, client: NodeClient) -> None:
+    def __init__(self, name: str, client: NodeClient, weight: int = 1, zone: str = "") -> None:
         self.name = name
         self.client = client
+        self.weight = weight
+        self.zone = zone
         self.suspect = False
         self.distance = Distance()
+        self.latency = Latency()
         self._is_knocking = False
         self._knocked_at = float("-inf")
+
+    @property
+    def outstanding(self) -> int:
+        """Answers that the node owes this router."""
+        return self.client.outstanding
 
     def knock(self, told: Callable[[Contact, Status], None]) -> None:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -52,12 +53,16 @@ from nodes.protocol import (
     Aborted,
     AnswerNotKept,
     Busy,
+    Decided,
     Done,
+    Locked,
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPrepared,
     Opened,
     Piece,
+    Prepared,
     Read,
     RequestBody,
     ResponseBody,
@@ -72,8 +77,9 @@ from nodes.protocol import (
 from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
+from shardrouter.replica_choice import NEAREST, Choice
 
-__all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
+__all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
 PAUSE_S_MIN: Final = 0.005
 """First pause after a round in which no replica took the request."""
@@ -90,13 +96,22 @@ class GaveUp:
     hint: str = ""  # what to do about it, if a node has said so
 
 
+class Counts:
+    """Of requests: what was sent, sent again, and not taken, by the type of what was said."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.again = 0
+        self.not_taken: defaultdict[type, int] = defaultdict(int)
+
+
 Answer: TypeAlias = ResponseBody | GaveUp
 Delivered: TypeAlias = Callable[[Answer, bool], None]
 
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        UnknownSession,
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""
@@ -141,27 +156,39 @@ class Delivery:
     Used from one event loop, which must be running when it is made.
     """
 
-    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
+        self.counts = Counts()
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
         self._directory = Directory(config, self._groups, name=name, found=self._found)
         self._knock, self._lost = self._directory.knock, self._directory.lost
-        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
+        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
 
     # ------------------------------------------------------------------ public
 
-    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
-        """Deliver `body`; `done` is called exactly once, never from within this call."""
+    def send(
+        self,
+        group: str,
+        body: RequestBody,
+        until: float,
+        done: Delivered,
+        choice: Choice = NEAREST,
+    ) -> Sending:
+        """Deliver `body`; `done` is called exactly once, never from within this call. `choice`
+        is among replicas, where more than one may answer."""
         known = self._groups[group]
+        self.counts.first += 1
         if type(body) is Read and not needs_leader(body.consistency):
             self._directory.look_for_members(known)
-            answered = partial(_read_ended, done)
+            ended = partial(_read_ended, done)
             to_leader = partial(self._send_to_leader, group, body, until, done)
             replicas = known.contacts
-            return self._any_replica.send(group, replicas, body, until, answered, to_leader)
+            return self._any_replica.send(group, replicas, body, until, ended, to_leader, choice)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -251,6 +278,7 @@ class Delivery:
         call.sent_at = now
         call.copies += 1
         if call.copies > 1:
+            self.counts.again += 1
             group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
@@ -296,6 +324,7 @@ class Delivery:
 
     def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
         group, contact = call.group, call.contact
+        self.counts.not_taken[type(outcome)] += 1
         call.asked.append(contact)
         hint: str | None = None
         named: Contact | None = None

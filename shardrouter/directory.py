@@ -91,7 +91,9 @@ class Directory(Generic[G]):
         return founders or list(self.contacts.values())
 
     def _contact(self, node: str) -> Contact:
-        return Contact(node, NodeClient.to(node, self._config, name=self._name))
+        described = self._config.nodes[node]
+        client = NodeClient.to(node, self._config, name=self._name)
+        return Contact(node, client, described.capacity, described.zone)
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
@@ -182,6 +184,9 @@ class Directory(Generic[G]):
                 self._hang_up(self.contacts.pop(name))
             if has is not None and name not in self.contacts:
                 self.contacts[name] = self._contact(name)
+            elif has is not None:
+                contact = self.contacts[name]
+                contact.weight, contact.zone = has.capacity, has.zone
         for group in self.groups.values():
             staying = [c.name for c in group.contacts if c.name in new.nodes]
             group.contacts[:] = [self.contacts[name] for name in staying]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakSet
 
@@ -15,8 +15,10 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.meter import Meter
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
+from shardrouter.replica_choice import Choice
 from shardrouter.role_store import RoleStore
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
@@ -28,7 +30,8 @@ from shardrouter.shards import Shards, Streamed
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import lost
-from shardrouter.transactions import Host, Transactions
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 
 __all__ = ["Backend", "SessionState"]
 
@@ -44,6 +47,7 @@ class Backend:
     roles: RoleStore
     catalogs: Catalogs
     statement_log: StatementLog | None = None
+    meter: Meter = field(default_factory=Meter)
 
 
 class SessionState:
@@ -61,6 +65,7 @@ class SessionState:
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
+                "shardrouter.replica_choice": backend.shards.replica_choice,
             },
             token=self.token.__str__,
         )
@@ -84,6 +89,14 @@ class SessionState:
         if settings.added_token != self._settings.added_token:
             self.token.add(settings.added_token)
         self._settings = settings
+
+    @property
+    def choice(self) -> Choice:
+        """Among replicas that may answer. A client is who it says in `application_name`, and if it
+        does not say, this session."""
+        settings = self.settings
+        client = settings.get("application_name") or f"{self.pid}"
+        return Choice(settings.get("shardrouter.replica_choice"), client)
 
     @property
     def block(self) -> Block | None:

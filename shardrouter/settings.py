@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final, cast
 
+from nodes.config import REPLICA_CHOICES
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.levels import Hint, Level, check_level, level_named
 from shardrouter.session_token import check_token
@@ -197,6 +198,11 @@ _SETTINGS: Final = {
         Setting("shardrouter.consistency", "linearizable", check_level),
         Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
         Setting(_SEEN, "", check_token),
+        Setting(
+            "shardrouter.replica_choice",
+            REPLICA_CHOICES[0],
+            one_of("shardrouter.replica_choice", REPLICA_CHOICES),
+        ),
         Setting(
             "standard_conforming_strings",
             "on",

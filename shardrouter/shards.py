@@ -39,9 +39,10 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.levels import Level
+from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
 from shardrouter.session_token import NOTHING, SessionToken
 from shardrouter.shard_writes import (
@@ -83,13 +84,16 @@ class Shards:
     """All groups of one cluster, `meta` among them, through one connection to each node.
 
     Used from one event loop, which must be running when it is made. `name` is this router's
-    name in the nodes' logs.
+    name in the nodes' logs, `zone` where it is.
     """
 
-    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.replica_choice = config.replica_choice  # of sessions that have not chosen
         self.transaction_bytes_max = config.limits.transaction_bytes_max
-        self._delivery = Delivery(config, name=name, rng=rng)
+        self._delivery = Delivery(config, name=name, rng=rng, zone=zone)
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
         self._token: SessionToken | None = None
@@ -107,6 +111,11 @@ class Shards:
         view.write = partial(self._writes.write, token=token)
         return view
 
+    @property
+    def counts(self) -> Counts:
+        """Of what was sent to nodes."""
+        return self._delivery.counts
+
     # ------------------------------------------------------------------ reads
 
     def submit_read(
@@ -118,14 +127,14 @@ class Shards:
         deadline: float,
         done: Settled,
         consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Cancel:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
-        token = self._token
         wanted = self._at_least(group) if consistency == "session" else consistency
         read = Read(statements, guards, quick, wanted)
-        done = partial(_read_answered, group, token, done)
-        return self._delivery.send(group, read, deadline, done).stop
+        done = partial(_read_answered, group, self._token, done)
+        return self._delivery.send(group, read, deadline, done, choice).stop
 
     def _at_least(self, group: str) -> AtLeast:
         """What a session that has seen nothing asks for is any state."""
@@ -140,11 +149,14 @@ class Shards:
         quick: bool = False,
         deadline: float,
         consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Done | Stale:
         """`submit_read`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         done = partial(resolve, future)
-        stop = self.submit_read(group, statements, guards, quick, deadline, done, consistency)
+        stop = self.submit_read(
+            group, statements, guards, quick, deadline, done, consistency, choice
+        )
         return returned(await _or_stop(future, stop))
 
     def submit_stream(
@@ -155,6 +167,7 @@ class Shards:
         deadline: float,
         done: Callable[[Outcome | Streamed], None],
         consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Cancel:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
@@ -162,7 +175,7 @@ class Shards:
         read = Read((statement,), guards, consistency=wanted, stream=True)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
-        return self._delivery.send(group, read, deadline, answered).stop
+        return self._delivery.send(group, read, deadline, answered, choice).stop
 
     async def stream(
         self,
@@ -171,6 +184,7 @@ class Shards:
         guards: tuple[Guard, ...],
         deadline: float,
         consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Done | Stale | Streamed:
         """`submit_stream`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome | Streamed] = self._loop.create_future()
@@ -181,7 +195,7 @@ class Shards:
             elif isinstance(outcome, Streamed):
                 outcome.stream.close()
 
-        stop = self.submit_stream(group, statement, guards, deadline, done, consistency)
+        stop = self.submit_stream(group, statement, guards, deadline, done, consistency, choice)
         outcome = await _or_stop(future, stop)
         if isinstance(outcome, RouterError):
             raise outcome

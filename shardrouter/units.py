@@ -51,7 +51,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
 from shardrouter.sql_cursors import HELD
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
@@ -366,7 +366,12 @@ class Units:
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self._state.shards.stream(
-                command.shard, command.statement, command.guards, deadline, consistency
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                consistency,
+                self._state.choice,
             )
         else:
             answer = await self._state.shards.read(
@@ -376,6 +381,7 @@ class Units:
                 quick=plan.quick,
                 deadline=deadline,
                 consistency=consistency,
+                choice=self._state.choice,
             )
         if isinstance(answer, Streamed):
             return self._state.streamed(plan, execution, answer)
@@ -389,10 +395,16 @@ class Units:
         """Ask every shard that may have rows, merge their answers."""
         consistency = execution.prepared.level(settings)
         arguments, commands = scatter_commands(plan, execution, self._state.catalog)
+        choice = self._state.choice
         answers = await asyncio.gather(
             *(
                 self._state.shards.read(
-                    c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
+                    c.shard,
+                    (c.statement,),
+                    c.guards,
+                    deadline=deadline,
+                    consistency=consistency,
+                    choice=choice,
                 )
                 for c in commands
             ),

@@ -12,8 +12,7 @@ import time
 
 import click
 
-from tests.suites.differential.programs import Tally
-from tests.suites.differential.worker import Share, all_worked, work
+from tests.suites.differential.worker import Share, all_worked
 from tests.suites.postgres import PostgresMissing, find_programs
 
 REFUSALS_SHOWN = 12
@@ -35,20 +34,19 @@ def main(statements: int, seed: int, workers: int) -> None:
         Share(range(seed + at, seed + statements + at, workers), -(-statements // workers))
         for at in range(workers)
     ]
-    done = [work(share) for share in shares] if workers == 1 else all_worked(shares)
-    tally = Tally()
-    for share in done:
-        tally.add(share.tally)
-    different = sum(share.different for share in done)
+    found = all_worked(shares)
+    tally = found.tally
     for said, count in tally.refusals.most_common(REFUSALS_SHOWN):
         print(f"refused {count} times: {said}")
     print(
-        f"differential: {tally.statements} statements in {sum(s.programs for s in done)} programs, "
-        f"{different} different; {tally.refused} refused here, {tally.failed} with the same error, "
-        f"{tally.explained} with another one for a known reason; "
-        f"{len(tally.constructs)} of {done[0].known} constructs, {time.monotonic() - began:.0f} s"
+        f"differential: {tally.statements} statements in {found.programs} programs of the seeds "
+        f"from {seed}, {found.different} different; {tally.refused} refused here, "
+        f"{tally.failed} with the same error, {tally.explained} with another one for a known "
+        f"reason, {tally.uncompared} not compared (PostgreSQL took too long); "
+        f"{len(tally.constructs)} of {len(found.known)} constructs, "
+        f"{time.monotonic() - began:.0f} s"
     )
-    sys.exit(1 if different else 0)
+    sys.exit(1 if found.different else 0)
 
 
 if __name__ == "__main__":

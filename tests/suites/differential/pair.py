@@ -14,6 +14,8 @@ from tests.suites.postgres import running_postgres
 
 __all__ = ["Pair", "running_pair"]
 
+TIMEOUT_S: Final = 20
+"""Of a statement; a client waits longer."""
 
 LEFT: Final = (
     ("VIEW", "SELECT viewname FROM pg_views WHERE schemaname = 'public'"),
@@ -45,10 +47,15 @@ class Pair:
             if names:
                 self.ours.query(f"DROP {kind} {names.decode()} CASCADE")
         self.place_at_home()
+        self.limit()
 
     def place_at_home(self) -> None:
         """Tables without a shard key of their own are whole on one shard."""
         self.ours.query("SET default_placement = 'home'")
+
+    def limit(self) -> None:
+        """A statement that takes long on both is no difference, and holds nothing up."""
+        self.both(f"SET statement_timeout = '{TIMEOUT_S}s'")
 
     def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
         return self.ours.query(sql), self.theirs.query(sql)
