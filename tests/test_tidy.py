@@ -46,6 +46,7 @@ FLOORS: dict[str, int] = {
     "nodes.raft": 0,
     "nodes.sessions": 0,
     "nodes.two_phase": 0,
+    "nodes.prepared_work": 1,
     "nodes.resolution": 0,
     "nodes.leader_balance": 0,
     "nodes.merkle": 0,

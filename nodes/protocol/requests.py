@@ -249,7 +249,7 @@ asked has it. The other two as their classes say."""
 
 
 def needs_leader(consistency: object) -> bool:
-    """Whether at this level the leader is to answer, or a follower that asks it; else any replica may."""
+    """Whether at this level the leader answers, or a follower that asks it; else any replica."""
     return consistency == "linearizable" or consistency == "lease"
 
 
@@ -337,6 +337,10 @@ class MoveLeadership(Message, frozen=True, tag="lead"):
 RequestBody: TypeAlias = (
     OpenSession
     | Write
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Speculate
     | Forget
     | Fence
