@@ -384,7 +384,6 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        level = self._state.settings.consistency
         if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
