@@ -25,8 +25,9 @@ from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
 from shardrouter.session_token import SessionToken
-from shardrouter.settings import Settings
+from shardrouter.settings import Settings, duration_shown
 from shardrouter.shards import Shards, Streamed
+from shardrouter.slow_statements import SlowStatements
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import lost
@@ -48,6 +49,8 @@ class Backend:
     catalogs: Catalogs
     statement_log: StatementLog | None = None
     meter: Meter = field(default_factory=Meter)
+    slow_statements: SlowStatements = field(default_factory=SlowStatements)
+    slow_ms: int = -1  # from when on they are logged; -1: never. Sessions may say otherwise
 
 
 class SessionState:
@@ -66,11 +69,14 @@ class SessionState:
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
                 "shardrouter.replica_choice": backend.shards.replica_choice,
+                "log_min_duration_statement": duration_shown(backend.slow_ms),
             },
             token=self.token.__str__,
         )
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
+        self.units = 0
+        """That have begun."""
         self.is_closed = False
         self.temporary = ""  # where it has, or had, temporary tables
         self.streams: WeakSet[RowStream] = WeakSet()
@@ -89,6 +95,11 @@ class SessionState:
         if settings.added_token != self._settings.added_token:
             self.token.add(settings.added_token)
         self._settings = settings
+
+    @property
+    def request(self) -> str:
+        """What the unit that began last is called in the log: by its client, and counted."""
+        return f"{self.pid}.{self.units}"
 
     @property
     def choice(self) -> Choice:

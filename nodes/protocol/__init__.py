@@ -48,6 +48,7 @@ from nodes.protocol.greeting import (
 )
 from nodes.protocol.requests import (
     AtLeast,
+    Avoided,
     Bounded,
     ChangeReplicas,
     Checksum,
@@ -107,6 +108,7 @@ from nodes.protocol.responses import (
     ReplicaStatus,
     Response,
     ResponseBody,
+    RouterReport,
     Speculated,
     SqlFailure,
     Stale,
@@ -230,6 +232,8 @@ __all__ = [
     "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
+    "Avoided",
+    "RouterReport",
     "Status",
     "leader_of",
     "Entry",
