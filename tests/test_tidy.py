@@ -186,6 +186,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.altering": 0,
     "shardrouter.column_drops": 0,
     "shardrouter.column_types": 0,
+    "shardrouter.pinned": 0,
     "shardrouter.commenting": 0,
     "shardrouter.definition_cursor": 0,
     "shardrouter.definition_parts": 0,
