@@ -12,11 +12,12 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from nodes.protocol import Consistency, Stale, Value
+from nodes.protocol import Stale, Value
 from shardrouter.catalog import Catalog
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.execution import Command, Execution, scatter_commands
 from shardrouter.finishing import Finishing
+from shardrouter.levels import Level
 from shardrouter.merge import merge_rows
 from shardrouter.planned import Fragment, Merge, Scatter
 from shardrouter.replica_choice import Choice
@@ -45,7 +46,7 @@ class Reading:
     shards: Shards
     finishing: Finishing
     limits: Limits
-    consistency: Consistency
+    consistency: Level
     choice: Choice
     deadline: float
 

@@ -1,4 +1,4 @@
-"""Programs for this database over several shards: first rows, one at a time, then mostly queries."""
+"""Programs for this database over several shards: rows first, one by one, then queries mostly."""
 
 from __future__ import annotations
 
