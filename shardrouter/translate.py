@@ -9,6 +9,7 @@ own error (42883).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
@@ -323,10 +324,7 @@ class Scope(Names):
         """The test as a boolean, and the sides of each comparison it stands for."""
         position = syntax.position_of(node.operand)
         if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
-            kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
-            if kinds:
-                common = common_type(kinds, "IN")  # varchar has no operators of its own
-                self.take(node.operand, TEXT if common is types.VARCHAR else common)
+            self.take(node.operand, self._deduced(node, node.operand))
         node = replace(node, items=self._alike_items(node))
         if isinstance(node.operand, syntax.Row):
             tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
@@ -341,6 +339,26 @@ class Scope(Names):
         collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
         items = ", ".join(right.sql for _, right in pairs)
         return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+
+    def _deduced(self, node: syntax.InList, parameter: syntax.ParameterReference) -> Type:
+        """The type of an open parameter before IN: what an array of the items that name no column
+        would have; without one, what every comparison by itself finds, which must be the same."""
+        alone = [item for item in node.items if not names_columns(item)]
+        kinds = [None if self.is_open(i) else self.expression(i).type for i in alone]
+        found: list[Type] = []
+        if len(alone) > 1:
+            with suppress(StatementError):
+                found = [common_type(kinds, "IN")]
+        if not found:
+            found = [TEXT if self.is_open(i) else self.expression(i).type for i in node.items]
+        found = [TEXT if kind is types.VARCHAR else kind for kind in found]  # it has no operators
+        if any(kind is not found[0] for kind in found):
+            raise StatementError(
+                f"inconsistent types deduced for parameter ${parameter.number}",
+                sqlstate="42P08",
+                position=parameter.position,
+            )
+        return found[0]
 
     def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
         """The items of which open ones have the common type of all that name no column, and of the
