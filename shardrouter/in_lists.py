@@ -1,5 +1,5 @@
-"""`x IN (a, b, ...)`: PostgreSQL compares with an array of the items that name no column, if these have
-a type in common, and with each of the others by itself (transformAExprIn)."""
+"""`x IN (a, b, ...)`: PostgreSQL compares with an array of the items that name no column, if these
+have a type in common, and with each of the others by itself (transformAExprIn)."""
 
 from __future__ import annotations
 
