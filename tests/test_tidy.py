@@ -134,6 +134,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.set_functions": 0,
     "shardrouter.placing": 0,
     "shardrouter.subqueries": 0,
+    "shardrouter.in_lists": 0,
     "shardrouter.calls": 0,
     "shardrouter.functions": 0,
     "shardrouter.signatures": 0,
