@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import structs
 
-from nodes.protocol import Done
+from nodes.protocol import Done, needs_leader
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
@@ -357,6 +357,7 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+            level = prepared.level(self._state.settings)
         except RouterError as exc:
             self._loop.call_soon(self._metered([execution], done, began), exc)
             return
@@ -399,7 +400,6 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        level = self._state.settings.consistency
         if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
@@ -412,7 +412,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -424,7 +424,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 
