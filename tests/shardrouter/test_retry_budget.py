@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.protocol import Consistency, Done, NotLeader, Read, Stale, Statement, StatementResult
+from nodes.protocol import Done, NotLeader, Read, Stale, Statement, StatementResult
 from shardrouter.retry_budget import RATIO, TOKENS_MAX, TRICKLE_PER_S, RetryBudget
 from tests.shardrouter.scripted import advance, run, scripted
 
@@ -43,7 +44,9 @@ def test_a_router_with_nothing_else_to_do_tries_ten_times_a_second() -> None:
 
 
 @pytest.mark.parametrize("consistency", ["linearizable", "any"])
-def test_an_outage_makes_no_storm_and_its_end_reaches_everybody(consistency: Consistency) -> None:
+def test_an_outage_makes_no_storm_and_its_end_reaches_everybody(
+    consistency: Literal["linearizable", "any"],
+) -> None:
     """Statements that wait while nobody leads ask for a leader together, and not each by itself."""
     waiting, seconds = 400, 8
     refusal = NotLeader(None) if consistency == "linearizable" else Stale("table:t", 1, 2)
