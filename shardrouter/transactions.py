@@ -57,6 +57,7 @@ from shardrouter.planned import (
     DeclareCursor,
     EndBlock,
     FetchRows,
+    Merge,
     Modes,
     OneShard,
     SavepointStep,
@@ -427,15 +428,16 @@ class Transactions:
                 raise read_only_error(plan)
             command = command_of(plan, execution, host.catalog)
             return command, plan.quick, partial(outcome_of, plan, execution)
-        arguments, commands = scatter_commands(plan, execution, host.catalog)
-        if len(commands) != 1:
-            raise spans_shards("The statement concerns all shards.")
+        arguments, fragments = scatter_commands(plan, execution, host.catalog)
+        finish = plan.finish
+        if len(fragments) != 1 or len(fragments[0]) != 1 or not isinstance(finish, Merge):
+            raise spans_shards("The statement concerns several shards.")
 
         def merged(result: StatementResult) -> Outcome:
-            rows = merge.merge_rows(plan, [result.values], arguments)
+            rows = merge.merge_rows(finish, [result.values], arguments)
             return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
 
-        return commands[0], False, merged
+        return fragments[0][0], False, merged
 
     def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
