@@ -269,6 +269,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.verdicts": 0,
     "shardrouter.breaker": 0,
     "shardrouter.nearest": 0,
+    "shardrouter.retry_budget": 0,
     "shardrouter.replica_choice": 0,
     "shardrouter.mover": 1,
     "shardrouter.any_replica": 1,
