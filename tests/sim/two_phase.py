@@ -2,7 +2,8 @@
 
 The state of each group (`nodes.two_phase`, `nodes.sessions`), what its leader does about what
 nobody finishes (`nodes.resolution`) and the router's part (`shardrouter.coordinator`) are the code
-that ships. The rest is as small as it can be: a group's log is a list, its data some lists.
+that ships. The rest is as small as it can be: a group's log is a list, its data some lists; or
+real replicas (`tests.sim.two_phase_machines`).
 Messages are lost, come twice and late; proposals die with their leader, or are committed without
 an answer; sessions expire; routers die. Clients append to lists and read them, within a group and
 over several. What they saw is a history for the checker of transactions
@@ -14,7 +15,7 @@ Time is the number of the step. What is broken on purpose is a function that a t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -44,11 +45,11 @@ from nodes.protocol import (
 )
 from nodes.resolution import Resolution, ToLeader
 from nodes.sessions import Sessions
-from nodes.two_phase import Held, TwoPhase, touched_by
+from nodes.two_phase import Held, TwoPhase, TwoPhaseView, touched_by
 from shardrouter.coordinator import Branch, Committed, Coordinator, Failed, Send
 from shardrouter.window import SeqWindow
 
-__all__ = ["Damage", "Run", "run"]
+__all__ = ["GROUPS", "KEYS", "Damage", "Group", "Run", "group_of", "run"]
 
 GROUPS: Final = ("a", "b", "c")
 KEYS: Final = 2  # in each group
@@ -129,7 +130,7 @@ class _Data:
         """Nothing was sent ahead."""
 
 
-class _Group:
+class Group:
     """What its log has made of it, and what its leader does."""
 
     def __init__(self, name: str) -> None:
@@ -140,6 +141,26 @@ class _Group:
         self.two_phase = TwoPhase(name)
         self.proposals: list[tuple[Any, _Answered]] = []
         self.resolution = Resolution(name, 0)
+
+    @property
+    def lists(self) -> Mapping[int, tuple[int, ...]]:
+        """What a read sees."""
+        return self.data.lists
+
+    @property
+    def known(self) -> TwoPhase | TwoPhaseView:
+        """What is prepared and decided, as its leader sees it."""
+        return self.two_phase
+
+    def elected(self) -> None:
+        """Another replica leads."""
+
+    def expire(self, rng: random.Random) -> bool:
+        """Forget one of the sessions that are idle; False if none is."""
+        idle = self.sessions.idle(self.index)
+        if idle:
+            self.sessions.expire([rng.choice(idle)])
+        return bool(idle)
 
     def open(self, router: str) -> SessionId:
         self.index += 1
@@ -175,7 +196,7 @@ class _Group:
 class _Router:
     """Its sessions; a dead one's clients are told nothing any more."""
 
-    def __init__(self, number: int, groups: dict[str, _Group]) -> None:
+    def __init__(self, number: int, groups: dict[str, Group]) -> None:
         self.number = number
         self.groups = groups
         self.sessions: dict[str, tuple[SessionId, SeqWindow]] = {}
@@ -230,11 +251,11 @@ class _Request:
 
 
 class _World:
-    def __init__(self, rng: random.Random, found: Run) -> None:
+    def __init__(self, rng: random.Random, found: Run, make: Callable[[str], Group]) -> None:
         self.rng = rng
         self.found = found
         self.now = 0
-        self.groups = {name: _Group(name) for name in GROUPS}
+        self.groups = {name: make(name) for name in GROUPS}
         self.net: list[tuple[str, Any, _Answered]] = []
         self.routers = [_Router(number, self.groups) for number in range(ROUTERS)]
         self.started = ROUTERS
@@ -266,39 +287,38 @@ class _World:
             del self.net[place]
         self.groups[group].proposals.append((body, answered))
 
-    def commit(self, group: _Group) -> None:
+    def commit(self, group: Group) -> None:
         body, answered = group.proposals.pop(0)
         answer = group.apply(body)
         self.found.count(type(answer).__name__)
         if self.is_healed or self.rng.random() > self.losses:
             answered(answer)
 
-    def elect(self, group: _Group) -> None:
+    def elect(self, group: Group) -> None:
         """Some of what the leader has proposed is committed, and nobody hears of it."""
         for body, _ in group.proposals[: self.rng.randrange(len(group.proposals) + 1)]:
             group.apply(body)
         group.proposals.clear()
+        group.elected()
         group.resolution = Resolution(group.name, self.resolve_after)
         self.found.count("elections")
 
-    def resolve(self, group: _Group) -> None:
-        self._carry(group, group.resolution, group.resolution.due(self.now, group.two_phase))
+    def resolve(self, group: Group) -> None:
+        self._carry(group, group.resolution, group.resolution.due(self.now, group.known))
 
-    def _carry(self, group: _Group, leader: Resolution, requests: Sequence[ToLeader]) -> None:
+    def _carry(self, group: Group, leader: Resolution, requests: Sequence[ToLeader]) -> None:
         for request in requests:
             self.found.count(f"resolution: {type(request.body).__name__}")
 
             def answered(answer: ResponseBody, request: ToLeader = request) -> None:
                 if group.resolution is leader:  # it still leads
-                    follows = leader.answered(request, answer, group.two_phase)
+                    follows = leader.answered(request, answer, group.known)
                     self._carry(group, leader, follows)
 
             self.send(request.group, request.body, answered)
 
-    def expire(self, group: _Group) -> None:
-        idle = group.sessions.idle(group.index)
-        if idle:
-            group.sessions.expire([self.rng.choice(idle)])
+    def expire(self, group: Group) -> None:
+        if group.expire(self.rng):
             self.found.count("expired sessions")
 
     def crash(self) -> None:
@@ -328,11 +348,12 @@ class _World:
             self.resolve(rng.choice(groups))
 
 
-def run(seed: int, *, transactions: int = 120) -> Run:
-    """Run so many transactions, then let all be finished, and read every list."""
+def run(seed: int, *, transactions: int = 120, make: Callable[[str], Group] = Group) -> Run:
+    """Run so many transactions over groups that `make` makes, then let all be finished, and read
+    every list."""
     rng = random.Random(seed)
     found = Run()
-    world = _World(rng, found)
+    world = _World(rng, found, make)
     values = iter(range(1, 10**9))
     clients: list[_Client] = []
     left = transactions
@@ -356,7 +377,7 @@ def run(seed: int, *, transactions: int = 120) -> Run:
         else:
             world.step()
     reads = tuple(
-        ("r", key, world.groups[group_of(key)].data.lists.get(key, ()))
+        ("r", key, world.groups[group_of(key)].lists.get(key, ()))
         for key in range(len(GROUPS) * KEYS)
     )
     asked = tuple(("r", key, None) for _, key, _ in reads)
@@ -369,7 +390,7 @@ def _unfinished(world: _World) -> list[str]:
     return [
         f"{group.name}: {id_}"
         for group in world.groups.values()
-        for id_ in (*group.two_phase.held, *group.two_phase.decided)
+        for id_ in (*group.known.held, *group.known.decided)
     ] + [str(message) for message in world.net]
 
 
@@ -464,8 +485,8 @@ def _reads(transaction: _Transaction) -> _Reads:
             yield
             if not (yield from _until_free(transaction, [place])):
                 return False
-            data = transaction.world.groups[group_of(key)].data
-            transaction.seen[place] = data.lists.get(key, ())
+            lists = transaction.world.groups[group_of(key)].lists
+            transaction.seen[place] = lists.get(key, ())
     return True
 
 
@@ -474,7 +495,7 @@ def _only_reads(transaction: _Transaction) -> _Client:
     ((group, places),) = transaction.places().items()
     if not (yield from _until_free(transaction, places)):
         return transaction.told("fail", "no answer in time")
-    lists = transaction.world.groups[group].data.lists
+    lists = transaction.world.groups[group].lists
     transaction.seen = {place: lists.get(transaction.keys[place][1], ()) for place in places}
     transaction.told("ok")
 
@@ -484,7 +505,7 @@ def _until_free(transaction: _Transaction, places: Sequence[int]) -> _Reads:
     world = transaction.world
     group = world.groups[group_of(transaction.keys[places[0]][1])]
     touched = touched_by(transaction.guards(places))
-    while group.two_phase.holder(touched) is not None:
+    while group.known.holder(touched) is not None:
         world.found.count("reads that waited")
         yield
         if world.now > transaction.began + PATIENCE:
