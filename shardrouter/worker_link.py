@@ -72,7 +72,8 @@ class Link(asyncio.Protocol):
             for frame in self._frames.feed(data):
                 self._heard(_decode(frame))
         except (ProtocolError, msgspec.DecodeError):  # another release at the other end
-            self.close()
+            if self._transport is not None:
+                self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

@@ -106,8 +106,8 @@ async def _up(
             encryption = encryption_for(path, config.router)
             router = running_router(config, path, options, encryption)
         else:
-            command = router_command(path, options)
-            router = Workers(command, workers, config.router, config.router_metrics)
+            of_router = router_command(path, options)
+            router = Workers(of_router, workers, config.router, config.router_metrics)
         async with router:
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
             click.echo(f"ready: {connectable(path)}")
