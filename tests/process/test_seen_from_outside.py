@@ -169,9 +169,10 @@ async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) 
         of_worker = [client.get_server_pid() >> WORKER_SHIFT for client in clients]
         assert set(of_worker) == {1, 2}, "2 ** -15 of all runs have bad luck"
         for client in clients:
+            await client.execute("SET statement_timeout = '60s'")
             with pytest.raises(TimeoutError):  # asyncpg cancels, through a new connection
                 await client.execute("SELECT pg_sleep(60)", timeout=0.1)
-            assert await client.fetchval("SELECT 1") == 1
+            assert await client.fetchval("SELECT 1", timeout=30) == 1
         before, _ = pages(watched)
         workers = {pid for pid in children(watched.process.pid) if is_worker(pid)}
         victim = next(iter(workers))
