@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -47,9 +47,22 @@ from nodes.protocol import (
 )
 from nodes.sessions import Sessions
 
-__all__ = ["Held", "Remembered", "Touched", "TwoPhase", "TwoPhaseChanges", "Work", "touched_by"]
+__all__ = [
+    "EVERY_SLOT",
+    "Held",
+    "Remembered",
+    "Touched",
+    "TwoPhase",
+    "TwoPhaseChanges",
+    "Work",
+    "touched_by",
+]
 
 _SLOT = "slot:"
+
+EVERY_SLOT: Final = Guard("slot:*", 0)
+"""Among guards with slots: some statement touches its tables whole. Nothing ever has this name, so
+it refuses nothing."""
 
 
 class Touched(NamedTuple):
@@ -74,7 +87,8 @@ def touched_by(
     slots = frozenset(name for name in names if name.startswith(_SLOT))
     objects = frozenset(name for name in names if not name.startswith(_SLOT))
     changed = [change.object for change in sets]
-    return Touched(objects.union(changed, tied), frozenset() if changed else slots)
+    is_whole = bool(changed) or EVERY_SLOT.object in slots
+    return Touched(objects.union(changed, tied), frozenset() if is_whole else slots)
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -48,6 +48,7 @@ __all__ = [
     "Notice",
     "Outcome",
     "Command",
+    "SeveralShards",
     "command_of",
     "copy_command",
     "count_command",
@@ -148,6 +149,10 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 # --------------------------------------------------------------------------- to the shards
 
 
+class SeveralShards(Exception):
+    """A write concerns several shards: `shardrouter.spreading` has what each of them is sent."""
+
+
 def changes_search_path(plan: Plan) -> bool:
     """Whether names may mean something else behind it."""
     return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
@@ -175,8 +180,8 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
     """The command for the one shard that owns all slots of the statement's keys, or the home.
 
-    Raises StatementError for arguments that are not of their types, NotSupported if the keys
-    live on several shards.
+    Raises StatementError for arguments that are not of their types, NotSupported if the keys of a
+    query live on several shards, SeveralShards if those of a write do.
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
@@ -196,12 +201,16 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             shard, owner = catalog.owned.get(slot) or catalog.owner(slot)
             return Command(shard, statement, (*plan.guards, owner))
     if not plan.keys:
+        if plan.spread:
+            raise SeveralShards
         return Command(catalog.home, statement, (*plan.guards, home_guard(catalog)))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     owners = [catalog.owner(slot) for slot in named]
     shard = owners[0][0]
     if any(other != shard for other, _ in owners):
+        if plan.is_write:
+            raise SeveralShards
         raise NotSupported(
             f"{plan.tag} on rows of several shards is not supported",
             hint="Send one statement per shard-key value: each runs on one shard.",

@@ -95,9 +95,11 @@ def place(
     target: tuple[Table, tuple[Operand, ...] | None] | None = None,
     *,
     is_write: bool = False,
+    changes: Table | None = None,
 ) -> Place:
     """Where the statement runs. `target` is the table it inserts into, with the shard keys of
-    the new rows if they are known. A write runs on one shard."""
+    the new rows if they are known; `changes` the one whose rows it changes or deletes, which it
+    does everywhere if it reads no other table that is not the same everywhere."""
     is_write = is_write or target is not None
     sharded = [found for scope in statement.scopes for found in scope.sharded]
     home = [table for table in statement.tables.values() if table.placement == "home"]
@@ -118,7 +120,7 @@ def place(
         return _everywhere(catalog, keys, found[0][0])
     if len(catalog.shards) == 1:
         return Place(shards=1)
-    if len(found) == 1 and not home and not is_write:
+    if len(found) == 1 and not home and (not is_write or found[0][0] is changes):
         return _everywhere(catalog, found[0][1] or (), found[0][0])
     raise _several(found, home)
 

@@ -87,7 +87,7 @@ class SessionCopies:
         for attempt in range(REPLANS_MAX):
             command = copy_command(plan, staged, self._state.catalog)
             if self._state.transactions.block is not None:
-                await self._state.transactions.copy(command, upload, deadline)
+                await self._state.transactions.copy([command], [upload], deadline)
                 return True
             answer = await self._state.shards.write(
                 command.shard, (command.statement,), command.guards, bounded=True, deadline=deadline

@@ -38,6 +38,7 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
+from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.replica_choice import NEAREST, Choice
@@ -97,6 +98,8 @@ class Shards:
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
+        self._coordination = Coordination(config.groups, self._delivery, name, rng)
+        self.commit = self._coordination.commit
 
     # ------------------------------------------------------------------ reads
 
@@ -251,6 +254,7 @@ class Shards:
         for stream in list(self._streams):
             stream.close()
         self._writes.close()
+        self._coordination.close()
         await self._delivery.close()
 
 

@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import structs
 
 from nodes.protocol import (
     Lock,
-    Ran,
-    SqlFailure,
     Stale,
     StatementResult,
 )
@@ -26,11 +23,9 @@ from shardrouter import merge
 from shardrouter.block import (
     Block,
     lock_of,
-    serialization_failure,
-    spans_shards,
 )
 from shardrouter.block_definitions import BlockDefinitions
-from shardrouter.block_steps import BLOCK_REPLANS_MAX, STEP_BYTES_MAX, BlockSteps
+from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps
 from shardrouter.definitions import (
     DropTable,
 )
@@ -67,7 +62,6 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.settings import TRANSACTION_MODES
-from shardrouter.shards import is_large
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
 from shardrouter.transaction_answers import (
@@ -84,13 +78,12 @@ from shardrouter.transaction_answers import (
 from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
-from shardrouter.verdicts import sql_error
 
 __all__ = ["Transactions"]
 
 _ID_BYTES: Final = 16
 
-_Finish = Callable[[StatementResult], Outcome]
+_Finish = Callable[[Sequence[StatementResult]], Outcome]
 
 
 class Transactions:
@@ -308,40 +301,31 @@ class Transactions:
                     await self._catch_up(deadline, attempt)
                     continue
                 execution = counted
-            command, quick, finish = self._command(plan, execution)
-            block.move_to(command.shard)
-            lock = self._lock(plan, command)
-            if is_large(command.statement, STEP_BYTES_MAX):
-                statement = await self._steps.parameters_ahead(block, command.statement)
-                command = structs.replace(command, statement=statement)
+            commands, quick, finish = self._commands(plan, execution)
+            lock = self._lock(plan, commands)
             is_write = isinstance(plan, OneShard) and plan.is_write
             stream = execution.stream and not (quick or is_write or lock)
             stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
-            step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
-            answer = await self._steps.speculate(
+            steps = await self._steps.run(
                 block,
-                step,
-                guards,
+                commands,
                 quick=quick,
+                is_write=is_write,
                 deadline=deadline,
                 lock=lock,
-                is_write=is_write,
+                stream=stream,
             )
-            if isinstance(answer, Stale):
-                if block.guards_on(answer.object):
-                    raise serialization_failure("a concurrent schema change")
+            if isinstance(steps, Stale):
                 await self._catch_up(deadline, attempt)
                 continue
-            block.took(
-                step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
+            outcome = finish(
+                [step.outcome for step in steps if isinstance(step.outcome, StatementResult)]
             )
-            if isinstance(answer.outcome, SqlFailure):
-                raise sql_error(answer.outcome)
-            outcome = finish(answer.outcome)
-            if answer.stream is None:
+            rest = steps[0].stream
+            if rest is None:
                 return outcome
-            host.keep(answer.stream)
-            return structs.replace(outcome, more=answer.stream)
+            host.keep(rest)
+            return structs.replace(outcome, more=rest)
         raise being_changed()
 
     async def _catch_up(self, deadline: float, attempt: int) -> None:
@@ -358,19 +342,13 @@ class Transactions:
         plan = execution.prepared.plan
         assert isinstance(plan, OneShard)
         command = count_command(plan, execution, host.catalog)
-        block.move_to(command.shard)
-        step, guards = Ran(command.statement), block.published(command.guards)
-        answer = await self._steps.speculate(
-            block, step, guards, quick=False, deadline=deadline, is_write=False
+        steps = await self._steps.run(
+            block, [command], quick=False, is_write=False, deadline=deadline
         )
-        if isinstance(answer, Stale):
-            if block.guards_on(answer.object):
-                raise serialization_failure("a concurrent schema change")
+        if isinstance(steps, Stale):
             return None
-        outcome = answer.outcome
-        block.took(step, guards, outcome, quick=False, is_write=False, digest=answer.digest)
-        if isinstance(outcome, SqlFailure):
-            raise sql_error(outcome)
+        outcome = steps[0].outcome
+        assert isinstance(outcome, StatementResult)
         ((rows,),) = outcome.values
         assert isinstance(rows, int)
         return await host.sequences.numbered(execution, rows, host.catalog, deadline)
@@ -408,41 +386,41 @@ class Transactions:
         self.cursors.close(plan.name)
         return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
 
-    def _command(
+    def _commands(
         self, plan: OneShard | Scatter, execution: Execution
-    ) -> tuple[Command, bool, _Finish]:
-        """What the shard is asked, whether it is bounded work, and what its answer becomes."""
+    ) -> tuple[list[Command], bool, _Finish]:
+        """What each shard is asked, whether it is bounded work, and what their answers become."""
         host = self._host
         if isinstance(plan, OneShard):
             if plan.is_write and host.settings.read_only:
                 raise read_only_error(plan)
             command = command_of(plan, execution, host.catalog)
-            return command, plan.quick, partial(outcome_of, plan, execution)
+            return [command], plan.quick, lambda results: outcome_of(plan, execution, results[0])
         arguments, commands = scatter_commands(plan, execution, host.catalog)
-        if len(commands) != 1:
-            raise spans_shards("The statement concerns all shards.")
 
-        def merged(result: StatementResult) -> Outcome:
-            rows = merge.merge_rows(plan, [result.values], arguments)
+        def merged(results: Sequence[StatementResult]) -> Outcome:
+            rows = merge.merge_rows(plan, [result.values for result in results], arguments)
             return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
 
-        return commands[0], False, merged
+        return commands, False, merged
 
-    def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
+    def _lock(self, plan: OneShard | Scatter, commands: Sequence[Command]) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
         if not isinstance(plan, OneShard) or not plan.locking:
             return None
         settings = self._host.settings
         if settings.read_only:
             raise read_only_error(plan)
-        return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
+        return lock_of(commands[0].statement, plan.locking, settings.lock_timeout_s)
 
-    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+    async def copy(
+        self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float
+    ) -> None:
         """Write rows that were sent ahead, in the open block; they are kept as long as it is.
         Raises RouterError; then the block has failed."""
         async with self._turn:
             assert self.block is not None
-            await self._steps.copy(self.block, command, upload, deadline)
+            await self._steps.copy(self.block, commands, uploads, deadline)
 
     # ------------------------------------------------------------------ its end
 
@@ -458,7 +436,7 @@ class Transactions:
         self.cursors.end()
         host.settings = block.settings
         try:
-            if commits and block.writes:
+            if commits and block.participants:
                 await self._steps.commit(block, deadline)
         finally:
             self._steps.forget()
@@ -500,8 +478,9 @@ class Transactions:
         self._host.sequences.forget_drafted()
         if block.draft is not None:
             self._draft_plans = PlanCache()
-        if block.locks:
-            self._host.shards.forget(block.shard, block.id)
+        for branch in block.branches.values():
+            if branch.locks:
+                self._host.shards.forget(branch.shard, block.id)
 
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""

@@ -89,8 +89,7 @@ def begun(shards: Shards) -> Transactions:
     transactions.begin(Modes())
     block = transactions.block
     assert block is not None
-    block.move_to("shard-1")
-    block.took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
+    block.branch("shard-1").took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
     return transactions
 
 
@@ -159,15 +158,16 @@ def test_steps_are_sent_when_they_are_few_or_asked_for() -> None:
         async with scripted(1) as (shards, [n1]):
             n1.plays(Speculated(ONE), NotOpen())
             block = Block(b"id", 1, 2, Settings())
+            branch = block.branch("shard-1")
             deadline = asyncio.get_running_loop().time() + 10.0
 
             def asked(*, whole: bool = False) -> Speculate:
-                return block.request(Ran(large), GUARDS, quick=True, whole=whole)
+                return branch.request(Ran(large), GUARDS, quick=True, whole=whole)
 
             large = Statement("UPDATE t SET name = ?1", ("x" * 10_000,))
             for count in (1, 2):
                 assert len(asked().transaction.steps) == count
-                block.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
+                branch.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
             block.savepoint("s", Settings())
             assert len(asked().transaction.steps) == 2  # the mark, and the statement
             assert asked().base
