@@ -16,11 +16,15 @@ import msgspec
 from nodes.protocol import (
     ChangeReplicas,
     Consistency,
+    Decide,
     Entry,
     EntryBody,
     MoveLeadership,
+    Prepare,
     ReplicaStatus,
     ResponseBody,
+    TransactionOutcome,
+    Write,
 )
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "Proposed",
     "Refuse",
     "StateMachine",
+    "executes",
 ]
 
 Committed: TypeAlias = tuple[int, int, Entry | None]
@@ -110,6 +115,14 @@ HALTED_HINT: Final = (
 """What to do about a group that is `StateMachine.halted` everywhere."""
 
 
+def executes(body: EntryBody) -> bool:
+    """Whether applying it may run statements: then only a process may that executes them as the
+    others do (`StateMachine.halted`). An abort runs nothing."""
+    if isinstance(body, Decide | TransactionOutcome):
+        return body.commit
+    return isinstance(body, Write | Prepare)
+
+
 class StateMachine(Protocol):
     """Applies committed entries, in order, each exactly once."""
 
@@ -122,7 +135,7 @@ class StateMachine(Protocol):
 
     @property
     def halted(self) -> str:
-        """Why no `Write` may be applied, a full sentence; empty if one may. It changes
+        """Why nothing may be applied that `executes`, a full sentence; empty if it may. It changes
         with a `SwitchFingerprint` that is applied, and with the state of a snapshot."""
 
     def apply(self, batch: Sequence[Committed]) -> list[Answers]:

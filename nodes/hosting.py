@@ -30,6 +30,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from nodes.belonging import Belonging
 from nodes.clocks import SystemClock
 from nodes.config import ClusterConfig
@@ -454,9 +456,22 @@ class Hosting:
 
     def statuses(self) -> tuple[ReplicaStatus, ...]:
         """Of all replicas, by group."""
-        found = {group: hosted.engine.status() for group, hosted in self.running.items()}
+        now_us = SystemClock().now_us()
+        found = {group: _status_of(hosted, now_us) for group, hosted in self.running.items()}
         found |= self._broken | self._leaving
         return tuple(found[group] for group in sorted(found))
+
+
+def _status_of(hosted: Hosted, now_us: int) -> ReplicaStatus:
+    status, prepared = hosted.engine.status(), hosted.machine.prepared
+    if not prepared.held and not prepared.decided:
+        return status
+    return replace(
+        status,
+        prepared=prepared.oldest(now_us),
+        prepared_count=len(prepared.held),
+        outcomes=len(prepared.decided),
+    )
 
 
 def _stopped(group: str, replica: int, reason: str) -> ReplicaStatus:

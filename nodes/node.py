@@ -43,7 +43,10 @@ from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.leader_balance import PAUSE_S, Balance, choose_handover
 from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.metrics import Family
+from nodes.metrics_page import MetricsPage
 from nodes.neighbours import Neighbours
+from nodes.node_metrics import node_families
 from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
@@ -109,7 +112,8 @@ class Node:
 
     `file` is the cluster.toml that `config` was read from; what the cluster changes in it is
     written there. `rng` seeds election timeouts, redials and the random numbers of statements.
-    `fingerprint` is what statements are executed with, this process's by default.
+    `fingerprint` is what statements are executed with, this process's by default. `metrics` is
+    where it answers /metrics, else where `config` says.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class Node:
         file: Path | None = None,
         rng: random.Random | None = None,
         fingerprint: str | None = None,
+        metrics: Address | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -132,6 +137,8 @@ class Node:
         self._data = data
         self._rng = rng or random.Random()
         self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
+        self._metrics = metrics or config.nodes[name].metrics
+        self._requests: defaultdict[type, int] = defaultdict(int)  # that came, by their type
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
         self._awake: dict[RaftEngine, None] = {}  # time passes for them
         self._leading: dict[RaftEngine, None] = {}
@@ -203,6 +210,8 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._description.close)
             stack.push_async_callback(self._finish_requests)
+            if self._metrics is not None:
+                await stack.enter_async_context(MetricsPage(self._metrics, self._families))
             self._start_ticking()
             self._verifier.start()
             self._exit = stack.pop_all()
@@ -415,6 +424,7 @@ class Node:
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> Work | None:
         body: RequestBody = decode_body(request.body)
+        self._requests[type(body)] += 1
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, Write) and hosted is not None:  # nearly all there is
             return hosted.service.on_command(request, body, answer)
@@ -462,6 +472,11 @@ class Node:
         """The same, of a step."""
         has_more = isinstance(body, Speculated) and body.cursor
         answer(replace(body, node=self.name) if has_more else body)
+
+    async def _families(self) -> list[Family]:
+        """What /metrics shows."""
+        assert self._store is not None
+        return node_families(self._hosting, self._server, self._peers, self._store, self._requests)
 
     def status(self) -> Status:
         return Status(

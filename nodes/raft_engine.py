@@ -44,6 +44,7 @@ from nodes.engine import (
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
+from nodes.metrics import Latencies
 from nodes.office import Office, Proposal
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
@@ -157,6 +158,9 @@ class RaftEngine:
         self.replica = core.replica
         self.has_heard = False
         """A leader has written to this replica, or it leads, since this was set to False."""
+        self.elections_won = 0
+        self.commits = Latencies()
+        """Of the entries that were proposed here, until they were applied."""
         self._core = core
         self._log = log
         self._machine = machine
@@ -290,7 +294,7 @@ class RaftEngine:
             entry = Entry(now_us, seed, cast("tuple[EntryBody, ...]", spliced))
             index = self._core.propose(self._encoder.encode(entry))
             if index is not None:
-                office.await_entry(index, now_us, seed, shared)
+                office.await_entry(index, now_us, seed, shared, self._clock.monotonic())
             else:  # the office is being handed over
                 office.refuse(shared, self._not_leader())
 
@@ -399,6 +403,16 @@ class RaftEngine:
             self.has_heard = True
         self._core.step(message)
         self._wake(self)
+
+    @property
+    def proposals(self) -> int:
+        """Commands that wait here."""
+        return self._office.proposals
+
+    @property
+    def reads(self) -> int:
+        """Reads that wait for their barrier."""
+        return len(self._reads)
 
     @property
     def log(self) -> RaftLog:
@@ -574,6 +588,7 @@ class RaftEngine:
         if core.role is _LEADER:
             _log.info("leads group %s in term %d", self.group, core.term)
             self._office = Office(core.term)
+            self.elections_won += 1
 
     def _on_applied(self, batch: Sequence[Committed], answers: Sequence[Answers]) -> None:
         self._notice_office()
@@ -583,7 +598,7 @@ class RaftEngine:
                 last_us = entry.now_us + len(entry.bodies) - 1
                 self._last_now_us = max(self._last_now_us, last_us)
         if office.term:
-            office.applied(batch, answers)
+            office.applied(batch, answers, self._clock.monotonic(), self.commits)
         if office.term and not office.is_open and batch[-1][1] == office.term:
             office.is_open = True
             if (first := self._machine.opening()) is not None:

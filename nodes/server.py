@@ -18,6 +18,7 @@ import ipaddress
 import logging
 import os
 import socket
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Annotated, Final, Protocol, cast
@@ -130,6 +131,8 @@ class Server:
         self.stopping = False
         self.connections: set[_Connection] = set()
         self.greeting: dict[_Connection, None] = {}  # those not yet welcome, oldest first
+        self.answers: defaultdict[type, int] = defaultdict(int)
+        """How many left, by their type."""
         self._listener: asyncio.Server | None = None
         self._by_peer: dict[str, _Connection] = {}
         self._complaints: dict[str, float] = {}
@@ -193,6 +196,11 @@ class Server:
     def heard(self) -> frozenset[str]:
         """Names of the nodes that are connected to this one."""
         return frozenset(self._by_peer)
+
+    def kinds(self) -> dict[str, int]:
+        """How many connections there are of clients, of peers, and not yet greeted."""
+        kinds = Counter(connection.kind or "greeting" for connection in self.connections)
+        return {kind: kinds[kind] for kind in ("client", "peer", "greeting")}
 
     def set_peers(self, peers: Collection[str]) -> None:
         """These are the other nodes from now on; hang up on whoever is none of them."""
@@ -259,7 +267,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._loop = loop
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
-        self._kind = ""  # empty until it is welcome
+        self.kind = ""  # "client" or "peer"; empty until it is welcome
         self._name = ""  # whose connection it is, as its greeting proved
         self._greeting = Answering(
             node=server.node,
@@ -303,16 +311,16 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._frames.feed(data):
-                if self._kind == "client":
+                if self.kind == "client":
                     self._on_requests(self._requests.decode(frame))
-                elif self._kind == "peer":
+                elif self.kind == "peer":
                     self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
                 elif not self._greet(frame):
                     return
         except (ProtocolError, msgspec.DecodeError) as exc:
             what = f"it does not speak the node protocol: {exc}"
             self._server.complain(self._host, what)
-            if self._kind:
+            if self.kind:
                 self.abort()
             else:
                 self._refuse(f"this is the port of a database node, and {what}.")
@@ -353,7 +361,7 @@ class _Connection(asyncio.Protocol):
             server.complain(self._host, reason)
             self._refuse(reason)
             return False
-        self._kind, self._name = said.kind, said.name
+        self.kind, self._name = said.kind, said.name
         self._frames.limit = FRAME_BYTES_MAX
         self._cancel_greeting_timer()
         self._send(Welcome(server.node, server.revision))
@@ -405,6 +413,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, number: int, body: ResponseBody) -> None:
         self._outstanding -= 1
+        self._server.answers[type(body)] += 1
         if self._works:
             self._works.pop(number, None)
         if self._read_paused:

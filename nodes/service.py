@@ -28,7 +28,9 @@ from nodes.protocol import (
     EntryBody,
     Fetch,
     Forget,
+    Locked,
     MoveLeadership,
+    Prepare,
     Read,
     Request,
     RequestBody,
@@ -59,7 +61,7 @@ _TOO_LATE: Final = Busy("its time was over before it could be read")
 class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     """What requests need of the state machine."""
 
-    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | Locked | None:
         """An answer, definite for this copy, that is known before the command, which has `size`
         bytes, enters the log."""
 
@@ -124,13 +126,10 @@ class GroupService:
         deadline = self._now() + request.timeout_ms / 1000
         refuse = partial(self._refusal, command, len(body), deadline)
         # A quick write, and that is nearly all of them, is not even asked about.
-        if (
-            isinstance(command, Write)
-            and not command.quick
-            and self._machine.needs_dry_run(command)
-        ):
+        write = command.write if isinstance(command, Prepare) else command
+        if isinstance(write, Write) and not write.quick and self._machine.needs_dry_run(command):
             work = Work(answer)
-            trying = self._try_and_propose(body, command, deadline, work, refuse)
+            trying = self._try_and_propose(body, command, write, deadline, work, refuse)
             self._start(self._tries, trying, work)
             return work
         self._engine.propose(body, answer, command=command, refuse=refuse)
@@ -142,14 +141,21 @@ class GroupService:
             return Busy("its time was over before it could be proposed")
         bytes_max = self._limits.transaction_bytes_max
         if isinstance(command, Stage):
-            if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
-                return refusal
-        elif isinstance(command, Write) and not command.quick and _is_large(command, bytes_max):
+            refusal = self._machine.stage_refusal(command, bytes_max)
+            return refusal or self._machine.check(command, size)
+        write = command.write if isinstance(command, Prepare) else command
+        if isinstance(write, Write) and not write.quick and _is_large(write, bytes_max):
             return too_large(bytes_max)
         return self._machine.check(command, size)
 
     async def _try_and_propose(
-        self, body: msgspec.Raw, write: Write, deadline: float, work: Work, refuse: Refuse
+        self,
+        body: msgspec.Raw,
+        command: EntryBody,
+        write: Write,
+        deadline: float,
+        work: Work,
+        refuse: Refuse,
     ) -> None:
         """A write of unbounded work is tried before it is proposed; then it is nobody's to give
         up."""
@@ -166,7 +172,7 @@ class GroupService:
             answer(refusal)
         else:
             work.ends_by(_nothing)
-            self._engine.propose(body, answer, command=write, refuse=refuse)
+            self._engine.propose(body, answer, command=command, refuse=refuse)
 
     def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> Work:
         work = Work(answer)

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +78,7 @@ from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 from shardrouter.replica_choice import NEAREST, Choice
 
-__all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
+__all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
 PAUSE_S_MIN: Final = 0.005
 """First pause after a round in which no replica took the request."""
@@ -92,6 +93,15 @@ class GaveUp:
 
     reason: str  # what the last attempt met
     hint: str = ""  # what to do about it, if a node has said so
+
+
+class Counts:
+    """Of requests: what was sent, sent again, and not taken, by the type of what was said."""
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.again = 0
+        self.not_taken: defaultdict[type, int] = defaultdict(int)
 
 
 class Sending(Protocol):
@@ -158,6 +168,7 @@ class Delivery:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
+        self.counts = Counts()
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
@@ -178,6 +189,7 @@ class Delivery:
         """Deliver `body`; `done` is called exactly once, never from within this call. `choice`
         is among replicas, where more than one may answer."""
         known = self._groups[group]
+        self.counts.first += 1
         if type(body) is Read and body.consistency == "any":
             self._directory.look_for_members(known)
             ended = partial(_read_ended, done)
@@ -267,6 +279,7 @@ class Delivery:
         call.sent_at = now
         call.copies += 1
         if call.copies > 1:
+            self.counts.again += 1
             group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
@@ -312,6 +325,7 @@ class Delivery:
 
     def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
         group, contact = call.group, call.contact
+        self.counts.not_taken[type(outcome)] += 1
         call.asked.append(contact)
         hint: str | None = None
         named: Contact | None = None

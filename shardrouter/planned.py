@@ -111,7 +111,7 @@ class SplitRows:
     rows: tuple[tuple[int, str], ...]  # the place of its key in the plan's, and its text
     tail: str
     returned_key: str = ""
-    """What is added to RETURNING where not every row comes back: whose key it is tells whose row."""
+    """What is added to RETURNING where not every row comes back: a key tells whose row it is."""
 
 
 Spread: TypeAlias = Literal["", "every", "alike"]

@@ -24,6 +24,7 @@ from typing import Final, TypeVar
 
 from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
+from nodes.metrics import Family
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
 from shardrouter.catalogs.asking import Catalogs
@@ -35,6 +36,7 @@ from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
+from shardrouter.router_metrics import router_families
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
@@ -183,6 +185,10 @@ class Router(Queries):
         return self._backend.roles
 
     # ------------------------------------------------------------------ the cluster
+
+    def metrics(self) -> list[Family]:
+        """What it counts, as /metrics shows it."""
+        return router_families(self._backend.meter, self._backend.shards.counts)
 
     async def wait_ready(self, *, timeout: float = OPEN_TIMEOUT_S) -> None:  # noqa: ASYNC109 -- as in `open`
         """Return when every group answers a linearizable read. Raises DeadlineExceeded, whose

@@ -16,6 +16,7 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
@@ -27,7 +28,15 @@ from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_current, outcome_of
+from shardrouter.execution import (
+    Execution,
+    Outcome,
+    Prepared,
+    SeveralShards,
+    command_of,
+    is_current,
+    outcome_of,
+)
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
@@ -67,6 +76,7 @@ class Session:
         self.statements = state.statements
         self._loop = state.loop
         self._statement_log = backend.statement_log
+        self._meter = backend.meter
         self._cancel_running: Callable[[], object] | None = None
 
     # ------------------------------------------------------------------ settings
@@ -255,6 +265,7 @@ class Session:
         if timeout_s is None:
             timeout_s = self._state.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
+        began = time.monotonic()  # a loop's own time may stand still for a turn
         if self._state.is_closed:
             self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
         elif (
@@ -263,11 +274,11 @@ class Session:
             and self._transactions.block is None
             and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):
-            self._execute_one(unit[0], done, deadline)
+            self._execute_one(unit[0], done, deadline, began)
         else:
             if lasts and len(unit) == 1:
                 unit = [structs.replace(unit[0], lasts=True)]
-            self._start(list(unit), done, deadline, is_stale=False)
+            self._start(list(unit), done, deadline, began, is_stale=False)
 
     def _answer(
         self, done: UnitDone, result: list[Outcome] | RouterError, *, alone: bool = True
@@ -289,15 +300,34 @@ class Session:
             self._cancel_running()
 
     def _start(
-        self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
+        self,
+        unit: list[Execution],
+        done: UnitDone,
+        deadline: float,
+        began: float,
+        *,
+        is_stale: bool,
     ) -> None:
+        done = self._metered(unit, done, began)
         task = self._state.backend.tasks.start(
             self._execute(unit, done, deadline, is_stale=is_stale)
         )
         # Not before it has begun: a task that has not runs none of its code any more.
         self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
-    def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
+    def _metered(self, unit: Sequence[Execution], done: UnitDone, began: float) -> UnitDone:
+        """A `done` that counts, then calls the other."""
+
+        def ended(result: list[Outcome] | RouterError) -> None:
+            error = result if isinstance(result, RouterError) else None
+            self._meter.ended(unit, error, time.monotonic() - began)
+            done(result)
+
+        return ended
+
+    def _execute_one(
+        self, execution: Execution, done: UnitDone, deadline: float, began: float
+    ) -> None:
         """The hot path: one statement, one shard, no task."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
@@ -306,27 +336,30 @@ class Session:
         if prepared.search_path != self._state.settings.search_path or not is_current(
             plan, catalog
         ):
-            self._start([execution], done, deadline, is_stale=False)
+            self._start([execution], done, deadline, began, is_stale=False)
             return
         try:
             if plan.is_write and self._state.settings.read_only:
                 raise read_only_error(plan)
             if plan.numbers is not None and not execution.drawn:
-                self._start([execution], done, deadline, is_stale=False)
+                self._start([execution], done, deadline, began, is_stale=False)
                 return
             if plan.draws:
                 drawn = self._state.sequences.at_once(execution, catalog)
                 if drawn is None:
-                    self._start([execution], done, deadline, is_stale=False)
+                    self._start([execution], done, deadline, began, is_stale=False)
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+        except SeveralShards:
+            self._start([execution], done, deadline, began, is_stale=False)
+            return
         except RouterError as exc:
-            self._loop.call_soon(done, exc)
+            self._loop.call_soon(self._metered([execution], done, began), exc)
             return
         is_write = plan.is_write
         if is_write and is_large(command.statement):
-            self._start([execution], done, deadline, is_stale=False)
+            self._start([execution], done, deadline, began, is_stale=False)
             return
 
         is_over = False
@@ -339,16 +372,22 @@ class Session:
                 return
             is_over = True
             self._cancel_running = None
-            if type(answer) is Done:
+            if type(answer) is Done:  # nearly always: counted without a call
+                took = time.monotonic() - began
+                latencies = self._meter.writes if is_write else self._meter.reads
+                latencies.counts[int(took * 1e6).bit_length()] += 1
+                latencies.seconds += took
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, Streamed):
-                done([self._state.streamed(plan, execution, answer)])
+                self._metered([execution], done, began)(
+                    [self._state.streamed(plan, execution, answer)]
+                )
             elif isinstance(answer, RouterError):
-                self._answer(done, answer)
+                self._answer(self._metered([execution], done, began), answer)
             elif answer is None:
-                done(canceled())
+                self._metered([execution], done, began)(canceled())
             else:
-                self._start([execution], done, deadline, is_stale=True)
+                self._start([execution], done, deadline, began, is_stale=True)
 
         def cancelled(stop: Callable[[], None]) -> None:
             stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from nodes.protocol import Staged, Stale
@@ -54,7 +55,7 @@ class SessionCopies:
         if self._state.backend.statement_log is not None:
             self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
         upload = Upload(self._state.shards, plan.shard, timeout_s)
-        commit = partial(self._commit_copy, prepared, upload, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s, time.monotonic())
         copy = CopyIn(plan, upload, commit, self._under_way.discard, partial(self._numbers, plan))
         self._under_way.add(copy)
         return copy
@@ -66,15 +67,20 @@ class SessionCopies:
         )
 
     async def _commit_copy(
-        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+        self, prepared: Prepared, upload: Upload, timeout_s: float, began: float, staged: Staged
     ) -> bool:
         """Write the rows that were sent ahead, exactly once; in a transaction block they are
         written with the block, and True says that they are needed until then. Raises
         RouterError, as PostgreSQL words it."""
         alone = self._state.transactions.block is None
+        meter = self._state.backend.meter
         try:
-            return await self._write_copy(prepared, upload, timeout_s, staged)
+            is_kept = await self._write_copy(prepared, upload, timeout_s, staged)
+            meter.note("copy", None, time.monotonic() - began)
+            return is_kept
         except RouterError as exc:
+            meter.note("copy", exc, time.monotonic() - began)
+            meter.error(exc)
             error = explain(exc, self._state.catalog)
             raise error if alone else not_yet(error, self._state.catalog) from exc
 

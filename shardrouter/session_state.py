@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakSet
 
@@ -15,6 +15,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.meter import Meter
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
 from shardrouter.replica_choice import Choice
@@ -45,6 +46,7 @@ class Backend:
     roles: RoleStore
     catalogs: Catalogs
     statement_log: StatementLog | None = None
+    meter: Meter = field(default_factory=Meter)
 
 
 class SessionState:

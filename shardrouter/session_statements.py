@@ -68,6 +68,7 @@ class SessionStatements:
             if self._state.status != "E":
                 prepared = await self._of_session(prepared, deadline)
         except RouterError as exc:
+            self._state.backend.meter.refused(exc)
             if self._state.backend.statement_log is not None:
                 self._state.backend.statement_log.refused(self._state.role.name, text, exc)
             if self._state.status != "E" or exc.sqlstate == "42601":

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -39,7 +39,7 @@ from nodes.protocol import (
     Status,
 )
 from shardrouter.coordination import Coordination
-from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
@@ -100,6 +100,11 @@ class Shards:
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
         self.commit = self._coordination.commit
+
+    @property
+    def counts(self) -> Counts:
+        """Of what was sent to nodes."""
+        return self._delivery.counts
 
     # ------------------------------------------------------------------ reads
 
@@ -240,6 +245,12 @@ class Shards:
         self._delivery.send(group, Forget(transaction), until, lambda _answer, _doubt: None)
 
     # ------------------------------------------------------------------ the rest
+
+    def anchor(self, groups: Iterable[str]) -> str:
+        """The participant whose log is to decide: `meta`, else one that has a leader."""
+        known = list(groups)
+        led = [group for group in known if self.leader(group) is not None]
+        return "meta" if "meta" in known else (led or known)[-1]
 
     def leader(self, group: str) -> str | None:
         """Name of the node believed to lead `group`."""

@@ -36,10 +36,8 @@ from shardrouter.execution import (
     Execution,
     Outcome,
     Prepared,
-    command_of,
     count_command,
     is_uncounted,
-    outcome_of,
     rows_outcome,
     scatter_commands,
 )
@@ -62,6 +60,7 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.settings import TRANSACTION_MODES
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
 from shardrouter.transaction_answers import (
@@ -394,8 +393,12 @@ class Transactions:
         if isinstance(plan, OneShard):
             if plan.is_write and host.settings.read_only:
                 raise read_only_error(plan)
-            command = command_of(plan, execution, host.catalog)
-            return [command], plan.quick, lambda results: outcome_of(plan, execution, results[0])
+            catalog = host.catalog
+            return (
+                commands_of(plan, execution, catalog),
+                plan.quick,
+                lambda results: merged_outcome(plan, execution, results, catalog),
+            )
         arguments, commands = scatter_commands(plan, execution, host.catalog)
 
         def merged(results: Sequence[StatementResult]) -> Outcome:

@@ -7,12 +7,16 @@ from typing import TypeAlias
 from nodes.protocol.base import Message
 from nodes.protocol.requests import (
     Checksum,
+    Decide,
+    End,
     ExpireSessions,
     Fence,
     NewIncarnation,
     OpenSession,
+    Prepare,
     Stage,
     SwitchFingerprint,
+    TransactionOutcome,
     Unstage,
     Write,
 )
@@ -23,6 +27,10 @@ __all__ = ["EntryBody", "Entry", "Envelope", "Beat", "PeerBatch"]
 EntryBody: TypeAlias = (
     OpenSession
     | Write
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Fence
     | Stage
     | Unstage

@@ -314,6 +314,10 @@ class MoveLeadership(Message, frozen=True, tag="lead"):
 RequestBody: TypeAlias = (
     OpenSession
     | Write
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Speculate
     | Forget
     | Fence

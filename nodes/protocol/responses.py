@@ -36,6 +36,7 @@ __all__ = [
     "ClusterText",
     "Denied",
     "MemberStatus",
+    "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
     "Status",
@@ -245,6 +246,15 @@ class MemberStatus(Message, frozen=True):
     """It has answered this leader lately: within one to two election timeouts."""
 
 
+class PreparedStatus(Message, frozen=True):
+    """A transaction over several groups whose outcome a replica does not know yet."""
+
+    id: TransactionId
+    age_ms: int  # by the clocks of the leader that prepared it and of this node
+    anchor: str
+    objects: tuple[str, ...]  # what it keeps others from; empty: everything
+
+
 class ReplicaStatus(Message, frozen=True):
     """One replica as its node sees it."""
 
@@ -265,6 +275,9 @@ class ReplicaStatus(Message, frozen=True):
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
     diverged: str = ""  # what this node's last comparison of the group's replicas found
     is_kept: bool = False  # of a leader: it was asked to stay where it is
+    prepared: tuple[PreparedStatus, ...] = ()  # the oldest of them
+    prepared_count: int = 0
+    outcomes: int = 0  # that are remembered here, because others may not have applied them
 
 
 class Refusal(Message, frozen=True):

@@ -15,7 +15,8 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -31,8 +32,10 @@ from nodes.config import (
     ConfigError,
     parse_zone,
 )
-from nodes.local_cluster import LocalCluster, ProcessFailed, new_cluster_config
+from nodes.local_cluster import LOOPBACK, LocalCluster, ProcessFailed, new_cluster_config
 from nodes.log_format import log_to_stderr
+from nodes.metrics import Family
+from nodes.metrics_page import MetricsPage
 from shardrouter.cli.look import cluster_option
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
 from shardrouter.locate import find_cluster
@@ -61,6 +64,11 @@ log_option = click.option(
     default="none",
     show_default=True,
     help="Write statements to standard error: their text without values, or all of them.",
+)
+
+
+metrics_option = click.option(
+    "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
 )
 
 
@@ -100,6 +108,18 @@ def plan_cluster(
     )
 
 
+def with_metrics(config: ClusterConfig, port: int) -> ClusterConfig:
+    """The router answers /metrics at `port` of loopback, the nodes at those behind it."""
+    if port + len(config.nodes) > 65535:
+        raise ConfigError(f"--metrics-port {port} leaves no room for the nodes' behind it.")
+    nodes = {
+        node.name: replace(node, metrics=Address(LOOPBACK, port + number))
+        for number, node in enumerate(config.nodes.values(), 1)
+    }
+    changed = replace(config, nodes=nodes, router_metrics=Address(LOOPBACK, port))
+    return config if changed == config else replace(changed, revision=config.revision + 1)
+
+
 def same_shape(
     config: ClusterConfig, asked: Mapping[str, int | str | None], directory: Path
 ) -> None:
@@ -121,13 +141,19 @@ def same_shape(
 
 
 def open_cluster(
-    directory: Path, asked: Mapping[str, int | None], engine: str | None = None
+    directory: Path,
+    asked: Mapping[str, int | None],
+    engine: str | None = None,
+    metrics_port: int | None = None,
 ) -> tuple[ClusterConfig, bool]:
     """The cluster of `directory`, made if there is none. Returns (config, whether it is new)."""
     path = directory / CLUSTER_FILE
     if path.exists():
         config = load_cluster(path)
         same_shape(config, {**asked, "engine": engine}, directory)
+        if metrics_port is not None:
+            config = with_metrics(config, metrics_port)
+            write_cluster(path, config)
         return config, False
     if directory.exists() and any(p.name != "up.lock" for p in directory.iterdir()):
         raise ConfigError(
@@ -140,6 +166,8 @@ def open_cluster(
         asked["port"] or 6433,
         engine or ENGINES[0],
     )
+    if metrics_port is not None:
+        config = replace(with_metrics(config, metrics_port), revision=0)
     require_free_ports(config)
     write_cluster(path, config)
     return config, True
@@ -147,17 +175,27 @@ def open_cluster(
 
 def require_free_ports(config: ClusterConfig) -> None:
     """Find a port in use before a new cluster is tied to it; raises ConfigError."""
-    for address in (config.router, *(node.address for node in config.nodes.values())):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address.host, address.port))
-            except OSError as exc:
-                first, last = config.router.port, config.router.port + len(config.nodes)
-                raise ConfigError(
-                    f"port {address.port} is in use, and this cluster needs {first} to {last}: "
-                    "choose others with --port."
-                ) from exc
+    nodes = config.nodes.values()
+    pages = [config.router_metrics, *(node.metrics for node in nodes)]
+    if taken := [page for page in pages if page is not None and _is_taken(page)]:
+        raise ConfigError(f"port {taken[0].port} is in use: choose another with --metrics-port.")
+    for address in (config.router, *(node.address for node in nodes)):
+        if _is_taken(address):
+            first, last = config.router.port, config.router.port + len(nodes)
+            raise ConfigError(
+                f"port {address.port} is in use, and this cluster needs {first} to {last}: "
+                "choose others with --port."
+            )
+
+
+def _is_taken(address: Address) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError:
+            return True
+    return False
 
 
 def lock_directory(directory: Path) -> IO[str]:
@@ -187,6 +225,11 @@ def lock_directory(directory: Path) -> IO[str]:
 @click.option("--replicas", type=click.IntRange(1, 9), help="Replicas of each.  [default: 3]")
 @click.option("--port", type=click.IntRange(1, 65535), help="The router's port.  [default: 6433]")
 @click.option("--engine", type=click.Choice(ENGINES), help="Who replicates.  [default: core]")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    help="Answer /metrics: the router there, the nodes on the ports behind it.",
+)
 @log_option
 def up(
     directory: Path,
@@ -195,6 +238,7 @@ def up(
     replicas: int | None,
     port: int | None,
     engine: str | None,
+    metrics_port: int | None,
     log_statements: Level,
 ) -> None:
     """Start a whole cluster on this machine, in the foreground.
@@ -213,7 +257,7 @@ def up(
     try:
         lock = lock_directory(directory)
         with lock:
-            config, is_new = open_cluster(directory, asked, engine)
+            config, is_new = open_cluster(directory, asked, engine, metrics_port)
             run_async(_up(config, directory, log_statements, is_new=is_new))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
@@ -313,6 +357,7 @@ async def running_router(
     name: str,
     address: Address | None = None,
     encryption: Encryption | None,
+    metrics: Address | None = None,
     log_statements: Level = "none",
     replica_choice: str | None = None,
     zone: str = "",
@@ -321,6 +366,7 @@ async def running_router(
     has a role that may connect."""
     from shardrouter.access import admit_first
     from shardrouter.pgserver import PgServer
+    from shardrouter.pgserver.client_metrics import client_families
     from shardrouter.router import Router
 
     listen = address or config.router
@@ -341,12 +387,18 @@ async def running_router(
             authenticator=router.roles,
             encryption=encryption,
         )
+
+        async def gather() -> list[Family]:
+            return [*router.metrics(), *client_families(server.counts)]
+
         bound = await server.start()
+        page = metrics or config.router_metrics
         try:
             deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
             await admit_first(router.roles, path, config.router, deadline)
             await router.wait_ready(timeout=READY_TIMEOUT_S)
-            yield bound
+            async with nullcontext() if page is None else MetricsPage(page, gather):
+                yield bound
         finally:
             await server.close(CLOSE_GRACE_S)
 
@@ -388,6 +440,7 @@ def encryption_for(
     help="How sessions choose among replicas that may answer.  [default: as cluster.toml says]",
 )
 @click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
+@metrics_option
 @log_option
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
 def serve(
@@ -399,6 +452,7 @@ def serve(
     no_tls: bool,
     replica_choice: str | None,
     zone: str,
+    metrics: str | None,
     log_statements: Level,
     exit_with_stdin: bool,
 ) -> None:
@@ -414,6 +468,7 @@ def serve(
         listen = config.router if port is None else Address(config.router.host, port)
         encryption = encryption_for(path, listen, tls_cert, tls_key, no_tls=no_tls)
         name = name or f"router-{os.getpid()}"
+        page = None if metrics is None else Address.parse(metrics, "--metrics")
         parse_zone(zone, "--zone")
         router = running_router(
             config,
@@ -421,6 +476,7 @@ def serve(
             name=name,
             address=listen,
             encryption=encryption,
+            metrics=page,
             log_statements=log_statements,
             replica_choice=replica_choice,
             zone=zone,

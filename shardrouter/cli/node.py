@@ -66,7 +66,10 @@ def node() -> None:
     type=click.Path(path_type=Path),
     help="Where this node keeps its files.  [default: NAME/data beside cluster.toml]",
 )
-def run(name: str, cluster_file: str | None, data: Path | None) -> None:
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
+)
+def run(name: str, cluster_file: str | None, data: Path | None, metrics: str | None) -> None:
     """Run node NAME of a cluster, in the foreground, until SIGTERM or Ctrl-C."""
     try:
         path = find_cluster(cluster_file)
@@ -79,6 +82,8 @@ def run(name: str, cluster_file: str | None, data: Path | None) -> None:
         )
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
+    if metrics is not None:
+        argv += ["--metrics", metrics]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
 
 

@@ -43,6 +43,9 @@ names = st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(
 )
 
 
+PAGES = st.none() | st.builds(Address, st.just("127.0.0.1"), st.integers(1, 65535))
+
+
 @st.composite
 def clusters(draw: st.DrawFn) -> ClusterConfig:
     node_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
@@ -54,6 +57,7 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
             draw(st.integers(1, 9)),
             draw(st.booleans()),
             zone=draw(st.sampled_from(["", "a", "eu/paris/a-1"])),
+            metrics=draw(PAGES),
         )
         for name in node_names
     }
@@ -84,7 +88,10 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     revision = draw(st.integers(0, 9))
     choice = draw(st.sampled_from(REPLICA_CHOICES))
     return ClusterConfig(
-        "id", nodes, groups, router, raft, engine, limits, replica_choice=choice, revision=revision
+        *("id", nodes, groups, router, raft, engine, limits),
+        replica_choice=choice,
+        router_metrics=draw(PAGES),
+        revision=revision,
     )
 
 
@@ -132,7 +139,7 @@ def test_the_parts_of_a_cluster() -> None:
         (
             "capacity = 2",
             "weight = 2",
-            "known are address, capacity, data_id, drain, zone",
+            "known are address, capacity, data_id, drain, metrics, zone",
         ),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
@@ -142,6 +149,7 @@ def test_the_parts_of_a_cluster() -> None:
             '[router]\nreplica_choice = "first"\n[groups.meta]',
             "there is no 'first'; known are nearest, round_robin,",
         ),
+        ("capacity = 2", 'metrics = "9434"', "[nodes.n2] metrics: '9434' is not an address"),
         ("capacity = 2", 'data_id = "x"', "does not name a node's files"),
         ("format = 1", "format = 1\nrevision = -1", "no whole number from 0 on"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),

@@ -18,6 +18,7 @@ from shardrouter.execution import (
     Command,
     Execution,
     Prepared,
+    SeveralShards,
     command_of,
     is_current,
     outcome_of,
@@ -89,9 +90,11 @@ def test_every_slot_of_a_command_is_guarded() -> None:
     assert {guard.object for guard in guards} == {"table:t", *(f"slot:{slot(k)}" for k in EVEN)}
 
 
-def test_keys_of_several_shards_are_refused() -> None:
-    with pytest.raises(NotSupported):
+def test_a_query_whose_keys_are_on_several_shards_is_refused_and_a_write_goes_on() -> None:
+    with pytest.raises(SeveralShards):
         one_shard("INSERT INTO t (id) VALUES ($1), ($2)", EVEN[0], ODD[0])
+    with pytest.raises(NotSupported):
+        one_shard("SELECT * FROM t a JOIN t b ON a.id = $1 AND b.id = $2", EVEN[0], ODD[0])
 
 
 def test_a_scatter_asks_every_shard_under_the_guard_of_its_table() -> None:
