@@ -23,7 +23,7 @@ import click
 
 from nodes.cluster_file import load_cluster
 from nodes.config import Address, ConfigError
-from nodes.log_format import log_to_stderr
+from nodes.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 from nodes.log_store import StoreError
 from nodes.metrics_page import MetricsUnavailable
 from nodes.node import Node
@@ -56,12 +56,19 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 @click.option(
     "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
 )
+@click.option("--log-format", type=click.Choice(LOG_FORMATS), default="text", show_default=True)
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input closes.")
 def main(
-    cluster: Path, name: str, data: Path, metrics: str | None, *, exit_with_stdin: bool
+    cluster: Path,
+    name: str,
+    data: Path,
+    metrics: str | None,
+    *,
+    log_format: LogFormat,
+    exit_with_stdin: bool,
 ) -> None:
     """Run one node of a cluster."""
-    log_to_stderr(name, logging.INFO)
+    log_to_stderr(name, logging.INFO, log_format)
     try:
         config = load_cluster(cluster)
         page = None if metrics is None else Address.parse(metrics, "--metrics")

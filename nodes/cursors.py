@@ -104,6 +104,11 @@ class Cursors:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
+    @property
+    def open(self) -> int:
+        """How many results are being read."""
+        return len(self._open)
+
     async def read(self, read: Read, timeout_s: float, now_us: int, seed: int) -> ResponseBody:
         """Begin a read of one statement: `Done` if that was all, `Piece` if there is more. Raises
         a fault."""

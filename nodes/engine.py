@@ -88,6 +88,9 @@ class Engine(Protocol):
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
 
+    turned: Callable[[], None]
+    """Called after each turn in which something may have been applied; to be set by one."""
+
     @property
     def leads(self) -> bool:
         """Whether this replica is the leader, as far as it knows."""

@@ -332,6 +332,11 @@ class Machine:
         used are forgotten: to a leader that noted its applied index a session lifetime ago."""
         return self._state.idle(since)
 
+    @property
+    def results_open(self) -> int:
+        """How many results are being read in pieces."""
+        return self._cursors.open
+
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
         await self._long_reads.close()

@@ -201,6 +201,7 @@ class RaftEngine:
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
+        self.turned: Callable[[], None] = _nothing
 
     # ------------------------------------------------------------------ Engine
 
@@ -537,6 +538,7 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        self.turned()
         if self._applier.is_halted and (self._reads or self._office.proposals):
             self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
@@ -547,7 +549,12 @@ class RaftEngine:
         sentence = str(error)
         if not sentence.endswith("."):
             sentence = f"{type(error).__name__}: {sentence}."
-        _log.error("group %s", self.group, exc_info=error)
+        _log.error(
+            "group %s",
+            self.group,
+            exc_info=error,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self.stop(sentence)
 
     def stop(self, reason: str) -> None:
@@ -556,7 +563,13 @@ class RaftEngine:
         if self._stopped:
             return
         self._stopped = reason
-        _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
+        _log.error(
+            "replica %d of group %s stopped: %s",
+            self._core.replica,
+            self.group,
+            reason,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self._refuse_all(f"its replica stopped: {reason}")
         self._wake(self)  # the node has to tell the others
 
@@ -586,7 +599,12 @@ class RaftEngine:
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
         if core.role is _LEADER:
-            _log.info("leads group %s in term %d", self.group, core.term)
+            _log.info(
+                "leads group %s in term %d",
+                self.group,
+                core.term,
+                extra={"group": self.group, "term": self._core.term},
+            )
             self._office = Office(core.term)
             self.elections_won += 1
 
@@ -647,3 +665,7 @@ class RaftEngine:
 
 def _places_in(membership: Membership) -> dict[int, str]:
     return {member.id: member.place for member in membership.members}
+
+
+def _nothing() -> None:
+    pass

@@ -3,10 +3,11 @@
 Nobody has to lead and nobody is asked for leave, so this works on both sides of a partition.
 Which replica is asked the session's policy says (`shardrouter.replica_choice`); one that is
 suspect (`shardrouter.contacts`) is passed over while another is there, and knocked at so that it
-comes back. What a replica cannot answer is asked of one that is left: it is stopped, busy or gone,
-or its state is *behind*, older than what the caller's plan was made for. After a round in which
-nobody could, a small pause; then the next one, until the caller's time is over. A state that is
-ahead of the plan is an answer: the plan is out of date.
+comes back; so is one that keeps failing (`shardrouter.breaker`), and one that says that it is about
+to stop. They are asked all the same when nobody else is left. What a replica cannot answer is asked
+of the next: it is stopped, busy or gone, or its state is *behind*, older than what the caller's
+plan was made for. After a round in which nobody could, a small pause; then the next one, until the
+caller's time is over. A state that is ahead of the plan is an answer: the plan is out of date.
 
 A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
 silent (cut off, or its process stopped) is not waited for.
@@ -22,7 +23,18 @@ from functools import partial
 from typing import Final
 
 from nodes.client import ConnectionLost, NotSent, Outcome
-from nodes.protocol import Busy, Done, NoSuchGroup, NotLeader, Piece, Read, SqlFailure, Stale
+from nodes.protocol import (
+    Avoided,
+    Busy,
+    Done,
+    NoSuchGroup,
+    NotLeader,
+    Piece,
+    Read,
+    SqlFailure,
+    Stale,
+)
+from shardrouter.breaker import Breaker
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact, Knock
 from shardrouter.replica_choice import NEAREST, Choice, Chooser
 
@@ -76,6 +88,7 @@ class AnyReplica:
     ) -> None:
         self._zone = zone
         self._choosers: dict[str, Chooser] = {}  # by group
+        self._breakers: dict[tuple[str, str], Breaker] = {}  # by group and node
         self._loop = loop
         self._rng = rng
         self._knock = knock
@@ -104,6 +117,15 @@ class AnyReplica:
         else:
             self._pausing[call] = self._loop.call_soon(self._try, call)
         return call
+
+    def avoided(self) -> tuple[Avoided, ...]:
+        """The replicas whose breakers are not closed."""
+        now = self._loop.time()
+        return tuple(
+            Avoided(group, node, state, breaker.reason)
+            for (group, node), breaker in self._breakers.items()
+            if (state := breaker.state(now)) != "closed"
+        )
 
     def close(self) -> None:
         """End what pauses. Copies that are under way end with their connections."""
@@ -135,7 +157,8 @@ class AnyReplica:
             self._pausing[call] = self._loop.call_later(pause, self._try, call)
 
     def _pick(self, call: _Call, now: float) -> Contact | None:
-        """A replica that was not asked in this round, as the session's policy says."""
+        """A replica that was not asked in this round: of those that are well the one that the
+        session's policy chooses."""
         ready: list[Contact] = []
         for contact in call.contacts:
             if contact.suspect:
@@ -144,6 +167,14 @@ class AnyReplica:
                 ready.append(contact)
         if not ready:
             return None
+        breakers, group = self._breakers, call.group
+        well = [
+            contact
+            for contact in ready
+            if not contact.draining
+            and ((breaker := breakers.get((group, contact.name))) is None or breaker.admits(now))
+        ]
+        ready = well or ready
         chooser = self._choosers.get(call.group)
         if chooser is None:
             chooser = self._choosers[call.group] = Chooser(self._rng, self._zone)
@@ -154,6 +185,8 @@ class AnyReplica:
         call.asked.append(contact)
         call.sent_at = now
         call.copies += 1
+        if (breaker := self._breakers.get((call.group, contact.name))) is not None:
+            breaker.asked(now)
         self._awaited.pop(call, None)
         self._awaited[call] = None
         call.number = contact.client.request(
@@ -176,10 +209,12 @@ class AnyReplica:
             return
         match outcome:
             case Done() | Piece() | SqlFailure():
+                self._answers(call.group, contact)
                 self._end(call, outcome, "")
                 return
             case Stale(object=name, have=have, want=want):
                 if have > want:
+                    self._answers(call.group, contact)
                     self._end(call, outcome, "")
                     return
                 call.trouble = (
@@ -197,9 +232,24 @@ class AnyReplica:
                 contact.suspect = contact.suspect or not contact.client.connected
             case _:
                 call.trouble = f"{contact.name} answered with {type(outcome).__name__}"
+        self._fails(call, contact)
         if copy == call.copies:  # else a newer copy is under way
             self._awaited.pop(call, None)
             self._try(call)
+
+    def _answers(self, group: str, contact: Contact) -> None:
+        if (breaker := self._breakers.get((group, contact.name))) is not None:
+            breaker.succeeded(self._loop.time())
+
+    def _fails(self, call: _Call, contact: Contact) -> None:
+        """It could not answer, or has not: unless nobody waits for it, that counts."""
+        now = self._loop.time()
+        if now >= call.until or self._is_closed:
+            return
+        breaker = self._breakers.get((call.group, contact.name))
+        if breaker is None:
+            breaker = self._breakers[call.group, contact.name] = Breaker()
+        breaker.failed(now, call.trouble)
 
     def _end(
         self, call: _Call, answer: Done | Piece | SqlFailure | Stale | None, trouble: str
@@ -223,6 +273,7 @@ class AnyReplica:
             assert silent is not None
             if silent.lost_patience():
                 call.trouble = f"{silent.name} is silent"
+                self._fails(call, silent)
                 if (contact := self._pick(call, now)) is not None and now < call.until:
                     self._send_copy(call, contact, now)
             else:

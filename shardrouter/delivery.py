@@ -52,6 +52,7 @@ from nodes.config import ClusterConfig
 from nodes.protocol import (
     Aborted,
     AnswerNotKept,
+    Avoided,
     Busy,
     Decided,
     Done,
@@ -172,7 +173,9 @@ class Delivery:
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
-        self._directory = Directory(config, self._groups, name=name, found=self._found)
+        self._directory = Directory(
+            config, self._groups, name=name, found=self._found, avoided=self._avoided
+        )
         self._knock, self._lost = self._directory.knock, self._directory.lost
         self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
 
@@ -227,6 +230,9 @@ class Delivery:
         """Name of the node believed to lead `group`."""
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
+
+    def _avoided(self) -> tuple[Avoided, ...]:
+        return self._any_replica.avoided()
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""

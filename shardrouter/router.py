@@ -96,6 +96,7 @@ class Router(Queries):
         progress: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
         log_statements: Level = "none",
+        slow_statement_ms: int = -1,
         replica_choice: str | None = None,
         zone: str = "",
     ) -> AsyncIterator[Router]:
@@ -105,10 +106,11 @@ class Router(Queries):
         ./shardrouter-data/cluster.toml. name: of this router, for the nodes' logs. timeout:
         seconds to wait for the cluster; `progress` is told what it waits for. rng: seeds the
         pauses between retries. log_statements: `text` or `values` writes what is executed to the
-        logger `shardrouter.statement_log`, level INFO. replica_choice: how sessions choose among
-        replicas that may answer, if not as cluster.toml says; zone: where this router is. Raises
-        nodes.config.ConfigError if there is no such file, and Unavailable if the cluster does not
-        answer in time.
+        logger `shardrouter.statement_log`, level INFO. slow_statement_ms: what takes so long is
+        written to `shardrouter.slow_statements`, level WARNING, without values; -1: nothing.
+        replica_choice: how sessions choose among replicas that may answer, if not as cluster.toml
+        says; zone: where this router is. Raises nodes.config.ConfigError if there is no such file,
+        and Unavailable if the cluster does not answer in time.
         """
         config = load_cluster(find_cluster(cluster))
         if replica_choice is not None:
@@ -123,7 +125,10 @@ class Router(Queries):
             roles = RoleStore(shards, config.secret)
             log = None if log_statements == "none" else StatementLog(log_statements)
             with closing(Catalogs(schema, roles)) as catalogs:
-                backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, log)
+                backend = Backend(
+                    *(shards, schema, tasks, PlanCache(), roles, catalogs, log),
+                    slow_ms=slow_statement_ms,
+                )
                 try:
                     yield Router(config, backend, rng)
                 finally:

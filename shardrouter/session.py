@@ -259,8 +259,10 @@ class Session:
         if nobody has set that, a schema change may take as long as its shards are at work on it.
         """
         self._cancel_running = None
+        self._state.units += 1
         if self._statement_log is not None:
-            done = self._statement_log.watch(self._state.role.name, unit, done)
+            state = self._state
+            done = self._statement_log.watch(state.role.name, state.request, unit, done)
         lasts = timeout_s is None and not self._state.settings.bounds_statements
         if timeout_s is None:
             timeout_s = self._state.settings.statement_timeout_s
@@ -315,15 +317,27 @@ class Session:
         # Not before it has begun: a task that has not runs none of its code any more.
         self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
-    def _metered(self, unit: Sequence[Execution], done: UnitDone, began: float) -> UnitDone:
-        """A `done` that counts, then calls the other."""
+    def _metered(
+        self, unit: Sequence[Execution], done: UnitDone, began: float, group: str = ""
+    ) -> UnitDone:
+        """A `done` that counts, and says if it was slow, then calls the other."""
 
         def ended(result: list[Outcome] | RouterError) -> None:
             error = result if isinstance(result, RouterError) else None
-            self._meter.ended(unit, error, time.monotonic() - began)
+            took = time.monotonic() - began
+            self._meter.ended(unit, error, took)
+            if took >= self._state.settings.slow_s:
+                self._was_slow(unit, error, took, group)
             done(result)
 
         return ended
+
+    def _was_slow(
+        self, unit: Sequence[Execution], error: RouterError | None, took: float, group: str
+    ) -> None:
+        state = self._state
+        slow = state.backend.slow_statements
+        slow.note(state.role.name, state.request, unit, error, took, group)
 
     def _execute_one(
         self, execution: Execution, done: UnitDone, deadline: float, began: float
@@ -377,15 +391,17 @@ class Session:
                 latencies = self._meter.writes if is_write else self._meter.reads
                 latencies.counts[int(took * 1e6).bit_length()] += 1
                 latencies.seconds += took
+                if took >= self._state.settings.slow_s:
+                    self._was_slow([execution], None, took, command.shard)
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, Streamed):
-                self._metered([execution], done, began)(
+                self._metered([execution], done, began, command.shard)(
                     [self._state.streamed(plan, execution, answer)]
                 )
             elif isinstance(answer, RouterError):
-                self._answer(self._metered([execution], done, began), answer)
+                self._answer(self._metered([execution], done, began, command.shard), answer)
             elif answer is None:
-                self._metered([execution], done, began)(canceled())
+                self._metered([execution], done, began, command.shard)(canceled())
             else:
                 self._start([execution], done, deadline, began, is_stale=True)
 

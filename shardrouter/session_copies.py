@@ -14,6 +14,7 @@ from shardrouter.explained import explain
 from shardrouter.planned import CopyFrom
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
+from shardrouter.statement_log import without_values
 from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import REPLANS_MAX, being_changed
 from shardrouter.upload import Upload
@@ -52,6 +53,7 @@ class SessionCopies:
         timeout_s = self._state.settings.statement_timeout_s
         if self._state.settings.read_only:
             raise read_only_error(plan)
+        self._state.units += 1
         if self._state.backend.statement_log is not None:
             self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
         upload = Upload(self._state.shards, plan.shard, timeout_s)
@@ -73,16 +75,23 @@ class SessionCopies:
         written with the block, and True says that they are needed until then. Raises
         RouterError, as PostgreSQL words it."""
         alone = self._state.transactions.block is None
-        meter = self._state.backend.meter
         try:
             is_kept = await self._write_copy(prepared, upload, timeout_s, staged)
-            meter.note("copy", None, time.monotonic() - began)
+            self._ended(prepared, None, time.monotonic() - began)
             return is_kept
         except RouterError as exc:
-            meter.note("copy", exc, time.monotonic() - began)
-            meter.error(exc)
+            self._ended(prepared, exc, time.monotonic() - began)
             error = explain(exc, self._state.catalog)
             raise error if alone else not_yet(error, self._state.catalog) from exc
+
+    def _ended(self, prepared: Prepared, error: RouterError | None, took: float) -> None:
+        state = self._state
+        state.backend.meter.note("copy", error, took)
+        if error is not None:
+            state.backend.meter.error(error)
+        if took >= state.settings.slow_s:
+            text = without_values(prepared.text)
+            state.backend.slow_statements.write(state.role.name, state.request, text, error, took)
 
     async def _write_copy(
         self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged

@@ -24,8 +24,9 @@ from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
-from shardrouter.settings import Settings
+from shardrouter.settings import Settings, duration_shown
 from shardrouter.shards import Shards, Streamed
+from shardrouter.slow_statements import SlowStatements
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import lost
@@ -47,6 +48,8 @@ class Backend:
     catalogs: Catalogs
     statement_log: StatementLog | None = None
     meter: Meter = field(default_factory=Meter)
+    slow_statements: SlowStatements = field(default_factory=SlowStatements)
+    slow_ms: int = -1  # from when on they are logged; -1: never. Sessions may say otherwise
 
 
 class SessionState:
@@ -64,10 +67,13 @@ class SessionState:
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
                 "shardrouter.replica_choice": backend.shards.replica_choice,
+                "log_min_duration_statement": duration_shown(backend.slow_ms),
             }
         )
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
+        self.units = 0
+        """That have begun."""
         self.is_closed = False
         self.temporary = ""  # where it has, or had, temporary tables
         self.streams: WeakSet[RowStream] = WeakSet()
@@ -75,6 +81,11 @@ class SessionState:
         self.statements: dict[str, Prepared] = {}
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def request(self) -> str:
+        """What the unit that began last is called in the log: by its client, and counted."""
+        return f"{self.pid}.{self.units}"
 
     @property
     def choice(self) -> Choice:

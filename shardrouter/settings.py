@@ -25,7 +25,7 @@ from shardrouter.setting_table import (
 )
 from shardrouter.tables import Placement
 
-__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
+__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings", "duration_shown"]
 
 STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
 """What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
@@ -55,17 +55,26 @@ def _duration_ms(name: str, value: str) -> int:
 
 
 def _duration(name: str) -> Callable[[str], str]:
-    """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
-
     def check(value: str) -> str:
-        milliseconds = _duration_ms(name, value)
-        if milliseconds == 0:
-            return "0"
-        for unit in ("d", "h", "min", "s"):
-            size = round(_UNITS_MS[unit])
-            if milliseconds % size == 0:
-                return f"{milliseconds // size}{unit}"
-        return f"{milliseconds}ms"
+        return duration_shown(_duration_ms(name, value))
+
+    return check
+
+
+def duration_shown(milliseconds: int) -> str:
+    """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
+    if milliseconds <= 0:
+        return str(milliseconds)
+    for unit in ("d", "h", "min", "s"):
+        size = round(_UNITS_MS[unit])
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _duration_or_never(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        return "-1" if value.strip() == "-1" else duration_shown(_duration_ms(name, value))
 
     return check
 
@@ -191,6 +200,8 @@ _MESSAGE_LEVELS: Final = (
     *("debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"),
 )
 
+_SLOW: Final = "log_min_duration_statement"
+
 _SETTINGS: Final = {
     setting.name.lower(): setting
     for setting in (
@@ -224,6 +235,7 @@ _SETTINGS: Final = {
         _timeout("idle_in_transaction_session_timeout", "0"),
         _timeout("idle_session_timeout", "0"),
         _timeout("lock_timeout", "0"),
+        Setting(_SLOW, "-1", _duration_or_never(_SLOW), superuser=True),
         _timeout("statement_timeout", "10s"),
         Setting("TimeZone", "UTC", _time_zone, announced=True),
         Setting("default_transaction_deferrable", "off", _switch("default_transaction_deferrable")),
@@ -270,6 +282,7 @@ class Settings:
         "placement",
         "read_only",
         "search_path",
+        "slow_s",
         "statement_timeout_s",
         "temporary",
     )
@@ -286,6 +299,8 @@ class Settings:
         self.idle_session_s = self._timeout_s("idle_session_timeout")
         self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
         self.lock_timeout_s = self._timeout_s("lock_timeout")
+        self.slow_s = float("inf") if self.get(_SLOW) == "-1" else self._timeout_s(_SLOW)
+        """What takes at least so long is logged."""
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
         self.read_only = self.get("transaction_read_only") == "on"
@@ -326,7 +341,7 @@ class Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
 
         Raises StatementError 42704 (no such setting), 22023 (not a value of it), 55P02 (it
-        cannot be changed).
+        cannot be changed), 42501 (by others only).
         """
         if value is None and name.lower() == "all":
             return Settings(facts=self._facts)
@@ -335,6 +350,10 @@ class Settings:
             changed[name.lower()] = custom_value(name, value or "", self._changed)
             return Settings(changed, self._facts)
         setting = _find(name)
+        if setting.superuser and self.get("is_superuser") != "on":
+            raise StatementError(
+                f'permission denied to set parameter "{setting.name}"', sqlstate="42501"
+            )
         if value is None:
             changed.pop(setting.name, None)
         elif setting.check is None:

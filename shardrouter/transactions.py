@@ -30,7 +30,7 @@ from shardrouter.definitions import (
     DropTable,
 )
 from shardrouter.draft import is_drafted
-from shardrouter.errors import NotSupported, RouterError
+from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Command,
     Execution,
@@ -81,6 +81,9 @@ from shardrouter.upload import Upload
 __all__ = ["Transactions"]
 
 _ID_BYTES: Final = 16
+
+_OF_ROWS: Final = frozenset({"21", "22"})
+"""Classes of errors of single rows, which a FETCH tells that comes to them."""
 
 _Finish = Callable[[Sequence[StatementResult]], Outcome]
 
@@ -370,10 +373,16 @@ class Transactions:
             stream=True,
             stored=True,
         )
-        outcome = await self._statement(block, query, deadline)
         relied = plan.plan.tables if isinstance(plan.plan, OneShard | Scatter) else ()
         tables = frozenset(name for name, _ in relied)
-        self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
+        try:
+            outcome = await self._statement(block, query, deadline)
+        except StatementError as exc:
+            if exc.sqlstate[:2] not in _OF_ROWS:
+                raise
+            self.cursors.declare_failed(plan.name, columns, exc, block.depth, tables)
+        else:
+            self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
         return Outcome("DECLARE CURSOR")
 
     def rebase(self) -> None:

@@ -98,6 +98,7 @@ class Scope(Names):
         if kind.is_named:
             return self._named(node, kind)
         if isinstance(node, syntax.StringLiteral):
+            self.statement.literals[node.position] = kind
             return constant(types.from_text(node.value, kind, node.position), kind)
         if isinstance(node, syntax.NullLiteral):
             return constant(None, kind)

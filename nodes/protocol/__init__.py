@@ -47,6 +47,7 @@ from nodes.protocol.greeting import (
     Welcome,
 )
 from nodes.protocol.requests import (
+    Avoided,
     ChangeReplicas,
     Checksum,
     CloseCursor,
@@ -103,6 +104,7 @@ from nodes.protocol.responses import (
     ReplicaStatus,
     Response,
     ResponseBody,
+    RouterReport,
     Speculated,
     SqlFailure,
     Stale,
@@ -222,6 +224,8 @@ __all__ = [
     "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
+    "Avoided",
+    "RouterReport",
     "Status",
     "leader_of",
     "Entry",

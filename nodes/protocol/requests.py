@@ -41,6 +41,7 @@ __all__ = [
     "CloseCursor",
     "Checksum",
     "GetChecksum",
+    "Avoided",
     "GetStatus",
     "GetCluster",
     "SetCluster",
@@ -276,8 +277,21 @@ class GetChecksum(Message, frozen=True, tag="getchecksum"):
     place: int = 0  # number of the node in its level
 
 
+class Avoided(Message, frozen=True):
+    """A replica that a router does not ask for now, or only to try it."""
+
+    group: str
+    node: str
+    state: str  # of its circuit breaker: "open", "half-open"
+    reason: str  # what the router met there last
+
+
 class GetStatus(Message, frozen=True, tag="status"):
-    """What this node hosts; `group` of the request is ignored."""
+    """What this node hosts; `group` of the request is ignored. A router says by the way what it
+    avoids, for whoever asks for the status next."""
+
+    router: str = ""  # empty: not from a router
+    avoided: tuple[Avoided, ...] = ()
 
 
 class GetCluster(Message, frozen=True, tag="getcluster"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from nodes.protocol.base import Message
+from nodes.protocol.requests import Avoided
 from nodes.protocol.statements import SessionId, TransactionId, Value
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
+    "RouterReport",
     "Status",
     "leader_of",
     "ResponseBody",
@@ -287,6 +289,13 @@ class Refusal(Message, frozen=True):
     reason: str
 
 
+class RouterReport(Message, frozen=True):
+    """What a router said of itself when it asked for a status lately."""
+
+    router: str
+    avoided: tuple[Avoided, ...]
+
+
 class Status(Message, frozen=True, tag="nodestatus"):
     """All replicas that a node hosts, ordered by group."""
 
@@ -297,6 +306,12 @@ class Status(Message, frozen=True, tag="nodestatus"):
     revision: int = 0  # of the cluster.toml that it goes by
     data_id: str = ""  # whose files it has
     refusals: tuple[Refusal, ...] = ()
+    draining: bool = False  # it is about to stop, and wants nothing new
+    requests: int = 0  # that it has not answered yet, of all its clients
+    late_ms: float = (
+        0.0  # how late its turns come, smoothed: what work it cannot keep up with costs
+    )
+    routers: tuple[RouterReport, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:

@@ -17,6 +17,7 @@ import click
 
 from nodes.cluster_file import load_cluster, secret_path
 from nodes.config import ClusterConfig, ConfigError, NodeConfig
+from nodes.log_format import LOG_FORMATS
 from nodes.protocol import Status
 from shardrouter.cli.changing import changed
 from shardrouter.cli.drain import drain
@@ -69,7 +70,16 @@ def node() -> None:
 @click.option(
     "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
 )
-def run(name: str, cluster_file: str | None, data: Path | None, metrics: str | None) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    show_default=True,
+    help="Lines for people, or an object in each.",
+)
+def run(
+    name: str, cluster_file: str | None, data: Path | None, metrics: str | None, log_format: str
+) -> None:
     """Run node NAME of a cluster, in the foreground, until SIGTERM or Ctrl-C."""
     try:
         path = find_cluster(cluster_file)
@@ -82,6 +92,7 @@ def run(name: str, cluster_file: str | None, data: Path | None, metrics: str | N
         )
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
+    argv += ["--log-format", log_format]
     if metrics is not None:
         argv += ["--metrics", metrics]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place

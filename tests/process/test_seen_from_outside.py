@@ -1,7 +1,8 @@
-"""A cluster as those see it who watch over it: its metrics."""
+"""A cluster as those see it who watch over it: its metrics and its logs."""
 
 from __future__ import annotations
 
+import json
 import re
 import urllib.request
 from collections.abc import Iterator
@@ -17,13 +18,15 @@ from tests.process.conftest import Up, free_base_port, start_up
 
 pytestmark = pytest.mark.slow
 
+SECRET = "Ann-Smith-1971"
 OPERATIONS = Path(__file__).parent.parent.parent / "docs" / "operations.md"
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     directory = tmp_path_factory.mktemp("watched") / "data"
-    up = start_up(directory, "--shards", "1", "--metrics-port", str(free_base_port()))
+    options = ("--metrics-port", str(free_base_port()), "--log-format", "json")
+    up = start_up(directory, "--shards", "1", *options, "--slow-statement-ms", "300")
     yield up
     up.stop()
 
@@ -102,6 +105,38 @@ async def test_the_numbers_move_with_what_is_done(watched: Up) -> None:
     assert all(page.sum("process_resident_memory_bytes") > 1e6 for page in [after, *nodes_after])
     await one.close()
     await other.close()
+
+
+async def test_slow_statements_are_objects_in_the_log_without_values(watched: Up) -> None:
+    connection = await asyncpg.connect(watched.dsn)
+    await connection.execute("CREATE TABLE slow (name text PRIMARY KEY)")
+    await connection.execute(f"INSERT INTO slow VALUES ('{SECRET}-quick')")
+    await connection.execute(f"SELECT pg_sleep(0.4) -- {SECRET}")
+    await connection.execute("SET log_min_duration_statement = 0")
+    await connection.execute("INSERT INTO slow VALUES ($1)", SECRET)
+    await connection.close()
+    text = watched.progress.read_text()
+    assert SECRET not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert any(line["message"].startswith("ready after") for line in lines), "progress too"
+    slow = [line for line in lines if line["message"].startswith("slow: ")]
+    slept, _, inserted = [line["message"].partition(": ")[2].partition(": ")[2] for line in slow]
+    assert slept == "SELECT pg_sleep(?) -> done"
+    assert inserted == "INSERT INTO slow VALUES ($1) -> done"
+    assert slow[0]["milliseconds"] >= 400
+    assert slow[2]["group"] == "shard-1"
+    assert slow[2]["user"] == "shardrouter"
+    assert slow[0]["request"].partition(".")[0] == slow[2]["request"].partition(".")[0]
+    said = (watched.directory / "n1" / "node.log").read_text().splitlines()
+    assert all(line["process"] == "n1" for line in map(json.loads, said))
+    led = [
+        line
+        for log in watched.directory.glob("n*/node.log")
+        for line in map(json.loads, log.read_text().splitlines())
+        if line["message"].startswith("leads group")
+    ]
+    assert {line["group"] for line in led} == {"meta", "shard-1"}
+    assert all(line["term"] >= 1 for line in led)
 
 
 def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:

@@ -160,3 +160,20 @@ def test_another_time_zone_is_refused() -> None:
         Settings().with_value("TimeZone", "Europe/Berlin")
     assert refused.value.sqlstate == "0A000"
     assert Settings().with_value("TimeZone", "Etc/UTC").get("timezone") == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds", "shown"),
+    [("-1", float("inf"), "-1"), ("0", 0, "0"), ("250", 0.25, "250ms"), ("2s", 2, "2s")],
+)
+def test_superusers_say_what_is_slow(value: str, seconds: float, shown: str) -> None:
+    name = "log_min_duration_statement"
+    facts = {name: "1s", "is_superuser": "on"}
+    settings = Settings(facts=facts)
+    assert settings.slow_s == 1
+    changed = settings.with_value(name, value)
+    assert (changed.slow_s, changed.get(name)) == (seconds, shown)
+    assert changed.with_value(name, None).slow_s == 1
+    with pytest.raises(StatementError, match="permission denied to set parameter") as caught:
+        Settings(facts=facts | {"is_superuser": "off"}).with_value(name, value)
+    assert caught.value.sqlstate == "42501"
