@@ -1,13 +1,18 @@
-"""Delivers reads that any replica may answer (consistency `any`, DESIGN section 9).
+"""Delivers reads that any replica may answer: of consistency `any`, `session` and `bounded`
+(DESIGN section 9).
 
-Nobody has to lead and nobody is asked for leave, so this works on both sides of a partition.
-Which replica is asked the session's policy says (`shardrouter.replica_choice`); one that is
-suspect (`shardrouter.contacts`) is passed over while another is there, and knocked at so that it
-comes back; so is one that keeps failing (`shardrouter.breaker`), and one that says that it is about
-to stop. They are asked all the same when nobody else is left. What a replica cannot answer is asked
-of the next: it is stopped, busy or gone, or its state is *behind*, older than what the caller's
-plan was made for. After a round in which nobody could, a small pause; then the next one, until the
-caller's time is over. A state that is ahead of the plan is an answer: the plan is out of date.
+Nobody has to lead, so `any` works on both sides of a partition; the others where a replica has
+what the session has seen, or can ask its leader. Which replica is asked the session's policy says
+(`shardrouter.replica_choice`); one that is suspect (`shardrouter.contacts`) is passed over while
+another is there, and knocked at so that it comes back; so is one that keeps failing
+(`shardrouter.breaker`), and one that says that it is about to stop. They are asked all the same
+when nobody else is left. What a replica cannot answer is asked of the next: it is stopped, busy or
+gone, or its state is *behind*, older than what the caller's plan was made for, or than what the
+session has seen. If the session has seen more than a replica has, the leader is asked after one
+round, as for a linearizable read: that sees all that a session can have seen, whatever has become
+of its group since. After another round in which nobody could, a small pause; then the next one,
+until the caller's time is over. A state that is ahead of the plan is an answer: the plan is out of
+date.
 
 A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
 silent (cut off, or its process stopped) is not waited for.
@@ -20,11 +25,13 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from nodes.client import ConnectionLost, NotSent, Outcome
 from nodes.protocol import (
     Avoided,
+    Behind,
+    Bounded,
     Busy,
     Done,
     NoSuchGroup,
@@ -50,6 +57,18 @@ ReadDone = Callable[[Done | Piece | SqlFailure | Stale | None, str], None]
 """The answer, or None and what the last attempt met."""
 
 
+class Sending(Protocol):
+    """A request from `send` to `done`."""
+
+    def stop(self) -> None:
+        """Send no more copies, and let the node end what it does for the last one, if that has
+        had no effect; `done` hears of it, or that it gave up."""
+
+
+ToLeader = Callable[[], Sending]
+"""Ask the leader instead; whoever waits is told by it."""
+
+
 @dataclass(eq=False, slots=True)
 class _Call:
     group: str
@@ -57,6 +76,7 @@ class _Call:
     read: Read
     until: float
     done: ReadDone
+    to_leader: ToLeader
     choice: Choice
     asked: list[Contact] = field(default_factory=list)  # in this round
     contact: Contact | None = None  # whom the last copy was sent to ...
@@ -65,12 +85,16 @@ class _Call:
     rounds: int = 0
     number: int = 0  # of the last copy, at its contact
     trouble: str = "no replica of it can be reached"
+    behind: bool = False  # a replica has not seen what the session has, or is not of its group
+    elsewhere: Sending | None = None  # the leader has it now
     ended: bool = False
 
     def stop(self) -> None:
         """Send no more copies, and let the node end the read."""
         self.until = asyncio.get_running_loop().time()
-        if self.contact is not None:
+        if self.elsewhere is not None:
+            self.elsewhere.stop()
+        elif self.contact is not None:
             self.contact.client.give_up(self.number)
 
 
@@ -105,11 +129,12 @@ class AnyReplica:
         read: Read,
         until: float,
         done: ReadDone,
+        to_leader: ToLeader,
         choice: Choice = NEAREST,
     ) -> _Call:
         """Deliver `read` to one of `contacts`, which may change while it is under way; `done` is
-        called exactly once, never from within this call."""
-        call = _Call(group, contacts, read, until, done, choice)
+        called exactly once, never from within this call, unless `to_leader` is."""
+        call = _Call(group, contacts, read, until, done, to_leader, choice)
         now = self._loop.time()
         contact = self._pick(call, now)
         if contact is not None and now < until and not self._is_closed:
@@ -147,6 +172,9 @@ class AnyReplica:
             self._end(call, None, call.trouble)
         elif (contact := self._pick(call, now)) is not None:
             self._send_copy(call, contact, now)
+        elif call.behind:
+            call.ended = True
+            call.elsewhere = call.to_leader()
         else:
             call.asked.clear()
             longest = min(PAUSE_S_MAX, PAUSE_S_MIN * 2 ** min(call.rounds, 10))
@@ -221,7 +249,15 @@ class AnyReplica:
                     f"{contact.name} is behind: it has {name} at version {have}, not {want}"
                 )
             case NotLeader():
-                call.trouble = f"the replica on {contact.name} has stopped"
+                what = (
+                    "cannot ask its leader"
+                    if isinstance(call.read.consistency, Bounded)
+                    else "has stopped"
+                )
+                call.trouble = f"the replica on {contact.name} {what}"
+            case Behind():
+                call.behind = True
+                call.trouble = f"{contact.name} does not have what the session has seen"
             case NoSuchGroup():
                 call.trouble = f"{contact.name} has no replica of it"
                 self._lost(call.group, contact)

@@ -26,6 +26,7 @@ from shardrouter.block import (
 )
 from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
 from shardrouter.coordination import Part
+from shardrouter.errors import OutcomeUnknown
 from shardrouter.execution import (
     Command,
 )
@@ -99,9 +100,11 @@ class BlockSteps:
         for (branch, step, guards), stepped in zip(asked, steps, strict=True):
             outcome, digest = stepped.outcome, stepped.digest
             branch.took(step, guards, outcome, quick=quick, is_write=is_write, digest=digest)
-        for stepped in steps:
+        for command, stepped in zip(commands, steps, strict=True):
             if isinstance(stepped.outcome, SqlFailure):
-                raise sql_error(stepped.outcome)
+                error = sql_error(stepped.outcome)
+                error.shard = command.shard
+                raise error
         return steps
 
     async def speculate(
@@ -224,13 +227,17 @@ class BlockSteps:
                 bounded=branch.is_bounded,
                 tied=tied_tables(self._host.catalog, branch.tables),
             )
-        # What was sent ahead goes with the outcome, which the shards may hear of later than here.
-        self._uploads.clear()
         # The leader that has answered last is the one that is most likely there.
         anchor = participants[-1].shard
-        answer = await self._host.shards.commit(block.now_us, parts, anchor, deadline)
+        try:
+            answer = await self._host.shards.commit(block.now_us, parts, anchor, deadline)
+        except OutcomeUnknown:
+            self._uploads.clear()  # as below, perhaps
+            raise
         if isinstance(answer, Stale):
             raise serialization_failure("a concurrent schema change")
+        # What was sent ahead goes with the outcome, which the shards may hear of later than here.
+        self._uploads.clear()
 
     def forget(self) -> None:
         """The block is over. What it wrote of them is written, or is not any more."""

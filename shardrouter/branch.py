@@ -31,6 +31,7 @@ from nodes.protocol import (
 )
 from nodes.two_phase import EVERY_SLOT
 from shardrouter.errors import StatementError
+from shardrouter.tied import tables_in
 
 __all__ = ["ASKED_BYTES_MAX", "HELD_BYTES_MAX", "Branch"]
 
@@ -181,12 +182,7 @@ class Branch:
     @property
     def tables(self) -> tuple[str, ...]:
         """The names of the tables that it relies on."""
-        prefix = "table:"
-        return tuple(
-            guard.object.removeprefix(prefix)
-            for guard in self._guards
-            if guard.object.startswith(prefix)
-        )
+        return tables_in(self._guards)
 
     @property
     def is_bounded(self) -> bool:

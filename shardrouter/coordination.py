@@ -409,6 +409,7 @@ class _Attempt:
         match found.answer:
             case SqlFailure() as failure:
                 error = sql_error(failure)
+                error.shard = found.group
                 ordinals = self._parts[found.group].ordinals
                 if error.statement < len(ordinals):
                     error.statement = ordinals[error.statement]

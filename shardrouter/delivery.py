@@ -9,7 +9,7 @@ argument of `done`, called *doubt* here:
 
     delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
 
-Reads of consistency `any` need no leader: they go to `shardrouter.any_replica`.
+Reads that do not need the leader (`needs_leader`) go to `shardrouter.any_replica`.
 
 A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
 ended. A copy whose connection was lost, or that was in the log when its leader lost office
@@ -42,7 +42,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -73,8 +73,9 @@ from nodes.protocol import (
     Status,
     UnknownOutcome,
     UnknownSession,
+    needs_leader,
 )
-from shardrouter.any_replica import AnyReplica
+from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 from shardrouter.replica_choice import NEAREST, Choice
@@ -103,14 +104,6 @@ class Counts:
         self.first = 0
         self.again = 0
         self.not_taken: defaultdict[type, int] = defaultdict(int)
-
-
-class Sending(Protocol):
-    """A request from `send` to `done`."""
-
-    def stop(self) -> None:
-        """Send no more copies, and let the node end what it does for the last one, if that has
-        had no effect; `done` hears of it, or that it gave up."""
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -193,10 +186,12 @@ class Delivery:
         is among replicas, where more than one may answer."""
         known = self._groups[group]
         self.counts.first += 1
-        if type(body) is Read and body.consistency == "any":
+        if type(body) is Read and not needs_leader(body.consistency):
             self._directory.look_for_members(known)
             ended = partial(_read_ended, done)
-            return self._any_replica.send(group, known.contacts, body, until, ended, choice)
+            to_leader = partial(self._send_to_leader, group, body, until, done)
+            replicas = known.contacts
+            return self._any_replica.send(group, replicas, body, until, ended, to_leader, choice)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -205,6 +200,10 @@ class Delivery:
         else:
             self._pause(call, 0.0)
         return call
+
+    def _send_to_leader(self, group: str, read: Read, until: float, done: Delivered) -> Sending:
+        read = msgspec.structs.replace(read, consistency="linearizable")
+        return self.send(group, read, until, done)
 
     def ask(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -17,7 +17,6 @@ from msgspec import structs
 from nodes.protocol import (
     Guard,
     OutputColumn,
-    Staged,
     Statement,
     StatementResult,
     Value,
@@ -26,6 +25,7 @@ from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.levels import Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
     CopyFrom,
@@ -38,6 +38,7 @@ from shardrouter.planned import (
     SetSetting,
 )
 from shardrouter.python_values import from_stored
+from shardrouter.settings import Settings
 from shardrouter.tables import PUBLIC
 
 __all__ = [
@@ -50,7 +51,6 @@ __all__ = [
     "Command",
     "SeveralShards",
     "command_of",
-    "copy_command",
     "count_command",
     "is_counted",
     "is_uncounted",
@@ -83,6 +83,15 @@ class Prepared:
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
     cut_names: tuple[tuple[str, str], ...] = ()
     """Names of the text that were too long, and what is left of them."""
+
+    @cached_property
+    def hint(self) -> Hint | None:
+        """The level of consistency that its text asks for. Raises StatementError 22023."""
+        return hint_in(self.text)
+
+    def level(self, settings: Settings) -> Level:
+        """At which it reads in a session with these settings. Raises StatementError 22023."""
+        return settings.consistency if self.hint is None else settings.hinted(self.hint)
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -234,14 +243,6 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
     assert plan.numbers is not None
     counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
     return command_of(counting, structs.replace(execution, formats=None), catalog)
-
-
-def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
-    """The command that writes the rows of a COPY, which are on their shard already."""
-    guards = plan.insert.guards
-    if not plan.insert.keys:
-        guards = (*guards, home_guard(catalog))
-    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
 
 
 def scatter_commands(

@@ -269,12 +269,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class CopyFrom:
-    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent, on
+    all of `shards`, or, if there are none, on that of its key."""
 
     table: str
     columns: tuple[CopyColumn, ...]
     insert: OneShard
-    shard: str
+    shards: tuple[str, ...]
     options: CopyOptions
 
 

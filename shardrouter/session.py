@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import structs
 
-from nodes.protocol import Done
+from nodes.protocol import Done, needs_leader
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
@@ -365,6 +365,7 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+            level = prepared.level(self._state.settings)
         except SeveralShards:
             self._start([execution], done, deadline, began, is_stale=False)
             return
@@ -410,7 +411,6 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        level = self._state.settings.consistency
         if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
@@ -423,7 +423,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -435,7 +435,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 

@@ -24,6 +24,7 @@ from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
+from shardrouter.session_token import SessionToken
 from shardrouter.settings import Settings, duration_shown
 from shardrouter.shards import Shards, Streamed
 from shardrouter.slow_statements import SlowStatements
@@ -57,18 +58,20 @@ class SessionState:
 
     def __init__(self, backend: Backend, role: Role, host: Host, *, shared: bool) -> None:
         self.backend = backend
-        self.shards = backend.shards
+        self.token = SessionToken()
+        self.shards = backend.shards.of_session(self.token)
         self.schema = backend.schema
         self.role = role
         self.is_shared = shared
         self.loop = asyncio.get_running_loop()
-        self.settings = Settings(
+        self._settings = Settings(
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
                 "shardrouter.replica_choice": backend.shards.replica_choice,
                 "log_min_duration_statement": duration_shown(backend.slow_ms),
-            }
+            },
+            token=self.token.__str__,
         )
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
@@ -81,6 +84,17 @@ class SessionState:
         self.statements: dict[str, Prepared] = {}
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        if settings.added_token != self._settings.added_token:
+            self.token.add(settings.added_token)
+        self._settings = settings
 
     @property
     def request(self) -> str:

@@ -8,7 +8,7 @@ from nodes.protocol import Guard
 from nodes.two_phase import EVERY_SLOT
 from shardrouter.catalog import Catalog
 
-__all__ = ["joined_guards", "tied_tables"]
+__all__ = ["joined_guards", "tables_in", "tied_tables"]
 
 
 def tied_tables(catalog: Catalog, names: Iterable[str]) -> tuple[str, ...]:
@@ -27,6 +27,14 @@ def tied_tables(catalog: Catalog, names: Iterable[str]) -> tuple[str, ...]:
                 found.add(name)
                 left.append(name)
     return tuple(f"table:{name}" for name in sorted(found))
+
+
+def tables_in(guards: Iterable[Guard]) -> tuple[str, ...]:
+    """The names of the tables whose versions they require."""
+    prefix = "table:"
+    return tuple(
+        guard.object.removeprefix(prefix) for guard in guards if guard.object.startswith(prefix)
+    )
 
 
 def joined_guards(each: Iterable[tuple[Guard, ...]]) -> tuple[Guard, ...]:

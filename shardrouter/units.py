@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Consistency, Done, Stale, Value
+from nodes.protocol import Done, Stale, Value
 from shardrouter import merge
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
@@ -32,6 +32,7 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
+from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
     Begin,
@@ -60,11 +61,17 @@ __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SCATTER_NOTICES: Final[dict[Consistency, str]] = {
-    "linearizable": "rows of several shards: each shard is read linearizably, but the shards are "
-    "not read at one instant (said once per session)",
-    "any": "rows of several shards: each shard is read as some replica has it, and not at one "
-    "instant (said once per session)",
+_NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
+
+SCATTER_NOTICES: Final = {
+    level: f"rows of several shards: each shard is read {how} {_NOT_ONE_INSTANT}"
+    for level, how in {
+        "linearizable": "linearizably, but the shards are",
+        "lease": "linearizably by leases, but the shards are",
+        "session": "as new as this session has seen it, but the shards are",
+        "bounded": "no older than shardrouter.max_staleness, but the shards are",
+        "any": "as some replica has it, and",
+    }.items()
 }
 
 
@@ -77,7 +84,7 @@ class Units:
         self._state = state
         self._statements = statements
         self._local = local
-        self._warned: set[Consistency] = set()  # of what a scatter is not
+        self._warned: set[str] = set()  # of what a scatter is not
 
     def open_unit(self) -> None:
         """See `Session.open_unit`."""
@@ -300,9 +307,9 @@ class Units:
             with _Failing(ordinal):
                 outcome: Outcome | None
                 if isinstance(plan, OneShard):
-                    outcome = await self._read_one(plan, execution, deadline, settings.consistency)
+                    outcome = await self._read_one(plan, execution, deadline, settings)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                    outcome = await self._scatter(plan, execution, deadline, settings)
                 elif isinstance(plan, DeclareCursor) and plan.is_held:
                     outcome = await self._declare(plan, execution, settings, deadline)
                 else:
@@ -330,9 +337,9 @@ class Units:
         )
         outcome: Outcome | None
         if isinstance(query, OneShard):
-            outcome = await self._read_one(query, asked, deadline, settings.consistency)
+            outcome = await self._read_one(query, asked, deadline, settings)
         elif isinstance(query, Scatter):
-            outcome = await self._scatter(query, asked, deadline, settings.consistency)
+            outcome = await self._scatter(query, asked, deadline, settings)
         else:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
@@ -343,9 +350,10 @@ class Units:
         return Outcome("DECLARE CURSOR")
 
     async def _read_one(
-        self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: OneShard, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
         command = command_of(plan, execution, self._state.catalog)
+        consistency = execution.prepared.level(settings)
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self._state.shards.stream(
@@ -373,9 +381,10 @@ class Units:
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
         """Ask every shard that may have rows, merge their answers."""
+        consistency = execution.prepared.level(settings)
         arguments, commands = scatter_commands(plan, execution, self._state.catalog)
         choice = self._state.choice
         answers = await asyncio.gather(
@@ -401,9 +410,10 @@ class Units:
             rows.append(answer.results[0].values)
         merged = merge.merge_rows(plan, rows, arguments)
         notices: tuple[Notice, ...] = ()
-        if len(commands) > 1 and consistency not in self._warned:
-            self._warned.add(consistency)
-            notices = (Notice(SCATTER_NOTICES[consistency]),)
+        level = name_of(consistency)
+        if len(commands) > 1 and level not in self._warned:
+            self._warned.add(level)
+            notices = (Notice(SCATTER_NOTICES[level]),)
         return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from nodes.protocol import Stale, StatementResult
+from nodes.protocol import Done, Stale, StatementResult
 from shardrouter.catalog import Catalog
 from shardrouter.coordination import Part
-from shardrouter.errors import RouterError
+from shardrouter.coordinator import Committed
+from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.execution import Command
 from shardrouter.large_writes import part_of, write_statements
 from shardrouter.shards import Shards
-from shardrouter.tied import joined_guards, tied_tables
+from shardrouter.tied import joined_guards, tables_in, tied_tables
 from shardrouter.upload import Upload
 
-__all__ = ["write_commands"]
+__all__ = ["write_commands", "write_copied"]
 
 
 async def write_commands(
@@ -55,6 +56,7 @@ async def write_commands(
         return [[result] for result in answer.results]
     parts: dict[str, Part] = {}
     uploads: list[Upload] = []
+    is_needed = False
     try:
         for shard, own in by_shard.items():
             guards = joined_guards(command.guards for _, command in own)
@@ -68,21 +70,23 @@ async def write_commands(
             )
             if upload is not None:
                 uploads.append(upload)
-                deadline += upload.apply_s
-            tables = [name for guard in guards if (name := _table_of(guard.object))]
             parts[shard] = part._replace(
-                tied=tied_tables(catalog, tables),
+                tied=tied_tables(catalog, tables_in(guards)),
                 ordinals=tuple(ordinals[place] for place, _ in own),
             )
-    except BaseException:
-        for upload in uploads:
-            upload.abandon()
+        deadline += sum(upload.apply_s for upload in uploads)
+        begun_us = time.time_ns() // 1000
+        committed = await shards.commit(begun_us, parts, shards.anchor(parts), deadline)
+        if isinstance(committed, Stale):
+            return committed
+        is_needed = True  # until the outcome is applied, which may be later than here
+    except OutcomeUnknown:
+        is_needed = True
         raise
-    begun_us = time.time_ns() // 1000
-    # What was sent ahead goes with the outcome, which the shards may hear of later than here.
-    committed = await shards.commit(begun_us, parts, shards.anchor(parts), deadline)
-    if isinstance(committed, Stale):
-        return committed
+    finally:
+        if not is_needed:
+            for upload in uploads:
+                upload.abandon()
     results: list[list[StatementResult]] = [[] for _ in commands]
     left = {shard: iter(found) for shard, found in committed.results.items()}
     for place, some in enumerate(commands):
@@ -91,5 +95,24 @@ async def write_commands(
     return results
 
 
-def _table_of(object: str) -> str:
-    return object.removeprefix("table:") if object.startswith("table:") else ""
+async def write_copied(
+    shards: Shards, catalog: Catalog, commands: Sequence[Command], *, deadline: float
+) -> Done | Committed | Stale:
+    """Rows that were sent ahead, a command for each shard that has some: all of them or none.
+    Raises RouterError."""
+    if len(commands) == 1:
+        [command] = commands
+        return await shards.write(
+            command.shard, (command.statement,), command.guards, bounded=True, deadline=deadline
+        )
+    parts = {
+        command.shard: Part(
+            (command.statement,),
+            command.guards,
+            bounded=True,
+            tied=tied_tables(catalog, tables_in(command.guards)),
+        )
+        for command in commands
+    }
+    begun_us = time.time_ns() // 1000
+    return await shards.commit(begun_us, parts, shards.anchor(parts), deadline)

@@ -47,7 +47,9 @@ from nodes.protocol.greeting import (
     Welcome,
 )
 from nodes.protocol.requests import (
+    AtLeast,
     Avoided,
+    Bounded,
     ChangeReplicas,
     Checksum,
     CloseCursor,
@@ -77,10 +79,12 @@ from nodes.protocol.requests import (
     TransactionOutcome,
     Unstage,
     Write,
+    needs_leader,
 )
 from nodes.protocol.responses import (
     Aborted,
     AnswerNotKept,
+    Behind,
     Busy,
     Changed,
     Checksums,
@@ -183,7 +187,10 @@ __all__ = [
     "SwitchFingerprint",
     "NewIncarnation",
     "RecoverGroup",
+    "AtLeast",
+    "Bounded",
     "Consistency",
+    "needs_leader",
     "Read",
     "Fetch",
     "CloseCursor",
@@ -211,6 +218,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",

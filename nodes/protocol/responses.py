@@ -22,6 +22,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",
@@ -58,10 +59,12 @@ class StatementResult(Message, frozen=True):
 
 class Done(Message, frozen=True, tag="done"):
     """Success. `index` is the applied index of the state the answer comes from, or of the entry
-    that brought the write, with whatever else that entry brought."""
+    that brought the write, with whatever else that entry brought; `incarnation`, of a read, is
+    that of the group in that state."""
 
     results: tuple[StatementResult, ...]
     index: int
+    incarnation: int = 0  # a write's is that of its session
 
 
 class Violation(Message, frozen=True):
@@ -87,6 +90,7 @@ class Piece(Message, frozen=True, tag="piece"):
     index: int  # the applied index of the state that is read
     cursor: int  # for `Fetch`
     node: str = ""  # where
+    incarnation: int = 0  # of the group in that state
 
 
 class SqlFailure(Message, frozen=True, tag="failure"):
@@ -110,6 +114,8 @@ class Speculated(Message, frozen=True, tag="speculated"):
     digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
     cursor: int = 0  # for `Fetch`; 0: there are no more
     node: str = ""  # where
+    index: int = 0  # the applied index of the state that it was found in ...
+    incarnation: int = 0  # ... and the incarnation of the group there
 
 
 class NotOpen(Message, frozen=True, tag="notopen"):
@@ -142,6 +148,14 @@ class Stale(Message, frozen=True, tag="stale"):
     object: str
     have: int  # version in the state
     want: int  # version in the guard
+
+
+class Behind(Message, frozen=True, tag="behind"):
+    """This replica's state is older than the read asks for (`AtLeast`), or of another incarnation
+    of its group; it has waited a little."""
+
+    incarnation: int
+    index: int
 
 
 class Busy(Message, frozen=True, tag="busy"):
@@ -338,6 +352,7 @@ ResponseBody: TypeAlias = (
     | AnswerNotKept
     | NotLeader
     | Stale
+    | Behind
     | Busy
     | UnknownSession
     | UnknownOutcome

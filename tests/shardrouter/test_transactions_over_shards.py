@@ -170,3 +170,39 @@ async def test_reference_tables_change_on_every_shard(router: Router) -> None:
     assert await router.fetchval("SELECT count(*) FROM r") == 1
     assert await client.code("UPDATE r SET v = gen_random_uuid()::text") == "0A000"
     await router.execute("DROP TABLE r")
+
+
+async def copied(router: Router, table: str, data: str, client: Client | None = None) -> str:
+    session = (client or Client(router)).session
+    copy = session.copy_in(await session.prepare(f"COPY {table} FROM STDIN"))
+    copy.feed(data.encode())
+    return (await copy.finish()).tag
+
+
+async def test_rows_are_copied_to_the_shards_of_their_keys(router: Router, keys: list[int]) -> None:
+    lines = "".join(f"{key}\t1\t\\N\n" for key in range(200, 260))
+    assert await copied(router, "t", lines) == "COPY 60"
+    assert await router.fetchval("SELECT count(*) FROM t WHERE n = 1") == 60
+    shards = {(await router.where("t", key)).shard for key in range(200, 260)}
+    assert len(shards) == 3
+    for at, line in ((7, f"{keys[2]}\t2\t\\N\n"), (31, "\\N\t2\t\\N\n")):  # there already; no key
+        bad = [f"{key}\t2\t\\N\n" for key in range(300, 360)]
+        bad.insert(at - 1, line)
+        with pytest.raises(RouterError) as caught:
+            await copied(router, "t", "".join(bad))
+        assert f"line {at}" in caught.value.where
+    client = Client(router)
+    await client.run("BEGIN")
+    await client.run("DELETE FROM t WHERE n = 1")
+    assert await copied(router, "t", lines.replace("\t1\t", "\t5\t"), client) == "COPY 60"
+    assert await client.values("SELECT count(*) FROM t WHERE n = 5") == [(60,)]
+    assert await router.fetchval("SELECT count(*) FROM t WHERE n > 1") == 0
+    await client.run("COMMIT")
+    assert await router.fetchval("SELECT count(*) FROM t WHERE n = 5") == 60
+
+
+async def test_rows_are_copied_to_every_shard_of_a_reference_table(router: Router) -> None:
+    await router.execute("CREATE TABLE r (id int PRIMARY KEY, v text) WITH (reference = true)")
+    assert await copied(router, "r", "1\ta\n2\tb\n") == "COPY 2"
+    assert await router.execute("UPDATE r SET v = 'c'") == "UPDATE 2"  # or they would not agree
+    await router.execute("DROP TABLE r")
