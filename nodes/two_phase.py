@@ -29,6 +29,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from nodes.protocol import (
+    EVERY_SLOT,
     Busy,
     Decide,
     Decided,
@@ -53,7 +54,6 @@ from nodes.protocol import (
 from nodes.sessions import Sessions
 
 __all__ = [
-    "EVERY_SLOT",
     "KNOWN_MAX",
     "PREPARED_BYTES_MAX",
     "Held",
@@ -81,10 +81,6 @@ _HOME: Final = "home"
 _TOO_MANY: Final = Busy("the group has too many transactions over several groups under way")
 
 _size_of: Final = msgspec.msgpack.Encoder().encode
-
-EVERY_SLOT: Final = Guard("slot:*", 0)
-"""Among guards with slots: some statement touches its tables whole. Nothing ever has this name, so
-it refuses nothing."""
 
 
 class Touched(NamedTuple):

@@ -16,6 +16,7 @@ from msgspec import structs
 from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
+    EVERY_SLOT,
     TRANSACTION_STEPS_MAX,
     Defined,
     Guard,
@@ -29,7 +30,6 @@ from nodes.protocol import (
     Step,
     Transaction,
 )
-from nodes.two_phase import EVERY_SLOT
 from shardrouter.errors import StatementError
 from shardrouter.tied import tables_in
 

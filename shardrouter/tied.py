@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodes.protocol import Guard
-from nodes.two_phase import EVERY_SLOT
+from nodes.protocol import EVERY_SLOT, Guard
 from shardrouter.catalog import Catalog
 
 __all__ = ["joined_guards", "tables_in", "tied_tables"]
