@@ -17,6 +17,7 @@ from nodes.protocol import (
     SqlFailure,
     Stale,
     Statement,
+    StatementResult,
 )
 from nodes.stage_content import ITEM_BYTES_MAX
 from shardrouter.block import (
@@ -38,7 +39,7 @@ from shardrouter.transaction_host import Host
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
-__all__ = ["BLOCK_REPLANS_MAX", "BlockSteps", "all_of"]
+__all__ = ["BLOCK_REPLANS_MAX", "BlockSteps", "all_of", "results_of"]
 
 T = TypeVar("T")
 
@@ -257,3 +258,8 @@ async def all_of(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
         if isinstance(answer, BaseException):
             raise answer
     return [answer for answer in found if not isinstance(answer, BaseException)]
+
+
+def results_of(steps: Sequence[Stepped]) -> list[StatementResult]:
+    """Of a statement that has not failed."""
+    return [step.outcome for step in steps if isinstance(step.outcome, StatementResult)]

@@ -38,6 +38,7 @@ from shardrouter.execution import (
     outcome_of,
 )
 from shardrouter.explained import explain
+from shardrouter.finishing import Finishing
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
 from shardrouter.replica_choice import NEAREST
@@ -195,6 +196,10 @@ class Session:
     @property
     def schema(self) -> Schema:
         return self._state.schema
+
+    @property
+    def finishing(self) -> Finishing:
+        return self._state.backend.finishing
 
     @property
     def sequences(self) -> SessionSequences:

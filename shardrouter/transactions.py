@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
@@ -19,13 +19,12 @@ from nodes.protocol import (
     Stale,
     StatementResult,
 )
-from shardrouter import merge
 from shardrouter.block import (
     Block,
     lock_of,
 )
 from shardrouter.block_definitions import BlockDefinitions
-from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps
+from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps, results_of
 from shardrouter.definitions import (
     DropTable,
 )
@@ -39,8 +38,8 @@ from shardrouter.execution import (
     count_command,
     is_uncounted,
     rows_outcome,
-    scatter_commands,
 )
+from shardrouter.gathering import Limits, gather_steps
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -84,8 +83,6 @@ _ID_BYTES: Final = 16
 
 _OF_ROWS: Final = frozenset({"21", "22"})
 """Classes of errors of single rows, which a FETCH tells that comes to them."""
-
-_Finish = Callable[[Sequence[StatementResult]], Outcome]
 
 
 class Transactions:
@@ -303,31 +300,13 @@ class Transactions:
                     await self._catch_up(deadline, attempt)
                     continue
                 execution = counted
-            commands, quick, finish = self._commands(plan, execution)
-            lock = self._lock(plan, commands)
-            is_write = isinstance(plan, OneShard) and plan.is_write
-            stream = execution.stream and not (quick or is_write or lock)
-            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
-            steps = await self._steps.run(
-                block,
-                commands,
-                quick=quick,
-                is_write=is_write,
-                deadline=deadline,
-                lock=lock,
-                stream=stream,
-            )
-            if isinstance(steps, Stale):
-                await self._catch_up(deadline, attempt)
-                continue
-            outcome = finish(
-                [step.outcome for step in steps if isinstance(step.outcome, StatementResult)]
-            )
-            rest = steps[0].stream
-            if rest is None:
-                return outcome
-            host.keep(rest)
-            return structs.replace(outcome, more=rest)
+            if isinstance(plan, Scatter):
+                found = await self._gathered(block, plan, execution, deadline)
+            else:
+                found = await self._ran(block, plan, execution, deadline)
+            if found is not None:
+                return found
+            await self._catch_up(deadline, attempt)
         raise being_changed()
 
     async def _catch_up(self, deadline: float, attempt: int) -> None:
@@ -349,8 +328,7 @@ class Transactions:
         )
         if isinstance(steps, Stale):
             return None
-        outcome = steps[0].outcome
-        assert isinstance(outcome, StatementResult)
+        [outcome] = results_of(steps)
         ((rows,),) = outcome.values
         assert isinstance(rows, int)
         return await host.sequences.numbered(execution, rows, host.catalog, deadline)
@@ -394,36 +372,62 @@ class Transactions:
         self.cursors.close(plan.name)
         return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
 
-    def _commands(
-        self, plan: OneShard | Scatter, execution: Execution
-    ) -> tuple[list[Command], bool, _Finish]:
-        """What each shard is asked, whether it is bounded work, and what their answers become."""
+    async def _ran(
+        self, block: Block, plan: OneShard, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A statement that shards run as it is; None if one says that the catalog is stale."""
         host = self._host
-        if isinstance(plan, OneShard):
-            if plan.is_write and host.settings.read_only:
-                raise read_only_error(plan)
-            catalog = host.catalog
-            return (
-                commands_of(plan, execution, catalog),
-                plan.quick,
-                lambda results: merged_outcome(plan, execution, results, catalog),
+        if plan.is_write and host.settings.read_only:
+            raise read_only_error(plan)
+        catalog = host.catalog
+        commands = commands_of(plan, execution, catalog)
+        lock = self._lock(plan, commands[0])
+        steps = await self._steps.run(
+            block,
+            commands,
+            quick=plan.quick,
+            is_write=plan.is_write,
+            deadline=deadline,
+            lock=lock,
+            stream=execution.stream and not (plan.quick or plan.is_write or lock),
+        )
+        if isinstance(steps, Stale):
+            return None
+        outcome = merged_outcome(plan, execution, results_of(steps), catalog)
+        rest = steps[0].stream
+        if rest is None:
+            return outcome
+        host.keep(rest)
+        return structs.replace(outcome, more=rest)
+
+    async def _gathered(
+        self, block: Block, plan: Scatter, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A query over several shards, each of which answers its part as a step; None as above."""
+        host = self._host
+
+        async def run(commands: Sequence[Command]) -> list[StatementResult] | None:
+            steps = await self._steps.run(
+                block, commands, quick=False, is_write=False, deadline=deadline
             )
-        arguments, commands = scatter_commands(plan, execution, host.catalog)
+            return None if isinstance(steps, Stale) else results_of(steps)
 
-        def merged(results: Sequence[StatementResult]) -> Outcome:
-            rows = merge.merge_rows(plan, [result.values for result in results], arguments)
-            return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
+        limits = Limits(host.settings.finish_rows_max, host.settings.finish_bytes_max)
+        rows = await gather_steps(
+            plan, execution, host.catalog, run, limits, host.finishing, deadline, block.now_us
+        )
+        if rows is None:
+            return None
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
 
-        return commands, False, merged
-
-    def _lock(self, plan: OneShard | Scatter, commands: Sequence[Command]) -> Lock | None:
+    def _lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
-        if not isinstance(plan, OneShard) or not plan.locking:
+        if not plan.locking:
             return None
         settings = self._host.settings
         if settings.read_only:
             raise read_only_error(plan)
-        return lock_of(commands[0].statement, plan.locking, settings.lock_timeout_s)
+        return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
 
     async def copy(
         self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float

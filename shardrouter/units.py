@@ -8,13 +8,11 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Done, Stale, Value
-from shardrouter import merge
+from nodes.protocol import Done, Stale
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -30,8 +28,8 @@ from shardrouter.execution import (
     is_uncounted,
     outcome_of,
     rows_outcome,
-    scatter_commands,
 )
+from shardrouter.gathering import Limits, Reading, gather
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -383,38 +381,30 @@ class Units:
     async def _scatter(
         self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
-        """Ask every shard that may have rows, merge their answers."""
+        """Ask the shards that may have rows, merge or finish their answers."""
         consistency = execution.prepared.level(settings)
-        arguments, commands = scatter_commands(plan, execution, self._state.catalog)
-        choice = self._state.choice
-        answers = await asyncio.gather(
-            *(
-                self._state.shards.read(
-                    c.shard,
-                    (c.statement,),
-                    c.guards,
-                    deadline=deadline,
-                    consistency=consistency,
-                    choice=choice,
-                )
-                for c in commands
+        gathered = await gather(
+            plan,
+            execution,
+            self._state.catalog,
+            Reading(
+                self._state.shards,
+                self._state.backend.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                consistency,
+                self._state.choice,
+                deadline,
             ),
-            return_exceptions=True,  # all reads end before this does
         )
-        rows: list[Sequence[tuple[Value, ...]]] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            if isinstance(answer, Stale):
-                return None
-            rows.append(answer.results[0].values)
-        merged = merge.merge_rows(plan, rows, arguments)
+        if gathered is None:
+            return None
         notices: tuple[Notice, ...] = ()
         level = name_of(consistency)
-        if len(commands) > 1 and level not in self._warned:
+        if gathered.shards > 1 and level not in self._warned:
             self._warned.add(level)
             notices = (Notice(SCATTER_NOTICES[level]),)
-        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+        rows = gathered.rows
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
 
 
 def _is_several(plan: Plan) -> bool:

@@ -4,6 +4,7 @@ any other, and its outcome is settled like one."""
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -27,6 +28,7 @@ from shardrouter.block import Block
 from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.finishing import Finishing
 from shardrouter.planned import EndBlock, Modes, SetSetting
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
@@ -52,6 +54,7 @@ class Host:
     def __init__(self, shards: Shards) -> None:
         self.settings = Settings()
         self.shards = shards
+        self.finishing = Finishing(random.Random(1))
         self.schema = Schema(shards, ("shard-1",), Tasks())
         self.sequences = SessionSequences(self.schema.sequences)
 

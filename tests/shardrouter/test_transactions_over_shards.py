@@ -206,3 +206,23 @@ async def test_rows_are_copied_to_every_shard_of_a_reference_table(router: Route
     assert await copied(router, "r", "1\ta\n2\tb\n") == "COPY 2"
     assert await router.execute("UPDATE r SET v = 'c'") == "UPDATE 2"  # or they would not agree
     await router.execute("DROP TABLE r")
+
+
+async def test_queries_over_shards_are_statements_of_the_transaction(
+    router: Router, keys: list[int]
+) -> None:
+    a, b, _ = keys
+    client = Client(router)
+    await client.run("BEGIN")
+    await client.run(ADD, a, 4)
+    total = "SELECT sum(n), count(*) FROM t WHERE n >= 0"
+    assert [tuple(map(int, row)) for [*row] in await client.values(total)] == [(4, 3)]
+    joined = "SELECT x.id FROM t x JOIN t y ON x.n > y.n AND y.id = $1"
+    assert await client.values(joined, b) == [(a,)]
+    assert await client.tag("COMMIT") == "COMMIT"
+    await client.run("BEGIN")
+    assert len(await client.values(total)) == 1
+    await router.execute(ADD, b, 1)
+    await client.run(ADD, a, 1)
+    assert await client.code("COMMIT") == "40001"  # the sum is another one by now
+    assert await values(router, keys) == [4, 1, 0]
