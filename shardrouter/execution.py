@@ -24,7 +24,7 @@ from nodes.protocol import (
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.levels import Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
@@ -190,8 +190,8 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
     """The command for the one shard that owns all slots of the statement's keys, or the home.
 
-    Raises StatementError for arguments that are not of their types, NotSupported if the keys of a
-    query live on several shards, SeveralShards if those of a write do.
+    Raises StatementError for arguments that are not of their types, SeveralShards if the keys of a
+    write are on several.
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
@@ -219,12 +219,8 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
     owners = [catalog.owner(slot) for slot in named]
     shard = owners[0][0]
     if any(other != shard for other, _ in owners):
-        if plan.is_write:
-            raise SeveralShards
-        raise NotSupported(
-            f"{plan.tag} on rows of several shards is not supported",
-            hint="Send one statement per shard-key value: each runs on one shard.",
-        )
+        assert plan.is_write, "a query of several keys is no OneShard"
+        raise SeveralShards
     return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
 
 
