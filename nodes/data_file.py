@@ -37,6 +37,7 @@ __all__ = [
     "REMOVE_STAGE",
     "WRITE_CHUNK",
     "READ_APPLIED",
+    "READ_POSITION",
     "READ_FINGERPRINT",
     "READ_SWITCHED",
     "READ_INCARNATION",
@@ -111,6 +112,12 @@ ROLLBACK_TO: Final = _own("ROLLBACK TO unit")
 RELEASE: Final = _own("RELEASE unit")
 
 READ_APPLIED: Final = _own("SELECT idx, term FROM _applied")
+READ_POSITION: Final = _own(
+    "SELECT idx, coalesce((SELECT CAST(value AS INTEGER) FROM _machine WHERE key = 'incarnation'), "
+    "1) FROM _applied"
+)
+"""Applied index and incarnation of a state: what a session may ask for of another replica."""
+
 READ_SESSIONS: Final = _own("SELECT session, watermark FROM _sessions ORDER BY session")
 READ_ANSWERS: Final = _own("SELECT entry, answers FROM _answers ORDER BY entry")
 READ_STAGES: Final = _own(

@@ -76,10 +76,12 @@ class Engine(Protocol):
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
     ) -> None:
         """Call `done(None)` once the state machine's state is one that such a read may see; else
-        with NotLeader or Busy, and the read has to be asked elsewhere, or later.
+        with NotLeader, Behind or Busy, and the read has to be asked elsewhere, or later.
 
         linearizable: it has applied everything committed before this call, as a quorum confirmed
         after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
+        lease: the same, without asking while the leader's lease holds.
+        Bounded, AtLeast: as they say, whoever leads.
         any: at once, whoever leads."""
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
@@ -87,6 +89,9 @@ class Engine(Protocol):
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
+
+    turned: Callable[[], None]
+    """Called after each turn in which something may have been applied; to be set by one."""
 
     @property
     def leads(self) -> bool:

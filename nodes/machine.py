@@ -36,7 +36,7 @@ from nodes.cursors import TOO_MANY, Cursors
 from nodes.data_file import (
     BEGIN_READ,
     COMMIT,
-    READ_APPLIED,
+    READ_POSITION,
     ROLLBACK,
     Identity,
     IdentityError,
@@ -229,6 +229,11 @@ class Machine:
         return self._state.applied_term
 
     @property
+    def incarnation(self) -> int:
+        """Of the group, in that state."""
+        return self._state.incarnation
+
+    @property
     def is_sound(self) -> bool:
         """Nothing has happened that this replica must stop for; it is not closed."""
         return self._fault is None
@@ -331,6 +336,11 @@ class Machine:
         """What to propose so that sessions and stages which no entry after log index `since` has
         used are forgotten: to a leader that noted its applied index a session lifetime ago."""
         return self._state.idle(since)
+
+    @property
+    def results_open(self) -> int:
+        """How many results are being read in pieces."""
+        return self._cursors.open
 
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
@@ -484,7 +494,7 @@ class Machine:
         if (refusal := self._cannot_speculate(asked)) is not None:
             return refusal
         try:
-            return self._speculation.run_now(asked, limits, timeout_s)
+            return self._placed(self._speculation.run_now(asked, limits, timeout_s))
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 
@@ -499,10 +509,20 @@ class Machine:
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
         spool = self._speculation.take_spool()
+        answer = self._placed(answer)
         if spool is None or not isinstance(answer, Speculated):
             return answer
         cursor = self._cursors.adopt(spool)
         return TOO_MANY if cursor is None else structs.replace(answer, cursor=cursor)
+
+    def _placed(self, answer: ResponseBody | Stopped) -> ResponseBody | Stopped:
+        """With the state that it was found in, to which nothing is added while a transaction has
+        the file."""
+        if not isinstance(answer, Speculated):
+            return answer
+        return structs.replace(
+            answer, index=self._state.applied, incarnation=self._state.incarnation
+        )
 
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
         """A read of such a transaction, if it has written nothing: see `nodes.cursors`."""
@@ -555,17 +575,17 @@ class Machine:
                 if failed is not None:
                     return failed
                 reader.run(read.statements[0], answer, now_us, seed, Mode.READ)
-                return Done(tuple(answer.results), self._state.applied)
+                return Done(tuple(answer.results), self._state.applied, self._state.incarnation)
             reader.raw.execute(BEGIN_READ)
             failed = stale_guard(reader.raw, read.guards)
             if failed is not None:
                 return failed
-            index: int = self._state.applied
+            position: tuple[int, int] = self._state.applied, self._state.incarnation
             if self._is_applying:
-                index = reader.raw.execute(READ_APPLIED).fetchone()[0]
+                position = reader.raw.execute(READ_POSITION).fetchone()
             for statement in read.statements:
                 reader.run(statement, answer, now_us, seed, Mode.READ)
-            return Done(tuple(answer.results), index)
+            return Done(tuple(answer.results), *position)
         except Refused as exc:
             return exc.failure
         except Exception as exc:

@@ -193,6 +193,11 @@ class Server:
         if futures:
             await asyncio.wait(futures, timeout=CLOSE_TIMEOUT_S)
 
+    @property
+    def outstanding(self) -> int:
+        """Requests that are not answered yet."""
+        return sum(connection.outstanding for connection in self.connections)
+
     def heard(self) -> frozenset[str]:
         """Names of the nodes that are connected to this one."""
         return frozenset(self._by_peer)
@@ -277,7 +282,7 @@ class _Connection(asyncio.Protocol):
             met=_nobody if server.acquaintances is None else server.acquaintances.met,
         )
         self._host = ""
-        self._outstanding = 0
+        self.outstanding = 0
         self._works: dict[int, Work] = {}  # that may be given up, by request
         self._answers: list[Response | msgspec.Raw] = []
         self._unread_bytes = 0  # of answers, those in `_answers` included
@@ -392,16 +397,16 @@ class _Connection(asyncio.Protocol):
     def _on_requests(self, requests: list[Request]) -> None:
         if not requests:
             return
-        if self._outstanding == 0:
+        if self.outstanding == 0:
             self.answered = self._loop.create_future()
-        self._outstanding += len(requests)
-        if self._outstanding >= OUTSTANDING_MAX:
+        self.outstanding += len(requests)
+        if self.outstanding >= OUTSTANDING_MAX:
             self._balance()
         server = self._server
         for request in requests:
             number = request.id
             if request.timeout_ms == 0:
-                self._outstanding -= 1
+                self.outstanding -= 1
                 if number in self._works:
                     self._works[number].give_up()
             elif server.stopping:
@@ -412,7 +417,7 @@ class _Connection(asyncio.Protocol):
                     self._works[number] = work
 
     def _answer(self, number: int, body: ResponseBody) -> None:
-        self._outstanding -= 1
+        self.outstanding -= 1
         self._server.answers[type(body)] += 1
         if self._works:
             self._works.pop(number, None)
@@ -436,7 +441,7 @@ class _Connection(asyncio.Protocol):
         if self._unread_bytes > WRITE_BYTES_MAX:
             self._server.complain(self._host, "it does not read its answers")
             self.abort()
-        if self._outstanding == 0 and not self.answered.done():
+        if self.outstanding == 0 and not self.answered.done():
             self.answered.set_result(None)
 
     def _encoded(self, number: int, body: ResponseBody) -> msgspec.Raw:
@@ -457,7 +462,7 @@ class _Connection(asyncio.Protocol):
     def _balance(self) -> None:
         """Read from this connection only while its owner reads and waits for few answers."""
         limit = OUTSTANDING_MAX // 2 if self._read_paused else OUTSTANDING_MAX
-        full = self._write_paused or self._outstanding >= limit
+        full = self._write_paused or self.outstanding >= limit
         if self._transport.is_closing() or full == self._read_paused:
             return
         self._read_paused = full

@@ -20,6 +20,7 @@ from nodes.config import WriteLimits
 from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
 from nodes.file_turn import FileTurn
+from nodes.lock_waits import LockWaits, held_too_long
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
@@ -68,6 +69,10 @@ class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a chunk of a stage is not taken: there would be too much."""
 
+    @property
+    def prepared(self) -> object:
+        """What is held for transactions over several groups; another object when that changes."""
+
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
 
@@ -105,7 +110,9 @@ class GroupService:
         self._limits = limits
         turn = FileTurn()
         self._dry_runs = DryRuns(engine, machine, limits, turn)
-        self._speculations = Speculations(engine, machine, limits, turn, failed)
+        self._waits = LockWaits(lambda: machine.prepared)
+        engine.turned = self._waits.look
+        self._speculations = Speculations(engine, machine, limits, turn, failed, self._waits)
         self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
@@ -199,7 +206,21 @@ class GroupService:
             except Exception as exc:
                 self._failed(exc)
                 result = Busy(f"the replica stopped: {exc}")
-            answer(result)
+            if isinstance(result, Locked):
+                self._wait(read, deadline, answer, result)
+            else:
+                answer(result)
+
+    def _wait(self, read: Read, deadline: float, answer: Answer, locked: Locked) -> None:
+        """Read when the outcome has been applied. What it saw of the log is here by then."""
+
+        def resume(released: bool) -> None:
+            if released:
+                self._read_quick(read, deadline, answer, None)
+            else:
+                answer(held_too_long(locked))
+
+        self._waits.until_released(deadline, resume)
 
     def _read(self, read: Read, deadline: float, work: Work, refusal: ResponseBody | None) -> None:
         time_left_s = deadline - self._now()
@@ -209,10 +230,18 @@ class GroupService:
             work.answer(UNWANTED)
         elif time_left_s <= 0:
             work.answer(_TOO_LATE)
-        elif read.stream:
-            self._read_long(self._machine.read_stream(read, time_left_s), work)
         else:
-            self._read_long(self._machine.read_long(read, time_left_s), work)
+            self._read_long(self._read_freed(read, deadline), work)
+
+    async def _read_freed(self, read: Read, deadline: float) -> ResponseBody:
+        """The answer to a long read, when nothing holds what it reads."""
+        begin = self._machine.read_stream if read.stream else self._machine.read_long
+        while True:
+            result = await begin(read, deadline - self._now())
+            if not isinstance(result, Locked):
+                return result
+            if not await self._waits.released(deadline):
+                return held_too_long(result)
 
     def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> Work:
         """The next piece of a read that began here, whoever leads by now."""
@@ -254,6 +283,7 @@ class GroupService:
 
     async def close(self) -> None:
         """End what runs on threads; return when it has ended."""
+        self._waits.close()
         tasks = [*self._tries, *self._long_reads]
         for task in tasks:
             task.cancel()

@@ -34,6 +34,8 @@ WATCH_S: Final = 0.1
 """How often overdue answers are looked for while any are awaited."""
 
 
+_ASKING: Final = GetStatus()
+
 Knock: TypeAlias = "Callable[[Contact], None]"
 """Knock, and do with the answer what is to be done."""
 
@@ -43,7 +45,7 @@ class Contact:
 
     __slots__ = (
         *("_is_knocking", "_knocked_at"),
-        *("client", "distance", "latency", "name", "suspect", "weight", "zone"),
+        *("client", "distance", "draining", "latency", "name", "suspect", "weight", "zone"),
     )
 
     def __init__(self, name: str, client: NodeClient, weight: int = 1, zone: str = "") -> None:
@@ -52,6 +54,7 @@ class Contact:
         self.weight = weight
         self.zone = zone
         self.suspect = False
+        self.draining = False  # it has said that it is about to stop
         self.distance = Distance()
         self.latency = Latency()
         self._is_knocking = False
@@ -62,21 +65,21 @@ class Contact:
         """Answers that the node owes this router."""
         return self.client.outstanding
 
-    def knock(self, told: Callable[[Contact, Status], None]) -> None:
+    def knock(self, told: Callable[[Contact, Status], None], asking: GetStatus = _ASKING) -> None:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
         if not self._is_knocking:
             self._is_knocking = True
             sent_at = asyncio.get_running_loop().time() if self.client.connected else None
             self.client.request(
                 "",
-                GetStatus(),
+                asking,
                 timeout_s=KNOCK_TIMEOUT_S,
                 done=partial(self._knocked, told, sent_at),
             )
 
-    def knock_again(self, now: float, knock: Knock) -> None:
+    def knock_again(self, now: float, knock: Knock, every_s: float = KNOCK_EVERY_S) -> None:
         """Knock at a suspect that is passed over, so that it comes back; not all the time."""
-        if now - self._knocked_at >= KNOCK_EVERY_S:
+        if now - self._knocked_at >= every_s:
             self._knocked_at = now
             knock(self)
 
@@ -89,6 +92,7 @@ class Contact:
         self._is_knocking = False
         self.suspect = not isinstance(outcome, Status)
         if isinstance(outcome, Status):
+            self.draining = outcome.draining
             if sent_at is not None:
                 self.distance.add(asyncio.get_running_loop().time() - sent_at)
             told(self, outcome)

@@ -9,7 +9,7 @@ argument of `done`, called *doubt* here:
 
     delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
 
-Reads of consistency `any` need no leader: they go to `shardrouter.any_replica`.
+Reads that do not need the leader (`needs_leader`) go to `shardrouter.any_replica`.
 
 A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
 ended. A copy whose connection was lost, or that was in the log when its leader lost office
@@ -42,7 +42,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -52,6 +52,7 @@ from nodes.config import ClusterConfig
 from nodes.protocol import (
     Aborted,
     AnswerNotKept,
+    Avoided,
     Busy,
     Decided,
     Done,
@@ -72,11 +73,13 @@ from nodes.protocol import (
     Status,
     UnknownOutcome,
     UnknownSession,
+    needs_leader,
 )
-from shardrouter.any_replica import AnyReplica
+from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 from shardrouter.replica_choice import NEAREST, Choice
+from shardrouter.retry_budget import RetryBudget
 
 __all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
@@ -85,6 +88,10 @@ PAUSE_S_MIN: Final = 0.005
 
 PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
+
+
+LOOK_EVERY_S: Final = 0.05
+"""How often a replica is asked whether it leads, for all who wait and may not ask themselves."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +108,9 @@ class Counts:
     def __init__(self) -> None:
         self.first = 0
         self.again = 0
+        self.held_back = 0
+        """Retries that had to wait (`shardrouter.retry_budget`)."""
         self.not_taken: defaultdict[type, int] = defaultdict(int)
-
-
-class Sending(Protocol):
-    """A request from `send` to `done`."""
-
-    def stop(self) -> None:
-        """Send no more copies, and let the node end what it does for the last one, if that has
-        had no effect; `done` hears of it, or that it gave up."""
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -127,10 +128,11 @@ _FINAL: Final = frozenset(
 class _Group(Group):
     """A group, and which calls are under way to it or pause for a leader."""
 
-    __slots__ = ("awaited", "pausing")
+    __slots__ = ("awaited", "found", "pausing")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        self.found = 0  # how often a leader was
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
 
@@ -145,6 +147,7 @@ class _Call(msgspec.Struct, eq=False):
     contact: Contact  # whom the last copy was sent to ...
     sent_at: float = 0.0  # ... and when
     copies: int = 0
+    found: int = -1  # `_Group.found` when the last copy was sent: what was known then
     number: int = 0  # of the last copy, at its contact
     asked: list[Contact] = []  # in this round
     rounds: int = 0
@@ -172,9 +175,14 @@ class Delivery:
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
-        self._directory = Directory(config, self._groups, name=name, found=self._found)
+        self._directory = Directory(
+            config, self._groups, name=name, found=self._found, avoided=self._avoided
+        )
         self._knock, self._lost = self._directory.knock, self._directory.lost
-        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
+        self._budget = RetryBudget(self._loop.time())
+        self._any_replica = AnyReplica(
+            self._loop, rng, self._knock, self._lost, zone, self._may_retry
+        )
 
     # ------------------------------------------------------------------ public
 
@@ -190,10 +198,12 @@ class Delivery:
         is among replicas, where more than one may answer."""
         known = self._groups[group]
         self.counts.first += 1
-        if type(body) is Read and body.consistency == "any":
+        if type(body) is Read and not needs_leader(body.consistency):
             self._directory.look_for_members(known)
             ended = partial(_read_ended, done)
-            return self._any_replica.send(group, known.contacts, body, until, ended, choice)
+            to_leader = partial(self._send_to_leader, group, body, until, done)
+            replicas = known.contacts
+            return self._any_replica.send(group, replicas, body, until, ended, to_leader, choice)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -202,6 +212,10 @@ class Delivery:
         else:
             self._pause(call, 0.0)
         return call
+
+    def _send_to_leader(self, group: str, read: Read, until: float, done: Delivered) -> Sending:
+        read = msgspec.structs.replace(read, consistency="linearizable")
+        return self.send(group, read, until, done)
 
     def ask(
         self,
@@ -227,6 +241,9 @@ class Delivery:
         """Name of the node believed to lead `group`."""
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
+
+    def _avoided(self) -> tuple[Avoided, ...]:
+        return self._any_replica.avoided()
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
@@ -257,7 +274,10 @@ class Delivery:
         elif now >= call.until:
             self._end(call, GaveUp(group.trouble or "the time was over", call.hint))
         elif (contact := self._pick(call)) is not None:
-            self._send_copy(call, contact, now)
+            if call.found != group.found or self._may_retry(now):
+                self._send_copy(call, contact, now)
+            else:
+                self._look_for_leader(call, now)
         elif isinstance(call.body, Read) and (refusal := _refusal(group)):
             # Time mends a node that is down, but not a secret that is wrong.
             self._end(call, SqlFailure("57P03", "the cluster refuses this program", detail=refusal))
@@ -273,8 +293,25 @@ class Delivery:
             pause = longest * self._rng.uniform(0.5, 1.0)
             self._pause(call, min(call.until - now, pause))
 
+    def _may_retry(self, now: float) -> bool:
+        """Whether something may be sent once more, though nothing new is known."""
+        if self._budget.take(now, self.counts.first):
+            return True
+        self.counts.held_back += 1
+        return False
+
+    def _look_for_leader(self, call: _Call, now: float) -> None:
+        """There is no token for a retry. One status request to each replica, however many wait,
+        finds the leader too; with it everybody may go on."""
+        for contact in call.group.contacts:
+            contact.knock_again(now, self._knock, LOOK_EVERY_S)
+        call.rounds += 1
+        pause = PAUSE_S_MAX * self._rng.uniform(0.5, 1.0)
+        self._pause(call, min(call.until - now, pause))
+
     def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
         group = call.group
+        call.found = group.found
         call.contact = contact
         call.sent_at = now
         call.copies += 1
@@ -334,6 +371,8 @@ class Delivery:
                 named = self._directory.contacts.get(hint or "")
                 if named is not None:
                     group.gains(named)
+                    if call.copies == 1:  # the way to the leader is told once for nothing
+                        call.found = -1
                 elif hint:  # a node that came after this router read cluster.toml
                     self._knock(contact)
                 group.trouble = f"{contact.name} does not lead it"
@@ -391,6 +430,7 @@ class Delivery:
         """A node answers as a leader does, or says it is one: those that pause, and those whose
         answers are overdue elsewhere, go to it at once."""
         group.leader = leader
+        group.found += 1
         for call, handle in group.pausing.items():
             handle.cancel()
             call.asked.clear()
@@ -426,6 +466,8 @@ class Delivery:
         """Ask others for the reads that a silent node owes: a read does no harm twice."""
         for call in list(group.awaited):
             if call.contact is silent and isinstance(call.body, Read) and now < call.until:
+                if not self._may_retry(now):
+                    break
                 call.asked.append(silent)
                 contact = self._pick(call)
                 if contact is not None:

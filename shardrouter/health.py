@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from nodes.config import ClusterConfig
 from nodes.incarnations import are_rivals, incarnation_of
 from nodes.protocol import ReplicaStatus, Status
 from shardrouter.moves import GroupView, Seat, named, view_of
 
-__all__ = ["ClusterHealth", "GroupHealth", "NodeHealth", "ReplicaHealth", "health_of"]
+__all__ = [
+    "AvoidedReplica",
+    "BlockedTransaction",
+    "ClusterHealth",
+    "GroupHealth",
+    "NodeHealth",
+    "ReplicaHealth",
+    "health_of",
+]
+
+
+BLOCKED_MS: Final = 2000
+"""A transaction over several shards that is prepared for longer is amiss."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,22 @@ class GroupHealth:
     changing: bool
     """A change of its members is under way."""
     replicas: tuple[ReplicaHealth, ...]
+    prepared: int
+    """Transactions over several shards whose outcome the leader does not know yet."""
+    blocked: tuple[BlockedTransaction, ...]
+    """The oldest of them."""
+
+
+@dataclass(frozen=True)
+class BlockedTransaction:
+    """Others wait for what it touches, and are answered 55P03 in the end."""
+
+    id: str
+    age_ms: int
+    anchor: str
+    """The group that decides."""
+    touches: tuple[str, ...]
+    """Tables; empty: everything."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +92,21 @@ class NodeHealth:
     replicas: int
     """Members of groups that live there, learners included."""
     leads: int
+    requests: int | None
+    """That it has not answered yet; None if it does not answer."""
+    late_ms: float | None
+    """How late its turns come, smoothed."""
+
+
+@dataclass(frozen=True)
+class AvoidedReplica:
+    """One that a router does not ask, or only to try it: its circuit breaker is not closed."""
+
+    router: str
+    group: str
+    node: str
+    state: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +114,8 @@ class ClusterHealth:
     cluster_id: str
     nodes: Mapping[str, NodeHealth]
     groups: Mapping[str, GroupHealth]
+    avoided: tuple[AvoidedReplica, ...]
+    """As routers have told the nodes lately."""
     missing: tuple[str, ...]
     """A sentence for each thing that is not as it should be, with what to do."""
 
@@ -97,6 +142,8 @@ def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> Clu
             node.drain,
             sum(view.on(name) is not None for view in views.values()),
             sum(view.leader == name for view in views.values()),
+            said.requests if (said := statuses.get(name)) is not None else None,
+            said.late_ms if said is not None else None,
         )
         for name, node in config.nodes.items()
     }
@@ -111,7 +158,22 @@ def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> Clu
         *(line for name in groups for line in _recovered_twice(name, statuses)),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
-    return ClusterHealth(config.cluster_id, nodes, groups, missing)
+    return ClusterHealth(config.cluster_id, nodes, groups, _avoided(statuses), missing)
+
+
+def _avoided(statuses: Mapping[str, Status | None]) -> tuple[AvoidedReplica, ...]:
+    """What a router told several nodes it says once: as it told the last of them."""
+    said = {
+        (report.router, avoided.group, avoided.node): avoided
+        for status in statuses.values()
+        if status is not None
+        for report in status.routers
+        for avoided in report.avoided
+    }
+    return tuple(
+        AvoidedReplica(router, group, node, avoided.state, avoided.reason)
+        for (router, group, node), avoided in sorted(said.items())
+    )
 
 
 def _members(config: ClusterConfig, view: GroupView) -> GroupView:
@@ -139,7 +201,26 @@ def _group(
         up < meant,
         view.is_changing,
         replicas,
+        *_blocked(view, statuses),
     )
+
+
+def _blocked(
+    view: GroupView, statuses: Mapping[str, Status | None]
+) -> tuple[int, tuple[BlockedTransaction, ...]]:
+    status = statuses.get(view.leader) if view.leader is not None else None
+    for own in status.replicas if status is not None else ():
+        if own.group == view.group:
+            return own.prepared_count, tuple(
+                BlockedTransaction(
+                    f"{each.id.router:x}-{each.id.number}",
+                    each.age_ms,
+                    each.anchor,
+                    tuple(name.removeprefix("table:") for name in each.objects),
+                )
+                for each in own.prepared
+            )
+    return 0, ()
 
 
 def _own_word(
@@ -230,6 +311,13 @@ def _missing_of_group(name: str, group: GroupHealth) -> list[str]:
     if group.leader is None:
         lines.append(
             f"{name} has no leader: a majority of its replicas has to run and reach each other"
+        )
+    oldest = group.blocked[0] if group.blocked else None
+    if oldest is not None and oldest.age_ms > BLOCKED_MS:
+        lines.append(
+            f"{name} waits for the outcome of {group.prepared} transactions over several shards; "
+            f"the oldest, {oldest.id}, has blocked {named(oldest.touches) or 'everything'} for "
+            f"{oldest.age_ms / 1000:.0f} s: {oldest.anchor} decides it, and has to have a leader"
         )
     voters = [replica for replica in group.replicas if replica.voter]
     if group.under_replicated:

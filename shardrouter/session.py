@@ -23,13 +23,22 @@ from typing import Literal, TypeAlias
 
 from msgspec import structs
 
-from nodes.protocol import Done
+from nodes.protocol import Done, needs_leader
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_current, outcome_of
+from shardrouter.execution import (
+    Execution,
+    Outcome,
+    Prepared,
+    SeveralShards,
+    command_of,
+    is_current,
+    outcome_of,
+)
 from shardrouter.explained import explain
+from shardrouter.finishing import Finishing
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
 from shardrouter.replica_choice import NEAREST
@@ -187,6 +196,10 @@ class Session:
     @property
     def schema(self) -> Schema:
         return self._state.schema
+
+    @property
+    def finishing(self) -> Finishing:
+        return self._state.backend.finishing
 
     @property
     def sequences(self) -> SessionSequences:
@@ -357,6 +370,10 @@ class Session:
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+            level = prepared.level(self._state.settings)
+        except SeveralShards:
+            self._start([execution], done, deadline, began, is_stale=False)
+            return
         except RouterError as exc:
             self._loop.call_soon(self._metered([execution], done, began), exc)
             return
@@ -399,7 +416,6 @@ class Session:
             settled(None)
 
         statements = (command.statement,)
-        level = self._state.settings.consistency
         if is_write:
             self._cancel_running = self._state.shards.submit_write(
                 command.shard, statements, command.guards, (), plan.quick, deadline, settled
@@ -412,7 +428,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -424,7 +440,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if level == "linearizable" else self._state.choice,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 

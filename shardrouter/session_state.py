@@ -15,6 +15,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.finishing import Finishing
 from shardrouter.meter import Meter
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
@@ -24,6 +25,7 @@ from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
+from shardrouter.session_token import SessionToken
 from shardrouter.settings import Settings, duration_shown
 from shardrouter.shards import Shards, Streamed
 from shardrouter.slow_statements import SlowStatements
@@ -46,6 +48,7 @@ class Backend:
     plans: PlanCache
     roles: RoleStore
     catalogs: Catalogs
+    finishing: Finishing
     statement_log: StatementLog | None = None
     meter: Meter = field(default_factory=Meter)
     slow_statements: SlowStatements = field(default_factory=SlowStatements)
@@ -57,18 +60,20 @@ class SessionState:
 
     def __init__(self, backend: Backend, role: Role, host: Host, *, shared: bool) -> None:
         self.backend = backend
-        self.shards = backend.shards
+        self.token = SessionToken()
+        self.shards = backend.shards.of_session(self.token)
         self.schema = backend.schema
         self.role = role
         self.is_shared = shared
         self.loop = asyncio.get_running_loop()
-        self.settings = Settings(
+        self._settings = Settings(
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
                 "shardrouter.replica_choice": backend.shards.replica_choice,
                 "log_min_duration_statement": duration_shown(backend.slow_ms),
-            }
+            },
+            token=self.token.__str__,
         )
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
@@ -81,6 +86,17 @@ class SessionState:
         self.statements: dict[str, Prepared] = {}
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        if settings.added_token != self._settings.added_token:
+            self.token.add(settings.added_token)
+        self._settings = settings
 
     @property
     def request(self) -> str:

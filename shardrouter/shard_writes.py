@@ -60,6 +60,7 @@ from nodes.protocol import (
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError, StatementError
 from shardrouter.lanes import Lane, LaneSession
+from shardrouter.session_token import SessionToken
 from shardrouter.verdicts import (
     Outcome,
     answer_lost,
@@ -122,9 +123,10 @@ class ShardWrites:
         staged: Staged | None = None,
         *,
         bounded: bool = False,
+        token: SessionToken | None = None,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
-        ends it early, if it is called before `done` was."""
+        ends it early, if it is called before `done` was. `token` is told of its entry."""
         left = deadline - self._loop.time()
         write = _Write(
             self,
@@ -139,6 +141,7 @@ class ShardWrites:
             transaction,
             staged,
             bounded,
+            token,
         )
         if left <= 0 or self._closed:
             self._loop.call_soon(done, self._lanes[group].too_late())
@@ -159,6 +162,7 @@ class ShardWrites:
         transaction: Transaction | None = None,
         staged: Staged | None = None,
         bounded: bool = False,
+        token: SessionToken | None = None,
     ) -> Done | Stale:
         """`submit`, awaited. Raises RouterError.
 
@@ -184,6 +188,7 @@ class ShardWrites:
             transaction,
             staged,
             bounded=bounded,
+            token=token,
         )
         while not future.done():
             try:
@@ -373,6 +378,8 @@ class ShardWrites:
         write.ended = True
         write.sending = None  # it knows the write: nothing but the collector would free the two
         write.lane.settle(session, write.seq)
+        if write.token is not None and type(outcome) is Done:
+            write.token.advance(write.lane.group, session.id.incarnation, outcome.index)
         write.done(outcome)
 
 
@@ -391,6 +398,7 @@ class _Write(msgspec.Struct, eq=False):
     transaction: Transaction | None = None  # in place of statements
     staged: Staged | None = None  # the same
     bounded: bool = False
+    token: SessionToken | None = None
     session: LaneSession | None = None
     seq: int = 0
     sending: Sending | None = None  # its last copies

@@ -16,14 +16,15 @@ How a write comes to its one outcome is in `shardrouter.shard_writes`.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from nodes.config import ClusterConfig
 from nodes.protocol import (
-    Consistency,
+    AtLeast,
     Done,
     Forget,
     Guard,
@@ -38,10 +39,13 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
+from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
+from shardrouter.levels import Level
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
+from shardrouter.session_token import NOTHING, SessionToken
 from shardrouter.shard_writes import (
     Cancel,
     Settled,
@@ -93,10 +97,22 @@ class Shards:
         self._delivery = Delivery(config, name=name, rng=rng, zone=zone)
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
+        self._token: SessionToken | None = None
         # Without a call between: nearly every statement goes through one of these.
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
+        self._coordination = Coordination(config.groups, self._delivery, name, rng)
+        self.commit = self._coordination.commit
+
+    def of_session(self, token: SessionToken) -> Shards:
+        """The same, for a session: what it sees here is added to `token`, and its reads at level
+        `session` ask for states with all that is in it."""
+        view = copy.copy(self)
+        view._token = token  # noqa: SLF001 -- of its own class
+        view.submit_write = partial(self._writes.submit, token=token)
+        view.write = partial(self._writes.write, token=token)
+        return view
 
     @property
     def counts(self) -> Counts:
@@ -113,14 +129,19 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
         choice: Choice = NEAREST,
     ) -> Cancel:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
-        read = Read(statements, guards, quick, consistency)
-        done = partial(_read_answered, group, done)
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read(statements, guards, quick, wanted)
+        done = partial(_read_answered, group, self._token, done)
         return self._delivery.send(group, read, deadline, done, choice).stop
+
+    def _at_least(self, group: str) -> AtLeast:
+        """What a session that has seen nothing asks for is any state."""
+        return NOTHING if self._token is None else self._token.of(group)
 
     async def read(
         self,
@@ -130,7 +151,7 @@ class Shards:
         *,
         quick: bool = False,
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
         choice: Choice = NEAREST,
     ) -> Done | Stale:
         """`submit_read`, awaited. Raises RouterError."""
@@ -148,12 +169,13 @@ class Shards:
         guards: tuple[Guard, ...],
         deadline: float,
         done: Callable[[Outcome | Streamed], None],
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
         choice: Choice = NEAREST,
     ) -> Cancel:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
-        read = Read((statement,), guards, consistency=consistency, stream=True)
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read((statement,), guards, consistency=wanted, stream=True)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
         return self._delivery.send(group, read, deadline, answered, choice).stop
@@ -164,7 +186,7 @@ class Shards:
         statement: Statement,
         guards: tuple[Guard, ...],
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
         choice: Choice = NEAREST,
     ) -> Done | Stale | Streamed:
         """`submit_stream`, awaited. Raises RouterError."""
@@ -191,10 +213,15 @@ class Shards:
         doubt: bool,
     ) -> None:
         if not isinstance(answer, Piece):
-            _read_answered(group, done, answer, doubt)
+            _read_answered(group, self._token, done, answer, doubt)
             return
+        self._advance(group, answer.incarnation, answer.index)
         stream = self._rest(answer.node, group, answer.cursor, timeout_s)
         done(Streamed(answer.result, stream))
+
+    def _advance(self, group: str, incarnation: int, index: int) -> None:
+        if self._token is not None:
+            self._token.advance(group, incarnation, index)
 
     def _rest(self, node: str, group: str, cursor: int, timeout_s: float) -> RowStream:
         """The rows behind the first, from the node that has them."""
@@ -222,6 +249,7 @@ class Shards:
             case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
                 assert outcome is not None, "one of them is the answer"
+                self._advance(group, answer.incarnation, answer.index)
                 stream: RowStream | None = None
                 if answer.cursor:
                     stream = self._rest(answer.node, group, answer.cursor, timeout_s)
@@ -243,6 +271,12 @@ class Shards:
 
     # ------------------------------------------------------------------ the rest
 
+    def anchor(self, groups: Iterable[str]) -> str:
+        """The participant whose log is to decide: `meta`, else one that has a leader."""
+        known = list(groups)
+        led = [group for group in known if self.leader(group) is not None]
+        return "meta" if "meta" in known else (led or known)[-1]
+
     def leader(self, group: str) -> str | None:
         """Name of the node believed to lead `group`."""
         return self._delivery.leader(group)
@@ -256,11 +290,16 @@ class Shards:
         for stream in list(self._streams):
             stream.close()
         self._writes.close()
+        self._coordination.close()
         await self._delivery.close()
 
 
-def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
+def _read_answered(
+    group: str, token: SessionToken | None, done: Settled, answer: Answer, _doubt: bool
+) -> None:
     if type(answer) is Done:  # nearly always
+        if token is not None:
+            token.advance(group, answer.incarnation, answer.index)
         done(answer)
         return
     match answer:

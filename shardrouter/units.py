@@ -8,16 +8,15 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
-from shardrouter import merge
+from nodes.protocol import Done, Stale
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
+    Command,
     Execution,
     Notice,
     Outcome,
@@ -29,9 +28,9 @@ from shardrouter.execution import (
     is_uncounted,
     outcome_of,
     rows_outcome,
-    scatter_commands,
 )
-from shardrouter.large_writes import write_statements
+from shardrouter.gathering import Limits, Reading, gather
+from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
     Begin,
@@ -49,8 +48,10 @@ from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
@@ -58,11 +59,17 @@ __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SCATTER_NOTICES: Final[dict[Consistency, str]] = {
-    "linearizable": "rows of several shards: each shard is read linearizably, but the shards are "
-    "not read at one instant (said once per session)",
-    "any": "rows of several shards: each shard is read as some replica has it, and not at one "
-    "instant (said once per session)",
+_NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
+
+SCATTER_NOTICES: Final = {
+    level: f"rows of several shards: each shard is read {how} {_NOT_ONE_INSTANT}"
+    for level, how in {
+        "linearizable": "linearizably, but the shards are",
+        "lease": "linearizably by leases, but the shards are",
+        "session": "as new as this session has seen it, but the shards are",
+        "bounded": "no older than shardrouter.max_staleness, but the shards are",
+        "any": "as some replica has it, and",
+    }.items()
 }
 
 
@@ -75,7 +82,7 @@ class Units:
         self._state = state
         self._statements = statements
         self._local = local
-        self._warned: set[Consistency] = set()  # of what a scatter is not
+        self._warned: set[str] = set()  # of what a scatter is not
 
     def open_unit(self) -> None:
         """See `Session.open_unit`."""
@@ -206,6 +213,8 @@ class Units:
                 return None
             unit[0] = counted
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
+            if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
+                return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
@@ -249,52 +258,39 @@ class Units:
     # ------------------------------------------------------------------ units with a write
 
     async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
-        """All statements as one command of one shard."""
+        """All statements as one command of one shard, or one transaction over several."""
         catalog = self._state.catalog
         settings = self._state.settings
         outcomes: list[Outcome] = []
-        statements: list[Statement] = []
-        guards: dict[Guard, None] = {}
-        ordinals: list[int] = []  # of the unit, for each of `statements`
-        shard = ""
+        commands: list[list[Command]] = []  # of each statement that a shard runs
+        ordinals: list[int] = []  # of the unit, for each of these
         quick = True
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
                 if isinstance(plan, OneShard):
-                    command = command_of(plan, execution, catalog)
-                    if shard not in ("", command.shard):
-                        raise _several_shards()
-                    shard = command.shard
-                    statements.append(command.statement)
-                    guards.update(dict.fromkeys(command.guards))
+                    commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
                     outcomes.append(Outcome(""))  # its place
-                elif isinstance(plan, Scatter):
-                    raise _several_shards()
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
                     outcomes.append(outcome)
-        try:
-            answer = await write_statements(
-                self._state.shards,
-                shard,
-                statements,
-                tuple(guards),
-                bounded=quick,
-                deadline=deadline,
-                timeout_s=settings.statement_timeout_s,
-            )
-        except RouterError as exc:
-            exc.statement = ordinals[exc.statement]
-            raise
-        if isinstance(answer, Stale):
+        results = await write_commands(
+            self._state.shards,
+            catalog,
+            commands,
+            ordinals,
+            bounded=quick,
+            deadline=deadline,
+            timeout_s=settings.statement_timeout_s,
+        )
+        if isinstance(results, Stale):
             return None
-        for ordinal, result in zip(ordinals, answer.results, strict=True):
+        for ordinal, answers in zip(ordinals, results, strict=True):
             plan = unit[ordinal].prepared.plan
             assert isinstance(plan, OneShard)
-            outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
+            outcomes[ordinal] = merged_outcome(plan, unit[ordinal], answers, catalog)
         self._state.settings = settings
         return outcomes
 
@@ -309,9 +305,9 @@ class Units:
             with _Failing(ordinal):
                 outcome: Outcome | None
                 if isinstance(plan, OneShard):
-                    outcome = await self._read_one(plan, execution, deadline, settings.consistency)
+                    outcome = await self._read_one(plan, execution, deadline, settings)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                    outcome = await self._scatter(plan, execution, deadline, settings)
                 elif isinstance(plan, DeclareCursor) and plan.is_held:
                     outcome = await self._declare(plan, execution, settings, deadline)
                 else:
@@ -339,9 +335,9 @@ class Units:
         )
         outcome: Outcome | None
         if isinstance(query, OneShard):
-            outcome = await self._read_one(query, asked, deadline, settings.consistency)
+            outcome = await self._read_one(query, asked, deadline, settings)
         elif isinstance(query, Scatter):
-            outcome = await self._scatter(query, asked, deadline, settings.consistency)
+            outcome = await self._scatter(query, asked, deadline, settings)
         else:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
@@ -352,9 +348,10 @@ class Units:
         return Outcome("DECLARE CURSOR")
 
     async def _read_one(
-        self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: OneShard, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
         command = command_of(plan, execution, self._state.catalog)
+        consistency = execution.prepared.level(settings)
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self._state.shards.stream(
@@ -382,38 +379,32 @@ class Units:
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
-        """Ask every shard that may have rows, merge their answers."""
-        arguments, commands = scatter_commands(plan, execution, self._state.catalog)
-        choice = self._state.choice
-        answers = await asyncio.gather(
-            *(
-                self._state.shards.read(
-                    c.shard,
-                    (c.statement,),
-                    c.guards,
-                    deadline=deadline,
-                    consistency=consistency,
-                    choice=choice,
-                )
-                for c in commands
+        """Ask the shards that may have rows, merge or finish their answers."""
+        consistency = execution.prepared.level(settings)
+        gathered = await gather(
+            plan,
+            execution,
+            self._state.catalog,
+            Reading(
+                self._state.shards,
+                self._state.backend.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                consistency,
+                self._state.choice,
+                deadline,
             ),
-            return_exceptions=True,  # all reads end before this does
         )
-        rows: list[Sequence[tuple[Value, ...]]] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            if isinstance(answer, Stale):
-                return None
-            rows.append(answer.results[0].values)
-        merged = merge.merge_rows(plan, rows, arguments)
+        if gathered is None:
+            return None
         notices: tuple[Notice, ...] = ()
-        if len(commands) > 1 and consistency not in self._warned:
-            self._warned.add(consistency)
-            notices = (Notice(SCATTER_NOTICES[consistency]),)
-        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+        level = name_of(consistency)
+        if gathered.shards > 1 and level not in self._warned:
+            self._warned.add(level)
+            notices = (Notice(SCATTER_NOTICES[level]),)
+        rows = gathered.rows
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
 
 
 def _is_several(plan: Plan) -> bool:
@@ -478,12 +469,4 @@ def shared_session() -> NotSupported:
     return NotSupported(
         "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
-    )
-
-
-def _several_shards() -> NotSupported:
-    return NotSupported(
-        "a unit of commit that writes and spans several shards is not supported",
-        hint="Send the statements one by one, or together only those with shard-key values of "
-        "one shard; `shardrouter where TABLE KEY` tells the shard.",
     )

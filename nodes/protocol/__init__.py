@@ -47,6 +47,9 @@ from nodes.protocol.greeting import (
     Welcome,
 )
 from nodes.protocol.requests import (
+    AtLeast,
+    Avoided,
+    Bounded,
     ChangeReplicas,
     Checksum,
     CloseCursor,
@@ -76,10 +79,12 @@ from nodes.protocol.requests import (
     TransactionOutcome,
     Unstage,
     Write,
+    needs_leader,
 )
 from nodes.protocol.responses import (
     Aborted,
     AnswerNotKept,
+    Behind,
     Busy,
     Changed,
     Checksums,
@@ -103,6 +108,7 @@ from nodes.protocol.responses import (
     ReplicaStatus,
     Response,
     ResponseBody,
+    RouterReport,
     Speculated,
     SqlFailure,
     Stale,
@@ -114,6 +120,7 @@ from nodes.protocol.responses import (
     leader_of,
 )
 from nodes.protocol.statements import (
+    EVERY_SLOT,
     Defined,
     Guard,
     Mark,
@@ -131,6 +138,7 @@ from nodes.protocol.statements import (
 )
 
 __all__ = [
+    "EVERY_SLOT",
     "PROTOCOL_VERSION",
     "FRAME_BYTES_MAX",
     "GREETING_BYTES_MAX",
@@ -181,7 +189,10 @@ __all__ = [
     "SwitchFingerprint",
     "NewIncarnation",
     "RecoverGroup",
+    "AtLeast",
+    "Bounded",
     "Consistency",
+    "needs_leader",
     "Read",
     "Fetch",
     "CloseCursor",
@@ -209,6 +220,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",
@@ -222,6 +234,8 @@ __all__ = [
     "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
+    "Avoided",
+    "RouterReport",
     "Status",
     "leader_of",
     "Entry",

@@ -70,6 +70,7 @@ class Beat(Message, frozen=True):
 
     life: int  # changes with every start, and whenever one of the node's replicas stops
     leads: int  # how many groups it leads
+    stops: bool = False  # it is about to: nobody should hand it anything
 
 
 class PeerBatch(Message, frozen=True, tag="peers"):
