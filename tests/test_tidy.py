@@ -254,6 +254,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.shard_writes": 1,
     "shardrouter.shards": 1,
     "shardrouter.schema": 1,
+    "shardrouter.schema_commits": 1,
+    "shardrouter.schema_host": 1,
     "shardrouter.session": 1,
     "shardrouter.session_copies": 1,
     "shardrouter.session_state": 1,
