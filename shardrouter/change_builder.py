@@ -36,6 +36,8 @@ class ChangeBuilder:
         self.catalog = catalog
         """As changed so far."""
         self.notices: list[Notice] = []
+        self.relocated = ""
+        """The table whose rows go to other shards."""
         self._before = catalog
         self._touched: dict[str, None] = {}  # names of tables, in the order they were touched
         self._sources: dict[str, dict[str, str]] = {}
@@ -147,6 +149,7 @@ class ChangeBuilder:
             restarted=tuple(self._restarted.items()),
             schemas=tuple(self._schemas.values()),
             dropped_schemas=tuple(self._dropped_schemas),
+            relocated=self.relocated,
         )
         return None if change == Change(version) else change
 

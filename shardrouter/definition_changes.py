@@ -36,8 +36,10 @@ from shardrouter.definitions import (
     DropTemporary,
     DropView,
     HoldTemporary,
+    PlaceTable,
     Truncate,
 )
+from shardrouter.distributing import place_table
 from shardrouter.dropping import drop, referring_keys
 from shardrouter.errors import StatementError
 from shardrouter.execution import Notice
@@ -116,6 +118,8 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             _create_schema(builder, node)
         case Comment():
             comment(builder, node)
+        case PlaceTable():
+            place_table(builder, node)
         case HoldTemporary():
             hold_temporary(builder, node)
         case DropTemporary():

@@ -40,6 +40,7 @@ __all__ = [
     "DropTable",
     "DropTemporary",
     "HoldTemporary",
+    "PlaceTable",
     "DropView",
     "IndexElement",
     "Truncate",
@@ -180,6 +181,15 @@ class DropSchema:
 
 
 @dataclass(frozen=True)
+class PlaceTable:
+    """create_distributed_table('table', 'key'), or create_reference_table('table')."""
+
+    table: Name
+    key: str | None
+    """None: all rows on every shard."""
+
+
+@dataclass(frozen=True)
 class HoldTemporary:
     """No statement: a router needs a number for its temporary tables, or needs it for longer."""
 
@@ -236,6 +246,7 @@ Definition: TypeAlias = (
     | AddLabel
     | DropType
     | Comment
+    | PlaceTable
     | HoldTemporary
     | DropTemporary
 )

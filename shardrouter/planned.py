@@ -206,6 +206,8 @@ class SchemaChange:
 
     tag: str
     definition: Definition | RoleStatement
+    columns: tuple[ResultColumn, ...] = ()
+    """Of a function that makes the change: it answers one empty text."""
 
 
 @dataclass(frozen=True)
@@ -458,6 +460,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             | Answer()
             | CatalogQuery()
             | Pause()
+            | SchemaChange()
             | SequenceCall()
             | ShowTables()
             | ShowColumns()

@@ -15,7 +15,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -51,6 +50,7 @@ from shardrouter.execution import Notice
 from shardrouter.explained import explain_change
 from shardrouter.patience import Turn, all_of, while_served
 from shardrouter.placement import assign_slots
+from shardrouter.relocator import Relocator
 from shardrouter.schema_commits import SchemaCommits
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
@@ -87,6 +87,7 @@ class Schema:
         self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
         self._commits = SchemaCommits(self)
+        self._relocator = Relocator(self)
         self.commit = self._commits.commit
         self.sequences = SequenceCache(self._write_meta)
         self.temporary = TemporarySchemas(
@@ -146,8 +147,8 @@ class Schema:
         if isinstance(answer, Stale):
             if answer.have == 0:
                 return False
-            if answer.have == OLDEST_FORMAT:
-                await self.write(META_GROUP, upgrade(), deadline)
+            if OLDEST_FORMAT <= answer.have < CATALOG_FORMAT:
+                await self.write(META_GROUP, upgrade(answer.have), deadline)
                 return await self._load(deadline)
             raise Unavailable(
                 f"the catalog has format {answer.have}, this router reads {CATALOG_FORMAT}",
@@ -271,6 +272,8 @@ class Schema:
         try:
             if isinstance(catalog.pending, TransactionChange):
                 catalog = await self._commits.wait(catalog, deadline)
+            elif isinstance(catalog.pending, Change) and catalog.pending.relocated:
+                catalog = await self._relocator.wait(catalog, deadline)
             if catalog.pending:
                 await self._finish(catalog, deadline)
         except StatementError:
@@ -285,7 +288,10 @@ class Schema:
         parts = schema_change.mark(catalog, change)
         if await self.write(META_GROUP, parts, deadline) is not None:
             return False
-        marked = replace(catalog, version=catalog.version + 1, pending=change)
+        marked = schema_change.marked(catalog, change)
+        if change.relocated:
+            await self._relocator.run(marked, deadline)
+            return True
         try:
             await self._finish(marked, deadline)
         except StatementError as exc:
@@ -308,6 +314,9 @@ class Schema:
         if isinstance(change, TransactionChange):
             await self._commits.decide(catalog, change, deadline)
             return
+        if change.relocated:
+            await self._relocator.finish(catalog, deadline)
+            return
         if change.undone:
             await self._undo(catalog, deadline)
             return
@@ -320,9 +329,7 @@ class Schema:
             ):  # what exists can be dropped
                 parts, undone = schema_change.take_back(catalog)
                 if await self.write(META_GROUP, parts, deadline) is None:
-                    await self._undo(
-                        replace(catalog, version=catalog.version + 1, pending=undone), deadline
-                    )
+                    await self._undo(undone, deadline)
                 else:
                     await self.refresh(deadline)
             raise

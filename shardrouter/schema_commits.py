@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import Final
 
 from nodes.config import META_GROUP
@@ -132,7 +131,7 @@ class SchemaCommits:
                     hint="Repeat the transaction.",
                 ) from exc
             if stale is None:
-                return replace(catalog, version=catalog.version + 1, pending=change)
+                return schema_change.marked(catalog, change)
 
     async def _schema_version(self, shard: str, deadline: float) -> int:
         """The version of `schema` on a shard."""

@@ -310,6 +310,12 @@ class Change:
     restarted: tuple[tuple[str, int], ...] = ()  # and give out this number next
     schemas: tuple[SqlSchema, ...] = ()  # that come, or are as this from now on
     dropped_schemas: tuple[str, ...] = ()
+    relocated: str = ""
+    """The table whose rows go to other shards, in steps of its own (`shardrouter.relocation`)."""
+    taken: int = 0
+    """If not 0: every shard has the rows that it is to have, and takes them under this version."""
+    beat: int = 0
+    """Raised by the router that moves them, as long as it does."""
 
 
 class TransactionChange(NamedTuple):

@@ -44,6 +44,7 @@ from shardrouter.definitions import (
     Definition,
     DropIndex,
     DropTable,
+    PlaceTable,
     Truncate,
     makes_temporary,
 )
@@ -451,6 +452,11 @@ class Transactions:
             raise NotSupported(
                 f"{plan.tag} inside a transaction is not supported",
                 hint="Send it outside of BEGIN and COMMIT.",
+            )
+        if isinstance(definition, PlaceTable):
+            raise NotSupported(
+                "placing a table inside a transaction is not supported",
+                hint="Send it alone, outside of BEGIN and COMMIT.",
             )
         self.cursors.check_unused(definition, plan.tag, self._host.catalog)
         if isinstance(definition, Truncate):

@@ -196,8 +196,7 @@ class Units:
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
-            lasts = unit[0].lasts
-            return await self._change_schema(plans[0], deadline, lasts=lasts)
+            return await self._change_schema(plans[0], unit[0], deadline)
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -226,14 +225,14 @@ class Units:
         return await self._state.sequences.numbered(execution, rows, catalog, deadline)
 
     async def _change_schema(
-        self, plan: SchemaChange, deadline: float, *, lasts: bool
+        self, plan: SchemaChange, execution: Execution, deadline: float
     ) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._state.backend.roles.change(
                 plan.definition, self._state.role, deadline
             )
             return [Outcome(plan.tag, notices=said)]
-        if lasts:
+        if execution.lasts:
             deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
@@ -244,6 +243,8 @@ class Units:
             deadline,
             self._state.settings.search_path,
         )
+        if plan.columns:
+            return [rows_outcome(plan.tag, execution, [("",)], plan.columns, notices)]
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write

@@ -48,7 +48,7 @@ from shardrouter.schema_change import (
     undo_parts,
 )
 from shardrouter.settings import Settings
-from shardrouter.tables import Placement
+from shardrouter.tables import Change, Placement
 
 
 class StaleVersionError(Exception):
@@ -222,7 +222,9 @@ class PlannedCluster:
         self.meta.write(publish(self.catalog))
 
     def _take_back(self, done: Sequence[str]) -> None:
-        parts, undone = take_back(self.catalog)
+        parts, marked = take_back(self.catalog)
+        undone = marked.pending
+        assert isinstance(undone, Change)
         self.meta.write(parts)
         for shard in shards_of(self.catalog, undone):
             self.shards[shard].write(undo_parts(self.catalog, undone, shard, made=shard in done))
