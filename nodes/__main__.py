@@ -15,15 +15,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 
 from nodes.cluster_file import load_cluster
-from nodes.config import ClusterConfig, ConfigError
-from nodes.log_format import log_to_stderr
+from nodes.config import Address, ConfigError
+from nodes.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 from nodes.log_store import StoreError
+from nodes.metrics_page import MetricsUnavailable
 from nodes.node import Node
 from nodes.server import ListenError
 
@@ -51,15 +53,29 @@ _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
     required=True,
     help="This node's data directory; made if it is missing.",
 )
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
+)
+@click.option("--log-format", type=click.Choice(LOG_FORMATS), default="text", show_default=True)
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input closes.")
-def main(cluster: Path, name: str, data: Path, *, exit_with_stdin: bool) -> None:
+def main(
+    cluster: Path,
+    name: str,
+    data: Path,
+    metrics: str | None,
+    *,
+    log_format: LogFormat,
+    exit_with_stdin: bool,
+) -> None:
     """Run one node of a cluster."""
-    log_to_stderr(name, logging.INFO)
+    log_to_stderr(name, logging.INFO, log_format)
     try:
         config = load_cluster(cluster)
+        page = None if metrics is None else Address.parse(metrics, "--metrics")
+        node = partial(Node, config, name, data, file=cluster, metrics=page)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(config, cluster, name, data, exit_with_stdin=exit_with_stdin))
-    except (ConfigError, StoreError, ListenError) as exc:
+            runner.run(_run(node, exit_with_stdin=exit_with_stdin))
+    except (ConfigError, StoreError, ListenError, MetricsUnavailable) as exc:
         raise click.ClickException(str(exc)) from exc
     except OSError as exc:
         raise click.ClickException(f"node {name} cannot run: {exc}.") from exc
@@ -74,9 +90,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _run(
-    config: ClusterConfig, file: Path, name: str, data: Path, *, exit_with_stdin: bool
-) -> None:
+async def _run(new_node: Callable[[], Node], *, exit_with_stdin: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,7 +98,7 @@ async def _run(
     if exit_with_stdin:
         _die_with_parent()
         loop.add_reader(0, _read_stdin, stop)
-    async with Node(config, name, data, file=file) as node:
+    async with new_node() as node:
         # What lives now lives as long as the process: keep the collector from walking it.
         gc.collect()
         gc.freeze()

@@ -2,8 +2,8 @@
 
 Everything an entry changes, and the fact that it was applied, is one SQLite transaction with the
 rest of its batch. Beside the file there are copies of what it holds, for speed: sessions and their
-answers, versions, stages. They follow the writer's transaction, not the last COMMIT; what reads
-meanwhile looks into the file.
+answers, versions, stages, what is prepared. They follow the writer's transaction, not the last
+COMMIT; what reads meanwhile looks into the file.
 
 Who calls, on which thread, and what becomes of a replica that fails is the business of
 `nodes.machine`.
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
+
+import msgspec
 
 from nodes.data_file import (
     BEGIN_WRITE,
@@ -22,10 +24,14 @@ from nodes.data_file import (
     READ_APPLIED,
     READ_FINGERPRINT,
     READ_INCARNATION,
+    READ_OUTCOMES,
+    READ_PREPARED,
     READ_SESSIONS,
     READ_SWITCHED,
     READ_VERSIONS,
     RELEASE,
+    REMOVE_OUTCOME,
+    REMOVE_PREPARED,
     ROLLBACK_TO,
     SAVEPOINT,
     WRITE_ANSWERS,
@@ -34,34 +40,45 @@ from nodes.data_file import (
     WRITE_FINGERPRINT,
     WRITE_FORGOTTEN,
     WRITE_INCARNATION,
+    WRITE_OUTCOME,
+    WRITE_PREPARED,
     WRITE_SESSION,
     WRITE_SWITCHED,
     WRITE_WATERMARK,
 )
-from nodes.engine import Answers, Committed
+from nodes.engine import Answers, Committed, executes
+from nodes.prepared_work import Broken, PreparedWork
 from nodes.protocol import (
     Aborted,
     Checksum,
+    Decide,
     Done,
+    End,
     Entry,
     ExpireSessions,
     Fence,
     Guard,
+    Locked,
     NewIncarnation,
     OpenSession,
+    Prepare,
     ResponseBody,
     SessionId,
+    SetVersion,
     SqlFailure,
     Stage,
     Stale,
     StatementResult,
     SwitchFingerprint,
+    TransactionId,
+    TransactionOutcome,
     Unstage,
     Write,
 )
 from nodes.sessions import Sessions
 from nodes.sql_connection import Refused, SqlConnection
 from nodes.stages import Stages
+from nodes.two_phase import Held, Remembered, TwoPhase, TwoPhaseView, touched_by
 from nodes.write_unit import is_change, run_write, stages_of
 
 __all__ = ["AppliedState", "ReplicaFault", "stale"]
@@ -69,6 +86,10 @@ __all__ = ["AppliedState", "ReplicaFault", "stale"]
 
 _Other: TypeAlias = (
     OpenSession
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Fence
     | Stage
     | Unstage
@@ -78,6 +99,12 @@ _Other: TypeAlias = (
     | NewIncarnation
 )
 """What an entry may be but a write."""
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_id: Final = msgspec.msgpack.Decoder(TransactionId).decode
+_decode_held: Final = msgspec.msgpack.Decoder(Held).decode
+_decode_outcome: Final = msgspec.msgpack.Decoder(Remembered).decode
 
 
 class ReplicaFault(Exception):
@@ -100,7 +127,7 @@ def stale(guards: Sequence[Guard], versions: Mapping[str, int]) -> Stale | None:
 
 
 class AppliedState:
-    """The state in the file that `writer` writes. `name` is the replica's, for messages;
+    """The state of `group` in the file that `writer` writes. `name` is the replica's, for messages;
     `own_fingerprint` what this process executes with; `begin_checksum` is called with the index
     of an entry that asks for one, right after it is applied."""
 
@@ -108,11 +135,15 @@ class AppliedState:
     """Index of the last entry whose effect a read sees."""
     applied_term: int
     """Term of that entry."""
+    prepared: TwoPhaseView
+    """What of transactions over several groups is in the committed state. It is replaced before
+    `applied` is raised, so that who sees an entry applied sees what it prepared."""
 
     def __init__(
         self,
         writer: SqlConnection,
         *,
+        group: str,
         name: str,
         own_fingerprint: str,
         begin_checksum: Callable[[int], None],
@@ -141,6 +172,19 @@ class AppliedState:
             execute(READ_SESSIONS).fetchall(), execute(READ_ANSWERS).fetchall(), self.applied
         )
         self.stages = Stages(writer.raw, self.applied)
+        self._two_phase = TwoPhase(group)
+        self._two_phase.restore(
+            ((_decode_id(i), _decode_held(held)) for i, held in execute(READ_PREPARED)),
+            ((_decode_id(i), _decode_outcome(found)) for i, found in execute(READ_OUTCOMES)),
+        )
+        self._kept = _kept_by(self._two_phase)
+        self._work = PreparedWork(
+            writer,
+            stale=lambda guards: stale(guards, self.versions),
+            changed=self._note_versions,
+            forget=self.stages.remove,
+        )
+        self.prepared = self._two_phase.view()
 
     def _note_halted(self) -> None:
         """The fingerprint of the state is known, or has changed."""
@@ -184,8 +228,13 @@ class AppliedState:
             if entry is not None:
                 answers[position] = self._apply_entry(index, entry)
         self._save_sessions()
+        has_changed = self._two_phase.has_changed
+        if has_changed:
+            self._save_two_phase()
         execute(WRITE_APPLIED, (index, entries[-1][1]))
         execute(COMMIT)
+        if has_changed:
+            self.prepared = self._two_phase.view()
         self.applied, self.applied_term = index, entries[-1][1]
         if self._checksum_due == index:
             self._begin_checksum(index)
@@ -199,12 +248,12 @@ class AppliedState:
             if type(body) is Write:
                 answers.append(self._apply_write(index, body, now_us, seed))
             else:
-                answers.append(self._apply_other(index, cast("_Other", body)))
+                answers.append(self._apply_other(index, cast("_Other", body), now_us, seed))
             now_us += 1
             seed += 1
         return answers
 
-    def _apply_other(self, index: int, body: _Other) -> ResponseBody:
+    def _apply_other(self, index: int, body: _Other, now_us: int, seed: int) -> ResponseBody:
         match body:
             case Fence():
                 answer = self.sessions.recall(body.session, body.seq, body.watermark)
@@ -214,15 +263,16 @@ class AppliedState:
                 return answer
             case OpenSession():
                 return self.sessions.open(index, body.router)
+            case Prepare() | Decide() | TransactionOutcome() | End():
+                return self._apply_two_phase(index, body, now_us, seed)
             case Stage():
                 return self._keep_stage(index, body)
             case Unstage():
-                self.stages.remove([(body.session, body.stage)])
+                if not self._is_kept(body.session, body.stage):
+                    self.stages.remove([(body.session, body.stage)])
                 return Done((), index)
             case ExpireSessions():
-                self.sessions.expire(body.sessions)
-                self.stages.remove_of(body.sessions)
-                self.stages.remove(body.stages)
+                self._expire(body)
                 return Done((), index)
             case Checksum():
                 self._checksum_due = index
@@ -250,11 +300,18 @@ class AppliedState:
         self.writer.raw.execute(write, (str(incarnation),))
         for sql in forget:
             self.writer.raw.execute(sql)
-        self.stages = Stages(self.writer.raw, self.applied)
+        self.stages.remove_all_but({key for keys in self._kept.values() for key in keys})
 
     def _switch_fingerprint(self, index: int, switch: SwitchFingerprint) -> ResponseBody:
         if self.fingerprint not in (switch.instead_of, switch.fingerprint):
             return SqlFailure("55000", f"the group executes with {self.fingerprint} already")
+        if self.fingerprint != switch.fingerprint and self._two_phase.held:
+            return SqlFailure(
+                "55000",
+                "a transaction over several shards is prepared",
+                detail=f"What prepared it has to finish it. Repeat the upgrade; if that does not "
+                f"help, start a node with {self.fingerprint} once more.",
+            )
         if self.fingerprint not in ("", switch.fingerprint):
             self.writer.raw.execute(WRITE_SWITCHED, (str(index),))
             self.switched_at = index
@@ -270,6 +327,10 @@ class AppliedState:
         answer = self.sessions.recall(session, seq, watermark)
         if answer is not None:
             return answer
+        if self._two_phase.held:
+            holder = self._two_phase.holder(touched_by(write.guards, write.sets))
+            if holder is not None:
+                return Locked(holder)
         failed = stale(write.guards, self.versions)
         if failed is not None:
             return failed
@@ -298,9 +359,56 @@ class AppliedState:
             execute(RELEASE)
             raise
         execute(RELEASE)
-        for change in write.sets:
-            self.versions[change.object] = change.version
+        self._note_versions(write.sets)
         return Done(tuple(answer.results), index)
+
+    def _note_versions(self, sets: Sequence[SetVersion]) -> None:
+        for change in sets:
+            self.versions[change.object] = change.version
+
+    # ----------------------------------------------------------------------- over several groups
+
+    def _apply_two_phase(
+        self,
+        index: int,
+        body: Prepare | Decide | TransactionOutcome | End,
+        now_us: int,
+        seed: int,
+    ) -> ResponseBody:
+        if self.halted and executes(body):
+            raise ReplicaFault(self.halted)
+        try:
+            answer = self._two_phase.apply(index, now_us, seed, body, self.sessions, self._work)
+        except Broken as exc:
+            raise ReplicaFault(str(exc)) from exc
+        if self._two_phase.has_changed:
+            self._kept = _kept_by(self._two_phase)
+        return answer
+
+    def _is_kept(self, session: SessionId, stage: int) -> bool:
+        """Whether something prepared will need the stage."""
+        key = session.index, stage
+        return any(key in keys for keys in self._kept.values())
+
+    def _expire(self, body: ExpireSessions) -> None:
+        """Sessions with something prepared are in use until its outcome, and so is what it
+        names."""
+        sessions = [each for each in body.sessions if each.index not in self._kept]
+        self.sessions.expire(sessions)
+        self.stages.remove_of(sessions)
+        self.stages.remove(each for each in body.stages if not self._is_kept(*each))
+
+    def _save_two_phase(self) -> None:
+        changes = self._two_phase.take_changes()
+        many = self.writer.raw.executemany
+        for sql, rows in (
+            (WRITE_PREPARED, [(_encode(i), _encode(held)) for i, held in changes.held]),
+            (REMOVE_PREPARED, [(_encode(i),) for i in changes.released]),
+            (WRITE_OUTCOME, [(_encode(i), _encode(found)) for i, found in changes.decided]),
+            (REMOVE_OUTCOME, [(_encode(i),) for i in changes.ended]),
+        ):
+            if rows:
+                many(sql, rows)
 
     def _save_sessions(self) -> None:
         changes = self.sessions.take_changes()
@@ -314,3 +422,15 @@ class AppliedState:
         ):
             if rows:
                 many(sql, rows)
+
+
+def _kept_by(two_phase: TwoPhase) -> dict[int, frozenset[tuple[int, int]]]:
+    """By the sessions that something prepared is of: the stages, each (session index, stage), that
+    it names."""
+    kept: dict[int, frozenset[tuple[int, int]]] = {}
+    for held in two_phase.held.values():
+        write = held.prepare.write
+        names = frozenset((each.session.index, each.stage) for each in stages_of(write))
+        for session in {write.session.index, *(index for index, _ in names)}:
+            kept[session] = kept.get(session, frozenset()) | names
+    return kept

@@ -22,8 +22,8 @@ from typing import Final
 
 import msgspec
 
-from nodes.engine import Answers, Committed, StateMachine
-from nodes.protocol import Checksum, Entry, SwitchFingerprint, Write
+from nodes.engine import Answers, Committed, StateMachine, executes
+from nodes.protocol import Checksum, Entry, SwitchFingerprint
 from nodes.raft.log import RaftLog
 from nodes.raft.messages import MEMBERSHIP_MARK
 
@@ -219,7 +219,7 @@ class Applier:
                 entry = self._known(index, stored.term) or self._decode(data)
             bodies = () if entry is None else entry.bodies
             last = bodies[-1] if bodies else None
-            if is_halted and isinstance(last, Write):
+            if is_halted and last is not None and executes(last):
                 self.is_halted = not batch
                 break
             # Several commands in one entry are quick ones: see `Entry`.

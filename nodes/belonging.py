@@ -77,6 +77,7 @@ class Belonging:
                 own,
                 sender,
                 node,
+                extra={"group": group},
             )
         return True
 

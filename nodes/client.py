@@ -145,6 +145,11 @@ class NodeClient:
         """The node has welcomed this connection and it has not been lost since."""
         return self._link is not None
 
+    @property
+    def outstanding(self) -> int:
+        """Requests that have not ended yet."""
+        return len(self._waiting)
+
     def is_silent(self, seconds: float) -> bool:
         """Whether nothing has been heard for so long although something was asked: also when
         there is no connection yet."""

@@ -7,6 +7,7 @@
 
     [router]
     address = "127.0.0.1:6433"
+    metrics = "127.0.0.1:9433"
 
     [raft]
     tick_ms = 50
@@ -25,12 +26,14 @@
     [nodes.n1]
     address = "127.0.0.1:6434"
     capacity = 1
+    metrics = "127.0.0.1:9434"
 
     [groups.meta]
     replicas = [{ id = 1, node = "n1" }, { id = 2, node = "n2" }, { id = 3, node = "n3" }]
 
 The first replica of a group is the one that should lead it: it stands for election first
 when the cluster starts. `engine` says who decides the groups' logs (docs/engines.md).
+`metrics`, if it is there, says where a process answers /metrics (docs/operations.md).
 `revision` rises with every change that the cluster makes to the file (docs/membership.md).
 Everything is checked here, once; inside there are typed values only.
 """
@@ -55,7 +58,9 @@ __all__ = [
     "ENGINES",
     "META_GROUP",
     "NODE_VERBS",
+    "REPLICA_CHOICES",
     "parse_cluster",
+    "parse_zone",
     "format_cluster",
 ]
 
@@ -68,9 +73,17 @@ ENGINES: Final = ("core", "local", "pysyncobj")
 NODE_VERBS: Final = ("add", "remove", "drain")
 """What follows `shardrouter node` in the place of a name, so no node may be called so."""
 
+REPLICA_CHOICES: Final = (
+    *("nearest", "round_robin", "weighted_round_robin", "least_connections"),
+    *("least_latency", "random", "client_hash", "zone"),
+)
+"""How a router chooses among the replicas that may answer a read; what each does is in
+`shardrouter.replica_choice`."""
+
 _FORMAT: Final = 1
 _T = TypeVar("_T")
 _DATA_ID: Final = re.compile(r"([0-9a-f]{32})?\Z")
+_ZONE: Final = re.compile(r"([\w.-]{1,63}(/[\w.-]{1,63}){0,7})?\Z", re.ASCII)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 
 
@@ -104,6 +117,8 @@ class NodeConfig:
     capacity: int = 1  # relative weight for placing replicas
     drain: bool = False  # it is being emptied: no replica is placed there and it leads nothing
     data_id: str = ""  # whose files it has since it was rebuilt (nodes.whose_files)
+    zone: str = ""  # where it is, "eu/paris/a", for routers that prefer what is near
+    metrics: Address | None = None  # where it answers /metrics; None: nowhere
 
 
 @dataclass(frozen=True)
@@ -169,6 +184,10 @@ class ClusterConfig:
     limits: WriteLimits = field(default_factory=WriteLimits)
     verify_every_s: int = 3600
     """How often the replicas of each group are compared; 0 is never."""
+    router_metrics: Address | None = None
+    """Where a router answers /metrics; None: nowhere, unless it is told."""
+    replica_choice: str = REPLICA_CHOICES[0]
+    """What routers begin with; each session may choose for itself."""
     revision: int = 0
     """How often the cluster changed this description; of two the higher one holds."""
     secret: bytes = field(default=b"", repr=False)
@@ -226,6 +245,20 @@ def _data_id(value: object, where: str) -> str:
     return value
 
 
+def _metrics(table: dict[str, Any], where: str) -> Address | None:
+    return Address.parse(table["metrics"], f"{where} metrics") if "metrics" in table else None
+
+
+def parse_zone(value: object, where: str) -> str:
+    """Raises ConfigError naming `where`."""
+    if not isinstance(value, str) or not _ZONE.match(value):
+        raise ConfigError(
+            f"{where}: {value!r} is not a zone; write names divided by slashes, the widest first: "
+            "eu/paris/a."
+        )
+    return value
+
+
 def _name(value: object, where: str) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
         raise ConfigError(
@@ -275,7 +308,13 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         raise ConfigError(f"there is no engine {engine!r}; known are {', '.join(ENGINES)}.")
 
     router = _table(raw.get("router", {}), "[router]")
-    _only(router, {"address"}, "[router]")
+    _only(router, {"address", "metrics", "replica_choice"}, "[router]")
+    replica_choice = router.get("replica_choice", REPLICA_CHOICES[0])
+    if replica_choice not in REPLICA_CHOICES:
+        raise ConfigError(
+            f"[router] replica_choice: there is no {replica_choice!r}; known are "
+            f"{', '.join(REPLICA_CHOICES)}."
+        )
 
     limits = _table(raw.get("limits", {}), "[limits]")
     _only(limits, {item.name for item in fields(WriteLimits)}, "[limits]")
@@ -292,7 +331,7 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
     for name, value in _table(raw.get("nodes"), "[nodes]").items():
         where = f"[nodes.{name}]"
         table = _table(value, where)
-        _only(table, {"address", "capacity", "drain", "data_id"}, where)
+        _only(table, {"address", "capacity", "drain", "data_id", "zone", "metrics"}, where)
         if name in NODE_VERBS:
             raise ConfigError(
                 f"{where}: no node can be called {name!r}, for `shardrouter node {name}` is a "
@@ -304,6 +343,8 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
             _positive(table.get("capacity", 1), f"{where} capacity"),
             _flag(table.get("drain", False), f"{where} drain"),
             _data_id(table.get("data_id", ""), f"{where} data_id"),
+            parse_zone(table.get("zone", ""), f"{where} zone"),
+            _metrics(table, where),
         )
 
     groups: dict[str, GroupConfig] = {}
@@ -326,8 +367,10 @@ def _cluster(raw: dict[str, Any]) -> ClusterConfig:
         nodes=nodes,
         groups=groups,
         router=Address.parse(router.get("address", "127.0.0.1:6433"), "[router] address"),
+        router_metrics=_metrics(router, "[router]"),
         raft=_raft(_table(raw.get("raft", {}), "[raft]"), engine),
         engine=engine,
+        replica_choice=replica_choice,
         revision=revision,
         verify_every_s=every_s,
         limits=WriteLimits(**{key: _positive(limits[key], f"[limits] {key}") for key in limits}),
@@ -402,6 +445,8 @@ def format_cluster(config: ClusterConfig) -> str:
         "",
         "[router]",
         f'address = "{config.router}"',
+        *_metrics_line(config.router_metrics),
+        *_chosen(config.replica_choice),
         "",
         "[raft]",
         f"tick_ms = {config.raft.tick_ms}",
@@ -428,7 +473,19 @@ def format_cluster(config: ClusterConfig) -> str:
             lines.append("drain = true")
         if node.data_id:
             lines.append(f'data_id = "{node.data_id}"')
+        if node.zone:
+            lines.append(f'zone = "{node.zone}"')
+        lines += _metrics_line(node.metrics)
     for group in config.groups.values():
         replicas = ", ".join(f'{{ id = {r.id}, node = "{r.node}" }}' for r in group.replicas)
         lines += ["", f"[groups.{group.name}]", f"replicas = [{replicas}]"]
     return "\n".join(lines) + "\n"
+
+
+def _metrics_line(address: Address | None) -> list[str]:
+    return [] if address is None else [f'metrics = "{address}"']
+
+
+def _chosen(replica_choice: str) -> list[str]:
+    """Only where it is not the default: routers of an earlier version know no such key."""
+    return [] if replica_choice == REPLICA_CHOICES[0] else [f'replica_choice = "{replica_choice}"']

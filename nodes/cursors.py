@@ -27,7 +27,7 @@ from msgspec import structs
 
 from nodes.authorizer import Mode
 from nodes.bounds import stale_guard
-from nodes.data_file import BEGIN_READ, READ_APPLIED, READ_VERSION, ROLLBACK
+from nodes.data_file import BEGIN_READ, READ_POSITION, READ_VERSION, ROLLBACK
 from nodes.protocol import (
     Busy,
     Done,
@@ -103,6 +103,11 @@ class Cursors:
         self._threads: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
+
+    @property
+    def open(self) -> int:
+        """How many results are being read."""
+        return len(self._open)
 
     async def read(self, read: Read, timeout_s: float, now_us: int, seed: int) -> ResponseBody:
         """Begin a read of one statement: `Done` if that was all, `Piece` if there is more. Raises
@@ -242,7 +247,7 @@ class _Cursor:
 
     def __init__(self, number: int, read: Read, now_us: int, seed: int) -> None:
         self.number = number
-        self.index = 0  # of the state that it reads
+        self.index = self.incarnation = 0  # of the state that it reads
         self.opened = self.last_used = time.monotonic()
         self.ends = 0.0
         self.is_working = False
@@ -297,7 +302,7 @@ class _Cursor:
             have = 0 if row is None else row[0]
             if have != guard.version:
                 return Stale(guard.object, have, guard.version)
-        (self.index, _) = raw.execute(READ_APPLIED).fetchone()
+        self.index, self.incarnation = raw.execute(READ_POSITION).fetchone()
         sql = connection.begin(statement, 0, self._now_us, self._seed, Mode.READ)
         try:
             # A cursor of its own: a cached one may be in use by another read of the same text.
@@ -338,8 +343,8 @@ class _Cursor:
             self._row_bytes = max(1, added // len(rows))
         result = StatementResult(count, b"".join(encoded), tuple(values))
         if self.is_over:
-            return Done((result,), self.index)
-        return Piece(result, self.index, self.number)
+            return Done((result,), self.index, self.incarnation)
+        return Piece(result, self.index, self.number, incarnation=self.incarnation)
 
     def _refusal(
         self, connection: SqlConnection, statement: Statement, error: Exception
@@ -365,7 +370,7 @@ class _Spooled:
 
     def __init__(self, number: int, spool: Spool | None = None) -> None:
         self.number = number
-        self.index = 0
+        self.index = self.incarnation = 0
         self.last_used = time.monotonic()
         self.ends = 0.0
         self.is_working = False
@@ -385,8 +390,8 @@ class _Spooled:
             return SqlFailure("58030", f"the node cannot read the rows that it kept: {exc}")
         self.is_over = spool.is_empty
         if self.is_over:
-            return Done((result,), self.index)
-        return Piece(result, self.index, self.number)
+            return Done((result,), self.index, self.incarnation)
+        return Piece(result, self.index, self.number, incarnation=self.incarnation)
 
     def release_connection(self) -> SqlConnection | None:
         """The connection, if it had one, free for the next read."""
@@ -423,6 +428,7 @@ class _Beside(_Spooled):
             connection.raw.execute(BEGIN_READ)
             if (stale := stale_guard(connection.raw, asked.guards)) is not None:
                 return stale
+            self.index, self.incarnation = connection.raw.execute(READ_POSITION).fetchone()
             return self._run(connection, asked, path.parent)
         except Exception as exc:
             if self._is_late():
@@ -445,10 +451,13 @@ class _Beside(_Spooled):
             refuse_difference(step, outcome, ordinal)
             ordinal += 1
         answer, self._spool = run_new(connection, new, ordinal, now_us, seed, directory)
-        if self._spool is None:
-            return answer
-        self.is_over = False
-        return structs.replace(answer, cursor=self.number)
+        self.is_over = self._spool is None
+        return structs.replace(
+            answer,
+            cursor=0 if self.is_over else self.number,
+            index=self.index,
+            incarnation=self.incarnation,
+        )
 
     def _is_late(self) -> bool:
         return self.stopped is not None or time.monotonic() > self.ends

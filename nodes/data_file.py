@@ -31,10 +31,13 @@ __all__ = [
     "IdentityError",
     "LOOSE_TABLES",
     "READ_ANSWERS",
+    "READ_OUTCOMES",
+    "READ_PREPARED",
     "READ_STAGES",
     "REMOVE_STAGE",
     "WRITE_CHUNK",
     "READ_APPLIED",
+    "READ_POSITION",
     "READ_FINGERPRINT",
     "READ_SWITCHED",
     "READ_INCARNATION",
@@ -47,6 +50,10 @@ __all__ = [
     "SAVEPOINT",
     "WRITE_ANSWERS",
     "WRITE_APPLIED",
+    "REMOVE_OUTCOME",
+    "REMOVE_PREPARED",
+    "WRITE_OUTCOME",
+    "WRITE_PREPARED",
     "WRITE_EXPIRED",
     "WRITE_FORGOTTEN",
     "WRITE_FINGERPRINT",
@@ -63,7 +70,7 @@ __all__ = [
     "take_over_file",
 ]
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Raised when the machine's tables change; another one is refused."""
 
 CHECKED_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -83,6 +90,8 @@ CREATE TABLE _stages (
     PRIMARY KEY (session, stage, chunk)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE _answers (entry INTEGER PRIMARY KEY, answers BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE _prepared (id BLOB PRIMARY KEY, held BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE _outcomes (id BLOB PRIMARY KEY, outcome BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE _versions (
     object TEXT PRIMARY KEY, version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
@@ -103,6 +112,12 @@ ROLLBACK_TO: Final = _own("ROLLBACK TO unit")
 RELEASE: Final = _own("RELEASE unit")
 
 READ_APPLIED: Final = _own("SELECT idx, term FROM _applied")
+READ_POSITION: Final = _own(
+    "SELECT idx, coalesce((SELECT CAST(value AS INTEGER) FROM _machine WHERE key = 'incarnation'), "
+    "1) FROM _applied"
+)
+"""Applied index and incarnation of a state: what a session may ask for of another replica."""
+
 READ_SESSIONS: Final = _own("SELECT session, watermark FROM _sessions ORDER BY session")
 READ_ANSWERS: Final = _own("SELECT entry, answers FROM _answers ORDER BY entry")
 READ_STAGES: Final = _own(
@@ -112,6 +127,12 @@ READ_STAGES: Final = _own(
 READ_CHUNKS: Final = _own("SELECT data FROM _stages WHERE session = ? AND stage = ? ORDER BY chunk")
 WRITE_CHUNK: Final = _own("INSERT OR REPLACE INTO _stages VALUES (?, ?, ?, ?)")
 REMOVE_STAGE: Final = _own("DELETE FROM _stages WHERE session = ? AND stage = ?")
+READ_PREPARED: Final = _own("SELECT id, held FROM _prepared ORDER BY id")
+WRITE_PREPARED: Final = _own("INSERT OR REPLACE INTO _prepared VALUES (?, ?)")
+REMOVE_PREPARED: Final = _own("DELETE FROM _prepared WHERE id = ?")
+READ_OUTCOMES: Final = _own("SELECT id, outcome FROM _outcomes ORDER BY id")
+WRITE_OUTCOME: Final = _own("INSERT OR REPLACE INTO _outcomes VALUES (?, ?)")
+REMOVE_OUTCOME: Final = _own("DELETE FROM _outcomes WHERE id = ?")
 READ_VERSIONS: Final = _own("SELECT object, version FROM _versions")
 READ_VERSION: Final = _own("SELECT version FROM _versions WHERE object = ?")
 
@@ -123,7 +144,6 @@ WRITE_INCARNATION: Final = (
     _own("INSERT OR REPLACE INTO _machine VALUES ('incarnation', ?)"),
     _own("DELETE FROM _sessions"),
     _own("DELETE FROM _answers"),
-    _own("DELETE FROM _stages"),
 )
 WRITE_FINGERPRINT: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('fingerprint', ?)")
 WRITE_SWITCHED: Final = _own("INSERT OR REPLACE INTO _machine VALUES ('switched', ?)")
@@ -153,6 +173,7 @@ class Identity:
 
     def __init__(self, *, cluster_id: str, group: str, replica: int, generation: int = 1) -> None:
         self.generation = generation
+        self.group = group
         self.file = f"{group}/{replica}/{generation}"
         """What every transaction writes into the file."""
         self._facts = {

@@ -110,7 +110,9 @@ class Description:
             if isinstance(answer, ClusterText) and answer.revision > self.config.revision:
                 answer = self.take(answer.text)
             if isinstance(answer, Denied):
-                _log.warning("cluster.toml and node %s: %s", node, answer.reason)
+                _log.warning(
+                    "cluster.toml and node %s: %s", node, answer.reason, extra={"node": node}
+                )
             if asks or node not in self.config.nodes:
                 return
 

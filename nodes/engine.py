@@ -16,11 +16,15 @@ import msgspec
 from nodes.protocol import (
     ChangeReplicas,
     Consistency,
+    Decide,
     Entry,
     EntryBody,
     MoveLeadership,
+    Prepare,
     ReplicaStatus,
     ResponseBody,
+    TransactionOutcome,
+    Write,
 )
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "Proposed",
     "Refuse",
     "StateMachine",
+    "executes",
 ]
 
 Committed: TypeAlias = tuple[int, int, Entry | None]
@@ -71,10 +76,12 @@ class Engine(Protocol):
         self, consistency: Consistency, done: Barrier, *, at_follower: bool = False
     ) -> None:
         """Call `done(None)` once the state machine's state is one that such a read may see; else
-        with NotLeader or Busy, and the read has to be asked elsewhere, or later.
+        with NotLeader, Behind or Busy, and the read has to be asked elsewhere, or later.
 
         linearizable: it has applied everything committed before this call, as a quorum confirmed
         after it (ReadIndex); `at_follower` lets a follower ask its leader, if the consensus can.
+        lease: the same, without asking while the leader's lease holds.
+        Bounded, AtLeast: as they say, whoever leads.
         any: at once, whoever leads."""
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
@@ -82,6 +89,9 @@ class Engine(Protocol):
 
     def status(self) -> ReplicaStatus:
         """This replica as it sees itself."""
+
+    turned: Callable[[], None]
+    """Called after each turn in which something may have been applied; to be set by one."""
 
     @property
     def leads(self) -> bool:
@@ -110,6 +120,14 @@ HALTED_HINT: Final = (
 """What to do about a group that is `StateMachine.halted` everywhere."""
 
 
+def executes(body: EntryBody) -> bool:
+    """Whether applying it may run statements: then only a process may that executes them as the
+    others do (`StateMachine.halted`). An abort runs nothing."""
+    if isinstance(body, Decide | TransactionOutcome):
+        return body.commit
+    return isinstance(body, Write | Prepare)
+
+
 class StateMachine(Protocol):
     """Applies committed entries, in order, each exactly once."""
 
@@ -122,7 +140,7 @@ class StateMachine(Protocol):
 
     @property
     def halted(self) -> str:
-        """Why no `Write` may be applied, a full sentence; empty if one may. It changes
+        """Why nothing may be applied that `executes`, a full sentence; empty if it may. It changes
         with a `SwitchFingerprint` that is applied, and with the state of a snapshot."""
 
     def apply(self, batch: Sequence[Committed]) -> list[Answers]:

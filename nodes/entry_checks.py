@@ -6,15 +6,19 @@ this copy. What a state decides is found when the entry is applied, or tried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nodes.authorizer import DDL, Mode, mode_of_write
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
     TRANSACTION_STEPS_MAX,
+    Decide,
     EntryBody,
+    Participant,
+    Prepare,
     SqlFailure,
+    TransactionOutcome,
     Write,
 )
 from nodes.sql_connection import Refused, SqlConnection
@@ -34,16 +38,43 @@ may be created by an entry of the log that is not applied yet."""
 
 
 class EntryChecks:
-    """Of one replica; `reader` gives the connection that compiles."""
+    """Of one replica of `group`; `reader` gives the connection that compiles."""
 
-    def __init__(self, reader: Callable[[], SqlConnection]) -> None:
+    def __init__(self, group: str, reader: Callable[[], SqlConnection]) -> None:
+        self._group = group
         self._reader = reader
         self._compiled: set[str] = set()
 
     def refusal(self, body: EntryBody, size: int) -> SqlFailure | None:
         """Why it need not enter the log; `size` is the length of its encoding."""
-        if not isinstance(body, Write):
-            return None
+        match body:
+            case Write():
+                return self._refusal_of_write(body, size)
+            case Prepare():
+                return (
+                    self._refusal_of_parts(body.participants, body.anchor, body.write)
+                    or _refusal_of_change(body.write)
+                    or self._refusal_of_write(body.write, size)
+                )
+            case Decide():
+                return self._refusal_of_parts(body.participants, self._group)
+            case TransactionOutcome() if body.own.group != self._group:
+                return _malformed("its participant is of another group")
+        return None
+
+    def _refusal_of_parts(
+        self, participants: Sequence[Participant], anchor: str, write: Write | None = None
+    ) -> SqlFailure | None:
+        """What is wrong with who takes part."""
+        parts = {each.group: each for each in participants}
+        own = parts.get(self._group)
+        if own is None or anchor not in parts or len(parts) < len(participants):
+            return _malformed("this group, or the anchor, is not one of the participants")
+        if write is not None and (own.session, own.seq) != (write.session, write.seq):
+            return _malformed("the participant of this group is another command")
+        return None
+
+    def _refusal_of_write(self, write: Write, size: int) -> SqlFailure | None:
         size += _ENTRY_ROOM
         if size > ENTRY_BYTES_MAX:
             return SqlFailure(
@@ -52,16 +83,16 @@ class EntryChecks:
                 0,
                 "Send it in smaller parts.",
             )
-        transaction = body.transaction
+        transaction = write.transaction
         if transaction is not None and steps_in(transaction) > TRANSACTION_STEPS_MAX:
             return SqlFailure(
                 "54000", f"a transaction may have {TRANSACTION_STEPS_MAX} steps, not more"
             )
         compiled = self._compiled
-        for ordinal, statement in enumerate(body.statements):
-            if statement.sql in compiled and not body.sets:
+        for ordinal, statement in enumerate(write.statements):
+            if statement.sql in compiled and not write.sets:
                 continue
-            mode = mode_of_write(statement.sql, sets_versions=bool(body.sets))
+            mode = mode_of_write(statement.sql, sets_versions=bool(write.sets))
             is_schema = mode in (Mode.DDL, Mode.RENAME)
             key = DDL + statement.sql if is_schema else statement.sql
             if key in compiled:
@@ -78,12 +109,25 @@ class EntryChecks:
         return None
 
 
+def _malformed(what: str) -> SqlFailure:
+    return SqlFailure("08P01", f"the transaction over several groups is malformed: {what}")
+
+
+def _refusal_of_change(write: Write) -> SqlFailure | None:
+    """A change of the schema is a step of what is prepared: one that has to switch foreign keys off
+    cannot be tried beside others."""
+    if write.sets and write.statements:
+        return SqlFailure("0A000", "a statement that changes the schema cannot be prepared")
+    return None
+
+
 def needs_dry_run(body: EntryBody) -> bool:
     """Whether the work of applying it can be told only by doing it. A change of the schema
     is not asked, unless it is part of a transaction: its work is bounded, or as little as
     dropping pages, and a change that is marked in `meta` has to be carried through on every
     shard. Nor is what consists of bounded pieces: their size, or that of the stages that hold
     them, is their limit."""
-    if not isinstance(body, Write) or body.quick or body.bounded:
+    write = body.write if isinstance(body, Prepare) else body
+    if not isinstance(write, Write) or write.quick or write.bounded:
         return False
-    return body.transaction is not None or not body.sets
+    return write.transaction is not None or not write.sets

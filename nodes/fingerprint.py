@@ -66,6 +66,7 @@ from nodes.pgtypes import (
     text_functions,
     time_functions,
     time_patterns,
+    time_reading,
 )
 from nodes.sql_connection import LIMITS
 
@@ -98,6 +99,7 @@ DECIDING: Final = (
     byte_functions,
     time_functions,
     time_patterns,
+    time_reading,
     number_patterns,
     arrays,
     array_functions,

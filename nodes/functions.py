@@ -50,6 +50,7 @@ from nodes.pgtypes import (
     text_functions,
     time_functions,
     time_patterns,
+    time_reading,
 )
 from nodes.pgtypes.dates import UNIX_EPOCH_US
 from nodes.pgtypes.formats import Aggregate, Function, FunctionError, ValueFormatError
@@ -82,7 +83,8 @@ _MODULES: Final = (
     *(integers, floats, numerics, strings, bytes_and_uuids),
     *(dates, date_functions, intervals, json_values, arrays, text_functions, queries),
     *(mathematics, byte_functions, time_functions, json_building, array_functions),
-    *(quoting, regex_functions, time_patterns, number_patterns, enumerations),
+    *(quoting, regex_functions, time_patterns, time_reading),
+    *(number_patterns, enumerations),
 )
 
 _OF_TYPES: Final[Mapping[str, Function]] = {

@@ -30,6 +30,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from nodes.belonging import Belonging
 from nodes.clocks import SystemClock
 from nodes.config import ClusterConfig
@@ -174,7 +176,9 @@ class Hosting:
             try:
                 await close_replica(self._store, group, hosted.machine)
             except (StoreError, OSError) as exc:
-                _log.error("the data of group %s is not sealed: %s", group, exc)
+                _log.error(
+                    "the data of group %s is not sealed: %s", group, exc, extra={"group": group}
+                )
         self.running.clear()
 
     # ------------------------------------------------------------------ coming
@@ -215,7 +219,9 @@ class Hosting:
         except (ReplicaDamaged, ReplicaFault, EngineRefused) as exc:
             if machine is not None:
                 machine.close_files()
-            _log.error("replica %d of group %s stopped: %s", replica, group, exc)
+            _log.error(
+                "replica %d of group %s stopped: %s", replica, group, exc, extra={"group": group}
+            )
             self._broken[group] = _stopped(group, replica, str(exc))
             return
         engine = RaftEngine(
@@ -291,18 +297,27 @@ class Hosting:
                     "compare their cluster.toml (it is dropped)",
                     node,
                     group,
+                    extra={"group": group},
                 )
             return
         if group in self.running or group in self._broken:
             self.remove(group, highest, by=message.sender)
             return
-        _log.info("replica %d of group %s begins, written to by node %s", replica, group, node)
+        _log.info(
+            "replica %d of group %s begins, written to by node %s",
+            replica,
+            group,
+            node,
+            extra={"group": group},
+        )
         try:
             self._open(group, replica)
         except StoreError as exc:
             self._broken_store(exc)
         except Exception as exc:
-            _log.exception("replica %d of group %s cannot begin", replica, group)
+            _log.exception(
+                "replica %d of group %s cannot begin", replica, group, extra={"group": group}
+            )
             self._broken[group] = _stopped(group, replica, f"It could not begin: {exc}.")
         if (hosted := self.running.get(group)) is not None:
             self._guard(hosted.engine, partial(hosted.engine.step, message, node))
@@ -314,7 +329,7 @@ class Hosting:
         replica `by` says. One of a later incarnation decided without this one's consent: then
         the data may be the only copy of something, and is kept beside."""
         assert self._ids[group] == replica, f"replica {replica} of {group} is not hosted"
-        _log.info("replica %d of group %s is removed", replica, group)
+        _log.info("replica %d of group %s is removed", replica, group, extra={"group": group})
         hosted = self.running.pop(group, None)
         self._broken.pop(group, None)
         self._leaving[group] = _stopped(group, replica, _REMOVED)
@@ -338,13 +353,16 @@ class Hosting:
                     group,
                     replica,
                     kept,
+                    extra={"group": group},
                 )
             self._store.remove(group, replica)
             await asyncio.to_thread(remove_files, self._data / group)
         except StoreError as exc:
             self._broken_store(exc)
         except OSError as exc:
-            _log.error("the files of group %s cannot be deleted: %s", group, exc)
+            _log.error(
+                "the files of group %s cannot be deleted: %s", group, exc, extra={"group": group}
+            )
             self._leaving[group] = _stopped(
                 group,
                 replica,
@@ -361,7 +379,11 @@ class Hosting:
             await hosted.engine.close()
             await hosted.machine.close()
         except Exception:  # a replica that was broken before; its files are of no use any more
-            _log.exception("group %s: the removed replica did not close in order", group)
+            _log.exception(
+                "group %s: the removed replica did not close in order",
+                group,
+                extra={"group": group},
+            )
 
     # ------------------------------------------------------------------ without a majority
 
@@ -397,7 +419,9 @@ class Hosting:
                 f"Node {self._node} has replica {engine.replica} of {group}, not {replica}; "
                 "look again."
             )
-        _log.warning("group %s goes on with replica %d alone", group, replica)
+        _log.warning(
+            "group %s goes on with replica %d alone", group, replica, extra={"group": group}
+        )
         status = engine.status()
         new = first_id_after(max(engine.last_id, replica), mark)
         del self.running[group]
@@ -420,7 +444,7 @@ class Hosting:
                 now_us=SystemClock().now_us(),
             )
         except (SnapshotRefused, sqlite3.Error, OSError) as exc:
-            _log.exception("group %s is not recovered", group)
+            _log.exception("group %s is not recovered", group, extra={"group": group})
             self._broken[group] = _stopped(
                 group, replica, f"It could not be recovered: {exc}; restart the node."
             )
@@ -454,9 +478,22 @@ class Hosting:
 
     def statuses(self) -> tuple[ReplicaStatus, ...]:
         """Of all replicas, by group."""
-        found = {group: hosted.engine.status() for group, hosted in self.running.items()}
+        now_us = SystemClock().now_us()
+        found = {group: _status_of(hosted, now_us) for group, hosted in self.running.items()}
         found |= self._broken | self._leaving
         return tuple(found[group] for group in sorted(found))
+
+
+def _status_of(hosted: Hosted, now_us: int) -> ReplicaStatus:
+    status, prepared = hosted.engine.status(), hosted.machine.prepared
+    if not prepared.held and not prepared.decided:
+        return status
+    return replace(
+        status,
+        prepared=prepared.oldest(now_us),
+        prepared_count=len(prepared.held),
+        outcomes=len(prepared.decided),
+    )
 
 
 def _stopped(group: str, replica: int, reason: str) -> ReplicaStatus:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from typing import Final
 
 from nodes.acquaintances import Acquaintances, MemoryDamaged
 from nodes.log_file import StoreError, open_log_file, unusable
+from nodes.metrics import Latencies
 from nodes.raft.messages import HardState, LogEntry
 from nodes.row_insert import RowInsert
 
@@ -189,6 +191,8 @@ class LogStore:
         self._path = path
         self._logs: dict[str, _Log] = {}
         self._failure: str | None = None
+        self.syncs = Latencies()
+        """Of the COMMITs of `write`, which return after their fsync."""
         (data_id,) = connection.execute("SELECT value FROM store WHERE key = 'data_id'").fetchone()
         self.acquaintances = Acquaintances(connection, data_id=data_id, failed=self._fail)
 
@@ -464,7 +468,9 @@ class LogStore:
         try:
             connection.execute("BEGIN IMMEDIATE")
             ends = {write.group: self._write(write) for write in writes}
+            began = time.monotonic()
             connection.execute("COMMIT")
+            self.syncs.note(time.monotonic() - began)
         except BaseException as exc:
             self._failure = f"{self._path} cannot be written: {exc}; restart the node."
             if isinstance(exc, sqlite3.Error):

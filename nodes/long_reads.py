@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 import aiosqlite
 
 from nodes.authorizer import Mode
-from nodes.data_file import BEGIN_READ, READ_APPLIED, READ_VERSION, ROLLBACK
+from nodes.data_file import BEGIN_READ, READ_POSITION, READ_VERSION, ROLLBACK
 from nodes.protocol import Busy, Done, Read, ResponseBody, SqlFailure, Stale, Statement, Value
 from nodes.sql_connection import ROW_CHUNK, Answer, Refused, SqlConnection
 from nodes.sql_errors import SQL_ERRORS
@@ -136,11 +136,12 @@ class _Run:
                 have = 0 if row is None else row[0]
                 if have != guard.version:
                     return Stale(guard.object, have, guard.version)
-            applied = await _first(thread, READ_APPLIED)
-            assert applied is not None
+            position = await _first(thread, READ_POSITION)
+            assert position is not None
             for statement in self._read.statements:
                 await self._statement(connection, thread, statement, answer)
-            return Done(tuple(answer.results), applied[0])
+            index, incarnation = position
+            return Done(tuple(answer.results), index, incarnation)
         except Refused as exc:
             return exc.failure
         except sqlite3.OperationalError:

@@ -36,7 +36,7 @@ from nodes.cursors import TOO_MANY, Cursors
 from nodes.data_file import (
     BEGIN_READ,
     COMMIT,
-    READ_APPLIED,
+    READ_POSITION,
     ROLLBACK,
     Identity,
     IdentityError,
@@ -48,31 +48,39 @@ from nodes.data_file import (
 )
 from nodes.dry_run import DryRun
 from nodes.durability import WatchedFile, sync_directory
-from nodes.engine import HALTED_HINT, Answers, Committed
+from nodes.engine import HALTED_HINT, Answers, Committed, executes
 from nodes.entry_checks import EntryChecks, needs_dry_run
 from nodes.fingerprint import own_fingerprint
 from nodes.long_reads import LongReads
 from nodes.protocol import (
     Busy,
     CloseCursor,
+    Decide,
     Done,
     EntryBody,
     ExpireSessions,
     Fetch,
     GetChecksum,
+    Guard,
+    Locked,
+    Prepare,
     Read,
     ResponseBody,
+    SetVersion,
     Speculate,
     Speculated,
     SqlFailure,
     Stage,
     SwitchFingerprint,
+    TransactionId,
+    TransactionOutcome,
     Unstage,
     Write,
 )
 from nodes.snapshot_files import ReceivedFile, SentFile
 from nodes.speculation import Speculation
 from nodes.sql_connection import Answer, Refused, SqlConnection
+from nodes.two_phase import TwoPhaseView, touched_by
 
 __all__ = ["Machine", "ReplicaFault"]
 
@@ -186,6 +194,7 @@ class Machine:
             self._checksums = Checksums(path)
             self._state = AppliedState(
                 writer,
+                group=identity.group,
                 name=self._name,
                 own_fingerprint=self._own_fingerprint,
                 begin_checksum=self._checksums.start,
@@ -199,7 +208,7 @@ class Machine:
         self._cursors = Cursors(path)
         self._dry_run = DryRun(path)
         self._speculation = Speculation(path)
-        self._checks = EntryChecks(lambda: self._reader)
+        self._checks = EntryChecks(identity.group, lambda: self._reader)
 
     @property
     def _reader(self) -> SqlConnection:
@@ -218,6 +227,11 @@ class Machine:
     def applied_term(self) -> int:
         """Term of that entry."""
         return self._state.applied_term
+
+    @property
+    def incarnation(self) -> int:
+        """Of the group, in that state."""
+        return self._state.incarnation
 
     @property
     def is_sound(self) -> bool:
@@ -304,8 +318,14 @@ class Machine:
 
     def is_quick(self, body: EntryBody) -> bool:
         """Whether applying it is bounded work that may run on the event loop."""
-        if isinstance(body, Write):
-            return body.quick and not body.sets
+        match body:
+            case Write():
+                return body.quick and not body.sets
+            case Prepare():
+                return body.write.quick and not body.write.sets
+            case Decide() | TransactionOutcome():
+                held = self._state.prepared.held.get(body.id)
+                return held is None or self.is_quick(held.prepare)
         return not isinstance(body, Stage | Unstage | ExpireSessions)
 
     def checksum(self, asked: GetChecksum) -> ResponseBody:
@@ -316,6 +336,11 @@ class Machine:
         """What to propose so that sessions and stages which no entry after log index `since` has
         used are forgotten: to a leader that noted its applied index a session lifetime ago."""
         return self._state.idle(since)
+
+    @property
+    def results_open(self) -> int:
+        """How many results are being read in pieces."""
+        return self._cursors.open
 
     async def close(self) -> None:
         """Wait for what reads, and close the file. Not while `apply` runs."""
@@ -386,15 +411,45 @@ class Machine:
 
     # ----------------------------------------------------------------------- before proposing
 
-    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | Locked | None:
         """What is wrong with an entry in every state, so that it need not enter the log; `size`
-        is the length of its encoding. Busy if this replica must not be the one to tell. Raises
-        ReplicaFault if it has to stop."""
+        is the length of its encoding. Busy if this replica must not be the one to tell; Locked if
+        it can tell already. Raises ReplicaFault if it has to stop."""
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        if isinstance(body, Write) and self._state.halted:
+        if self._state.halted and executes(body):
             return Busy(self._state.halted, HALTED_HINT)
-        return self._checks.refusal(body, size)
+        return self._checks.refusal(body, size) or self._locked(body)
+
+    def _locked(self, body: EntryBody) -> Locked | None:
+        """What is held here keeps the command out when it is applied, unless the outcome comes
+        before it: the log is spared it. Of one that was applied before, the log has the answer."""
+        if not isinstance(body, Write | Prepare) or not self._state.prepared.held:
+            return None
+        write = body if isinstance(body, Write) else body.write
+        if self._is_applying or self._state.sessions.knows(write.session, write.seq):
+            return None
+        tied, own = (body.tied, body.id) if isinstance(body, Prepare) else ((), None)
+        return self._holder(write.guards, write.sets, tied, but=own)
+
+    def _holder(
+        self,
+        guards: Sequence[Guard],
+        sets: Sequence[SetVersion] = (),
+        tied: Sequence[str] = (),
+        but: TransactionId | None = None,
+    ) -> Locked | None:
+        """What keeps out, in the committed state, who comes with these guards."""
+        prepared = self._state.prepared
+        if not prepared.held:
+            return None
+        holder = prepared.holder(touched_by(guards, sets, tied), but)
+        return None if holder is None else Locked(holder)
+
+    @property
+    def prepared(self) -> TwoPhaseView:
+        """What of transactions over several groups is in the committed state."""
+        return self._state.prepared
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether the work of applying it can be told only by doing it."""
@@ -415,6 +470,8 @@ class Machine:
             raise ReplicaFault(self._fault)
         if self._state.sessions.knows(write.session, write.seq):
             return None  # the log has its outcome, and a repeat costs nothing there
+        if (locked := self._holder(write.guards, write.sets)) is not None:
+            return locked
         try:
             return await self._dry_run.run(
                 write, limits, timeout_s, stop, self._clock_us(), self._rng.getrandbits(63)
@@ -434,10 +491,10 @@ class Machine:
     ) -> ResponseBody | Stopped:
         """Run bounded steps of such a transaction: see `nodes.speculation`. Only while nothing
         is applied. Raises ReplicaFault if this replica has to stop."""
-        if (refusal := self._cannot_speculate()) is not None:
+        if (refusal := self._cannot_speculate(asked)) is not None:
             return refusal
         try:
-            return self._speculation.run_now(asked, limits, timeout_s)
+            return self._placed(self._speculation.run_now(asked, limits, timeout_s))
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 
@@ -445,33 +502,45 @@ class Machine:
         self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
     ) -> ResponseBody | Stopped:
         """The same for work of any size, on a thread."""
-        if (refusal := self._cannot_speculate()) is not None:
+        if (refusal := self._cannot_speculate(asked)) is not None:
             return refusal
         try:
             answer = await self._speculation.run(asked, limits, timeout_s, stop)
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
         spool = self._speculation.take_spool()
+        answer = self._placed(answer)
         if spool is None or not isinstance(answer, Speculated):
             return answer
         cursor = self._cursors.adopt(spool)
         return TOO_MANY if cursor is None else structs.replace(answer, cursor=cursor)
 
+    def _placed(self, answer: ResponseBody | Stopped) -> ResponseBody | Stopped:
+        """With the state that it was found in, to which nothing is added while a transaction has
+        the file."""
+        if not isinstance(answer, Speculated):
+            return answer
+        return structs.replace(
+            answer, index=self._state.applied, incarnation=self._state.incarnation
+        )
+
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
         """A read of such a transaction, if it has written nothing: see `nodes.cursors`."""
-        if (refusal := self._cannot_speculate()) is not None:
+        if (refusal := self._cannot_speculate(asked)) is not None:
             return refusal
         try:
             return await self._cursors.read_beside(asked, timeout_s)
         except Exception as exc:
             raise ReplicaFault(self._failed(exc)) from exc
 
-    def _cannot_speculate(self) -> Busy | None:
+    def _cannot_speculate(self, asked: Speculate) -> Busy | Locked | None:
         if self._is_switching:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
-        return Busy(self._state.halted, HALTED_HINT) if self._state.halted else None
+        if self._state.halted:
+            return Busy(self._state.halted, HALTED_HINT)
+        return self._holder(asked.guards)
 
     def give_up_speculation(self) -> None:
         """Roll back what is open, if anything. Not while it runs."""
@@ -479,12 +548,21 @@ class Machine:
 
     # ----------------------------------------------------------------------- reading
 
+    def read_lock(self, read: Read) -> Locked | None:
+        """What a read has to wait for: whether it happened is decided elsewhere, and may have been
+        told already. A read of any state waits for nothing."""
+        if read.consistency == "any" or not self._state.prepared.held:
+            return None
+        return self._holder(read.guards)
+
     def read(self, read: Read) -> ResponseBody:
         """Run a quick read now, on the event loop, against the last COMMIT."""
         if self._is_switching:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
+        if (locked := self.read_lock(read)) is not None:
+            return locked
         reader = self._reader
         answer = Answer()
         now_us, seed = self._clock_us(), self._rng.getrandbits(63)
@@ -497,17 +575,17 @@ class Machine:
                 if failed is not None:
                     return failed
                 reader.run(read.statements[0], answer, now_us, seed, Mode.READ)
-                return Done(tuple(answer.results), self._state.applied)
+                return Done(tuple(answer.results), self._state.applied, self._state.incarnation)
             reader.raw.execute(BEGIN_READ)
             failed = stale_guard(reader.raw, read.guards)
             if failed is not None:
                 return failed
-            index: int = self._state.applied
+            position: tuple[int, int] = self._state.applied, self._state.incarnation
             if self._is_applying:
-                index = reader.raw.execute(READ_APPLIED).fetchone()[0]
+                position = reader.raw.execute(READ_POSITION).fetchone()
             for statement in read.statements:
                 reader.run(statement, answer, now_us, seed, Mode.READ)
-            return Done(tuple(answer.results), index)
+            return Done(tuple(answer.results), *position)
         except Refused as exc:
             return exc.failure
         except Exception as exc:
@@ -522,6 +600,8 @@ class Machine:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
+        if (locked := self.read_lock(read)) is not None:
+            return locked
         try:
             return await self._cursors.read(
                 read, timeout_s, self._clock_us(), self._rng.getrandbits(63)
@@ -546,6 +626,8 @@ class Machine:
             return _SWITCHING
         if self._fault is not None:
             raise ReplicaFault(self._fault)
+        if (locked := self.read_lock(read)) is not None:
+            return locked
         try:
             return await self._long_reads.read(
                 read, timeout_s, self._clock_us(), self._rng.getrandbits(63)

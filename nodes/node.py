@@ -38,16 +38,21 @@ from nodes.client import NodeClient
 from nodes.clocks import SystemClock
 from nodes.config import Address, ClusterConfig, ConfigError
 from nodes.description import Description
+from nodes.farewell import hand_over, until_read
 from nodes.fingerprint import own_fingerprint
 from nodes.handshake import NONCE_BYTES, Dialing
 from nodes.hosting import Hosting
 from nodes.leader_balance import PAUSE_S, Balance, choose_handover
 from nodes.log_store import GroupWrite, LogStore, StoreError
+from nodes.metrics import Family
+from nodes.metrics_page import MetricsPage
 from nodes.neighbours import Neighbours
+from nodes.node_metrics import node_families
 from nodes.pace import Pace
 from nodes.peers import Peers
 from nodes.protocol import (
     Beat,
+    Busy,
     Changed,
     ChangeReplicas,
     CloseCursor,
@@ -78,6 +83,7 @@ from nodes.protocol import (
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
+from nodes.router_reports import RouterReports
 from nodes.server import Server
 from nodes.service import decode_body
 from nodes.verifier import Verifier
@@ -92,6 +98,9 @@ chance."""
 
 TIMER_GRAIN_S: Final = 0.0005
 """Half of what uvloop rounds timers to: a tick is better a little late than tried twice."""
+
+LATE_WEIGHT: Final = 0.1
+"""Of the last tick, in how late they are on the average: half a second is remembered."""
 
 NO_PROGRESS_ELECTIONS: Final = 2
 """A connection to a peer is given up after so many election timeouts without progress."""
@@ -109,7 +118,8 @@ class Node:
 
     `file` is the cluster.toml that `config` was read from; what the cluster changes in it is
     written there. `rng` seeds election timeouts, redials and the random numbers of statements.
-    `fingerprint` is what statements are executed with, this process's by default.
+    `fingerprint` is what statements are executed with, this process's by default. `metrics` is
+    where it answers /metrics, else where `config` says.
     """
 
     def __init__(
@@ -121,6 +131,7 @@ class Node:
         file: Path | None = None,
         rng: random.Random | None = None,
         fingerprint: str | None = None,
+        metrics: Address | None = None,
     ) -> None:
         if name not in config.nodes:
             raise ConfigError(
@@ -132,6 +143,8 @@ class Node:
         self._data = data
         self._rng = rng or random.Random()
         self._fingerprint = own_fingerprint() if fingerprint is None else fingerprint
+        self._metrics = metrics or config.nodes[name].metrics
+        self._requests: defaultdict[type, int] = defaultdict(int)  # that came, by their type
         self._dirty: dict[RaftEngine, None] = {}  # in the order of their news
         self._awake: dict[RaftEngine, None] = {}  # time passes for them
         self._leading: dict[RaftEngine, None] = {}
@@ -142,6 +155,9 @@ class Node:
         self._balance = Balance(pause_ticks, random.Random(self._rng.getrandbits(64)))
         self._turn_due = False
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._late_s = 0.0  # by which ticks came too late, smoothed
+        self._is_draining = False
+        self._reports = RouterReports()
         self._tick_s = config.raft.tick_ms / 1000
         self._clock = SystemClock()
         self._gathered = False
@@ -203,6 +219,9 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._description.close)
             stack.push_async_callback(self._finish_requests)
+            stack.push_async_callback(self._drain)
+            if self._metrics is not None:
+                await stack.enter_async_context(MetricsPage(self._metrics, self._families))
             self._start_ticking()
             self._verifier.start()
             self._exit = stack.pop_all()
@@ -245,6 +264,18 @@ class Node:
             return None
         return NodeClient.to(name, self._config, name=self.name)
 
+    async def _drain(self) -> None:
+        """Let others lead what is led here, and results that are being read come to their end."""
+        self._is_draining = True
+        if self._leading and self._server.heard():
+            self._beat()
+            await asyncio.sleep(self._tick_s)  # nodes that stop as well say so
+            stopping = [node for node, beat in self._neighbours.beats().items() if beat.stops]
+            engines, leads = list(self._leading), self._leads()
+            await hand_over(self.name, engines, leads, stopping, self._rng, self._guard)
+        running = self._hosting.running.values()
+        await until_read(lambda: sum(hosted.machine.results_open for hosted in running))
+
     async def _finish_requests(self) -> None:
         """Take no more requests, let those under way end while the replicas still work, and
         answer the rest while their clients are still connected."""
@@ -273,6 +304,7 @@ class Node:
         now = self._clock.monotonic()
         is_due = now >= self._pace.due
         if is_due:
+            self._late_s += LATE_WEIGHT * (now - self._pace.due - self._late_s)
             self._pace.ticked(now)
         self._tick_timer = loop.call_later(self._pace.due - now + TIMER_GRAIN_S, self._tick)
         if is_due and (self._gathered or self._has_gathered(loop.time())):
@@ -287,25 +319,42 @@ class Node:
             if self._config.raft.spread_leaders:
                 self._spread_leaders()
         if is_due:
-            self._peers.beat(Beat(self._life, len(self._leading)))
+            self._beat()
+
+    def _beat(self) -> None:
+        self._peers.beat(Beat(self._life, len(self._leading), self._is_draining))
+
+    def _leads(self) -> dict[str, int]:
+        """How many groups each node leads that is heard, and this one."""
+        leads = {node: beat.leads for node, beat in self._neighbours.beats().items()}
+        leads[self.name] = len(self._leading)
+        return leads
 
     def _spread_leaders(self) -> None:
         """Hand a group over to a node that leads fewer, if it is time and there is one."""
-        leads = {node: beat.leads for node, beat in self._neighbours.beats().items()}
-        leads[self.name] = len(self._leading)
-        if not self._balance.tick(leads):
+        leads = self._leads()
+        if not self._balance.tick(leads) or self._is_draining:
             return
+        beats = self._neighbours.beats()
         nodes = self._hosting.config.nodes.values()
         engines = {engine.group: engine for engine in self._leading if engine.leads}
         handover = choose_handover(
             self.name,
             leads,
             [engine.led() for engine in engines.values()],
-            [node.name for node in nodes if node.drain],
+            {
+                *(node.name for node in nodes if node.drain),
+                *(node for node, beat in beats.items() if beat.stops),
+            },
             self._rng,
         )
         if handover is not None:
-            _log.info("hands group %s over to node %s", handover.group, handover.node)
+            _log.info(
+                "hands group %s over to node %s",
+                handover.group,
+                handover.node,
+                extra={"group": handover.group},
+            )
             self._balance.begun()
             engine = engines[handover.group]
             request = MoveLeadership(handover.replica)
@@ -415,10 +464,13 @@ class Node:
 
     def on_request(self, request: Request, answer: Callable[[ResponseBody], None]) -> Work | None:
         body: RequestBody = decode_body(request.body)
+        self._requests[type(body)] += 1
         hosted = self._hosting.running.get(request.group)
         if isinstance(body, Write) and hosted is not None:  # nearly all there is
             return hosted.service.on_command(request, body, answer)
         if isinstance(body, GetStatus):
+            if body.router:
+                self._reports.note(asyncio.get_running_loop().time(), body)
             answer(self.status())
         elif isinstance(body, GetCluster):
             answer(self._description.text())
@@ -432,6 +484,9 @@ class Node:
             answer(hosted.machine.checksum(body))
         elif isinstance(body, Read):
             if body.stream:
+                if self._is_draining:
+                    answer(Busy(f"node {self.name} is stopping"))
+                    return None
                 answer = partial(self._name_piece, answer)
             return hosted.service.on_read(request, body, answer)
         elif isinstance(body, Fetch):
@@ -463,6 +518,11 @@ class Node:
         has_more = isinstance(body, Speculated) and body.cursor
         answer(replace(body, node=self.name) if has_more else body)
 
+    async def _families(self) -> list[Family]:
+        """What /metrics shows."""
+        assert self._store is not None
+        return node_families(self._hosting, self._server, self._peers, self._store, self._requests)
+
     def status(self) -> Status:
         return Status(
             self.name,
@@ -472,6 +532,10 @@ class Node:
             self._config.revision,
             "" if self._store is None else self._store.acquaintances.data_id,
             tuple(Refusal(node, why) for node, why in sorted(self._peers.refusals().items())),
+            self._is_draining,
+            self._server.outstanding,
+            round(self._late_s * 1000, 3),
+            self._reports.lately(asyncio.get_running_loop().time()),
         )
 
 

@@ -16,6 +16,7 @@ from typing import Final, cast
 import msgspec
 
 from nodes.engine import Answers, Committed, Proposed, Refuse
+from nodes.metrics import Latencies
 from nodes.protocol import Entry, EntryBody, ResponseBody, UnknownOutcome, Write
 
 __all__ = ["Office", "Proposal"]
@@ -39,12 +40,13 @@ class Proposal(msgspec.Struct):
 class _Waiting:
     """An entry in the log, and who waits for it to be applied."""
 
-    __slots__ = ("now_us", "proposals", "seed")
+    __slots__ = ("now_us", "proposals", "seed", "since")
 
-    def __init__(self, now_us: int, seed: int, proposals: list[Proposal]) -> None:
+    def __init__(self, now_us: int, seed: int, proposals: list[Proposal], since: float) -> None:
         self.now_us = now_us
         self.seed = seed
         self.proposals = proposals
+        self.since = since
 
 
 class Office:
@@ -101,11 +103,13 @@ class Office:
                 break
         return shared
 
-    def await_entry(self, index: int, now_us: int, seed: int, shared: list[Proposal]) -> None:
-        """What `take_shared` gave is in the log."""
+    def await_entry(
+        self, index: int, now_us: int, seed: int, shared: list[Proposal], since: float
+    ) -> None:
+        """What `take_shared` gave is in the log, `since` then."""
         for proposal in shared:
             proposal.body = b""  # the frame that it came in
-        self._waiting[index] = _Waiting(now_us, seed, shared)
+        self._waiting[index] = _Waiting(now_us, seed, shared, since)
 
     def refuse(self, shared: list[Proposal], answer: ResponseBody) -> None:
         """What `take_shared` gave was not taken."""
@@ -128,14 +132,21 @@ class Office:
         self.proposals -= len(proposals)
         self.bytes -= sum([proposal.size for proposal in proposals])
 
-    def applied(self, batch: Sequence[Committed], answers: Sequence[Answers]) -> None:
-        """Answer those that wait for an entry of the batch."""
+    def applied(
+        self,
+        batch: Sequence[Committed],
+        answers: Sequence[Answers],
+        now: float,
+        took: Latencies,
+    ) -> None:
+        """Answer those that wait for an entry of the batch, and note how long each entry `took`."""
         for (index, term, _), of_entry in zip(batch, answers, strict=True):
             waiting = self._waiting.pop(index, None)  # `done` may have ended the office
             if waiting is not None:
                 # While it is in office a leader overwrites none of its entries (section 3.5).
                 assert term == self.term, f"entry {index} was replaced during the office"
                 self._forget(waiting.proposals)
+                took.note(now - waiting.since)
                 for proposal, answer in zip(waiting.proposals, of_entry, strict=True):
                     proposal.done(answer)
 

@@ -158,6 +158,7 @@ class Peers:
                 "there are messages for node %s, which this node does not know; "
                 "compare their cluster.toml (they are dropped)",
                 node,
+                extra={"node": node},
             )
 
     def _frames(self, envelopes: tuple[Envelope, ...]) -> list[bytes]:
@@ -235,7 +236,12 @@ class _Link:
                 lost_at, complained = now, False
             elif self.refusal:
                 if self.refusal != told:
-                    _log.warning("node %s does not listen to this node: %s", self._name, reason)
+                    _log.warning(
+                        "node %s does not listen to this node: %s",
+                        self._name,
+                        reason,
+                        extra={"node": self._name},
+                    )
             elif not complained and now - lost_at > COMPLAINT_AFTER_S:
                 complained = True
                 _log.warning(
@@ -243,6 +249,7 @@ class _Link:
                     self._name,
                     self._address,
                     reason,
+                    extra={"node": self._name},
                 )
             told = self.refusal
             await asyncio.sleep(self._rng.uniform(REDIAL_MIN_S, REDIAL_MAX_S))
@@ -263,7 +270,7 @@ class _Link:
             if reason:
                 return reason
             if after_outage:
-                _log.warning("node %s is reachable again", self._name)
+                _log.warning("node %s is reachable again", self._name, extra={"node": self._name})
             self._connection = connection
             self._welcomed(connection.revision)
             await asyncio.wait({connection.closed})

@@ -21,7 +21,6 @@ Who waits for what:
 
 from __future__ import annotations
 
-import heapq
 import logging
 import random
 from collections import deque
@@ -44,9 +43,11 @@ from nodes.engine import (
 from nodes.leader_balance import Led
 from nodes.log_store import GroupWrite
 from nodes.member_changes import MemberChanges
+from nodes.metrics import Latencies
 from nodes.office import Office, Proposal
 from nodes.protocol import (
     ENTRY_BYTES_MAX,
+    AtLeast,
     Busy,
     ChangeReplicas,
     Consistency,
@@ -71,6 +72,7 @@ from nodes.raft.messages import (
     Removed,
 )
 from nodes.raft.ready import Ready
+from nodes.read_barriers import ReadBarriers
 from nodes.snapshot_transfer import SnapshotMachine, SnapshotTransfer
 
 __all__ = ["Clock", "RaftEngine", "ReplicatedMachine"]
@@ -80,9 +82,6 @@ PROPOSALS_MAX: Final = 4096
 
 PROPOSAL_BYTES_MAX: Final = 32 * 1024 * 1024
 """Their bytes: they are held in memory until they are durable and sent."""
-
-READS_MAX: Final = 8192
-"""Read barriers of one group under way; more are answered Busy."""
 
 YIELD_TICKS: Final = 60
 """Ticks, 3 s, after which a leader that may execute no write hands its office to the next one."""
@@ -115,6 +114,10 @@ class ReplicatedMachine(StateMachine, SnapshotMachine, Protocol):
     @property
     def fingerprint(self) -> str:
         """What the group's writes are executed with, in its state."""
+
+    @property
+    def incarnation(self) -> int:
+        """Of the group, in its state."""
 
     def opening(self) -> EntryBody | None:
         """What a new leader proposes before any client's command, once its state is up to its
@@ -157,6 +160,9 @@ class RaftEngine:
         self.replica = core.replica
         self.has_heard = False
         """A leader has written to this replica, or it leads, since this was set to False."""
+        self.elections_won = 0
+        self.commits = Latencies()
+        """Of the entries that were proposed here, until they were applied."""
         self._core = core
         self._log = log
         self._machine = machine
@@ -191,12 +197,18 @@ class RaftEngine:
         self._committed = core.committed_membership
         self._is_holding = False
         self._halted_ticks = 0  # how long this leader has been halted
-        self._last_read = 0
-        self._reads: dict[int, Barrier] = {}  # all barriers that wait, by number
-        self._confirmed: list[tuple[int, int]] = []  # a heap of (ReadIndex, number)
+        self._reads = ReadBarriers(
+            group,
+            core,
+            machine,
+            now=clock.lease_now,
+            wake=lambda: wake(self),
+            not_leader=self._not_leader,
+        )
         self._last_now_us = 0
         self._positions: deque[tuple[float, int]] = deque()  # (monotonic, applied then)
         self._encoder = msgspec.msgpack.Encoder()
+        self.turned: Callable[[], None] = _nothing
 
     # ------------------------------------------------------------------ Engine
 
@@ -290,7 +302,7 @@ class RaftEngine:
             entry = Entry(now_us, seed, cast("tuple[EntryBody, ...]", spliced))
             index = self._core.propose(self._encoder.encode(entry))
             if index is not None:
-                office.await_entry(index, now_us, seed, shared)
+                office.await_entry(index, now_us, seed, shared, self._clock.monotonic())
             else:  # the office is being handed over
                 office.refuse(shared, self._not_leader())
 
@@ -304,24 +316,14 @@ class RaftEngine:
             done(self._not_leader())
         elif consistency == "any":
             done(None)
-        elif not at_follower and self._core.role is not _LEADER:
-            self._look_for_leader()
-            done(self._not_leader())
-        elif self._applier.is_halted:
+        elif (
+            self._applier.is_halted
+            and (at_follower or self._core.role is _LEADER)
+            and not isinstance(consistency, AtLeast)
+        ):
             done(Busy(self._machine.halted, HALTED_HINT))
-        elif len(self._reads) >= READS_MAX:
-            done(Busy(f"group {self.group} has {READS_MAX} reads under way"))
-        elif (index := self._core.lease_read(self._clock.lease_now())) is not None:
-            self._last_read += 1
-            self._reads[self._last_read] = done
-            heapq.heappush(self._confirmed, (index, self._last_read))
-            self._answer_reads()
-        elif self._core.read_index(self._last_read + 1):
-            self._last_read += 1
-            self._reads[self._last_read] = done
-            self._wake(self)
         else:
-            done(self._not_leader())
+            self._reads.ask(consistency, done, at_follower=at_follower)
 
     def change(self, request: ChangeReplicas | MoveLeadership, done: Proposed) -> None:
         if self._stopped or self._core.role is not _LEADER:
@@ -401,6 +403,16 @@ class RaftEngine:
         self._wake(self)
 
     @property
+    def proposals(self) -> int:
+        """Commands that wait here."""
+        return self._office.proposals
+
+    @property
+    def reads(self) -> int:
+        """Reads that wait for their barrier."""
+        return len(self._reads)
+
+    @property
     def log(self) -> RaftLog:
         """Its log, durable and not yet durable."""
         return self._log
@@ -466,6 +478,7 @@ class RaftEngine:
         if not self._stopped:
             self._core.tick(self._clock.lease_now())
             self._changes.tick()
+            self._reads.tick()
             self._expire_sessions()
             self._snapshots.tick()
             self._yield_office()
@@ -500,11 +513,9 @@ class RaftEngine:
         ready = self._core.ready()
         self._snapshots.take(ready)
         for index, contexts in ready.reads:
-            for number in contexts:
-                heapq.heappush(self._confirmed, (index, cast("int", number)))
-        for number in ready.reads_failed:
-            self._reads.pop(cast("int", number))(self._not_leader())
-        self._answer_reads()
+            self._reads.confirmed(index, contexts)
+        self._reads.failed(ready.reads_failed)
+        self._reads.answer()
         return ready
 
     def group_write(self, ready: Ready) -> GroupWrite | None:
@@ -523,6 +534,7 @@ class RaftEngine:
     def apply(self) -> None:
         """Apply a piece of what is committed, and ask for another turn if there is more."""
         self._applier.step()
+        self.turned()
         if self._applier.is_halted and (self._reads or self._office.proposals):
             self._refuse_all(self._machine.halted)
         if self._applier.due or (not self._stopped and self._core.has_ready()):
@@ -533,7 +545,12 @@ class RaftEngine:
         sentence = str(error)
         if not sentence.endswith("."):
             sentence = f"{type(error).__name__}: {sentence}."
-        _log.error("group %s", self.group, exc_info=error)
+        _log.error(
+            "group %s",
+            self.group,
+            exc_info=error,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self.stop(sentence)
 
     def stop(self, reason: str) -> None:
@@ -542,7 +559,13 @@ class RaftEngine:
         if self._stopped:
             return
         self._stopped = reason
-        _log.error("replica %d of group %s stopped: %s", self._core.replica, self.group, reason)
+        _log.error(
+            "replica %d of group %s stopped: %s",
+            self._core.replica,
+            self.group,
+            reason,
+            extra={"group": self.group, "term": self._core.term},
+        )
         self._refuse_all(f"its replica stopped: {reason}")
         self._wake(self)  # the node has to tell the others
 
@@ -556,10 +579,7 @@ class RaftEngine:
     def _refuse_all(self, reason: str) -> None:
         self._office.lose(self._not_leader(), reason)
         self._changes.end(reason)
-        self._confirmed.clear()
-        reads, self._reads = self._reads, {}
-        for barrier in reads.values():
-            barrier(self._not_leader())
+        self._reads.refuse_all()
 
     # ------------------------------------------------------------------ consequences
 
@@ -572,8 +592,14 @@ class RaftEngine:
         if office.term:
             office.lose(self._not_leader(), "the leader lost its office")
         if core.role is _LEADER:
-            _log.info("leads group %s in term %d", self.group, core.term)
+            _log.info(
+                "leads group %s in term %d",
+                self.group,
+                core.term,
+                extra={"group": self.group, "term": self._core.term},
+            )
             self._office = Office(core.term)
+            self.elections_won += 1
 
     def _on_applied(self, batch: Sequence[Committed], answers: Sequence[Answers]) -> None:
         self._notice_office()
@@ -583,7 +609,7 @@ class RaftEngine:
                 last_us = entry.now_us + len(entry.bodies) - 1
                 self._last_now_us = max(self._last_now_us, last_us)
         if office.term:
-            office.applied(batch, answers)
+            office.applied(batch, answers, self._clock.monotonic(), self.commits)
         if office.term and not office.is_open and batch[-1][1] == office.term:
             office.is_open = True
             if (first := self._machine.opening()) is not None:
@@ -591,7 +617,7 @@ class RaftEngine:
                 self._queue(Proposal(body, len(body), lambda answer: None))
             self._propose_held()
         self._part_from_removed()
-        self._answer_reads()
+        self._reads.answer()
 
     def _part_from_removed(self) -> None:
         """Tell who was removed. A hint for speed, except to one whose group is quiet: it misses
@@ -603,13 +629,6 @@ class RaftEngine:
             if member.id not in self._committed and member.id != self.replica:
                 self._senders[member.id] = member.place
                 self._send(self, Removed(self.replica, member.id, 0))
-
-    def _answer_reads(self) -> None:
-        confirmed = self._confirmed
-        applied = self._machine.applied
-        while confirmed and confirmed[0][0] <= applied:
-            _, number = heapq.heappop(confirmed)
-            self._reads.pop(number)(None)
 
     # ------------------------------------------------------------------ sessions
 
@@ -632,3 +651,7 @@ class RaftEngine:
 
 def _places_in(membership: Membership) -> dict[int, str]:
     return {member.id: member.place for member in membership.members}
+
+
+def _nothing() -> None:
+    pass

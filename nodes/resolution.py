@@ -15,7 +15,8 @@ answered is asked again, ever more seldom.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
 
 from nodes.protocol import (
     Decide,
@@ -28,9 +29,9 @@ from nodes.protocol import (
     TransactionId,
     TransactionOutcome,
 )
-from nodes.two_phase import TwoPhase
+from nodes.two_phase import Held, Remembered
 
-__all__ = ["Resolution", "ToLeader"]
+__all__ = ["Known", "Resolution", "ToLeader"]
 
 
 PATIENCE_MAX: Final = 16
@@ -42,6 +43,18 @@ class ToLeader(NamedTuple):
 
     group: str
     body: Decide | TransactionOutcome | End
+
+
+class Known(Protocol):
+    """What the replica has: `nodes.two_phase`, or a view of it."""
+
+    @property
+    def held(self) -> Mapping[TransactionId, Held]:
+        """What is prepared."""
+
+    @property
+    def decided(self) -> Mapping[TransactionId, Remembered]:
+        """What is remembered."""
 
 
 class Resolution:
@@ -57,7 +70,7 @@ class Resolution:
         self._next: dict[TransactionId, tuple[float, int]] = {}  # when, and the patience then
         self._untold: dict[TransactionId, set[str]] = {}
 
-    def due(self, now: float, two_phase: TwoPhase) -> list[ToLeader]:
+    def due(self, now: float, two_phase: Known) -> list[ToLeader]:
         """What has waited long enough."""
         known = two_phase.held.keys() | two_phase.decided.keys()
         first = (now + self._after_s, 1)
@@ -78,7 +91,7 @@ class Resolution:
         return requests
 
     def answered(
-        self, request: ToLeader, answer: ResponseBody | None, two_phase: TwoPhase
+        self, request: ToLeader, answer: ResponseBody | None, two_phase: Known
     ) -> list[ToLeader]:
         """What follows from an answer."""
         body = request.body

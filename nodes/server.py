@@ -18,6 +18,7 @@ import ipaddress
 import logging
 import os
 import socket
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Annotated, Final, Protocol, cast
@@ -130,6 +131,8 @@ class Server:
         self.stopping = False
         self.connections: set[_Connection] = set()
         self.greeting: dict[_Connection, None] = {}  # those not yet welcome, oldest first
+        self.answers: defaultdict[type, int] = defaultdict(int)
+        """How many left, by their type."""
         self._listener: asyncio.Server | None = None
         self._by_peer: dict[str, _Connection] = {}
         self._complaints: dict[str, float] = {}
@@ -190,9 +193,19 @@ class Server:
         if futures:
             await asyncio.wait(futures, timeout=CLOSE_TIMEOUT_S)
 
+    @property
+    def outstanding(self) -> int:
+        """Requests that are not answered yet."""
+        return sum(connection.outstanding for connection in self.connections)
+
     def heard(self) -> frozenset[str]:
         """Names of the nodes that are connected to this one."""
         return frozenset(self._by_peer)
+
+    def kinds(self) -> dict[str, int]:
+        """How many connections there are of clients, of peers, and not yet greeted."""
+        kinds = Counter(connection.kind or "greeting" for connection in self.connections)
+        return {kind: kinds[kind] for kind in ("client", "peer", "greeting")}
 
     def set_peers(self, peers: Collection[str]) -> None:
         """These are the other nodes from now on; hang up on whoever is none of them."""
@@ -259,7 +272,7 @@ class _Connection(asyncio.Protocol):
         self._server = server
         self._loop = loop
         self._frames = FrameDecoder(GREETING_BYTES_MAX)
-        self._kind = ""  # empty until it is welcome
+        self.kind = ""  # "client" or "peer"; empty until it is welcome
         self._name = ""  # whose connection it is, as its greeting proved
         self._greeting = Answering(
             node=server.node,
@@ -269,7 +282,7 @@ class _Connection(asyncio.Protocol):
             met=_nobody if server.acquaintances is None else server.acquaintances.met,
         )
         self._host = ""
-        self._outstanding = 0
+        self.outstanding = 0
         self._works: dict[int, Work] = {}  # that may be given up, by request
         self._answers: list[Response | msgspec.Raw] = []
         self._unread_bytes = 0  # of answers, those in `_answers` included
@@ -303,16 +316,16 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             for frame in self._frames.feed(data):
-                if self._kind == "client":
+                if self.kind == "client":
                     self._on_requests(self._requests.decode(frame))
-                elif self._kind == "peer":
+                elif self.kind == "peer":
                     self._server.handler.on_peer_batch(self._name, self._batches.decode(frame))
                 elif not self._greet(frame):
                     return
         except (ProtocolError, msgspec.DecodeError) as exc:
             what = f"it does not speak the node protocol: {exc}"
             self._server.complain(self._host, what)
-            if self._kind:
+            if self.kind:
                 self.abort()
             else:
                 self._refuse(f"this is the port of a database node, and {what}.")
@@ -353,7 +366,7 @@ class _Connection(asyncio.Protocol):
             server.complain(self._host, reason)
             self._refuse(reason)
             return False
-        self._kind, self._name = said.kind, said.name
+        self.kind, self._name = said.kind, said.name
         self._frames.limit = FRAME_BYTES_MAX
         self._cancel_greeting_timer()
         self._send(Welcome(server.node, server.revision))
@@ -384,16 +397,16 @@ class _Connection(asyncio.Protocol):
     def _on_requests(self, requests: list[Request]) -> None:
         if not requests:
             return
-        if self._outstanding == 0:
+        if self.outstanding == 0:
             self.answered = self._loop.create_future()
-        self._outstanding += len(requests)
-        if self._outstanding >= OUTSTANDING_MAX:
+        self.outstanding += len(requests)
+        if self.outstanding >= OUTSTANDING_MAX:
             self._balance()
         server = self._server
         for request in requests:
             number = request.id
             if request.timeout_ms == 0:
-                self._outstanding -= 1
+                self.outstanding -= 1
                 if number in self._works:
                     self._works[number].give_up()
             elif server.stopping:
@@ -404,7 +417,8 @@ class _Connection(asyncio.Protocol):
                     self._works[number] = work
 
     def _answer(self, number: int, body: ResponseBody) -> None:
-        self._outstanding -= 1
+        self.outstanding -= 1
+        self._server.answers[type(body)] += 1
         if self._works:
             self._works.pop(number, None)
         if self._read_paused:
@@ -427,7 +441,7 @@ class _Connection(asyncio.Protocol):
         if self._unread_bytes > WRITE_BYTES_MAX:
             self._server.complain(self._host, "it does not read its answers")
             self.abort()
-        if self._outstanding == 0 and not self.answered.done():
+        if self.outstanding == 0 and not self.answered.done():
             self.answered.set_result(None)
 
     def _encoded(self, number: int, body: ResponseBody) -> msgspec.Raw:
@@ -448,7 +462,7 @@ class _Connection(asyncio.Protocol):
     def _balance(self) -> None:
         """Read from this connection only while its owner reads and waits for few answers."""
         limit = OUTSTANDING_MAX // 2 if self._read_paused else OUTSTANDING_MAX
-        full = self._write_paused or self._outstanding >= limit
+        full = self._write_paused or self.outstanding >= limit
         if self._transport.is_closing() or full == self._read_paused:
             return
         self._read_paused = full

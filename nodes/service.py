@@ -20,6 +20,7 @@ from nodes.config import WriteLimits
 from nodes.dry_runs import DryRunMachine, DryRuns
 from nodes.engine import Engine, Refuse
 from nodes.file_turn import FileTurn
+from nodes.lock_waits import LockWaits, held_too_long
 from nodes.protocol import (
     Busy,
     ChangeReplicas,
@@ -28,7 +29,9 @@ from nodes.protocol import (
     EntryBody,
     Fetch,
     Forget,
+    Locked,
     MoveLeadership,
+    Prepare,
     Read,
     Request,
     RequestBody,
@@ -59,12 +62,16 @@ _TOO_LATE: Final = Busy("its time was over before it could be read")
 class ServedMachine(DryRunMachine, SpeculatingMachine, Protocol):
     """What requests need of the state machine."""
 
-    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | None:
+    def check(self, body: EntryBody, size: int) -> SqlFailure | Busy | Locked | None:
         """An answer, definite for this copy, that is known before the command, which has `size`
         bytes, enters the log."""
 
     def stage_refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a chunk of a stage is not taken: there would be too much."""
+
+    @property
+    def prepared(self) -> object:
+        """What is held for transactions over several groups; another object when that changes."""
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         """Whether a command has to be tried before it is proposed."""
@@ -103,7 +110,9 @@ class GroupService:
         self._limits = limits
         turn = FileTurn()
         self._dry_runs = DryRuns(engine, machine, limits, turn)
-        self._speculations = Speculations(engine, machine, limits, turn, failed)
+        self._waits = LockWaits(lambda: machine.prepared)
+        engine.turned = self._waits.look
+        self._speculations = Speculations(engine, machine, limits, turn, failed, self._waits)
         self._now = asyncio.get_running_loop().time
         self._tries: set[asyncio.Task[None]] = set()
         self._long_reads: set[asyncio.Task[None]] = set()
@@ -124,13 +133,10 @@ class GroupService:
         deadline = self._now() + request.timeout_ms / 1000
         refuse = partial(self._refusal, command, len(body), deadline)
         # A quick write, and that is nearly all of them, is not even asked about.
-        if (
-            isinstance(command, Write)
-            and not command.quick
-            and self._machine.needs_dry_run(command)
-        ):
+        write = command.write if isinstance(command, Prepare) else command
+        if isinstance(write, Write) and not write.quick and self._machine.needs_dry_run(command):
             work = Work(answer)
-            trying = self._try_and_propose(body, command, deadline, work, refuse)
+            trying = self._try_and_propose(body, command, write, deadline, work, refuse)
             self._start(self._tries, trying, work)
             return work
         self._engine.propose(body, answer, command=command, refuse=refuse)
@@ -142,14 +148,21 @@ class GroupService:
             return Busy("its time was over before it could be proposed")
         bytes_max = self._limits.transaction_bytes_max
         if isinstance(command, Stage):
-            if (refusal := self._machine.stage_refusal(command, bytes_max)) is not None:
-                return refusal
-        elif isinstance(command, Write) and not command.quick and _is_large(command, bytes_max):
+            refusal = self._machine.stage_refusal(command, bytes_max)
+            return refusal or self._machine.check(command, size)
+        write = command.write if isinstance(command, Prepare) else command
+        if isinstance(write, Write) and not write.quick and _is_large(write, bytes_max):
             return too_large(bytes_max)
         return self._machine.check(command, size)
 
     async def _try_and_propose(
-        self, body: msgspec.Raw, write: Write, deadline: float, work: Work, refuse: Refuse
+        self,
+        body: msgspec.Raw,
+        command: EntryBody,
+        write: Write,
+        deadline: float,
+        work: Work,
+        refuse: Refuse,
     ) -> None:
         """A write of unbounded work is tried before it is proposed; then it is nobody's to give
         up."""
@@ -166,7 +179,7 @@ class GroupService:
             answer(refusal)
         else:
             work.ends_by(_nothing)
-            self._engine.propose(body, answer, command=write, refuse=refuse)
+            self._engine.propose(body, answer, command=command, refuse=refuse)
 
     def on_speculate(self, request: Request, asked: Speculate, answer: Answer) -> Work:
         work = Work(answer)
@@ -193,7 +206,21 @@ class GroupService:
             except Exception as exc:
                 self._failed(exc)
                 result = Busy(f"the replica stopped: {exc}")
-            answer(result)
+            if isinstance(result, Locked):
+                self._wait(read, deadline, answer, result)
+            else:
+                answer(result)
+
+    def _wait(self, read: Read, deadline: float, answer: Answer, locked: Locked) -> None:
+        """Read when the outcome has been applied. What it saw of the log is here by then."""
+
+        def resume(released: bool) -> None:
+            if released:
+                self._read_quick(read, deadline, answer, None)
+            else:
+                answer(held_too_long(locked))
+
+        self._waits.until_released(deadline, resume)
 
     def _read(self, read: Read, deadline: float, work: Work, refusal: ResponseBody | None) -> None:
         time_left_s = deadline - self._now()
@@ -203,10 +230,18 @@ class GroupService:
             work.answer(UNWANTED)
         elif time_left_s <= 0:
             work.answer(_TOO_LATE)
-        elif read.stream:
-            self._read_long(self._machine.read_stream(read, time_left_s), work)
         else:
-            self._read_long(self._machine.read_long(read, time_left_s), work)
+            self._read_long(self._read_freed(read, deadline), work)
+
+    async def _read_freed(self, read: Read, deadline: float) -> ResponseBody:
+        """The answer to a long read, when nothing holds what it reads."""
+        begin = self._machine.read_stream if read.stream else self._machine.read_long
+        while True:
+            result = await begin(read, deadline - self._now())
+            if not isinstance(result, Locked):
+                return result
+            if not await self._waits.released(deadline):
+                return held_too_long(result)
 
     def on_fetch(self, request: Request, asked: Fetch, answer: Answer) -> Work:
         """The next piece of a read that began here, whoever leads by now."""
@@ -248,6 +283,7 @@ class GroupService:
 
     async def close(self) -> None:
         """End what runs on threads; return when it has ended."""
+        self._waits.close()
         tasks = [*self._tries, *self._long_reads]
         for task in tasks:
             task.cancel()

@@ -266,7 +266,12 @@ class SnapshotTransfer:
         async with self._files:
             sent = await self._run(self._machine.make_snapshot)
             snapshot = Snapshot(self._core.base(sent.index), sent.size, sent.hash)
-            _log.info("made a snapshot of group %s at index %d", self._group, sent.index)
+            _log.info(
+                "made a snapshot of group %s at index %d",
+                self._group,
+                sent.index,
+                extra={"group": self._group},
+            )
             self._made[snapshot], self._made_at[snapshot] = sent, self._ticks
             self._core.offer_snapshot(snapshot)
             self._wake()
@@ -313,7 +318,10 @@ class SnapshotTransfer:
                 self._length = _LogLength()
                 await self._machine.switch_to(received.generation)
                 _log.info(
-                    "group %s goes on from a snapshot of index %d", self._group, snapshot.index
+                    "group %s goes on from a snapshot of index %d",
+                    self._group,
+                    snapshot.index,
+                    extra={"group": self._group},
                 )
             self._applier.resume()
             self._wake()
@@ -327,7 +335,7 @@ class SnapshotTransfer:
                 digest=snapshot.hash,
             )
         except SnapshotRefused as exc:
-            _log.error("group %s: %s", self._group, exc)
+            _log.error("group %s: %s", self._group, exc, extra={"group": self._group})
             return False
         return True
 

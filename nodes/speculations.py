@@ -31,7 +31,8 @@ from nodes.config import WriteLimits
 from nodes.dry_runs import STOPPED_TRIES
 from nodes.engine import Engine
 from nodes.file_turn import FileTurn
-from nodes.protocol import Busy, NotLeader, Ran, ResponseBody, Speculate, SqlFailure
+from nodes.lock_waits import LockWaits, held_too_long
+from nodes.protocol import Busy, Locked, NotLeader, Ran, ResponseBody, Speculate, SqlFailure
 from nodes.row_locks import LAPSE_S, RowLocks
 from nodes.transaction_unit import steps_in
 from nodes.work import STOPPING, UNWANTED, Work
@@ -116,12 +117,14 @@ class Speculations:
         limits: WriteLimits,
         turn: FileTurn,
         failed: Callable[[Exception], None],
+        waits: LockWaits,
     ) -> None:
         self._engine = engine
         self._machine = machine
         self._limits = limits
         self._turn = turn
         self._failed = failed
+        self._waits = waits  # for outcomes of transactions over several groups
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._met: OrderedDict[bytes, None] = OrderedDict()
@@ -224,7 +227,7 @@ class Speculations:
         if self._loop.time() >= deadline:
             work.answer(_TIMED_OUT)
         elif _is_inline(asked) and not self._turn.is_taken and self._has_file_now():
-            work.answer(self._run_now(asked, deadline))
+            self._ran(asked, deadline, work, self._run_now(asked, deadline))
         elif len(self._tasks) >= WAITING_MAX:
             work.answer(Busy(f"{WAITING_MAX} statements of transactions are waiting"))
         else:
@@ -234,6 +237,24 @@ class Speculations:
             task.add_done_callback(self._tasks.discard)
             # Not before it has begun: a task that has not would answer nobody.
             work.ends_by(partial(self._loop.call_soon, task.cancel))
+
+    def _wait(self, asked: Speculate, deadline: float, work: Work, locked: Locked) -> None:
+        """Begin again when the outcome of what holds its rows has been applied."""
+
+        def resume(released: bool) -> None:
+            if not released:
+                work.answer(held_too_long(locked))
+            elif work.is_unwanted:
+                work.answer(UNWANTED)
+            else:
+                self._begin(asked, deadline, work)
+
+        number = self._waits.until_released(deadline, resume)
+        work.ends_by(partial(self._end_wait_for_outcome, number, work))
+
+    def _end_wait_for_outcome(self, number: int, work: Work) -> None:
+        self._waits.forget(number)
+        work.answer(UNWANTED)
 
     # ------------------------------------------------------------------ running
 
@@ -266,7 +287,13 @@ class Speculations:
         except asyncio.CancelledError:
             work.answer(work.ended())
             raise
-        work.answer(result)
+        self._ran(asked, deadline, work, result)
+
+    def _ran(self, asked: Speculate, deadline: float, work: Work, result: ResponseBody) -> None:
+        if isinstance(result, Locked):
+            self._wait(asked, deadline, work, result)
+        else:
+            work.answer(result)
 
     async def _run_beside(self, asked: Speculate, deadline: float, work: Work) -> None:
         try:
@@ -276,7 +303,7 @@ class Speculations:
             raise
         except Exception as exc:
             result = self._broken(exc)
-        work.answer(result)
+        self._ran(asked, deadline, work, result)
 
     async def _run_in_turn(self, asked: Speculate, deadline: float) -> ResponseBody:
         tries = 0

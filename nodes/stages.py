@@ -9,7 +9,7 @@ leader as well, who proposes to forget those that nobody goes on with.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from nodes.data_file import READ_STAGES, REMOVE_STAGE, WRITE_CHUNK
@@ -56,9 +56,16 @@ class Stages:
     def remove_of(self, sessions: Iterable[SessionId]) -> None:
         """Forget all stages of these sessions."""
         ended = {session.index for session in sessions}
-        for index, stage in [key for key in self._sizes if key[0] in ended]:
-            del self._sizes[index, stage]
-            self._raw.execute(REMOVE_STAGE, (index, stage))
+        self._remove([key for key in self._sizes if key[0] in ended])
+
+    def remove_all_but(self, named: Collection[tuple[int, int]]) -> None:
+        """Forget all stages but these, each (session index, stage)."""
+        self._remove([key for key in self._sizes if key not in named])
+
+    def _remove(self, keys: Iterable[tuple[int, int]]) -> None:
+        for key in keys:
+            del self._sizes[key]
+            self._raw.execute(REMOVE_STAGE, key)
 
     def refusal(self, piece: Stage, bytes_max: int) -> SqlFailure | None:
         """Why a leader does not take a chunk: there would be too much."""

@@ -15,17 +15,21 @@ The rules, each of which a counterexample asks for:
   that a copy that comes late prepares nothing. So it stays when the outcome is forgotten.
 - A PREPARE whose outcome is known is answered with it.
 - What keeps a command out is not its answer: `Locked` is not remembered.
+
+What is not named is not known to be apart: a command that names no table touches all, and so does
+one that sets versions, for it may change what tables have to do with each other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from nodes.protocol import (
+    Busy,
     Decide,
     Decided,
     Done,
@@ -36,6 +40,7 @@ from nodes.protocol import (
     Participant,
     Prepare,
     Prepared,
+    PreparedStatus,
     ResponseBody,
     SetVersion,
     SqlFailure,
@@ -47,20 +52,45 @@ from nodes.protocol import (
 )
 from nodes.sessions import Sessions
 
-__all__ = ["Held", "Remembered", "Touched", "TwoPhase", "TwoPhaseChanges", "Work", "touched_by"]
+__all__ = [
+    "KNOWN_MAX",
+    "PREPARED_BYTES_MAX",
+    "Held",
+    "Remembered",
+    "Touched",
+    "TwoPhase",
+    "TwoPhaseChanges",
+    "TwoPhaseView",
+    "Work",
+    "touched_by",
+]
 
-_SLOT = "slot:"
+KNOWN_MAX: Final = 4096
+"""Transactions of a group that are prepared, or whose outcome it remembers; one more is Busy."""
+
+PREPARED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of what is prepared: it is kept in memory."""
+
+SHOWN_MAX: Final = 8
+"""Of what is prepared, in the status of a replica."""
+
+_SLOT: Final = "slot:"
+_HOME: Final = "home"
+
+_TOO_MANY: Final = Busy("the group has too many transactions over several groups under way")
+
+_size_of: Final = msgspec.msgpack.Encoder().encode
 
 
 class Touched(NamedTuple):
     """What a command reads or writes."""
 
-    objects: frozenset[str]  # as in guards, but slots
+    objects: frozenset[str]  # as in guards, but what says where they are; empty: all
     slots: frozenset[str]  # empty: all
 
     def meets(self, other: Touched) -> bool:
         """Whether both touch a row, as far as can be told."""
-        if self.objects.isdisjoint(other.objects):
+        if self.objects and other.objects and self.objects.isdisjoint(other.objects):
             return False
         return not self.slots or not other.slots or not self.slots.isdisjoint(other.slots)
 
@@ -68,13 +98,26 @@ class Touched(NamedTuple):
 def touched_by(
     guards: Sequence[Guard], sets: Sequence[SetVersion] = (), tied: Iterable[str] = ()
 ) -> Touched:
-    """What a command with these guards touches: the rows of the slots that it names, or all rows,
-    of its tables. What it sets it touches whole."""
+    """What a command with these guards touches: of its tables the rows of the slots that it names,
+    or all; everything, if it sets versions or names no table."""
     names = [guard.object for guard in guards]
+    objects = {name for name in names if name != _HOME and not name.startswith(_SLOT)}
+    if sets or not objects:
+        return Touched(frozenset(), frozenset())
     slots = frozenset(name for name in names if name.startswith(_SLOT))
-    objects = frozenset(name for name in names if not name.startswith(_SLOT))
-    changed = [change.object for change in sets]
-    return Touched(objects.union(changed, tied), frozenset() if changed else slots)
+    return Touched(frozenset(objects.union(tied)), slots)
+
+
+def _touched_by(prepare: Prepare) -> Touched:
+    return touched_by(prepare.write.guards, prepare.write.sets, prepare.tied)
+
+
+def _oldest(
+    touched: Mapping[TransactionId, Touched], by: Touched, but: TransactionId | None
+) -> TransactionId | None:
+    return min(
+        (id_ for id_, other in touched.items() if id_ != but and other.meets(by)), default=None
+    )
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -123,6 +166,31 @@ class TwoPhaseChanges:
     ended: list[TransactionId] = field(default_factory=list)
 
 
+class TwoPhaseView(NamedTuple):
+    """What was prepared and remembered at some moment, for whoever looks from elsewhere."""
+
+    held: Mapping[TransactionId, Held]
+    touched: Mapping[TransactionId, Touched]
+    decided: Mapping[TransactionId, Remembered]
+
+    def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
+        """See `TwoPhase.holder`."""
+        return _oldest(self.touched, touched, but)
+
+    def oldest(self, now_us: int) -> tuple[PreparedStatus, ...]:
+        """What has been prepared for longest; `now_us` is the clock's, as an entry's is."""
+        first = sorted(self.held.items(), key=lambda item: item[1].index)[:SHOWN_MAX]
+        return tuple(
+            PreparedStatus(
+                id_,
+                max(0, now_us - held.now_us) // 1000,
+                held.prepare.anchor,
+                tuple(sorted(self.touched[id_].objects)),
+            )
+            for id_, held in first
+        )
+
+
 class TwoPhase:
     """The transactions over several groups of one group.
 
@@ -134,6 +202,7 @@ class TwoPhase:
         self._group = group
         self._held: dict[TransactionId, Held] = {}
         self._touched: dict[TransactionId, Touched] = {}
+        self._bytes: dict[TransactionId, int] = {}
         self._decided: dict[TransactionId, Remembered] = {}
         self._changed: set[TransactionId] = set()
         self._changed_outcomes: set[TransactionId] = set()
@@ -161,10 +230,16 @@ class TwoPhase:
 
     def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
         """The oldest transaction that keeps out whoever touches this; None if he may go on."""
-        return min(
-            (id_ for id_, other in self._touched.items() if id_ != but and other.meets(touched)),
-            default=None,
-        )
+        return _oldest(self._touched, touched, but)
+
+    @property
+    def has_changed(self) -> bool:
+        """Since the last `take_changes`."""
+        return bool(self._changed or self._changed_outcomes)
+
+    def view(self) -> TwoPhaseView:
+        """As it is now."""
+        return TwoPhaseView(dict(self._held), dict(self._touched), dict(self._decided))
 
     # ------------------------------------------------------------------ entries
 
@@ -204,10 +279,11 @@ class TwoPhase:
             return answer if isinstance(answer, Prepared) else Prepared(held.index, None)
         if answer is not None:
             return answer
-        touched = touched_by(write.guards, tied=body.tied)
-        holder = self.holder(touched)
+        holder = self.holder(_touched_by(body))
         if holder is not None:
             return Locked(holder)
+        if not self._has_room(len(_size_of(body))):
+            return _TOO_MANY
         stale = work.stale(write.guards)
         if stale is not None:
             return stale
@@ -232,6 +308,8 @@ class TwoPhase:
         held = self._held.get(body.id)
         if body.commit and (held is None or held.index != body.index):
             return NotPrepared()
+        if held is None and not self._has_room(0):
+            return _TOO_MANY
         self._decided[body.id] = Remembered(body.commit, index, body.participants)
         self._changed_outcomes.add(body.id)
         own = next(each for each in body.participants if each.group == self._group)
@@ -253,7 +331,7 @@ class TwoPhase:
     ) -> None:
         held = self._held.pop(id_, None)
         if held is not None:
-            del self._touched[id_]
+            del self._touched[id_], self._bytes[id_]
             self._changed.add(id_)
             if commit:
                 work.run(held)
@@ -264,9 +342,14 @@ class TwoPhase:
 
     def _keep(self, id_: TransactionId, held: Held) -> None:
         self._held[id_] = held
-        prepare = held.prepare
-        self._touched[id_] = touched_by(prepare.write.guards, tied=prepare.tied)
+        self._touched[id_] = _touched_by(held.prepare)
+        self._bytes[id_] = len(_size_of(held.prepare))
         self._changed.add(id_)
+
+    def _has_room(self, size: int) -> bool:
+        """For one more that has so many bytes."""
+        known = len(self._held) + len(self._decided)
+        return known < KNOWN_MAX and sum(self._bytes.values()) + size <= PREPARED_BYTES_MAX
 
     def take_changes(self) -> TwoPhaseChanges:
         """What has to be written to the data file, and forget that it has."""

@@ -95,7 +95,12 @@ class Verifier:
                 try:
                     await self._verify(status)
                 except Exception as exc:  # one comparison failed; the next is due as ever
-                    _log.error("group %s was not compared", status.group, exc_info=exc)
+                    _log.error(
+                        "group %s was not compared",
+                        status.group,
+                        exc_info=exc,
+                        extra={"group": status.group},
+                    )
 
     def _take_due(self, now: float) -> list[ReplicaStatus]:
         """Groups whose time has come and that this node leads."""
@@ -133,10 +138,16 @@ class Verifier:
             _log.warning("%s", result)
             return
         for node, reason in result.silent.items():
-            _log.warning("group %s: the replica on %s was not compared: %s", group, node, reason)
+            _log.warning(
+                "group %s: the replica on %s was not compared: %s",
+                group,
+                node,
+                reason,
+                extra={"group": group},
+            )
         found = [(replicas[each.node], describe(group, each)) for each in result.differences]
         for each in result.differences:
-            _log.error("%s", describe(group, each, with_keys=False))
+            _log.error("%s", describe(group, each, with_keys=False), extra={"group": group})
         if not found and not result.silent:
             _log.info(
                 "group %s: %d replicas are equal at index %d (%d rows)",
@@ -144,6 +155,7 @@ class Verifier:
                 len(result.compared),
                 result.index,
                 result.rows,
+                extra={"group": group},
             )
         if found or not result.silent:
             self._found[group], self._found_at[group] = found, self._clock()

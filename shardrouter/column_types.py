@@ -14,9 +14,10 @@ from shardrouter.dropping import referring_keys, views_over
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import generated_from
 from shardrouter.namespaces import described
+from shardrouter.pinned import pinned
 from shardrouter.planned import Constant
 from shardrouter.references import check_types
-from shardrouter.tables import Column, Default, Table
+from shardrouter.tables import Column, Default, Index, Table
 from shardrouter.translate import table_scope
 from shardrouter.typed import Parameters, Typed, assigned, literal, quote
 from shardrouter.written import columns_written
@@ -43,15 +44,18 @@ def retyped(
     after = replace(after, default=_default(column, source, kind, modifier))
     columns = tuple(after if known.name == column.name else known for known in table.columns)
     changed = replace(table, columns=columns)
+    own = builder.catalog.own_type
     indexes = tuple(
-        index_of(changed, index)
+        index_of(changed, _pinned_index(index, table, own))
         if not index.columns
         and any(column.name in columns_written(s) for s in (*index.elements, index.where) if s)
         else index
         for index in changed.indexes
     )
     checks = tuple(
-        check_of(changed, check) if column.name in columns_written(check.source) else check
+        check_of(changed, replace(check, source=pinned(check.source, table, own)))
+        if column.name in columns_written(check.source)
+        else check
         for check in changed.checks
     )
     changed = replace(changed, indexes=indexes, checks=checks)
@@ -67,6 +71,13 @@ def retyped(
         builder.compute(name, {column.name: text}, {column.name: quote(column.name)})
     is_wider = _is_wider(source, column.modifier, kind, modifier) and action.using is None
     return not is_wider, text != quote(column.name)
+
+
+def _pinned_index(index: Index, table: Table, own: types.OwnTypes) -> Index:
+    elements = tuple(pinned(source, table, own) for source in index.elements)
+    return replace(
+        index, elements=elements, where=pinned(index.where, table, own) if index.where else ""
+    )
 
 
 def _is_wider(source: types.Type, before: int, kind: types.Type, after: int) -> bool:

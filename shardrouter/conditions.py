@@ -10,6 +10,7 @@ compares floats, and the hash of a float is not that of the key.
 from __future__ import annotations
 
 from shardrouter import syntax
+from shardrouter.in_lists import in_list
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, connected
 
@@ -31,10 +32,13 @@ def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
     numbers = scope.numbers
     scope.clause = "WHERE"
     marks = len(scope.loose)
-    text = connected("AND", [demand(part, scope, numbers, word).sql for part in parts])
+    texts = [demand(part, scope, numbers, word).sql for part in parts]
     del scope.loose[marks:]
     scope.clause = ""
-    return f" WHERE {text}"
+    if scope.statement.cut is not None:
+        for text in texts:
+            scope.statement.cut.filter(text, numbers - scope.nullable)
+    return f" WHERE {connected('AND', texts)}"
 
 
 def demand(node: syntax.Expression, scope: Scope, restricted: frozenset[int], clause: str) -> Typed:
@@ -49,7 +53,7 @@ def demand(node: syntax.Expression, scope: Scope, restricted: frozenset[int], cl
         scope.equal(left_side, right_side, restricted)
         return typed
     if isinstance(node, syntax.InList):
-        typed, pairs = scope.in_list(node)
+        typed, pairs = in_list(node, scope)
         if pairs:
             scope.one_of(pairs[0][0], tuple(right for _, right in pairs), restricted)
         return typed

@@ -31,7 +31,7 @@ from shardrouter.python_values import to_stored
 from shardrouter.record import Record
 from shardrouter.session import Session
 from shardrouter.statement import split
-from shardrouter.transactions import in_failed_block
+from shardrouter.transaction_answers import in_failed_block
 
 __all__ = ["Connection", "PreparedStatement", "Queries", "Transaction"]
 

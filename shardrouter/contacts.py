@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 from nodes.client import NodeClient, Outcome
 from nodes.protocol import GetStatus, Status
 from shardrouter.nearest import Distance
+from shardrouter.replica_choice import Latency
 
 __all__ = ["KNOCK_EVERY_S", "OVERDUE_S", "WATCH_S", "Contact", "Knock"]
 
@@ -33,6 +34,8 @@ WATCH_S: Final = 0.1
 """How often overdue answers are looked for while any are awaited."""
 
 
+_ASKING: Final = GetStatus()
+
 Knock: TypeAlias = "Callable[[Contact], None]"
 """Knock, and do with the answer what is to be done."""
 
@@ -40,24 +43,36 @@ Knock: TypeAlias = "Callable[[Contact], None]"
 class Contact:
     """One node; shared by all groups that have a replica there."""
 
-    __slots__ = ("_is_knocking", "_knocked_at", "client", "distance", "name", "suspect")
+    __slots__ = (
+        *("_is_knocking", "_knocked_at"),
+        *("client", "distance", "draining", "latency", "name", "suspect", "weight", "zone"),
+    )
 
-    def __init__(self, name: str, client: NodeClient) -> None:
+    def __init__(self, name: str, client: NodeClient, weight: int = 1, zone: str = "") -> None:
         self.name = name
         self.client = client
+        self.weight = weight
+        self.zone = zone
         self.suspect = False
+        self.draining = False  # it has said that it is about to stop
         self.distance = Distance()
+        self.latency = Latency()
         self._is_knocking = False
         self._knocked_at = float("-inf")
 
-    def knock(self, told: Callable[[Contact, Status], None]) -> None:
+    @property
+    def outstanding(self) -> int:
+        """Answers that the node owes this router."""
+        return self.client.outstanding
+
+    def knock(self, told: Callable[[Contact, Status], None], asking: GetStatus = _ASKING) -> None:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
         if not self._is_knocking:
             self._is_knocking = True
             sent_at = asyncio.get_running_loop().time() if self.client.connected else None
             self.client.request(
                 "",
-                GetStatus(),
+                asking,
                 timeout_s=KNOCK_TIMEOUT_S,
                 done=partial(self._knocked, told, sent_at),
             )
@@ -77,6 +92,7 @@ class Contact:
         self._is_knocking = False
         self.suspect = not isinstance(outcome, Status)
         if isinstance(outcome, Status):
+            self.draining = outcome.draining
             if sent_at is not None:
                 self.distance.add(asyncio.get_running_loop().time() - sent_at)
             told(self, outcome)

@@ -9,7 +9,7 @@ argument of `done`, called *doubt* here:
 
     delivery.send("shard-2", body, until, done)      # done(answer, doubt), exactly once
 
-Reads of consistency `any` need no leader: they go to `shardrouter.any_replica`.
+Reads that do not need the leader (`needs_leader`) go to `shardrouter.any_replica`.
 
 A copy that a node refused (NotLeader, Busy, NoSuchGroup) or that never left (NotSent) has
 ended. A copy whose connection was lost, or that was in the log when its leader lost office
@@ -38,10 +38,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -51,13 +52,18 @@ from nodes.config import ClusterConfig
 from nodes.protocol import (
     Aborted,
     AnswerNotKept,
+    Avoided,
     Busy,
+    Decided,
     Done,
+    Locked,
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPrepared,
     Opened,
     Piece,
+    Prepared,
     Read,
     RequestBody,
     ResponseBody,
@@ -67,12 +73,14 @@ from nodes.protocol import (
     Status,
     UnknownOutcome,
     UnknownSession,
+    needs_leader,
 )
-from shardrouter.any_replica import AnyReplica
+from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
+from shardrouter.replica_choice import NEAREST, Choice
 
-__all__ = ["GaveUp", "Answer", "Delivered", "Delivery", "Sending"]
+__all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
 PAUSE_S_MIN: Final = 0.005
 """First pause after a round in which no replica took the request."""
@@ -89,12 +97,13 @@ class GaveUp:
     hint: str = ""  # what to do about it, if a node has said so
 
 
-class Sending(Protocol):
-    """A request from `send` to `done`."""
+class Counts:
+    """Of requests: what was sent, sent again, and not taken, by the type of what was said."""
 
-    def stop(self) -> None:
-        """Send no more copies, and let the node end what it does for the last one, if that has
-        had no effect; `done` hears of it, or that it gave up."""
+    def __init__(self) -> None:
+        self.first = 0
+        self.again = 0
+        self.not_taken: defaultdict[type, int] = defaultdict(int)
 
 
 Answer: TypeAlias = ResponseBody | GaveUp
@@ -103,7 +112,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        UnknownSession,
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""
@@ -148,25 +157,41 @@ class Delivery:
     Used from one event loop, which must be running when it is made.
     """
 
-    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._rng = rng
+        self.counts = Counts()
         self._closed = False
         self._watch: asyncio.TimerHandle | None = None
         self._groups = {group: _Group(group) for group in config.groups}
-        self._directory = Directory(config, self._groups, name=name, found=self._found)
+        self._directory = Directory(
+            config, self._groups, name=name, found=self._found, avoided=self._avoided
+        )
         self._knock, self._lost = self._directory.knock, self._directory.lost
-        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost)
+        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
 
     # ------------------------------------------------------------------ public
 
-    def send(self, group: str, body: RequestBody, until: float, done: Delivered) -> Sending:
-        """Deliver `body`; `done` is called exactly once, never from within this call."""
+    def send(
+        self,
+        group: str,
+        body: RequestBody,
+        until: float,
+        done: Delivered,
+        choice: Choice = NEAREST,
+    ) -> Sending:
+        """Deliver `body`; `done` is called exactly once, never from within this call. `choice`
+        is among replicas, where more than one may answer."""
         known = self._groups[group]
-        if type(body) is Read and body.consistency == "any":
+        self.counts.first += 1
+        if type(body) is Read and not needs_leader(body.consistency):
             self._directory.look_for_members(known)
+            ended = partial(_read_ended, done)
+            to_leader = partial(self._send_to_leader, group, body, until, done)
             replicas = known.contacts
-            return self._any_replica.send(group, replicas, body, until, partial(_read_ended, done))
+            return self._any_replica.send(group, replicas, body, until, ended, to_leader, choice)
         leader = known.leader
         call = _Call(known, body, until, done, leader or known.contacts[0])
         now = self._loop.time()
@@ -175,6 +200,10 @@ class Delivery:
         else:
             self._pause(call, 0.0)
         return call
+
+    def _send_to_leader(self, group: str, read: Read, until: float, done: Delivered) -> Sending:
+        read = msgspec.structs.replace(read, consistency="linearizable")
+        return self.send(group, read, until, done)
 
     def ask(
         self,
@@ -200,6 +229,9 @@ class Delivery:
         """Name of the node believed to lead `group`."""
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
+
+    def _avoided(self) -> tuple[Avoided, ...]:
+        return self._any_replica.avoided()
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
@@ -252,6 +284,7 @@ class Delivery:
         call.sent_at = now
         call.copies += 1
         if call.copies > 1:
+            self.counts.again += 1
             group.awaited.pop(call, None)  # its place is behind the others again
         group.awaited[call] = None
         done = partial(self._answered, call, contact, call.copies)
@@ -297,6 +330,7 @@ class Delivery:
 
     def _not_taken(self, call: _Call, outcome: ClientOutcome) -> None:
         group, contact = call.group, call.contact
+        self.counts.not_taken[type(outcome)] += 1
         call.asked.append(contact)
         hint: str | None = None
         named: Contact | None = None

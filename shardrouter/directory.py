@@ -19,7 +19,7 @@ from typing import Final, Generic, TypeVar
 
 from nodes.client import NodeClient, Outcome
 from nodes.config import ClusterConfig, GroupConfig, parse_cluster
-from nodes.protocol import ClusterText, GetCluster, GetStatus, Status
+from nodes.protocol import Avoided, ClusterText, GetCluster, GetStatus, Status
 from shardrouter.contacts import Contact
 
 __all__ = ["Directory", "Group"]
@@ -61,7 +61,8 @@ G = TypeVar("G", bound=Group)
 class Directory(Generic[G]):
     """Contacts to all nodes of a cluster, and what they said of `groups`.
 
-    `found(group, contact)` is told that a contact leads a group in a newer term. Used from one
+    `found(group, contact)` is told that a contact leads a group in a newer term, `avoided` says
+    what nodes are told that this router avoids. Used from one
     event loop, which must be running when it is made.
     """
 
@@ -72,10 +73,12 @@ class Directory(Generic[G]):
         *,
         name: str,
         found: Callable[[G, Contact], None],
+        avoided: Callable[[], tuple[Avoided, ...]] = tuple,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._config, self._name = config, name
         self._found = found
+        self._avoided = avoided
         self._is_closed = False
         self._hanging_up: set[asyncio.Task[None]] = set()
         self.groups = groups
@@ -91,7 +94,9 @@ class Directory(Generic[G]):
         return founders or list(self.contacts.values())
 
     def _contact(self, node: str) -> Contact:
-        return Contact(node, NodeClient.to(node, self._config, name=self._name))
+        described = self._config.nodes[node]
+        client = NodeClient.to(node, self._config, name=self._name)
+        return Contact(node, client, described.capacity, described.zone)
 
     async def statuses(self, timeout_s: float) -> dict[str, Status | None]:
         """What each node says of itself; None if it does not answer in time."""
@@ -122,7 +127,7 @@ class Directory(Generic[G]):
 
     def knock(self, contact: Contact) -> None:
         """Ask a node for its status, in the background."""
-        contact.knock(self._told)
+        contact.knock(self._told, GetStatus(self._name, self._avoided()))
 
     def look_for_members(self, group: G) -> None:
         """Ask the replicas of a group for their status, if that was long ago; the leader's says
@@ -182,6 +187,9 @@ class Directory(Generic[G]):
                 self._hang_up(self.contacts.pop(name))
             if has is not None and name not in self.contacts:
                 self.contacts[name] = self._contact(name)
+            elif has is not None:
+                contact = self.contacts[name]
+                contact.weight, contact.zone = has.capacity, has.zone
         for group in self.groups.values():
             staying = [c.name for c in group.contacts if c.name in new.nodes]
             group.contacts[:] = [self.contacts[name] for name in staying]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -26,11 +26,13 @@ from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.levels import Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
     CopyFrom,
     CopyTo,
     DeclareCursor,
+    Fragment,
     OneShard,
     Plan,
     ResultColumn,
@@ -38,6 +40,7 @@ from shardrouter.planned import (
     SetSetting,
 )
 from shardrouter.python_values import from_stored
+from shardrouter.settings import Settings
 from shardrouter.tables import PUBLIC
 
 __all__ = [
@@ -82,6 +85,15 @@ class Prepared:
     """What EXECUTE gives, or was written out in the text: then the client has none to give."""
     cut_names: tuple[tuple[str, str], ...] = ()
     """Names of the text that were too long, and what is left of them."""
+
+    @cached_property
+    def hint(self) -> Hint | None:
+        """The level of consistency that its text asks for. Raises StatementError 22023."""
+        return hint_in(self.text)
+
+    def level(self, settings: Settings) -> Level:
+        """At which it reads in a session with these settings. Raises StatementError 22023."""
+        return settings.consistency if self.hint is None else settings.hinted(self.hint)
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):
@@ -237,30 +249,46 @@ def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
 
 def scatter_commands(
     plan: Scatter, execution: Execution, catalog: Catalog
-) -> tuple[tuple[Value, ...], list[Command]]:
-    """The bound arguments, and a command for each shard that may have rows of the answer.
+) -> tuple[tuple[Value, ...], list[list[Command]]]:
+    """The bound arguments, and for each fragment a command for each shard that may have rows of it.
 
-    Rows come back as values: they are merged, then encoded once. Where the plan names keys,
-    their slots are guarded, so that no row is missed that moved; without keys every shard is
-    asked, under the guard of the table alone.
+    Rows come back as values: they are merged or finished, then encoded once. Where a fragment
+    names keys, their slots are guarded, so that no row is missed that moved; without keys every
+    shard is asked, under the guards of the tables that it has alone.
     """
     arguments = bind(plan, execution.arguments)
-    statement = Statement(plan.sql, arguments)
-    tables = _table_guards(plan.tables)
-    if not plan.keys:
-        return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
-    by_shard: dict[str, list[Guard]] = {}
-    for slot in slots(plan, arguments) or (0,):
-        shard, owner = catalog.owner(slot)
-        by_shard.setdefault(shard, list(tables)).append(owner)
+    guards = {
+        shard: [
+            Guard(f"table:{name}", version)
+            for name, version in plan.tables
+            if shard in catalog.shards_of(catalog.tables[name])
+        ]
+        for shard in catalog.shards
+    }
     return arguments, [
-        Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
+        _fragment_commands(fragment, arguments, guards, catalog) for fragment in plan.fragments
     ]
 
 
-@lru_cache(maxsize=OUTPUTS_MAX)
-def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
-    return tuple(Guard(f"table:{name}", version) for name, version in tables)
+def _fragment_commands(
+    fragment: Fragment,
+    arguments: tuple[Value, ...],
+    guards: dict[str, list[Guard]],
+    catalog: Catalog,
+) -> list[Command]:
+    statement = Statement(fragment.sql, tuple(arguments[n - 1] for n in fragment.parameters))
+    owners: dict[str, list[Guard]] = {}
+    if fragment.where == "home":
+        owners[catalog.home] = [home_guard(catalog)]
+    elif fragment.where == "any":
+        owners[catalog.home] = []
+    elif not fragment.keys:
+        owners = {shard: [] for shard in catalog.shards}
+    else:
+        for slot in slots(fragment, arguments) or (0,):
+            shard, owner = catalog.owner(slot)
+            owners.setdefault(shard, []).append(owner)
+    return [Command(shard, statement, (*guards[shard], *own)) for shard, own in owners.items()]
 
 
 def _outputs_of(plan: OneShard, formats: tuple[bool, ...] | None) -> tuple[OutputColumn, ...]:

@@ -15,7 +15,14 @@ from nodes.incarnations import are_rivals, incarnation_of
 from nodes.protocol import ReplicaStatus, Status
 from shardrouter.moves import GroupView, Seat, named, view_of
 
-__all__ = ["ClusterHealth", "GroupHealth", "NodeHealth", "ReplicaHealth", "health_of"]
+__all__ = [
+    "AvoidedReplica",
+    "ClusterHealth",
+    "GroupHealth",
+    "NodeHealth",
+    "ReplicaHealth",
+    "health_of",
+]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,21 @@ class NodeHealth:
     replicas: int
     """Members of groups that live there, learners included."""
     leads: int
+    requests: int | None
+    """That it has not answered yet; None if it does not answer."""
+    late_ms: float | None
+    """How late its turns come, smoothed."""
+
+
+@dataclass(frozen=True)
+class AvoidedReplica:
+    """One that a router does not ask, or only to try it: its circuit breaker is not closed."""
+
+    router: str
+    group: str
+    node: str
+    state: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +93,8 @@ class ClusterHealth:
     cluster_id: str
     nodes: Mapping[str, NodeHealth]
     groups: Mapping[str, GroupHealth]
+    avoided: tuple[AvoidedReplica, ...]
+    """As routers have told the nodes lately."""
     missing: tuple[str, ...]
     """A sentence for each thing that is not as it should be, with what to do."""
 
@@ -97,6 +121,8 @@ def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> Clu
             node.drain,
             sum(view.on(name) is not None for view in views.values()),
             sum(view.leader == name for view in views.values()),
+            said.requests if (said := statuses.get(name)) is not None else None,
+            said.late_ms if said is not None else None,
         )
         for name, node in config.nodes.items()
     }
@@ -111,7 +137,22 @@ def health_of(config: ClusterConfig, answers: Mapping[str, Status | str]) -> Clu
         *(line for name in groups for line in _recovered_twice(name, statuses)),
         *(line for name, group in groups.items() for line in _missing_of_group(name, group)),
     )
-    return ClusterHealth(config.cluster_id, nodes, groups, missing)
+    return ClusterHealth(config.cluster_id, nodes, groups, _avoided(statuses), missing)
+
+
+def _avoided(statuses: Mapping[str, Status | None]) -> tuple[AvoidedReplica, ...]:
+    """What a router told several nodes it says once: as it told the last of them."""
+    said = {
+        (report.router, avoided.group, avoided.node): avoided
+        for status in statuses.values()
+        if status is not None
+        for report in status.routers
+        for avoided in report.avoided
+    }
+    return tuple(
+        AvoidedReplica(router, group, node, avoided.state, avoided.reason)
+        for (router, group, node), avoided in sorted(said.items())
+    )
 
 
 def _members(config: ClusterConfig, view: GroupView) -> GroupView:

@@ -36,7 +36,7 @@ from shardrouter.planned import (
 from shardrouter.session_state import SessionState
 from shardrouter.settings import Settings
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
-from shardrouter.transactions import set_outside, setting_tag
+from shardrouter.transaction_answers import set_outside, setting_tag
 
 __all__ = ["LocalStatements"]
 

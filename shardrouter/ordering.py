@@ -100,7 +100,8 @@ def _ordinal(node: syntax.NumberLiteral | syntax.StringLiteral, count: int) -> i
 
 def _by_name(node: syntax.ColumnReference, items: list[Item]) -> int | None:
     found = [i for i, item in enumerate(items) if item.name == node.name]
-    if len({items[i].taken(None).sql for i in found}) > 1:
+    taken = [items[i].taken(None) for i in found]
+    if len({(typed.sql, typed.type.oid) for typed in taken}) > 1:
         raise StatementError(
             f'ORDER BY "{node.name}" is ambiguous', sqlstate="42702", position=node.position
         )

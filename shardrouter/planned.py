@@ -28,6 +28,9 @@ __all__ = [
     "Operand",
     "Reliance",
     "OrderKey",
+    "Finish",
+    "Fragment",
+    "Merge",
     "OneShard",
     "Scatter",
     "SchemaChange",
@@ -178,25 +181,55 @@ class OrderKey:
 
 
 @dataclass(frozen=True)
-class Scatter:
-    """A SELECT that runs on several shards, whose rows are merged here.
+class Fragment:
+    """What of a query some shards answer: rows, of which the finish makes the answer."""
 
-    The shards' rows have `columns` and then `hidden` columns that only order the merge. If
-    `count` is true every shard answers one integer, and the answer is their sum.
-    """
-
-    tables: Reliance
+    name: str
+    """Of its table in the finish."""
     sql: str
-    columns: tuple[ResultColumn, ...]
-    parameter_oids: tuple[int, ...] = ()
-    hidden: int = 0
-    order: tuple[OrderKey, ...] = ()
-    limit: Operand | None = None
-    offset: Operand | None = None
-    count: bool = False
+    parameters: tuple[int, ...]
+    """The client's numbers of what `sql` calls ?1, ?2, ..."""
+    columns: tuple[str, ...]
+    """As SQLite declares them in the finish."""
+    where: Literal["shards", "home", "any"] = "shards"
+    """On all shards, or those of `keys`; on the home shard; on any that has reference tables."""
     key_type: str = ""
     keys: tuple[Operand, ...] = ()
     """If not empty: no row has another shard key than these, other shards need not be asked."""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The rows of the one fragment are the answer, merged as they come: they have the columns of
+    the answer, and then `hidden` ones that only order the merge."""
+
+    order: tuple[OrderKey, ...] = ()
+    hidden: int = 0
+    limit: Operand | None = None
+    offset: Operand | None = None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A query over the fragments' rows, each a table of a database in the router's memory."""
+
+    sql: str
+    parameters: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A SELECT that no single shard can answer: its fragments, and what makes the answer of their
+    rows."""
+
+    tables: Reliance
+    fragments: tuple[Fragment, ...]
+    finish: Merge | Finish
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    """LIMITs and OFFSETs, already in the texts; here so that arguments can be checked."""
 
 
 @dataclass(frozen=True)

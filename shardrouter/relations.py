@@ -21,9 +21,10 @@ from shardrouter.planned import Operand
 from shardrouter.similar_names import closest
 from shardrouter.tables import Column, View, ViewName
 from shardrouter.typed import Parameters, Typed, quote
-from shardrouter.types import OwnTypes
+from shardrouter.types import OwnTypes, Type
 
 if TYPE_CHECKING:
+    from shardrouter.fragments import Cut
     from shardrouter.outputs import Outputs
     from shardrouter.translate import Scope
 
@@ -112,8 +113,14 @@ class Statement:
     own_type: OwnTypes | None = None
     is_kept: bool = False
     """It is the text of a view that is being made."""
+    cut: Cut | None = None
+    """It is finished in the router: what the shards give for it."""
     written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
     """What its own text, and not that of a view, names: each table by its number."""
+    literals: dict[int, Type] = field(default_factory=dict)
+    """By their positions, what literals without a type of their own were taken for."""
+    columns_named: set[tuple[int, str]] = field(default_factory=set)
+    """By the number of their relation, also those that are not needed for the answer."""
     _numbers: int = 0
 
     def __post_init__(self) -> None:
@@ -276,6 +283,8 @@ class Names:
             found = scope.own(reference)
             if found is not None:
                 scope.read(reference.name, found, reference.position, level)
+                if found.column is not None:
+                    self.statement.columns_named.add(found.column)
                 if level:
                     self._outer_read(level)
                 return found

@@ -18,23 +18,26 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
 from nodes.client import NodeClient
 from nodes.config import META_GROUP, ClusterConfig
+from nodes.metrics import Family
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.exceptions import SerializationError
+from shardrouter.finishing import Finishing
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
 from shardrouter.role_store import EMBEDDED, RoleStore
 from shardrouter.roles import Role
+from shardrouter.router_metrics import router_families
 from shardrouter.schema import Schema
 from shardrouter.session import Backend, Session
 from shardrouter.shards import Shards
@@ -94,6 +97,9 @@ class Router(Queries):
         progress: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
         log_statements: Level = "none",
+        slow_statement_ms: int = -1,
+        replica_choice: str | None = None,
+        zone: str = "",
     ) -> AsyncIterator[Router]:
         """Open a router for the cluster that `cluster` (a cluster.toml) describes.
 
@@ -101,21 +107,29 @@ class Router(Queries):
         ./shardrouter-data/cluster.toml. name: of this router, for the nodes' logs. timeout:
         seconds to wait for the cluster; `progress` is told what it waits for. rng: seeds the
         pauses between retries. log_statements: `text` or `values` writes what is executed to the
-        logger `shardrouter.statement_log`, level INFO. Raises nodes.config.ConfigError if there is
-        no such file, and Unavailable if the cluster does not answer in time.
+        logger `shardrouter.statement_log`, level INFO. slow_statement_ms: what takes so long is
+        written to `shardrouter.slow_statements`, level WARNING, without values; -1: nothing.
+        replica_choice: how sessions choose among replicas that may answer, if not as cluster.toml
+        says; zone: where this router is. Raises nodes.config.ConfigError if there is no such file,
+        and Unavailable if the cluster does not answer in time.
         """
         config = load_cluster(find_cluster(cluster))
+        if replica_choice is not None:
+            config = replace(config, replica_choice=replica_choice)
         loop = asyncio.get_running_loop()
         tasks = Tasks()
         rng = rng or random.Random()
-        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng)
+        shards = Shards(config, name=name or f"router-{os.getpid()}", rng=rng, zone=zone)
         try:
             schema = Schema(shards, config.shards, tasks)
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
             roles = RoleStore(shards, config.secret)
             log = None if log_statements == "none" else StatementLog(log_statements)
-            with closing(Catalogs(schema, roles)) as catalogs:
-                backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, log)
+            with closing(Catalogs(schema, roles)) as catalogs, closing(Finishing(rng)) as finishing:
+                backend = Backend(
+                    *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
+                    slow_ms=slow_statement_ms,
+                )
                 try:
                     yield Router(config, backend, rng)
                 finally:
@@ -177,6 +191,10 @@ class Router(Queries):
         return self._backend.roles
 
     # ------------------------------------------------------------------ the cluster
+
+    def metrics(self) -> list[Family]:
+        """What it counts, as /metrics shows it."""
+        return router_families(self._backend.meter, self._backend.shards.counts)
 
     async def wait_ready(self, *, timeout: float = OPEN_TIMEOUT_S) -> None:  # noqa: ASYNC109 -- as in `open`
         """Return when every group answers a linearizable read. Raises DeadlineExceeded, whose

@@ -16,13 +16,14 @@ is read again, the text planned again and the command sent anew under the same d
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal, TypeAlias
 
 from msgspec import structs
 
-from nodes.protocol import Done
+from nodes.protocol import Done, needs_leader
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
@@ -31,6 +32,7 @@ from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_c
 from shardrouter.explained import explain
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
+from shardrouter.replica_choice import NEAREST
 from shardrouter.role_store import EMBEDDED
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
@@ -42,7 +44,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import Settings
 from shardrouter.shards import Outcome as ShardOutcome
 from shardrouter.shards import Shards, Streamed, is_large
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import Units
 from shardrouter.verdicts import canceled
 
@@ -66,6 +68,7 @@ class Session:
         self.statements = state.statements
         self._loop = state.loop
         self._statement_log = backend.statement_log
+        self._meter = backend.meter
         self._cancel_running: Callable[[], object] | None = None
 
     # ------------------------------------------------------------------ settings
@@ -248,12 +251,15 @@ class Session:
         if nobody has set that, a schema change may take as long as its shards are at work on it.
         """
         self._cancel_running = None
+        self._state.units += 1
         if self._statement_log is not None:
-            done = self._statement_log.watch(self._state.role.name, unit, done)
+            state = self._state
+            done = self._statement_log.watch(state.role.name, state.request, unit, done)
         lasts = timeout_s is None and not self._state.settings.bounds_statements
         if timeout_s is None:
             timeout_s = self._state.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
+        began = time.monotonic()  # a loop's own time may stand still for a turn
         if self._state.is_closed:
             self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
         elif (
@@ -262,11 +268,11 @@ class Session:
             and self._transactions.block is None
             and not (self._state.settings.temporary and self._state.clears_at_commit)
         ):
-            self._execute_one(unit[0], done, deadline)
+            self._execute_one(unit[0], done, deadline, began)
         else:
             if lasts and len(unit) == 1:
                 unit = [structs.replace(unit[0], lasts=True)]
-            self._start(list(unit), done, deadline, is_stale=False)
+            self._start(list(unit), done, deadline, began, is_stale=False)
 
     def _answer(
         self, done: UnitDone, result: list[Outcome] | RouterError, *, alone: bool = True
@@ -288,15 +294,46 @@ class Session:
             self._cancel_running()
 
     def _start(
-        self, unit: list[Execution], done: UnitDone, deadline: float, *, is_stale: bool
+        self,
+        unit: list[Execution],
+        done: UnitDone,
+        deadline: float,
+        began: float,
+        *,
+        is_stale: bool,
     ) -> None:
+        done = self._metered(unit, done, began)
         task = self._state.backend.tasks.start(
             self._execute(unit, done, deadline, is_stale=is_stale)
         )
         # Not before it has begun: a task that has not runs none of its code any more.
         self._cancel_running = partial(self._loop.call_soon, task.cancel)
 
-    def _execute_one(self, execution: Execution, done: UnitDone, deadline: float) -> None:
+    def _metered(
+        self, unit: Sequence[Execution], done: UnitDone, began: float, group: str = ""
+    ) -> UnitDone:
+        """A `done` that counts, and says if it was slow, then calls the other."""
+
+        def ended(result: list[Outcome] | RouterError) -> None:
+            error = result if isinstance(result, RouterError) else None
+            took = time.monotonic() - began
+            self._meter.ended(unit, error, took)
+            if took >= self._state.settings.slow_s:
+                self._was_slow(unit, error, took, group)
+            done(result)
+
+        return ended
+
+    def _was_slow(
+        self, unit: Sequence[Execution], error: RouterError | None, took: float, group: str
+    ) -> None:
+        state = self._state
+        slow = state.backend.slow_statements
+        slow.note(state.role.name, state.request, unit, error, took, group)
+
+    def _execute_one(
+        self, execution: Execution, done: UnitDone, deadline: float, began: float
+    ) -> None:
         """The hot path: one statement, one shard, no task."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
@@ -305,27 +342,28 @@ class Session:
         if prepared.search_path != self._state.settings.search_path or not is_current(
             plan, catalog
         ):
-            self._start([execution], done, deadline, is_stale=False)
+            self._start([execution], done, deadline, began, is_stale=False)
             return
         try:
             if plan.is_write and self._state.settings.read_only:
                 raise read_only_error(plan)
             if plan.numbers is not None and not execution.drawn:
-                self._start([execution], done, deadline, is_stale=False)
+                self._start([execution], done, deadline, began, is_stale=False)
                 return
             if plan.draws:
                 drawn = self._state.sequences.at_once(execution, catalog)
                 if drawn is None:
-                    self._start([execution], done, deadline, is_stale=False)
+                    self._start([execution], done, deadline, began, is_stale=False)
                     return
                 execution = drawn
             command = command_of(plan, execution, catalog)
+            level = prepared.level(self._state.settings)
         except RouterError as exc:
-            self._loop.call_soon(done, exc)
+            self._loop.call_soon(self._metered([execution], done, began), exc)
             return
         is_write = plan.is_write
         if is_write and is_large(command.statement):
-            self._start([execution], done, deadline, is_stale=False)
+            self._start([execution], done, deadline, began, is_stale=False)
             return
 
         is_over = False
@@ -338,16 +376,24 @@ class Session:
                 return
             is_over = True
             self._cancel_running = None
-            if type(answer) is Done:
+            if type(answer) is Done:  # nearly always: counted without a call
+                took = time.monotonic() - began
+                latencies = self._meter.writes if is_write else self._meter.reads
+                latencies.counts[int(took * 1e6).bit_length()] += 1
+                latencies.seconds += took
+                if took >= self._state.settings.slow_s:
+                    self._was_slow([execution], None, took, command.shard)
                 done([outcome_of(plan, execution, answer.results[0])])
             elif isinstance(answer, Streamed):
-                done([self._state.streamed(plan, execution, answer)])
+                self._metered([execution], done, began, command.shard)(
+                    [self._state.streamed(plan, execution, answer)]
+                )
             elif isinstance(answer, RouterError):
-                self._answer(done, answer)
+                self._answer(self._metered([execution], done, began, command.shard), answer)
             elif answer is None:
-                done(canceled())
+                self._metered([execution], done, began, command.shard)(canceled())
             else:
-                self._start([execution], done, deadline, is_stale=True)
+                self._start([execution], done, deadline, began, is_stale=True)
 
         def cancelled(stop: Callable[[], None]) -> None:
             stop()
@@ -365,7 +411,8 @@ class Session:
                 command.guards,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
         else:
@@ -376,7 +423,8 @@ class Session:
                 plan.quick,
                 deadline,
                 settled,
-                self._state.settings.consistency,
+                level,
+                NEAREST if needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 

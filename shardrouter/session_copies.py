@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from nodes.protocol import Staged, Stale
@@ -13,7 +14,8 @@ from shardrouter.explained import explain
 from shardrouter.planned import CopyFrom
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
-from shardrouter.transactions import read_only_error
+from shardrouter.statement_log import without_values
+from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import REPLANS_MAX, being_changed
 from shardrouter.upload import Upload
 
@@ -51,10 +53,11 @@ class SessionCopies:
         timeout_s = self._state.settings.statement_timeout_s
         if self._state.settings.read_only:
             raise read_only_error(plan)
+        self._state.units += 1
         if self._state.backend.statement_log is not None:
             self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
         upload = Upload(self._state.shards, plan.shard, timeout_s)
-        commit = partial(self._commit_copy, prepared, upload, timeout_s)
+        commit = partial(self._commit_copy, prepared, upload, timeout_s, time.monotonic())
         copy = CopyIn(plan, upload, commit, self._under_way.discard, partial(self._numbers, plan))
         self._under_way.add(copy)
         return copy
@@ -66,17 +69,29 @@ class SessionCopies:
         )
 
     async def _commit_copy(
-        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
+        self, prepared: Prepared, upload: Upload, timeout_s: float, began: float, staged: Staged
     ) -> bool:
         """Write the rows that were sent ahead, exactly once; in a transaction block they are
         written with the block, and True says that they are needed until then. Raises
         RouterError, as PostgreSQL words it."""
         alone = self._state.transactions.block is None
         try:
-            return await self._write_copy(prepared, upload, timeout_s, staged)
+            is_kept = await self._write_copy(prepared, upload, timeout_s, staged)
+            self._ended(prepared, None, time.monotonic() - began)
+            return is_kept
         except RouterError as exc:
+            self._ended(prepared, exc, time.monotonic() - began)
             error = explain(exc, self._state.catalog)
             raise error if alone else not_yet(error, self._state.catalog) from exc
+
+    def _ended(self, prepared: Prepared, error: RouterError | None, took: float) -> None:
+        state = self._state
+        state.backend.meter.note("copy", error, took)
+        if error is not None:
+            state.backend.meter.error(error)
+        if took >= state.settings.slow_s:
+            text = without_values(prepared.text)
+            state.backend.slow_statements.write(state.role.name, state.request, text, error, took)
 
     async def _write_copy(
         self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged

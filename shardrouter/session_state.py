@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from weakref import WeakSet
 
@@ -15,19 +15,25 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.finishing import Finishing
+from shardrouter.meter import Meter
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
+from shardrouter.replica_choice import Choice
 from shardrouter.role_store import RoleStore
 from shardrouter.roles import Role
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
 from shardrouter.session_sequences import SessionSequences
-from shardrouter.settings import Settings
+from shardrouter.session_token import SessionToken
+from shardrouter.settings import Settings, duration_shown
 from shardrouter.shards import Shards, Streamed
+from shardrouter.slow_statements import SlowStatements
 from shardrouter.statement_log import StatementLog
 from shardrouter.tasks import Tasks
 from shardrouter.temporary_schemas import lost
-from shardrouter.transactions import Host, Transactions
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import Transactions
 
 __all__ = ["Backend", "SessionState"]
 
@@ -42,7 +48,11 @@ class Backend:
     plans: PlanCache
     roles: RoleStore
     catalogs: Catalogs
+    finishing: Finishing
     statement_log: StatementLog | None = None
+    meter: Meter = field(default_factory=Meter)
+    slow_statements: SlowStatements = field(default_factory=SlowStatements)
+    slow_ms: int = -1  # from when on they are logged; -1: never. Sessions may say otherwise
 
 
 class SessionState:
@@ -50,19 +60,25 @@ class SessionState:
 
     def __init__(self, backend: Backend, role: Role, host: Host, *, shared: bool) -> None:
         self.backend = backend
-        self.shards = backend.shards
+        self.token = SessionToken()
+        self.shards = backend.shards.of_session(self.token)
         self.schema = backend.schema
         self.role = role
         self.is_shared = shared
         self.loop = asyncio.get_running_loop()
-        self.settings = Settings(
+        self._settings = Settings(
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
-            }
+                "shardrouter.replica_choice": backend.shards.replica_choice,
+                "log_min_duration_statement": duration_shown(backend.slow_ms),
+            },
+            token=self.token.__str__,
         )
         self.pid = os.getpid()
         """What pg_backend_pid() answers: of a client, the number that it may be cancelled by."""
+        self.units = 0
+        """That have begun."""
         self.is_closed = False
         self.temporary = ""  # where it has, or had, temporary tables
         self.streams: WeakSet[RowStream] = WeakSet()
@@ -70,6 +86,30 @@ class SessionState:
         self.statements: dict[str, Prepared] = {}
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
+
+    @property
+    def settings(self) -> Settings:
+        """As they are now."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        if settings.added_token != self._settings.added_token:
+            self.token.add(settings.added_token)
+        self._settings = settings
+
+    @property
+    def request(self) -> str:
+        """What the unit that began last is called in the log: by its client, and counted."""
+        return f"{self.pid}.{self.units}"
+
+    @property
+    def choice(self) -> Choice:
+        """Among replicas that may answer. A client is who it says in `application_name`, and if it
+        does not say, this session."""
+        settings = self.settings
+        client = settings.get("application_name") or f"{self.pid}"
+        return Choice(settings.get("shardrouter.replica_choice"), client)
 
     @property
     def block(self) -> Block | None:

@@ -7,7 +7,9 @@ read again before a statement is refused for it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Final
 
 from msgspec import structs
 
@@ -35,9 +37,18 @@ from shardrouter.planned import (
 )
 from shardrouter.session_state import SessionState
 from shardrouter.statement_names import no_such_statement
-from shardrouter.transactions import in_failed_block
+from shardrouter.transaction_answers import in_failed_block
 
 __all__ = ["SessionStatements"]
+
+_GRAMMAR: Final = re.compile(
+    r' at or near "| at end of input\Z|\A(?:WITH TIES|constraint declared|invalid Unicode escape)'
+)
+"""Messages of PostgreSQL's grammar. Other mistakes of class 42601 are found by its analysis."""
+
+
+def _is_of_grammar(error: RouterError) -> bool:
+    return error.sqlstate == "42601" and _GRAMMAR.search(error.message) is not None
 
 
 class SessionStatements:
@@ -68,9 +79,10 @@ class SessionStatements:
             if self._state.status != "E":
                 prepared = await self._of_session(prepared, deadline)
         except RouterError as exc:
+            self._state.backend.meter.refused(exc)
             if self._state.backend.statement_log is not None:
                 self._state.backend.statement_log.refused(self._state.role.name, text, exc)
-            if self._state.status != "E" or exc.sqlstate == "42601":
+            if self._state.status != "E" or _is_of_grammar(exc):
                 raise
             raise in_failed_block() from exc
         if self._state.status != "E":

@@ -74,6 +74,7 @@ class Setting:
     default: str
     check: Callable[[str], str] | None = None  # a valid value as it is stored; None: read-only
     announced: bool = False  # clients are told of it and of its changes (ParameterStatus)
+    superuser: bool = False  # only superusers may set it
 
 
 _BOOLEAN: Final = ("on", "off", "true", "false", "yes", "no", "1", "0")

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Final, cast, get_args
+from typing import Final, cast
 
-from nodes.protocol import Consistency
+from nodes.config import REPLICA_CHOICES
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.levels import Hint, Level, check_level, level_named
+from shardrouter.session_token import check_token
 from shardrouter.setting_table import (
     WITHOUT_EFFECT,
     Setting,
@@ -24,7 +26,7 @@ from shardrouter.setting_table import (
 )
 from shardrouter.tables import Placement
 
-__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings"]
+__all__ = ["STATEMENT_TIMEOUT_S_MAX", "TRANSACTION_MODES", "Settings", "duration_shown"]
 
 STATEMENT_TIMEOUT_S_MAX: Final = 3600.0
 """What `statement_timeout = 0`, no timeout, means here: a command has to end some time, since
@@ -54,17 +56,26 @@ def _duration_ms(name: str, value: str) -> int:
 
 
 def _duration(name: str) -> Callable[[str], str]:
-    """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
-
     def check(value: str) -> str:
-        milliseconds = _duration_ms(name, value)
-        if milliseconds == 0:
-            return "0"
-        for unit in ("d", "h", "min", "s"):
-            size = round(_UNITS_MS[unit])
-            if milliseconds % size == 0:
-                return f"{milliseconds // size}{unit}"
-        return f"{milliseconds}ms"
+        return duration_shown(_duration_ms(name, value))
+
+    return check
+
+
+def duration_shown(milliseconds: int) -> str:
+    """As PostgreSQL shows it: in the largest unit that leaves a whole number."""
+    if milliseconds <= 0:
+        return str(milliseconds)
+    for unit in ("d", "h", "min", "s"):
+        size = round(_UNITS_MS[unit])
+        if milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _duration_or_never(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        return "-1" if value.strip() == "-1" else duration_shown(_duration_ms(name, value))
 
     return check
 
@@ -129,22 +140,18 @@ def _placement(value: str) -> str:
     return value.strip().lower()
 
 
-_CONSISTENCIES: Final = get_args(Consistency)
-_NO_CONSISTENCIES_YET: Final = ("lease", "session", "bounded")
+def _count(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        text = value.strip()
+        if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:12]) <= _INT4_MAX:
+            raise invalid(name, value, f"It is a number from 1 to {_INT4_MAX}.")
+        return str(int(text))
+
+    return check
 
 
-def _consistency(value: str) -> str:
-    level = value.strip().lower()
-    if level in _NO_CONSISTENCIES_YET:
-        raise NotSupported(
-            f'shardrouter.consistency "{level}" is not supported',
-            hint=f"Available are {' and '.join(_CONSISTENCIES)}.",
-        )
-    if level not in _CONSISTENCIES:
-        raise invalid(
-            "shardrouter.consistency", value, f"Available values: {', '.join(_CONSISTENCIES)}."
-        )
-    return level
+def _at_most(name: str, default: int) -> Setting:
+    return Setting(name, str(default), _count(name))
 
 
 def _switch(name: str) -> Callable[[str], str]:
@@ -190,6 +197,10 @@ _MESSAGE_LEVELS: Final = (
     *("debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"),
 )
 
+_SEEN: Final = "shardrouter.session_token"
+"""SHOW answers what the session has seen by then, and SET adds to it; RESET takes nothing away."""
+_SLOW: Final = "log_min_duration_statement"
+
 _SETTINGS: Final = {
     setting.name.lower(): setting
     for setting in (
@@ -208,7 +219,16 @@ _SETTINGS: Final = {
         Setting("server_version", "15.0 (shardrouter)", announced=True),
         Setting("server_version_num", "150000"),
         Setting("session_authorization", "shardrouter", announced=True),
-        Setting("shardrouter.consistency", "linearizable", _consistency),
+        Setting("shardrouter.consistency", "linearizable", check_level),
+        _at_most("shardrouter.finish_bytes_max", 256 * 1024 * 1024),
+        _at_most("shardrouter.finish_rows_max", 2_000_000),
+        Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
+        Setting(_SEEN, "", check_token),
+        Setting(
+            "shardrouter.replica_choice",
+            REPLICA_CHOICES[0],
+            one_of("shardrouter.replica_choice", REPLICA_CHOICES),
+        ),
         Setting(
             "standard_conforming_strings",
             "on",
@@ -218,6 +238,7 @@ _SETTINGS: Final = {
         _timeout("idle_in_transaction_session_timeout", "0"),
         _timeout("idle_session_timeout", "0"),
         _timeout("lock_timeout", "0"),
+        Setting(_SLOW, "-1", _duration_or_never(_SLOW), superuser=True),
         _timeout("statement_timeout", "10s"),
         Setting("TimeZone", "UTC", _time_zone, announced=True),
         Setting("default_transaction_deferrable", "off", _switch("default_transaction_deferrable")),
@@ -246,6 +267,10 @@ def _find(name: str) -> Setting:
     return setting
 
 
+def _nothing_seen() -> str:
+    return ""
+
+
 _TEMPORARY: Final = "temporary schema"
 """Among the facts, and no name of a setting."""
 
@@ -256,22 +281,31 @@ class Settings:
     __slots__ = (
         "_changed",
         "_facts",
+        "_token",
         "bounds_statements",
         "consistency",
+        "finish_bytes_max",
+        "finish_rows_max",
         "idle_in_transaction_s",
         "idle_session_s",
         "lock_timeout_s",
         "placement",
         "read_only",
         "search_path",
+        "slow_s",
         "statement_timeout_s",
         "temporary",
     )
 
     def __init__(
-        self, changed: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None
+        self,
+        changed: Mapping[str, str] | None = None,
+        facts: Mapping[str, str] | None = None,
+        token: Callable[[], str] = _nothing_seen,
     ) -> None:
-        """facts: values that the session has from its start and cannot change."""
+        """facts: values that the session has from its start and cannot change. token: what it has
+        seen, whenever that is asked."""
+        self._token = token
         self._changed = dict(changed or {})
         self._facts = dict(facts or {})
         self.statement_timeout_s = self._timeout_s("statement_timeout") or STATEMENT_TIMEOUT_S_MAX
@@ -280,8 +314,13 @@ class Settings:
         self.idle_session_s = self._timeout_s("idle_session_timeout")
         self.idle_in_transaction_s = self._timeout_s("idle_in_transaction_session_timeout")
         self.lock_timeout_s = self._timeout_s("lock_timeout")
+        self.slow_s = float("inf") if self.get(_SLOW) == "-1" else self._timeout_s(_SLOW)
+        """What takes at least so long is logged."""
         self.placement = cast("Placement", self.get("default_placement"))
-        self.consistency = cast("Consistency", self.get("shardrouter.consistency"))
+        self.consistency = self.hinted(Hint())
+        """Of reads that ask for nothing themselves."""
+        self.finish_bytes_max = int(self.get("shardrouter.finish_bytes_max"))
+        self.finish_rows_max = int(self.get("shardrouter.finish_rows_max"))
         self.read_only = self.get("transaction_read_only") == "on"
         role = self.get("session_authorization")
         named = schemas_listed(self.get("search_path"))
@@ -295,12 +334,25 @@ class Settings:
         self.search_path = path
         """Where names without a schema are looked for."""
 
+    def hinted(self, hint: Hint) -> Level:
+        """What a read asks for that says so itself. Raises StatementError 22023."""
+        name = hint.consistency or self.get("shardrouter.consistency")
+        staleness = hint.max_staleness or self.get("shardrouter.max_staleness")
+        return level_named(name, _duration_ms("shardrouter.max_staleness", staleness))
+
+    @property
+    def added_token(self) -> str:
+        """What SET said that the session has seen."""
+        return self._changed.get(_SEEN, "")
+
     def get(self, name: str) -> str:
         """The value as SHOW answers it. Raises StatementError 42704 for an unknown name."""
         own = self._changed.get(name.lower())
         if own is not None and is_custom(name):
             return own
         setting = _find(name)
+        if setting.name == _SEEN:
+            return self._token()
         found = self._changed.get(setting.name)
         if found is not None:
             return found
@@ -310,7 +362,7 @@ class Settings:
 
     def all(self) -> tuple[tuple[str, str, str], ...]:
         """Of each setting its name, its value, and what RESET goes back to."""
-        reset = Settings(facts=self._facts)
+        reset = Settings(facts=self._facts, token=self._token)
         names = [setting.name for setting in _SETTINGS.values()]
         return tuple(
             (name, self.get(name), reset.get(name)) for name in sorted(names, key=str.lower)
@@ -320,30 +372,34 @@ class Settings:
         """After SET, or RESET if `value` is None (of all, if `name` is `all`).
 
         Raises StatementError 42704 (no such setting), 22023 (not a value of it), 55P02 (it
-        cannot be changed).
+        cannot be changed), 42501 (by others only).
         """
         if value is None and name.lower() == "all":
-            return Settings(facts=self._facts)
+            return Settings(facts=self._facts, token=self._token)
         changed = dict(self._changed)
         if is_custom(name):
             changed[name.lower()] = custom_value(name, value or "", self._changed)
-            return Settings(changed, self._facts)
+            return Settings(changed, self._facts, self._token)
         setting = _find(name)
+        if setting.superuser and self.get("is_superuser") != "on":
+            raise StatementError(
+                f'permission denied to set parameter "{setting.name}"', sqlstate="42501"
+            )
         if value is None:
             changed.pop(setting.name, None)
         elif setting.check is None:
             raise StatementError(f'parameter "{setting.name}" cannot be changed', sqlstate="55P02")
         else:
             changed[setting.name] = setting.check(value)
-        return Settings(changed, self._facts)
+        return Settings(changed, self._facts, self._token)
 
     def with_temporary(self, schema: str) -> Settings:
         """The same for a session that has temporary tables there."""
-        return Settings(self._changed, {**self._facts, _TEMPORARY: schema})
+        return Settings(self._changed, {**self._facts, _TEMPORARY: schema}, self._token)
 
     def rebased(self) -> Settings:
         """The same values, to which RESET goes back from now on."""
-        return Settings(facts=self._facts | self._changed)
+        return Settings(facts=self._facts | self._changed, token=self._token)
 
     def _timeout_s(self, name: str) -> float:
         """0: none."""

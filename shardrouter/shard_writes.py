@@ -30,7 +30,6 @@ however often it is sent. `done` is called exactly once, never from within `subm
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, TypeAlias
@@ -44,8 +43,7 @@ from nodes.protocol import (
     Done,
     Fence,
     Guard,
-    Opened,
-    OpenSession,
+    Locked,
     RequestBody,
     SessionId,
     SetVersion,
@@ -60,20 +58,21 @@ from nodes.protocol import (
     Write,
 )
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
-from shardrouter.errors import RouterError, StatementError, Unavailable
+from shardrouter.errors import RouterError, StatementError
+from shardrouter.lanes import Lane, LaneSession
+from shardrouter.session_token import SessionToken
 from shardrouter.verdicts import (
     Outcome,
     answer_lost,
     canceled,
+    lock_not_available,
     refused,
     sql_error,
     time_over,
     unknown,
 )
-from shardrouter.window import SeqWindow
 
 __all__ = [
-    "WAITING_MAX",
     "Cancel",
     "Settled",
     "ShardStage",
@@ -86,14 +85,17 @@ __all__ = [
 LARGE_BYTES: Final = 128 * 1024
 """Characters and bytes of a statement that may be more than an entry of the log holds."""
 
-WAITING_MAX: Final = 4096
-"""Writes of one shard that wait for a session or a free seq; more answer 53300."""
-
 FENCE_SHARE: Final = 0.2
 """Share of a write's time that is kept for settling its outcome by FENCE ..."""
 
 FENCE_S_MAX: Final = 1.0
 """... and the most that is kept: a fence takes one round trip and one commit."""
+
+LOCKED_PAUSE_S: Final = 0.002
+"""Before a write that met a prepared transaction is tried again; twice as long each time ..."""
+
+LOCKED_PAUSE_S_MAX: Final = 0.05
+"""... up to this: that transaction is one that its router has left."""
 
 Settled: TypeAlias = Callable[[Outcome], None]
 Cancel: TypeAlias = Callable[[], None]
@@ -104,9 +106,8 @@ class ShardWrites:
 
     def __init__(self, groups: Iterable[str], delivery: Delivery, name: str) -> None:
         self._loop = asyncio.get_running_loop()
-        self._name = name
-        self._delivery = delivery
-        self._lanes = {group: _Lane(group) for group in groups}
+        self.delivery = delivery
+        self._lanes = {group: Lane(group, delivery, name) for group in groups}
         self._closed = False
 
     def submit(
@@ -122,9 +123,10 @@ class ShardWrites:
         staged: Staged | None = None,
         *,
         bounded: bool = False,
+        token: SessionToken | None = None,
     ) -> Cancel:
         """A unit of commit on one group: all statements or none, exactly once. Returns what
-        ends it early, if it is called before `done` was."""
+        ends it early, if it is called before `done` was. `token` is told of its entry."""
         left = deadline - self._loop.time()
         write = _Write(
             self,
@@ -139,11 +141,12 @@ class ShardWrites:
             transaction,
             staged,
             bounded,
+            token,
         )
         if left <= 0 or self._closed:
-            self._loop.call_soon(done, self._too_late(group))
+            self._loop.call_soon(done, self._lanes[group].too_late())
         else:
-            self._start(write)
+            write.lane.ask(write)
             return write.cancel
         return _nothing_to_cancel
 
@@ -159,6 +162,7 @@ class ShardWrites:
         transaction: Transaction | None = None,
         staged: Staged | None = None,
         bounded: bool = False,
+        token: SessionToken | None = None,
     ) -> Done | Stale:
         """`submit`, awaited. Raises RouterError.
 
@@ -184,6 +188,7 @@ class ShardWrites:
             transaction,
             staged,
             bounded=bounded,
+            token=token,
         )
         while not future.done():
             try:
@@ -218,108 +223,29 @@ class ShardWrites:
             data=data,
         )
         if left <= 0 or self._closed:
-            self._loop.call_soon(done, self._too_late(stage.lane.group))
+            self._loop.call_soon(done, stage.lane.too_late())
         else:
-            self._start(chunk)
+            stage.lane.ask(chunk)
 
     def forget_stage(self, stage: ShardStage, deadline: float) -> None:
         """No write will name it. A replica that is not told finds out by itself, in time."""
         if stage.session is not None:
             body = Unstage(stage.session, stage.number)
-            self._delivery.send(stage.lane.group, body, deadline, _nobody_waits)
+            self.delivery.send(stage.lane.group, body, deadline, _nobody_waits)
 
     def close(self) -> None:
         """End what waits to be sent; what is under way ends with the delivery."""
         self._closed = True
         for lane in self._lanes.values():
-            while lane.queue:
-                self._expire(lane.queue[0])
-
-    # ------------------------------------------------------------------ sessions and seqs
-
-    def _start(self, write: _Write) -> None:
-        """Send the first copy under a new seq, or wait for one."""
-        lane = write.lane
-        session = lane.session
-        if session is not None and not lane.queue:
-            seq = session.window.open()
-            if seq is not None:
-                self._send(write, session, seq)
-                return
-        if len(lane.queue) >= WAITING_MAX:
-            error = Unavailable(
-                f"too many statements wait for {lane.group}",
-                sqlstate="53300",
-                hint="Repeat it later, from fewer connections.",
-            )
-            self._loop.call_soon(write.done, error)
-            return
-        lane.queue.append(write)
-        write.timer = self._loop.call_at(write.fence_at, self._expire, write)
-        if session is None:
-            self._open(lane)
-
-    def _send(self, write: _Write, session: _Session, seq: int) -> None:
-        write.session, write.seq = session, seq
-        body = write.body(session, seq)
-        if body is None:
-            self._loop.call_soon(self._settle, write, _stage_lost(write.lane.group))
-            return
-        write.sending = self._delivery.send(write.lane.group, body, write.fence_at, write.answered)
-
-    def _expire(self, write: _Write) -> None:
-        """The time of a write that waits in the queue is over."""
-        self._drop(write, self._too_late(write.lane.group))
-
-    def _drop(self, write: _Write, error: RouterError) -> None:
-        """End a write that waits in the queue: nothing of it was ever sent."""
-        write.lane.queue.remove(write)
-        assert write.timer is not None
-        write.timer.cancel()
-        write.done(error)
-
-    def _open(self, lane: _Lane) -> None:
-        """Open a session of `lane` for the writes that wait; a lost answer costs the group one
-        session that expires unused."""
-        if not lane.opening and lane.queue:
-            lane.opening = True
-            until = max(write.fence_at for write in lane.queue)
-            self._delivery.send(
-                lane.group, OpenSession(self._name), until, partial(self._opened, lane)
-            )
-
-    def _opened(self, lane: _Lane, answer: Answer, _doubt: bool) -> None:
-        lane.opening = False
-        if isinstance(answer, Opened):
-            lane.session = _Session(answer.session)
-            self._drain(lane)
-            return
-        now = self._loop.time()
-        for write in list(lane.queue):
-            if isinstance(answer, SqlFailure):
-                self._drop(write, sql_error(answer))
-            elif self._closed or write.fence_at <= now:
-                self._expire(write)
-        self._open(lane)
-
-    def _drain(self, lane: _Lane) -> None:
-        """Send what waits, as far as the session has room."""
-        while lane.queue and lane.session is not None:
-            seq = lane.session.window.open()
-            if seq is None:
-                return
-            write = lane.queue.popleft()
-            assert write.timer is not None
-            write.timer.cancel()
-            self._send(write, lane.session, seq)
+            lane.close()
 
     def cancel(self, write: _Write) -> None:
         """Whoever asked for `write` no longer waits for it."""
         if write.cancelled or write.ended:
             return
         write.cancelled = True
-        if write in write.lane.queue:
-            self._drop(write, canceled())
+        if write.lane.withdraw(write):
+            write.done(canceled())
         elif write.sending is not None:
             write.sending.stop()
             write.deadline = min(write.deadline, self._loop.time() + FENCE_S_MAX)
@@ -327,16 +253,12 @@ class ShardWrites:
 
     # ------------------------------------------------------------------ outcomes
 
-    def _too_late(self, group: str) -> RouterError:
-        if self._closed:
-            return Unavailable("the router was closed", sqlstate="57P01")
-        return time_over(group, self._delivery.trouble(group))
-
     def answered(self, write: _Write, answer: Answer, doubt: bool) -> None:
         """The answer to a copy of `write`; the table in the module's docstring."""
         if write.cancelled:
             return  # its fence, which is under way, has the outcome
         group = write.lane.group
+        doubt = write.doubt = doubt or write.doubt
         match answer:
             case SqlFailure() | Stale():
                 if doubt:
@@ -350,13 +272,17 @@ class ShardWrites:
                     self._renew(write)
             case AnswerNotKept():
                 self._settle(write, answer_lost(group))
+            case Locked():
+                self._wait(write, answer)
             case GaveUp(reason=reason, hint=hint):
                 if doubt:
                     self._fence(write, answer)
                 else:
                     self._settle(
                         write,
-                        self._too_late(group) if self._closed else time_over(group, reason, hint),
+                        self._lanes[group].too_late()
+                        if self._closed
+                        else time_over(group, reason, hint),
                     )
             case Aborted():  # only a fence of this very seq can have said so
                 self._settle(write, time_over(group, "the write was fenced off"))
@@ -368,14 +294,39 @@ class ShardWrites:
         lane, session = write.lane, write.session
         assert session is not None
         session.window.settle(write.seq)
-        if lane.session is session:
-            lane.session = None
-        if self._closed or write.fence_at <= self._loop.time():
-            write.done(self._too_late(lane.group))
+        lane.lost(session)
+        if self._closed or write.until <= self._loop.time():
+            write.done(lane.too_late())
         else:
-            self._start(write)
+            write.lane.ask(write)
 
-    def _fence(self, write: _Write, refusal: SqlFailure | Stale | GaveUp) -> None:
+    def _wait(self, write: _Write, locked: Locked) -> None:
+        """A transaction over several shards keeps the write out: try again, as long as it may
+        take."""
+        write.pause_s = min(LOCKED_PAUSE_S_MAX, 2 * write.pause_s or LOCKED_PAUSE_S)
+        again_at = self._loop.time() + write.pause_s
+        if again_at < write.until and not self._closed:
+            self._loop.call_at(again_at, self._try_again, write)
+        elif write.doubt:
+            self._fence(write, locked)
+        else:
+            self._settle(write, lock_not_available(write.lane.group))
+
+    def _try_again(self, write: _Write) -> None:
+        session = write.session
+        assert session is not None
+        if write.cancelled or write.ended:
+            return
+        if write.doubt:  # it has to be the same command
+            body = write.body(session, write.seq)
+            assert body is not None
+            write.sending = self.delivery.send(write.lane.group, body, write.until, write.answered)
+            return
+        # Another: a seq that stays open holds up those behind it, who may not be kept out.
+        write.lane.settle(session, write.seq)
+        write.lane.ask(write)
+
+    def _fence(self, write: _Write, refusal: SqlFailure | Stale | Locked | GaveUp) -> None:
         """Ask the log for the outcome of `write`, which an earlier copy may have had or have
         yet; `refusal` is what its last copy met."""
         session = write.session
@@ -384,12 +335,16 @@ class ShardWrites:
             self._settle(write, unknown(write.lane.group, "the router was closed"))
             return
         body = Fence(session.id, write.seq, session.window.watermark)
-        self._delivery.send(
+        self.delivery.send(
             write.lane.group, body, write.deadline, partial(self._fenced, write, refusal)
         )
 
     def _fenced(
-        self, write: _Write, refusal: SqlFailure | Stale | GaveUp, answer: Answer, _doubt: bool
+        self,
+        write: _Write,
+        refusal: SqlFailure | Stale | Locked | GaveUp,
+        answer: Answer,
+        _doubt: bool,
     ) -> None:
         if write.ended:
             return  # it was cancelled too late: its own answer came before that of the fence
@@ -405,6 +360,8 @@ class ShardWrites:
                 elif isinstance(refusal, GaveUp):
                     reason = f"{refusal.reason.rstrip('.')}; nothing was applied"
                     self._settle(write, time_over(group, reason, refusal.hint))
+                elif isinstance(refusal, Locked):
+                    self._settle(write, lock_not_available(group))
                 else:
                     self._settle(write, refused(refusal))
             case AnswerNotKept():
@@ -420,63 +377,50 @@ class ShardWrites:
         assert session is not None
         write.ended = True
         write.sending = None  # it knows the write: nothing but the collector would free the two
-        session.window.settle(write.seq)
-        lane = write.lane
-        if lane.queue and lane.session is session:
-            self._drain(lane)
+        write.lane.settle(session, write.seq)
+        if write.token is not None and type(outcome) is Done:
+            write.token.advance(write.lane.group, session.id.incarnation, outcome.index)
         write.done(outcome)
-
-
-class _Session:
-    """An exactly-once session as the group knows it, its seqs, and the numbers of its stages."""
-
-    __slots__ = ("id", "stages", "window")
-
-    def __init__(self, session: SessionId) -> None:
-        self.id = session
-        self.window = SeqWindow()
-        self.stages = 0
-
-    def new_stage(self) -> int:
-        self.stages += 1
-        return self.stages
-
-
-class _Lane:
-    """The writes of one group: their session, opened when first needed, and those that wait."""
-
-    __slots__ = ("group", "opening", "queue", "session")
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-        self.session: _Session | None = None
-        self.opening = False
-        self.queue: deque[_Write] = deque()
 
 
 class _Write(msgspec.Struct, eq=False):
     """A write from submission to `done`."""
 
     writes: ShardWrites
-    lane: _Lane
+    lane: Lane
     statements: tuple[Statement, ...]
     guards: tuple[Guard, ...]
     sets: tuple[SetVersion, ...]
     quick: bool
     deadline: float
-    fence_at: float  # from here on no copy is sent, only fences
+    until: float  # from here on no copy is sent, only fences
     done: Settled
     transaction: Transaction | None = None  # in place of statements
     staged: Staged | None = None  # the same
     bounded: bool = False
-    session: _Session | None = None
+    token: SessionToken | None = None
+    session: LaneSession | None = None
     seq: int = 0
-    timer: asyncio.TimerHandle | None = None  # while it waits in the queue
     sending: Sending | None = None  # its last copies
+    doubt: bool = False  # some copy may still take effect
+    pause_s: float = 0.0  # the last one, before it was tried again
     cancelled: bool = False
     ended: bool = False  # `done` was called after it had been sent
 
-    def body(self, session: _Session, seq: int) -> RequestBody | None:
+    def given(self, session: LaneSession, seq: int) -> None:
+        self.session, self.seq = session, seq
+        body = self.body(session, seq)
+        writes, group = self.writes, self.lane.group
+        if body is None:
+            lost = partial(writes._settle, self, _stage_lost(group))  # noqa: SLF001 -- as below
+            asyncio.get_running_loop().call_soon(lost)
+            return
+        self.sending = writes.delivery.send(group, body, self.until, self.answered)
+
+    def refused(self, error: RouterError) -> None:
+        self.done(error)
+
+    def body(self, session: LaneSession, seq: int) -> RequestBody | None:
         """What to send under this seq; None if it can be part of this session no more."""
         return Write(
             session.id,
@@ -510,7 +454,7 @@ class ShardStage:
 
     __slots__ = ("is_taken", "lane", "number", "session")
 
-    def __init__(self, lane: _Lane) -> None:
+    def __init__(self, lane: Lane) -> None:
         self.lane = lane
         self.session: SessionId | None = None
         self.number = 0
@@ -524,7 +468,7 @@ class _Chunk(_Write, eq=False, kw_only=True):
     number: int
     data: bytes
 
-    def body(self, session: _Session, seq: int) -> RequestBody | None:
+    def body(self, session: LaneSession, seq: int) -> RequestBody | None:
         stage = self.stage
         if stage.session != session.id:
             if stage.is_taken:

@@ -16,6 +16,7 @@ How a write comes to its one outcome is in `shardrouter.shard_writes`.
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +24,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from nodes.config import ClusterConfig
 from nodes.protocol import (
-    Consistency,
+    AtLeast,
     Done,
     Forget,
     Guard,
@@ -38,9 +39,12 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
-from shardrouter.delivery import Answer, Delivery, GaveUp
+from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
+from shardrouter.levels import Level
+from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
+from shardrouter.session_token import NOTHING, SessionToken
 from shardrouter.shard_writes import (
     Cancel,
     Settled,
@@ -80,19 +84,37 @@ class Shards:
     """All groups of one cluster, `meta` among them, through one connection to each node.
 
     Used from one event loop, which must be running when it is made. `name` is this router's
-    name in the nodes' logs.
+    name in the nodes' logs, `zone` where it is.
     """
 
-    def __init__(self, config: ClusterConfig, *, name: str, rng: random.Random) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, name: str, rng: random.Random, zone: str = ""
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self.replica_choice = config.replica_choice  # of sessions that have not chosen
         self.transaction_bytes_max = config.limits.transaction_bytes_max
-        self._delivery = Delivery(config, name=name, rng=rng)
+        self._delivery = Delivery(config, name=name, rng=rng, zone=zone)
         self._streams: set[RowStream] = set()
         writes = self._writes = ShardWrites(config.groups, self._delivery, name)
+        self._token: SessionToken | None = None
         # Without a call between: nearly every statement goes through one of these.
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
+
+    def of_session(self, token: SessionToken) -> Shards:
+        """The same, for a session: what it sees here is added to `token`, and its reads at level
+        `session` ask for states with all that is in it."""
+        view = copy.copy(self)
+        view._token = token  # noqa: SLF001 -- of its own class
+        view.submit_write = partial(self._writes.submit, token=token)
+        view.write = partial(self._writes.write, token=token)
+        return view
+
+    @property
+    def counts(self) -> Counts:
+        """Of what was sent to nodes."""
+        return self._delivery.counts
 
     # ------------------------------------------------------------------ reads
 
@@ -104,13 +126,19 @@ class Shards:
         quick: bool,
         deadline: float,
         done: Settled,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Cancel:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
-        read = Read(statements, guards, quick, consistency)
-        done = partial(_read_answered, group, done)
-        return self._delivery.send(group, read, deadline, done).stop
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read(statements, guards, quick, wanted)
+        done = partial(_read_answered, group, self._token, done)
+        return self._delivery.send(group, read, deadline, done, choice).stop
+
+    def _at_least(self, group: str) -> AtLeast:
+        """What a session that has seen nothing asks for is any state."""
+        return NOTHING if self._token is None else self._token.of(group)
 
     async def read(
         self,
@@ -120,12 +148,15 @@ class Shards:
         *,
         quick: bool = False,
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Done | Stale:
         """`submit_read`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         done = partial(resolve, future)
-        stop = self.submit_read(group, statements, guards, quick, deadline, done, consistency)
+        stop = self.submit_read(
+            group, statements, guards, quick, deadline, done, consistency, choice
+        )
         return returned(await _or_stop(future, stop))
 
     def submit_stream(
@@ -135,14 +166,16 @@ class Shards:
         guards: tuple[Guard, ...],
         deadline: float,
         done: Callable[[Outcome | Streamed], None],
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Cancel:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
-        read = Read((statement,), guards, consistency=consistency, stream=True)
+        wanted = self._at_least(group) if consistency == "session" else consistency
+        read = Read((statement,), guards, consistency=wanted, stream=True)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
-        return self._delivery.send(group, read, deadline, answered).stop
+        return self._delivery.send(group, read, deadline, answered, choice).stop
 
     async def stream(
         self,
@@ -150,7 +183,8 @@ class Shards:
         statement: Statement,
         guards: tuple[Guard, ...],
         deadline: float,
-        consistency: Consistency = "linearizable",
+        consistency: Level = "linearizable",
+        choice: Choice = NEAREST,
     ) -> Done | Stale | Streamed:
         """`submit_stream`, awaited. Raises RouterError."""
         future: asyncio.Future[Outcome | Streamed] = self._loop.create_future()
@@ -161,7 +195,7 @@ class Shards:
             elif isinstance(outcome, Streamed):
                 outcome.stream.close()
 
-        stop = self.submit_stream(group, statement, guards, deadline, done, consistency)
+        stop = self.submit_stream(group, statement, guards, deadline, done, consistency, choice)
         outcome = await _or_stop(future, stop)
         if isinstance(outcome, RouterError):
             raise outcome
@@ -176,10 +210,15 @@ class Shards:
         doubt: bool,
     ) -> None:
         if not isinstance(answer, Piece):
-            _read_answered(group, done, answer, doubt)
+            _read_answered(group, self._token, done, answer, doubt)
             return
+        self._advance(group, answer.incarnation, answer.index)
         stream = self._rest(answer.node, group, answer.cursor, timeout_s)
         done(Streamed(answer.result, stream))
+
+    def _advance(self, group: str, incarnation: int, index: int) -> None:
+        if self._token is not None:
+            self._token.advance(group, incarnation, index)
 
     def _rest(self, node: str, group: str, cursor: int, timeout_s: float) -> RowStream:
         """The rows behind the first, from the node that has them."""
@@ -207,6 +246,7 @@ class Shards:
             case Speculated(result=result, failure=failure) as answer:
                 outcome = result or failure
                 assert outcome is not None, "one of them is the answer"
+                self._advance(group, answer.incarnation, answer.index)
                 stream: RowStream | None = None
                 if answer.cursor:
                     stream = self._rest(answer.node, group, answer.cursor, timeout_s)
@@ -244,8 +284,12 @@ class Shards:
         await self._delivery.close()
 
 
-def _read_answered(group: str, done: Settled, answer: Answer, _doubt: bool) -> None:
+def _read_answered(
+    group: str, token: SessionToken | None, done: Settled, answer: Answer, _doubt: bool
+) -> None:
     if type(answer) is Done:  # nearly always
+        if token is not None:
+            token.advance(group, answer.incarnation, answer.index)
         done(answer)
         return
     match answer:

@@ -2,8 +2,9 @@
 
 A cursor is a SELECT of the block like any other, read when it is declared, of whose rows those that
 were not fetched yet come a piece at a time (docs/bulk.md); it shows the state of its DECLARE,
-whatever the block writes after it. One WITH HOLD is declared outside of a block, and is there until
-CLOSE or the end of the session.
+whatever the block writes after it. PostgreSQL computes nothing of a row before a FETCH comes to it;
+here the first FETCH is told that a row cannot be computed. A cursor WITH HOLD is declared outside
+of a block, and is there until CLOSE or the end of the session.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nodes.protocol import StatementResult, Value
 from shardrouter.alter_definitions import AlterTable
 from shardrouter.catalog import Catalog
 from shardrouter.definitions import CreateIndex, Definition, DropTable, Truncate
-from shardrouter.errors import StatementError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.execution import Execution, MoreRows, Outcome, encoded_rows, piece_outcome
 from shardrouter.planned import FetchRows, ResultColumn
 from shardrouter.syntax import Name
@@ -31,11 +32,13 @@ HELD: Final = -1
 class _Cursor:
     def __init__(
         self,
+        name: str,
         columns: tuple[ResultColumn, ...],
         outcome: Outcome,
         depth: int,
         tables: frozenset[str],
     ) -> None:
+        self.name = name
         self.columns = columns
         self.tables = tables
         self.depth = depth  # savepoints that there were when it was declared
@@ -46,7 +49,11 @@ class _Cursor:
     async def some(self, count: int | None) -> Sequence[tuple[Value, ...]]:
         """Some rows more, at most `count`; none if there are no more. Raises RouterError."""
         while self._at == len(self._rows) and self._more is not None:
-            piece = await self._more.next()
+            try:
+                piece = await self._more.next()
+            except RouterError:
+                self._more = _NoRows(_broken(self.name))
+                raise
             if piece is None:
                 self._more = None
             else:
@@ -64,6 +71,28 @@ class _Cursor:
     def close(self) -> None:
         if self._more is not None:
             self._more.close()
+
+
+class _NoRows:
+    """What nobody can read any more, for a reason that whoever tries is told."""
+
+    is_over = False
+
+    def __init__(self, error: RouterError) -> None:
+        self._error = error
+
+    async def next(self) -> StatementResult | None:
+        raise self._error
+
+    def cancel(self) -> None:
+        """Nobody waits for it."""
+
+    def close(self) -> None:
+        """It holds nothing."""
+
+
+def _broken(name: str) -> StatementError:
+    return StatementError(f'portal "{name}" cannot be run', sqlstate="55000")
 
 
 class _Fetched:
@@ -123,7 +152,19 @@ class SqlCursors:
     ) -> None:
         """`outcome` has the rows in stored form, or the first of them; `tables` are those that it
         reads."""
-        self._cursors[name] = _Cursor(columns, outcome, depth, tables)
+        self._cursors[name] = _Cursor(name, columns, outcome, depth, tables)
+
+    def declare_failed(
+        self,
+        name: str,
+        columns: tuple[ResultColumn, ...],
+        error: StatementError,
+        depth: int,
+        tables: frozenset[str],
+    ) -> None:
+        """One whose rows cannot be computed: `error` is told by the first FETCH."""
+        outcome = Outcome("", more=_NoRows(error))
+        self._cursors[name] = _Cursor(name, columns, outcome, depth, tables)
 
     def check_unused(self, definition: Definition, tag: str, catalog: Catalog) -> None:
         """Raises StatementError 55006 for a change of a table that a cursor reads, as PostgreSQL's

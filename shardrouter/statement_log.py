@@ -17,7 +17,7 @@ from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome
 from shardrouter.lexer import Kind, tokenize
 
-__all__ = ["LEVELS", "Level", "StatementLog", "without_values"]
+__all__ = ["LEVELS", "Level", "StatementLog", "cut", "without_values"]
 
 Level: TypeAlias = Literal["none", "text", "values"]
 LEVELS: Final = get_args(Level)
@@ -37,8 +37,8 @@ class StatementLog:
         self._shows_values = level == "values"
         self._clock = clock
 
-    def watch(self, user: str, unit: Sequence[Execution], done: _Done) -> _Done:
-        """A `done` of a unit that writes what became of it, then calls the other."""
+    def watch(self, user: str, request: str, unit: Sequence[Execution], done: _Done) -> _Done:
+        """A `done` of the unit `request` that writes what became of it, then calls the other."""
         began = self._clock()
 
         def ended(result: list[Outcome] | RouterError) -> None:
@@ -50,7 +50,7 @@ class StatementLog:
                     became = self._failure(result)
                 else:
                     became = "not done, for another statement of its unit failed"
-                self._write(user, self._executed(execution), became, seconds)
+                self._write(user, self._executed(execution), became, seconds, request)
             done(result)
 
         return ended
@@ -63,22 +63,33 @@ class StatementLog:
         """A COPY FROM STDIN that begins."""
         self._write(user, self._text(text), "rows come", 0.0)
 
-    def _write(self, user: str, statement: str, became: str, seconds: float) -> None:
-        _log.info("%s: %s -> %s (%.1f ms)", user, statement, became, seconds * 1000)
+    def _write(
+        self, user: str, statement: str, became: str, seconds: float, request: str = ""
+    ) -> None:
+        milliseconds = round(seconds * 1000, 1)
+        about: dict[str, object] = {"user": user, "milliseconds": milliseconds}
+        _log.info(
+            "%s: %s -> %s (%.1f ms)",
+            user,
+            statement,
+            became,
+            milliseconds,
+            extra=about | {"request": request} if request else about,
+        )
 
     def _executed(self, execution: Execution) -> str:
         text = self._text(execution.prepared.text)
         if not self._shows_values or not execution.arguments:
             return text
-        return f"{text} {_cut(repr(list(execution.arguments)))}"
+        return f"{text} {cut(repr(list(execution.arguments)))}"
 
     def _text(self, text: str) -> str:
         bare = without_values(text)
         shown = text if self._shows_values and "password" not in bare.lower() else bare
-        return _cut(" ".join(shown.split()))
+        return cut(" ".join(shown.split()))
 
     def _failure(self, error: RouterError) -> str:
-        said = f": {_cut(' '.join(error.message.split()))}" if self._shows_values else ""
+        said = f": {cut(' '.join(error.message.split()))}" if self._shows_values else ""
         return f"{error.sqlstate}{said}"
 
 
@@ -97,5 +108,6 @@ def without_values(text: str) -> str:
     return "".join(parts).strip()
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """As much of it as a line takes."""
     return text if len(text) <= LINE_MAX else f"{text[:LINE_MAX]}..."

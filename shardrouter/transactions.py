@@ -11,49 +11,34 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import structs
 
 from nodes.protocol import (
-    Defined,
-    Guard,
     Lock,
-    NotOpen,
     Ran,
     SqlFailure,
     Stale,
-    Statement,
     StatementResult,
 )
-from nodes.stage_content import ITEM_BYTES_MAX
-from shardrouter import definition_changes, merge
+from shardrouter import merge
 from shardrouter.block import (
-    ASKED_BYTES_MAX,
-    HELD_BYTES_MAX,
     Block,
     lock_of,
     serialization_failure,
     spans_shards,
-    transaction_too_large,
 )
-from shardrouter.catalog import Catalog, home_guard
+from shardrouter.block_definitions import BlockDefinitions
+from shardrouter.block_steps import BLOCK_REPLANS_MAX, STEP_BYTES_MAX, BlockSteps
 from shardrouter.definitions import (
-    CreateIndex,
-    CreateTableAs,
-    Definition,
-    DropIndex,
     DropTable,
-    PlaceTable,
-    Truncate,
-    makes_temporary,
 )
-from shardrouter.draft import Draft, begin_draft, drafted, is_drafted, on_other_catalog
-from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
+from shardrouter.draft import is_drafted
+from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Command,
     Execution,
-    Notice,
     Outcome,
     Prepared,
     command_of,
@@ -63,20 +48,18 @@ from shardrouter.execution import (
     rows_outcome,
     scatter_commands,
 )
-from shardrouter.explained import explain_change
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
     Begin,
     CatalogQuery,
     CloseCursor,
-    CopyFrom,
     DeclareCursor,
     EndBlock,
     FetchRows,
+    Merge,
     Modes,
     OneShard,
-    Plan,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -84,80 +67,34 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
-from shardrouter.role_statements import RoleStatement
-from shardrouter.row_stream import RowStream
-from shardrouter.schema import Schema
-from shardrouter.schema_change import UNDONE
-from shardrouter.session_sequences import SessionSequences
-from shardrouter.settings import TRANSACTION_MODES, Settings
-from shardrouter.shards import Shards, Stepped, is_large
+from shardrouter.settings import TRANSACTION_MODES
+from shardrouter.shards import is_large
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
-from shardrouter.tables import Change
+from shardrouter.transaction_answers import (
+    being_changed,
+    in_failed_block,
+    modes_of,
+    not_in_a_block,
+    outside,
+    read_only_error,
+    setting_tag,
+    warning,
+    word,
+)
+from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
-__all__ = [
-    "Host",
-    "Transactions",
-    "in_failed_block",
-    "read_only_error",
-    "set_outside",
-    "setting_tag",
-]
-
-STEP_BYTES_MAX: Final = 1024 * 1024
-"""Of a statement that is sent with its parameters."""
-
-REPLANS_MAX: Final = 50
-"""How often a statement is planned again because the shard says that its catalog is stale."""
+__all__ = ["Transactions"]
 
 _ID_BYTES: Final = 16
 
+_OF_ROWS: Final = frozenset({"21", "22"})
+"""Classes of errors of single rows, which a FETCH tells that comes to them."""
+
 _Finish = Callable[[StatementResult], Outcome]
-
-
-class Host(Protocol):
-    """The session whose block it is."""
-
-    settings: Settings
-
-    @property
-    def shards(self) -> Shards: ...
-
-    @property
-    def schema(self) -> Schema: ...
-
-    @property
-    def sequences(self) -> SessionSequences: ...
-
-    @property
-    def catalog(self) -> Catalog:
-        """As statements see it now: with what the block has changed, if it has."""
-
-    async def current(self, execution: Execution, deadline: float) -> Execution:
-        """The execution, planned again if its tables have changed."""
-
-    async def prepare(self, text: str, parameter_oids: tuple[int, ...] = ()) -> Prepared:
-        """Parse and plan one statement."""
-
-    async def catch_up(self, deadline: float, attempt: int) -> None:
-        """A shard knows a newer catalog: read it."""
-
-    async def temporary_schema(self, deadline: float) -> str:
-        """Where the session's temporary tables are."""
-
-    async def ask_catalogs(
-        self, execution: Execution, settings: Settings, deadline: float
-    ) -> tuple[Outcome, tuple[SetSetting, ...]]:
-        """A query of the system catalogs, and the settings that it sets."""
-
-    async def run_locally(self, execution: Execution, deadline: float) -> Outcome:
-        """A statement that needs no shard."""
-
-    def keep(self, stream: RowStream) -> None:
-        """It ends with the session, at the latest."""
 
 
 class Transactions:
@@ -169,8 +106,8 @@ class Transactions:
         self.block: Block | None = None
         self.cursors = SqlCursors()
         self._draft_plans = PlanCache()  # of a block that has changed the schema
-        self._uploads: list[Upload] = []  # of what the block has sent ahead
-        self._steps_ahead: Upload | None = None  # the one that has its steps
+        self._steps = BlockSteps(host)
+        self._definitions = BlockDefinitions(host, self._steps, self.cursors, self._statement)
 
     @property
     def plans(self) -> PlanCache | None:
@@ -193,7 +130,7 @@ class Transactions:
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
         host.settings = settings
-        block.modes = _modes_of(settings)
+        block.modes = modes_of(settings)
         block.implicit = implicit
         self.block = block
 
@@ -226,28 +163,28 @@ class Transactions:
                 return Outcome(plan.tag)
             case EndBlock(chain=True):
                 command = "COMMIT" if plan.commit else "ROLLBACK"
-                raise _outside(f"{command} AND CHAIN can only be used in transaction blocks")
+                raise outside(f"{command} AND CHAIN can only be used in transaction blocks")
             case EndBlock():
                 tag = "COMMIT" if plan.commit else "ROLLBACK"
-                warning = _warning("there is no transaction in progress", "25P01")
-                return Outcome(tag, notices=(warning,))
+                idle = warning("there is no transaction in progress", "25P01")
+                return Outcome(tag, notices=(idle,))
             case SavepointStep():
                 before = {"savepoint": "", "rollback": "ROLLBACK TO ", "release": "RELEASE "}
                 what = before[plan.what] + "SAVEPOINT"
-                raise _outside(f"{what} can only be used in transaction blocks")
+                raise outside(f"{what} can only be used in transaction blocks")
             case SetModes(for_session=True):
                 return self._set_for_session(plan.modes)
             case SetModes():
                 said = "SET TRANSACTION can only be used in transaction blocks"
-                return Outcome("SET", notices=(_warning(said, "25P01"),))
+                return Outcome("SET", notices=(warning(said, "25P01"),))
 
     def _set_for_session(self, modes: Modes) -> Outcome:
         host = self._host
         before = host.settings
         for name, value in (
             ("isolation", modes.isolation),
-            ("read_only", _word(modes.read_only)),
-            ("deferrable", _word(modes.deferrable)),
+            ("read_only", word(modes.read_only)),
+            ("deferrable", word(modes.deferrable)),
         ):
             if value is not None:
                 setting = f"default_transaction_{name}"
@@ -278,7 +215,7 @@ class Transactions:
         async with self._turn:
             block = self.block
             if block is None:
-                raise _outside("the transaction ended before the statement had its turn")
+                raise outside("the transaction ended before the statement had its turn")
             return await self._run(block, execution, deadline)
 
     async def _run(self, block: Block, execution: Execution, deadline: float) -> Outcome:
@@ -314,9 +251,9 @@ class Transactions:
         host = self._host
         match plan:
             case Begin():
-                warning = _warning("there is already a transaction in progress", "25001")
+                said = warning("there is already a transaction in progress", "25001")
                 host.settings = block.with_modes(host.settings, plan.modes)
-                return Outcome(plan.tag, notices=(warning,))
+                return Outcome(plan.tag, notices=(said,))
             case SavepointStep(what="savepoint"):
                 block.savepoint(plan.name, host.settings)
                 return Outcome("SAVEPOINT")
@@ -343,18 +280,18 @@ class Transactions:
 
     async def _statement(self, block: Block, execution: Execution, deadline: float) -> Outcome:
         host = self._host
-        for attempt in range(REPLANS_MAX):
+        for attempt in range(BLOCK_REPLANS_MAX):
             execution = await host.current(execution, deadline)
             plan = execution.prepared.plan
             if not isinstance(plan, OneShard | Scatter):
                 if isinstance(plan, SchemaChange):
-                    return await self._change_schema(block, plan, deadline)
+                    return await self._definitions.change(block, plan, deadline)
                 if isinstance(plan, SetSetting):
                     if plan.discards:
-                        raise _not_in_a_block("DISCARD ALL")
+                        raise not_in_a_block("DISCARD ALL")
                     return self._set(block, plan)
                 if isinstance(plan, Answer) and plan.alone:
-                    raise _not_in_a_block(plan.tag)
+                    raise not_in_a_block(plan.tag)
                 if isinstance(plan, DeclareCursor):
                     return await self._declare(block, plan, execution, deadline)
                 if isinstance(plan, FetchRows):
@@ -379,13 +316,13 @@ class Transactions:
             block.move_to(command.shard)
             lock = self._lock(plan, command)
             if is_large(command.statement, STEP_BYTES_MAX):
-                statement = await self._parameters_ahead(block, command.statement)
+                statement = await self._steps.parameters_ahead(block, command.statement)
                 command = structs.replace(command, statement=statement)
             is_write = isinstance(plan, OneShard) and plan.is_write
             stream = execution.stream and not (quick or is_write or lock)
             stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
             step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
-            answer = await self._speculate(
+            answer = await self._steps.speculate(
                 block,
                 step,
                 guards,
@@ -409,7 +346,7 @@ class Transactions:
                 return outcome
             host.keep(answer.stream)
             return structs.replace(outcome, more=answer.stream)
-        raise _being_changed()
+        raise being_changed()
 
     async def _catch_up(self, deadline: float, attempt: int) -> None:
         await self._host.catch_up(deadline, attempt)
@@ -427,7 +364,7 @@ class Transactions:
         command = count_command(plan, execution, host.catalog)
         block.move_to(command.shard)
         step, guards = Ran(command.statement), block.published(command.guards)
-        answer = await self._speculate(
+        answer = await self._steps.speculate(
             block, step, guards, quick=False, deadline=deadline, is_write=False
         )
         if isinstance(answer, Stale):
@@ -441,111 +378,6 @@ class Transactions:
         ((rows,),) = outcome.values
         assert isinstance(rows, int)
         return await host.sequences.numbered(execution, rows, host.catalog, deadline)
-
-    # ------------------------------------------------------------------ changes of the schema
-
-    async def _change_schema(self, block: Block, plan: SchemaChange, deadline: float) -> Outcome:
-        definition = plan.definition
-        if self._host.settings.read_only:
-            raise read_only_error(plan)
-        if isinstance(definition, RoleStatement):
-            raise NotSupported(
-                f"{plan.tag} inside a transaction is not supported",
-                hint="Send it outside of BEGIN and COMMIT.",
-            )
-        if isinstance(definition, PlaceTable):
-            raise NotSupported(
-                "placing a table inside a transaction is not supported",
-                hint="Send it alone, outside of BEGIN and COMMIT.",
-            )
-        self.cursors.check_unused(definition, plan.tag, self._host.catalog)
-        if isinstance(definition, Truncate):
-            return await self._truncate(block, plan, definition, deadline)
-        if isinstance(definition, CreateIndex | DropIndex) and definition.concurrently:
-            raise _not_in_a_block(f"{plan.tag} CONCURRENTLY")
-        if makes_temporary(definition) and not self._host.settings.temporary:
-            schema = await self._host.temporary_schema(deadline)
-            self._host.settings = self._host.settings.with_temporary(schema)
-            block.kept = block.kept.with_temporary(schema)
-            self.rebase()
-        if block.draft is None:
-            block.draft = begin_draft(await self._host.schema.settled(deadline))
-        for attempt in range(REPLANS_MAX):
-            notices = await self._define(block, block.draft, definition, deadline)
-            if notices is not None:
-                if isinstance(definition, CreateTableAs) and definition.fills:
-                    return await self._fill(block, plan, definition, notices, deadline)
-                return Outcome(plan.tag, notices=notices)
-            await self._host.catch_up(deadline, attempt)
-            self.rebase()
-        raise _being_changed()
-
-    async def _fill(
-        self,
-        block: Block,
-        plan: SchemaChange,
-        definition: CreateTableAs,
-        notices: tuple[Notice, ...],
-        deadline: float,
-    ) -> Outcome:
-        """The rows of CREATE TABLE AS, if the table was not there."""
-        assert block.draft is not None
-        change = block.draft.steps[-1].change
-        if change is None:
-            return Outcome(plan.tag, notices=notices)
-        made = next(moved.after for moved in change.tables if moved.before is None)
-        assert made is not None
-        whole = f"{quote(made.schema)}.{quote(made.relname)}"
-        prepared = await self._host.prepare(f"INSERT INTO {whole} {definition.text}")
-        filled = await self._statement(block, Execution(prepared), deadline)
-        return structs.replace(filled, tag=f"SELECT {filled.row_count}", notices=notices)
-
-    async def _define(
-        self, block: Block, before: Draft, definition: Definition, deadline: float
-    ) -> tuple[Notice, ...] | None:
-        """Carry out a change of the schema in the block; None if a shard says that the catalog
-        is stale."""
-        host = self._host
-        version = host.schema.new_draft_version()
-        draft, begun = drafted(
-            before, definition, host.settings.placement, host.settings.search_path, version
-        )
-        if begun.change is not None:
-            _check_numbers(begun.change)
-            guards: list[Guard] = []
-            for moved in begun.change.tables:
-                for table in (moved.before, moved.after):
-                    if table is not None and len(before.base.shards_of(table)) > 1:
-                        raise _spans_shards(table.name)
-                if not is_drafted(moved.previous) and before.published_version(moved.name) is None:
-                    guards.append(Guard(f"table:{moved.name}", moved.previous))
-            block.move_to(before.base.home)
-            texts = tuple(sql for moved in begun.change.tables for sql in moved.sqlite)
-            step = Defined(tuple(map(Statement, texts)))
-            asked = (*guards, home_guard(before.base))
-            answer = await self._speculate(
-                block, step, asked, quick=False, deadline=deadline, is_write=True
-            )
-            if isinstance(answer, Stale):
-                if block.guards_on(answer.object):
-                    raise serialization_failure("a concurrent schema change")
-                return None
-            block.took(step, asked, answer.outcome, quick=False, is_write=True)
-            if isinstance(answer.outcome, SqlFailure):
-                raise explain_change(sql_error(answer.outcome), begun.change)
-        block.draft = draft
-        return begun.notices
-
-    def rebase(self) -> None:
-        """The catalog has been read: if the block has changed it, see that its changes are still
-        what they were. Raises StatementError 40001."""
-        block, schema = self.block, self._host.schema
-        if block is None or block.draft is None:
-            return
-        draft = on_other_catalog(block.draft, schema.catalog, schema.new_draft_version())
-        if draft is None:
-            raise serialization_failure("a concurrent schema change")
-        block.draft = draft
 
     async def _declare(
         self, block: Block, plan: DeclareCursor, execution: Execution, deadline: float
@@ -565,42 +397,26 @@ class Transactions:
             stream=True,
             stored=True,
         )
-        outcome = await self._statement(block, query, deadline)
         relied = plan.plan.tables if isinstance(plan.plan, OneShard | Scatter) else ()
         tables = frozenset(name for name, _ in relied)
-        self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
+        try:
+            outcome = await self._statement(block, query, deadline)
+        except StatementError as exc:
+            if exc.sqlstate[:2] not in _OF_ROWS:
+                raise
+            self.cursors.declare_failed(plan.name, columns, exc, block.depth, tables)
+        else:
+            self.cursors.declare(plan.name, columns, outcome, block.depth, tables)
         return Outcome("DECLARE CURSOR")
+
+    def rebase(self) -> None:
+        """The catalog has been read: see `BlockDefinitions.rebase`."""
+        self._definitions.rebase(self.block)
 
     def close_cursor(self, plan: CloseCursor) -> Outcome:
         """CLOSE, also where there is no block. Raises StatementError 34000."""
         self.cursors.close(plan.name)
         return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
-
-    async def _truncate(
-        self, block: Block, plan: SchemaChange, node: Truncate, deadline: float
-    ) -> Outcome:
-        """TRUNCATE is a DELETE of all rows, which a rollback undoes like any other."""
-        host = self._host
-        begun = definition_changes.begin(host.catalog, node)
-        assert begun.change is not None
-        _check_numbers(begun.change)
-        left = {moved.name: moved.before for moved in begun.change.tables}
-        while left:
-            # Rows that reference others first; tables that reference each other as they come.
-            name = next(
-                (
-                    name
-                    for name, table in left.items()
-                    if table is None or not (set(table.referenced_by) - {name}) & left.keys()
-                ),
-                next(iter(left)),
-            )
-            del left[name]
-            found = host.catalog.tables[name]
-            whole = f"{quote(found.schema)}.{quote(found.relname)}"
-            prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
-            await self._statement(block, Execution(prepared), deadline)
-        return Outcome(plan.tag, notices=begun.notices)
 
     def _command(
         self, plan: OneShard | Scatter, execution: Execution
@@ -612,15 +428,16 @@ class Transactions:
                 raise read_only_error(plan)
             command = command_of(plan, execution, host.catalog)
             return command, plan.quick, partial(outcome_of, plan, execution)
-        arguments, commands = scatter_commands(plan, execution, host.catalog)
-        if len(commands) != 1:
-            raise spans_shards("The statement concerns all shards.")
+        arguments, fragments = scatter_commands(plan, execution, host.catalog)
+        finish = plan.finish
+        if len(fragments) != 1 or len(fragments[0]) != 1 or not isinstance(finish, Merge):
+            raise spans_shards("The statement concerns several shards.")
 
         def merged(result: StatementResult) -> Outcome:
-            rows = merge.merge_rows(plan, [result.values], arguments)
+            rows = merge.merge_rows(finish, [result.values], arguments)
             return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
 
-        return commands[0], False, merged
+        return fragments[0][0], False, merged
 
     def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
@@ -631,96 +448,19 @@ class Transactions:
             raise read_only_error(plan)
         return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
 
-    async def _speculate(
-        self,
-        block: Block,
-        step: Ran | Defined,
-        guards: tuple[Guard, ...],
-        *,
-        quick: bool,
-        deadline: float,
-        lock: Lock | None = None,
-        is_write: bool,
-    ) -> Stepped | Stale:
-        """What the leader answers to the next statement, when it has all that came before."""
-        host = self._host
-        whole = False
-        while True:
-            if block.size > host.shards.transaction_bytes_max:
-                raise transaction_too_large(host.shards.transaction_bytes_max)
-            if block.holds_more_than(ASKED_BYTES_MAX if whole else HELD_BYTES_MAX):
-                await self._send_ahead(block)
-                whole = True  # its entry has taken the file from what was open
-            asked = block.request(
-                step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
-            )
-            answer = await host.shards.speculate(block.shard, asked, deadline)
-            if not isinstance(answer, NotOpen):
-                return answer
-            whole = True
-
     async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
         """Write rows that were sent ahead, in the open block; they are kept as long as it is.
         Raises RouterError; then the block has failed."""
         async with self._turn:
-            await self._copy(command, upload, deadline)
-
-    async def _copy(self, command: Command, upload: Upload, deadline: float) -> None:
-        block = self.block
-        assert block is not None
-        self._uploads.append(upload)
-        try:
-            if block.failed:
-                raise in_failed_block()
-            block.move_to(command.shard)
-            step, guards = Ran(command.statement), block.published(command.guards)
-            answer = await self._speculate(
-                block, step, guards, quick=False, deadline=deadline, is_write=True
-            )
-            if isinstance(answer, Stale):
-                raise serialization_failure("a concurrent schema change")
-            outcome = answer.outcome
-            block.took(step, guards, outcome, quick=True, is_write=True)
-            if isinstance(outcome, SqlFailure):
-                raise sql_error(outcome)
-        except BaseException:
-            block.failed = True
-            raise
-
-    # ------------------------------------------------------------------ sent ahead
-
-    async def _send_ahead(self, block: Block) -> None:
-        """The steps so far into a stage: too many to send with every statement, or for an entry.
-        Raises RouterError; then they can be sent no more."""
-        host = self._host
-        if self._steps_ahead is None:
-            timeout_s = host.settings.statement_timeout_s
-            self._steps_ahead = Upload(host.shards, block.shard, timeout_s, item="statement")
-            self._uploads.append(self._steps_ahead)
-        self._steps_ahead.add(block.held)
-        staged = await self._steps_ahead.finish()
-        assert staged is not None, "there are steps"
-        block.sent_ahead(staged)
-
-    async def _parameters_ahead(self, block: Block, statement: Statement) -> Statement:
-        """The statement, its parameters in a stage of their own: it is run once, with them. So
-        that steps are small, and may be sent again."""
-        host = self._host
-        timeout_s = host.settings.statement_timeout_s
-        upload = Upload(
-            host.shards, block.shard, timeout_s, item="statement", item_bytes_max=ITEM_BYTES_MAX
-        )
-        self._uploads.append(upload)
-        upload.add([statement.parameters])
-        staged = await upload.finish()
-        return Statement(statement.sql, columns=statement.columns, staged=staged)
+            assert self.block is not None
+            await self._steps.copy(self.block, command, upload, deadline)
 
     # ------------------------------------------------------------------ its end
 
     async def _end(self, block: Block, plan: EndBlock, deadline: float) -> Outcome:
         host = self._host
         before = host.settings
-        modes = block.modes if block.failed else _modes_of(before)  # a failure undid what was SET
+        modes = block.modes if block.failed else modes_of(before)  # a failure undid what was SET
         commits = plan.commit and not block.failed
         failure = await self._clear_temporary(block, deadline) if commits else None
         commits = commits and failure is None
@@ -730,9 +470,9 @@ class Transactions:
         host.settings = block.settings
         try:
             if commits and block.writes:
-                await self._commit(block, deadline)
+                await self._steps.commit(block, deadline)
         finally:
-            self._forget_uploads()
+            self._steps.forget()
             self._forget(block)
         if commits:
             host.settings = block.kept
@@ -756,7 +496,7 @@ class Transactions:
                 name = Name(table.relname, schema=own)
                 if table.on_commit == "drop":
                     gone = SchemaChange("DROP TABLE", DropTable((name,), cascade=True))
-                    await self._change_schema(block, gone, deadline)
+                    await self._definitions.change(block, gone, deadline)
                 elif block.guards_on(f"table:{table.name}") or is_drafted(table.version):
                     whole = f"{quote(own)}.{quote(table.relname)}"
                     prepared = await host.prepare(f"DELETE FROM {whole}")  # noqa: S608 -- quoted
@@ -765,35 +505,6 @@ class Transactions:
         except RouterError as exc:
             return exc
         return None
-
-    async def _commit(self, block: Block, deadline: float) -> None:
-        if not block.fits_an_entry:
-            await self._send_ahead(block)
-        transaction, guards = block.transaction()
-        deadline += sum(upload.apply_s for upload in self._uploads)
-        if block.draft is not None and block.draft.changes:
-            numbers = self._host.sequences.drafted_numbers(block.draft)
-            await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
-            return
-        answer = await self._host.shards.write(
-            block.shard,
-            (),
-            guards,
-            (UNDONE,) if block.defines else (),
-            quick=block.is_quick and not block.defines,
-            bounded=block.is_bounded,
-            deadline=deadline,
-            transaction=transaction,
-        )
-        if isinstance(answer, Stale):
-            raise serialization_failure("a concurrent schema change")
-
-    def _forget_uploads(self) -> None:
-        """The block is over. What it wrote of them is written, or is not any more."""
-        for upload in self._uploads:
-            upload.abandon()
-        self._uploads.clear()
-        self._steps_ahead = None
 
     def _forget(self, block: Block) -> None:
         """It has ended; somebody may wait for it."""
@@ -805,96 +516,10 @@ class Transactions:
 
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""
-        self._forget_uploads()
+        self._steps.forget()
         self.cursors.end()
         block = self.block
         if block is not None:
             self._host.settings = block.settings
             self.block = None
             self._forget(block)
-
-
-def set_outside(settings: Settings, plan: SetSetting) -> tuple[Settings, tuple[Notice, ...]]:
-    """SET or RESET outside of a block: the settings after it. Raises StatementError."""
-    after = settings.with_value(plan.name, plan.value)
-    if plan.is_local:
-        said = "SET LOCAL can only be used in transaction blocks"
-        return settings, (_warning(said, "25P01"),)
-    if plan.name.lower() in TRANSACTION_MODES:  # of a transaction that is over with this
-        return settings, ()
-    return after, ()
-
-
-def _modes_of(settings: Settings) -> Modes:
-    return Modes(
-        settings.get("transaction_isolation"),
-        settings.read_only,
-        settings.get("transaction_deferrable") == "on",
-    )
-
-
-def _word(switch: bool | None) -> str | None:
-    return None if switch is None else "on" if switch else "off"
-
-
-def setting_tag(plan: SetSetting) -> str:
-    """The command tag of SET, RESET or DISCARD ALL."""
-    if plan.discards:
-        return "DISCARD ALL"
-    return "RESET" if plan.value is None else "SET"
-
-
-def _not_in_a_block(what: str) -> StatementError:
-    return StatementError(f"{what} cannot run inside a transaction block", sqlstate="25001")
-
-
-def _check_numbers(change: Change) -> None:
-    """Numbers are given out beside transactions: which come next cannot be taken back."""
-    if change.restarted or any(sequence.version == change.version for sequence in change.altered):
-        raise NotSupported(
-            "changing which numbers a sequence gives out inside a transaction is not supported",
-            hint="Send ALTER SEQUENCE, SET GENERATED or RESTART outside of BEGIN and COMMIT.",
-        )
-
-
-def _being_changed() -> Unavailable:
-    return Unavailable(
-        "the tables of the statement are being changed",
-        hint="Repeat the transaction when the schema change is over.",
-    )
-
-
-def _spans_shards(table: str) -> NotSupported:
-    return NotSupported(
-        f'a change of "{table}" inside a transaction is not supported, for it is on every shard',
-        hint="Send it alone, outside of BEGIN and COMMIT; or make it a home table: "
-        "WITH (home = true), or SET default_placement = home before it is created.",
-    )
-
-
-def _warning(message: str, sqlstate: str) -> Notice:
-    return Notice(message, "WARNING", sqlstate)
-
-
-def _outside(message: str) -> StatementError:
-    return StatementError(message, sqlstate="25P01")
-
-
-def in_failed_block() -> StatementError:
-    """For whatever comes after a failure, but the end of the block."""
-    return StatementError(
-        "current transaction is aborted, commands ignored until end of transaction block",
-        sqlstate="25P02",
-    )
-
-
-def read_only_error(plan: Plan) -> StatementError:
-    """For a write, or a lock, in a transaction that is READ ONLY."""
-    what = "this statement"
-    if isinstance(plan, OneShard):
-        what = f"SELECT FOR {plan.locking}" if plan.locking else plan.tag
-    elif isinstance(plan, SchemaChange):
-        what = plan.tag
-    elif isinstance(plan, CopyFrom):
-        what = "COPY FROM"
-    return StatementError(f"cannot execute {what} in a read-only transaction", sqlstate="25006")

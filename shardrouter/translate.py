@@ -16,7 +16,8 @@ from shardrouter.casts import Context
 from shardrouter.catalog import Column, Table
 from shardrouter.common_types import common_type, compatible
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.lazy_constants import names_columns, refuse_if_skipped
+from shardrouter.in_lists import in_list
+from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.relations import Names, Statement, relation_of
 from shardrouter.typed import (
     Parameters,
@@ -98,6 +99,7 @@ class Scope(Names):
         if kind.is_named:
             return self._named(node, kind)
         if isinstance(node, syntax.StringLiteral):
+            self.statement.literals[node.position] = kind
             return constant(types.from_text(node.value, kind, node.position), kind)
         if isinstance(node, syntax.NullLiteral):
             return constant(None, kind)
@@ -203,7 +205,7 @@ class Scope(Names):
                 collate = f" COLLATE {left.type.collation}" if left.type.collation else ""
                 return boolean(f"({left.sql} IS NOT {right.sql}{collate})")
             case syntax.InList():
-                return self.in_list(node)[0]
+                return in_list(node, self)[0]
             case syntax.Between():
                 return self._between(node)
             case syntax.Like():
@@ -317,53 +319,6 @@ class Scope(Names):
             for one, other in zip(left.items, right.items, strict=True)
         ]
         return boolean(f"({' OR '.join(tests)})")
-
-    def in_list(self, node: syntax.InList) -> tuple[Typed, list[tuple[Typed, Typed]]]:
-        """The test as a boolean, and the sides of each comparison it stands for."""
-        position = syntax.position_of(node.operand)
-        if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
-            kinds = [self.expression(i).type for i in node.items if not self.is_open(i)]
-            if kinds:
-                common = common_type(kinds, "IN")  # varchar has no operators of its own
-                self.take(node.operand, TEXT if common is types.VARCHAR else common)
-        node = replace(node, items=self._alike_items(node))
-        if isinstance(node.operand, syntax.Row):
-            tests = [self.binary(syntax.Binary("=", node.operand, i, position)) for i in node.items]
-            return boolean(f"({' OR '.join(test.sql for test in tests)})"), []
-        compared = [
-            self.comparison(syntax.Binary("=", node.operand, item, position)) for item in node.items
-        ]
-        pairs = [(left, right) for _, left, right in compared]
-        first = pairs[0][0]
-        if any(left.sql != first.sql or left.type is not first.type for left, _ in pairs):
-            return boolean(f"({' OR '.join(test.sql for test, _, _ in compared)})"), pairs
-        collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
-        items = ", ".join(right.sql for _, right in pairs)
-        return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
-
-    def _alike_items(self, node: syntax.InList) -> tuple[syntax.Expression, ...]:
-        """The items of which open ones have the common type of all that name no column, and of the
-        operand: PostgreSQL compares with an array of them. With one such item it does not."""
-        alone = [item for item in node.items if not names_columns(item)]
-        if len(alone) < 2 or isinstance(node.operand, syntax.Row):
-            return node.items
-        if not any(self.is_open(item) for item in alone):
-            return node.items
-        kinds = [
-            None if self.is_open(i) else self.expression(i).type for i in (node.operand, *alone)
-        ]
-        try:
-            common = common_type(kinds, "IN")
-        except StatementError:
-            return node.items  # each is compared by itself
-        name = syntax.TypeName(common.name)
-        items = []
-        for item in node.items:
-            if self.is_open(item) and isinstance(item, syntax.ParameterReference):
-                self.take(item, common)
-            is_literal = isinstance(item, syntax.StringLiteral | syntax.NullLiteral)
-            items.append(syntax.TypeCast(item, name) if is_literal else item)
-        return tuple(items)
 
     def _between(self, node: syntax.Between) -> Typed:
         position = syntax.position_of(node.operand)

@@ -8,13 +8,11 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Consistency, Done, Guard, Stale, Statement, Value
-from shardrouter import merge
+from nodes.protocol import Done, Guard, Stale, Statement
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -29,9 +27,10 @@ from shardrouter.execution import (
     is_uncounted,
     outcome_of,
     rows_outcome,
-    scatter_commands,
 )
+from shardrouter.gathering import Limits, Reading, gather
 from shardrouter.large_writes import write_statements
+from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
     Begin,
@@ -50,7 +49,7 @@ from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
 from shardrouter.sql_cursors import HELD
-from shardrouter.transactions import read_only_error
+from shardrouter.transaction_answers import read_only_error
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
@@ -58,11 +57,17 @@ __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SCATTER_NOTICES: Final[dict[Consistency, str]] = {
-    "linearizable": "rows of several shards: each shard is read linearizably, but the shards are "
-    "not read at one instant (said once per session)",
-    "any": "rows of several shards: each shard is read as some replica has it, and not at one "
-    "instant (said once per session)",
+_NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
+
+SCATTER_NOTICES: Final = {
+    level: f"rows of several shards: each shard is read {how} {_NOT_ONE_INSTANT}"
+    for level, how in {
+        "linearizable": "linearizably, but the shards are",
+        "lease": "linearizably by leases, but the shards are",
+        "session": "as new as this session has seen it, but the shards are",
+        "bounded": "no older than shardrouter.max_staleness, but the shards are",
+        "any": "as some replica has it, and",
+    }.items()
 }
 
 
@@ -75,7 +80,7 @@ class Units:
         self._state = state
         self._statements = statements
         self._local = local
-        self._warned: set[Consistency] = set()  # of what a scatter is not
+        self._warned: set[str] = set()  # of what a scatter is not
 
     def open_unit(self) -> None:
         """See `Session.open_unit`."""
@@ -310,9 +315,9 @@ class Units:
             with _Failing(ordinal):
                 outcome: Outcome | None
                 if isinstance(plan, OneShard):
-                    outcome = await self._read_one(plan, execution, deadline, settings.consistency)
+                    outcome = await self._read_one(plan, execution, deadline, settings)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline, settings.consistency)
+                    outcome = await self._scatter(plan, execution, deadline, settings)
                 elif isinstance(plan, DeclareCursor) and plan.is_held:
                     outcome = await self._declare(plan, execution, settings, deadline)
                 else:
@@ -340,9 +345,9 @@ class Units:
         )
         outcome: Outcome | None
         if isinstance(query, OneShard):
-            outcome = await self._read_one(query, asked, deadline, settings.consistency)
+            outcome = await self._read_one(query, asked, deadline, settings)
         elif isinstance(query, Scatter):
-            outcome = await self._scatter(query, asked, deadline, settings.consistency)
+            outcome = await self._scatter(query, asked, deadline, settings)
         else:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
@@ -353,13 +358,19 @@ class Units:
         return Outcome("DECLARE CURSOR")
 
     async def _read_one(
-        self, plan: OneShard, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: OneShard, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
         command = command_of(plan, execution, self._state.catalog)
+        consistency = execution.prepared.level(settings)
         answer: Done | Stale | Streamed
         if execution.stream and not plan.quick:
             answer = await self._state.shards.stream(
-                command.shard, command.statement, command.guards, deadline, consistency
+                command.shard,
+                command.statement,
+                command.guards,
+                deadline,
+                consistency,
+                self._state.choice,
             )
         else:
             answer = await self._state.shards.read(
@@ -369,6 +380,7 @@ class Units:
                 quick=plan.quick,
                 deadline=deadline,
                 consistency=consistency,
+                choice=self._state.choice,
             )
         if isinstance(answer, Streamed):
             return self._state.streamed(plan, execution, answer)
@@ -377,32 +389,32 @@ class Units:
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float, consistency: Consistency
+        self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
     ) -> Outcome | None:
-        """Ask every shard that may have rows, merge their answers."""
-        arguments, commands = scatter_commands(plan, execution, self._state.catalog)
-        answers = await asyncio.gather(
-            *(
-                self._state.shards.read(
-                    c.shard, (c.statement,), c.guards, deadline=deadline, consistency=consistency
-                )
-                for c in commands
+        """Ask the shards that may have rows, merge or finish their answers."""
+        consistency = execution.prepared.level(settings)
+        gathered = await gather(
+            plan,
+            execution,
+            self._state.catalog,
+            Reading(
+                self._state.shards,
+                self._state.backend.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                consistency,
+                self._state.choice,
+                deadline,
             ),
-            return_exceptions=True,  # all reads end before this does
         )
-        rows: list[Sequence[tuple[Value, ...]]] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            if isinstance(answer, Stale):
-                return None
-            rows.append(answer.results[0].values)
-        merged = merge.merge_rows(plan, rows, arguments)
+        if gathered is None:
+            return None
         notices: tuple[Notice, ...] = ()
-        if len(commands) > 1 and consistency not in self._warned:
-            self._warned.add(consistency)
-            notices = (Notice(SCATTER_NOTICES[consistency]),)
-        return rows_outcome(f"SELECT {len(merged)}", execution, merged, plan.columns, notices)
+        level = name_of(consistency)
+        if gathered.shards > 1 and level not in self._warned:
+            self._warned.add(level)
+            notices = (Notice(SCATTER_NOTICES[level]),)
+        rows = gathered.rows
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
 
 
 def _is_several(plan: Plan) -> bool:

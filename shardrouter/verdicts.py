@@ -18,7 +18,16 @@ from shardrouter.errors import (
     Unavailable,
 )
 
-__all__ = ["Outcome", "answer_lost", "canceled", "refused", "sql_error", "time_over", "unknown"]
+__all__ = [
+    "Outcome",
+    "answer_lost",
+    "canceled",
+    "lock_not_available",
+    "refused",
+    "sql_error",
+    "time_over",
+    "unknown",
+]
 
 Outcome: TypeAlias = Done | Stale | RouterError
 """It happened; it did not, because the caller's catalog is stale; or an error."""
@@ -89,6 +98,17 @@ def time_over(group: str, trouble: str, hint: str = "") -> DeadlineExceeded:
 def canceled() -> DeadlineExceeded:
     """The client asked for an end, and nothing has happened."""
     return DeadlineExceeded("canceling statement due to user request")
+
+
+def lock_not_available(group: str) -> StatementError:
+    """A transaction over several shards kept the statement out until its time was over, and nothing
+    has happened."""
+    return StatementError(
+        "canceling statement due to lock timeout",
+        sqlstate="55P03",
+        detail=f"A transaction over several shards holds rows on {group}, and nobody has ended it.",
+        hint="Repeat it; `shardrouter status` shows which shard has no leader.",
+    )
 
 
 def unknown(group: str, reason: str) -> OutcomeUnknown:

@@ -128,6 +128,8 @@ def _meant(statement: Statement, text: str) -> tuple[ViewName, ...]:
         place = next((int(found) - 1 for found in places if found), None)
         column = name.replace('""', '"') if place is None else place
         read.setdefault(int(number), set()).add(column)
+    for relation, named in statement.columns_named:  # also where the text needs them no more
+        read.setdefault(relation, set()).add(named)
     found: dict[tuple[str, str], ViewName] = {}
     for number, item, table in statement.written:
         known = found.get((item.schema, item.name))

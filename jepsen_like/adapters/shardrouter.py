@@ -109,6 +109,7 @@ class ShardRouter:
     spares: int = 0
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
+    consistency: str = "linearizable"  # of reads that ask for no other
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
 
     levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
@@ -138,6 +139,7 @@ class ShardRouter:
             "replicas": self.replicas,
             "spares": self.spares,
             "raft": asdict(self.raft),
+            "consistency": self.consistency,
             "node_command": " ".join(Path(word).name for word in self.node_command),
         }
 
@@ -184,7 +186,11 @@ class ShardRouter:
             log = directory / name / "router.log"
             routers[host] = ManagedProcess(name, command, log_path=log)
         running = RunningShardRouter(
-            config, cluster, Routers(routers, backend, password), directory / "cluster.toml"
+            config,
+            cluster,
+            Routers(routers, backend, password),
+            directory / "cluster.toml",
+            self.consistency,
         )
         try:
             await running.boot(say)
@@ -247,8 +253,10 @@ class RunningShardRouter:
         cluster: LocalCluster,
         routers: Routers,
         direct_file: Path,
+        consistency: str,
     ) -> None:
         self._config = config
+        self._consistency = consistency
         self._cluster = cluster
         self.routers = routers
         self.direct_file = direct_file
@@ -285,7 +293,8 @@ class RunningShardRouter:
 
     async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
         to_sql = sql_of(workloads)
-        default = await self._connect(host, to_sql, deadline_s)
+        settings = {LEVEL_SETTING: self._consistency}
+        default = await self._connect(host, to_sql, deadline_s, settings)
         asking = {w.name: w for w in workloads if isinstance(w, Levels)}
         if not asking:
             return default

@@ -9,7 +9,9 @@ from typing import Any
 
 from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.of_workloads import (
+    causal_reverse,
     in_order,
+    long_fork,
     lost_writes,
     monotonic,
     nothing_lost,
@@ -37,8 +39,10 @@ __all__ = [
     "Evidence",
     "Findings",
     "availability",
+    "causal_reverse",
     "in_order",
     "linearizable",
+    "long_fork",
     "lost_writes",
     "monotonic",
     "nothing_lost",

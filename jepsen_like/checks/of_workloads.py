@@ -21,7 +21,9 @@ from jepsen_like.checks.online import Grouping, Online, Rechecked
 from jepsen_like.checks.sessions import sequential as sequential_of
 from jepsen_like.checks.sessions import sessions as sessions_of
 from jepsen_like.checks.staleness import staleness as staleness_of
+from jepsen_like.checks.transactions import causal_reverse as causal_reverse_of
 from jepsen_like.checks.transactions import check as check_transactions
+from jepsen_like.checks.transactions import long_fork as long_fork_of
 from jepsen_like.checks.values import Check, Evidence, Findings, OnlineCheck, Scope, linearizable
 from jepsen_like.figures.freshness import of_class, readings
 from jepsen_like.history import Operation
@@ -33,7 +35,9 @@ __all__ = [
     "BY_NAME",
     "SAME_CONTENT",
     "OfWorkload",
+    "causal_reverse",
     "in_order",
+    "long_fork",
     "lost_writes",
     "monotonic",
     "nothing_lost",
@@ -200,6 +204,50 @@ def _as_transactions(operations: Sequence[Operation]) -> list[Operation]:
     ]
 
 
+LONG_FORK: Final = "long fork"
+
+
+def long_fork() -> Check:
+    """The reads of rows that are written once fit one order of the writes."""
+    return OfWorkload(
+        LONG_FORK,
+        lambda evidence: replace(long_fork_of(_of_rows(evidence.operations)), check=LONG_FORK),
+    )
+
+
+CAUSAL_REVERSE: Final = "causal reverse"
+
+
+def causal_reverse() -> Check:
+    """No write is seen without those that were acknowledged before it was sent."""
+    return OfWorkload(
+        CAUSAL_REVERSE,
+        lambda evidence: replace(
+            causal_reverse_of(_of_rows(evidence.operations)), check=CAUSAL_REVERSE
+        ),
+    )
+
+
+def _of_rows(operations: Sequence[Operation]) -> list[Operation]:
+    """Writes of the n-th row of a group, and reads of all its rows, as transactions; what is added
+    to lists and read of them as it is."""
+    if any(o.f == "add" for o in operations):
+        return list(operations)
+    found = []
+    for o in operations:
+        if o.f == "write":
+            if o.outcome == "ok" and not o.output:
+                raise ValueError(f"the row {o.value} of the group {o.key} is missing")
+            steps: tuple[tuple[str, str, int | None], ...] = (("w", f"{o.key}/{o.value}", 1),)
+            found.append(replace(o, f="txn", value=steps, output=steps))
+        elif o.outcome == "ok":
+            if None in o.output:
+                raise ValueError(f"a row of the group {o.key} is missing")
+            steps = tuple(("r", f"{o.key}/{n}", val or None) for n, val in enumerate(o.output))
+            found.append(replace(o, f="txn", value=steps, output=steps))
+    return found
+
+
 TOTAL_KEPT: Final = "total kept"
 
 
@@ -210,17 +258,18 @@ def total_kept() -> Check:
 
 def _total_kept(evidence: Evidence) -> Verdict:
     total = sum(evidence.initial)
-    reads = [o for o in evidence.operations if o.f == "read" and o.outcome == "ok"]
-    wrong = [o for o in reads if len(o.output) != len(evidence.initial) or sum(o.output) != total]
-    findings = [
-        Finding(
-            "made" if sum(o.output) > total else "lost",
-            f"a read of bank {o.key} returned {', '.join(map(str, o.output))}, which is "
-            f"{sum(o.output)} and not {total}",
-            (o,),
-        )
-        for o in wrong
-    ]
+    reads = [o for o in evidence.operations if o.f != "transfer" and o.outcome == "ok"]
+    findings = []
+    for o in reads:
+        # `sum` answers the sum, None if there are no rows; the others what is in each account.
+        balances = (o.output,) if o.f == "sum" else o.output
+        found = sum(balance or 0 for balance in balances)
+        if found == total and (o.f == "sum" or len(balances) == len(evidence.initial)):
+            continue
+        kind = "made" if found > total else "lost"
+        returned = ", ".join(map(str, balances))
+        sentence = f"a {o.f} of bank {o.key} returned {returned}, which is {found} and not {total}"
+        findings.append(Finding(kind, sentence, (o,)))
     return verdict_on(
         TOTAL_KEPT, findings, judged=len(reads), otherwise=f"{len(reads)} reads add up to {total}"
     )
@@ -266,6 +315,8 @@ BY_NAME: Final[Mapping[str, Check]] = {
         same_content(),
         strict_serializable(),
         total_kept(),
+        long_fork(),
+        causal_reverse(),
     )
 }
 """What judges a workload that no check of the test fits."""

@@ -19,6 +19,7 @@ from jepsen_like.workloads.register import (
 from jepsen_like.workloads.schema_change import schema_change
 from jepsen_like.workloads.sets import sets as set
 from jepsen_like.workloads.unique_ids import unique_ids
+from jepsen_like.workloads.visibility import causal_reverse, long_fork
 from jepsen_like.workloads.workload import SqlCall, SqlTransaction, Workload
 
 __all__ = [
@@ -30,9 +31,11 @@ __all__ = [
     "append",
     "bank",
     "cas_register",
+    "causal_reverse",
     "counter",
     "crash_replay",
     "lease",
+    "long_fork",
     "monotonic",
     "register",
     "schema_change",

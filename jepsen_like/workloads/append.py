@@ -1,6 +1,7 @@
 """Transactions on lists: finds whatever isolation does not allow, with the cycle that shows it.
 
-A key is a group of LISTS lists in rows of one shard key. A transaction reads some of them and
+A key is a group of LISTS lists in rows of one shard key; `over_shards`, each list has a shard key
+of its own, and so a transaction is over several shards. A transaction reads some of them and
 appends to others; every value is appended once, so a read shows the order of the versions, and the
 check of transactions (Adya 1999; Kingsbury and Alvaro 2020) says which transaction must have come
 before which. `write_skew` reads two lists and appends to one: what snapshot isolation lets pass.
@@ -32,6 +33,7 @@ class Append(Rotating):
     """Transactions of up to STEPS_MAX steps; `skewed`: two reads and an append each."""
 
     skewed: bool = False
+    over_shards: bool = False
 
     initial: ClassVar[None] = None
     judged_by: ClassVar[tuple[str, ...]] = ("strict serializable",)
@@ -60,12 +62,17 @@ class Append(Rotating):
             yield Call("txn", key, tuple(steps))
 
     def create_sql(self) -> str:
+        if self.over_shards:
+            return f"CREATE TABLE {self.table} (list bigint PRIMARY KEY, val text NOT NULL)"
         return (
             f"CREATE TABLE {self.table} (id bigint, list bigint, val text NOT NULL, "
             "PRIMARY KEY (id, list))"
         )
 
     def load_sql(self, key: int) -> tuple[SqlCall, ...]:
+        if self.over_shards:
+            text = f"INSERT INTO {self.table} (list, val) VALUES ($1, '')"  # noqa: S608 - our name
+            return tuple(SqlCall(text, (key + n * APART,), "done") for n in range(LISTS))
         text = f"INSERT INTO {self.table} (id, list, val) VALUES ($1, $2, '')"  # noqa: S608 - our name
         return tuple(SqlCall(text, (key, key + n * APART), "done") for n in range(LISTS))
 
@@ -80,17 +87,20 @@ class Append(Rotating):
 
     def _transaction(self, key: int, steps: Sequence[tuple[str, int, Any]]) -> SqlTransaction:
         table = self.table
+        group = "" if self.over_shards else "id = $2 AND "
+        at = () if self.over_shards else (key,)
 
         def run() -> Generator[SqlCall, Any, Any]:
             done: list[tuple[str, int, Any]] = []
             for what, chosen, value in steps:
                 if what == "r":
-                    text = f"SELECT val FROM {table} WHERE id = $1 AND list = $2"  # noqa: S608
-                    seen = yield SqlCall(text, (key, chosen), "value")
+                    text = f"SELECT val FROM {table} WHERE {group}list = $1"  # noqa: S608
+                    seen = yield SqlCall(text, (chosen, *at), "value")
                     value = tuple(int(one) for one in (seen or "").split())
                 else:
-                    text = f"UPDATE {table} SET val = val || $3 WHERE id = $1 AND list = $2"  # noqa: S608
-                    yield SqlCall(text, (key, chosen, f" {value}"), "changed")
+                    number = len(at) + 2
+                    text = f"UPDATE {table} SET val = val || ${number} WHERE {group}list = $1"  # noqa: S608
+                    yield SqlCall(text, (chosen, *at, f" {value}"), "changed")
                 done.append((what, chosen, value))
             return tuple(done)
 
@@ -102,14 +112,26 @@ def _read(chosen: int) -> tuple[str, int, None]:
 
 
 def append(
-    keys: int = 8, calls_per_key: int = 120, *, weight: float = 1.0, name: str = "append"
+    keys: int = 8,
+    calls_per_key: int = 120,
+    *,
+    over_shards: bool = False,
+    weight: float = 1.0,
+    name: str = "append",
 ) -> Append:
     """`keys` groups of lists in use at a time."""
-    return Append(keys, calls_per_key, weight=weight, name=name)
+    return Append(keys, calls_per_key, weight=weight, name=name, over_shards=over_shards)
 
 
 def write_skew(
-    keys: int = 8, calls_per_key: int = 120, *, weight: float = 1.0, name: str = "write-skew"
+    keys: int = 8,
+    calls_per_key: int = 120,
+    *,
+    over_shards: bool = False,
+    weight: float = 1.0,
+    name: str = "write-skew",
 ) -> Append:
     """The same with transactions that each read two lists and append to one of them."""
-    return Append(keys, calls_per_key, weight=weight, name=name, skewed=True)
+    return Append(
+        keys, calls_per_key, weight=weight, name=name, skewed=True, over_shards=over_shards
+    )

@@ -1,4 +1,4 @@
-"""to_char of times, and to_date and to_timestamp: patterns as PostgreSQL reads them.
+"""to_char of times, and the patterns of `time_reading`: as PostgreSQL reads them.
 
 A pattern is read into parts: a field with its modifiers (FM, TH), or plain text. Fields of other
 calendars and languages are refused.
@@ -6,7 +6,6 @@ calendars and languages are refused.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +16,6 @@ from nodes.pgtypes.dates import (
     civil,
     days_of,
     is_finite_timestamp,
-    month_length,
-    within_timestamps,
 )
 from nodes.pgtypes.formats import Function, FunctionError
 from nodes.pgtypes.integers import integer_of
@@ -26,7 +23,7 @@ from nodes.pgtypes.intervals import load_span
 from nodes.pgtypes.strings import string_of
 from nodes.protocol import Value
 
-__all__ = ["FUNCTIONS"]
+__all__ = ["DAYS", "FUNCTIONS", "JULIAN_OF_2000", "MONTHS", "Part", "parts_of", "refused_field"]
 
 MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June", "July", "August"),
@@ -35,7 +32,7 @@ MONTHS: Final = (
 DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _ROMAN: Final = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
 _SECOND_US: Final = 1_000_000
-_JULIAN_OF_2000: Final = 2_451_545
+JULIAN_OF_2000: Final = 2_451_545
 LENGTH_MAX: Final = 1000
 """Of a pattern."""
 
@@ -61,12 +58,14 @@ _ANY_CASE: Final = frozenset(
 
 @dataclass(frozen=True)
 class Part:
-    """A field, or `text`; `ordinal` is TH or th behind it."""
+    """A field, or `text`, which stood in quotes or is a single character; `ordinal` is TH or th
+    behind it."""
 
     field: str = ""
     text: str = ""
     fills: bool = False
     ordinal: str = ""
+    is_quoted: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -79,20 +78,20 @@ def parts_of(pattern: str) -> tuple[Part, ...]:
         fills = False
         while pattern[at : at + 2].upper() in ("FM", "FX", "TM"):
             if pattern[at : at + 2].upper() != "FM":
-                raise _refused(pattern[at : at + 2])
+                raise refused_field(pattern[at : at + 2])
             fills, at = True, at + 2
         field = _field_at(pattern, at)
         if field:
             at += len(field)
             ordinal = pattern[at : at + 2] if pattern[at : at + 2] in ("TH", "th") else ""
             if pattern[at : at + 2] == "SP":
-                raise _refused("SP")
+                raise refused_field("SP")
             at += len(ordinal)
             name = field.upper() if field.lower() in _ANY_CASE else field
             found.append(Part(name, "", fills, ordinal))
         elif pattern[at : at + 1] == '"':
             text, at = _quoted(pattern, at + 1)
-            found.append(Part(text=text))
+            found.append(Part(text=text, is_quoted=True))
         elif pattern[at : at + 1]:
             if pattern[at] == "\\" and pattern[at + 1 : at + 2] == '"':
                 at += 1
@@ -119,7 +118,7 @@ def _quoted(pattern: str, at: int) -> tuple[str, int]:
     return "".join(out), at + 1
 
 
-def _refused(field: str) -> FunctionError:
+def refused_field(field: str) -> FunctionError:
     return FunctionError(
         "0A000",
         f'"{field}" in a pattern of dates and times is not supported',
@@ -249,7 +248,7 @@ def _shown(part: Part, moment: _Moment) -> str:
             return "+00" if moment.date is not None else ""
         case "TZM":
             return "00" if moment.date is not None else ""
-    raise _refused(field)
+    raise refused_field(field)
 
 
 def _month(moment: _Moment) -> str:
@@ -302,7 +301,7 @@ _NUMBERS: Final[Mapping[str, tuple[int, Callable[[_Moment], int]]]] = {
     "WW": (2, lambda m: (m.day_of_year - 1) // 7 + 1),
     "IW": (2, lambda m: m.iso[1]),
     "Q": (1, lambda m: (m.month - 1) // 3 + 1),
-    "J": (1, lambda m: m.date + _JULIAN_OF_2000),
+    "J": (1, lambda m: m.date + JULIAN_OF_2000),
 }
 
 
@@ -337,177 +336,8 @@ def _to_char_interval(value: Value, pattern: Value) -> str | None:
     return _text(pattern, _Moment(years, months - years * 12, days, clock, None))
 
 
-# --------------------------------------------------------------------------- to_timestamp
-
-_LENGTHS: Final = {
-    "YYYY": 4, "YYY": 3, "YY": 2, "Y": 1, "MM": 2, "DD": 2, "DDD": 3, "HH24": 2, "HH12": 2,
-    "HH": 2, "MI": 2, "SS": 2, "MS": 3, "US": 6, "J": 7, "FF1": 1, "FF2": 2, "FF3": 3, "FF4": 4,
-    "FF5": 5, "FF6": 6,
-}  # fmt: skip
-_DIGITS: Final = re.compile(r"[0-9]+")
-_LETTERS: Final = re.compile(r"[A-Za-z.]+")
-
-
-class _Read:
-    """What a text says, by a pattern."""
-
-    def __init__(self, text: str, pattern: str) -> None:
-        self._text = text
-        self._at = 0
-        self.fields: dict[str, int] = {}
-        self.fraction = 0
-        parts = parts_of(pattern)
-        for part, following in zip(parts, [*parts[1:], None], strict=True):
-            if not part.field:
-                self._separator(part.text)
-            else:
-                self._skip_spaces()
-                self._field(part, following)
-
-    def _skip_spaces(self) -> None:
-        while self._text[self._at : self._at + 1] in (" ", "\t", "\n"):
-            self._at += 1
-
-    def _separator(self, text: str) -> None:
-        """Text of the pattern: the same there, or what stands between fields."""
-        for character in text:
-            if character in " \t\n":
-                self._skip_spaces()
-                continue
-            found = self._text[self._at : self._at + 1]
-            if found == character or (found and not found.isalnum() and not character.isalnum()):
-                self._at += 1
-            elif found:
-                raise self._refused()
-
-    def _refused(self) -> FunctionError:
-        return FunctionError(
-            "0A000",
-            f'"{self._text}" does not follow the pattern closely enough to be read',
-            hint="Write the pattern with the separators that the text has.",
-        )
-
-    def _field(self, part: Part, following: Part | None) -> None:
-        field = part.field.upper()
-        if field in ("MONTH", "MON", "DAY", "DY", "AM", "PM", "A.M.", "P.M."):
-            self._name(field, part)
-            return
-        if field not in _LENGTHS:
-            raise _refused(part.field)
-        length = _LENGTHS[field]
-        is_open = following is None or (not following.field and not following.text[:1].isdigit())
-        found = _DIGITS.match(self._text, self._at)
-        if found is None:
-            rest = self._text[self._at : self._at + length]
-            if not rest:
-                return  # the text has ended: the rest has its least value
-            raise FunctionError(
-                "22007", f'invalid value "{rest}" for "{part.field}"', "Value must be an integer."
-            )
-        digits = found[0] if is_open and field[:2] not in ("MS", "US", "FF") else found[0][:length]
-        if len(digits) > 9:
-            raise FunctionError(
-                "22008", f'value for "{part.field}" in source string is out of range'
-            )
-        self._at += len(digits)
-        if field in ("MS", "US") or field.startswith("FF"):
-            self.fraction = int(digits.ljust(6, "0")[:6])
-            return
-        self.fields[field] = int(digits)
-        if part.ordinal:
-            self._at += 2
-
-    def _name(self, field: str, part: Part) -> None:
-        found = _LETTERS.match(self._text, self._at)
-        word = found[0].lower() if found else ""
-        if field in ("AM", "PM", "A.M.", "P.M."):
-            length = len(field)
-            half = word[:length].replace(".", "")
-            if half not in ("am", "pm"):
-                raise self._invalid(part, word)
-            self.fields["PM"] = int(half == "pm")
-            self._at += length
-            return
-        names = MONTHS if field.startswith("MON") else DAYS
-        shown = [name if len(field) > 3 or field == "DAY" else name[:3] for name in names]
-        at = next((i for i, name in enumerate(shown) if word.startswith(name.lower())), None)
-        if at is None:
-            raise self._invalid(part, word)
-        self._at += len(shown[at])
-        if field.startswith("MON"):
-            self.fields["MM"] = at + 1
-
-    def _invalid(self, part: Part, word: str) -> FunctionError:
-        return FunctionError(
-            "22007",
-            f'invalid value "{word}" for "{part.field}"',
-            "The given value did not match any of the allowed values for this field.",
-        )
-
-    def stamp(self) -> int:
-        get = self.fields.get
-        if "J" in self.fields:
-            days = self.fields["J"] - _JULIAN_OF_2000
-        else:
-            year, month, day = self._year(), get("MM", 1), get("DD", 1)
-            if not 1 <= month <= 12 or not 1 <= day <= month_length(year, month):
-                raise self._out_of_range()
-            days = days_of(year, month, day)
-            if "DDD" in self.fields:
-                days = days_of(year, 1, 1) + self.fields["DDD"] - 1
-                if not 1 <= self.fields["DDD"] <= 366:
-                    raise self._out_of_range()
-        return within_timestamps(days * DAY_US + self._clock())
-
-    def _year(self) -> int:
-        for field, length in (("YYYY", 4), ("YYY", 3), ("YY", 2), ("Y", 1)):
-            if field in self.fields:
-                year = self.fields[field]
-                if length < 4 and year < 10**length:
-                    # As close to 2020 as it can be.
-                    if length == 3:
-                        year += 2000 if year < 520 else 1000
-                    else:
-                        year += 2000 if year < 70 else 1900
-                if year == 0:
-                    year = 1 if len(self.fields) else 0
-                return year
-        return 0  # 1 BC, as PostgreSQL has it
-
-    def _clock(self) -> int:
-        get = self.fields.get
-        hour, minute, second = get("HH24", 0), get("MI", 0), get("SS", 0)
-        twelve = get("HH12", get("HH"))
-        if twelve is not None:
-            if not 1 <= twelve <= 12:
-                raise FunctionError(
-                    "22007",
-                    f'hour "{twelve}" is invalid for the 12-hour clock',
-                    hint="Use the 24-hour clock, or give an hour between 1 and 12.",
-                )
-            hour = twelve
-        if "PM" in self.fields:
-            hour = hour % 12 + 12 * self.fields["PM"] if twelve is not None else hour
-        if hour > 23 or minute > 59 or second > 59:
-            raise self._out_of_range()
-        return ((hour * 60 + minute) * 60 + second) * _SECOND_US + self.fraction
-
-    def _out_of_range(self) -> FunctionError:
-        return FunctionError("22008", f'date/time field value out of range: "{self._text}"')
-
-
-def _to_timestamp(text: Value, pattern: Value) -> int:
-    return _Read(string_of(text), string_of(pattern)).stamp()
-
-
-def _to_date(text: Value, pattern: Value) -> int:
-    return _to_timestamp(text, pattern) // DAY_US
-
-
 FUNCTIONS: Final[Mapping[str, Function]] = {
     "pg_to_char_timestamp": Function(2, _to_char("")),
     "pg_to_char_timestamptz": Function(2, _to_char("UTC")),
     "pg_to_char_interval": Function(2, _to_char_interval),
-    "pg_to_timestamp": Function(2, _to_timestamp),
-    "pg_to_date": Function(2, _to_date),
 }

@@ -7,12 +7,16 @@ from typing import TypeAlias
 from nodes.protocol.base import Message
 from nodes.protocol.requests import (
     Checksum,
+    Decide,
+    End,
     ExpireSessions,
     Fence,
     NewIncarnation,
     OpenSession,
+    Prepare,
     Stage,
     SwitchFingerprint,
+    TransactionOutcome,
     Unstage,
     Write,
 )
@@ -23,6 +27,10 @@ __all__ = ["EntryBody", "Entry", "Envelope", "Beat", "PeerBatch"]
 EntryBody: TypeAlias = (
     OpenSession
     | Write
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Fence
     | Stage
     | Unstage
@@ -62,6 +70,7 @@ class Beat(Message, frozen=True):
 
     life: int  # changes with every start, and whenever one of the node's replicas stops
     leads: int  # how many groups it leads
+    stops: bool = False  # it is about to: nobody should hand it anything
 
 
 class PeerBatch(Message, frozen=True, tag="peers"):

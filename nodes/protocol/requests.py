@@ -35,12 +35,16 @@ __all__ = [
     "SwitchFingerprint",
     "NewIncarnation",
     "RecoverGroup",
+    "AtLeast",
+    "Bounded",
     "Consistency",
+    "needs_leader",
     "Read",
     "Fetch",
     "CloseCursor",
     "Checksum",
     "GetChecksum",
+    "Avoided",
     "GetStatus",
     "GetCluster",
     "SetCluster",
@@ -224,10 +228,30 @@ class RecoverGroup(Message, frozen=True, tag="recover"):
     mark: int  # random, below `nodes.incarnations.MARKS`
 
 
-Consistency: TypeAlias = Literal["linearizable", "any"]
+class AtLeast(Message, frozen=True, tag="atleast"):
+    """A state no older than one that has been seen: at least this applied index, of this very
+    incarnation of the group. What has never been seen is (0, 0), and any state will do."""
+
+    incarnation: int
+    index: int
+
+
+class Bounded(Message, frozen=True, tag="bounded"):
+    """A state that has every write acknowledged more than so long before the read came."""
+
+    max_staleness_ms: int
+
+
+Consistency: TypeAlias = Literal["linearizable", "lease", "any"] | AtLeast | Bounded
 """What a read is promised (DESIGN section 9). linearizable: it sees every write acknowledged
-before it was sent. any: it sees some state that the group has been in, as the replica that is
-asked has it."""
+before it was sent, as a majority confirms. lease: the same, on the strength of clocks where the
+leader holds a lease. any: it sees some state that the group has been in, as the replica that is
+asked has it. The other two as their classes say."""
+
+
+def needs_leader(consistency: object) -> bool:
+    """Whether at this level the leader answers, or a follower that asks it; else any replica."""
+    return consistency == "linearizable" or consistency == "lease"
 
 
 class Read(Message, frozen=True, tag="read"):
@@ -239,7 +263,7 @@ class Read(Message, frozen=True, tag="read"):
     """Point reads: bounded work, run inline."""
     consistency: Consistency = "linearizable"
     at_follower: bool = False
-    """A linearizable read may be answered by a follower that asks its leader: for a router that
+    """A read that needs the leader may be answered by a follower that asks it: for a router that
     cannot reach the leader. Else a follower names the leader."""
     stream: bool = False
     """Of one statement: if its rows are more than one answer should hold, they come in pieces
@@ -276,8 +300,21 @@ class GetChecksum(Message, frozen=True, tag="getchecksum"):
     place: int = 0  # number of the node in its level
 
 
+class Avoided(Message, frozen=True):
+    """A replica that a router does not ask for now, or only to try it."""
+
+    group: str
+    node: str
+    state: str  # of its circuit breaker: "open", "half-open"
+    reason: str  # what the router met there last
+
+
 class GetStatus(Message, frozen=True, tag="status"):
-    """What this node hosts; `group` of the request is ignored."""
+    """What this node hosts; `group` of the request is ignored. A router says by the way what it
+    avoids, for whoever asks for the status next."""
+
+    router: str = ""  # empty: not from a router
+    avoided: tuple[Avoided, ...] = ()
 
 
 class GetCluster(Message, frozen=True, tag="getcluster"):
@@ -314,6 +351,10 @@ class MoveLeadership(Message, frozen=True, tag="lead"):
 RequestBody: TypeAlias = (
     OpenSession
     | Write
+    | Prepare
+    | Decide
+    | TransactionOutcome
+    | End
     | Speculate
     | Forget
     | Fence

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from nodes.protocol.base import Message
+from nodes.protocol.requests import Avoided
 from nodes.protocol.statements import SessionId, TransactionId, Value
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "AnswerNotKept",
     "NotLeader",
     "Stale",
+    "Behind",
     "Busy",
     "UnknownSession",
     "UnknownOutcome",
@@ -36,8 +38,10 @@ __all__ = [
     "ClusterText",
     "Denied",
     "MemberStatus",
+    "PreparedStatus",
     "ReplicaStatus",
     "Refusal",
+    "RouterReport",
     "Status",
     "leader_of",
     "ResponseBody",
@@ -55,10 +59,12 @@ class StatementResult(Message, frozen=True):
 
 class Done(Message, frozen=True, tag="done"):
     """Success. `index` is the applied index of the state the answer comes from, or of the entry
-    that brought the write, with whatever else that entry brought."""
+    that brought the write, with whatever else that entry brought; `incarnation`, of a read, is
+    that of the group in that state."""
 
     results: tuple[StatementResult, ...]
     index: int
+    incarnation: int = 0  # a write's is that of its session
 
 
 class Violation(Message, frozen=True):
@@ -84,6 +90,7 @@ class Piece(Message, frozen=True, tag="piece"):
     index: int  # the applied index of the state that is read
     cursor: int  # for `Fetch`
     node: str = ""  # where
+    incarnation: int = 0  # of the group in that state
 
 
 class SqlFailure(Message, frozen=True, tag="failure"):
@@ -107,6 +114,8 @@ class Speculated(Message, frozen=True, tag="speculated"):
     digest: bytes = b""  # of all rows of a step that is streamed: `result` has the first
     cursor: int = 0  # for `Fetch`; 0: there are no more
     node: str = ""  # where
+    index: int = 0  # the applied index of the state that it was found in ...
+    incarnation: int = 0  # ... and the incarnation of the group there
 
 
 class NotOpen(Message, frozen=True, tag="notopen"):
@@ -139,6 +148,14 @@ class Stale(Message, frozen=True, tag="stale"):
     object: str
     have: int  # version in the state
     want: int  # version in the guard
+
+
+class Behind(Message, frozen=True, tag="behind"):
+    """This replica's state is older than the read asks for (`AtLeast`), or of another incarnation
+    of its group; it has waited a little."""
+
+    incarnation: int
+    index: int
 
 
 class Busy(Message, frozen=True, tag="busy"):
@@ -245,6 +262,15 @@ class MemberStatus(Message, frozen=True):
     """It has answered this leader lately: within one to two election timeouts."""
 
 
+class PreparedStatus(Message, frozen=True):
+    """A transaction over several groups whose outcome a replica does not know yet."""
+
+    id: TransactionId
+    age_ms: int  # by the clocks of the leader that prepared it and of this node
+    anchor: str
+    objects: tuple[str, ...]  # what it keeps others from; empty: everything
+
+
 class ReplicaStatus(Message, frozen=True):
     """One replica as its node sees it."""
 
@@ -265,6 +291,9 @@ class ReplicaStatus(Message, frozen=True):
     halted: str = ""  # why it applies no write though it votes and stores the log, a full sentence
     diverged: str = ""  # what this node's last comparison of the group's replicas found
     is_kept: bool = False  # of a leader: it was asked to stay where it is
+    prepared: tuple[PreparedStatus, ...] = ()  # the oldest of them
+    prepared_count: int = 0
+    outcomes: int = 0  # that are remembered here, because others may not have applied them
 
 
 class Refusal(Message, frozen=True):
@@ -272,6 +301,13 @@ class Refusal(Message, frozen=True):
 
     node: str
     reason: str
+
+
+class RouterReport(Message, frozen=True):
+    """What a router said of itself when it asked for a status lately."""
+
+    router: str
+    avoided: tuple[Avoided, ...]
 
 
 class Status(Message, frozen=True, tag="nodestatus"):
@@ -284,6 +320,12 @@ class Status(Message, frozen=True, tag="nodestatus"):
     revision: int = 0  # of the cluster.toml that it goes by
     data_id: str = ""  # whose files it has
     refusals: tuple[Refusal, ...] = ()
+    draining: bool = False  # it is about to stop, and wants nothing new
+    requests: int = 0  # that it has not answered yet, of all its clients
+    late_ms: float = (
+        0.0  # how late its turns come, smoothed: what work it cannot keep up with costs
+    )
+    routers: tuple[RouterReport, ...] = ()
 
 
 def leader_of(group: str, statuses: Iterable[Status | None]) -> str | None:
@@ -310,6 +352,7 @@ ResponseBody: TypeAlias = (
     | AnswerNotKept
     | NotLeader
     | Stale
+    | Behind
     | Busy
     | UnknownSession
     | UnknownOutcome

@@ -9,13 +9,14 @@ from __future__ import annotations
 import click
 
 from shardrouter.cli.init import init
-from shardrouter.cli.local import serve, up
 from shardrouter.cli.look import status, where
 from shardrouter.cli.node import node
 from shardrouter.cli.password import password
 from shardrouter.cli.recover import recover
 from shardrouter.cli.replicas import leader, replica
+from shardrouter.cli.serve import serve
 from shardrouter.cli.shell import sql
+from shardrouter.cli.up import up
 from shardrouter.cli.upgrade import upgrade
 from shardrouter.cli.verify import verify
 

@@ -91,6 +91,13 @@ def print_status(health: ClusterHealth) -> None:
             *(cells.get(name, "-") for name in names),
         )
     console.print(table)
+    for each in health.avoided:
+        console.print(
+            f"{each.router} avoids {each.group} on {each.node} (circuit breaker {each.state}): "
+            f"{each.reason}",
+            style="yellow",
+            markup=False,
+        )
     for line in health.missing:
         console.print(line, style="red", markup=False)
 

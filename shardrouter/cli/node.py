@@ -17,6 +17,7 @@ import click
 
 from nodes.cluster_file import load_cluster, secret_path
 from nodes.config import ClusterConfig, ConfigError, NodeConfig
+from nodes.log_format import LOG_FORMATS
 from nodes.protocol import Status
 from shardrouter.cli.changing import changed
 from shardrouter.cli.drain import drain
@@ -66,7 +67,19 @@ def node() -> None:
     type=click.Path(path_type=Path),
     help="Where this node keeps its files.  [default: NAME/data beside cluster.toml]",
 )
-def run(name: str, cluster_file: str | None, data: Path | None) -> None:
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS),
+    default="text",
+    show_default=True,
+    help="Lines for people, or an object in each.",
+)
+def run(
+    name: str, cluster_file: str | None, data: Path | None, metrics: str | None, log_format: str
+) -> None:
     """Run node NAME of a cluster, in the foreground, until SIGTERM or Ctrl-C."""
     try:
         path = find_cluster(cluster_file)
@@ -79,6 +92,9 @@ def run(name: str, cluster_file: str | None, data: Path | None) -> None:
         )
     argv = [sys.executable, "-m", "nodes", "--cluster", str(path), "--name", name]
     argv += ["--data", str(data or path.parent / name / "data")]
+    argv += ["--log-format", log_format]
+    if metrics is not None:
+        argv += ["--metrics", metrics]
     os.execv(sys.executable, argv)  # noqa: S606 - the node takes this process' place
 
 

@@ -53,7 +53,7 @@ from shardrouter.planned import (
 from shardrouter.quick_enums import quick
 from shardrouter.statement import split
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
-from shardrouter.transactions import in_failed_block
+from shardrouter.transaction_answers import in_failed_block
 from shardrouter.verdicts import canceled
 
 __all__ = [

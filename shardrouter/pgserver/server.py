@@ -14,6 +14,7 @@ from typing import Final
 from nodes.config import Address
 from shardrouter.errors import Unavailable
 from shardrouter.pgserver.client import Client
+from shardrouter.pgserver.client_metrics import ClientCounts
 from shardrouter.pgserver.dialogue import Session
 from shardrouter.pgserver.login import Authenticator
 from shardrouter.pgserver.tls import Encryption
@@ -84,6 +85,7 @@ class PgServer:
         self._closing: set[asyncio.Task[None]] = set()  # of sessions; always waited for
         self._empty: asyncio.Event | None = None  # while closing: set when no client is left
         self._number = 0  # of the client that came last
+        self._accepted = self._refused = self._cancels = 0
         self._greeted: dict[int, tuple[bytes, Client]] = {}  # by pid: its key, and itself
         self._complaints: dict[str, float] = {}
         self._held: dict[Client, int] = {}  # bytes of large messages that are not yet whole
@@ -136,20 +138,33 @@ class PgServer:
         if self._listener is not None:
             await self._listener.wait_closed()
 
+    @property
+    def counts(self) -> ClientCounts:
+        return ClientCounts(
+            len(self._clients) - len(self._entering),
+            len(self._entering),
+            self._accepted,
+            self._refused,
+            self._cancels,
+        )
+
     # ---------------------------------------------------------------- for its clients
 
     def accept(self) -> Client:
         client = Client(self)
+        self._accepted += 1
         self._clients.add(client)
         if len(self._entering) >= ENTERING_MAX:
             oldest = next(iter(self._entering))
             del self._entering[oldest]
+            self._refused += 1
             oldest.refuse(_CROWDED)
         self._entering[client] = None
         return client
 
     def admit(self) -> None:
         if len(self._clients) > CLIENTS_MAX:
+            self._refused += 1
             raise Unavailable("sorry, too many clients already", sqlstate="53300")
 
     def new_session(self, role: Role) -> Session:
@@ -189,6 +204,7 @@ class PgServer:
         self._greeted.pop(pid, None)
 
     def cancel(self, pid: int, key: bytes) -> None:
+        self._cancels += 1
         # As long for a pid that nobody has as for a wrong key: who guesses learns nothing.
         known, client = self._greeted.get(pid, (secrets.token_bytes(len(key)), None))
         if hmac.compare_digest(known, key) and client is not None:

@@ -77,6 +77,7 @@ class Ledger:
 
     halted = ""
     fingerprint = ""
+    incarnation = 1
     switched_at = 0
 
     def opening(self) -> EntryBody | None:

@@ -67,10 +67,12 @@ class Store:
         found = self._workload.sql(call)
         if isinstance(found, SqlTransaction):
             return self._transact(found)
-        act = self._read if call.f == "read" else self._write
         if isinstance(found, tuple):
-            return tuple(act(sql) for sql in found)
-        return act(found)
+            return tuple(self._act(sql) for sql in found)
+        return self._act(found)
+
+    def _act(self, sql: SqlCall) -> Any:
+        return self._read(sql) if sql.text.startswith("SELECT") else self._write(sql)
 
     def _transact(self, transaction: SqlTransaction) -> Any:
         steps, answer = transaction.run(), None
@@ -79,8 +81,7 @@ class Store:
                 sql = steps.send(answer)
             except StopIteration as end:
                 return end.value
-            act = self._read if sql.text.startswith("SELECT") else self._write
-            answer = act(sql)
+            answer = self._act(sql)
 
     def close(self) -> None:
         self._now.close()

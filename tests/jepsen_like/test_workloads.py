@@ -38,6 +38,11 @@ ALL: dict[str, Workload] = {
         workloads.append(keys=3),
         workloads.write_skew(keys=3),
         workloads.bank(keys=3),
+        workloads.append(keys=3, over_shards=True, name="append-over-shards"),
+        workloads.write_skew(keys=3, over_shards=True, name="write-skew-over-shards"),
+        workloads.bank(keys=3, over_shards=True, name="bank-over-shards"),
+        workloads.long_fork(keys=3),
+        workloads.causal_reverse(keys=3),
     )
 }
 MODELLED = [name for name, workload in ALL.items() if workload.model() is not None]
@@ -83,6 +88,14 @@ CONVICTED: list[tuple[str, Bug, str]] = [
     ("write-skew", "stale read", "strict serializable"),
     ("bank", "stale read", "total kept"),
     ("bank", "lost write", "total kept"),
+    ("append-over-shards", "stale read", "strict serializable"),
+    ("write-skew-over-shards", "stale read", "strict serializable"),
+    ("bank-over-shards", "stale read", "total kept"),
+    ("bank-over-shards", "lost write", "total kept"),
+    ("long-fork", "stale read", "long fork"),
+    ("long-fork", "stale read", "causal reverse"),
+    ("long-fork", "lost write", "causal reverse"),
+    ("causal-reverse", "lost write", "causal reverse"),
     ("schema-change", "stale read", "linearizable"),
     ("schema-change", "lost write", "linearizable"),
 ]

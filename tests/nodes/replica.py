@@ -19,6 +19,7 @@ from nodes.protocol import (
     Entry,
     EntryBody,
     Guard,
+    Locked,
     Opened,
     OpenSession,
     Read,
@@ -103,7 +104,7 @@ class Replica:
         assert isinstance(answer, Done), answer
         return answer
 
-    def check(self, body: EntryBody) -> SqlFailure | Busy | None:
+    def check(self, body: EntryBody) -> SqlFailure | Busy | Locked | None:
         """What a leader asks before it proposes `body`."""
         return self.machine.check(body, len(msgspec.msgpack.encode(body)))
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nodes.config import (
     ENGINES,
     NODE_VERBS,
+    REPLICA_CHOICES,
     Address,
     ClusterConfig,
     ConfigError,
@@ -42,13 +43,21 @@ names = st.text(string.ascii_lowercase, min_size=1, max_size=8).filter(
 )
 
 
+PAGES = st.none() | st.builds(Address, st.just("127.0.0.1"), st.integers(1, 65535))
+
+
 @st.composite
 def clusters(draw: st.DrawFn) -> ClusterConfig:
     node_names = draw(st.lists(names, min_size=1, max_size=5, unique=True))
     ports = st.integers(1, 65535)
     nodes = {
         name: NodeConfig(
-            name, Address("127.0.0.1", draw(ports)), draw(st.integers(1, 9)), draw(st.booleans())
+            name,
+            Address("127.0.0.1", draw(ports)),
+            draw(st.integers(1, 9)),
+            draw(st.booleans()),
+            zone=draw(st.sampled_from(["", "a", "eu/paris/a-1"])),
+            metrics=draw(PAGES),
         )
         for name in node_names
     }
@@ -77,7 +86,13 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(4)))
     router = Address("localhost", draw(ports))
     revision = draw(st.integers(0, 9))
-    return ClusterConfig("id", nodes, groups, router, raft, engine, limits, revision)
+    choice = draw(st.sampled_from(REPLICA_CHOICES))
+    return ClusterConfig(
+        *("id", nodes, groups, router, raft, engine, limits),
+        replica_choice=choice,
+        router_metrics=draw(PAGES),
+        revision=revision,
+    )
 
 
 @given(clusters())
@@ -124,10 +139,17 @@ def test_the_parts_of_a_cluster() -> None:
         (
             "capacity = 2",
             "weight = 2",
-            "known are address, capacity, data_id, drain",
+            "known are address, capacity, data_id, drain, metrics, zone",
         ),
         ("[groups.meta]", "[groups.other]", "[groups.meta] is missing"),
         ("[groups.shard-1]", "[groups.Shard]", "is not a name"),
+        ("capacity = 2", 'zone = "eu//a"', "write names divided by slashes, the widest first"),
+        (
+            "[groups.meta]",
+            '[router]\nreplica_choice = "first"\n[groups.meta]',
+            "there is no 'first'; known are nearest, round_robin,",
+        ),
+        ("capacity = 2", 'metrics = "9434"', "[nodes.n2] metrics: '9434' is not an address"),
         ("capacity = 2", 'data_id = "x"', "does not name a node's files"),
         ("format = 1", "format = 1\nrevision = -1", "no whole number from 0 on"),
         ("[nodes.n1]", "[nodes.drain]", "for `shardrouter node drain` is a verb"),

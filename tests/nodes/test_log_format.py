@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import re
 
-from nodes.log_format import WithoutValues
+from nodes.log_format import AsJson, WithoutValues
 
 
 def test_an_exception_is_shown_without_what_it_says() -> None:
@@ -32,3 +34,28 @@ def test_an_exception_is_shown_without_what_it_says() -> None:
     assert "builtins.KeyError\nwhich led to\n" in said
     assert said.endswith("one of its exceptions:\nbuiltins.ValueError\n")
     assert name not in said
+
+
+def test_a_line_for_machines_is_an_object_with_what_it_is_about() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(AsJson("n1"))
+    log = logging.Logger("test")
+    log.addHandler(handler)
+    log.info("leads group %s\nnow", "shard-1", extra={"group": "shard-1", "term": 3, "other": 1})
+    name = "Ann" + " Smith"
+    try:
+        raise KeyError(name)
+    except KeyError:
+        log.exception("failed")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
+    assert first == {
+        "level": "INFO",
+        "process": "n1",
+        "message": "leads group shard-1\nnow",
+        "group": "shard-1",
+        "term": 3,
+    }
+    assert second["where"].endswith("builtins.KeyError")
+    assert name not in stream.getvalue()

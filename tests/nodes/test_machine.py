@@ -463,7 +463,7 @@ async def test_files_of_others_are_refused(tmp_path: Path) -> None:
     connection.execute("UPDATE _machine SET value = '7' WHERE key = 'format'")
     connection.commit()
     connection.close()
-    with pytest.raises(ReplicaFault, match="has format 7, this version reads format 4"):
+    with pytest.raises(ReplicaFault, match="has format 7, this version reads format 5"):
         Replica(tmp_path)
 
 

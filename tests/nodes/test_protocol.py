@@ -128,7 +128,7 @@ def test_steps_of_a_membership_are_three() -> None:
         )
 
 
-SHAPES = {5: "ed2ab1544dad4f5a"}
+SHAPES = {6: "6a6bb61166772e57"}
 """Of the messages of each version of the protocol, as `shapes` tells them."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from nodes import raft_engine
+from nodes import raft_engine, read_barriers
 from nodes.engine import Answers, Committed
 from nodes.log_store import GroupWrite, SnapshotPointer
 from nodes.protocol import (
@@ -131,6 +131,7 @@ class Journal:
 
     halted = ""
     fingerprint = ""
+    incarnation = 1
     switched_at = 0
 
     def opening(self) -> EntryBody | None:
@@ -459,15 +460,16 @@ def test_a_leader_answers_reads_without_a_message_while_its_lease_holds() -> Non
     group.ticks(4 * ELECTION_TICKS)
     leader = leader_of(group)
     clock = group.members[leader].clock
-    assert group.read(leader) == [None]
+    assert group.read(leader, "lease") == [None]
     assert group.wire == []
     clock.time = 8.9  # the last round was sent at 0
-    assert group.read(leader) == [None]
+    assert group.read(leader, "lease") == [None]
     clock.time = 9.0
-    late = group.read(leader)
+    late = group.read(leader, "lease")
     assert late == []
     group.settle()
     assert late == [None]
+    assert group.read(leader) == [], "a linearizable read relies on no clock"
 
 
 async def test_a_read_by_lease_waits_for_what_is_committed_to_be_applied() -> None:
@@ -478,7 +480,7 @@ async def test_a_read_by_lease_waits_for_what_is_committed_to_be_applied() -> No
     machine.gate.clear()
     group.propose(leader, OpenSession("slow"))
     group.settle()
-    read = group.read(leader)
+    read = group.read(leader, "lease")
     assert read == []
     machine.gate.set()
     await group.settle_until(lambda: bool(read))
@@ -592,7 +594,7 @@ def test_what_is_refused_before_proposing_does_not_enter_the_log(group: Group) -
 
 def test_proposals_and_reads_are_bounded(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raft_engine, "PROPOSALS_MAX", 3)
-    monkeypatch.setattr(raft_engine, "READS_MAX", 3)
+    monkeypatch.setattr(read_barriers, "READS_MAX", 3)
     proposals = [group.propose(1, command(seq)) for seq in range(4)]
     reads = [group.read(1) for _ in range(4)]
     assert isinstance(proposals[3][0], Busy)

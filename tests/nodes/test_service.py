@@ -25,6 +25,7 @@ from nodes.protocol import (
     Fetch,
     Forget,
     Lock,
+    Locked,
     MoveLeadership,
     NotLeader,
     OpenSession,
@@ -44,10 +45,17 @@ from nodes.protocol import (
     Statement,
     StatementResult,
     Transaction,
+    TransactionId,
     Write,
 )
 from nodes.service import GroupService, decode_body
 from nodes.work import UNWANTED, Work
+
+HOLDER = TransactionId(1, 1, 1)
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -60,6 +68,9 @@ class HeldEngine:
     stops: list[Callable[[], None]] = field(default_factory=list)  # who has borrowed the file
     is_holding: bool = False
     leads: bool = True
+
+    def __post_init__(self) -> None:
+        self.turned: Callable[[], None] = _nothing
 
     def propose(
         self,
@@ -110,6 +121,7 @@ class Shelf:
     tried: list[Stop] = field(default_factory=list)
     refusal: ResponseBody | None = None
     is_speculating: bool = False
+    prepared: object = None
 
     async def read_stream(self, read: Read, timeout_s: float) -> ResponseBody:
         return Piece(StatementResult(1), 1, 9)
@@ -129,7 +141,10 @@ class Shelf:
     def read(self, read: Read) -> ResponseBody:
         if self.broken:
             raise OSError("the disk is gone")
-        return Done((), 7)
+        return self._locked() or Done((), 7)
+
+    def _locked(self) -> Locked | None:
+        return None if self.prepared is None else Locked(HOLDER)
 
     def needs_dry_run(self, body: EntryBody) -> bool:
         return isinstance(body, Write) and not body.quick and not body.bounded
@@ -148,12 +163,16 @@ class Shelf:
     ) -> ResponseBody | Stopped:
         if self.broken:
             raise OSError("the disk is gone")
+        if locked := self._locked():
+            return locked
         self.is_speculating = True
         return Speculated(StatementResult(1))
 
     async def speculate(
         self, asked: Speculate, limits: WriteLimits, timeout_s: float, stop: Stop
     ) -> ResponseBody | Stopped:
+        if locked := self._locked():
+            return locked
         self.tried.append(stop)
         await self.gate.wait()
         if stop.is_set:
@@ -162,6 +181,8 @@ class Shelf:
         return Speculated(StatementResult(2))
 
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
+        if locked := self._locked():
+            return locked
         await self.gate.wait()
         return Speculated(StatementResult(3))
 
@@ -169,6 +190,8 @@ class Shelf:
         self.is_speculating = False
 
     async def read_long(self, read: Read, timeout_s: float) -> ResponseBody:
+        if locked := self._locked():
+            return locked
         await self.gate.wait()
         return Done((), round(timeout_s))
 

@@ -1,5 +1,5 @@
 """Leases of real nodes whose clocks run wrong: safe within what is configured, stale reads beyond
-it, and none of that while leases are off.
+it, and none of that for reads that rely on no clock.
 
 The leader is cut off: the others elect another one by their clocks and take writes, while it
 serves reads for as long as its own clock says.
@@ -33,15 +33,14 @@ WITHIN = f"n1=1.04,n2=1.04,{LEADER}=0.95"
 """9.5 percent."""
 
 
-def run_with(rates: str, *, lease_reads: bool, out: Path) -> RunResult:
-    raft = RaftConfig(
-        election_ticks=16, lease_reads=lease_reads, clock_drift=DRIFT, spread_leaders=False
-    )
+def run_with(rates: str, *, consistency: str, out: Path) -> RunResult:
+    raft = RaftConfig(election_ticks=16, lease_reads=True, clock_drift=DRIFT, spread_leaders=False)
     command = (sys.executable, NODE, rates)
+    db = ShardRouter(3, 1, 3, raft=raft, node_command=command, consistency=consistency)
     result = run(
         Test(
             name="drifting-clocks",
-            db=ShardRouter(nodes=3, shards=1, replicas=3, raft=raft, node_command=command),
+            db=db,
             workloads=[workloads.register(keys=3)],
             load=load.open_loop(rate=120, deadline="700ms", clients=30),
             faults=[
@@ -59,20 +58,23 @@ def run_with(rates: str, *, lease_reads: bool, out: Path) -> RunResult:
 
 
 def test_a_lease_by_a_clock_that_is_far_too_slow_serves_stale_reads(tmp_path: Path) -> None:
-    result = run_with(TOO_SLOW, lease_reads=True, out=tmp_path)
+    result = run_with(TOO_SLOW, consistency="lease", out=tmp_path)
     (verdict,) = [v for v in result.verdicts if v.validity == "invalid"]
     assert verdict.check == "linearizable"
     assert any(operation.f == "read" for operation in verdict.offending)
 
 
 @pytest.mark.parametrize(
-    ("rates", "lease_reads"),
-    [(WITHIN, True), pytest.param(TOO_SLOW, False, marks=pytest.mark.nightly)],
-    ids=["within", "off"],
+    ("rates", "consistency"),
+    [
+        (WITHIN, "lease"),
+        pytest.param(TOO_SLOW, "linearizable", marks=pytest.mark.nightly),
+    ],
+    ids=["within", "linearizable"],
 )
 def test_a_lease_within_the_bound_and_none_at_all_are_safe(
-    tmp_path: Path, rates: str, lease_reads: bool
+    tmp_path: Path, rates: str, consistency: str
 ) -> None:
-    result = run_with(rates, lease_reads=lease_reads, out=tmp_path)
+    result = run_with(rates, consistency=consistency, out=tmp_path)
     assert {v.validity for v in result.verdicts} == {"valid"}, [v.reason for v in result.verdicts]
     assert len(result.operations) > 500

@@ -100,6 +100,8 @@ class ScriptedNode:
         self.arrived = asyncio.Event()
         self.sessions = 0
         self.asked_status = 0
+        self.last_asked: GetStatus | None = None
+        self.draining = False  # as its status says
         self.answers_after_s = 0.0  # as a node that is far away
         self._owed = 0  # answers that are on their way
         self.is_silent = False  # answers nothing at all, not even status requests
@@ -138,8 +140,9 @@ class ScriptedNode:
                 ReplicaStatus(group, 1, "leader", self.name, term, 1, 1, 1, "", members)
                 for group, term in self.leads.items()
             )
-            answer(Status(self.name, 1, tuple(replicas)))
+            answer(Status(self.name, 1, tuple(replicas), draining=self.draining))
             self.asked_status += 1
+            self.last_asked = body
             self.arrived.set()
             return
         self.got.append(body)

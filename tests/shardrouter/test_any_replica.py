@@ -20,8 +20,10 @@ from nodes.protocol import (
     StatementResult,
 )
 from shardrouter import directory
+from shardrouter.breaker import PAUSE_S_MAX, PAUSE_S_MIN
 from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
 from shardrouter.errors import DeadlineExceeded, StatementError
+from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.shards import Shards
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
 
@@ -29,9 +31,11 @@ DONE = Done((StatementResult(1),), 7)
 SQL = (Statement("SELECT n FROM t WHERE id = ?1", (1,)),)
 
 
-async def read(shards: Shards, timeout_s: float = 10.0) -> Done | Stale:
+async def read(shards: Shards, timeout_s: float = 10.0, choice: Choice = NEAREST) -> Done | Stale:
     deadline = asyncio.get_running_loop().time() + timeout_s
-    return await shards.read("shard-1", SQL, quick=True, deadline=deadline, consistency="any")
+    return await shards.read(
+        "shard-1", SQL, quick=True, deadline=deadline, consistency="any", choice=choice
+    )
 
 
 def counts(nodes: list[ScriptedNode]) -> list[int]:
@@ -204,5 +208,62 @@ def test_closing_the_router_ends_what_waits() -> None:
             with pytest.raises(DeadlineExceeded) as caught:
                 await work
             assert "the router was closed" in caught.value.detail
+
+    run(scenario())
+
+
+def test_a_replica_that_keeps_failing_is_not_asked_until_a_trial_succeeds() -> None:
+    behind = Stale("table:t", 1, 2)
+    in_turn = Choice("round_robin")
+
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            n1.plays(behind)
+            n2.plays(DONE)
+
+            async def reads(count: int) -> list[int]:
+                before = counts([n1, n2])
+                for _ in range(count):
+                    assert await read(shards, choice=in_turn) == DONE
+                return [now - then for now, then in zip(counts([n1, n2]), before, strict=True)]
+
+            assert await reads(10) == [5, 10]  # every second one was asked twice
+            assert await reads(10) == [0, 10]  # its breaker is open
+            await shards.statuses(5.0)
+            advance(directory.MEMBERS_EVERY_S)  # the next read makes the router ask both
+            asked = n2.asked_status
+            await reads(1)
+            while n2.asked_status == asked:
+                await shards.statuses(5.0)
+            while n2.last_asked is None or not n2.last_asked.router:
+                await n2.until_asked_status()
+            assert n2.last_asked is not None
+            [avoided] = n2.last_asked.avoided
+            assert (avoided.group, avoided.node) == ("shard-1", "n1")
+            assert "n1 is behind" in avoided.reason
+            advance(PAUSE_S_MIN)
+            assert sum(await reads(6)) in (6, 7)  # one trial more at most
+            n1.plays(DONE)
+            advance(PAUSE_S_MAX)
+            assert await reads(10) == [5, 5]
+
+    run(scenario())
+
+
+def test_a_node_that_is_about_to_stop_is_asked_for_nothing_new() -> None:
+    async def scenario() -> None:
+        async with scripted(2) as (shards, nodes):
+            n1, n2 = nodes
+            await shards.statuses(5.0)  # connects
+            play(nodes, DONE)
+            n1.draining = True
+            assert await read(shards) == DONE  # it makes the router ask both for their status
+            await shards.statuses(5.0)
+            before = counts(nodes)[0]
+            for _ in range(10):
+                assert await read(shards, choice=Choice("round_robin")) == DONE
+            assert counts(nodes)[0] == before
+            await n2.stop()
+            assert await read(shards) == DONE  # rather than nobody
 
     run(scenario())

@@ -98,7 +98,7 @@ def test_a_scatter_asks_every_shard_under_the_guard_of_its_table() -> None:
     bound = execution("SELECT * FROM t")
     plan = bound.prepared.plan
     assert isinstance(plan, Scatter)
-    _, commands = scatter_commands(plan, bound, CATALOG)
+    _, [commands] = scatter_commands(plan, bound, CATALOG)
     assert [c.shard for c in commands] == ["a", "b"]
     assert {c.guards for c in commands} == {(Guard("table:t", 7),)}
 
@@ -108,7 +108,7 @@ def test_a_scatter_with_keys_asks_their_shards_under_the_guards_of_their_slots()
     bound = execution("SELECT * FROM t WHERE id IN ($1, $2, $3)", *keys)
     plan = bound.prepared.plan
     assert isinstance(plan, Scatter)
-    arguments, commands = scatter_commands(plan, bound, CATALOG)
+    arguments, [commands] = scatter_commands(plan, bound, CATALOG)
     assert arguments == keys
     guarded = {c.shard: {g.object for g in c.guards} for c in commands}
     assert guarded == {

@@ -9,7 +9,14 @@ import msgspec
 
 from nodes.config import ClusterConfig
 from nodes.local_cluster import new_cluster_config
-from nodes.protocol import MemberStatus, Refusal, ReplicaStatus, Status
+from nodes.protocol import (
+    Avoided,
+    MemberStatus,
+    Refusal,
+    ReplicaStatus,
+    RouterReport,
+    Status,
+)
 from shardrouter.health import health_of
 
 NODES = ("a", "b", "c", "d")
@@ -128,3 +135,20 @@ def test_a_node_whose_files_are_refused_is_told_with_the_cure() -> None:
     reason = "the files of node c were put back; run `shardrouter replica rebuild`."
     found["c"] = msgspec.structs.replace(of_c, refusals=(Refusal("a", reason),))
     assert health_of(cluster(), found).missing == (f"node a does not listen to c: {reason}",)
+
+
+def test_what_routers_avoid_is_told_once_and_is_nobodys_task() -> None:
+    avoided = Avoided("shard-1", "b", "open", "b is behind")
+    report = (RouterReport("router-7", (avoided,)),)
+    said = {
+        name: msgspec.structs.replace(status, routers=report, requests=3, late_ms=1.5)
+        if isinstance(status, Status)
+        else status
+        for name, status in statuses(ABC).items()
+    }
+    health = health_of(cluster(), said)
+    assert health.missing == ()
+    [seen] = health.avoided
+    assert (seen.router, seen.group, seen.node, seen.state) == ("router-7", "shard-1", "b", "open")
+    assert (health.nodes["a"].requests, health.nodes["a"].late_ms) == (3, 1.5)
+    assert health.to_json()["avoided"][0]["reason"] == "b is behind"

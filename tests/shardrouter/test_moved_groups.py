@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from nodes.protocol import (
-    Consistency,
     Done,
     NoSuchGroup,
     NotLeader,
@@ -18,6 +17,7 @@ from nodes.protocol import (
     Write,
 )
 from shardrouter.directory import MEMBERS_EVERY_S
+from shardrouter.levels import Level
 from shardrouter.shards import Shards
 from tests.shardrouter.scripted import advance, run, scripted
 
@@ -30,7 +30,7 @@ async def write(shards: Shards) -> Done | Stale:
     return await shards.write("shard-1", SQL, quick=True, deadline=deadline)
 
 
-async def read(shards: Shards, consistency: Consistency) -> Done | Stale:
+async def read(shards: Shards, consistency: Level) -> Done | Stale:
     deadline = asyncio.get_running_loop().time() + 10
     return await shards.read("shard-1", SQL, quick=True, deadline=deadline, consistency=consistency)
 
@@ -52,7 +52,7 @@ def test_a_hint_leads_to_a_node_that_founded_nothing() -> None:
 @pytest.mark.parametrize("founders_are", ["emptied", "gone"])
 @pytest.mark.parametrize("consistency", ["linearizable", "any"])
 def test_a_group_of_which_no_founder_is_left_is_found(
-    founders_are: str, consistency: Consistency
+    founders_are: str, consistency: Level
 ) -> None:
     async def scenario() -> None:
         async with scripted(4, founders=2) as (shards, [n1, n2, n3, n4]):

@@ -82,7 +82,7 @@ def test_a_declared_type_that_compares_in_another_kind_does_not_route() -> None:
     """id = $1::float8 compares floats: 1.5 must find no row, not the slot of a truncated key."""
     plan = make_plan("SELECT id FROM t WHERE id = $1", CATALOG, (FLOAT8,))
     assert isinstance(plan, Scatter)
-    assert not plan.keys
+    assert not plan.fragments[0].keys
 
 
 def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
@@ -169,7 +169,8 @@ def slot(value: Value, kind: str) -> int:
 def slots_of(sql: str, *arguments: Value) -> tuple[int, ...]:
     plan = make_plan(sql, CATALOG)
     assert isinstance(plan, OneShard | Scatter)
-    return slots(plan, bind(plan, arguments))
+    asked = plan.fragments[0] if isinstance(plan, Scatter) else plan
+    return slots(asked, bind(plan, arguments))
 
 
 def test_constants_and_parameters_of_one_value_have_one_slot() -> None:
@@ -204,7 +205,7 @@ def test_constants_and_parameters_of_one_value_have_one_slot() -> None:
 def test_what_does_not_pin_the_key_is_asked_of_every_shard(where: str) -> None:
     plan = make_plan(f"SELECT * FROM t WHERE {where}", CATALOG)
     assert isinstance(plan, Scatter)
-    assert plan.keys == ()
+    assert plan.fragments[0].keys == ()
     with pytest.raises(NotSupported):
         make_plan(f"DELETE FROM t WHERE {where}", CATALOG)
 

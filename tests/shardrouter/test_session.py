@@ -228,8 +228,58 @@ async def test_the_consistency_of_reads_is_the_sessions_own_and_holds_from_its_s
     [point] = await run(session, "SELECT name FROM t WHERE id = 3")
     assert point.values == (("x",),)
     assert await router.fetchval("SHOW shardrouter.consistency") == "linearizable"
-    refused = await failure(session, "SET shardrouter.consistency = bounded")
-    assert (refused.sqlstate, refused.hint) == ("0A000", "Available are linearizable and any.")
+
+
+async def test_a_comment_asks_for_a_level_for_one_statement(
+    router: Router, session: Session
+) -> None:
+    await router.execute("INSERT INTO t (id, name) VALUES (3, 'x')")
+    for text in (
+        "/*+ consistency=any */ SELECT name FROM t",
+        "SELECT /*+ consistency=bounded max_staleness=50ms */ name FROM t WHERE true",
+    ):
+        [outcome] = await run(session, text)
+        assert outcome.values == (("x",),)
+        assert ("some replica" in outcome.notices[0].message) == ("any" in text)
+    [plain] = await run(session, "SELECT name FROM t WHERE id > 0")
+    assert "linearizably" in plain.notices[0].message
+    assert [o.values for o in await run(session, "/*+ SeqScan(t) */ SELECT 1")] == [((1,),)]
+    for wrong in ("consistency=eventual", "consistency=bounded max_staleness=soon"):
+        refused = await failure(session, f"/*+ {wrong} */ SELECT name FROM t WHERE id = 3")
+        assert refused.sqlstate == "22023"
+
+
+async def test_a_session_knows_what_it_has_seen_and_can_be_told(
+    router: Router, session: Session
+) -> None:
+    """Of each shard: the entry of a write, the state of a read, that of a statement of a block."""
+    show = "SHOW shardrouter.session_token"
+
+    async def token() -> dict[str, int]:
+        [shown] = await run(session, show)
+        ((text,),) = shown.values
+        items = [item.split("=1:") for item in str(text).split(",") if item]
+        return {group: int(index) for group, index in items}
+
+    await router.execute("INSERT INTO t (id, name) VALUES (3, 'y')")
+    assert await token() == {}
+    await run(session, "UPDATE t SET name = 'z' WHERE id = 3")
+    [(group, written)] = (await token()).items()
+    await router.execute("UPDATE t SET name = 'w' WHERE id = 3")
+    await run(session, "SET shardrouter.consistency = session")
+    [row] = await run(session, "SELECT name FROM t WHERE id = 3")
+    assert row.values == (("w",),)
+    seen = await token()
+    assert seen[group] == written + 1
+    await router.execute("UPDATE t SET name = 'v' WHERE id = 3")
+    await run(session, "BEGIN", "SELECT name FROM t WHERE id = 3", "ROLLBACK")
+    assert await token() == {group: written + 2}
+    await run(session, "SELECT count(*) FROM t")
+    everywhere = await token()
+    assert len(everywhere) > 1
+    await run(session, f"SET shardrouter.session_token = '{group}=1:{written + 3}'")
+    await run(session, "RESET ALL")
+    assert await token() == everywhere | {group: written + 3}
 
 
 async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:

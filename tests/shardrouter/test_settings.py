@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.protocol import Bounded
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.session_token import SessionToken
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 
 
@@ -64,18 +66,33 @@ def test_the_consistency_of_reads_is_chosen_by_name() -> None:
     assert settings.with_value("shardrouter.consistency", None).consistency == "linearizable"
 
 
-@pytest.mark.parametrize("value", ["lease", "session", "Bounded"])
-def test_a_consistency_that_is_not_there_yet_names_those_that_are(value: str) -> None:
-    with pytest.raises(NotSupported) as caught:
-        Settings().with_value("shardrouter.consistency", value)
-    assert caught.value.hint == "Available are linearizable and any."
+def test_how_old_a_bounded_read_may_be_is_a_setting_of_its_own() -> None:
+    settings = Settings().with_value("shardrouter.consistency", "Bounded")
+    assert settings.consistency == Bounded(1000)
+    assert settings.with_value("shardrouter.max_staleness", "50ms").consistency == Bounded(50)
+    with pytest.raises(StatementError, match="max_staleness"):
+        settings.with_value("shardrouter.max_staleness", "old")
+
+
+def test_the_token_of_a_session_is_what_it_has_seen_by_then() -> None:
+    token = SessionToken()
+    settings = Settings(token=token.__str__)
+    assert settings.get("shardrouter.session_token") == ""
+    token.advance("shard-1", 1, 7)
+    settings = settings.with_value("shardrouter.session_token", " shard-2=1:9 ,shard-1=1:3")
+    assert settings.added_token == "shard-1=1:3,shard-2=1:9"
+    assert settings.get("shardrouter.session_token") == "shard-1=1:7"  # who has it adds
+    with pytest.raises(StatementError) as caught:
+        settings.with_value("shardrouter.session_token", "shard-1=7")
+    assert caught.value.sqlstate == "22023"
+    assert "SHOW shardrouter.session_token" in caught.value.hint
 
 
 def test_a_consistency_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(StatementError) as caught:
         Settings().with_value("shardrouter.consistency", "eventual")
     assert caught.value.sqlstate == "22023"
-    assert caught.value.hint == "Available values: linearizable, any."
+    assert caught.value.hint == "Available values: linearizable, lease, session, bounded, any."
 
 
 def test_reset_brings_the_default_back() -> None:
@@ -160,3 +177,20 @@ def test_another_time_zone_is_refused() -> None:
         Settings().with_value("TimeZone", "Europe/Berlin")
     assert refused.value.sqlstate == "0A000"
     assert Settings().with_value("TimeZone", "Etc/UTC").get("timezone") == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds", "shown"),
+    [("-1", float("inf"), "-1"), ("0", 0, "0"), ("250", 0.25, "250ms"), ("2s", 2, "2s")],
+)
+def test_superusers_say_what_is_slow(value: str, seconds: float, shown: str) -> None:
+    name = "log_min_duration_statement"
+    facts = {name: "1s", "is_superuser": "on"}
+    settings = Settings(facts=facts)
+    assert settings.slow_s == 1
+    changed = settings.with_value(name, value)
+    assert (changed.slow_s, changed.get(name)) == (seconds, shown)
+    assert changed.with_value(name, None).slow_s == 1
+    with pytest.raises(StatementError, match="permission denied to set parameter") as caught:
+        Settings(facts=facts | {"is_superuser": "off"}).with_value(name, value)
+    assert caught.value.sqlstate == "42501"

@@ -42,7 +42,7 @@ from shardrouter.errors import (
     StatementError,
     Unavailable,
 )
-from shardrouter.shard_writes import WAITING_MAX
+from shardrouter.lanes import WAITING_MAX
 from shardrouter.shards import Outcome, Shards
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error

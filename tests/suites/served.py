@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from nodes.cluster_file import new_secret, write_cluster
 from nodes.config import META_GROUP, ClusterConfig
 from nodes.local_cluster import LocalCluster, ManagedProcess, free_ports, new_cluster_config
-from shardrouter.cli.local import connectable
+from shardrouter.cli.up import connectable
 from shardrouter.router import Router
 from tests.suites.replay import compare_replicas, replay_log
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -13,12 +14,19 @@ from hypothesis import strategies as st
 from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained
 from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
-from tests.suites.differential.grammar import Grammar
-from tests.suites.differential.pair import Pair, running_pair
-from tests.suites.differential.programs import Tally, explore, minimal
+from tests.suites.differential.grammar import Grammar, Made
+from tests.suites.differential.over_shards import OverShards
+from tests.suites.differential.pair import Pair, running_pair, running_shards
+from tests.suites.differential.programs import (
+    Difference,
+    Tally,
+    _is_explained,
+    explore,
+    minimal,
+)
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
-from tests.suites.differential.worker import Share, all_worked
+from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
 from tests.suites.pgclient import Answer
 from tests.suites.postgres import PostgresMissing, find_programs
 
@@ -81,6 +89,37 @@ def test_a_worker_that_dies_is_told_of() -> None:
         all_worked([broken])
 
 
+def test_a_worker_that_dies_costs_its_program() -> None:
+    share = Share(seeds=range(5, 15, 2), statements=100, known=frozenset({"WHERE"}))
+    told = Found(Tally(statements=60), programs=2)
+    rest = _behind(share, told, exitcode=-11)
+    assert list(rest.seeds) == [11, 13]
+    assert rest.statements == 40
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        _behind(replace(share, known=None), Found(), exitcode=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("items", "is_explained"),
+    [
+        # Each of the two fails by itself on both servers.
+        (("split_part('a', ' ', 0)", "get_byte('\\x'::bytea, 0)"), True),
+        # An error of this server's own: PostgreSQL knows nothing of it.
+        (("chr(65)", "get_byte('\\x'::bytea, 0)"), False),
+        # One error, and the other one is nowhere.
+        (("split_part('a', ' ', 0)", "'a'"), False),
+    ],
+)
+def test_two_errors_are_explained_if_both_servers_know_both(
+    pair: Pair, items: tuple[str, str], *, is_explained: bool
+) -> None:
+    trees = [leaf(item, "text") for item in items]
+    made = Made(template("SELECT {}, {}", *trees))
+    told = Difference((made,), "error: 22023 (one) instead of 2202E (the other)")
+    assert _is_explained(pair, told) is is_explained
+
+
 def test_trees_get_smaller_step_by_step() -> None:
     sum_ = template("{} + {}", leaf("1", "int4"), leaf("2", "int4"), type_="int4", tag="sum")
     tree = listed([sum_, leaf("3", "int4")], before="SELECT ")
@@ -107,13 +146,27 @@ def test_every_kind_of_difference_is_one(ours: Answer, kind: str) -> None:
 
 
 def test_an_error_that_comes_first_is_explained() -> None:
-    constant, unknown = Answer(error={"C": "22P02"}), Answer(error={"C": "42703"})
-    assert explained([constant], [unknown])
-    assert not explained([unknown], [constant])
-    assert not explained([constant], [Answer(tag="SELECT 1")])
+    assert explained("22P02", "42703")
+    assert explained("22P02", "22003")
+    assert not explained("42703", "22P02")
+    assert not explained("22P02", "")
+    assert not explained("22P02", "23505")
 
 
 def test_rows_in_another_order_differ_only_where_the_order_is_told() -> None:
     ours, theirs = Answer(rows=[(b"1",), (b"2",)]), Answer(rows=[(b"2",), (b"1",)])
     assert difference([ours], [theirs], is_ordered=False) == ""
     assert difference([ours], [theirs], is_ordered=True).startswith("order: (1) (2)")
+
+
+@pytest.mark.slow
+def test_queries_made_at_random_are_answered_over_three_shards_as_over_one() -> None:
+    tally = Tally()
+    known = supported_in(PAGE.read_text(encoding="utf-8"))
+    with running_shards() as both:
+        for seed in range(4):
+            grammar = OverShards(random.Random(seed), known, refused_share=0)
+            found = explore(both, grammar, LENGTH_OVER_SHARDS, tally)
+            assert found is None, str(minimal(both, found))
+    assert tally.statements >= 300
+    assert tally.refused < tally.statements / 5

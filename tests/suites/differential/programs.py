@@ -6,21 +6,33 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from tests.suites.differential.chance import Made
 from tests.suites.differential.comparison import difference, explained, is_refusal
 from tests.suites.differential.constructs import SIMPLEST
 from tests.suites.differential.grammar import Grammar
 from tests.suites.differential.pair import Pair
-from tests.suites.differential.trees import render, smaller, tags
+from tests.suites.differential.trees import (
+    Tree,
+    render,
+    smaller,
+    tags,
+    template,
+    without,
+)
 from tests.suites.pgclient import Answer, Client, Gone
 
 _SQLSTATE = re.compile(r"\b[0-9A-Z]{5}(?= \()")
 
 __all__ = ["Difference", "Tally", "explore", "minimal", "run_program"]
 
-STEPS_MAX = 400
+STEPS_MAX: Final = 400
 """Programs that are tried while one is made smaller."""
+
+CANCELED: Final = "57014"
+
+UNCOMPARED: Final = "not compared"
 
 
 @dataclass
@@ -35,6 +47,8 @@ class Tally:
     """Both servers gave the same error."""
     explained: int = 0
     """Both failed, with different errors, for a reason that `comparison.EXPLAINED` gives."""
+    uncompared: int = 0
+    """PostgreSQL took longer than `pair.TIMEOUT_S`, and this database did not."""
     constructs: Counter[str] = field(default_factory=Counter)
     """By construct, how often it was run on both."""
 
@@ -45,6 +59,7 @@ class Tally:
         self.refusals += other.refusals
         self.failed += other.failed
         self.explained += other.explained
+        self.uncompared += other.uncompared
         self.constructs += other.constructs
 
 
@@ -56,10 +71,19 @@ class Difference:
     what: str
 
     @property
+    def name(self) -> str:
+        """What is different."""
+        return self.what.partition(": ")[0]
+
+    @property
+    def sqlstates(self) -> list[str]:
+        """Of an error here and of one there."""
+        return _SQLSTATE.findall(self.what) if self.name == "error" else []
+
+    @property
     def kind(self) -> str:
         """What it must stay while the program gets smaller."""
-        name, _, rest = self.what.partition(": ")
-        return f"{name} {' '.join(_SQLSTATE.findall(rest))}" if name == "error" else name
+        return " ".join([self.name, *self.sqlstates])
 
     def __str__(self) -> str:
         lines = [_shown(made) for made in self.program]
@@ -68,15 +92,21 @@ class Difference:
 
 def explore(pair: Pair, grammar: Grammar, length: int, tally: Tally) -> Difference | None:
     """A program made while it runs, from an empty database, so that the grammar knows what its
-    statements have done; ends at the first difference."""
+    statements have done; ends at the first difference, also one that is explained."""
     pair.reset()
     program: list[Made] = []
     for _ in range(length):
         made = grammar.make()
         program.append(made)
         outcome = _compare(pair, made, tally)
+        if outcome is UNCOMPARED:
+            return None
         if isinstance(outcome, str):
-            return Difference(tuple(program), outcome)
+            found = Difference(tuple(program), outcome)
+            if not _is_explained(pair, found):
+                return found
+            tally.explained += 1
+            return None  # the databases are not as they were
         grammar.settle(
             made,
             is_done=outcome is not None and outcome.error is None,
@@ -94,6 +124,8 @@ def run_program(
     tally = tally or Tally()
     for at, made in enumerate(program):
         outcome = _compare(pair, made, tally)
+        if outcome is UNCOMPARED:
+            return None
         if isinstance(outcome, str):
             return Difference(tuple(program[: at + 1]), outcome)
     return None
@@ -113,18 +145,52 @@ def _compare(pair: Pair, made: Made, tally: Tally) -> Answer | str | None:
             pair.both("ROLLBACK")
         return None
     theirs = _ask(pair.theirs, made)
+    if theirs[-1].sqlstate == CANCELED and ours[-1].sqlstate != CANCELED:
+        tally.uncompared += 1
+        return UNCOMPARED
     what = difference(ours, theirs, is_ordered=made.is_ordered)
     if not what and pair.ours.status != pair.theirs.status:
         what = f"transaction: {pair.ours.status} instead of {pair.theirs.status}"
-    if what and not explained(ours, theirs):
-        return what
     if what:
-        tally.explained += 1
-    elif theirs[-1].error is None:
+        return what
+    if theirs[-1].error is None:
         tally.constructs.update(set(tags(made.tree)))
     else:
         tally.failed += 1
     return theirs[-1]
+
+
+# ------------------------------------------------------------------ two errors of one statement
+
+
+def _is_explained(pair: Pair, found: Difference) -> bool:
+    """Whether the statement has two errors, and both servers know both of them: what fails here
+    fails by itself on PostgreSQL, with the same SQLSTATE, and without it both servers tell the
+    error that PostgreSQL told. A wrong SQLSTATE of a single error is never explained so."""
+    if found.name != "error" or len(found.sqlstates) != 2:
+        return False
+    ours, theirs = found.sqlstates
+    if not explained(ours, theirs):
+        return False
+    *before, last = found.program
+    culprits = _culprits(pair, last, last.tree, ours)
+    if not culprits:
+        return False
+    if run_program(pair, before) is not None:
+        return False
+    rest = replace(last, tree=without(last.tree, culprits, SIMPLEST))
+    told = (_ask(pair.ours, rest)[-1].sqlstate, _ask(pair.theirs, rest)[-1].sqlstate)
+    return told == (theirs, theirs)
+
+
+def _culprits(pair: Pair, made: Made, tree: Tree, sqlstate: str) -> list[Tree]:
+    """The smallest expressions in it that fail by themselves on PostgreSQL, with `sqlstate`."""
+    below = [found for child in tree.children for found in _culprits(pair, made, child, sqlstate)]
+    if below or not tree.type:
+        return below
+    alone = replace(made, tree=template("SELECT {}", tree))
+    pair.reset()
+    return [tree] if _ask(pair.theirs, alone)[-1].sqlstate == sqlstate else []
 
 
 def minimal(pair: Pair, found: Difference) -> Difference:
@@ -138,7 +204,7 @@ def minimal(pair: Pair, found: Difference) -> Difference:
             if steps > STEPS_MAX:
                 return found
             other = run_program(pair, program)
-            if other is not None and other.kind == found.kind:
+            if other is not None and other.kind == found.kind and not _is_explained(pair, other):
                 found = other
                 is_smaller = True
                 break

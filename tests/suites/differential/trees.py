@@ -14,6 +14,7 @@ __all__ = [
     "smaller",
     "tags",
     "template",
+    "without",
     "without_parameters",
     "words",
 ]
@@ -117,6 +118,13 @@ def without_parameters(tree: Tree) -> Tree:
     """The same text, with every value in it."""
     children = tuple(map(without_parameters, tree.children))
     return replace(tree, children=children, parameter=None)
+
+
+def without(tree: Tree, taken: Sequence[Tree], simplest: dict[str, str]) -> Tree:
+    """The tree with the simplest value of its type in the place of each that is taken out."""
+    if any(tree is one for one in taken):
+        return leaf(simplest[tree.type], tree.type)
+    return replace(tree, children=tuple(without(c, taken, simplest) for c in tree.children))
 
 
 def words(tree: Tree) -> Iterator[str]:

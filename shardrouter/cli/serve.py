@@ -1,0 +1,94 @@
+"""The verb `serve`: a router, for a cluster whose nodes run elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.cluster_file import load_cluster
+from nodes.config import REPLICA_CHOICES, Address, ConfigError, parse_zone
+from shardrouter.cli.look import cluster_option
+from shardrouter.cli.router_process import (
+    RouterOptions,
+    encryption_for,
+    log_options,
+    metrics_option,
+    running_router,
+)
+from shardrouter.cli.run import run_async, until_stopped, watch_stdin
+from shardrouter.locate import find_cluster
+
+__all__ = ["serve"]
+
+
+@click.command()
+@cluster_option
+@click.option("--name", default=None, help="This router's name in logs.  [default: router-PID]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen here instead (0: any).")
+@click.option(
+    "--tls-cert",
+    type=click.Path(path_type=Path),
+    help="Certificate for TLS, PEM.  [default: router.crt beside cluster.toml, made if missing]",
+)
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its key, PEM.")
+@click.option("--no-tls", is_flag=True, help="Refuse encryption.")
+@click.option(
+    "--replica-choice",
+    type=click.Choice(REPLICA_CHOICES),
+    help="How sessions choose among replicas that may answer.  [default: as cluster.toml says]",
+)
+@click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
+@metrics_option
+@log_options
+@click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
+def serve(
+    cluster_file: str | None,
+    name: str | None,
+    port: int | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    no_tls: bool,
+    replica_choice: str | None,
+    zone: str,
+    metrics: str | None,
+    exit_with_stdin: bool,
+    **logs: Any,
+) -> None:
+    """Run a router alone, for a cluster whose nodes run elsewhere.
+
+    A router keeps no state: run as many as you like, side by side. Prints `ready HOST:PORT`
+    once the cluster answers it a linearizable read. The first router of a cluster makes the role
+    shardrouter and writes how to connect as it into the file `dsn` beside cluster.toml.
+    """
+    try:
+        path = find_cluster(cluster_file)
+        config = load_cluster(path)
+        listen = config.router if port is None else Address(config.router.host, port)
+        encryption = encryption_for(path, listen, tls_cert, tls_key, no_tls=no_tls)
+        name = name or f"router-{os.getpid()}"
+        page = None if metrics is None else Address.parse(metrics, "--metrics")
+        parse_zone(zone, "--zone")
+        options = RouterOptions(
+            name, listen, page, replica_choice=replica_choice, zone=zone, **logs
+        )
+        options.begin_log()
+        router = running_router(config, path, options, encryption)
+        run_async(_serve(router, exit_with_stdin=exit_with_stdin))
+    except (ConfigError, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+async def _serve(router: AbstractAsyncContextManager[Address], *, exit_with_stdin: bool) -> None:
+    async with until_stopped() as stop:
+        if exit_with_stdin:
+            watch_stdin(stop)
+        async with router as address:
+            click.echo(f"ready {address}")
+            sys.stdout.flush()
+            await asyncio.Event().wait()

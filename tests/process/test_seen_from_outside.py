@@ -1,0 +1,148 @@
+"""A cluster as those see it who watch over it: its metrics and its logs."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from nodes.cluster_file import load_cluster
+from nodes.config import Address
+from tests.process.conftest import Up, free_base_port, start_up
+
+pytestmark = pytest.mark.slow
+
+SECRET = "Ann-Smith-1971"
+OPERATIONS = Path(__file__).parent.parent.parent / "docs" / "operations.md"
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    directory = tmp_path_factory.mktemp("watched") / "data"
+    options = ("--metrics-port", str(free_base_port()), "--log-format", "json")
+    up = start_up(directory, "--shards", "1", *options, "--slow-statement-ms", "300")
+    yield up
+    up.stop()
+
+
+class Scraped:
+    """What a page said."""
+
+    def __init__(self, address: Address) -> None:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            self.families = list(text_string_to_metric_families(answer.read().decode()))
+
+    def names(self) -> set[str]:
+        return {
+            f"{each.name}_total" if each.type == "counter" else each.name for each in self.families
+        }
+
+    def sum(self, name: str, **labels: str) -> float:
+        """Of the samples of that name which have these labels; a label comes with its event."""
+        found = [s for each in self.families for s in each.samples if s.name == name]
+        assert found, f"there is no {name}"
+        return sum(s.value for s in found if labels.items() <= s.labels.items())
+
+
+def pages(up: Up) -> tuple[Scraped, list[Scraped]]:
+    """Of the router, and of the nodes."""
+    config = load_cluster(up.directory / "cluster.toml")
+    assert config.router_metrics is not None
+    addresses = [node.metrics for node in config.nodes.values()]
+    return Scraped(config.router_metrics), [Scraped(each) for each in addresses if each is not None]
+
+
+async def test_the_numbers_move_with_what_is_done(watched: Up) -> None:
+    before, nodes_before = pages(watched)
+    one = await asyncpg.connect(watched.dsn)
+    other = await asyncpg.connect(watched.dsn)
+    await one.execute("CREATE TABLE counted (id bigint PRIMARY KEY, n bigint NOT NULL)")
+    for number in range(20):
+        await one.execute("INSERT INTO counted VALUES ($1, 0)", number)
+        await one.fetchval("SELECT n FROM counted WHERE id = $1", number)
+    with pytest.raises(asyncpg.PostgresSyntaxError):
+        await one.execute("SELEC 1")
+    await one.execute("BEGIN")
+    await one.fetchval("SELECT n FROM counted WHERE id = 1")
+    await other.execute("UPDATE counted SET n = n + 1 WHERE id = 1")
+    with pytest.raises(asyncpg.SerializationError):
+        await one.execute("UPDATE counted SET n = n + 2 WHERE id = 1")
+    await one.execute("ROLLBACK")
+    after, nodes_after = pages(watched)
+
+    def moved(name: str, **labels: str) -> float:
+        return after.sum(name, **labels) - before.sum(name, **labels)
+
+    def moved_in_nodes(name: str, **labels: str) -> float:
+        return sum(page.sum(name, **labels) for page in nodes_after) - sum(
+            page.sum(name, **labels) for page in nodes_before
+        )
+
+    assert moved("shardrouter_statements_total", kind="write", outcome="done") >= 21
+    assert moved("shardrouter_statements_total", kind="schema", outcome="done") == 1
+    assert moved("shardrouter_statements_total", kind="unplanned", outcome="failed") == 1
+    assert moved("shardrouter_statements_total", outcome="unknown") == 0
+    assert moved("shardrouter_statement_seconds_count", kind="read") >= 20
+    assert moved("shardrouter_statement_seconds_sum", kind="read") > 0
+    assert moved("shardrouter_errors_total", sqlstate="40001") == 1
+    assert moved("shardrouter_clients_accepted_total") >= 2
+    assert after.sum("shardrouter_clients", state="in") >= 2
+    assert moved("shardrouter_router_sends_total", copy="first") >= 41
+    assert moved_in_nodes("shardrouter_node_requests_total", kind="write") >= 21
+    assert moved_in_nodes("shardrouter_node_answers_total", answer="done") >= 41
+    assert moved_in_nodes("shardrouter_log_fsync_seconds_count") >= 20
+    assert moved_in_nodes("shardrouter_raft_commit_seconds_count", group="shard-1") >= 20
+    assert moved_in_nodes("shardrouter_raft_applied_index", group="shard-1") >= 3 * 20
+    leaders = sum(page.sum("shardrouter_raft_role", role="leader") for page in nodes_after)
+    won = sum(page.sum("shardrouter_raft_elections_won_total") for page in nodes_after)
+    assert leaders == 2 <= won, "meta and one shard"
+    assert all(page.sum("process_resident_memory_bytes") > 1e6 for page in [after, *nodes_after])
+    await one.close()
+    await other.close()
+
+
+async def test_slow_statements_are_objects_in_the_log_without_values(watched: Up) -> None:
+    connection = await asyncpg.connect(watched.dsn)
+    await connection.execute("CREATE TABLE slow (name text PRIMARY KEY)")
+    await connection.execute(f"INSERT INTO slow VALUES ('{SECRET}-quick')")
+    await connection.execute(f"SELECT pg_sleep(0.4) -- {SECRET}")
+    await connection.execute("SET log_min_duration_statement = 0")
+    await connection.execute("INSERT INTO slow VALUES ($1)", SECRET)
+    await connection.close()
+    text = watched.progress.read_text()
+    assert SECRET not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert any(line["message"].startswith("ready after") for line in lines), "progress too"
+    slow = [line for line in lines if line["message"].startswith("slow: ")]
+    slept, _, inserted = [line["message"].partition(": ")[2].partition(": ")[2] for line in slow]
+    assert slept == "SELECT pg_sleep(?) -> done"
+    assert inserted == "INSERT INTO slow VALUES ($1) -> done"
+    assert slow[0]["milliseconds"] >= 400
+    assert slow[2]["group"] == "shard-1"
+    assert slow[2]["user"] == "shardrouter"
+    assert slow[0]["request"].partition(".")[0] == slow[2]["request"].partition(".")[0]
+    said = (watched.directory / "n1" / "node.log").read_text().splitlines()
+    assert all(line["process"] == "n1" for line in map(json.loads, said))
+    led = [
+        line
+        for log in watched.directory.glob("n*/node.log")
+        for line in map(json.loads, log.read_text().splitlines())
+        if line["message"].startswith("leads group")
+    ]
+    assert {line["group"] for line in led} == {"meta", "shard-1"}
+    assert all(line["term"] >= 1 for line in led)
+
+
+def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:
+    text = OPERATIONS.read_text(encoding="utf-8")
+    section = text[text.index("## Metrics") :].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    router, nodes = pages(watched)
+    shown = router.names().union(*(page.names() for page in nodes))
+    assert shown == documented
