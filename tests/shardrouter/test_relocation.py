@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -243,16 +243,22 @@ async def test_a_router_that_was_silent_for_too_long_has_moved_nothing(
         await send(*args)
 
     monkeypatch.setattr(relocator.Relocator, "_send", sleepy)
-    # While it says that it is at work, the others wait.
     monkeypatch.setattr(relocator, "BEAT_S", 0.05)
-    monkeypatch.setattr(relocator, "SILENCE_S", 1.5)
-    async with opened(path) as other:
-        call = "SELECT create_distributed_table('slow', 'id')"
-        move = asyncio.ensure_future(db.execute(call))
+    async with opened(path) as other, AsyncExitStack() as stack:
+        stack.callback(may_go.set)
+        # While it says that it is at work, the others wait.
+        monkeypatch.setattr(relocator, "SILENCE_S", 30.0)
+        move = asyncio.ensure_future(db.execute("SELECT create_distributed_table('slow', 'id')"))
         await is_there.wait()
         with pytest.raises(RouterError) as caught:
-            await other.execute("UPDATE slow SET said = 'w' WHERE id = 1", timeout=2.5)
+            await other.execute("UPDATE slow SET said = 'w' WHERE id = 1", timeout=0.5)
         assert caught.value.sqlstate == "57014"
+        beats = 0
+        while beats < 2:
+            loop = asyncio.get_running_loop()
+            pending = (await other._backend.schema.refresh(loop.time() + 10)).pending
+            assert isinstance(pending, Change)
+            beats = pending.beat
         may_go.set()
         await move
         assert await other.fetchval("SELECT count(*) FROM slow") == 60
