@@ -110,15 +110,17 @@ class Relocator:
 
     @asynccontextmanager
     async def _beating(self, catalog: Catalog) -> AsyncIterator[None]:
-        task = asyncio.ensure_future(self._beat(catalog))
+        ended = asyncio.Event()
+        task = asyncio.ensure_future(self._beat(catalog, ended))
         try:
             yield
         finally:
+            ended.set()  # a write that is cancelled goes on to its outcome, and does not say so
             task.cancel()
             await asyncio.wait({task})
 
-    async def _beat(self, catalog: Catalog) -> None:
-        """Until it is cancelled, or somebody has decided."""
+    async def _beat(self, catalog: Catalog, ended: asyncio.Event) -> None:
+        """Until it is ended, or somebody has decided."""
         for beat in count(1):
             await asyncio.sleep(BEAT_S)
             parts = relocation.with_beat(catalog, beat)
@@ -126,7 +128,9 @@ class Relocator:
                 if await self._host.write(META_GROUP, parts, self._loop.time() + SILENCE_S):
                     return
             except RouterError:
-                continue  # meta has no leader now: others do not hear of anything else either
+                pass  # meta has no leader now: others do not hear of anything else either
+            if ended.is_set():
+                return
 
     # ------------------------------------------------------------------ the rows
 
