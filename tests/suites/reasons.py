@@ -59,8 +59,8 @@ class Comparison:
 
 
 def compare(found: Sequence[Outcome], directory: Path, file: str = "reasons.txt") -> Comparison:
-    """What `directory` expects, but for the reasons in `file` there, and what was found. A test that
-    did not run has failed."""
+    """What `directory` expects, but for the reasons in `file` there, and what was found. A test
+    that did not run has failed."""
     expected = set((directory / "baseline.txt").read_text(encoding="utf-8").split("\n")) - {""}
     known = reasons((directory / file).read_text(encoding="utf-8"))
     known_outcomes = {outcome.test: outcome for outcome in found}
