@@ -41,6 +41,7 @@ __all__ = [
     "DropTemporary",
     "HoldTemporary",
     "PlaceTable",
+    "Renumber",
     "DropView",
     "IndexElement",
     "Truncate",
@@ -190,6 +191,17 @@ class PlaceTable:
 
 
 @dataclass(frozen=True)
+class Renumber:
+    """setval(); or, without a value, no statement: one has set it inside a transaction, and that is
+    over."""
+
+    sequence: str
+    """By what it is known by."""
+    value: int | None = None
+    is_called: bool = True
+
+
+@dataclass(frozen=True)
 class HoldTemporary:
     """No statement: a router needs a number for its temporary tables, or needs it for longer."""
 
@@ -247,6 +259,7 @@ Definition: TypeAlias = (
     | DropType
     | Comment
     | PlaceTable
+    | Renumber
     | HoldTemporary
     | DropTemporary
 )

@@ -89,7 +89,11 @@ class Schema:
         self._commits = SchemaCommits(self)
         self._relocator = Relocator(self)
         self.commit = self._commits.commit
-        self.sequences = SequenceCache(self._write_meta)
+        self.sequences = SequenceCache(
+            self._write_meta,
+            lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
+            lambda definition, deadline: self.change(definition, "home", deadline),
+        )
         self.temporary = TemporarySchemas(
             lambda definition, deadline: self.change(definition, "home", deadline),
             lambda: self.catalog,

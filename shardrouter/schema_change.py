@@ -174,8 +174,8 @@ def _sequences_published(
         )
     for restarted in change.restarted:
         yield Statement(
-            'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = 0 WHERE "name" = ?1',
-            restarted,
+            'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = ?3 WHERE "name" = ?1',
+            (*restarted, int(restarted[0] in change.called)),
         )
 
 

@@ -8,6 +8,7 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from msgspec import structs
@@ -55,6 +56,8 @@ from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
+log = logging.getLogger(__name__)
+
 
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
@@ -101,6 +104,8 @@ class Units:
             if transactions.block is not None:
                 with _Failing(start):
                     outcomes.append(await transactions.run(unit[start], deadline))
+                if self._state.block is None and self._state.sequences.has_news:
+                    await self._announce(deadline)
                 continue
             end = next(
                 (
@@ -139,6 +144,13 @@ class Units:
                 if not isinstance(control, Begin):
                     transactions.abandon()  # by ROLLBACK, or what fails outside of a block
         return outcomes
+
+    async def _announce(self, deadline: float) -> None:
+        """A setval of the block that has ended. The block's outcome stands without it."""
+        try:
+            await self._state.sequences.announce(deadline)
+        except RouterError as exc:
+            log.warning("routers may not know of a setval yet: %s", exc)
 
     def _is_block(self, piece: list[Execution]) -> bool:
         """Whether its statements are to be understood and run one by one."""
