@@ -16,7 +16,7 @@ from tests.sim.two_phase import Damage
 from tests.sim.two_phase_machines import run
 
 SEEDS = 10
-LONG_SEEDS = 300
+LONG_SEEDS = 200
 MUTANT_SEEDS = 20
 
 Patch = pytest.MonkeyPatch
