@@ -29,6 +29,7 @@ from nodes.protocol import (
     SetVersion,
     Statement,
     TransactionId,
+    TransactionOutcome,
     Write,
 )
 from tests.nodes.test_fingerprint import until
@@ -169,21 +170,55 @@ async def test_what_a_router_leaves_is_finished_by_leaders(tmp_path: Path) -> No
         assert await cluster.both() == [2]
 
 
-@pytest.mark.parametrize("which", ["anchor", "participant", "all"])
-@pytest.mark.parametrize("decided", [False, True])
-async def test_leaders_may_stop_at_any_moment(tmp_path: Path, which: str, decided: bool) -> None:
-    async with over(tmp_path) as cluster:
-        nodes = cluster.nodes
-        made, index = await cluster.prepare("s1", "s2")
-        if decided:
-            await cluster.commit(made, index)
-        stopped: Sequence[str] = [*nodes.running]
-        if which != "all":
-            stopped = [await nodes.leader("s1" if which == "anchor" else "s2")]
-        await cluster.stop(*stopped)
-        if which == "all":
-            await cluster.start()
-        await cluster.finished()
-        assert await cluster.both() == ([1] if decided else [])
+STEPS = {
+    "prepared at the participant": (("s2",), False, False),
+    "prepared at the anchor": (("s1",), False, False),
+    "prepared": (GROUPS, False, False),
+    "decided": (GROUPS, True, False),
+    "told": (GROUPS, True, True),
+}
+"""How far a router gets: where it prepares, whether it commits, and whether it tells the other
+shard. What it has committed is there in the end, and nothing else."""
+
+
+async def stop_at(cluster: Over, step: str, which: str) -> None:
+    """The router goes on until `step`, and is not heard of any more; then some nodes stop."""
+    groups, decided, told = STEPS[step]
+    nodes = cluster.nodes
+    before = await cluster.both()
+    made, index = await cluster.prepare(*groups)
+    if decided:
+        await cluster.commit(made, index)
+    if told:
+        body = made["s2"]
+        outcome = TransactionOutcome(body.id, True, body.participants[1])
+        assert isinstance(await nodes.call("s2", outcome), Done)
+    stopped: Sequence[str] = []
+    if which == "all":
+        stopped = [*nodes.running]
+    elif which != "the router":
+        stopped = [await nodes.leader("s1" if which == "the anchor" else "s2")]
+    began = time.monotonic()
+    await cluster.stop(*stopped)
+    if which == "all":
         await cluster.start()
-        await cluster.finished()
+    await cluster.finished()
+    print(f"{step}, {which} stopped: {time.monotonic() - began:.2f} s")
+    assert await cluster.both() == [*before, *([cluster.count] if decided else [])]
+    await cluster.start()
+    await cluster.finished()  # by those that were away, too
+
+
+@pytest.mark.parametrize("which", ["the anchor", "the participant", "all"])
+async def test_leaders_may_stop_before_and_after_the_decision(tmp_path: Path, which: str) -> None:
+    async with over(tmp_path) as cluster:
+        for step in ("prepared", "decided"):
+            await stop_at(cluster, step, which)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("which", ["the router", "the anchor", "the participant", "all"])
+async def test_whoever_stops_at_any_step(tmp_path: Path, which: str) -> None:
+    async with over(tmp_path) as cluster:
+        for step in STEPS:
+            await stop_at(cluster, step, which)
