@@ -82,6 +82,12 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
             return f"rows: {_rows(ours)} instead of {_rows(theirs)}"
         if is_ordered:
             return f"order: {_rows(ours)} instead of {_rows(theirs)}"
+    if ours.copying != theirs.copying:
+        return f"copying: {ours.copying!r} instead of {theirs.copying!r}"
+    if ours.copied != theirs.copied and (
+        is_ordered or sorted(ours.copied.split(b"\n")) != sorted(theirs.copied.split(b"\n"))
+    ):
+        return f"copied: {ours.copied!r} instead of {theirs.copied!r}"
     if ours.tag != theirs.tag:
         return f"tag: {ours.tag!r} instead of {theirs.tag!r}"
     levels = [
