@@ -27,6 +27,7 @@ from shardrouter.identity import DATABASE
 from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
+from shardrouter.tables import PUBLIC, TEMPORARY
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
 from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
@@ -81,7 +82,6 @@ _SAME_FOR_ALL: Final = {
     "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
     "current_database": (DATABASE, NAME),
     "current_catalog": (DATABASE, NAME),
-    "current_schema": ("public", NAME),
     "pg_advisory_unlock_all": ("", TEXT),
 }
 """Functions whose answer is the same for all; `pg_advisory_unlock_all` is void, there are no such
@@ -127,9 +127,24 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         return special(node, scope)
     if node.name in _SAME_FOR_ALL and not node.arguments:
         return constant(*_SAME_FOR_ALL[node.name])
+    if node.name == "current_schema" and not node.arguments and _is_public(scope):
+        return constant(PUBLIC, NAME)
     if node.name in _WHO and not node.arguments:
         return _who(node, scope)
     return _function(node, scope)
+
+
+def _is_public(scope: Scope) -> bool:
+    """Whether new relations go to the schema public, which is always there: no other one stands
+    before it in the search_path but that of the role, which hardly any has. Else the router finds
+    it when the statement runs."""
+    catalog, identity = scope.statement.catalog, scope.parameters.identity
+    if catalog is None or identity is None:
+        return True
+    path = [schema for schema in catalog.search_path if not schema.startswith(TEMPORARY)]
+    if len(path) > 1 and path[0] == identity.user and path[0] not in catalog.schemas:
+        del path[0]
+    return path[:1] == [PUBLIC]
 
 
 def _who(node: syntax.Call, scope: Scope) -> Typed:
