@@ -30,7 +30,7 @@ from shardrouter.similar_names import closest
 from shardrouter.tables import PUBLIC, TEMPORARY
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
+from shardrouter.types import ARRAY_OF, BIGINT, BYTEA, INTEGER, NAME, NO_MODIFIER, TEXT, Type
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -54,6 +54,8 @@ _OF_OTHERS: Final = frozenset(
 )
 """Functions that PostgreSQL has for types which are not here as well, by their arguments: there a
 NULL is not enough."""
+
+_OF_BITS: Final = frozenset({"get_bit", "set_bit"})
 
 _POLYMORPHIC: Final = frozenset(
     {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
@@ -176,7 +178,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         letter_by_letter = (node.arguments[0], *letters)
         return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
     if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
-        raise _not_unique(node, given)
+        if node.name in _OF_BITS and given[1] is INTEGER:
+            raise _not_here(node)  # the one of bit strings takes an integer there
+        if node.name not in _OF_BITS or given[1] is not BIGINT:
+            raise _not_unique(node, given)
     shape = _COMPATIBLE.get(node.name, ())
     if len(shape) == len(given) and given == [None] * len(shape):  # text at last
         given = [ARRAY_OF[TEXT] if what == "array" else TEXT for what in shape]

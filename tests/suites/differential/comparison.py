@@ -73,7 +73,7 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
         return f"error: {_outcome(ours)} instead of {_outcome(theirs)}"
     if ours.error is not None:
         return ""  # how many rows were on their way before it is nobody's promise
-    if ours.parameters != theirs.parameters:
+    if _numbered(ours.parameters) != _numbered(theirs.parameters):
         return f"parameters: {ours.parameters} instead of {theirs.parameters}"
     if _described(ours.columns) != _described(theirs.columns):
         return f"columns: {_columns(ours.columns)} instead of {_columns(theirs.columns)}"
@@ -97,6 +97,11 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
     if levels[0] != levels[1]:
         return f"notices: {levels[0]} instead of {levels[1]}"
     return ""
+
+
+def _numbered(types: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Types of parameters. The number of one that a client has defined is each server's own."""
+    return None if types is None else tuple(min(oid, FIRST_OWN_TYPE) for oid in types)
 
 
 def _described(columns: tuple[Column, ...] | None) -> tuple[Column, ...] | None:
