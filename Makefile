@@ -84,6 +84,10 @@ STATEMENTS ?= 20000
 differential: venv  ## statements at random here and on PostgreSQL 15: STATEMENTS=N SEED=S
 	@$(BIN)/python -m tests.suites.differential --statements $(STATEMENTS) --seed $(SEED)
 
+.PHONY: differential-shards
+differential-shards: venv  ## statements at random over three shards and over one: STATEMENTS=N SEED=S
+	@$(BIN)/python -m tests.suites.differential --shards --statements $(STATEMENTS) --seed $(SEED)
+
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 

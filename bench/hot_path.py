@@ -52,6 +52,7 @@ from nodes.protocol import (
 from nodes.values import SLOTS, TEXT, encode_data_rows
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.catalogs.asking import Catalogs
+from shardrouter.finishing import Finishing
 from shardrouter.pgserver import PgServer
 from shardrouter.pgserver.client import Client
 from shardrouter.pgserver.dialogue import Session as WireSession
@@ -302,7 +303,8 @@ async def served(clients: int) -> AsyncIterator[tuple[Bench, Bench]]:
     schema = cast("Schema", KnownSchema())
     roles = RoleStore(shards, b"")
     catalogs = Catalogs(schema, roles)
-    backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs)
+    finishing = Finishing(random.Random(1))
+    backend = Backend(shards, schema, tasks, PlanCache(), roles, catalogs, finishing)
     router = Bench(lambda role: Session(backend, role), clients)
     bare = Bench(FixedSession, clients)
     try:

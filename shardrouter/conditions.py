@@ -32,10 +32,13 @@ def where_clause(node: syntax.Expression | None, scope: Scope) -> str:
     numbers = scope.numbers
     scope.clause = "WHERE"
     marks = len(scope.loose)
-    text = connected("AND", [demand(part, scope, numbers, word).sql for part in parts])
+    texts = [demand(part, scope, numbers, word).sql for part in parts]
     del scope.loose[marks:]
     scope.clause = ""
-    return f" WHERE {text}"
+    if scope.statement.cut is not None:
+        for text in texts:
+            scope.statement.cut.filter(text, numbers - scope.nullable)
+    return f" WHERE {connected('AND', texts)}"
 
 
 def demand(node: syntax.Expression, scope: Scope, restricted: frozenset[int], clause: str) -> Typed:

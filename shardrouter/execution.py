@@ -17,7 +17,6 @@ from msgspec import structs
 from nodes.protocol import (
     Guard,
     OutputColumn,
-    Staged,
     Statement,
     StatementResult,
     Value,
@@ -25,13 +24,14 @@ from nodes.protocol import (
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.levels import Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
     CopyFrom,
     CopyTo,
     DeclareCursor,
+    Fragment,
     OneShard,
     Plan,
     ResultColumn,
@@ -50,8 +50,8 @@ __all__ = [
     "Notice",
     "Outcome",
     "Command",
+    "SeveralShards",
     "command_of",
-    "copy_command",
     "count_command",
     "is_counted",
     "is_uncounted",
@@ -159,6 +159,10 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 # --------------------------------------------------------------------------- to the shards
 
 
+class SeveralShards(Exception):
+    """A write concerns several shards: `shardrouter.spreading` has what each of them is sent."""
+
+
 def changes_search_path(plan: Plan) -> bool:
     """Whether names may mean something else behind it."""
     return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
@@ -186,8 +190,8 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
     """The command for the one shard that owns all slots of the statement's keys, or the home.
 
-    Raises StatementError for arguments that are not of their types, NotSupported if the keys
-    live on several shards.
+    Raises StatementError for arguments that are not of their types, SeveralShards if the keys of a
+    write are on several.
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
@@ -207,16 +211,16 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             shard, owner = catalog.owned.get(slot) or catalog.owner(slot)
             return Command(shard, statement, (*plan.guards, owner))
     if not plan.keys:
+        if plan.spread:
+            raise SeveralShards
         return Command(catalog.home, statement, (*plan.guards, home_guard(catalog)))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     owners = [catalog.owner(slot) for slot in named]
     shard = owners[0][0]
     if any(other != shard for other, _ in owners):
-        raise NotSupported(
-            f"{plan.tag} on rows of several shards is not supported",
-            hint="Send one statement per shard-key value: each runs on one shard.",
-        )
+        assert plan.is_write, "a query of several keys is no OneShard"
+        raise SeveralShards
     return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
 
 
@@ -238,40 +242,48 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
     return command_of(counting, structs.replace(execution, formats=None), catalog)
 
 
-def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
-    """The command that writes the rows of a COPY, which are on their shard already."""
-    guards = plan.insert.guards
-    if not plan.insert.keys:
-        guards = (*guards, home_guard(catalog))
-    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
-
-
 def scatter_commands(
     plan: Scatter, execution: Execution, catalog: Catalog
-) -> tuple[tuple[Value, ...], list[Command]]:
-    """The bound arguments, and a command for each shard that may have rows of the answer.
+) -> tuple[tuple[Value, ...], list[list[Command]]]:
+    """The bound arguments, and for each fragment a command for each shard that may have rows of it.
 
-    Rows come back as values: they are merged, then encoded once. Where the plan names keys,
-    their slots are guarded, so that no row is missed that moved; without keys every shard is
-    asked, under the guard of the table alone.
+    Rows come back as values: they are merged or finished, then encoded once. Where a fragment
+    names keys, their slots are guarded, so that no row is missed that moved; without keys every
+    shard is asked, under the guards of the tables that it has alone.
     """
     arguments = bind(plan, execution.arguments)
-    statement = Statement(plan.sql, arguments)
-    tables = _table_guards(plan.tables)
-    if not plan.keys:
-        return arguments, [Command(shard, statement, tables) for shard in catalog.shards]
-    by_shard: dict[str, list[Guard]] = {}
-    for slot in slots(plan, arguments) or (0,):
-        shard, owner = catalog.owner(slot)
-        by_shard.setdefault(shard, list(tables)).append(owner)
+    guards = {
+        shard: [
+            Guard(f"table:{name}", version)
+            for name, version in plan.tables
+            if shard in catalog.shards_of(catalog.tables[name])
+        ]
+        for shard in catalog.shards
+    }
     return arguments, [
-        Command(shard, statement, tuple(guards)) for shard, guards in by_shard.items()
+        _fragment_commands(fragment, arguments, guards, catalog) for fragment in plan.fragments
     ]
 
 
-@lru_cache(maxsize=OUTPUTS_MAX)
-def _table_guards(tables: tuple[tuple[str, int], ...]) -> tuple[Guard, ...]:
-    return tuple(Guard(f"table:{name}", version) for name, version in tables)
+def _fragment_commands(
+    fragment: Fragment,
+    arguments: tuple[Value, ...],
+    guards: dict[str, list[Guard]],
+    catalog: Catalog,
+) -> list[Command]:
+    statement = Statement(fragment.sql, tuple(arguments[n - 1] for n in fragment.parameters))
+    owners: dict[str, list[Guard]] = {}
+    if fragment.where == "home":
+        owners[catalog.home] = [home_guard(catalog)]
+    elif fragment.where == "any":
+        owners[catalog.home] = []
+    elif not fragment.keys:
+        owners = {shard: [] for shard in catalog.shards}
+    else:
+        for slot in slots(fragment, arguments) or (0,):
+            shard, owner = catalog.owner(slot)
+            owners.setdefault(shard, []).append(owner)
+    return [Command(shard, statement, (*guards[shard], *own)) for shard, own in owners.items()]
 
 
 def _outputs_of(plan: OneShard, formats: tuple[bool, ...] | None) -> tuple[OutputColumn, ...]:

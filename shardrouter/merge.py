@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from nodes.functions import COLLATIONS
 from nodes.protocol import Value
-from shardrouter.planned import Constant, Operand, OrderKey, Scatter
+from shardrouter.planned import Constant, Merge, Operand, OrderKey
 
 __all__ = ["merge_rows"]
 
@@ -24,15 +24,13 @@ Row: TypeAlias = tuple[Value, ...]
 
 
 def merge_rows(
-    plan: Scatter, shard_rows: Sequence[Sequence[Row]], arguments: Sequence[Value]
+    plan: Merge, shard_rows: Sequence[Sequence[Row]], arguments: Sequence[Value]
 ) -> list[Row]:
     """The answer, from the rows of each shard in the order the shards gave them.
 
     Without ORDER BY rows come shard by shard: SQL promises no order, but one plan over the
     same data always answers the same. `arguments` must have passed `shardrouter.plan.bind`.
     """
-    if plan.count:
-        return [(sum(_count(rows) for rows in shard_rows),)]
     rows: Iterable[Row] = chain.from_iterable(shard_rows)
     if plan.order:
         rows = heapq.merge(*shard_rows, key=_sort_key(plan.order))
@@ -44,16 +42,8 @@ def merge_rows(
         if limit is not None:
             rows = islice(rows, limit)
     if plan.hidden:
-        width = len(plan.columns)
-        return [row[:width] for row in rows]
+        return [row[: -plan.hidden] for row in rows]
     return list(rows)
-
-
-def _count(rows: Sequence[Row]) -> int:
-    ((value,),) = rows
-    if type(value) is not int:
-        raise TypeError(f"a shard answered {value!r} to count(*)")
-    return value
 
 
 def _bound(operand: Operand | None, arguments: Sequence[Value]) -> int | None:

@@ -17,7 +17,7 @@ from shardrouter.quick_dataclasses import dataclass
 from shardrouter.relations import Statement
 from shardrouter.types import SHARD_KEY_TYPES, is_integer, is_text, of_column
 
-__all__ = ["Place", "place", "pins_of", "reliance"]
+__all__ = ["Pins", "Place", "key_type", "place", "pins_of", "reliance"]
 
 Pins = dict[tuple[int, str], tuple[Operand, ...]]
 
@@ -25,8 +25,8 @@ Pins = dict[tuple[int, str], tuple[Operand, ...]]
 @dataclass(frozen=True)
 class Place:
     """Where a statement runs: on the shard of `keys`, or the home shard if there are none;
-    `shards` if that is right only while the cluster has so many. `is_everywhere`: on all shards,
-    or those of `keys`, if the statement's form allows it."""
+    `shards` if that is right only while the cluster has so many. `is_everywhere`: no single shard
+    can answer it."""
 
     keys: tuple[Operand, ...] = ()
     key_type: str = ""
@@ -95,9 +95,11 @@ def place(
     target: tuple[Table, tuple[Operand, ...] | None] | None = None,
     *,
     is_write: bool = False,
+    changes: Table | None = None,
 ) -> Place:
     """Where the statement runs. `target` is the table it inserts into, with the shard keys of
-    the new rows if they are known. A write runs on one shard."""
+    the new rows if they are known; `changes` the one whose rows it changes or deletes, which it
+    does everywhere if it reads no other table that is not the same everywhere."""
     is_write = is_write or target is not None
     sharded = [found for scope in statement.scopes for found in scope.sharded]
     home = [table for table in statement.tables.values() if table.placement == "home"]
@@ -113,23 +115,19 @@ def place(
     pinned = all(keys for _, keys in found) and len(types) == 1
     if pinned and not home:
         keys = tuple(dict.fromkeys(key for _, keys in found for key in keys or ()))
-        if len(keys) == 1 or len(found) > 1 or is_write:
-            return Place(keys, _key_type(found[0][0]), is_everywhere=False)
-        return _everywhere(catalog, keys, found[0][0])
+        if len(keys) == 1 or is_write:
+            return Place(keys, key_type(found[0][0]))
     if len(catalog.shards) == 1:
         return Place(shards=1)
-    if len(found) == 1 and not home and not is_write:
-        return _everywhere(catalog, found[0][1] or (), found[0][0])
+    if not is_write:
+        return Place(is_everywhere=True)
+    if len(found) == 1 and not home and found[0][0] is changes:
+        return Place(is_everywhere=True)
     raise _several(found, home)
 
 
-def _everywhere(catalog: Catalog, keys: tuple[Operand, ...], table: Table) -> Place:
-    if len(catalog.shards) == 1:
-        return Place(shards=1)
-    return Place(keys, _key_type(table), is_everywhere=True)
-
-
-def _key_type(table: Table) -> str:
+def key_type(table: Table) -> str:
+    """The type of its shard key."""
     column = table.column(table.shard_key)
     assert column is not None
     return column.type
@@ -137,7 +135,7 @@ def _key_type(table: Table) -> str:
 
 def _key_kind(table: Table) -> str:
     """Types whose equal values are on one shard."""
-    kind = of_column(_key_type(table))
+    kind = of_column(key_type(table))
     return "integer" if is_integer(kind) else "text" if is_text(kind) else kind.name
 
 

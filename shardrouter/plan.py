@@ -30,6 +30,7 @@ from shardrouter.planned import (
     Answer,
     CatalogQuery,
     Constant,
+    Fragment,
     OneShard,
     Operand,
     OrderKey,
@@ -225,13 +226,6 @@ def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
             position=name.position,
             hint="Write to the table that it reads.",
         )
-    if table.placement == "reference" and len(catalog.shards) > 1:
-        raise NotSupported(
-            f'changing the reference table "{table.relname}" is not supported',
-            position=name.position,
-            hint="Its rows are on every shard, and a unit of commit has one. "
-            "Make it a home table: WITH (home = true).",
-        )
     return table
 
 
@@ -254,25 +248,20 @@ def bind(plan: Plan, arguments: Sequence[Value]) -> tuple[Value, ...]:
     Raises StatementError: 08P01 for a wrong number of them, 22003, 22021 or 42804 for a value
     that is not of the type, 2201W and 2201X for a negative LIMIT or OFFSET.
     """
-    if isinstance(plan, OneShard | CatalogQuery):
+    if isinstance(plan, OneShard | Scatter | CatalogQuery):
         if not plan.parameter_oids and not arguments:
             return ()
         bound = types.check_arguments(plan.parameter_oids, arguments)
         for clause, operand in plan.bounds:
             bounds.check_bound(value_of(operand, bound), clause)
         return bound
-    bound = types.check_arguments(parameter_oids(plan), arguments)
-    if isinstance(plan, Scatter):
-        for clause, limit in (("LIMIT", plan.limit), ("OFFSET", plan.offset)):
-            if limit is not None:
-                bounds.check_bound(value_of(limit, bound), clause)
-    return bound
+    return types.check_arguments(parameter_oids(plan), arguments)
 
 
-def slots(plan: OneShard | Scatter, arguments: Sequence[Value]) -> tuple[int, ...]:
+def slots(plan: OneShard | Fragment, arguments: Sequence[Value]) -> tuple[int, ...]:
     """The slots whose rows the statement can concern, in order, each once.
 
-    For a Scatter an empty answer means all of them, unless the plan has keys; for a statement
+    For a fragment an empty answer means all of them, unless it has keys; for a statement
     whose keys are all NULL it means that no row can match (any shard may run it). An INSERT
     of a row without its key raises 23502.
     """

@@ -28,10 +28,15 @@ __all__ = [
     "Operand",
     "Reliance",
     "OrderKey",
+    "Finish",
+    "Fragment",
+    "Merge",
     "OneShard",
     "Scatter",
     "SchemaChange",
     "SequenceCall",
+    "SplitRows",
+    "Spread",
     "Answer",
     "CatalogQuery",
     "CopyFrom",
@@ -101,9 +106,26 @@ class RowNumbers:
 
 
 @dataclass(frozen=True)
+class SplitRows:
+    """The rows of an INSERT of VALUES one by one, so that each shard is sent its own: the text
+    before them, of each row, and behind them."""
+
+    head: str
+    rows: tuple[tuple[int, str], ...]  # the place of its key in the plan's, and its text
+    tail: str
+    returned_key: str = ""
+    """What is added to RETURNING where not every row comes back: a key tells whose row it is."""
+
+
+Spread: TypeAlias = Literal["", "every", "alike"]
+"""A write without keys that is no home table's: on every shard to its own rows, or, of a
+reference table, to the same rows and with the same answer."""
+
+
+@dataclass(frozen=True)
 class OneShard:
-    """Runs whole on the shard that owns the slots of `keys` (all on one shard, or 0A000);
-    without keys on the home shard."""
+    """Runs whole on the shard that owns the slots of `keys`; without keys on the home shard. A
+    write may concern several (`shardrouter.spreading`), then it is a transaction over them."""
 
     tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
     tables: Reliance
@@ -121,6 +143,8 @@ class OneShard:
     """Sequences of which the router draws a number each; they are the parameters behind those of
     the client."""
     numbers: RowNumbers | None = None
+    spread: Spread = ""
+    split: SplitRows | None = None
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
@@ -178,25 +202,55 @@ class OrderKey:
 
 
 @dataclass(frozen=True)
-class Scatter:
-    """A SELECT that runs on several shards, whose rows are merged here.
+class Fragment:
+    """What of a query some shards answer: rows, of which the finish makes the answer."""
 
-    The shards' rows have `columns` and then `hidden` columns that only order the merge. If
-    `count` is true every shard answers one integer, and the answer is their sum.
-    """
-
-    tables: Reliance
+    name: str
+    """Of its table in the finish."""
     sql: str
-    columns: tuple[ResultColumn, ...]
-    parameter_oids: tuple[int, ...] = ()
-    hidden: int = 0
-    order: tuple[OrderKey, ...] = ()
-    limit: Operand | None = None
-    offset: Operand | None = None
-    count: bool = False
+    parameters: tuple[int, ...]
+    """The client's numbers of what `sql` calls ?1, ?2, ..."""
+    columns: tuple[str, ...]
+    """As SQLite declares them in the finish."""
+    where: Literal["shards", "home", "any"] = "shards"
+    """On all shards, or those of `keys`; on the home shard; on any that has reference tables."""
     key_type: str = ""
     keys: tuple[Operand, ...] = ()
     """If not empty: no row has another shard key than these, other shards need not be asked."""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The rows of the one fragment are the answer, merged as they come: they have the columns of
+    the answer, and then `hidden` ones that only order the merge."""
+
+    order: tuple[OrderKey, ...] = ()
+    hidden: int = 0
+    limit: Operand | None = None
+    offset: Operand | None = None
+
+
+@dataclass(frozen=True)
+class Finish:
+    """A query over the fragments' rows, each a table of a database in the router's memory."""
+
+    sql: str
+    parameters: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A SELECT that no single shard can answer: its fragments, and what makes the answer of their
+    rows."""
+
+    tables: Reliance
+    fragments: tuple[Fragment, ...]
+    finish: Merge | Finish
+    columns: tuple[ResultColumn, ...]
+    parameter_oids: tuple[int, ...] = ()
+    bounds: tuple[tuple[str, Operand], ...] = ()
+    """LIMITs and OFFSETs, already in the texts; here so that arguments can be checked."""
 
 
 @dataclass(frozen=True)
@@ -248,12 +302,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class CopyFrom:
-    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent, on
+    all of `shards`, or, if there are none, on that of its key."""
 
     table: str
     columns: tuple[CopyColumn, ...]
     insert: OneShard
-    shard: str
+    shards: tuple[str, ...]
     options: CopyOptions
 
 

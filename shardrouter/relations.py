@@ -24,6 +24,7 @@ from shardrouter.typed import Parameters, Typed, quote
 from shardrouter.types import OwnTypes, Type
 
 if TYPE_CHECKING:
+    from shardrouter.fragments import Cut
     from shardrouter.outputs import Outputs
     from shardrouter.translate import Scope
 
@@ -112,6 +113,8 @@ class Statement:
     own_type: OwnTypes | None = None
     is_kept: bool = False
     """It is the text of a view that is being made."""
+    cut: Cut | None = None
+    """It is finished in the router: what the shards give for it."""
     written: list[tuple[int, syntax.TableName, Table]] = field(default_factory=list)
     """What its own text, and not that of a view, names: each table by its number."""
     literals: dict[int, Type] = field(default_factory=dict)

@@ -31,6 +31,7 @@ from shardrouter.catalogs.asking import Catalogs
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
 from shardrouter.exceptions import SerializationError
+from shardrouter.finishing import Finishing
 from shardrouter.locate import find_cluster, load_cluster
 from shardrouter.plan import UnknownTable
 from shardrouter.plan_cache import PlanCache
@@ -124,9 +125,9 @@ class Router(Queries):
             await schema.open(loop.time() + timeout, progress or (lambda _text: None))
             roles = RoleStore(shards, config.secret)
             log = None if log_statements == "none" else StatementLog(log_statements)
-            with closing(Catalogs(schema, roles)) as catalogs:
+            with closing(Catalogs(schema, roles)) as catalogs, closing(Finishing(rng)) as finishing:
                 backend = Backend(
-                    *(shards, schema, tasks, PlanCache(), roles, catalogs, log),
+                    *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
                     slow_ms=slow_statement_ms,
                 )
                 try:

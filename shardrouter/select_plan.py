@@ -1,19 +1,25 @@
 """The plan of a query that is a statement: on one shard if its rows are known to live there,
-else on every shard and merged, else answered here if it is nothing but constants."""
+else its fragments and their finish, else answered here if it is nothing but constants."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from shardrouter import syntax
 from shardrouter.bounds import bound, limit_clause, reach
 from shardrouter.catalog import Catalog
 from shardrouter.common_tables import with_clause
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.fragments import Cut, is_momentary, locked, name_of
 from shardrouter.ordering import SortedBy, order_text
 from shardrouter.outputs import Outputs, Rows, Selected, SetOperation
-from shardrouter.placing import pins_of, place, reliance
+from shardrouter.placing import key_type, pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
     CatalogQuery,
+    Finish,
+    Fragment,
+    Merge,
     OneShard,
     Operand,
     OrderKey,
@@ -23,6 +29,7 @@ from shardrouter.planned import (
 from shardrouter.query import analysed, one_of_sets, set_operation, unlimited, values
 from shardrouter.ranking import rank
 from shardrouter.relations import Statement
+from shardrouter.sqlite_text import renumbered
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
 from shardrouter.windows import direction
@@ -39,19 +46,70 @@ def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
     )
 
 
+@dataclass
+class _Query:
+    """A query as it was understood; what it is sorted and cut by stands apart for a SELECT."""
+
+    statement: Statement
+    outputs: Selected | Rows | SetOperation
+    columns: tuple[ResultColumn, ...]
+    scope: Scope
+    keys: list[SortedBy]
+    limit: Operand | None = None
+    offset: Operand | None = None
+
+    @property
+    def text(self) -> str:
+        outputs = self.outputs
+        return outputs.text(named=False) if isinstance(outputs, Selected) else outputs.text()
+
+
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
 ) -> OneShard | Scatter | Answer | CatalogQuery:
-    statement = Statement(parameters, catalog, analysed)
+    query = _understood(node, Statement(parameters, catalog, analysed))
+    if isinstance(node, syntax.Select) and not node.sources and not node.tail.tables:
+        answer = _answer(node, query, parameters)
+        if answer is not None:
+            return answer
+    locking = node.locking if isinstance(node, syntax.Select) else ""
+    statement = query.statement
+    if statement.asks_catalog and not statement.tables and not locking:
+        return CatalogQuery(
+            relations=tuple(statement.system),
+            sql=query.text,
+            columns=query.columns,
+            parameter_oids=parameters.oids(),
+            bounds=tuple(statement.bounds),
+            asks_meta=statement.asks_meta,
+        )
+    where = place(statement, catalog)
+    if where.is_everywhere:
+        return _scatter(node, query, catalog)
+    return OneShard(
+        tag="SELECT",
+        tables=reliance(statement),
+        sql=query.text,
+        key_type=where.key_type,
+        keys=where.keys,
+        quick=isinstance(node, syntax.Select) and _is_point(node, statement, query.scope),
+        columns=query.columns,
+        parameter_oids=parameters.oids(),
+        bounds=tuple(statement.bounds),
+        shards=where.shards,
+        locking=locking,
+    )
+
+
+def _understood(node: syntax.Query, statement: Statement) -> _Query:
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
     if not isinstance(node, syntax.Select):
-        outputs: Selected | Rows | SetOperation = (
+        outputs: Rows | SetOperation = (
             values(node, scope) if isinstance(node, syntax.Values) else set_operation(node, scope)
         )
         outputs.tables = tables
-        columns = result_columns(outputs)
-        return _one_shard(statement, catalog, outputs.text(), columns, quick=False)
+        return _Query(statement, outputs, result_columns(outputs), scope, [])
     node = one_of_sets(node)
     selected, keys = unlimited(node, scope)
     selected.tables = tables
@@ -65,19 +123,10 @@ def select(
         bound(scope, node.tail.limit, "LIMIT"),
         bound(scope, node.tail.offset, "OFFSET"),
     )
-    if not node.sources and not node.tail.tables:
-        answer = _answer(node, selected, columns, parameters)
-        if answer is not None:
-            return answer
-    where = place(statement, catalog)
-    if where.is_everywhere:
-        return _scatter(node, statement, scope, selected, keys, limit, offset, catalog)
     selected.order = order_text(keys, selected)
     selected.limit = limit_clause(limit, offset)
     rank(node, selected, keys, scope, (limit, offset))
-    quick = _is_point(node, statement, scope)
-    text = selected.text(named=False)
-    return _one_shard(statement, catalog, text, columns, quick=quick, locking=node.locking)
+    return _Query(statement, selected, columns, scope, keys, limit, offset)
 
 
 def _check_locking(node: syntax.Select, scope: Scope) -> None:
@@ -105,56 +154,16 @@ def _check_locking(node: syntax.Select, scope: Scope) -> None:
             )
 
 
-def _answer(
-    node: syntax.Select,
-    selected: Selected,
-    columns: tuple[ResultColumn, ...],
-    parameters: Parameters,
-) -> Answer | None:
+def _answer(node: syntax.Select, query: _Query, parameters: Parameters) -> Answer | None:
     """Constants and what drivers ask when they connect: no shard is needed."""
     if node.where or node.having or node.group or node.tail.limit or node.tail.offset:
         return None
-    row = [item.taken(None).constant for item in selected.items]
+    assert isinstance(query.outputs, Selected)
+    row = [item.taken(None).constant for item in query.outputs.items]
     values = tuple(constant.value for constant in row if constant is not None)
     if len(values) < len(row):
         return None
-    return Answer("SELECT", columns, (values,), parameters.oids())
-
-
-def _one_shard(
-    statement: Statement,
-    catalog: Catalog,
-    text: str,
-    columns: tuple[ResultColumn, ...],
-    *,
-    quick: bool,
-    locking: str = "",
-) -> OneShard | CatalogQuery:
-    if statement.asks_catalog and not statement.tables and not locking:
-        return CatalogQuery(
-            relations=tuple(statement.system),
-            sql=text,
-            columns=columns,
-            parameter_oids=statement.parameters.oids(),
-            bounds=tuple(statement.bounds),
-            asks_meta=statement.asks_meta,
-        )
-    where = place(statement, catalog)
-    if where.is_everywhere:
-        raise _only_plain()
-    return OneShard(
-        tag="SELECT",
-        tables=reliance(statement),
-        sql=text,
-        key_type=where.key_type,
-        keys=where.keys,
-        quick=quick,
-        columns=columns,
-        parameter_oids=statement.parameters.oids(),
-        bounds=tuple(statement.bounds),
-        shards=where.shards,
-        locking=locking,
-    )
+    return Answer("SELECT", query.columns, (values,), parameters.oids())
 
 
 def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
@@ -168,76 +177,67 @@ def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
     )
 
 
-def _only_plain() -> NotSupported:
-    return NotSupported(
-        "this query over several shards is not supported",
-        hint="Over several shards there are filters, ORDER BY, LIMIT and count(*) of one table. "
-        "Pin its shard key to one value, or make it a home table.",
+def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
+    """Merged, if that is all there is to do; else finished here."""
+    if isinstance(node, syntax.Select) and node.locking:
+        raise locked()
+    finish: Merge | Finish
+    if isinstance(node, syntax.Select) and _is_merge(node, query):
+        fragment, finish = _merged(query)
+        fragments: tuple[Fragment, ...] = (fragment,)
+    else:
+        parameters = query.statement.parameters.again()
+        cut = Cut()
+        query = _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+        text = query.text
+        finish = Finish(*renumbered(text))
+        fragments = cut.fragments(text, pins_of(query.statement))
+    return Scatter(
+        tables=reliance(query.statement),
+        fragments=fragments,
+        finish=finish,
+        columns=query.columns,
+        parameter_oids=query.statement.parameters.oids(),
+        bounds=tuple(query.statement.bounds),
     )
 
 
-def _scatter(
-    node: syntax.Select,
-    statement: Statement,
-    scope: Scope,
-    selected: Selected,
-    keys: list[SortedBy],
-    limit: Operand | None,
-    offset: Operand | None,
-    catalog: Catalog,
-) -> Scatter:
-    """One table, filtered, sorted and cut on every shard, and merged; or counted."""
-    where = place(statement, catalog)
-    is_count = _is_count(node)
-    if (
-        len(statement.scopes) > 1
-        or len(statement.tables) > 1
+def _is_merge(node: syntax.Select, query: _Query) -> bool:
+    """Whether it is rows of one table, filtered, sorted and cut."""
+    return not (
+        len(query.statement.scopes) > 1
+        or len(query.statement.tables) > 1
         or len(node.sources) != 1
         or not isinstance(node.sources[0], syntax.TableName)
         or node.group
+        or node.grouping
         or node.distinct
         or node.having is not None
-        or scope.has_windows
-        or (scope.aggregates and not is_count)
-        or (is_count and (limit or offset or keys))
         or node.tail.with_ties
-        or not selected.items
-    ):
-        raise _only_plain()
+        or query.scope.has_windows
+        or query.scope.aggregates
+        or is_momentary(query.text)
+    )
+
+
+def _merged(query: _Query) -> tuple[Fragment, Merge]:
+    """By position: the column that the merge reads is the column that was sorted by."""
+    selected = query.outputs
+    assert isinstance(selected, Selected)
     order: list[OrderKey] = []
     texts = []
-    for key, typed, index in keys:
+    for key, typed, index in query.keys:
         if index is None:
             index = len(selected.items) + len(selected.hidden)
             selected.hidden.append(typed.sql)
-        # By position: the column that the merge reads is the column that was sorted by.
         texts.append(direction(collated(Typed(str(index + 1), typed.type)), key))
         order.append(OrderKey(index, key.descending, key.nulls_first, typed.type.collation))
     selected.order = f" ORDER BY {', '.join(texts)}" if texts else ""
-    columns = result_columns(selected)
-    selected.limit = limit_clause(reach(limit, offset), None)
-    return Scatter(
-        tables=reliance(statement),
-        sql=selected.text(named=False),
-        columns=columns,
-        parameter_oids=statement.parameters.oids(),
-        hidden=len(selected.hidden),
-        order=tuple(order),
-        limit=limit,
-        offset=offset,
-        count=is_count,
-        key_type=where.key_type,
-        keys=where.keys,
+    selected.limit = limit_clause(reach(query.limit, query.offset), None)
+    ((number, table),) = query.scope.named
+    keys = pins_of(query.statement).get((number, table.shard_key), ())
+    sql, parameters = renumbered(query.text)
+    fragment = Fragment(
+        name_of(number), sql, parameters, (), "shards", key_type(table) if keys else "", keys
     )
-
-
-def _is_count(node: syntax.Select) -> bool:
-    if len(node.items) != 1 or not isinstance(node.items[0], syntax.SelectItem):
-        return False
-    call = node.items[0].expression
-    return (
-        isinstance(call, syntax.Call)
-        and call.name == "count"
-        and call.over is None
-        and not call.distinct
-    )
+    return fragment, Merge(tuple(order), len(selected.hidden), query.limit, query.offset)

@@ -15,6 +15,7 @@ from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import NotSupported
 from shardrouter.execution import Execution, Outcome, Prepared, outcome_of
+from shardrouter.finishing import Finishing
 from shardrouter.meter import Meter
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import OneShard
@@ -47,6 +48,7 @@ class Backend:
     plans: PlanCache
     roles: RoleStore
     catalogs: Catalogs
+    finishing: Finishing
     statement_log: StatementLog | None = None
     meter: Meter = field(default_factory=Meter)
     slow_statements: SlowStatements = field(default_factory=SlowStatements)

@@ -140,6 +140,20 @@ def _placement(value: str) -> str:
     return value.strip().lower()
 
 
+def _count(name: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        text = value.strip()
+        if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:12]) <= _INT4_MAX:
+            raise invalid(name, value, f"It is a number from 1 to {_INT4_MAX}.")
+        return str(int(text))
+
+    return check
+
+
+def _at_most(name: str, default: int) -> Setting:
+    return Setting(name, str(default), _count(name))
+
+
 def _switch(name: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         word = value.strip().lower()
@@ -206,6 +220,8 @@ _SETTINGS: Final = {
         Setting("server_version_num", "150000"),
         Setting("session_authorization", "shardrouter", announced=True),
         Setting("shardrouter.consistency", "linearizable", check_level),
+        _at_most("shardrouter.finish_bytes_max", 256 * 1024 * 1024),
+        _at_most("shardrouter.finish_rows_max", 2_000_000),
         Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
         Setting(_SEEN, "", check_token),
         Setting(
@@ -268,6 +284,8 @@ class Settings:
         "_token",
         "bounds_statements",
         "consistency",
+        "finish_bytes_max",
+        "finish_rows_max",
         "idle_in_transaction_s",
         "idle_session_s",
         "lock_timeout_s",
@@ -301,6 +319,8 @@ class Settings:
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = self.hinted(Hint())
         """Of reads that ask for nothing themselves."""
+        self.finish_bytes_max = int(self.get("shardrouter.finish_bytes_max"))
+        self.finish_rows_max = int(self.get("shardrouter.finish_rows_max"))
         self.read_only = self.get("transaction_read_only") == "on"
         role = self.get("session_authorization")
         named = schemas_listed(self.get("search_path"))

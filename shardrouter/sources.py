@@ -109,7 +109,9 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
     scope.named.append((number, table))
     if table.placement == "sharded":
         scope.sharded.append((number, table))
-    return _plain(f"{quote(table.name)} AS t{number}", relation)
+    cut = scope.statement.cut
+    name = quote(table.name) if cut is None else cut.source(number, table)
+    return _plain(f"{name} AS t{number}", relation)
 
 
 def _system_columns(system: Table, number: int) -> tuple[tuple[str, Typed], ...]:
@@ -259,6 +261,7 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
         "RIGHT": left.numbers,
         "FULL": frozenset[int](),
     }[item.kind]
+    nullable = frozenset(scope.nullable)  # by joins inside of its sides
     if item.kind in ("LEFT", "FULL"):
         scope.nullable |= right.numbers
     if item.kind in ("RIGHT", "FULL"):
@@ -267,7 +270,11 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
         scope.equal(a, b, restricted)
     texts = [test.sql for test in tests]
     if item.on is not None:
-        texts.append(_on(item.on, left, right, restricted, scope))
+        parts = _on(item.on, left, right, restricted, scope)
+        texts.append(" AND ".join(parts))
+        if scope.statement.cut is not None:
+            for part in parts:
+                scope.statement.cut.filter(part, restricted - nullable)
     condition = f" ON {' AND '.join(texts)}" if texts else ""
     if item.kind == "RIGHT":
         text = f"{right.text} LEFT JOIN {left.operand}{condition}"
@@ -308,8 +315,8 @@ def _on(
     right: _Source,
     restricted: frozenset[int],
     scope: Scope,
-) -> str:
-    """A join's condition sees what it joins and nothing beside it."""
+) -> list[str]:
+    """A join's condition, its conjuncts: it sees what it joins and nothing beside it."""
     relations, shown, clause = scope.relations, scope.shown, scope.clause
     scope.relations, scope.shown, scope.clause = {}, [*left.shown, *right.shown], "JOIN conditions"
     for relation in (*left.relations, *right.relations):
@@ -318,7 +325,7 @@ def _on(
     parts = [demand(part, scope, restricted, "JOIN/ON") for part in conjuncts(node)]
     del scope.loose[marks:]
     scope.relations, scope.shown, scope.clause = relations, shown, clause
-    return " AND ".join(part.sql for part in parts)
+    return [part.sql for part in parts]
 
 
 def _using(item: syntax.Join, left: _Source, right: _Source) -> list[tuple[str, Typed, Typed]]:

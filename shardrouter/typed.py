@@ -128,6 +128,7 @@ class Parameters:
 
     def __init__(self, declared: Sequence[int], identity: Identity | None = None) -> None:
         self.identity = identity
+        self._given = tuple(declared)
         self._types: dict[int, Type] = {}
         self._used: set[int] = set()
         self._open: dict[int, int] = {}
@@ -136,6 +137,10 @@ class Parameters:
             kind = types.type_of_oid(oid, number)
             if kind is not None:
                 self._types[number] = kind
+
+    def again(self) -> Parameters:
+        """The same as they came, of which nothing was used."""
+        return Parameters(self._given, self.identity)
 
     def type_of(self, reference: syntax.ParameterReference) -> Type | None:
         return self._types.get(reference.number)

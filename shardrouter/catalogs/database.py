@@ -7,24 +7,23 @@ built in for ever. Rows, time and memory are bounded.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from nodes.functions import Environment, FunctionError, install
+from nodes.functions import FunctionError
 from nodes.protocol import Value
 from shardrouter import types
 from shardrouter.catalogs import cluster_of_pg, information, tables_of_pg
 from shardrouter.catalogs.builtin import RELATIONS, Relation, Row
 from shardrouter.catalogs.functions import Answers
 from shardrouter.catalogs.world import World
-from shardrouter.errors import RouterError, StatementError
+from shardrouter.errors import StatementError
+from shardrouter.memory_database import MemoryDatabase
 from shardrouter.planned import CatalogQuery, ResultColumn
 from shardrouter.settings import Settings
 from shardrouter.signatures.system import NAMES
-from shardrouter.verdicts import canceled
 
 __all__ = ["Answered", "CatalogDatabase"]
 
@@ -32,12 +31,6 @@ ROWS_MAX: Final = 1_000_000
 ANSWER_CELLS_MAX: Final = 4_000_000
 MEMORY_PAGES_MAX: Final = 65_536
 """Of 4 KiB."""
-
-VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
-STEPS: Final = 10_000
-"""Of SQLite's machine, after which it is asked whether to go on."""
-
-FETCHED: Final = 1000
 
 _ROWS: Final[Mapping[str, Callable[[World], Iterable[Row]]]] = {
     **tables_of_pg.ROWS,
@@ -63,24 +56,17 @@ class Answered:
 
 class CatalogDatabase:
     def __init__(self) -> None:
-        self._calculator = sqlite3.connect(":memory:", check_same_thread=False)
-        self._raw = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        self._environment = Environment()
+        self._memory = MemoryDatabase("the catalogs", MEMORY_PAGES_MAX)
+        self._raw = self._memory.raw
         self._answers: Answers | None = None
         self._filled: dict[str, object] = {}  # relation -> what it was filled for
         self._builtin: dict[str, int] = {}  # relation -> how many of its rows are always there
-        raw = self._raw
-        raw.execute(f"PRAGMA max_page_count = {MEMORY_PAGES_MAX}").fetchall()
-        raw.execute("PRAGMA temp_store = MEMORY").fetchall()
-        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)
-        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        install(raw, self._environment, self._calculator)
+        self._raw.execute("PRAGMA temp_store = MEMORY").fetchall()
         for name in NAMES:
-            raw.create_function(f"pgc_{name}", -1, partial(self._call, name))
+            self._raw.create_function(f"pgc_{name}", -1, partial(self._call, name))
 
     def close(self) -> None:
-        self._raw.close()
-        self._calculator.close()
+        self._memory.close()
 
     def run(
         self,
@@ -95,58 +81,28 @@ class CatalogDatabase:
         """The answer; named OIDs that are not wanted in binary are names. `is_over`: nobody waits
         any longer. Raises StatementError."""
         answers = self._answers = Answers(world, settings)
-        self._environment.begin(now_us, now_us, 0)
+        self._memory.environment.begin(now_us, now_us, 0)
+        width = len(query.columns)
         for name in query.relations:
             self._fill(RELATIONS[name], world)
-        self._raw.set_progress_handler(is_over, STEPS)
         try:
-            rows = self._rows(query, arguments)
-        except (sqlite3.Error, OverflowError) as exc:
-            raise self._error(exc, is_over) from exc
+            with self._memory.query(is_over):
+                rows = self._memory.rows(
+                    query.sql, arguments, lambda count: _check_cells(count * width)
+                )
         finally:
-            self._raw.set_progress_handler(None, 0)
             self._answers = None
         return Answered(_named(rows, query.columns, formats, answers), tuple(answers.changes))
-
-    def _rows(self, query: CatalogQuery, arguments: Sequence[Value]) -> list[tuple[Value, ...]]:
-        cursor = self._raw.execute(query.sql, arguments)
-        rows: list[tuple[Value, ...]] = []
-        try:
-            while more := cursor.fetchmany(FETCHED):
-                rows += more
-                if len(rows) * len(query.columns) > ANSWER_CELLS_MAX:
-                    raise StatementError(
-                        f"the answer has more than {ANSWER_CELLS_MAX} values",
-                        sqlstate="54000",
-                        hint="Add a LIMIT or a narrower WHERE.",
-                    )
-        finally:
-            cursor.close()
-        return rows
-
-    def _error(self, error: Exception, is_over: Callable[[], bool]) -> RouterError:
-        found = self._environment.take_error()
-        if found is not None:
-            return StatementError(
-                found.message, sqlstate=found.sqlstate, detail=found.detail, hint=found.hint
-            )
-        if is_over():
-            return canceled()
-        if isinstance(error, sqlite3.OperationalError | sqlite3.DataError | OverflowError):
-            return StatementError(
-                f"the query is too much for the catalogs: {error}", sqlstate="54000"
-            )
-        return StatementError(f"the query of the catalogs failed: {error}", sqlstate="XX000")
 
     def _call(self, name: str, *arguments: Value) -> Value:
         assert self._answers is not None
         try:
             return self._answers.call(name, arguments)
         except FunctionError as exc:
-            self._environment.keep_error(exc)
+            self._memory.environment.keep_error(exc)
             raise
         except Exception as exc:
-            self._environment.keep_error(FunctionError("XX000", f"{name}: {exc!r}"))
+            self._memory.environment.keep_error(FunctionError("XX000", f"{name}: {exc!r}"))
             raise
 
     # ---- what it holds
@@ -195,6 +151,15 @@ class CatalogDatabase:
             (_cells(row, defaults) for row in rows),
         )
         return max(cursor.rowcount, 0)
+
+
+def _check_cells(count: int) -> None:
+    if count > ANSWER_CELLS_MAX:
+        raise StatementError(
+            f"the answer has more than {ANSWER_CELLS_MAX} values",
+            sqlstate="54000",
+            hint="Add a LIMIT or a narrower WHERE.",
+        )
 
 
 def _zero(kind: types.Type) -> Value:

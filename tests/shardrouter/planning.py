@@ -23,13 +23,16 @@ from shardrouter.catalog import (
 )
 from shardrouter.definition_changes import begin
 from shardrouter.errors import StatementError
-from shardrouter.execution import Notice
+from shardrouter.execution import Execution, Notice, Prepared, scatter_commands
+from shardrouter.finishing import finished, new_database
 from shardrouter.identity import Identity
+from shardrouter.memory_database import MemoryDatabase
 from shardrouter.merge import merge_rows
 from shardrouter.placement import assign_slots
-from shardrouter.plan import bind, make_plan, slots
+from shardrouter.plan import bind, make_plan
 from shardrouter.planned import (
     Answer,
+    Merge,
     OneShard,
     ResultColumn,
     Scatter,
@@ -48,6 +51,7 @@ from shardrouter.schema_change import (
     undo_parts,
 )
 from shardrouter.settings import Settings
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.tables import Placement
 
 
@@ -133,6 +137,7 @@ class PlannedCluster:
         self.default = default
         self.settings = Settings()
         self.sequences: dict[tuple[str, int], int] = {}  # the numbers given out last
+        self._finishing: MemoryDatabase | None = None  # made at first use
         self.notices: tuple[Notice, ...] = ()  # of the last change of the schema
         self.meta = Group()
         self.shards = {f"s{i}": Group() for i in range(1, shard_count + 1)}
@@ -176,21 +181,40 @@ class PlannedCluster:
                 return plan.columns, list(plan.rows), len(plan.rows)
             case OneShard():
                 drawn = tuple(map(self._next, plan.draws))
-                bound = (*bind(plan, arguments), *drawn)
-                homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
-                if not plan.keys:
-                    homes = {catalog.home}
-                assert len(homes) == 1, "the test's keys must be on one shard"
-                count, rows = self.shards[homes.pop()].run(plan.sql, bound)
-                return plan.columns, _booleans(rows, plan.columns), count
+                prepared = Prepared(sql, plan, tuple(oids), plan.columns)
+                asks = Execution(prepared, arguments, drawn=drawn, stored=True)
+                results = []
+                for command in commands_of(plan, asks, catalog):
+                    sent = command.statement
+                    count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
+                    results.append(StatementResult(count, values=tuple(rows)))
+                outcome = merged_outcome(plan, asks, results, catalog)
+                return plan.columns, _booleans(outcome.values, plan.columns), outcome.row_count
             case Scatter():
-                bound = bind(plan, arguments)
-                asked = {catalog.shard_of(s) for s in slots(plan, bound)} or set(self.shards)
-                answers = [self.shards[n].run(plan.sql, bound)[1] for n in sorted(asked)]
-                rows = merge_rows(plan, answers, bound)
+                prepared = Prepared(sql, plan, plan.parameter_oids, plan.columns)
+                rows = self._scattered(plan, Execution(prepared, arguments))
                 return plan.columns, _booleans(rows, plan.columns), len(rows)
             case _:
                 raise AssertionError(f"{plan!r} asks no shard")
+
+    def _scattered(self, plan: Scatter, execution: Execution) -> list[tuple[Value, ...]]:
+        bound, commands = scatter_commands(plan, execution, self.catalog)
+        answers = [
+            [self.shards[c.shard].run(c.statement.sql, c.statement.parameters)[1] for c in asked]
+            for asked in commands
+        ]
+        if isinstance(plan.finish, Merge):
+            return merge_rows(plan.finish, answers[0], bound)
+        fragments = [
+            (fragment, [row for part in parts for row in part])
+            for fragment, parts in zip(plan.fragments, answers, strict=True)
+        ]
+        given = tuple(bound[number - 1] for number in plan.finish.parameters)
+        if self._finishing is None:
+            self._finishing = new_database()
+        return finished(
+            self._finishing, plan.finish, fragments, given, lambda _rows: None, lambda: False
+        )
 
     def _next(self, name: str) -> int:
         sequence = self.catalog.sequences[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 from typing import cast
 
 import pytest
@@ -14,6 +15,7 @@ from nodes.protocol import Aborted, Done, Fence, Read, StatementResult, Value, W
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.execution import Execution, Outcome
+from shardrouter.finishing import Finishing
 from shardrouter.plan_cache import PlanCache
 from shardrouter.role_store import RoleStore
 from shardrouter.schema import Schema
@@ -101,7 +103,9 @@ async def begun(shards: Shards, kind: str) -> tuple[Session, Heard]:
     """A statement that was prepared, on its way."""
     schema, roles = cast("Schema", KnownSchema()), RoleStore(shards, b"")
     catalogs = Catalogs(schema, roles)
-    backend = Backend(shards, schema, Tasks(), PlanCache(), roles, catalogs)
+    backend = Backend(
+        shards, schema, Tasks(), PlanCache(), roles, catalogs, Finishing(random.Random(1))
+    )
     session, heard = Session(backend), Heard()
     prepared = await session.prepare(SQL[kind])
     session.execute_unit([Execution(prepared, ARGUMENTS[kind])], heard.hear)

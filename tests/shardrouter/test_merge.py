@@ -8,43 +8,32 @@ from hypothesis import strategies as st
 from nodes.protocol import Value
 from shardrouter.merge import merge_rows
 from shardrouter.plan import make_plan
-from shardrouter.planned import Constant, OrderKey, Parameter, ResultColumn, Scatter
+from shardrouter.planned import Constant, Merge, OrderKey, Parameter, Scatter
 from tests.shardrouter.catalogs import catalog_of
 from tests.shardrouter.planning import PlannedCluster
 
-A = ResultColumn("a", 23)
-
-
-def scatter(**changes: object) -> Scatter:
-    return Scatter((("t", 1),), "", (A,), **changes)  # type: ignore[arg-type] # fields by name
-
-
-def test_counts_are_added() -> None:
-    assert merge_rows(scatter(count=True), [[(1,)], [(0,)], [(41,)]], ()) == [(42,)]
-    assert merge_rows(scatter(count=True), [], ()) == [(0,)]
-
 
 def test_without_order_rows_come_shard_by_shard() -> None:
-    assert merge_rows(scatter(), [[(3,)], [], [(1,), (2,)]], ()) == [(3,), (1,), (2,)]
+    assert merge_rows(Merge(), [[(3,)], [], [(1,), (2,)]], ()) == [(3,), (1,), (2,)]
 
 
 def test_limit_and_offset_count_over_all_shards() -> None:
-    plan = scatter(order=(OrderKey(0, False, False),), limit=Parameter(2), offset=Constant(1))
+    plan = Merge(order=(OrderKey(0, False, False),), limit=Parameter(2), offset=Constant(1))
     shards: list[list[tuple[Value, ...]]] = [[(1,), (4,)], [(2,), (3,)]]
     assert merge_rows(plan, shards, (None, 2)) == [(2,), (3,)]
     assert merge_rows(plan, shards, (None, None)) == [(2,), (3,), (4,)]
     assert merge_rows(plan, shards, (None, 0)) == []
-    far = scatter(limit=Constant((1 << 63) - 1), offset=Constant((1 << 63) - 1))
+    far = Merge(limit=Constant((1 << 63) - 1), offset=Constant((1 << 63) - 1))
     assert merge_rows(far, shards, ()) == []
 
 
 def test_hidden_columns_order_and_vanish() -> None:
-    plan = scatter(order=(OrderKey(1, True, True),), hidden=1)
+    plan = Merge(order=(OrderKey(1, True, True),), hidden=1)
     assert merge_rows(plan, [[(1, "b"), (2, "a")], [(3, None)]], ()) == [(3,), (1,), (2,)]
 
 
 def test_equal_keys_keep_the_order_of_the_shards() -> None:
-    plan = Scatter((("t", 1),), "", (A, A), order=(OrderKey(0, False, False),))
+    plan = Merge(order=(OrderKey(0, False, False),))
     assert merge_rows(plan, [[(1, 1), (1, 2)], [(1, 3)]], ()) == [(1, 1), (1, 2), (1, 3)]
 
 
@@ -129,4 +118,4 @@ def _matching(data: list[tuple[Value, ...]], condition: str) -> list[tuple[Value
 def test_a_pushed_down_limit_is_limit_plus_offset() -> None:
     plan = make_plan("SELECT id FROM t ORDER BY id LIMIT 3 OFFSET 4", CATALOG)
     assert isinstance(plan, Scatter)
-    assert plan.sql.endswith("LIMIT 7")
+    assert plan.fragments[0].sql.endswith("LIMIT 7")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nodes.protocol import Value
 from nodes.values import BOOL, FLOAT8, INT2, INT4, INT8, TEXT, canonical_key, slot_of
-from shardrouter.errors import NotSupported, RouterError, StatementError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.plan import (
     UnknownTable,
     bind,
@@ -82,7 +82,7 @@ def test_a_declared_type_that_compares_in_another_kind_does_not_route() -> None:
     """id = $1::float8 compares floats: 1.5 must find no row, not the slot of a truncated key."""
     plan = make_plan("SELECT id FROM t WHERE id = $1", CATALOG, (FLOAT8,))
     assert isinstance(plan, Scatter)
-    assert not plan.keys
+    assert not plan.fragments[0].keys
 
 
 def test_a_declared_type_that_does_not_compare_is_an_error() -> None:
@@ -169,7 +169,8 @@ def slot(value: Value, kind: str) -> int:
 def slots_of(sql: str, *arguments: Value) -> tuple[int, ...]:
     plan = make_plan(sql, CATALOG)
     assert isinstance(plan, OneShard | Scatter)
-    return slots(plan, bind(plan, arguments))
+    asked = plan.fragments[0] if isinstance(plan, Scatter) else plan
+    return slots(asked, bind(plan, arguments))
 
 
 def test_constants_and_parameters_of_one_value_have_one_slot() -> None:
@@ -204,9 +205,10 @@ def test_constants_and_parameters_of_one_value_have_one_slot() -> None:
 def test_what_does_not_pin_the_key_is_asked_of_every_shard(where: str) -> None:
     plan = make_plan(f"SELECT * FROM t WHERE {where}", CATALOG)
     assert isinstance(plan, Scatter)
-    assert plan.keys == ()
-    with pytest.raises(NotSupported):
-        make_plan(f"DELETE FROM t WHERE {where}", CATALOG)
+    assert plan.fragments[0].keys == ()
+    change = make_plan(f"DELETE FROM t WHERE {where}", CATALOG)
+    assert isinstance(change, OneShard)
+    assert (change.keys, change.spread) == ((), "every")
 
 
 def test_a_key_that_is_null_matches_no_row_and_is_no_row() -> None:

@@ -21,7 +21,6 @@ from shardrouter.planned import (
     Begin,
     CatalogQuery,
     CloseCursor,
-    Constant,
     CopyFrom,
     CopyTo,
     Deallocate,
@@ -30,7 +29,6 @@ from shardrouter.planned import (
     ExecuteStatement,
     FetchRows,
     OneShard,
-    Operand,
     Plan,
     PrepareStatement,
     ResultColumn,
@@ -46,6 +44,7 @@ from shardrouter.planned import (
     ShowTables,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.routes import described, operand_shown
 from shardrouter.tables import Table
 from tests.shardrouter.catalogs import EMPTY, with_change
 
@@ -112,10 +111,6 @@ def _error(error: RouterError) -> str:
     return "\n".join(lines)
 
 
-def _operand(operand: Operand) -> str:
-    return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
-
-
 def _tables(plan: OneShard | Scatter) -> str:
     return ", ".join(name for name, _ in plan.tables)
 
@@ -129,19 +124,11 @@ def _plan(plan: Plan) -> str:
         case OneShard():
             lines = [f"one shard {plan.tag} {_tables(plan)}{' quick' if plan.quick else ''}"]
             lines += ["sql: " + plan.sql]
-            keys = f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys))
-            lines.append(keys if plan.keys else "home")
+            keys = f"keys: {plan.key_type} " + ", ".join(map(operand_shown, plan.keys))
+            places = {"": "home", "every": "every shard", "alike": "every shard, alike"}
+            lines.append(keys if plan.keys else places[plan.spread])
         case Scatter():
-            lines = [f"scatter {_tables(plan)}{' count' if plan.count else ''}", "sql: " + plan.sql]
-            if plan.keys:
-                lines.append(f"keys: {plan.key_type} " + ", ".join(map(_operand, plan.keys)))
-            if plan.order:
-                order = [
-                    f"{key.index}{' desc' if key.descending else ''}"
-                    f"{' nulls first' if key.nulls_first else ''}"
-                    for key in plan.order
-                ]
-                lines.append(f"order: {', '.join(order)}; hidden {plan.hidden}")
+            lines = [f"scatter {_tables(plan)}", *described(plan)]
         case Answer():
             lines = [f"answer {plan.tag}", *map(repr, plan.rows)]
         case CatalogQuery():
@@ -172,14 +159,8 @@ def _plan(plan: Plan) -> str:
             return f"prepare {plan.name}\n{_plan(plan.plan)}"
         case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate() | SetConstraints():
             return str(plan)
-    if isinstance(plan, OneShard) and plan.bounds:
-        lines.append(" ".join(f"{name.lower()} {_operand(bound)}" for name, bound in plan.bounds))
-    if isinstance(plan, Scatter) and (plan.limit or plan.offset):
-        bounds = [
-            f"{name} {_operand(bound)}"
-            for name, bound in (("limit", plan.limit), ("offset", plan.offset))
-            if bound is not None
-        ]
+    if isinstance(plan, OneShard | Scatter) and plan.bounds:
+        bounds = [f"{name.lower()} {operand_shown(bound)}" for name, bound in plan.bounds]
         lines.append(" ".join(bounds))
     if plan.columns:
         lines.append("columns: " + _columns(plan.columns))

@@ -15,7 +15,8 @@ from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.comparison import difference, explained
 from tests.suites.differential.constructs import EXPRESSIONS, SIMPLEST
 from tests.suites.differential.grammar import Grammar, Made
-from tests.suites.differential.pair import Pair, running_pair
+from tests.suites.differential.over_shards import OverShards
+from tests.suites.differential.pair import Pair, running_pair, running_shards
 from tests.suites.differential.programs import (
     Difference,
     Tally,
@@ -25,7 +26,7 @@ from tests.suites.differential.programs import (
 )
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
-from tests.suites.differential.worker import Found, Share, _behind, all_worked
+from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
 from tests.suites.pgclient import Answer
 from tests.suites.postgres import PostgresMissing, find_programs
 
@@ -156,3 +157,16 @@ def test_rows_in_another_order_differ_only_where_the_order_is_told() -> None:
     ours, theirs = Answer(rows=[(b"1",), (b"2",)]), Answer(rows=[(b"2",), (b"1",)])
     assert difference([ours], [theirs], is_ordered=False) == ""
     assert difference([ours], [theirs], is_ordered=True).startswith("order: (1) (2)")
+
+
+@pytest.mark.slow
+def test_queries_made_at_random_are_answered_over_three_shards_as_over_one() -> None:
+    tally = Tally()
+    known = supported_in(PAGE.read_text(encoding="utf-8"))
+    with running_shards() as both:
+        for seed in range(4):
+            grammar = OverShards(random.Random(seed), known, refused_share=0)
+            found = explore(both, grammar, LENGTH_OVER_SHARDS, tally)
+            assert found is None, str(minimal(both, found))
+    assert tally.statements >= 300
+    assert tally.refused < tally.statements / 5

@@ -34,6 +34,7 @@ from shardrouter.planned import (
     Answer,
     CloseCursor,
     CopyFrom,
+    Merge,
     OneShard,
     ResultColumn,
     Scatter,
@@ -195,7 +196,8 @@ class MemorySession:
                 return outcome_of(plan, execution, StatementResult(count, data))
             case Scatter():
                 arguments, _ = scatter_commands(plan, execution, database.catalog)
-                rows, _ = self._sql(plan.sql, arguments)
+                assert isinstance(plan.finish, Merge)
+                rows, _ = self._sql(plan.fragments[0].sql, arguments)
                 shown = [row[: len(plan.columns)] for row in rows]
                 return rows_outcome(f"SELECT {len(rows)}", execution, shown, plan.columns)
             case Answer(tag=tag, rows=answer):

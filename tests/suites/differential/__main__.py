@@ -1,4 +1,5 @@
-"""`make differential`: programs at random on this database and on a real PostgreSQL.
+"""`make differential`: programs at random on this database and on a real PostgreSQL;
+`make differential-shards`: on this database over three shards, and over one.
 
 A program is made from a seed. What is different is shown as the smallest program that shows it;
 the exit code is 1 then. The last line says how much was compared. Workers, each with databases of
@@ -12,6 +13,7 @@ import time
 
 import click
 
+from tests.suites.compatibility import PAGE, supported_in
 from tests.suites.differential.worker import Share, all_worked
 from tests.suites.postgres import PostgresMissing, find_programs
 
@@ -22,16 +24,20 @@ REFUSALS_SHOWN = 12
 @click.option("--statements", default=20_000, show_default=True, help="How many to compare.")
 @click.option("--seed", default=0, show_default=True, help="Of the first program.")
 @click.option("--workers", default=2, show_default=True, help="Processes that compare.")
-def main(statements: int, seed: int, workers: int) -> None:
+@click.option("--shards", "over_shards", is_flag=True, help="Three shards against one.")
+def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None:
     """Compare answers, types, names and SQLSTATEs of statements made at random."""
     began = time.monotonic()
-    try:
-        find_programs()
-    except PostgresMissing as exc:
-        print(exc)
-        sys.exit(2)
+    if not over_shards:
+        try:
+            find_programs()
+        except PostgresMissing as exc:
+            print(exc)
+            sys.exit(2)
+    each = -(-statements // workers)
+    known = frozenset(supported_in(PAGE.read_text(encoding="utf-8"))) if over_shards else None
     shares = [
-        Share(range(seed + at, seed + statements + at, workers), -(-statements // workers))
+        Share(range(seed + at, seed + statements + at, workers), each, over_shards, known)
         for at in range(workers)
     ]
     found = all_worked(shares)

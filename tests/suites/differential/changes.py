@@ -20,6 +20,8 @@ __all__ = ["Changes"]
 
 
 class Changes(Queries):
+    rows_of_insert: Sequence[int] = (1, 1, 2, 4)
+
     def insert(self) -> Tree:
         table = self.written_table()
         columns = list(table.columns)
@@ -30,7 +32,7 @@ class Changes(Queries):
                 columns[0],
                 *self.rng.sample(columns[1:], self.rng.randint(1, len(columns) - 1)),
             ]
-        rows = [self._row(columns) for _ in range(self.rng.choice([1, 1, 2, 4]))]
+        rows = [self._row(columns) for _ in range(self.rng.choice(self.rows_of_insert))]
         names = ", ".join(column.name for column in columns)
         tag = "INSERT of one row" if len(rows) == 1 else "INSERT of several rows"
         values = listed(rows, before=f"INSERT INTO {table.name} ({names}) VALUES ", tag=tag)

@@ -1,4 +1,5 @@
-"""This database and a real PostgreSQL, side by side."""
+"""This database and a real PostgreSQL, or this database over several shards and over one, side by
+side."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.suites.in_process import serving
 from tests.suites.pgclient import Answer, Client
 from tests.suites.postgres import running_postgres
 
-__all__ = ["Pair", "running_pair"]
+__all__ = ["Pair", "Sharded", "running_pair", "running_shards"]
 
 TIMEOUT_S: Final = 20
 """Of a statement; a client waits longer."""
@@ -41,15 +42,11 @@ class Pair:
             client.query("DISCARD ALL")
             client.query("DROP SCHEMA IF EXISTS s CASCADE")
         self.theirs.query("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-        for kind, sql in LEFT:
-            [answer] = self.ours.query(sql)
-            names = b", ".join(name for (name,) in answer.rows if name is not None)
-            if names:
-                self.ours.query(f"DROP {kind} {names.decode()} CASCADE")
-        self.place_at_home()
+        _drop_all(self.ours)
+        self.place()
         self.limit()
 
-    def place_at_home(self) -> None:
+    def place(self) -> None:
         """Tables without a shard key of their own are whole on one shard."""
         self.ours.query("SET default_placement = 'home'")
 
@@ -59,6 +56,45 @@ class Pair:
 
     def both(self, sql: str) -> tuple[list[Answer], list[Answer]]:
         return self.ours.query(sql), self.theirs.query(sql)
+
+
+class Sharded(Pair):
+    """This database over several shards, and over one."""
+
+    def reset(self) -> None:
+        for client in (self.ours, self.theirs):
+            if client.status != "I":
+                client.query("ROLLBACK")
+            client.query("DISCARD ALL")
+            client.query("DROP SCHEMA IF EXISTS s CASCADE")
+            _drop_all(client)
+        self.place()
+        self.limit()
+
+    def place(self) -> None:
+        """The rows of a table are on all shards."""
+        self.both("SET default_placement = 'sharded'")
+
+
+def _drop_all(client: Client) -> None:
+    """Of this database, whose schema public stays."""
+    for kind, sql in LEFT:
+        [answer] = client.query(sql)
+        names = b", ".join(name for (name,) in answer.rows if name is not None)
+        if names:
+            client.query(f"DROP {kind} {names.decode()} CASCADE")
+
+
+@contextmanager
+def running_shards() -> Iterator[Sharded]:
+    """The same database over three shards, `ours`, and over one."""
+    with (
+        serving() as many,
+        serving(["shard-1"]) as one,
+        Client(many, database=DATABASE) as ours,
+        Client(one, database=DATABASE) as theirs,
+    ):
+        yield Sharded(ours, theirs)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import Final
 
 from tests.suites.differential.grammar import Grammar
 from tests.suites.differential.measure import measure
-from tests.suites.differential.pair import Pair, running_pair
+from tests.suites.differential.over_shards import OverShards
+from tests.suites.differential.pair import Pair, Sharded, running_pair, running_shards
 from tests.suites.differential.programs import Tally, explore, minimal
 from tests.suites.pgclient import Gone
 
@@ -21,6 +22,9 @@ __all__ = ["Found", "Share", "all_worked", "work"]
 
 LENGTH: Final = 30
 """Statements of a program."""
+
+LENGTH_OVER_SHARDS: Final = 90
+"""They begin with rows."""
 
 STUCK_S: Final = 300.0
 """A program that takes longer ends its worker, which says where it stood."""
@@ -35,6 +39,8 @@ class Share:
 
     seeds: range
     statements: int
+    over_shards: bool = False
+    """This database over several shards against itself over one, instead of PostgreSQL."""
     known: frozenset[str] | None = None
     """The constructs that this database has; None: they are to be measured first."""
 
@@ -63,7 +69,7 @@ def work(share: Share) -> Iterator[Found]:
     known, left, different = share.known, share.statements, 0
     seeds = iter(share.seeds)
     while left > 0:
-        with running_pair() as pair:
+        with running_shards() if share.over_shards else running_pair() as pair:
             if known is None:
                 measured = _measured(pair)
                 known = measured.known
@@ -92,10 +98,13 @@ def _of_program(pair: Pair, known: frozenset[str], seed: int, *, shows: bool) ->
     """And whether the two databases can be used on."""
     faulthandler.dump_traceback_later(STUCK_S, exit=True)
     found = Found(programs=1)
-    grammar = Grammar(random.Random(seed), known)
+    rng = random.Random(seed)
+    over_shards = isinstance(pair, Sharded)
+    grammar = OverShards(rng, known) if over_shards else Grammar(rng, known)
+    length = LENGTH_OVER_SHARDS if over_shards else LENGTH
     shown = ""
     try:
-        difference = explore(pair, grammar, LENGTH, found.tally)
+        difference = explore(pair, grammar, length, found.tally)
         if difference is not None:
             found.different = 1
             shown = str(difference)

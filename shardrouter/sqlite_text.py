@@ -1,0 +1,55 @@
+"""Texts for SQLite that were made here, read again: which columns and parameters they name.
+
+Every column of a table is written `tN."name"` and every parameter `?N` (`shardrouter.relations`),
+so that a text says by itself what it reads. Strings and names in quotes are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["columns_read", "relations_read", "renumbered", "words"]
+
+_TOKEN: Final = re.compile(
+    r"""'(?:[^']|'')*'"""
+    r"""|\bt(?P<relation>\d+)\.(?:"(?P<column>(?:[^"]|"")*)")?"""
+    r"""|"(?:[^"]|"")*\""""
+    r"""|\?(?P<parameter>\d+)"""
+    r"""|(?P<word>[A-Za-z_]\w*)"""
+)
+
+
+def columns_read(text: str) -> dict[int, frozenset[str]]:
+    """The columns of tables that it names, by the number of their relation."""
+    found: dict[int, set[str]] = {}
+    for token in _TOKEN.finditer(text):
+        if token["column"] is not None:
+            found.setdefault(int(token["relation"]), set()).add(token["column"].replace('""', '"'))
+    return {number: frozenset(names) for number, names in found.items()}
+
+
+def relations_read(text: str) -> frozenset[int]:
+    """The relations of which it names a column, of whatever kind they are."""
+    return frozenset(
+        int(token["relation"]) for token in _TOKEN.finditer(text) if token["relation"] is not None
+    )
+
+
+def words(text: str) -> frozenset[str]:
+    """Keywords, and the names of functions and of whatever stands without quotes."""
+    return frozenset(token["word"] for token in _TOKEN.finditer(text) if token["word"])
+
+
+def renumbered(text: str) -> tuple[str, tuple[int, ...]]:
+    """The text with its parameters numbered without gaps, and the number that each had: SQLite
+    wants as many values as the highest number."""
+    order: dict[int, int] = {}
+
+    def new(token: re.Match[str]) -> str:
+        if token["parameter"] is None:
+            return token[0]
+        return f"?{order.setdefault(int(token['parameter']), len(order) + 1)}"
+
+    made = _TOKEN.sub(new, text)
+    return made, tuple(order)
