@@ -63,7 +63,7 @@ class Definitions(Queries):
         if self.wants("NOT NULL", 0.15):
             rules.append(leaf("NOT NULL", tag="NOT NULL"))
         if self.wants("DEFAULT of a constant", 0.2):
-            value = self.literal(column.type, tame=True)
+            value = self._default(column)
             rules.append(template("DEFAULT {}", value, tag="DEFAULT of a constant"))
         if column.type in ("int4", "text", "date", "numeric") and self.wants("CHECK", 0.1):
             bound = self.literal(column.type, tame=True)
@@ -71,6 +71,12 @@ class Definitions(Queries):
         if column.type in ("int4", "text") and self.wants("UNIQUE", 0.06):
             rules.append(leaf("UNIQUE", tag="UNIQUE"))
         return template(f"{column.name} {written} {{}}", listed(rules, " ", least=0), tag=tag)
+
+    def _default(self, column: Column) -> Tree:
+        """One that fits: else PostgreSQL tells it while planning, also where no row needs it."""
+        if column.type == "varchar":
+            return leaf("'a'")
+        return self.literal(column.type, tame=True)
 
     def definition(self) -> Made:
         """A change of what there is, or what looks like it."""
@@ -209,7 +215,7 @@ class Definitions(Queries):
         if kind == 5:
             return self._constraint(table, column)
         if kind == 6:
-            value = self.literal(column.type, tame=True)
+            value = self._default(column)
             action = self.rng.choice(["SET DEFAULT {}", "DROP DEFAULT"])
             text = f"ALTER TABLE {table.name} ALTER COLUMN {column.name} {action}"
             tree = template(text, value) if "{}" in action else leaf(text)
