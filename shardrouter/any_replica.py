@@ -109,7 +109,9 @@ class AnyReplica:
         knock: Knock,
         lost: Callable[[str, Contact | None], None],
         zone: str = "",
+        may_retry: Callable[[float], bool] = lambda _now: True,
     ) -> None:
+        self._may_retry = may_retry
         self._zone = zone
         self._choosers: dict[str, Chooser] = {}  # by group
         self._breakers: dict[tuple[str, str], Breaker] = {}  # by group and node
@@ -170,7 +172,9 @@ class AnyReplica:
             self._end(call, None, "the router was closed")
         elif now >= call.until:
             self._end(call, None, call.trouble)
-        elif (contact := self._pick(call, now)) is not None:
+        elif (contact := self._pick(call, now)) is not None and (
+            not call.copies or self._may_retry(now)
+        ):
             self._send_copy(call, contact, now)
         elif call.behind:
             call.ended = True
@@ -311,6 +315,8 @@ class AnyReplica:
                 call.trouble = f"{silent.name} is silent"
                 self._fails(call, silent)
                 if (contact := self._pick(call, now)) is not None and now < call.until:
+                    if not self._may_retry(now):
+                        break
                     self._send_copy(call, contact, now)
             else:
                 self._knock(silent)

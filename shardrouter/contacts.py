@@ -77,9 +77,9 @@ class Contact:
                 done=partial(self._knocked, told, sent_at),
             )
 
-    def knock_again(self, now: float, knock: Knock) -> None:
+    def knock_again(self, now: float, knock: Knock, every_s: float = KNOCK_EVERY_S) -> None:
         """Knock at a suspect that is passed over, so that it comes back; not all the time."""
-        if now - self._knocked_at >= KNOCK_EVERY_S:
+        if now - self._knocked_at >= every_s:
             self._knocked_at = now
             knock(self)
 

@@ -79,6 +79,7 @@ from shardrouter.any_replica import AnyReplica, Sending
 from shardrouter.contacts import OVERDUE_S, WATCH_S, Contact
 from shardrouter.directory import Directory, Group
 from shardrouter.replica_choice import NEAREST, Choice
+from shardrouter.retry_budget import RetryBudget
 
 __all__ = ["GaveUp", "Answer", "Counts", "Delivered", "Delivery", "Sending"]
 
@@ -87,6 +88,10 @@ PAUSE_S_MIN: Final = 0.005
 
 PAUSE_S_MAX: Final = 0.1
 """Longest pause. An election takes 0.4 s and more; a waiting statement adds 10 requests/s."""
+
+
+LOOK_EVERY_S: Final = 0.05
+"""How often a replica is asked whether it leads, for all who wait and may not ask themselves."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class Counts:
     def __init__(self) -> None:
         self.first = 0
         self.again = 0
+        self.held_back = 0
+        """Retries that had to wait (`shardrouter.retry_budget`)."""
         self.not_taken: defaultdict[type, int] = defaultdict(int)
 
 
@@ -121,10 +128,11 @@ _FINAL: Final = frozenset(
 class _Group(Group):
     """A group, and which calls are under way to it or pause for a leader."""
 
-    __slots__ = ("awaited", "pausing")
+    __slots__ = ("awaited", "found", "pausing")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
+        self.found = 0  # how often a leader was
         self.awaited: dict[_Call, None] = {}  # calls with a copy under way, oldest copy first
         self.pausing: dict[_Call, asyncio.Handle] = {}
 
@@ -139,6 +147,7 @@ class _Call(msgspec.Struct, eq=False):
     contact: Contact  # whom the last copy was sent to ...
     sent_at: float = 0.0  # ... and when
     copies: int = 0
+    found: int = -1  # `_Group.found` when the last copy was sent: what was known then
     number: int = 0  # of the last copy, at its contact
     asked: list[Contact] = []  # in this round
     rounds: int = 0
@@ -170,7 +179,10 @@ class Delivery:
             config, self._groups, name=name, found=self._found, avoided=self._avoided
         )
         self._knock, self._lost = self._directory.knock, self._directory.lost
-        self._any_replica = AnyReplica(self._loop, rng, self._knock, self._lost, zone)
+        self._budget = RetryBudget(self._loop.time())
+        self._any_replica = AnyReplica(
+            self._loop, rng, self._knock, self._lost, zone, self._may_retry
+        )
 
     # ------------------------------------------------------------------ public
 
@@ -262,7 +274,10 @@ class Delivery:
         elif now >= call.until:
             self._end(call, GaveUp(group.trouble or "the time was over", call.hint))
         elif (contact := self._pick(call)) is not None:
-            self._send_copy(call, contact, now)
+            if call.found != group.found or self._may_retry(now):
+                self._send_copy(call, contact, now)
+            else:
+                self._look_for_leader(call, now)
         elif isinstance(call.body, Read) and (refusal := _refusal(group)):
             # Time mends a node that is down, but not a secret that is wrong.
             self._end(call, SqlFailure("57P03", "the cluster refuses this program", detail=refusal))
@@ -278,8 +293,25 @@ class Delivery:
             pause = longest * self._rng.uniform(0.5, 1.0)
             self._pause(call, min(call.until - now, pause))
 
+    def _may_retry(self, now: float) -> bool:
+        """Whether something may be sent once more, though nothing new is known."""
+        if self._budget.take(now, self.counts.first):
+            return True
+        self.counts.held_back += 1
+        return False
+
+    def _look_for_leader(self, call: _Call, now: float) -> None:
+        """There is no token for a retry. One status request to each replica, however many wait,
+        finds the leader too; with it everybody may go on."""
+        for contact in call.group.contacts:
+            contact.knock_again(now, self._knock, LOOK_EVERY_S)
+        call.rounds += 1
+        pause = PAUSE_S_MAX * self._rng.uniform(0.5, 1.0)
+        self._pause(call, min(call.until - now, pause))
+
     def _send_copy(self, call: _Call, contact: Contact, now: float) -> None:
         group = call.group
+        call.found = group.found
         call.contact = contact
         call.sent_at = now
         call.copies += 1
@@ -339,6 +371,8 @@ class Delivery:
                 named = self._directory.contacts.get(hint or "")
                 if named is not None:
                     group.gains(named)
+                    if call.copies == 1:  # the way to the leader is told once for nothing
+                        call.found = -1
                 elif hint:  # a node that came after this router read cluster.toml
                     self._knock(contact)
                 group.trouble = f"{contact.name} does not lead it"
@@ -396,6 +430,7 @@ class Delivery:
         """A node answers as a leader does, or says it is one: those that pause, and those whose
         answers are overdue elsewhere, go to it at once."""
         group.leader = leader
+        group.found += 1
         for call, handle in group.pausing.items():
             handle.cancel()
             call.asked.clear()
@@ -431,6 +466,8 @@ class Delivery:
         """Ask others for the reads that a silent node owes: a read does no harm twice."""
         for call in list(group.awaited):
             if call.contact is silent and isinstance(call.body, Read) and now < call.until:
+                if not self._may_retry(now):
+                    break
                 call.asked.append(silent)
                 contact = self._pick(call)
                 if contact is not None:

@@ -49,6 +49,12 @@ def router_families(meter: Meter, deliveries: Counts) -> list[Family]:
             "copy",
         ),
         family(
+            "shardrouter_router_retries_held_back_total",
+            "counter",
+            "Retries that had to wait, because a tenth of what is asked is all that may be.",
+            deliveries.held_back,
+        ),
+        family(
             "shardrouter_router_refusals_total",
             "counter",
             "Requests that a node did not take, or did not answer, by the reason.",
