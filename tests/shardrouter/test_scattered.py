@@ -21,7 +21,8 @@ IN_PART = re.compile(r"LIMIT|OFFSET|FETCH")
 
 def cases(path: Path) -> tuple[list[str], list[str]]:
     """What makes the tables, and the queries that have a plan."""
-    definitions, queries = [], []
+    definitions: list[str] = []
+    queries: list[str] = []
     for block in path.read_text(encoding="utf-8").strip("\n").split("\n\n"):
         lines = [line for line in block.splitlines() if not line.startswith("#")]
         if not lines or lines[lines.index("----") + 1].startswith("error"):
