@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from shardrouter.sqlite_text import relations_read
 from shardrouter.typed import Typed, collated
 from shardrouter.types import Type
 
@@ -47,8 +48,8 @@ class Called:
 
     @property
     def can_split(self) -> bool:
-        if self.is_distinct:
-            return not self.filter and self.function in {"count", "pg_avg_numeric", *_AGAIN}
+        if self.is_distinct and (self.filter or not relations_read(self.argument)):
+            return False  # a number in GROUP BY would be a position to SQLite
         return self.function in {"count", "pg_avg_numeric", *_AGAIN}
 
 
