@@ -170,6 +170,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.plan": 0,
     "shardrouter.postgresql_names": 0,
     "shardrouter.finishing": 1,
+    "shardrouter.explain_statement": 0,
     "shardrouter.fetched": 0,
     "shardrouter.fragments": 0,
     "shardrouter.locality": 0,
