@@ -6,10 +6,13 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -19,7 +22,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from nodes.cluster_file import load_cluster
 from nodes.config import Address
 from shardrouter.pgserver.server import WORKER_SHIFT
-from tests.process.conftest import Up, alive, children, free_base_port, start_up, wait_until
+from tests.process.conftest import (
+    Up,
+    alive,
+    children,
+    free_base_port,
+    shardrouter,
+    start_up,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -195,6 +206,23 @@ async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) 
     restarts = "shardrouter_worker_restarts_total"
     assert after.sum(restarts) - before.sum(restarts) == 1
     assert before.sum("shardrouter_cancels_total") >= CONNECTIONS
+
+
+@pytest.mark.skipif(
+    shutil.which("psql") is None, reason="psql is missing: apt-get install postgresql-client"
+)
+async def test_clients_go_to_the_host_that_is_there_and_takes_writes(watched: Up) -> None:
+    login, _, place = watched.dsn.rpartition("@")
+    dead = Address("127.0.0.1", free_base_port())
+    several = f"{login}@{dead},{place}?target_session_attrs=read-write"
+    async with connected(several) as connection:
+        assert await connection.fetchval("SHOW transaction_read_only") == "off"
+    for command in (["psql", "-X"], shardrouter("sql")):
+        run = partial(subprocess.run, capture_output=True, text=True, timeout=60)
+        said = await asyncio.to_thread(run, [*command, several, "-t", "-c", "SELECT 7"])
+        assert said.stdout.strip() == "7", said.stderr
+    with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
+        await asyncpg.connect(f"{watched.dsn}?target_session_attrs=standby")
 
 
 def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:
