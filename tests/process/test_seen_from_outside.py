@@ -171,6 +171,30 @@ async def test_slow_statements_are_objects_in_the_log_without_values(watched: Up
     assert all(line["term"] >= 1 for line in led)
 
 
+async def test_top_shows_what_is_done_just_now(watched: Up) -> None:
+    async with connected(watched.dsn) as connection:
+        await connection.execute("CREATE TABLE shown (id bigint PRIMARY KEY)")
+        top = asyncio.to_thread(watched.run, "top", "--once", "--json", "--interval", "1")
+        looking = asyncio.ensure_future(top)
+        number = 0
+        while not looking.done():
+            await connection.execute("INSERT INTO shown VALUES ($1)", number)
+            number += 1
+        said = await looking
+        seen = json.loads(said.stdout)
+        [router] = seen["routers"].values()
+        assert router["statements_s"] > 1
+        assert 0 < router["p50_ms"] <= router["p99_ms"]
+        assert seen["groups"]["shard-1"]["entries_s"] > 1
+        assert seen["groups"]["shard-1"]["commit_p99_ms"] > 0
+        assert seen["groups"]["shard-1"]["leader"] in seen["nodes"]
+        assert {node["answers"] for node in seen["nodes"].values()} == {True}
+        assert sum(node["requests_s"] for node in seen["nodes"].values()) > 1
+    screen = await asyncio.to_thread(watched.run, "top", "--once", "--interval", "0.2")
+    assert screen.returncode == 0, screen.stderr
+    assert re.search(r"^shard-1 +n\d ", screen.stdout, re.MULTILINE)
+
+
 async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) -> None:
     """Connections come to either worker, and so do cancels for them."""
     async with AsyncExitStack() as stack:
