@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
@@ -34,6 +35,10 @@ from shardrouter.typed import (
     number,
 )
 from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
+
+if TYPE_CHECKING:
+    from shardrouter.locality import Form, Shape
+    from shardrouter.partials import Called, Split
 
 __all__ = ["Scope", "table_scope"]
 
@@ -60,6 +65,16 @@ class Scope(Names):
         """What must hold for rows of some relations to count: two values are equal;"""
         self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
         """one is among several."""
+        self.index = len(statement.scopes)
+        self.end = 0
+        """Of the scopes that were made while its query was understood."""
+        self.shapes: list[Shape] = []
+        self.form: Form | None = None
+        """What its FROM is, and the rest, if it is that of a SELECT."""
+        self.calls: list[Called] = []
+        """Its aggregates."""
+        self.split: Split | None = None
+        """If it is grouped on the shards first: what they have of it."""
         self.sharded: list[tuple[int, Table]] = []
         self.named: list[tuple[int, Table]] = []
         """The tables of its FROM, wherever they are."""
@@ -148,12 +163,15 @@ class Scope(Names):
         """The expression with its type; an open one is text."""
         if not self.grouped and not self.nulled:
             return self._expression(node)
-        if id(node) in self.meant:
+        is_split = self.split is not None and self.inside != "aggregate"
+        if id(node) in self.meant and (self.split is None or is_split):
             return self.meant[id(node)]
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
             del self.loose[mark:]
+            if is_split:
+                return self.grouped[typed.sql]
         elif typed.sql in self.nulled and self.inside != "aggregate":
             del self.loose[mark:]
             return Typed("NULL", typed.type, modifier=typed.modifier)
