@@ -2,7 +2,8 @@
 
     checks=[pacelc(classes, control="read any")]
 
-Linearizability is asked of the default level alone, the reads of weaker levels left out.
+Linearizability is asked of the default level alone, the reads of weaker levels left out. A level
+that promises a bound, or the guarantees of sessions, is judged by that as well, in all of the run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any, ClassVar, Final
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of, cuts_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.pacelc import judge, label
+from jepsen_like.checks.sessions import sessions
+from jepsen_like.checks.staleness import staleness
 from jepsen_like.checks.values import Evidence, Findings, Scope
 from jepsen_like.figures.freshness import of_class
 from jepsen_like.figures.outages import post_heal_outage, recovery
@@ -27,6 +30,9 @@ __all__ = ["Pacelc", "pacelc"]
 
 OF_REGISTERS: Final = "pacelc of registers"
 STRONG: Final = ("read", "write", "cas")
+OF_READS: Final = ("read-your-writes", "monotonic-reads")
+"""The guarantees of sessions that reads can break."""
+
 HEAL_NS: Final = 3_000_000_000
 """How long after a heal an outage counts as its own, at most until the next fault."""
 
@@ -64,6 +70,7 @@ class Pacelc:
                 _linearizable(strong, evidence, self.budget),
                 verdict,
                 self._lost(evidence, strong),
+                *self._promises(evidence),
             )
             if self.is_whole
             else (verdict,),
@@ -120,6 +127,31 @@ class Pacelc:
                 if not one.witness
             },
         }
+
+    def _promises(self, evidence: Evidence) -> list[Verdict]:
+        """Of each level by itself, with all writes."""
+        found = []
+        for one in self.classes:
+            if not one.max_staleness_ns and not one.keeps_sessions:
+                continue
+            of_class = [
+                replace(operation, f="read") if operation.f == one.f else operation
+                for operation in evidence.operations
+                if operation.f in (one.f, "write", "cas")
+            ]
+            if one.max_staleness_ns:
+                verdict = staleness(
+                    of_class, evidence.initial, max_ns=one.max_staleness_ns, in_full=False
+                )
+                found.append(replace(verdict, check=f"staleness of {one.f}"))
+            if one.keeps_sessions:
+                found += [
+                    replace(verdict, check=f"{verdict.check} of {one.f}")
+                    for verdict in (
+                        sessions(of_class, guarantee, evidence.initial) for guarantee in OF_READS
+                    )
+                ]
+        return found
 
     def _lost(self, evidence: Evidence, strong: list[Operation]) -> Verdict:
         quiet = max((o.returned_ns for o in strong if o.f in ("write", "cas")), default=0)

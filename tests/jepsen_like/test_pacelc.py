@@ -9,11 +9,14 @@ import sys
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
+from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
+from jepsen_like.checks.values import Evidence
 from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
 from tests.jepsen_like.simulated_store import LOCAL, Store, faults
@@ -201,5 +204,38 @@ def test_another_program_computes_the_same_labels(corner: str, tmp_path: Path) -
 
 def test_the_other_program_is_short_and_stands_alone() -> None:
     text = SCRIPT.read_text()
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 64
     assert "jepsen_like" not in text
+
+
+def promised(corner: str, **promise: Any) -> dict[str, str]:
+    """What is said of the local reads of a store that promise so much."""
+    classes = (CLASSES[0], OperationClass(LOCAL, "weak", "", **promise), CLASSES[2])
+    check = pacelc(classes, control=LOCAL)
+    evidence = Evidence(tuple(Store(corner).run()), (), tuple(faults()), {}, initial=0)
+    return {v.check: v.validity for v in check.judge(evidence).verdicts if LOCAL in v.check}
+
+
+@pytest.mark.parametrize(("bound_ns", "validity"), [(10**6, "invalid"), (10**11, "valid")])
+def test_what_a_bound_promises_is_asked_of_the_whole_run(bound_ns: int, validity: str) -> None:
+    """Local reads of the side that is cut off are as old as the cut."""
+    assert promised("PC/EC", max_staleness_ns=bound_ns) == {f"staleness of {LOCAL}": validity}
+
+
+def test_reads_that_forget_what_their_session_saw_are_found() -> None:
+    """They are local, and what was written at the leader is not there yet."""
+    assert promised("PC/EC", keeps_sessions=True) == {
+        f"read-your-writes of {LOCAL}": "invalid",
+        f"monotonic-reads of {LOCAL}": "valid",
+    }
+
+
+def test_in_a_cut_a_class_is_held_to_its_bound_and_else_to_none() -> None:
+    """With a bound of more than the cut nothing in it is too old, and there is no side that was
+    asked for longer."""
+    run = ExperimentRun(Store("PC/EC").run(), (), faults(), 0)
+    bounded = OperationClass(LOCAL, "bounded", "", max_staleness_ns=2 * 10**9)
+    within, without = (run.figures(one, held_by, random.Random(1)) for one in (bounded, CLASSES[1]))
+    assert within.in_cuts["minority"].reads < without.in_cuts["minority"].reads
+    assert within.in_cuts["majority"].stale == 0 < without.in_cuts["majority"].stale
+    assert within.within_rtt == without.within_rtt
