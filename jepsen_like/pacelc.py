@@ -31,7 +31,7 @@ RATE_PER_LEVEL: Final = 60.0
 """Behind the second: each level's reads are evidence of their own."""
 
 CLIENTS: Final = 70
-CLIENTS_PER_LEVEL: Final = 20
+CLIENTS_PER_LEVEL: Final = 30
 """Per host: of 80 calls a second about half wait for their whole deadline on a cut-off host."""
 
 DEADLINE: Final = "1s"
