@@ -173,6 +173,11 @@ class TwoPhaseView(NamedTuple):
     touched: Mapping[TransactionId, Touched]
     decided: Mapping[TransactionId, Remembered]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.held or self.decided)
+
     def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
         """See `TwoPhase.holder`."""
         return _oldest(self.touched, touched, but)

@@ -99,6 +99,7 @@ FLOORS: dict[str, int] = {
     "nodes.local_engine": 1,
     "nodes.member_changes": 0,
     "nodes.hosting": 1,
+    "nodes.resolver": 1,
     "nodes.pysyncobj_engine": 1,
     "nodes.pysyncobj_journal": 1,
     "nodes.pysyncobj_link": 1,
