@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of, cuts_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.pacelc import judge, label
-from jepsen_like.checks.sessions import sessions
 from jepsen_like.checks.staleness import staleness
 from jepsen_like.checks.values import Evidence, Findings, Scope
 from jepsen_like.figures.freshness import of_class
@@ -30,9 +29,6 @@ __all__ = ["Pacelc", "pacelc"]
 
 OF_REGISTERS: Final = "pacelc of registers"
 STRONG: Final = ("read", "write", "cas")
-OF_READS: Final = ("read-your-writes", "monotonic-reads")
-"""The guarantees of sessions that reads can break."""
-
 HEAL_NS: Final = 3_000_000_000
 """How long after a heal an outage counts as its own, at most until the next fault."""
 
@@ -145,11 +141,10 @@ class Pacelc:
                 )
                 found.append(replace(verdict, check=f"staleness of {one.f}"))
             if one.keeps_sessions:
+                seen = session_violations(evidence.operations, one.f)
                 found += [
-                    replace(verdict, check=f"{verdict.check} of {one.f}")
-                    for verdict in (
-                        sessions(of_class, guarantee, evidence.initial) for guarantee in OF_READS
-                    )
+                    _kept("read-your-writes", one.f, seen.reads, seen.read_your_writes),
+                    _kept("monotonic-reads", one.f, seen.reads, seen.monotonic_reads),
                 ]
         return found
 
@@ -162,6 +157,15 @@ class Pacelc:
             return Verdict("lost writes", "invalid", reason, written, lost[:8])
         reason = f"none of {written} acknowledged writes is missing from the final reads"
         return Verdict("lost writes", "valid", reason, written)
+
+
+def _kept(guarantee: str, f: str, reads: int, violations: int) -> Verdict:
+    """By the order in which writes became known: registers are written in one order."""
+    if violations:
+        reason = f"{violations} of {reads} reads are older than what their client knew"
+        return Verdict(f"{guarantee} of {f}", "invalid", reason, reads)
+    reason = f"none of {reads} reads is older than what its client knew"
+    return Verdict(f"{guarantee} of {f}", "valid", reason, reads)
 
 
 def _linearizable(strong: list[Operation], evidence: Evidence, budget: Budget) -> Verdict:

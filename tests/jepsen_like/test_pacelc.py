@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, l
 from jepsen_like.checks.values import Evidence
 from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
+from tests.jepsen_like.histories import op, write
 from tests.jepsen_like.simulated_store import LOCAL, Store, faults
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "pacelc_labels.py"
@@ -208,25 +210,35 @@ def test_the_other_program_is_short_and_stands_alone() -> None:
     assert "jepsen_like" not in text
 
 
-def promised(corner: str, **promise: Any) -> dict[str, str]:
-    """What is said of the local reads of a store that promise so much."""
+def promised(history: Sequence[Operation], **promise: Any) -> dict[str, str]:
+    """What is said of the local reads of a history that promise so much."""
     classes = (CLASSES[0], OperationClass(LOCAL, "weak", "", **promise), CLASSES[2])
     check = pacelc(classes, control=LOCAL)
-    evidence = Evidence(tuple(Store(corner).run()), (), tuple(faults()), {}, initial=0)
+    evidence = Evidence(tuple(history), (), tuple(faults()), {}, initial=0)
     return {v.check: v.validity for v in check.judge(evidence).verdicts if LOCAL in v.check}
 
 
 @pytest.mark.parametrize(("bound_ns", "validity"), [(10**6, "invalid"), (10**11, "valid")])
 def test_what_a_bound_promises_is_asked_of_the_whole_run(bound_ns: int, validity: str) -> None:
     """Local reads of the side that is cut off are as old as the cut."""
-    assert promised("PC/EC", max_staleness_ns=bound_ns) == {f"staleness of {LOCAL}": validity}
+    history = Store("PC/EC").run()
+    assert promised(history, max_staleness_ns=bound_ns) == {f"staleness of {LOCAL}": validity}
 
 
-def test_reads_that_forget_what_their_session_saw_are_found() -> None:
-    """They are local, and what was written at the leader is not there yet."""
-    assert promised("PC/EC", keeps_sessions=True) == {
-        f"read-your-writes of {LOCAL}": "invalid",
-        f"monotonic-reads of {LOCAL}": "valid",
+@pytest.mark.parametrize(
+    ("outputs", "own", "again"),
+    [((2, 2), "valid", "valid"), ((1, 2), "invalid", "valid"), ((3, 2), "valid", "invalid")],
+    ids=["kept", "own-write-missing", "back-again"],
+)
+def test_reads_that_forget_what_their_session_saw_are_found(
+    outputs: tuple[int, int], own: str, again: str
+) -> None:
+    """The client has written 2; 3 was written by another one, after that."""
+    history = [write(1, 0, 1, process=1), write(2, 2, 3), write(3, 4, 5, process=1)]
+    history += [op(LOCAL, None, o, at=(6 + 2 * i, 7 + 2 * i)) for i, o in enumerate(outputs)]
+    assert promised(history, keeps_sessions=True) == {
+        f"read-your-writes of {LOCAL}": own,
+        f"monotonic-reads of {LOCAL}": again,
     }
 
 
