@@ -267,6 +267,22 @@ async def test_a_session_knows_what_it_has_seen_and_can_be_told(
     assert await token() == everywhere | {group: written + 3}
 
 
+async def test_a_transaction_over_shards_is_seen_by_its_session_on_all_of_them(
+    router: Router, session: Session
+) -> None:
+    rows = ", ".join(f"({key}, 'x')" for key in range(30))
+    await run(session, f"INSERT INTO t (id, name) VALUES {rows}")
+    [shown] = await run(session, "SHOW shardrouter.session_token")
+    ((token,),) = shown.values
+    assert isinstance(token, str)
+    shards = {(await router.where("t", key)).shard for key in range(30)}
+    assert {item.partition("=")[0] for item in token.split(",")} == shards
+    assert len(shards) > 1
+    await run(session, "SET shardrouter.consistency = session")
+    [counted] = await run(session, "SELECT count(*) FROM t")
+    assert counted.values == ((30,),)
+
+
 async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:
     await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", 1, None)
     assert await router.fetchval("SELECT name FROM t WHERE id = 1") is None
