@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest_asyncio
 from nodes.protocol import OutputColumn, Value
 from nodes.values import BOOL, INT8, TEXT, encode_data_rows
 from shardrouter.errors import DeadlineExceeded, NotSupported, RouterError, StatementError
+from shardrouter.exceptions import SerializationError
 from shardrouter.router import Router
 from shardrouter.session import Execution, Outcome, Session
 from tests.shardrouter.cluster import one_node
@@ -267,6 +269,22 @@ async def test_a_session_knows_what_it_has_seen_and_can_be_told(
     assert await token() == everywhere | {group: written + 3}
 
 
+async def test_a_transaction_over_shards_is_seen_by_its_session_on_all_of_them(
+    router: Router, session: Session
+) -> None:
+    rows = ", ".join(f"({key}, 'x')" for key in range(30))
+    await run(session, f"INSERT INTO t (id, name) VALUES {rows}")
+    [shown] = await run(session, "SHOW shardrouter.session_token")
+    ((token,),) = shown.values
+    assert isinstance(token, str)
+    shards = {(await router.where("t", key)).shard for key in range(30)}
+    assert {item.partition("=")[0] for item in token.split(",")} == shards
+    assert len(shards) > 1
+    await run(session, "SET shardrouter.consistency = session")
+    [counted] = await run(session, "SELECT count(*) FROM t")
+    assert counted.values == ((30,),)
+
+
 async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:
     await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", 1, None)
     assert await router.fetchval("SELECT name FROM t WHERE id = 1") is None
@@ -495,3 +513,44 @@ async def test_a_truncate_in_a_transaction_block_is_undone_with_it(session: Sess
     assert (await failure(session, "TRUNCATE h")).sqlstate == "0A000"
     await run(session, "ROLLBACK")
     await run(session, "DROP TABLE g, h")
+
+
+async def test_a_read_of_several_shards_is_of_one_instant_if_it_is_asked_to_be(
+    router: Router, session: Session
+) -> None:
+    """Money goes to and fro between two shards; every sum is the same, and none gets lost."""
+    home = {(await router.where("t", key)).shard: key for key in range(30)}
+    one, other, *_ = home.values()
+    await router.execute(f"INSERT INTO t (id, name) VALUES ({one}, '100'), ({other}, '100')")
+    total = f"SELECT sum(name::bigint) FROM t WHERE id IN ({one}, {other})"
+    moved = 0
+
+    async def move(source: int, target: int) -> None:
+        nonlocal moved
+        change = "UPDATE t SET name = (name::bigint + $2)::text WHERE id = $1"
+        async with router.acquire() as connection:
+            for amount in range(1, 9):
+
+                async def transfer(amount: int = amount) -> None:
+                    async with connection.transaction():
+                        await connection.execute(change, source, -amount)
+                        await connection.execute(change, target, amount)
+
+                with contextlib.suppress(SerializationError):
+                    await transfer()
+                    moved += 1
+
+    await run(session, "SET shardrouter.snapshot = on", "SET client_min_messages = notice")
+    moving = [asyncio.create_task(move(one, other)), asyncio.create_task(move(other, one))]
+    sums = 0
+    while sums < 5 or not all(task.done() for task in moving):
+        [found] = await run(session, total)
+        assert found.values == ((200,),)
+        assert found.notices == ()
+        sums += 1
+    await asyncio.gather(*moving)
+    assert moved > 0
+    await run(session, "SET shardrouter.snapshot = off")
+    [found] = await run(session, total)
+    assert found.values == ((200,),)
+    assert "shardrouter.snapshot" in found.notices[0].hint
