@@ -143,7 +143,7 @@ class Selected:
         texts = []
         for i, item in enumerate(self.items):
             typed = item.taken(kinds[i] if kinds else None)
-            text = collated(typed) if distinct else typed.sql
+            text = collated(typed) if distinct or " COLLATE " in typed.sql else typed.sql
             if self.is_group and i == 0:  # SQLite knows a group by an aggregate in the list
                 text = f"CASE WHEN count(*) >= 0 THEN {text} END"
             texts.append(f"{text} AS {self.label(i)}" if named else text)
