@@ -261,6 +261,8 @@ class SchemaChange:
 
     tag: str
     definition: Definition | RoleStatement
+    columns: tuple[ResultColumn, ...] = ()
+    """Of a function that makes the change: it answers one empty text."""
 
 
 @dataclass(frozen=True)
@@ -528,6 +530,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             | CatalogQuery()
             | ExplainRoute()
             | Pause()
+            | SchemaChange()
             | SequenceCall()
             | ShowTables()
             | ShowColumns()
