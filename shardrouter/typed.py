@@ -39,6 +39,7 @@ __all__ = [
     "converted",
     "fitted",
     "implicit",
+    "is_mixed",
     "literal",
     "number",
     "quote",
@@ -275,6 +276,12 @@ def collated(typed: Typed) -> str:
     if typed.type.collation:
         return f"{typed.sql} COLLATE {typed.type.collation}"
     return f"{typed.sql} COLLATE BINARY" if _COLLATE in typed.sql else typed.sql
+
+
+def is_mixed(typed: Typed) -> bool:
+    """A collation stands within that is not of its type, which is stored as a text."""
+    own = typed.type.collation or "BINARY"
+    return typed.type.sqlite == "TEXT" and _COLLATE in typed.sql.replace(f"{_COLLATE}{own}", "")
 
 
 def assigned(typed: Typed, kind: Type, modifier: int) -> Typed | None:
