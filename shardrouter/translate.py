@@ -197,13 +197,15 @@ class Scope(Names):
                 with refuse_if_skipped(node.operands):
                     parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
-            case syntax.Not(operand=syntax.IsTest(operand=syntax.Row(), value=None)):
+            case syntax.Not(
+                operand=syntax.IsTest(operand=syntax.Row(), value=None, is_unknown=False)
+            ):
                 raise NotSupported(
                     "IS NOT NULL of a row is not supported",
                     position=syntax.position_of(node),
                     hint="Say it of each of its fields: a IS NOT NULL AND b IS NOT NULL.",
                 )
-            case syntax.IsTest(operand=syntax.Row(items=items), value=None):
+            case syntax.IsTest(operand=syntax.Row(items=items), value=None, is_unknown=False):
                 tests = [self._is_test(syntax.IsTest(item, None)).sql for item in items]
                 return boolean(f"({' AND '.join(tests)})")
             case syntax.IsDistinct(left=syntax.Row(), right=syntax.Row()):
@@ -352,6 +354,8 @@ class Scope(Names):
         return self.expression(test)
 
     def _is_test(self, node: syntax.IsTest) -> Typed:
+        if node.is_unknown:
+            return boolean(f"({self.condition(node.operand, 'IS UNKNOWN').sql} IS NULL)")
         if node.value is None:
             if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
                 return boolean(f"({self.parameters.use_untyped(node.operand)} IS NULL)")
