@@ -22,9 +22,11 @@ from shardrouter.deferring import set_constraints
 from shardrouter.definitions import CreateTableAs
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.explain_statement import explain_statement
 from shardrouter.generated import without_generated, without_settings
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
+from shardrouter.made_keys import type_of_drawn
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
@@ -107,6 +109,12 @@ def make_plan(
             parameter_oids,
             lambda text, oids: make_plan(text, catalog, oids, identity),
         )
+        or explain_statement(
+            tokens,
+            sql,
+            parameter_oids,
+            lambda text, oids: make_plan(text, catalog, oids, identity),
+        )
         or set_constraints(tokens)
         or utility(tokens)
     )
@@ -156,7 +164,7 @@ def _analysed(
             if not drawn.draws:
                 return changes.insert(drawn.node, table, catalog, parameters, own)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
-            oids += [types.BIGINT.oid] * len(drawn.draws)
+            oids += [type_of_drawn(each).oid for each in drawn.draws]
             made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():

@@ -23,12 +23,12 @@ def prepare_without_locks() -> None:
 
     def run(self: prepared_work.PreparedWork, held: two_phase.Held) -> None:
         compare, digest = transaction_unit.refuse_difference, prepared_work._digest
-        transaction_unit.refuse_difference = lambda *_: None  # type: ignore[attr-defined]
-        prepared_work._digest = lambda _: held.digest
+        transaction_unit.refuse_difference = lambda *_: None
+        prepared_work._digest = lambda results: held.digest
         try:
             as_it_is(self, held)
         finally:
-            transaction_unit.refuse_difference = compare  # type: ignore[attr-defined]
+            transaction_unit.refuse_difference = compare
             prepared_work._digest = digest
 
     as_it_is = prepared_work.PreparedWork.run
