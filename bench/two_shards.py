@@ -32,7 +32,9 @@ TARGET: Final = 2.2
 
 _GROUPS: Final = ("meta", "shard-1", "shard-2", "shard-3")
 _ADD: Final = "UPDATE t SET n = n + 1 WHERE id = $1"
-_BOTH: Final = "UPDATE t SET n = n + 1 WHERE id IN ($1, $2)"
+_BOTH: Final = (
+    "INSERT INTO t VALUES ($1, 0), ($2, 0) ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n"
+)
 
 
 async def measure(directory: Path, rounds: int) -> dict[str, float]:

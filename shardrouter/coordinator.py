@@ -64,10 +64,12 @@ class Send(NamedTuple):
 
 @dataclass(frozen=True)
 class Committed:
-    """What each group answered, and the log index that a session has seen of it."""
+    """What each group answered, and the log index, of which incarnation, that a session has seen of
+    it: where it was prepared reads wait for the outcome."""
 
     results: Mapping[str, tuple[StatementResult, ...]]
     indexes: Mapping[str, int]
+    incarnations: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,8 @@ class Coordinator:
                 indexes = {each: prepared.index for each, prepared in self._prepared.items()}
                 indexes[self._anchor] = index
                 results = {each: found.results or () for each, found in self._prepared.items()}
-                self.verdict = Committed(results, indexes)
+                incarnations = {each.group: each.session.incarnation for each in self._participants}
+                self.verdict = Committed(results, indexes, incarnations)
                 return self._tell(commit=True)
             case Decided():
                 self.verdict = Failed(group, answer)

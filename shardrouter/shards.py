@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -39,7 +39,8 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
-from shardrouter.coordination import Coordination
+from shardrouter.coordination import Coordination, Part
+from shardrouter.coordinator import Committed
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.levels import Level
@@ -103,7 +104,6 @@ class Shards:
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
-        self.commit = self._coordination.commit
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level
@@ -268,6 +268,16 @@ class Shards:
         arrive, they wait a little longer."""
         until = self._loop.time() + FORGET_S
         self._delivery.send(group, Forget(transaction), until, lambda _answer, _doubt: None)
+
+    async def commit(
+        self, begun_us: int, parts: Mapping[str, Part], anchor: str, deadline: float
+    ) -> Committed | Stale:
+        """A transaction over several groups: see `Coordination.commit`."""
+        found = await self._coordination.commit(begun_us, parts, anchor, deadline)
+        if self._token is not None and isinstance(found, Committed):
+            for group, index in found.indexes.items():
+                self._token.advance(group, found.incarnations[group], index)
+        return found
 
     # ------------------------------------------------------------------ the rest
 

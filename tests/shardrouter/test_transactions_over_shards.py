@@ -226,3 +226,22 @@ async def test_queries_over_shards_are_statements_of_the_transaction(
     await client.run(ADD, a, 1)
     assert await client.code("COMMIT") == "40001"  # the sum is another one by now
     assert await values(router, keys) == [4, 1, 0]
+
+
+async def test_a_session_sees_what_it_wrote_on_every_shard(router: Router, keys: list[int]) -> None:
+    client = Client(router)
+    await client.run("SET shardrouter.consistency = session")
+    await client.run("UPDATE t SET n = n + 1")
+    token = client.session.setting("shardrouter.session_token")
+    assert all(f"shard-{number}=" in token for number in (1, 2, 3))
+    assert [await client.values(READ, key) for key in keys] == [[(1,)]] * 3
+
+
+async def test_no_two_shards_draw_the_same_at_random(router: Router, keys: list[int]) -> None:
+    for begins in (False, True):
+        client = Client(router)
+        if begins:
+            await client.run("BEGIN")
+        await client.run("UPDATE t SET name = gen_random_uuid()::text")
+        drawn = await client.values("SELECT name FROM t")
+        assert len(set(drawn)) == 3
