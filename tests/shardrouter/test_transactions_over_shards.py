@@ -130,6 +130,15 @@ async def test_a_statement_over_shards_is_one_transaction(router: Router, keys: 
     assert [(row["id"], row["n"]) for row in rows] == [(100, 1), (101, 2), (102, 3), (103, 4)]
     rows = await router.fetch("DELETE FROM t WHERE n > 0 AND id >= 100 RETURNING id")
     assert sorted(row["id"] for row in rows) == [100, 101, 102, 103]
+    many = ", ".join(f"({key}, 1)" for key in range(120, 100, -1))
+    for begun in range(2):  # the second time half of them are there
+        rows = await router.fetch(
+            f"INSERT INTO t (id, n) VALUES {many} ON CONFLICT DO NOTHING RETURNING id"
+        )
+        left = range(120, 100, -1) if not begun else range(120, 110, -1)
+        assert [row["id"] for row in rows] == list(left)
+        await router.execute("DELETE FROM t WHERE id > 110")
+    await router.execute("DELETE FROM t WHERE id > 100")
     when = await router.fetch("UPDATE t SET name = now()::text RETURNING name")
     assert len({row["name"] for row in when}) == 1
     assert len(when) == 3
