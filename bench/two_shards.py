@@ -1,4 +1,5 @@
-"""What a transaction over two shards takes, beside one of the same statements on one shard.
+"""What a transaction over two shards takes, beside one of the same statements on one shard: a block
+of two updates, a unit of commit of two, one statement of two rows.
 
     python -m bench.two_shards [--rounds N]
 
@@ -22,6 +23,7 @@ import click
 from bench.machine import commit, machine
 from nodes.config import RaftConfig, format_cluster
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
+from shardrouter.execution import Execution
 from shardrouter.placement import place_replicas
 from shardrouter.router import Router
 
@@ -68,12 +70,19 @@ async def _compare(
             for key in keys:
                 await connection.execute(_ADD, key)
 
+    async def unit(keys: tuple[int, int]) -> None:
+        session = db.new_session()
+        prepared = await session.prepare(_ADD)
+        await session.run([Execution(prepared, (key,)) for key in keys])
+        await session.close()
+
     async def statement(keys: tuple[int, int]) -> None:
         await db.execute(_BOTH, *keys)
 
     found: dict[str, float] = {}
     works: tuple[tuple[str, Callable[[tuple[int, int]], Awaitable[None]]], ...] = (
         ("block", block),
+        ("unit", unit),
         ("statement", statement),
     )
     for name, work in works:
