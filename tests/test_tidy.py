@@ -298,6 +298,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.coordination": 1,
     "shardrouter.shard_writes": 1,
     "shardrouter.shards": 1,
+    "shardrouter.made_keys": 0,
     "shardrouter.relocation": 0,
     "shardrouter.relocator": 1,
     "shardrouter.distributing": 0,
