@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -39,8 +39,7 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
-from shardrouter.coordination import Coordination, Part
-from shardrouter.coordinator import Committed
+from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.levels import Level
@@ -104,6 +103,7 @@ class Shards:
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
+        self.commit = self._coordination.commit
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level
@@ -112,6 +112,7 @@ class Shards:
         view._token = token  # noqa: SLF001 -- of its own class
         view.submit_write = partial(self._writes.submit, token=token)
         view.write = partial(self._writes.write, token=token)
+        view.commit = partial(self._coordination.commit, token=token)
         return view
 
     @property
@@ -268,16 +269,6 @@ class Shards:
         arrive, they wait a little longer."""
         until = self._loop.time() + FORGET_S
         self._delivery.send(group, Forget(transaction), until, lambda _answer, _doubt: None)
-
-    async def commit(
-        self, begun_us: int, parts: Mapping[str, Part], anchor: str, deadline: float
-    ) -> Committed | Stale:
-        """A transaction over several groups: see `Coordination.commit`."""
-        found = await self._coordination.commit(begun_us, parts, anchor, deadline)
-        if self._token is not None and isinstance(found, Committed):
-            for group, index in found.indexes.items():
-                self._token.advance(group, found.incarnations[group], index)
-        return found
 
     # ------------------------------------------------------------------ the rest
 

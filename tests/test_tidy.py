@@ -30,6 +30,7 @@ FLOORS: dict[str, int] = {
     "nodes.violations": 1,
     "nodes.engine": 0,
     "nodes.freshness": 0,
+    "nodes.gates": 0,
     "nodes.read_barriers": 0,
     "nodes.farewell": 1,
     "nodes.router_reports": 0,
