@@ -27,6 +27,7 @@ from nodes.config import META_GROUP, ClusterConfig
 from nodes.metrics import Family
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
+from shardrouter.admitting import Gate
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
@@ -129,10 +130,12 @@ class Router(Queries):
                 backend = Backend(
                     *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
                     slow_ms=slow_statement_ms,
+                    gate=Gate(shards.stalled),
                 )
                 try:
                     yield Router(config, backend, rng)
                 finally:
+                    backend.gate.close()
                     await schema.temporary.close()
         finally:
             await shards.close()
@@ -194,7 +197,9 @@ class Router(Queries):
 
     def metrics(self) -> list[Family]:
         """What it counts, as /metrics shows it."""
-        return router_families(self._backend.meter, self._backend.shards.counts)
+        return router_families(
+            self._backend.meter, self._backend.shards.counts, self._backend.gate.places
+        )
 
     async def wait_ready(self, *, timeout: float = OPEN_TIMEOUT_S) -> None:  # noqa: ASYNC109 -- as in `open`
         """Return when every group answers a linearizable read. Raises DeadlineExceeded, whose

@@ -1,0 +1,90 @@
+"""The places of a router on its event loop: see `shardrouter.admission`, which is the rule."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from shardrouter.admission import COHORT_S, Places, Waiter
+from shardrouter.errors import Unavailable
+from shardrouter.planned import (
+    CloseCursor,
+    Deallocate,
+    EndBlock,
+    Plan,
+    PrepareStatement,
+    SavepointStep,
+    SetModes,
+    SetSetting,
+    ShowSetting,
+)
+
+__all__ = ["Gate", "takes_place", "too_much"]
+
+_LIGHT: Final = (
+    *(EndBlock, SavepointStep, SetModes, SetSetting, ShowSetting),
+    *(CloseCursor, Deallocate, PrepareStatement),
+)
+
+PATIENCE_S: Final = 0.005
+"""How often is looked who has waited for too long, while anybody waits."""
+
+
+class Gate:
+    """Used from one event loop, which must be running when it is made."""
+
+    def __init__(self, stalled: Callable[[], int] = lambda: 0) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.places = Places(self._loop.time(), stalled)
+        self.is_watched = False
+        """Whoever begins while it is not calls `watch`."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(
+        self, client: str, cost: int, begin: Callable[[], object], refuse: Callable[[], object]
+    ) -> Waiter:
+        """`begin` is called when there is a place, perhaps at once, else `refuse`: from the loop,
+        never from within this call."""
+        soon = self._loop.call_soon
+        waiter = Waiter(client, begin, lambda: soon(refuse))
+        self.places.ask(waiter, cost, self._loop.time())
+        self.watch()
+        return waiter
+
+    def watch(self) -> None:
+        """Look at the clock from time to time, as long as there is somebody to look for."""
+        self.is_watched = True
+        if self._timer is None:
+            self._timer = self._loop.call_later(
+                PATIENCE_S if self.places.waiting else COHORT_S, self._look
+            )
+
+    def _look(self) -> None:
+        self._timer = None
+        self.places.look(self._loop.time())
+        self.is_watched = not self.places.is_idle
+        if self.is_watched:
+            self.watch()
+
+    def close(self) -> None:
+        """Refuse all who wait."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.places.close()
+
+
+def takes_place(plan: Plan) -> bool:
+    """Whether it asks a shard for anything, or begins what will."""
+    return not isinstance(plan, _LIGHT)
+
+
+def too_much() -> Unavailable:
+    """To whom there was no place in time."""
+    return Unavailable(
+        "the router has more to do than it can do in time",
+        sqlstate="53300",
+        detail="Nothing of the statement was done.",
+        hint="Try again later, from fewer connections, or run another router.",
+    )
