@@ -159,6 +159,9 @@ class RaftConfig:
     """Taken off every lease for whatever else there is."""
     spread_leaders: bool = True
     """Nodes that lead more groups than others hand some over (docs/membership.md)."""
+    resolve_after_ms: int = 500
+    """How long a transaction over several groups is left to its router before leaders finish it
+    (docs/distributed.md)."""
 
 
 @dataclass(frozen=True)
@@ -391,6 +394,7 @@ def _raft(table: dict[str, Any], engine: str) -> RaftConfig:
         clock_drift=given("clock_drift", _share),
         lease_margin_ms=given("lease_margin_ms", _positive),
         spread_leaders=given("spread_leaders", _flag),
+        resolve_after_ms=given("resolve_after_ms", _positive),
     )
     if raft.lease_reads and engine != "core":
         raise ConfigError(
@@ -455,6 +459,7 @@ def format_cluster(config: ClusterConfig) -> str:
         f"clock_drift = {config.raft.clock_drift!r}",
         f"lease_margin_ms = {config.raft.lease_margin_ms}",
         f"spread_leaders = {str(config.raft.spread_leaders).lower()}",
+        f"resolve_after_ms = {config.raft.resolve_after_ms}",
         "",
         "[limits]",
         *(f"{item.name} = {getattr(config.limits, item.name)}" for item in fields(WriteLimits)),

@@ -486,7 +486,7 @@ class Hosting:
 
 def _status_of(hosted: Hosted, now_us: int) -> ReplicaStatus:
     status, prepared = hosted.engine.status(), hosted.machine.prepared
-    if not prepared.held and not prepared.decided:
+    if not prepared.is_open:
         return status
     return replace(
         status,

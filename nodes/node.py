@@ -83,6 +83,7 @@ from nodes.protocol import (
 from nodes.raft.messages import RaftMessage
 from nodes.raft.ready import Ready
 from nodes.raft_engine import RaftEngine
+from nodes.resolver import Resolver
 from nodes.router_reports import RouterReports
 from nodes.server import Server
 from nodes.service import decode_body
@@ -182,6 +183,7 @@ class Node:
         )
         self._store: LogStore | None = None
         self._hosting: Hosting
+        self._resolver: Resolver
         self._exit = AsyncExitStack()
 
     # ------------------------------------------------------------------ start and stop
@@ -210,6 +212,9 @@ class Node:
                 broken_store=lambda error: self._stop_all(str(error)),
             )
             stack.push_async_callback(self._hosting.close)
+            self._resolver = Resolver(
+                self._hosting, client=self._client, clock=self._clock.monotonic
+            )
             self._hosting.open_all()
             stack.push_async_callback(self._verifier.close)
             stack.callback(self._stop_ticking)
@@ -219,6 +224,7 @@ class Node:
             stack.push_async_callback(self._peers.close)
             stack.push_async_callback(self._description.close)
             stack.push_async_callback(self._finish_requests)
+            stack.push_async_callback(self._resolver.close)
             stack.push_async_callback(self._drain)
             if self._metrics is not None:
                 await stack.enter_async_context(MetricsPage(self._metrics, self._families))
@@ -316,6 +322,7 @@ class Node:
                 else:
                     self._guard(engine, engine.tick)
             self._hosting.tick()
+            self._resolver.tick(self._leading)
             if self._config.raft.spread_leaders:
                 self._spread_leaders()
         if is_due:

@@ -135,6 +135,30 @@ def node_families(
             "node",
         ),
         family(
+            "shardrouter_prepared_transactions",
+            "gauge",
+            "Transactions over several groups whose outcome this replica does not know yet.",
+            {status.group: status.prepared_count for status in statuses},
+            "group",
+        ),
+        family(
+            "shardrouter_prepared_oldest_seconds",
+            "gauge",
+            "For how long the oldest of them has been prepared; 0 if there is none.",
+            {
+                status.group: status.prepared[0].age_ms / 1000 if status.prepared else 0
+                for status in statuses
+            },
+            "group",
+        ),
+        family(
+            "shardrouter_remembered_outcomes",
+            "gauge",
+            "Outcomes that this replica keeps until all participants have applied them.",
+            {status.group: status.outcomes for status in statuses},
+            "group",
+        ),
+        family(
             "shardrouter_raft_halted",
             "gauge",
             "1: this replica votes and stores, but may not apply writes.",

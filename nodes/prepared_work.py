@@ -1,9 +1,9 @@
 """What two-phase commit does to the data of one replica (`nodes.two_phase.Work`): the write of a
 PREPARE is tried and undone, and run for good when its outcome is commit.
 
-Both times it runs from the same time, seed and entry of the log, on a state that is the same for
-all that it reads or writes, so it answers the same. Where it does not, the promise cannot be kept,
-and this replica's state is not the others': it stops.
+Both times it runs from the same time (that of BEGIN), seed and entry of the log, on a state that is
+the same for all that it reads or writes, so it answers the same. Where it does not, the promise
+cannot be kept, and this replica's state is not the others': it stops.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class PreparedWork:
         write = held.prepare.write
         self._writer.begin_entry(held.index)
         try:
-            answer = run_write(self._writer, write, held.now_us, held.seed)
+            begun_us = held.prepare.id.begun_us
+            answer = run_write(self._writer, write, begun_us, held.seed)
         except Refused as exc:
             raise Broken(f"{_named(held)} fails: {exc.failure.message}.") from exc
         if _digest(tuple(answer.results)) != held.digest:

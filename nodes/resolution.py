@@ -75,6 +75,7 @@ class Resolution:
         known = two_phase.held.keys() | two_phase.decided.keys()
         first = (now + self._after_s, 1)
         self._next = {id_: self._next.get(id_, first) for id_ in sorted(known)}
+        self._untold = {id_: groups for id_, groups in self._untold.items() if id_ in known}
         requests: list[ToLeader] = []
         for id_, (due, patience) in self._next.items():
             if now < due:

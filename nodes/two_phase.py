@@ -29,6 +29,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from nodes.protocol import (
+    EVERY_SLOT,
     Busy,
     Decide,
     Decided,
@@ -105,7 +106,8 @@ def touched_by(
     if sets or not objects:
         return Touched(frozenset(), frozenset())
     slots = frozenset(name for name in names if name.startswith(_SLOT))
-    return Touched(frozenset(objects.union(tied)), slots)
+    is_whole = EVERY_SLOT.object in slots
+    return Touched(frozenset(objects.union(tied)), frozenset() if is_whole else slots)
 
 
 def _touched_by(prepare: Prepare) -> Touched:
@@ -124,8 +126,8 @@ class Held(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A prepared transaction."""
 
     index: int  # of the entry that prepared it
-    now_us: int  # that entry's, with which the write ran and will run again
-    seed: int
+    now_us: int  # that entry's
+    seed: int  # the same, with which the write ran and will run again
     prepare: Prepare
     digest: bytes  # of what the write answered
 
@@ -147,7 +149,8 @@ class Work(Protocol):
     def try_out(
         self, write: Write, now_us: int, seed: int
     ) -> tuple[tuple[StatementResult, ...], bytes] | SqlFailure:
-        """Run it and undo it: what it answers, and the digest of that."""
+        """Run it and undo it: what it answers, and the digest of that. `now_us` is the time of the
+        transaction's BEGIN, so that its statements have one time on all shards."""
 
     def run(self, held: Held) -> None:
         """Run it for good. It answers what it answered; anything else is damage, and is raised."""
@@ -172,6 +175,11 @@ class TwoPhaseView(NamedTuple):
     held: Mapping[TransactionId, Held]
     touched: Mapping[TransactionId, Touched]
     decided: Mapping[TransactionId, Remembered]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.held or self.decided)
 
     def holder(self, touched: Touched, but: TransactionId | None = None) -> TransactionId | None:
         """See `TwoPhase.holder`."""
@@ -287,7 +295,7 @@ class TwoPhase:
         stale = work.stale(write.guards)
         if stale is not None:
             return stale
-        found = work.try_out(write, now_us, seed)
+        found = work.try_out(write, body.id.begun_us, seed)
         if isinstance(found, SqlFailure):
             answer = found
         else:

@@ -1,72 +1,35 @@
 """A transaction block: what a session keeps between BEGIN and COMMIT (docs/transactions.md).
 
-Pure: the statements that ran with the digests of what the client was told, the savepoints among
-them, the settings to go back to. It makes the requests that a leader is sent, and the transaction
-that a COMMIT carries; it sends nothing.
+Pure: a branch for each shard that it has to do with (`shardrouter.branch`), the savepoints, the
+settings to go back to; it sends nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, Literal
 
 import msgspec
-from msgspec import structs
 
-from nodes.outcome_digest import chain, digest_of
 from nodes.protocol import (
-    ENTRY_BYTES_MAX,
-    TRANSACTION_STEPS_MAX,
-    Defined,
     Guard,
     Lock,
-    Mark,
-    Ran,
-    Speculate,
-    SqlFailure,
-    Staged,
     Statement,
-    StatementResult,
-    Step,
-    Transaction,
 )
+from shardrouter.branch import Branch
 from shardrouter.draft import Draft, is_drafted
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.planned import Modes
 from shardrouter.settings import Settings
 
 __all__ = [
-    "ASKED_BYTES_MAX",
-    "HELD_BYTES_MAX",
     "Block",
     "lock_of",
     "serialization_failure",
     "spans_shards",
     "transaction_too_large",
 ]
-
-RESENT_BYTES_MAX: Final = 16 * 1024
-"""Steps up to this size go along with every statement, in case that the leader has to run them
-again; beyond it they are sent when it asks for them ..."""
-
-ASKED_BYTES_MAX: Final = 64 * 1024
-"""... and beyond this they are sent ahead then, into a stage, so that the next time their name is
-enough (docs/transactions.md)."""
-
-HELD_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of steps that only the session has; more are sent ahead. An entry that brings them makes the
-leader run all steps again, so it is not done for less."""
-
-ROOM_BYTES: Final = 16 * 1024
-"""Of an entry, for what is not steps and guards."""
-
-FIXED_BYTES_MAX: Final = ENTRY_BYTES_MAX // 2
-"""Of guards and names of stages."""
-
-QUICK_STEPS_MAX: Final = 64
-"""Bounded statements that are together bounded work, applied on the node's loop."""
 
 LOCK_BYTES: Final = 16
 
@@ -98,26 +61,11 @@ class Block:
         self.failed = False
         self.implicit = False
         """It is a unit of commit that the client has not begun with BEGIN, and ends with it."""
-        self.shard = ""
-        """Where it is; empty before its first statement that needs one."""
-        self.writes = False
-        """One of its statements is a write, whatever became of it."""
-        self.locks = False
-        """One of its statements has asked for a lock."""
+        self.branches: dict[str, Branch] = {}
+        """Its shards, in the order in which they were last asked."""
         self.draft: Draft | None = None
         """The catalog as it has changed it, if it has."""
-        self.defines = False
-        """Some step changes the schema, if only to be taken back."""
         self._seed = seed
-        self._steps: list[Step] = []
-        self._marks: list[Step] = []  # the last of the steps, after the last statement
-        self._chain = b""  # of the steps before these
-        self._guards: dict[Guard, None] = {}
-        self._bytes = 0  # of these steps
-        self._fixed_bytes = 0  # of guards and names of stages, which an entry has to hold
-        self._ahead: Staged | None = None  # has the steps before these
-        self._stages: list[Staged] = []  # that the steps name
-        self._bounded = True
         self._savepoints: list[_Savepoint] = []
 
     @property
@@ -127,21 +75,49 @@ class Block:
     @property
     def has_run(self) -> bool:
         """Whether a statement of it has been answered by a shard."""
-        return self._chain != b""
+        return any(branch.has_run for branch in self.branches.values())
+
+    @property
+    def writes(self) -> bool:
+        """One of its statements is a write, whatever became of it."""
+        return any(branch.writes for branch in self.branches.values())
+
+    @property
+    def defines(self) -> bool:
+        """Some step changes the schema, if only to be taken back."""
+        return any(branch.defines for branch in self.branches.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it is to write."""
+        return sum(branch.size for branch in self.branches.values())
 
     def guards_on(self, object: str) -> bool:
         """Whether an earlier statement relied on a version of this."""
-        return any(guard.object == object for guard in self._guards)
+        return any(branch.guards_on(object) for branch in self.branches.values())
 
     # ------------------------------------------------------------------ statements
 
-    def move_to(self, shard: str) -> None:
-        """The next statement runs on `shard`. Raises NotSupported if the block is elsewhere."""
-        if self.shard and self.shard != shard:
-            raise spans_shards(
-                f"The transaction is on {self.shard}, this statement concerns {shard}."
-            )
-        self.shard = shard
+    def branch(self, shard: str) -> Branch:
+        """That of `shard`, which is asked next. Raises NotSupported for another than the home
+        shard if the block changes the schema."""
+        draft = self.draft
+        if draft is not None and ({shard} | self.branches.keys()) != {draft.base.home}:
+            raise spans_shards(f"It changes the schema, and concerns more than {draft.base.home}.")
+        found = self.branches.pop(shard, None)
+        if found is None:
+            # Else two shards would draw the same numbers.
+            seed = self._seed if not self.branches else _other_seed(self._seed, shard)
+            found = Branch(self.id, self.now_us, seed, shard, len(self._savepoints))
+        self.branches[shard] = found
+        return found
+
+    @property
+    def participants(self) -> list[Branch]:
+        """Those that have to agree to its COMMIT: all that have answered, unless it is one that
+        has only read."""
+        found = [branch for branch in self.branches.values() if branch.has_run]
+        return found if len(found) > 1 or any(branch.writes for branch in found) else []
 
     def published(self, guards: tuple[Guard, ...]) -> tuple[Guard, ...]:
         """Without those on tables as the block has made them, which no shard can know yet. What
@@ -150,140 +126,22 @@ class Block:
             return guards
         return tuple(guard for guard in guards if not is_drafted(guard.version))
 
-    def request(
-        self,
-        new: Ran | Defined,
-        guards: tuple[Guard, ...],
-        *,
-        quick: bool,
-        whole: bool,
-        lock: Lock | None = None,
-        is_write: bool = True,
-    ) -> Speculate:
-        """For a statement that waits for `lock`, with all steps before it if `whole`, or if they
-        are few; else with what stands for them. Raises StatementError (54000) if the transaction
-        grows too large."""
-        # Nothing that would be dear to run again, if it is run beside what is open.
-        reads = self._bounded and not (self.writes or is_write)
-        whole = whole or (reads and isinstance(new, Ran) and new.stream)
-        if self.step_count >= TRANSACTION_STEPS_MAX:
-            raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
-        if self._fixed_bytes + len(_encode(guards)) > FIXED_BYTES_MAX:
-            raise _too_large(f"{FIXED_BYTES_MAX} bytes of names of what it relies on")
-        is_small = self._ahead is None and self._bytes <= RESENT_BYTES_MAX
-        if whole or not self._chain or is_small:
-            steps, base, ahead = (*self._steps, new), b"", self._ahead
-            guards = tuple({**self._guards, **dict.fromkeys(guards)})
-        else:
-            steps, base, ahead = (*self._marks, new), self._chain, None
-        transaction = Transaction(self.now_us, self._seed, steps, ahead)
-        self.locks = self.locks or lock is not None
-        is_quick = quick and self._bounded and not (self._stages and not base)
-        return Speculate(self.id, transaction, guards, base, is_quick, lock, reads)
-
-    def took(
-        self,
-        step: Ran | Defined,
-        guards: tuple[Guard, ...],
-        outcome: StatementResult | SqlFailure,
-        *,
-        quick: bool,
-        is_write: bool,
-        digest: bytes = b"",
-    ) -> None:
-        """The client is told `outcome`: from now on the transaction stands and falls with it. If
-        that is not all of it, `digest` is."""
-        for mark in self._marks:
-            self._chain = chain(self._chain, mark)
-        self._marks.clear()
-        step = structs.replace(step, digest=digest or digest_of(outcome))
-        self._chain = chain(self._chain, step)
-        self._add(step)
-        for guard in guards:
-            if guard not in self._guards:
-                self._guards[guard] = None
-                self._fixed_bytes += len(_encode(guard))
-        staged = step.statement.staged if isinstance(step, Ran) else None
-        if staged is not None:
-            self._stages.append(staged)
-            self._fixed_bytes += len(_encode(staged))
-        self._bounded = self._bounded and quick
-        self.writes = self.writes or is_write
-        self.defines = self.defines or isinstance(step, Defined)
-
-    def _add(self, step: Step) -> None:
-        self._steps.append(step)
-        self._bytes += len(_encode(step))
-
-    def transaction(self) -> tuple[Transaction, tuple[Guard, ...]]:
-        """What COMMIT carries: the steps, and what they rely on."""
-        stages = tuple(self._stages) if self._ahead is not None else ()
-        steps = tuple(self._steps)
-        transaction = Transaction(self.now_us, self._seed, steps, self._ahead, stages)
-        return transaction, tuple(self._guards)
-
-    @property
-    def is_bounded(self) -> bool:
-        """All its statements are bounded work."""
-        return self._bounded
-
-    @property
-    def is_quick(self) -> bool:
-        """They are that together."""
-        return self._bounded and not self._stages and self.step_count <= QUICK_STEPS_MAX
-
-    # ------------------------------------------------------------------ sent ahead
-
-    @property
-    def step_count(self) -> int:
-        """Of all its steps."""
-        return len(self._steps) + (self._ahead.rows if self._ahead is not None else 0)
-
-    @property
-    def held(self) -> Sequence[Step]:
-        """The steps that only the session has."""
-        return self._steps
-
-    def holds_more_than(self, size: int) -> bool:
-        """Whether these are more bytes than `size`."""
-        return self._bytes > size
-
-    @property
-    def size(self) -> int:
-        """Bytes of all that it is to write."""
-        ahead = self._ahead.size if self._ahead is not None else 0
-        return self._bytes + ahead + sum(staged.size for staged in self._stages)
-
-    @property
-    def fits_an_entry(self) -> bool:
-        """Whether a COMMIT may carry them."""
-        return self._bytes + self._fixed_bytes <= ENTRY_BYTES_MAX - ROOM_BYTES
-
-    def sent_ahead(self, staged: Staged) -> None:
-        """The shard keeps all steps so far, under this name."""
-        self._ahead = staged
-        self._steps.clear()
-        self._bytes = 0
-
     # ------------------------------------------------------------------ savepoints
 
-    def _mark(self, what: Literal["savepoint", "rollback", "release"], depth: int) -> None:
-        if self.step_count >= TRANSACTION_STEPS_MAX and what != "rollback":
-            raise _too_large(f"{TRANSACTION_STEPS_MAX} statements and savepoints")
-        mark = Mark(what, depth)
-        self._add(mark)
-        self._marks.append(mark)
+    def _mark_all(self, what: Literal["savepoint", "rollback", "release"], depth: int) -> None:
+        for branch in self.branches.values():
+            branch.mark(what, depth)
 
     def savepoint(self, name: str, settings: Settings) -> None:
         """SAVEPOINT; `settings` are the session's."""
-        self._mark("savepoint", len(self._savepoints) + 1)
+        self._mark_all("savepoint", len(self._savepoints) + 1)
         self._savepoints.append(_Savepoint(name, settings, self.kept, self.draft))
 
     def roll_back_to(self, name: str) -> Settings:
         """ROLLBACK TO: it goes on from there, also after a failure; returns the settings of that
         moment. Raises StatementError 3B001."""
         place = self._find(name)
-        self._mark("rollback", place + 1)
+        self._mark_all("rollback", place + 1)
         del self._savepoints[place + 1 :]
         found = self._savepoints[place]
         self.kept = found.kept
@@ -294,7 +152,7 @@ class Block:
     def release(self, name: str) -> None:
         """RELEASE: forget it and those within. Raises StatementError 3B001."""
         place = self._find(name)
-        self._mark("release", place + 1)
+        self._mark_all("release", place + 1)
         del self._savepoints[place:]
 
     @property
@@ -338,12 +196,10 @@ def _too_late(message: str) -> StatementError:
     return StatementError(message, sqlstate="25001")
 
 
-def _too_large(what: str) -> StatementError:
-    return StatementError(
-        f"a transaction may have {what}, not more",
-        sqlstate="54000",
-        hint="Commit more often.",
-    )
+def _other_seed(seed: int, shard: str) -> int:
+    """Of a later branch."""
+    said = _encode((seed, shard))
+    return int.from_bytes(blake2b(said, digest_size=8).digest(), "big") >> 1
 
 
 def transaction_too_large(bytes_max: int) -> StatementError:
@@ -365,12 +221,11 @@ def lock_of(statement: Statement, locking: str, timeout_s: float) -> Lock:
 
 
 def spans_shards(detail: str) -> NotSupported:
-    """A statement of a block that would leave its one shard."""
+    """A block that changes the schema and leaves the home shard."""
     return NotSupported(
-        "a transaction over several shards is not supported",
+        "a change of the schema in a transaction over several shards is not supported",
         detail=detail,
-        hint="Keep a transaction to rows with one shard-key value, or to home tables; "
-        "`shardrouter where TABLE KEY` tells the shard.",
+        hint="Commit what concerns other shards by a transaction of its own.",
     )
 
 

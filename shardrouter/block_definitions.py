@@ -135,18 +135,18 @@ class BlockDefinitions:
                         raise _spans_shards(table.name)
                 if not is_drafted(moved.previous) and before.published_version(moved.name) is None:
                     guards.append(Guard(f"table:{moved.name}", moved.previous))
-            block.move_to(before.base.home)
+            branch = block.branch(before.base.home)
             texts = tuple(sql for moved in begun.change.tables for sql in moved.sqlite)
             step = Defined(tuple(map(Statement, texts)))
             asked = (*guards, home_guard(before.base))
             answer = await self._steps.speculate(
-                block, step, asked, quick=False, deadline=deadline, is_write=True
+                block, branch, step, asked, quick=False, deadline=deadline, is_write=True
             )
             if isinstance(answer, Stale):
                 if block.guards_on(answer.object):
                     raise serialization_failure("a concurrent schema change")
                 return None
-            block.took(step, asked, answer.outcome, quick=False, is_write=True)
+            branch.took(step, asked, answer.outcome, quick=False, is_write=True)
             if isinstance(answer.outcome, SqlFailure):
                 raise explain_change(sql_error(answer.outcome), begun.change)
         block.draft = draft

@@ -4,7 +4,9 @@ without keeping it; ahead of that what is large; the COMMIT into the log (docs/t
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Final, TypeVar
 
 from nodes.protocol import (
     Defined,
@@ -15,26 +17,31 @@ from nodes.protocol import (
     SqlFailure,
     Stale,
     Statement,
+    StatementResult,
 )
 from nodes.stage_content import ITEM_BYTES_MAX
 from shardrouter.block import (
-    ASKED_BYTES_MAX,
-    HELD_BYTES_MAX,
     Block,
     serialization_failure,
     transaction_too_large,
 )
+from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
+from shardrouter.coordination import Part
+from shardrouter.errors import OutcomeUnknown
 from shardrouter.execution import (
     Command,
 )
 from shardrouter.schema_change import UNDONE
-from shardrouter.shards import Stepped
+from shardrouter.shards import Stepped, is_large
+from shardrouter.tied import tied_tables
 from shardrouter.transaction_answers import in_failed_block
 from shardrouter.transaction_host import Host
 from shardrouter.upload import Upload
 from shardrouter.verdicts import sql_error
 
-__all__ = ["BLOCK_REPLANS_MAX", "STEP_BYTES_MAX", "BlockSteps"]
+__all__ = ["BLOCK_REPLANS_MAX", "BlockSteps", "all_of", "results_of"]
+
+T = TypeVar("T")
 
 STEP_BYTES_MAX: Final = 1024 * 1024
 """Of a statement that is sent with its parameters."""
@@ -49,11 +56,62 @@ class BlockSteps:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._uploads: list[Upload] = []  # of what the block has sent ahead
-        self._steps_ahead: Upload | None = None  # the one that has its steps
+        self._steps_ahead: dict[str, Upload] = {}  # by shard: those that have its steps
+
+    async def run(
+        self,
+        block: Block,
+        commands: Sequence[Command],
+        *,
+        quick: bool,
+        is_write: bool,
+        deadline: float,
+        lock: Lock | None = None,
+        stream: bool = False,
+    ) -> list[Stepped] | Stale:
+        """A statement of the block: what each of its shards answers, which from now on the block
+        stands and falls with. Stale: nothing of it has run, for the catalog has to be read again.
+        Raises RouterError; then the block has failed."""
+        asked = []
+        for command in commands:
+            branch = block.branch(command.shard)
+            statement = command.statement
+            if is_large(statement, STEP_BYTES_MAX):
+                statement = await self._parameters_ahead(branch, statement)
+            asked.append((branch, Ran(statement, stream=stream), block.published(command.guards)))
+        answers = await all_of(
+            self.speculate(
+                block,
+                branch,
+                step,
+                guards,
+                quick=quick,
+                deadline=deadline,
+                lock=lock,
+                is_write=is_write,
+            )
+            for branch, step, guards in asked
+        )
+        for answer in answers:
+            if isinstance(answer, Stale):
+                if block.guards_on(answer.object):
+                    raise serialization_failure("a concurrent schema change")
+                return answer
+        steps = [answer for answer in answers if isinstance(answer, Stepped)]
+        for (branch, step, guards), stepped in zip(asked, steps, strict=True):
+            outcome, digest = stepped.outcome, stepped.digest
+            branch.took(step, guards, outcome, quick=quick, is_write=is_write, digest=digest)
+        for command, stepped in zip(commands, steps, strict=True):
+            if isinstance(stepped.outcome, SqlFailure):
+                error = sql_error(stepped.outcome)
+                error.shard = command.shard
+                raise error
+        return steps
 
     async def speculate(
         self,
         block: Block,
+        branch: Branch,
         step: Ran | Defined,
         guards: tuple[Guard, ...],
         *,
@@ -68,61 +126,58 @@ class BlockSteps:
         while True:
             if block.size > host.shards.transaction_bytes_max:
                 raise transaction_too_large(host.shards.transaction_bytes_max)
-            if block.holds_more_than(ASKED_BYTES_MAX if whole else HELD_BYTES_MAX):
-                await self._send_ahead(block)
+            if branch.holds_more_than(ASKED_BYTES_MAX if whole else HELD_BYTES_MAX):
+                await self._send_ahead(branch)
                 whole = True  # its entry has taken the file from what was open
-            asked = block.request(
+            asked = branch.request(
                 step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
-            answer = await host.shards.speculate(block.shard, asked, deadline)
+            answer = await host.shards.speculate(branch.shard, asked, deadline)
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True
 
-    async def copy(self, block: Block, command: Command, upload: Upload, deadline: float) -> None:
+    async def copy(
+        self, block: Block, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float
+    ) -> None:
         """Write rows that were sent ahead; they are kept as long as the block is. Raises
         RouterError; then the block has failed."""
-        self._uploads.append(upload)
+        self._uploads += uploads
         try:
             if block.failed:
                 raise in_failed_block()
-            block.move_to(command.shard)
-            step, guards = Ran(command.statement), block.published(command.guards)
-            answer = await self.speculate(
-                block, step, guards, quick=False, deadline=deadline, is_write=True
-            )
-            if isinstance(answer, Stale):
+            # However many they are, it is a row at a time.
+            found = await self.run(block, commands, quick=True, is_write=True, deadline=deadline)
+            if isinstance(found, Stale):
                 raise serialization_failure("a concurrent schema change")
-            outcome = answer.outcome
-            block.took(step, guards, outcome, quick=True, is_write=True)
-            if isinstance(outcome, SqlFailure):
-                raise sql_error(outcome)
         except BaseException:
             block.failed = True
             raise
 
     # ------------------------------------------------------------------ sent ahead
 
-    async def _send_ahead(self, block: Block) -> None:
+    async def _send_ahead(self, branch: Branch) -> None:
         """The steps so far into a stage: too many to send with every statement, or for an entry.
         Raises RouterError; then they can be sent no more."""
         host = self._host
-        if self._steps_ahead is None:
+        upload = self._steps_ahead.get(branch.shard)
+        if upload is None:
             timeout_s = host.settings.statement_timeout_s
-            self._steps_ahead = Upload(host.shards, block.shard, timeout_s, item="statement")
-            self._uploads.append(self._steps_ahead)
-        self._steps_ahead.add(block.held)
-        staged = await self._steps_ahead.finish()
+            upload = Upload(host.shards, branch.shard, timeout_s, item="statement")
+            self._steps_ahead[branch.shard] = upload
+            self._uploads.append(upload)
+        upload.add(branch.held)
+        staged = await upload.finish()
         assert staged is not None, "there are steps"
-        block.sent_ahead(staged)
+        branch.sent_ahead(staged)
 
-    async def parameters_ahead(self, block: Block, statement: Statement) -> Statement:
+    async def _parameters_ahead(self, branch: Branch, statement: Statement) -> Statement:
         """The statement, its parameters in a stage of their own: it is run once, with them. So
         that steps are small, and may be sent again."""
         host = self._host
         timeout_s = host.settings.statement_timeout_s
         upload = Upload(
-            host.shards, block.shard, timeout_s, item="statement", item_bytes_max=ITEM_BYTES_MAX
+            host.shards, branch.shard, timeout_s, item="statement", item_bytes_max=ITEM_BYTES_MAX
         )
         self._uploads.append(upload)
         upload.add([statement.parameters])
@@ -132,30 +187,79 @@ class BlockSteps:
     # ------------------------------------------------------------------ its end
 
     async def commit(self, block: Block, deadline: float) -> None:
-        if not block.fits_an_entry:
-            await self._send_ahead(block)
-        transaction, guards = block.transaction()
+        """Into the log of its shard, or over several by a two-phase commit. Raises RouterError."""
+        participants = block.participants
+        for branch in participants:
+            if not branch.fits_an_entry:
+                await self._send_ahead(branch)
         deadline += sum(upload.apply_s for upload in self._uploads)
+        if len(participants) > 1:
+            await self._commit_over(block, participants, deadline)
+            return
+        [branch] = participants
+        transaction, guards = branch.transaction()
         if block.draft is not None and block.draft.changes:
             numbers = self._host.sequences.drafted_numbers(block.draft)
             await self._host.schema.commit(block.draft, transaction, guards, numbers, deadline)
             return
         answer = await self._host.shards.write(
-            block.shard,
+            branch.shard,
             (),
             guards,
-            (UNDONE,) if block.defines else (),
-            quick=block.is_quick and not block.defines,
-            bounded=block.is_bounded,
+            (UNDONE,) if branch.defines else (),
+            quick=branch.is_quick and not branch.defines,
+            bounded=branch.is_bounded,
             deadline=deadline,
             transaction=transaction,
         )
         if isinstance(answer, Stale):
             raise serialization_failure("a concurrent schema change")
 
+    async def _commit_over(
+        self, block: Block, participants: Sequence[Branch], deadline: float
+    ) -> None:
+        parts = {}
+        for branch in participants:
+            transaction, guards = branch.transaction()
+            parts[branch.shard] = Part(
+                guards=guards,
+                transaction=transaction,
+                quick=branch.is_quick,
+                bounded=branch.is_bounded,
+                tied=tied_tables(self._host.catalog, branch.tables),
+            )
+        # The leader that has answered last is the one that is most likely there.
+        anchor = participants[-1].shard
+        try:
+            answer = await self._host.shards.commit(block.now_us, parts, anchor, deadline)
+        except OutcomeUnknown:
+            self._uploads.clear()  # as below, perhaps
+            raise
+        if isinstance(answer, Stale):
+            raise serialization_failure("a concurrent schema change")
+        # What was sent ahead goes with the outcome, which the shards may hear of later than here.
+        self._uploads.clear()
+
     def forget(self) -> None:
         """The block is over. What it wrote of them is written, or is not any more."""
         for upload in self._uploads:
             upload.abandon()
         self._uploads.clear()
-        self._steps_ahead = None
+        self._steps_ahead.clear()
+
+
+async def all_of(work: Iterable[Coroutine[None, None, T]]) -> list[T]:
+    """Side by side; all have ended when this does. Raises what the first of them raised."""
+    each = list(work)
+    if len(each) == 1:
+        return [await each[0]]
+    found = await asyncio.gather(*each, return_exceptions=True)
+    for answer in found:
+        if isinstance(answer, BaseException):
+            raise answer
+    return [answer for answer in found if not isinstance(answer, BaseException)]
+
+
+def results_of(steps: Sequence[Stepped]) -> list[StatementResult]:
+    """Of a statement that has not failed."""
+    return [step.outcome for step in steps if isinstance(step.outcome, StatementResult)]

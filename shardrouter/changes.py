@@ -1,4 +1,4 @@
-"""INSERT, UPDATE and DELETE: writes whose rows live on one shard, named by their shard key.
+"""INSERT, UPDATE and DELETE: writes of the shard that their keys name, of several, or of all.
 
 UPDATE ... FROM and DELETE ... USING are written as subqueries of the row that changes: what they
 answer does not depend on which of several matches would come first, several for one assignment
@@ -20,7 +20,15 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import refuse_selected
 from shardrouter.outputs import Outputs
 from shardrouter.placing import Place, pins_of, place, reliance
-from shardrouter.planned import Constant, OneShard, Operand, ResultColumn, RowNumbers
+from shardrouter.planned import (
+    Constant,
+    OneShard,
+    Operand,
+    ResultColumn,
+    RowNumbers,
+    SplitRows,
+    Spread,
+)
 from shardrouter.query import analysed, listed
 from shardrouter.relations import Statement, relation_of
 from shardrouter.sources import from_clause
@@ -91,6 +99,13 @@ def insert(
             )
     returning, shown = _returning(node.returning, table, node.table, statement)
     where = _target_place(statement, catalog, table, keys)
+    split: SplitRows | None = None
+    if len(values) > 1 and where.keys and not any(each.sharded for each in statement.scopes):
+        before, _, behind = conflict.source.partition(source)
+        returned = f", {quote(table.shard_key)}" if shown and conflict.text else ""
+        tail = behind + conflict.text + returning
+        rows = _split(table, columns, values, where.keys)
+        split = SplitRows(f"{head} ({names}) {before}VALUES ", rows, tail, returned)
     return OneShard(
         tag="INSERT",
         tables=reliance(statement, table),
@@ -103,6 +118,8 @@ def insert(
         and len(statement.scopes) == 1 + bool(conflict.alias) + bool(node.returning),
         columns=shown,
         key=table.shard_key,
+        spread=_spread(statement, catalog, table, where),
+        split=split,
         numbers=numbers,
         parameter_oids=parameters.oids(),
         bounds=tuple(statement.bounds),
@@ -233,10 +250,7 @@ def _row_keys(
     assert key is not None
     keys: dict[Operand, None] = {}
     for row in rows:
-        typed = next(
-            (t for t, c in zip(row, columns, strict=True) if c.name == key.name), default_of(key)
-        )
-        operand = typed.operand
+        operand = _row_key(key, columns, row)
         if operand is None:
             raise NotSupported(
                 f'the shard key "{key.name}" must be a constant or a parameter',
@@ -247,6 +261,52 @@ def _row_keys(
             raise null_key(key.name, table.relname)
         keys[operand] = None
     return tuple(keys)
+
+
+def _row_key(key: Column, columns: Sequence[Column], row: Sequence[Typed]) -> Operand | None:
+    found = (typed for typed, column in zip(row, columns, strict=True) if column.name == key.name)
+    return next(found, default_of(key)).operand
+
+
+def _split(
+    table: Table,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Typed]],
+    keys: Sequence[Operand],
+) -> tuple[tuple[int, str], ...]:
+    """Each row with the place of its key."""
+    key = table.column(table.shard_key)
+    assert key is not None
+    places = {operand: place for place, operand in enumerate(keys)}
+    split = []
+    for row in rows:
+        operand = _row_key(key, columns, row)
+        assert operand is not None, "the rows' keys are known"
+        split.append((places[operand], _row(row)))
+    return tuple(split)
+
+
+def _spread(statement: Statement, catalog: Catalog, table: Table, where: Place) -> Spread:
+    """Whether every shard has to run a write. Raises NotSupported if they might not do the same."""
+    if where.is_everywhere and not where.keys:
+        return "every"
+    if table.placement != "reference" or len(catalog.shards) == 1:
+        return ""
+    others = [each.relname for each in statement.tables.values() if each.placement != "reference"]
+    if others:
+        raise NotSupported(
+            f'a change of the reference table "{table.relname}" by a statement that reads '
+            f'"{others[0]}" is not supported',
+            detail="Every shard carries out the change, and not every one has that table's rows.",
+            hint="Read the rows first, and send them as VALUES in the same transaction.",
+        )
+    if statement.is_volatile:
+        raise NotSupported(
+            f'a random value in a change of the reference table "{table.relname}" is not supported',
+            detail="Every shard carries out the change, and would draw a value of its own.",
+            hint="Draw it in the application, and send it as a parameter.",
+        )
+    return "alike"
 
 
 def _target_place(
@@ -359,7 +419,7 @@ def _write(
         node.returning, table, node.table, statement, has_sources=bool(node.sources)
     )
     pins = pins_of(statement)
-    where = place(statement, catalog, is_write=True)
+    where = place(statement, catalog, is_write=True, changes=table)
     return OneShard(
         tag=tag,
         tables=reliance(statement, table),
@@ -374,6 +434,7 @@ def _write(
         columns=columns,
         parameter_oids=statement.parameters.oids(),
         bounds=tuple(statement.bounds),
+        spread=_spread(statement, catalog, table, where),
         shards=where.shards,
     )
 

@@ -149,11 +149,14 @@ class Coordinator:
             case End():
                 return self._end()
 
-    def gave_up(self, send: Send) -> list[Send]:
-        """Nobody has answered, and the request is not sent any more; it may still take effect."""
+    def gave_up(self, send: Send, *, doubt: bool = True) -> list[Send]:
+        """Nobody has answered, and the request is not sent any more; in `doubt` it may still take
+        effect."""
         match send.body:
             case Prepare():
                 return self._fail(send.group, None) if self.verdict is None else []
+            case Decide(commit=True) if not doubt:
+                return self._fail(send.group, None)
             case Decide(commit=True):
                 session, seq = self._commit
                 return [Send(self._anchor, Fence(session, seq, 0))]

@@ -1,7 +1,7 @@
 """One COPY FROM STDIN, from its first byte to its outcome.
 
-What comes in is read, checked and sent ahead to the shard (`shardrouter.upload`); the write that
-makes it visible goes last, and only if everything before went well. So whatever ends a COPY
+What comes in is read, checked and sent ahead to its shard (`shardrouter.rows_upload`); the write
+that makes it visible goes last, and only if everything before went well. So whatever ends a COPY
 early leaves nothing behind, and only its last step can have an unknown outcome.
 """
 
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from nodes.protocol import Staged, Value
+from nodes.protocol import Value
 from shardrouter.copying.reader import row_reader
 from shardrouter.errors import RouterError
 from shardrouter.execution import Outcome
 from shardrouter.planned import CopyFrom
-from shardrouter.upload import Upload
+from shardrouter.rows_upload import RowsUpload
 
 __all__ = ["CopyIn"]
 
-Commit: TypeAlias = Callable[[Staged], Awaitable[bool]]
+Commit: TypeAlias = Callable[[], Awaitable[bool]]
 """Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
 transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
 
@@ -34,7 +34,7 @@ class CopyIn:
     def __init__(
         self,
         plan: CopyFrom,
-        upload: Upload,
+        upload: RowsUpload,
         commit: Commit,
         ended: Callable[[CopyIn], None],
         draw: Draw,
@@ -80,14 +80,21 @@ class CopyIn:
             if self.plan.insert.draws:
                 self._undrawn += rows
             else:
-                self._upload.add(rows)
+                self._send(rows)
 
     async def _add_numbers(self) -> None:
         """What a column that is not named has from its sequence comes behind the columns."""
         rows, self._undrawn = self._undrawn, []
         if rows:
             numbers = await self._draw(len(rows))
-            self._upload.add([(*row, *drawn) for row, drawn in zip(rows, numbers, strict=True)])
+            self._send([(*row, *drawn) for row, drawn in zip(rows, numbers, strict=True)])
+
+    def _send(self, rows: Sequence[Sequence[Value]]) -> None:
+        try:
+            self._upload.add(rows)
+        except RouterError as exc:
+            self._locate(exc)
+            raise
 
     async def finish(self) -> Outcome:
         """That was all: return when it is committed."""
@@ -95,16 +102,20 @@ class CopyIn:
             if self._has_bytes:
                 self._add(self._reader.finish())
             await self._add_numbers()
-            staged = await self._upload.finish()
-            if staged is not None:
-                self._is_given_away = await self._commit(staged)
+            if await self._upload.finish():
+                self._is_given_away = await self._commit()
         except RouterError as exc:
-            if exc.row and not exc.where and self._has_bytes:
-                exc.where = self._reader.place(exc.row)
+            self._locate(exc)
             raise
         finally:
             self.abandon()
         return Outcome(f"COPY {self._rows}", self._rows)
+
+    def _locate(self, error: RouterError) -> None:
+        """Say in which line it is."""
+        if error.row and not error.where and self._has_bytes:
+            error.row = self._upload.row_of(error.shard, error.row)
+            error.where = self._reader.place(error.row)
 
     def abandon(self) -> None:
         """It ends here; what was sent ahead is forgotten, unless it was committed."""

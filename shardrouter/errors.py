@@ -39,7 +39,8 @@ class RouterError(Exception):
     offset in characters into the statement's text, 0 if unknown. statement: 0-based ordinal, in
     its unit of commit, of the statement that failed. schema, table, column, data_type,
     constraint: what the error is about, empty where it is about none. where: what was being done,
-    in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown.
+    in which line of a COPY for one. row: which of many rows it was, from 1; 0 is unknown. shard:
+    who refused it, of several.
     routine: the function of PostgreSQL's that says the same, where drivers go by it.
     violation: the row that a constraint refused, for `shardrouter.explained` to put into words.
     """
@@ -77,6 +78,7 @@ class RouterError(Exception):
         self.statement = 0
         self.violation: Violation | None = None
         self.row = 0
+        self.shard = ""
 
 
 class DefiniteError(RouterError):

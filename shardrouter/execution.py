@@ -17,7 +17,6 @@ from msgspec import structs
 from nodes.protocol import (
     Guard,
     OutputColumn,
-    Staged,
     Statement,
     StatementResult,
     Value,
@@ -25,7 +24,7 @@ from nodes.protocol import (
 from nodes.values import ValueFormatError, encode_data_rows
 from shardrouter import types
 from shardrouter.catalog import Catalog, home_guard
-from shardrouter.errors import NotSupported, StatementError
+from shardrouter.errors import StatementError
 from shardrouter.levels import Hint, Level, hint_in
 from shardrouter.plan import bind, slots
 from shardrouter.planned import (
@@ -51,8 +50,8 @@ __all__ = [
     "Notice",
     "Outcome",
     "Command",
+    "SeveralShards",
     "command_of",
-    "copy_command",
     "count_command",
     "is_counted",
     "is_uncounted",
@@ -160,6 +159,10 @@ class Command(msgspec.Struct, frozen=True, gc=False):
 # --------------------------------------------------------------------------- to the shards
 
 
+class SeveralShards(Exception):
+    """A write concerns several shards: `shardrouter.spreading` has what each of them is sent."""
+
+
 def changes_search_path(plan: Plan) -> bool:
     """Whether names may mean something else behind it."""
     return isinstance(plan, SetSetting) and plan.name.lower() in ("search_path", "all")
@@ -187,8 +190,8 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
 def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Command:
     """The command for the one shard that owns all slots of the statement's keys, or the home.
 
-    Raises StatementError for arguments that are not of their types, NotSupported if the keys
-    live on several shards.
+    Raises StatementError for arguments that are not of their types, SeveralShards if the keys of a
+    write are on several.
     """
     if plan.bounds:
         arguments = bind(plan, execution.arguments)
@@ -208,16 +211,16 @@ def command_of(plan: OneShard, execution: Execution, catalog: Catalog) -> Comman
             shard, owner = catalog.owned.get(slot) or catalog.owner(slot)
             return Command(shard, statement, (*plan.guards, owner))
     if not plan.keys:
+        if plan.spread:
+            raise SeveralShards
         return Command(catalog.home, statement, (*plan.guards, home_guard(catalog)))
     # Keys that are all NULL match no row anywhere: any shard may say so.
     named = slots(plan, arguments) or (0,)
     owners = [catalog.owner(slot) for slot in named]
     shard = owners[0][0]
     if any(other != shard for other, _ in owners):
-        raise NotSupported(
-            f"{plan.tag} on rows of several shards is not supported",
-            hint="Send one statement per shard-key value: each runs on one shard.",
-        )
+        assert plan.is_write, "a query of several keys is no OneShard"
+        raise SeveralShards
     return Command(shard, statement, (*plan.guards, *(guard for _, guard in owners)))
 
 
@@ -237,14 +240,6 @@ def count_command(plan: OneShard, execution: Execution, catalog: Catalog) -> Com
     assert plan.numbers is not None
     counting = replace(plan, tag="SELECT", sql=plan.numbers.count, columns=(), numbers=None)
     return command_of(counting, structs.replace(execution, formats=None), catalog)
-
-
-def copy_command(plan: CopyFrom, staged: Staged, catalog: Catalog) -> Command:
-    """The command that writes the rows of a COPY, which are on their shard already."""
-    guards = plan.insert.guards
-    if not plan.insert.keys:
-        guards = (*guards, home_guard(catalog))
-    return Command(plan.shard, Statement(plan.insert.sql, staged=staged), guards)
 
 
 def scatter_commands(

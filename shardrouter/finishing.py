@@ -57,8 +57,10 @@ class Finishing:
         arguments: Sequence[Value],
         check: Callable[[int], None],
         deadline: float,
+        now_us: int | None = None,
     ) -> list[tuple[Value, ...]]:
         """The answer; `check` is told how many rows it has so far, and raises if it is too much.
+        `now_us` is that of the transaction's BEGIN, if there was one.
         Raises RouterError."""
         loop = asyncio.get_running_loop()
         given_up = threading.Event()
@@ -67,12 +69,13 @@ class Finishing:
             return given_up.is_set() or loop.time() >= deadline
 
         bound = tuple(arguments[number - 1] for number in finish.parameters)
-        now_us, seed = time.time_ns() // 1000, self._rng.getrandbits(63)
+        began_us = time.time_ns() // 1000 if now_us is None else now_us
+        seed = self._rng.getrandbits(63)
 
         def run() -> list[tuple[Value, ...]]:
             database = self._kept.pop() if self._kept else new_database()
             try:
-                database.environment.begin(now_us, seed, 0)
+                database.environment.begin(began_us, seed, 0)
                 return finished(database, finish, fragments, bound, check, is_over)
             finally:
                 # One that held much gives its memory back.

@@ -8,11 +8,11 @@ held here of all of them is bounded; whoever asks for more is told what made it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from nodes.protocol import Stale, Value
+from nodes.protocol import Stale, StatementResult, Value
 from shardrouter.catalog import Catalog
 from shardrouter.errors import DeadlineExceeded, StatementError
 from shardrouter.execution import Command, Execution, scatter_commands
@@ -23,9 +23,12 @@ from shardrouter.planned import Fragment, Merge, Scatter
 from shardrouter.replica_choice import Choice
 from shardrouter.shards import Shards, Streamed
 
-__all__ = ["Gathered", "Limits", "Reading", "gather"]
+__all__ = ["Gathered", "Limits", "Reading", "gather", "gather_steps"]
 
 Row: TypeAlias = tuple[Value, ...]
+
+RunSteps: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[StatementResult] | None]]
+"""Runs one statement on the shards of some commands; None: the catalog is stale."""
 
 CELL_BYTES: Final = 16
 """Counted for a value beside its bytes."""
@@ -85,16 +88,52 @@ async def gather(
         [rows[number, command.shard] for command in of_fragment]
         for number, of_fragment in enumerate(commands)
     ]
+    answer = await _answer(plan, arguments, of_fragments, held, reading.finishing, reading.deadline)
+    return Gathered(answer, len(by_shard))
+
+
+async def gather_steps(
+    plan: Scatter,
+    execution: Execution,
+    catalog: Catalog,
+    run: RunSteps,
+    limits: Limits,
+    finishing: Finishing,
+    deadline: float,
+    now_us: int,
+) -> list[Row] | None:
+    """The same as statements of a transaction, which `run` runs: one fragment after the other, each
+    on all of its shards at the same time."""
+    arguments, commands = scatter_commands(plan, execution, catalog)
+    held = _Held(limits, plan.fragments)
+    of_fragments = []
+    for number, of_fragment in enumerate(commands):
+        results = await run(of_fragment)
+        if results is None:
+            return None
+        of_fragments.append([held.add(number, result.values) for result in results])
+    return await _answer(plan, arguments, of_fragments, held, finishing, deadline, now_us)
+
+
+async def _answer(
+    plan: Scatter,
+    arguments: tuple[Value, ...],
+    of_fragments: Sequence[Sequence[list[Row]]],
+    held: _Held,
+    finishing: Finishing,
+    deadline: float,
+    now_us: int | None = None,
+) -> list[Row]:
+    """Merged, or finished."""
     if isinstance(plan.finish, Merge):
-        return Gathered(merge_rows(plan.finish, of_fragments[0], arguments), len(by_shard))
+        return merge_rows(plan.finish, of_fragments[0], arguments)
     fragments = [
         (fragment, [row for part in parts for row in part])
         for fragment, parts in zip(plan.fragments, of_fragments, strict=True)
     ]
-    answer = await reading.finishing.run(
-        plan.finish, fragments, arguments, held.check_answer, reading.deadline
+    return await finishing.run(
+        plan.finish, fragments, arguments, held.check_answer, deadline, now_us
     )
-    return Gathered(answer, len(by_shard))
 
 
 async def _together(runs: Sequence[Coroutine[None, None, bool]]) -> list[bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from nodes.config import ClusterConfig
 from nodes.incarnations import are_rivals, incarnation_of
@@ -17,12 +17,17 @@ from shardrouter.moves import GroupView, Seat, named, view_of
 
 __all__ = [
     "AvoidedReplica",
+    "BlockedTransaction",
     "ClusterHealth",
     "GroupHealth",
     "NodeHealth",
     "ReplicaHealth",
     "health_of",
 ]
+
+
+BLOCKED_MS: Final = 2000
+"""A transaction over several shards that is prepared for longer is amiss."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,22 @@ class GroupHealth:
     changing: bool
     """A change of its members is under way."""
     replicas: tuple[ReplicaHealth, ...]
+    prepared: int
+    """Transactions over several shards whose outcome the leader does not know yet."""
+    blocked: tuple[BlockedTransaction, ...]
+    """The oldest of them."""
+
+
+@dataclass(frozen=True)
+class BlockedTransaction:
+    """Others wait for what it touches, and are answered 55P03 in the end."""
+
+    id: str
+    age_ms: int
+    anchor: str
+    """The group that decides."""
+    touches: tuple[str, ...]
+    """Tables; empty: everything."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +201,26 @@ def _group(
         up < meant,
         view.is_changing,
         replicas,
+        *_blocked(view, statuses),
     )
+
+
+def _blocked(
+    view: GroupView, statuses: Mapping[str, Status | None]
+) -> tuple[int, tuple[BlockedTransaction, ...]]:
+    status = statuses.get(view.leader) if view.leader is not None else None
+    for own in status.replicas if status is not None else ():
+        if own.group == view.group:
+            return own.prepared_count, tuple(
+                BlockedTransaction(
+                    f"{each.id.router:x}-{each.id.number}",
+                    each.age_ms,
+                    each.anchor,
+                    tuple(name.removeprefix("table:") for name in each.objects),
+                )
+                for each in own.prepared
+            )
+    return 0, ()
 
 
 def _own_word(
@@ -271,6 +311,13 @@ def _missing_of_group(name: str, group: GroupHealth) -> list[str]:
     if group.leader is None:
         lines.append(
             f"{name} has no leader: a majority of its replicas has to run and reach each other"
+        )
+    oldest = group.blocked[0] if group.blocked else None
+    if oldest is not None and oldest.age_ms > BLOCKED_MS:
+        lines.append(
+            f"{name} waits for the outcome of {group.prepared} transactions over several shards; "
+            f"the oldest, {oldest.id}, has blocked {named(oldest.touches) or 'everything'} for "
+            f"{oldest.age_ms / 1000:.0f} s: {oldest.anchor} decides it, and has to have a leader"
         )
     voters = [replica for replica in group.replicas if replica.voter]
     if group.under_replicated:

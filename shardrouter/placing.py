@@ -95,9 +95,11 @@ def place(
     target: tuple[Table, tuple[Operand, ...] | None] | None = None,
     *,
     is_write: bool = False,
+    changes: Table | None = None,
 ) -> Place:
     """Where the statement runs. `target` is the table it inserts into, with the shard keys of
-    the new rows if they are known. A write runs on one shard."""
+    the new rows if they are known; `changes` the one whose rows it changes or deletes, which it
+    does everywhere if it reads no other table that is not the same everywhere."""
     is_write = is_write or target is not None
     sharded = [found for scope in statement.scopes for found in scope.sharded]
     home = [table for table in statement.tables.values() if table.placement == "home"]
@@ -118,6 +120,8 @@ def place(
     if len(catalog.shards) == 1:
         return Place(shards=1)
     if not is_write:
+        return Place(is_everywhere=True)
+    if len(found) == 1 and not home and found[0][0] is changes:
         return Place(is_everywhere=True)
     raise _several(found, home)
 

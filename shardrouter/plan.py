@@ -226,13 +226,6 @@ def _changed(name: syntax.TableName, catalog: Catalog) -> Table:
             position=name.position,
             hint="Write to the table that it reads.",
         )
-    if table.placement == "reference" and len(catalog.shards) > 1:
-        raise NotSupported(
-            f'changing the reference table "{table.relname}" is not supported',
-            position=name.position,
-            hint="Its rows are on every shard, and a unit of commit has one. "
-            "Make it a home table: WITH (home = true).",
-        )
     return table
 
 

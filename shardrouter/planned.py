@@ -35,6 +35,8 @@ __all__ = [
     "Scatter",
     "SchemaChange",
     "SequenceCall",
+    "SplitRows",
+    "Spread",
     "Answer",
     "CatalogQuery",
     "CopyFrom",
@@ -104,9 +106,26 @@ class RowNumbers:
 
 
 @dataclass(frozen=True)
+class SplitRows:
+    """The rows of an INSERT of VALUES one by one, so that each shard is sent its own: the text
+    before them, of each row, and behind them."""
+
+    head: str
+    rows: tuple[tuple[int, str], ...]  # the place of its key in the plan's, and its text
+    tail: str
+    returned_key: str = ""
+    """What is added to RETURNING where not every row comes back: a key tells whose row it is."""
+
+
+Spread: TypeAlias = Literal["", "every", "alike"]
+"""A write without keys that is no home table's: on every shard to its own rows, or, of a
+reference table, to the same rows and with the same answer."""
+
+
+@dataclass(frozen=True)
 class OneShard:
-    """Runs whole on the shard that owns the slots of `keys` (all on one shard, or 0A000);
-    without keys on the home shard."""
+    """Runs whole on the shard that owns the slots of `keys`; without keys on the home shard. A
+    write may concern several (`shardrouter.spreading`), then it is a transaction over them."""
 
     tag: str  # command tag without counts: INSERT, SELECT, UPDATE, DELETE
     tables: Reliance
@@ -124,6 +143,8 @@ class OneShard:
     """Sequences of which the router draws a number each; they are the parameters behind those of
     the client."""
     numbers: RowNumbers | None = None
+    spread: Spread = ""
+    split: SplitRows | None = None
     shards: int = 0
     """If not 0: right only while the cluster has so many shards, which then hold it all."""
 
@@ -281,12 +302,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class CopyFrom:
-    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent."""
+    """COPY FROM STDIN: `insert`, whose parameters are the columns, for each row that is sent, on
+    all of `shards`, or, if there are none, on that of its key."""
 
     table: str
     columns: tuple[CopyColumn, ...]
     insert: OneShard
-    shard: str
+    shards: tuple[str, ...]
     options: CopyOptions
 
 

@@ -29,8 +29,17 @@ from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import OutcomeUnknown, RouterError, Unavailable
-from shardrouter.execution import Execution, Outcome, Prepared, command_of, is_current, outcome_of
+from shardrouter.execution import (
+    Execution,
+    Outcome,
+    Prepared,
+    SeveralShards,
+    command_of,
+    is_current,
+    outcome_of,
+)
 from shardrouter.explained import explain
+from shardrouter.finishing import Finishing
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import OneShard, ResultColumn, SetSetting
 from shardrouter.replica_choice import NEAREST
@@ -190,6 +199,10 @@ class Session:
     @property
     def schema(self) -> Schema:
         return self._state.schema
+
+    @property
+    def finishing(self) -> Finishing:
+        return self._state.backend.finishing
 
     @property
     def sequences(self) -> SessionSequences:
@@ -425,6 +438,9 @@ class Session:
                 execution = drawn
             command = command_of(plan, execution, catalog)
             level = prepared.level(self._state.settings)
+        except SeveralShards:
+            self._start([execution], done, deadline, began, is_stale=False)
+            return
         except RouterError as exc:
             self._loop.call_soon(self._metered([execution], done, began), exc)
             return

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from nodes.protocol import Staged, Stale
+from nodes.protocol import Stale
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import NotSupported, RouterError, Unavailable
-from shardrouter.execution import Prepared, copy_command
+from shardrouter.execution import Prepared
 from shardrouter.explained import explain
 from shardrouter.planned import CopyFrom
+from shardrouter.rows_upload import RowsUpload
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.statement_log import without_values
 from shardrouter.transaction_answers import read_only_error
 from shardrouter.units import REPLANS_MAX, being_changed
-from shardrouter.upload import Upload
+from shardrouter.writing import write_copied
 
 __all__ = ["SessionCopies"]
 
@@ -56,7 +57,7 @@ class SessionCopies:
         self._state.units += 1
         if self._state.backend.statement_log is not None:
             self._state.backend.statement_log.copied(self._state.role.name, prepared.text)
-        upload = Upload(self._state.shards, plan.shard, timeout_s)
+        upload = RowsUpload(self._state.shards, plan, self._state.catalog, timeout_s)
         commit = partial(self._commit_copy, prepared, upload, timeout_s, time.monotonic())
         copy = CopyIn(plan, upload, commit, self._under_way.discard, partial(self._numbers, plan))
         self._under_way.add(copy)
@@ -69,14 +70,14 @@ class SessionCopies:
         )
 
     async def _commit_copy(
-        self, prepared: Prepared, upload: Upload, timeout_s: float, began: float, staged: Staged
+        self, prepared: Prepared, upload: RowsUpload, timeout_s: float, began: float
     ) -> bool:
         """Write the rows that were sent ahead, exactly once; in a transaction block they are
         written with the block, and True says that they are needed until then. Raises
         RouterError, as PostgreSQL words it."""
         alone = self._state.transactions.block is None
         try:
-            is_kept = await self._write_copy(prepared, upload, timeout_s, staged)
+            is_kept = await self._write_copy(prepared, upload, timeout_s)
             self._ended(prepared, None, time.monotonic() - began)
             return is_kept
         except RouterError as exc:
@@ -93,32 +94,36 @@ class SessionCopies:
             text = without_values(prepared.text)
             state.backend.slow_statements.write(state.role.name, state.request, text, error, took)
 
-    async def _write_copy(
-        self, prepared: Prepared, upload: Upload, timeout_s: float, staged: Staged
-    ) -> bool:
+    async def _write_copy(self, prepared: Prepared, upload: RowsUpload, timeout_s: float) -> bool:
         plan = prepared.plan
         assert isinstance(plan, CopyFrom)
         deadline = self._state.loop.time() + timeout_s + upload.apply_s
         for attempt in range(REPLANS_MAX):
-            command = copy_command(plan, staged, self._state.catalog)
+            commands = upload.commands(plan.insert, self._state.catalog)
             if self._state.transactions.block is not None:
-                await self._state.transactions.copy(command, upload, deadline)
+                await self._state.transactions.copy(commands, upload.each, deadline)
                 return True
-            answer = await self._state.shards.write(
-                command.shard, (command.statement,), command.guards, bounded=True, deadline=deadline
+            answer = await write_copied(
+                self._state.shards, self._state.catalog, commands, deadline=deadline
             )
             if not isinstance(answer, Stale):
-                return False
+                return len(commands) > 1  # the outcome may be applied later than here
+            if len(commands) > 1:
+                raise _was_changed(plan)  # some shards have forgotten their rows
             await self._state.schema.catch_up(deadline, attempt)
             fresh = (await self._statements.understood(prepared.text, (), deadline)).plan
             if (
                 not isinstance(fresh, CopyFrom)
                 or fresh.columns != plan.columns
-                or fresh.shard != plan.shard
+                or fresh.shards != plan.shards
             ):
-                raise NotSupported(
-                    f'table "{plan.table}" was changed while rows were copied into it',
-                    hint="Repeat the COPY.",
-                )
+                raise _was_changed(plan)
             plan = fresh
         raise being_changed()
+
+
+def _was_changed(plan: CopyFrom) -> NotSupported:
+    return NotSupported(
+        f'table "{plan.table}" was changed while rows were copied into it',
+        hint="Repeat the COPY.",
+    )

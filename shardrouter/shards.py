@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -39,6 +39,7 @@ from nodes.protocol import (
     StatementResult,
     Status,
 )
+from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
 from shardrouter.levels import Level
@@ -101,6 +102,8 @@ class Shards:
         self.submit_write, self.write = writes.submit, writes.write
         self.new_stage, self.forget_stage = writes.new_stage, writes.forget_stage
         self.submit_chunk = writes.submit_chunk
+        self._coordination = Coordination(config.groups, self._delivery, name, rng)
+        self.commit = self._coordination.commit
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level
@@ -272,6 +275,12 @@ class Shards:
 
     # ------------------------------------------------------------------ the rest
 
+    def anchor(self, groups: Iterable[str]) -> str:
+        """The participant whose log is to decide: `meta`, else one that has a leader."""
+        known = list(groups)
+        led = [group for group in known if self.leader(group) is not None]
+        return "meta" if "meta" in known else (led or known)[-1]
+
     def leader(self, group: str) -> str | None:
         """Name of the node believed to lead `group`."""
         return self._delivery.leader(group)
@@ -285,6 +294,7 @@ class Shards:
         for stream in list(self._streams):
             stream.close()
         self._writes.close()
+        self._coordination.close()
         await self._delivery.close()
 
 

@@ -10,6 +10,7 @@ from shardrouter.execution import (
     Outcome,
     Prepared,
 )
+from shardrouter.finishing import Finishing
 from shardrouter.planned import (
     SetSetting,
 )
@@ -32,6 +33,9 @@ class Host(Protocol):
 
     @property
     def schema(self) -> Schema: ...
+
+    @property
+    def finishing(self) -> Finishing: ...
 
     @property
     def sequences(self) -> SessionSequences: ...

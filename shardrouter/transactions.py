@@ -9,28 +9,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 
 from nodes.protocol import (
     Lock,
-    Ran,
-    SqlFailure,
     Stale,
     StatementResult,
 )
-from shardrouter import merge
 from shardrouter.block import (
     Block,
     lock_of,
-    serialization_failure,
-    spans_shards,
 )
 from shardrouter.block_definitions import BlockDefinitions
-from shardrouter.block_steps import BLOCK_REPLANS_MAX, STEP_BYTES_MAX, BlockSteps
+from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps, results_of
 from shardrouter.definitions import (
     DropTable,
 )
@@ -41,13 +35,11 @@ from shardrouter.execution import (
     Execution,
     Outcome,
     Prepared,
-    command_of,
     count_command,
     is_uncounted,
-    outcome_of,
     rows_outcome,
-    scatter_commands,
 )
+from shardrouter.gathering import Limits, gather_steps
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -57,7 +49,6 @@ from shardrouter.planned import (
     DeclareCursor,
     EndBlock,
     FetchRows,
-    Merge,
     Modes,
     OneShard,
     SavepointStep,
@@ -68,7 +59,7 @@ from shardrouter.planned import (
     TransactionControl,
 )
 from shardrouter.settings import TRANSACTION_MODES
-from shardrouter.shards import is_large
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
 from shardrouter.transaction_answers import (
@@ -85,7 +76,6 @@ from shardrouter.transaction_answers import (
 from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
-from shardrouter.verdicts import sql_error
 
 __all__ = ["Transactions"]
 
@@ -93,8 +83,6 @@ _ID_BYTES: Final = 16
 
 _OF_ROWS: Final = frozenset({"21", "22"})
 """Classes of errors of single rows, which a FETCH tells that comes to them."""
-
-_Finish = Callable[[StatementResult], Outcome]
 
 
 class Transactions:
@@ -312,40 +300,13 @@ class Transactions:
                     await self._catch_up(deadline, attempt)
                     continue
                 execution = counted
-            command, quick, finish = self._command(plan, execution)
-            block.move_to(command.shard)
-            lock = self._lock(plan, command)
-            if is_large(command.statement, STEP_BYTES_MAX):
-                statement = await self._steps.parameters_ahead(block, command.statement)
-                command = structs.replace(command, statement=statement)
-            is_write = isinstance(plan, OneShard) and plan.is_write
-            stream = execution.stream and not (quick or is_write or lock)
-            stream = stream and isinstance(plan, OneShard)  # else its rows have yet to be merged
-            step, guards = Ran(command.statement, stream=stream), block.published(command.guards)
-            answer = await self._steps.speculate(
-                block,
-                step,
-                guards,
-                quick=quick,
-                deadline=deadline,
-                lock=lock,
-                is_write=is_write,
-            )
-            if isinstance(answer, Stale):
-                if block.guards_on(answer.object):
-                    raise serialization_failure("a concurrent schema change")
-                await self._catch_up(deadline, attempt)
-                continue
-            block.took(
-                step, guards, answer.outcome, quick=quick, is_write=is_write, digest=answer.digest
-            )
-            if isinstance(answer.outcome, SqlFailure):
-                raise sql_error(answer.outcome)
-            outcome = finish(answer.outcome)
-            if answer.stream is None:
-                return outcome
-            host.keep(answer.stream)
-            return structs.replace(outcome, more=answer.stream)
+            if isinstance(plan, Scatter):
+                found = await self._gathered(block, plan, execution, deadline)
+            else:
+                found = await self._ran(block, plan, execution, deadline)
+            if found is not None:
+                return found
+            await self._catch_up(deadline, attempt)
         raise being_changed()
 
     async def _catch_up(self, deadline: float, attempt: int) -> None:
@@ -362,19 +323,12 @@ class Transactions:
         plan = execution.prepared.plan
         assert isinstance(plan, OneShard)
         command = count_command(plan, execution, host.catalog)
-        block.move_to(command.shard)
-        step, guards = Ran(command.statement), block.published(command.guards)
-        answer = await self._steps.speculate(
-            block, step, guards, quick=False, deadline=deadline, is_write=False
+        steps = await self._steps.run(
+            block, [command], quick=False, is_write=False, deadline=deadline
         )
-        if isinstance(answer, Stale):
-            if block.guards_on(answer.object):
-                raise serialization_failure("a concurrent schema change")
+        if isinstance(steps, Stale):
             return None
-        outcome = answer.outcome
-        block.took(step, guards, outcome, quick=False, is_write=False, digest=answer.digest)
-        if isinstance(outcome, SqlFailure):
-            raise sql_error(outcome)
+        [outcome] = results_of(steps)
         ((rows,),) = outcome.values
         assert isinstance(rows, int)
         return await host.sequences.numbered(execution, rows, host.catalog, deadline)
@@ -418,42 +372,71 @@ class Transactions:
         self.cursors.close(plan.name)
         return Outcome("CLOSE CURSOR" if plan.name else "CLOSE CURSOR ALL")
 
-    def _command(
-        self, plan: OneShard | Scatter, execution: Execution
-    ) -> tuple[Command, bool, _Finish]:
-        """What the shard is asked, whether it is bounded work, and what its answer becomes."""
+    async def _ran(
+        self, block: Block, plan: OneShard, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A statement that shards run as it is; None if one says that the catalog is stale."""
         host = self._host
-        if isinstance(plan, OneShard):
-            if plan.is_write and host.settings.read_only:
-                raise read_only_error(plan)
-            command = command_of(plan, execution, host.catalog)
-            return command, plan.quick, partial(outcome_of, plan, execution)
-        arguments, fragments = scatter_commands(plan, execution, host.catalog)
-        finish = plan.finish
-        if len(fragments) != 1 or len(fragments[0]) != 1 or not isinstance(finish, Merge):
-            raise spans_shards("The statement concerns several shards.")
+        if plan.is_write and host.settings.read_only:
+            raise read_only_error(plan)
+        catalog = host.catalog
+        commands = commands_of(plan, execution, catalog)
+        lock = self._lock(plan, commands[0])
+        steps = await self._steps.run(
+            block,
+            commands,
+            quick=plan.quick,
+            is_write=plan.is_write,
+            deadline=deadline,
+            lock=lock,
+            stream=execution.stream and not (plan.quick or plan.is_write or lock),
+        )
+        if isinstance(steps, Stale):
+            return None
+        outcome = merged_outcome(plan, execution, results_of(steps), catalog)
+        rest = steps[0].stream
+        if rest is None:
+            return outcome
+        host.keep(rest)
+        return structs.replace(outcome, more=rest)
 
-        def merged(result: StatementResult) -> Outcome:
-            rows = merge.merge_rows(finish, [result.values], arguments)
-            return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
+    async def _gathered(
+        self, block: Block, plan: Scatter, execution: Execution, deadline: float
+    ) -> Outcome | None:
+        """A query over several shards, each of which answers its part as a step; None as above."""
+        host = self._host
 
-        return fragments[0][0], False, merged
+        async def run(commands: Sequence[Command]) -> list[StatementResult] | None:
+            steps = await self._steps.run(
+                block, commands, quick=False, is_write=False, deadline=deadline
+            )
+            return None if isinstance(steps, Stale) else results_of(steps)
 
-    def _lock(self, plan: OneShard | Scatter, command: Command) -> Lock | None:
+        limits = Limits(host.settings.finish_rows_max, host.settings.finish_bytes_max)
+        rows = await gather_steps(
+            plan, execution, host.catalog, run, limits, host.finishing, deadline, block.now_us
+        )
+        if rows is None:
+            return None
+        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
+
+    def _lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""
-        if not isinstance(plan, OneShard) or not plan.locking:
+        if not plan.locking:
             return None
         settings = self._host.settings
         if settings.read_only:
             raise read_only_error(plan)
         return lock_of(command.statement, plan.locking, settings.lock_timeout_s)
 
-    async def copy(self, command: Command, upload: Upload, deadline: float) -> None:
+    async def copy(
+        self, commands: Sequence[Command], uploads: Sequence[Upload], deadline: float
+    ) -> None:
         """Write rows that were sent ahead, in the open block; they are kept as long as it is.
         Raises RouterError; then the block has failed."""
         async with self._turn:
             assert self.block is not None
-            await self._steps.copy(self.block, command, upload, deadline)
+            await self._steps.copy(self.block, commands, uploads, deadline)
 
     # ------------------------------------------------------------------ its end
 
@@ -469,7 +452,7 @@ class Transactions:
         self.cursors.end()
         host.settings = block.settings
         try:
-            if commits and block.writes:
+            if commits and block.participants:
                 await self._steps.commit(block, deadline)
         finally:
             self._steps.forget()
@@ -511,8 +494,9 @@ class Transactions:
         self._host.sequences.forget_drafted()
         if block.draft is not None:
             self._draft_plans = PlanCache()
-        if block.locks:
-            self._host.shards.forget(block.shard, block.id)
+        for branch in block.branches.values():
+            if branch.locks:
+                self._host.shards.forget(branch.shard, block.id)
 
     def abandon(self) -> None:
         """The session ends, or what was to become a block has failed: nothing of it remains."""

@@ -12,10 +12,11 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.protocol import Done, Guard, Stale, Statement
+from nodes.protocol import Done, Stale
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
+    Command,
     Execution,
     Notice,
     Outcome,
@@ -29,7 +30,6 @@ from shardrouter.execution import (
     rows_outcome,
 )
 from shardrouter.gathering import Limits, Reading, gather
-from shardrouter.large_writes import write_statements
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -48,8 +48,10 @@ from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
 from shardrouter.shards import Streamed
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
@@ -211,6 +213,8 @@ class Units:
                 return None
             unit[0] = counted
         if any(isinstance(plan, OneShard) and plan.is_write for plan in plans):
+            if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
+                return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
         return await self._read(unit, deadline)
 
@@ -254,52 +258,39 @@ class Units:
     # ------------------------------------------------------------------ units with a write
 
     async def _write(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
-        """All statements as one command of one shard."""
+        """All statements as one command of one shard, or one transaction over several."""
         catalog = self._state.catalog
         settings = self._state.settings
         outcomes: list[Outcome] = []
-        statements: list[Statement] = []
-        guards: dict[Guard, None] = {}
-        ordinals: list[int] = []  # of the unit, for each of `statements`
-        shard = ""
+        commands: list[list[Command]] = []  # of each statement that a shard runs
+        ordinals: list[int] = []  # of the unit, for each of these
         quick = True
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
                 if isinstance(plan, OneShard):
-                    command = command_of(plan, execution, catalog)
-                    if shard not in ("", command.shard):
-                        raise _several_shards()
-                    shard = command.shard
-                    statements.append(command.statement)
-                    guards.update(dict.fromkeys(command.guards))
+                    commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
                     outcomes.append(Outcome(""))  # its place
-                elif isinstance(plan, Scatter):
-                    raise _several_shards()
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
                     outcomes.append(outcome)
-        try:
-            answer = await write_statements(
-                self._state.shards,
-                shard,
-                statements,
-                tuple(guards),
-                bounded=quick,
-                deadline=deadline,
-                timeout_s=settings.statement_timeout_s,
-            )
-        except RouterError as exc:
-            exc.statement = ordinals[exc.statement]
-            raise
-        if isinstance(answer, Stale):
+        results = await write_commands(
+            self._state.shards,
+            catalog,
+            commands,
+            ordinals,
+            bounded=quick,
+            deadline=deadline,
+            timeout_s=settings.statement_timeout_s,
+        )
+        if isinstance(results, Stale):
             return None
-        for ordinal, result in zip(ordinals, answer.results, strict=True):
+        for ordinal, answers in zip(ordinals, results, strict=True):
             plan = unit[ordinal].prepared.plan
             assert isinstance(plan, OneShard)
-            outcomes[ordinal] = outcome_of(plan, unit[ordinal], result)
+            outcomes[ordinal] = merged_outcome(plan, unit[ordinal], answers, catalog)
         self._state.settings = settings
         return outcomes
 
@@ -478,12 +469,4 @@ def shared_session() -> NotSupported:
     return NotSupported(
         "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
-    )
-
-
-def _several_shards() -> NotSupported:
-    return NotSupported(
-        "a unit of commit that writes and spans several shards is not supported",
-        hint="Send the statements one by one, or together only those with shard-key values of "
-        "one shard; `shardrouter where TABLE KEY` tells the shard.",
     )

@@ -120,6 +120,7 @@ from nodes.protocol.responses import (
     leader_of,
 )
 from nodes.protocol.statements import (
+    EVERY_SLOT,
     Defined,
     Guard,
     Mark,
@@ -137,6 +138,7 @@ from nodes.protocol.statements import (
 )
 
 __all__ = [
+    "EVERY_SLOT",
     "PROTOCOL_VERSION",
     "FRAME_BYTES_MAX",
     "GREETING_BYTES_MAX",

@@ -3,7 +3,7 @@ what requests and the log are made of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from nodes.protocol.base import Message
 
@@ -13,6 +13,7 @@ __all__ = [
     "OutputColumn",
     "Staged",
     "Statement",
+    "EVERY_SLOT",
     "Guard",
     "SetVersion",
     "Ran",
@@ -80,6 +81,11 @@ class Guard(Message, frozen=True):
 
     object: str
     version: int
+
+
+EVERY_SLOT: Final = Guard("slot:*", 0)
+"""Among guards with slots: some statement touches its tables whole. Nothing ever has this name, so
+it refuses nothing."""
 
 
 class SetVersion(Message, frozen=True):

@@ -19,11 +19,6 @@ __all__ = ["copy_plan"]
 
 MakePlan: TypeAlias = Callable[[str, Catalog], Plan]
 
-_SHARDED = (
-    "Send INSERT statements, or keep the table whole on one shard: "
-    "CREATE TABLE ... WITH (home = true)."
-)
-
 
 def copy_plan(
     statement: CopyStatement, catalog: Catalog, table: Table | None, make_plan: MakePlan
@@ -107,22 +102,19 @@ def _copy_from(
     names: tuple[str, ...],
     make_plan: MakePlan,
 ) -> CopyFrom:
-    if table.placement != "home" and len(catalog.shards) > 1:
-        raise NotSupported(
-            f'COPY into the {table.placement} table "{table.relname}" of a cluster with several '
-            "shards is not supported",
-            position=statement.position,
-            hint=_SHARDED,
-        )
     columns = ", ".join(map(_quote, names))
     values = ", ".join(f"${number}" for number in range(1, len(names) + 1))
     # As in PostgreSQL, what is copied into an identity column stands.
     text = f"INSERT INTO {_written(table)} ({columns}) OVERRIDING SYSTEM VALUE VALUES ({values})"  # noqa: S608 -- quoted names
     insert = _planned(text, catalog, make_plan, -1)
     assert isinstance(insert, OneShard)
-    shard = catalog.home if table.placement == "home" else catalog.shards[0]
+    shards: tuple[str, ...] = ()
+    if table.placement == "home":
+        shards = (catalog.home,)
+    elif table.placement == "reference" or len(catalog.shards) == 1:
+        shards = tuple(catalog.shards)
     filled = tuple(map(CopyColumn, names, insert.parameter_oids))
-    return CopyFrom(table.relname, filled, insert, shard, statement.options)
+    return CopyFrom(table.relname, filled, insert, shards, statement.options)
 
 
 def _planned(text: str, catalog: Catalog, make_plan: MakePlan, start: int) -> Plan:

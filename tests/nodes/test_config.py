@@ -82,6 +82,7 @@ def clusters(draw: st.DrawFn) -> ClusterConfig:
         clock_drift=draw(st.floats(0, 0.5)),
         lease_margin_ms=draw(st.integers(1, 100)),
         spread_leaders=draw(st.booleans()),
+        resolve_after_ms=draw(st.integers(1, 100_000)),
     )
     limits = WriteLimits(*(draw(st.integers(1, 10**12)) for _ in range(4)))
     router = Address("localhost", draw(ports))

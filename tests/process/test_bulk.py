@@ -10,7 +10,7 @@ import pytest
 from nodes.client import NodeClient
 from nodes.comparison import Comparison, compare
 from nodes.local_cluster import LocalCluster
-from shardrouter.block import HELD_BYTES_MAX
+from shardrouter.branch import HELD_BYTES_MAX
 from shardrouter.errors import IndefiniteError, RouterError
 from shardrouter.router import Router
 from tests.process.test_router_failover import three_nodes

@@ -29,7 +29,7 @@ from shardrouter.identity import Identity
 from shardrouter.memory_database import MemoryDatabase
 from shardrouter.merge import merge_rows
 from shardrouter.placement import assign_slots
-from shardrouter.plan import bind, make_plan, slots
+from shardrouter.plan import bind, make_plan
 from shardrouter.planned import (
     Answer,
     Merge,
@@ -51,6 +51,7 @@ from shardrouter.schema_change import (
     undo_parts,
 )
 from shardrouter.settings import Settings
+from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.tables import Placement
 
 
@@ -180,13 +181,15 @@ class PlannedCluster:
                 return plan.columns, list(plan.rows), len(plan.rows)
             case OneShard():
                 drawn = tuple(map(self._next, plan.draws))
-                bound = (*bind(plan, arguments), *drawn)
-                homes = {catalog.shard_of(slot) for slot in slots(plan, bound) or (0,)}
-                if not plan.keys:
-                    homes = {catalog.home}
-                assert len(homes) == 1, "the test's keys must be on one shard"
-                count, rows = self.shards[homes.pop()].run(plan.sql, bound)
-                return plan.columns, _booleans(rows, plan.columns), count
+                prepared = Prepared(sql, plan, tuple(oids), plan.columns)
+                asks = Execution(prepared, arguments, drawn=drawn, stored=True)
+                results = []
+                for command in commands_of(plan, asks, catalog):
+                    sent = command.statement
+                    count, rows = self.shards[command.shard].run(sent.sql, sent.parameters)
+                    results.append(StatementResult(count, values=tuple(rows)))
+                outcome = merged_outcome(plan, asks, results, catalog)
+                return plan.columns, _booleans(outcome.values, plan.columns), outcome.row_count
             case Scatter():
                 prepared = Prepared(sql, plan, plan.parameter_oids, plan.columns)
                 rows = self._scattered(plan, Execution(prepared, arguments))

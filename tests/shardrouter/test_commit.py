@@ -4,6 +4,7 @@ any other, and its outcome is settled like one."""
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -27,6 +28,7 @@ from shardrouter.block import Block
 from shardrouter.catalog import Catalog
 from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
+from shardrouter.finishing import Finishing
 from shardrouter.planned import EndBlock, Modes, SetSetting
 from shardrouter.row_stream import RowStream
 from shardrouter.schema import Schema
@@ -52,6 +54,7 @@ class Host:
     def __init__(self, shards: Shards) -> None:
         self.settings = Settings()
         self.shards = shards
+        self.finishing = Finishing(random.Random(1))
         self.schema = Schema(shards, ("shard-1",), Tasks())
         self.sequences = SessionSequences(self.schema.sequences)
 
@@ -89,8 +92,7 @@ def begun(shards: Shards) -> Transactions:
     transactions.begin(Modes())
     block = transactions.block
     assert block is not None
-    block.move_to("shard-1")
-    block.took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
+    block.branch("shard-1").took(Ran(SQL), GUARDS, ONE, quick=True, is_write=True)
     return transactions
 
 
@@ -159,15 +161,16 @@ def test_steps_are_sent_when_they_are_few_or_asked_for() -> None:
         async with scripted(1) as (shards, [n1]):
             n1.plays(Speculated(ONE), NotOpen())
             block = Block(b"id", 1, 2, Settings())
+            branch = block.branch("shard-1")
             deadline = asyncio.get_running_loop().time() + 10.0
 
             def asked(*, whole: bool = False) -> Speculate:
-                return block.request(Ran(large), GUARDS, quick=True, whole=whole)
+                return branch.request(Ran(large), GUARDS, quick=True, whole=whole)
 
             large = Statement("UPDATE t SET name = ?1", ("x" * 10_000,))
             for count in (1, 2):
                 assert len(asked().transaction.steps) == count
-                block.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
+                branch.took(Ran(large), GUARDS, ONE, quick=True, is_write=True)
             block.savepoint("s", Settings())
             assert len(asked().transaction.steps) == 2  # the mark, and the statement
             assert asked().base

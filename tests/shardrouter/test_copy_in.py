@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from shardrouter.copy_in import CopyIn
-from shardrouter.errors import NotSupported, RouterError, StatementError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.execution import Outcome
 from shardrouter.router import Router
 from shardrouter.session import Execution, Session
@@ -114,15 +114,6 @@ async def test_what_insert_would_refuse_is_refused_with_its_line(
         assert (error.sqlstate, error.where) == (sqlstate, where)
         assert error.definite
     assert [row[0] for row in await router.fetch("SELECT id FROM h")] == [3]
-
-
-async def test_where_it_is_not_supported_it_says_what_to_do(
-    router: Router, session: Session
-) -> None:
-    await router.execute("CREATE TABLE IF NOT EXISTS s (id integer PRIMARY KEY)")
-    error = await failure(session, "COPY s FROM STDIN", b"1\n")
-    assert isinstance(error, NotSupported)
-    assert "home = true" in error.hint
 
 
 async def test_a_session_that_only_reads_copies_nothing(router: Router, session: Session) -> None:

@@ -13,11 +13,12 @@ from nodes.protocol import Guard, Statement, StatementResult, Value
 from nodes.values import SLOTS, canonical_key, slot_of
 from shardrouter import types
 from shardrouter.catalog import Catalog, Column, Table
-from shardrouter.errors import NotSupported, RouterError
+from shardrouter.errors import RouterError
 from shardrouter.execution import (
     Command,
     Execution,
     Prepared,
+    SeveralShards,
     command_of,
     is_current,
     outcome_of,
@@ -89,8 +90,8 @@ def test_every_slot_of_a_command_is_guarded() -> None:
     assert {guard.object for guard in guards} == {"table:t", *(f"slot:{slot(k)}" for k in EVEN)}
 
 
-def test_keys_of_several_shards_are_refused() -> None:
-    with pytest.raises(NotSupported):
+def test_a_write_whose_keys_are_on_several_shards_goes_on_elsewhere() -> None:
+    with pytest.raises(SeveralShards):
         one_shard("INSERT INTO t (id) VALUES ($1), ($2)", EVEN[0], ODD[0])
 
 

@@ -12,12 +12,14 @@ from nodes.local_cluster import new_cluster_config
 from nodes.protocol import (
     Avoided,
     MemberStatus,
+    PreparedStatus,
     Refusal,
     ReplicaStatus,
     RouterReport,
     Status,
+    TransactionId,
 )
-from shardrouter.health import health_of
+from shardrouter.health import ClusterHealth, health_of
 
 NODES = ("a", "b", "c", "d")
 
@@ -152,3 +154,26 @@ def test_what_routers_avoid_is_told_once_and_is_nobodys_task() -> None:
     assert (seen.router, seen.group, seen.node, seen.state) == ("router-7", "shard-1", "b", "open")
     assert (health.nodes["a"].requests, health.nodes["a"].late_ms) == (3, 1.5)
     assert health.to_json()["avoided"][0]["reason"] == "b is behind"
+
+
+def test_a_transaction_that_waits_for_its_outcome_is_named_with_what_it_blocks() -> None:
+    def health(age_ms: int) -> ClusterHealth:
+        said = statuses(ABC)
+        leading = said["a"]
+        assert isinstance(leading, Status)
+        meta, shard = leading.replicas
+        held = PreparedStatus(TransactionId(1, 0xAF, 7), age_ms, "meta", ("table:t", "table:u"))
+        held_here = msgspec.structs.replace(shard, prepared=(held,), prepared_count=3)
+        said["a"] = msgspec.structs.replace(leading, replicas=(meta, held_here))
+        return health_of(cluster(), said)
+
+    brief = health(1500)
+    assert brief.missing == ()
+    assert brief.groups["shard-1"].prepared == 3
+    assert brief.groups["shard-1"].blocked[0].touches == ("t", "u")
+    assert brief.groups["meta"].prepared == 0
+    (line,) = health(12_000).missing
+    assert line == (
+        "shard-1 waits for the outcome of 3 transactions over several shards; the oldest, af-7, "
+        "has blocked t, u for 12 s: meta decides it, and has to have a leader"
+    )

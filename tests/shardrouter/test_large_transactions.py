@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from nodes.protocol import ENTRY_BYTES_MAX, FRAME_BYTES_MAX
-from shardrouter import block
+from shardrouter import branch
 from shardrouter.connection import Connection
 from shardrouter.errors import RouterError
 from shardrouter.exceptions import SerializationError, UniqueViolationError
@@ -55,7 +55,7 @@ async def connection(router: Router) -> AsyncIterator[Connection]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions are large when they are a hundredth of it."""
-    monkeypatch.setattr("shardrouter.transactions.HELD_BYTES_MAX", 40_000)
+    monkeypatch.setattr("shardrouter.block_steps.HELD_BYTES_MAX", 40_000)
     monkeypatch.setattr("shardrouter.transactions.ASKED_BYTES_MAX", 20_000)
 
 
@@ -217,8 +217,8 @@ async def test_a_session_that_ends_takes_its_stages_along(
     place: tuple[Router, Path], router: Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, directory = place
-    monkeypatch.setattr("shardrouter.transactions.HELD_BYTES_MAX", 40_000)
-    assert block.HELD_BYTES_MAX > 40_000
+    monkeypatch.setattr("shardrouter.block_steps.HELD_BYTES_MAX", 40_000)
+    assert branch.HELD_BYTES_MAX > 40_000
     async with router.acquire() as connection:
         await connection.execute("BEGIN")
         for number, name in rows(40, 2_000):

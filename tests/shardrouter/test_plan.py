@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nodes.protocol import Value
 from nodes.values import BOOL, FLOAT8, INT2, INT4, INT8, TEXT, canonical_key, slot_of
-from shardrouter.errors import NotSupported, RouterError, StatementError
+from shardrouter.errors import RouterError, StatementError
 from shardrouter.plan import (
     UnknownTable,
     bind,
@@ -206,8 +206,9 @@ def test_what_does_not_pin_the_key_is_asked_of_every_shard(where: str) -> None:
     plan = make_plan(f"SELECT * FROM t WHERE {where}", CATALOG)
     assert isinstance(plan, Scatter)
     assert plan.fragments[0].keys == ()
-    with pytest.raises(NotSupported):
-        make_plan(f"DELETE FROM t WHERE {where}", CATALOG)
+    change = make_plan(f"DELETE FROM t WHERE {where}", CATALOG)
+    assert isinstance(change, OneShard)
+    assert (change.keys, change.spread) == ((), "every")
 
 
 def test_a_key_that_is_null_matches_no_row_and_is_no_row() -> None:

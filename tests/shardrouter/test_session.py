@@ -127,21 +127,6 @@ async def test_a_unit_that_fails_leaves_nothing_and_names_its_statement(
     assert session.setting("application_name") == ""
 
 
-async def test_a_write_over_several_shards_is_refused_before_anything_is_written(
-    router: Router, session: Session
-) -> None:
-    a, b = await spread(router)
-    inserts = [f"INSERT INTO t (id) VALUES ({a})", f"INSERT INTO t (id) VALUES ({b})"]
-    error = await failure(session, *inserts)
-    assert isinstance(error, NotSupported)
-    assert (error.statement, bool(error.hint)) == (1, True)
-    several = f"INSERT INTO t (id) VALUES ({a}), ({b})"
-    assert isinstance(await failure(session, several), NotSupported)
-    scatter = await failure(session, inserts[0], "SELECT count(*) FROM t")
-    assert isinstance(scatter, NotSupported)
-    assert await router.fetchval("SELECT count(*) FROM t") == 0
-
-
 async def test_a_schema_change_is_a_unit_of_its_own(session: Session) -> None:
     error = await failure(session, "CREATE TABLE u (id bigint PRIMARY KEY)", "SELECT 1")
     assert isinstance(error, NotSupported)

@@ -125,7 +125,8 @@ def _plan(plan: Plan) -> str:
             lines = [f"one shard {plan.tag} {_tables(plan)}{' quick' if plan.quick else ''}"]
             lines += ["sql: " + plan.sql]
             keys = f"keys: {plan.key_type} " + ", ".join(map(operand_shown, plan.keys))
-            lines.append(keys if plan.keys else "home")
+            places = {"": "home", "every": "every shard", "alike": "every shard, alike"}
+            lines.append(keys if plan.keys else places[plan.spread])
         case Scatter():
             lines = [f"scatter {_tables(plan)}", *described(plan)]
         case Answer():

@@ -1,0 +1,464 @@
+"""Transactions over several shards on their way: what `shardrouter.coordinator` decides is sent
+here (docs/distributed.md, DESIGN section 8).
+
+One object for each attempt: it asks for a (session, seq) in every participant and one for the
+decision, sends PREPAREs side by side, DECIDE, OUTCOMEs and END, each until it is answered or its
+time is over. The caller is answered as soon as there is a verdict; the rest goes on behind him,
+and if it does not, the leaders do it.
+
+    deadline - margin        no PREPARE is sent any more
+    deadline - margin / 2    no DECIDE; from here on FENCE
+    deadline                 the outcome is not known (08007), if DECIDE was sent and none is learnt
+
+An attempt that dies of a conflict (wait-die), of an expired session or of a leader in doubt has had
+no effect and is made again under another id of the same age, which every new conflict goes by.
+An id is never used twice: a late copy of what ended the first attempt would end the second.
+
+Commands of transactions go out in lanes of their own. A PREPARE's seq stays open until its outcome
+is known, and the outcome of one that met a dead anchor is long in coming; writes of one shard do
+not wait for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import structs
+
+from nodes.protocol import (
+    Aborted,
+    Decide,
+    Decided,
+    Fence,
+    Guard,
+    Locked,
+    NotPrepared,
+    Prepare,
+    Prepared,
+    Ran,
+    SessionId,
+    SetVersion,
+    SqlFailure,
+    Staged,
+    Stale,
+    Statement,
+    Transaction,
+    TransactionId,
+    UnknownSession,
+    Write,
+)
+from shardrouter.block import serialization_failure
+from shardrouter.coordinator import Branch, Committed, Coordinator, Failed, Send
+from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
+from shardrouter.errors import RouterError
+from shardrouter.lanes import Lane, LaneSession
+from shardrouter.shard_writes import FENCE_S_MAX, FENCE_SHARE
+from shardrouter.verdicts import (
+    canceled,
+    lock_not_available,
+    sql_error,
+    time_over,
+    unknown,
+)
+
+__all__ = ["Coordination", "Part"]
+
+TELL_S: Final = 5.0
+"""How long an outcome is sent to who has not heard of it; its leader asks for it after half a
+second."""
+
+PAUSE_S: Final = 0.002
+"""Before an older PREPARE is sent again, or a younger transaction begun again; twice as long each
+time, times a random factor ..."""
+
+PAUSE_S_MAX: Final = 0.05
+"""... up to this."""
+
+Settled: TypeAlias = Callable[["Committed | Stale | RouterError"], None]
+
+
+class Part(NamedTuple):
+    """What a transaction does on one shard."""
+
+    statements: tuple[Statement, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    sets: tuple[SetVersion, ...] = ()
+    transaction: Transaction | None = None  # in place of statements
+    staged: Staged | None = None  # the same
+    quick: bool = False
+    bounded: bool = False
+    tied: tuple[str, ...] = ()  # see `Prepare`
+    ordinals: tuple[int, ...] = ()  # of its statements, in their unit of commit
+
+    def write(self, session: SessionId, seq: int, watermark: int) -> Write:
+        """As the command that is prepared."""
+        return Write(
+            session,
+            seq,
+            watermark,
+            self.statements,
+            self.guards,
+            self.sets,
+            self.quick,
+            self.transaction,
+            self.staged,
+            self.bounded,
+        )
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be prepared once more after an abort, which forgets stages."""
+        if self.staged is not None or any(each.staged is not None for each in self.statements):
+            return False
+        transaction = self.transaction
+        if transaction is None:
+            return True
+        return transaction.staged is None and not any(
+            isinstance(step, Ran) and step.statement.staged is not None
+            for step in transaction.steps
+        )
+
+
+class Coordination:
+    """Of one router."""
+
+    def __init__(
+        self, groups: Iterable[str], delivery: Delivery, name: str, rng: random.Random
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._delivery = delivery
+        self._rng = rng
+        self._lanes = {group: Lane(group, delivery, name) for group in groups}
+        self._router = rng.getrandbits(62)
+        self._number = 0
+
+    def close(self) -> None:
+        """Begin no more; what is under way ends with the delivery."""
+        for lane in self._lanes.values():
+            lane.close()
+
+    async def commit(
+        self, begun_us: int, parts: Mapping[str, Part], anchor: str, deadline: float
+    ) -> Committed | Stale:
+        """All parts or none, exactly once. Stale: none, for the caller's catalog is. Raises
+        RouterError.
+
+        A task that is cancelled here cancels the transaction, and goes on with its outcome."""
+        future: asyncio.Future[Committed | Stale | RouterError] = self._loop.create_future()
+        tries = _Tries(self, begun_us, parts, anchor, deadline, future.set_result)
+        tries.begin()
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                tries.cancel()
+        found = future.result()
+        if isinstance(found, RouterError):
+            raise found
+        return found
+
+    def new_id(self, begun_us: int) -> TransactionId:
+        """Of one attempt."""
+        self._number += 1
+        return TransactionId(begun_us, self._router, self._number)
+
+    def lane(self, group: str) -> Lane:
+        """Where its commands go out."""
+        return self._lanes[group]
+
+    def send(self, send: Send, until: float, done: Callable[[Answer, bool], None]) -> Sending:
+        """One request, until it is answered."""
+        return self._delivery.send(send.group, send.body, until, done)
+
+    def pause_s(self, count: int) -> float:
+        """The pause after `count` others."""
+        longest: float = min(PAUSE_S_MAX, PAUSE_S * 2 ** min(count, 10))
+        return longest * self._rng.uniform(0.5, 1.0)
+
+
+class _Tries:
+    """A transaction from its first attempt to its outcome."""
+
+    def __init__(
+        self,
+        coordination: Coordination,
+        begun_us: int,
+        parts: Mapping[str, Part],
+        anchor: str,
+        deadline: float,
+        done: Settled,
+    ) -> None:
+        self._coordination = coordination
+        self._loop = asyncio.get_running_loop()
+        self._begun_us = begun_us
+        self._parts = parts
+        self._anchor = anchor
+        self._deadline = deadline
+        margin = min(FENCE_S_MAX, FENCE_SHARE * (deadline - self._loop.time()))
+        self._prepare_until = deadline - margin
+        self._decide_until = deadline - margin / 2
+        self._done = done
+        self._count = 0
+        self._attempt: _Attempt | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_repeatable = all(part.is_repeatable for part in parts.values())
+
+    def begin(self) -> None:
+        self._timer = None
+        self._attempt = _Attempt(
+            self._coordination,
+            self._coordination.new_id(self._begun_us),
+            self._parts,
+            self._anchor,
+            (self._prepare_until, self._decide_until, self._deadline),
+            self._ended,
+        )
+        self._attempt.begin()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._done(canceled())
+        elif self._attempt is not None:
+            self._attempt.cancel()
+
+    def _ended(self, verdict: Committed | Stale | RouterError | _Died) -> None:
+        if not isinstance(verdict, _Died):
+            self._done(verdict)
+            return
+        pause_s = self._coordination.pause_s(self._count)
+        self._count += 1
+        again_at = self._loop.time() + pause_s
+        if self._is_repeatable and again_at < self._prepare_until:
+            self._timer = self._loop.call_at(again_at, self.begin)
+        else:
+            self._done(serialization_failure(verdict.reason))
+
+
+class _Died(NamedTuple):
+    """An attempt had no effect, and another may have."""
+
+    reason: str
+
+
+class _Attempt:
+    """One attempt, under one id."""
+
+    def __init__(
+        self,
+        coordination: Coordination,
+        id_: TransactionId,
+        parts: Mapping[str, Part],
+        anchor: str,
+        times: tuple[float, float, float],
+        done: Callable[[Committed | Stale | RouterError | _Died], None],
+    ) -> None:
+        self._coordination = coordination
+        self._loop = asyncio.get_running_loop()
+        self._id = id_
+        self._parts = parts
+        self._anchor = anchor
+        self._prepare_until, self._decide_until, self._deadline = times
+        self._done = done
+        self._is_told = False
+        self._seats = {group: _Seat(self, group) for group in parts}
+        self._decision = _Seat(self, anchor)
+        self._coordinator: Coordinator | None = None
+        self._sendings: dict[int, tuple[Send, Sending]] = {}
+        self._sent = 0
+        self._locked = ""  # a group that keeps an older PREPARE waiting
+        self._pauses = 0
+        self._is_known = False  # what the outcome is
+        self._is_cancelled = False
+
+    # ------------------------------------------------------------------ before it is sent
+
+    @property
+    def until(self) -> float:
+        """How long a seat may be waited for."""
+        return self._prepare_until
+
+    def lane(self, group: str) -> Lane:
+        """See `Coordination.lane`."""
+        return self._coordination.lane(group)
+
+    def begin(self) -> None:
+        """Ask for the seqs."""
+        for seat in (*self._seats.values(), self._decision):
+            self._coordination.lane(seat.group).ask(seat)
+
+    def cancel(self) -> None:
+        """Whoever asked for it no longer waits."""
+        if self._is_told or self._is_cancelled:
+            return
+        self._is_cancelled = True
+        if self._coordinator is None:
+            self.refused(canceled())
+            return
+        self._go_on(self._coordinator.expire())
+        if not self._is_told:  # the decision is under way: ask what it is
+            self._deadline = min(self._deadline, self._loop.time() + FENCE_S_MAX)
+            for send, sending in list(self._sendings.values()):
+                if isinstance(send.body, Decide):
+                    sending.stop()
+
+    def given(self) -> None:
+        """One more seat has its seq."""
+        seats = (*self._seats.values(), self._decision)
+        if self._is_told or any(seat.session is None for seat in seats):
+            return
+        branches: dict[str, Branch] = {}
+        for group, part in self._parts.items():
+            seat = self._seats[group]
+            assert seat.session is not None
+            watermark = seat.session.window.watermark
+            branches[group] = Branch(part.write(seat.session.id, seat.seq, watermark), part.tied)
+        assert self._decision.session is not None
+        commit = self._decision.session.id, self._decision.seq
+        self._coordinator = Coordinator(self._id, self._anchor, branches, commit)
+        self._go_on(self._coordinator.begin())
+
+    def refused(self, error: RouterError) -> None:
+        """One of them cannot have a seq: nothing is sent."""
+        if not self._is_told:
+            self._tell(error)
+            for seat in (*self._seats.values(), self._decision):
+                seat.leave(is_known=True)
+
+    # ------------------------------------------------------------------ under way
+
+    def _go_on(self, sends: list[Send]) -> None:
+        for send in sends:
+            if send.after_pause:
+                self._locked = send.group
+                pause_s = self._coordination.pause_s(self._pauses)
+                self._pauses += 1
+                self._loop.call_later(pause_s, self._send, send)
+            else:
+                self._send(send)
+        coordinator = self._coordinator
+        assert coordinator is not None
+        if coordinator.verdict is not None and not self._is_told:
+            self._tell(self._verdict(coordinator))
+            for send, sending in list(self._sendings.values()):
+                if isinstance(send.body, Prepare):
+                    sending.stop()
+        if coordinator.is_done and not self._sendings:
+            for seat in (*self._seats.values(), self._decision):
+                seat.leave(is_known=self._is_known)
+
+    def _send(self, send: Send) -> None:
+        coordinator = self._coordinator
+        assert coordinator is not None
+        body = send.body
+        match body:
+            case Prepare():
+                if coordinator.verdict is not None:
+                    return  # it died while this one paused
+                until = self._prepare_until
+            case Decide(commit=True):
+                until = self._decide_until
+            case Fence():
+                until = self._deadline
+            case _:
+                until = self._loop.time() + TELL_S
+        if isinstance(body, Fence) or (isinstance(body, Decide) and body.commit):
+            assert self._decision.session is not None
+            watermark = self._decision.session.window.watermark
+            send = send._replace(body=structs.replace(body, watermark=watermark))
+        self._sent += 1
+        done = partial(self._answered, self._sent, send)
+        self._sendings[self._sent] = send, self._coordination.send(send, until, done)
+
+    def _answered(self, number: int, send: Send, answer: Answer, doubt: bool) -> None:
+        del self._sendings[number]
+        coordinator = self._coordinator
+        assert coordinator is not None
+        if coordinator.is_done:
+            self._go_on([])
+            return
+        if isinstance(answer, Decided):
+            self._is_known = True
+        if isinstance(answer, UnknownSession):
+            self._forget(send)
+        if isinstance(answer, GaveUp):
+            self._go_on(coordinator.gave_up(send, doubt=doubt))
+        else:
+            self._go_on(coordinator.answered(send, answer, doubt=doubt))
+
+    def _forget(self, send: Send) -> None:
+        seat = self._seats[send.group] if isinstance(send.body, Prepare) else self._decision
+        if seat.session is not None:
+            self._coordination.lane(send.group).lost(seat.session)
+
+    def _tell(self, verdict: Committed | Stale | RouterError | _Died) -> None:
+        self._is_told = True
+        self._done(verdict)
+
+    def _verdict(self, coordinator: Coordinator) -> Committed | Stale | RouterError | _Died:
+        found = coordinator.verdict
+        if isinstance(found, Committed):
+            return found
+        if not isinstance(found, Failed):
+            return unknown(self._anchor, "nobody could say whether it was decided")
+        match found.answer:
+            case SqlFailure() as failure:
+                error = sql_error(failure)
+                error.shard = found.group
+                ordinals = self._parts[found.group].ordinals
+                if error.statement < len(ordinals):
+                    error.statement = ordinals[error.statement]
+                return error
+            case Stale() as stale:
+                return stale
+            case Locked():
+                return _Died("a conflict with an older transaction over several shards")
+            case Decided() | Aborted() | NotPrepared():
+                if self._is_cancelled:
+                    return canceled()
+                return _Died("its shards did not prepare it in time")
+            case UnknownSession() | Prepared():
+                return _Died("an answer that was lost")
+        if self._is_cancelled:
+            return canceled()
+        if self._locked:
+            return lock_not_available(self._locked)
+        return time_over(found.group, "it did not prepare the transaction")
+
+
+class _Seat:
+    """A command's place in the lane of its group."""
+
+    def __init__(self, attempt: _Attempt, group: str) -> None:
+        self._attempt = attempt
+        self.group = group
+        self.session: LaneSession | None = None
+        self.seq = 0
+
+    @property
+    def until(self) -> float:
+        return self._attempt.until
+
+    def given(self, session: LaneSession, seq: int) -> None:
+        self.session, self.seq = session, seq
+        self._attempt.given()
+
+    def refused(self, error: RouterError) -> None:
+        self._attempt.refused(error)
+
+    def leave(self, *, is_known: bool) -> None:
+        """No copy of its command will be sent again. A seq whose outcome is not known is never
+        settled: its session is left to expire."""
+        lane = self._attempt.lane(self.group)
+        if self.session is None:
+            lane.withdraw(self)
+        elif is_known:
+            lane.settle(self.session, self.seq)
+        else:
+            lane.lost(self.session)
+        self.session = None

@@ -1,0 +1,189 @@
+"""Transactions over several groups that their router has left: leaders finish them, whoever
+stops."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nodes.config import ClusterConfig
+from nodes.protocol import (
+    Aborted,
+    Decide,
+    Decided,
+    Done,
+    Guard,
+    Opened,
+    OpenSession,
+    Participant,
+    Prepare,
+    Prepared,
+    Read,
+    SessionId,
+    SetVersion,
+    Statement,
+    TransactionId,
+    Write,
+)
+from tests.nodes.test_fingerprint import until
+from tests.nodes.test_node import CREATE, Nodes, config_of
+
+pytestmark = pytest.mark.slow  # real elections and files
+
+GROUPS = ("s1", "s2")
+GUARDS = (Guard("table:t", 1),)
+KEYS = Read((Statement("SELECT k FROM t ORDER BY k"),), GUARDS, quick=True)
+RECOVERED_S = 2.0
+"""Within which what was left has been finished."""
+
+
+def config() -> ClusterConfig:
+    found = config_of({"meta": ["n1"], "s1": ["n1", "n2", "n3"], "s2": ["n2", "n3", "n1"]})
+    return replace(found, raft=replace(found.raft, resolve_after_ms=200))
+
+
+class Over:
+    """A cluster, and transactions over its two shards; s1 is their anchor."""
+
+    def __init__(self, directory: Path) -> None:
+        self.nodes = Nodes(config(), directory)
+        self.sessions: dict[str, SessionId] = {}
+        self.count = 0
+
+    async def start(self) -> None:
+        names = [name for name in self.nodes.config.nodes if name not in self.nodes.running]
+        made = {name: self.nodes.make(name) for name in names}
+        await asyncio.gather(*(node.__aenter__() for node in made.values()))
+        self.nodes.running |= made
+
+    async def stop(self, *names: str) -> None:
+        stopped = [self.nodes.running.pop(name) for name in names]
+        await asyncio.gather(*(node.__aexit__(None, None, None) for node in stopped))
+
+    async def make_tables(self) -> None:
+        for group in GROUPS:
+            opened = await self.nodes.call(group, OpenSession("test"))
+            assert isinstance(opened, Opened)
+            self.sessions[group] = opened.session
+            made = Write(
+                opened.session, 1, 0, (Statement(CREATE),), (), (SetVersion("table:t", 1),)
+            )
+            assert isinstance(await self.nodes.call(group, made), Done)
+
+    def prepares(self) -> dict[str, Prepare]:
+        """Of the next transaction, which inserts its number into both shards."""
+        self.count += 1
+        id_ = TransactionId(time.time_ns() // 1000, 1, self.count)
+        seq = 10 * self.count
+        parts = tuple(Participant(group, self.sessions[group], seq) for group in GROUPS)
+        text = Statement("INSERT INTO t VALUES (?1, 0)", (self.count,))
+        return {
+            each.group: Prepare(
+                id_, Write(each.session, seq, 0, (text,), GUARDS, quick=True), (), "s1", parts
+            )
+            for each in parts
+        }
+
+    async def prepare(self, *groups: str) -> tuple[dict[str, Prepare], int]:
+        """What is prepared in these groups, and the index in the anchor."""
+        made = self.prepares()
+        index = 0
+        for group in groups:
+            answer = await self.nodes.call(group, made[group])
+            assert isinstance(answer, Prepared), answer
+            index = answer.index if group == "s1" else index
+        return made, index
+
+    async def commit(self, made: dict[str, Prepare], index: int) -> None:
+        """Decide it at the anchor, and tell nobody."""
+        body = made["s1"]
+        seq = body.write.seq + 1
+        decide = Decide(body.id, True, body.participants, index, body.write.session, seq)
+        answer = await self.nodes.call("s1", decide)
+        assert isinstance(answer, Decided), answer
+        assert answer.commit
+
+    def open(self) -> int:
+        """How much is prepared or remembered, on all replicas together."""
+        return sum(
+            replica.prepared_count + replica.outcomes
+            for node in self.nodes.running.values()
+            for replica in node.status().replicas
+        )
+
+    async def finished(self) -> None:
+        """Everything is finished everywhere."""
+        await until(lambda: not self.open())
+
+    async def keys(self, group: str) -> list[object]:
+        answer = await self.nodes.call(group, KEYS)
+        assert isinstance(answer, Done), answer
+        return [key for (key,) in answer.results[0].values]
+
+    async def both(self) -> list[object]:
+        """What both shards have, which is the same."""
+        first, second = [await self.keys(group) for group in GROUPS]
+        assert first == second
+        return first
+
+
+@asynccontextmanager
+async def over(directory: Path) -> AsyncIterator[Over]:
+    found = Over(directory)
+    await found.start()
+    try:
+        await found.make_tables()
+        yield found
+    finally:
+        for client in found.nodes.clients.values():
+            await client.close()
+        await found.stop(*found.nodes.running)
+
+
+async def test_what_a_router_leaves_is_finished_by_leaders(tmp_path: Path) -> None:
+    async with over(tmp_path) as cluster:
+        began = time.monotonic()
+        made, index = await cluster.prepare("s1", "s2")
+        leader = await cluster.nodes.leader("s2")
+        (shown,) = cluster.nodes.replica(leader, "s2").prepared
+        assert (shown.id, shown.anchor, shown.objects) == (made["s1"].id, "s1", ("table:t",))
+        assert await cluster.both() == [], "reads wait for the outcome"
+        await cluster.finished()
+        assert time.monotonic() - began < RECOVERED_S
+
+        made, index = await cluster.prepare("s1", "s2")
+        await cluster.commit(made, index)
+        assert await cluster.both() == [2], "what is committed is seen, once it is answered"
+        await cluster.finished()
+
+        made, _ = await cluster.prepare("s2")
+        await cluster.finished()
+        late = await cluster.nodes.call("s1", made["s1"])
+        assert late == Aborted()
+        assert await cluster.both() == [2]
+
+
+@pytest.mark.parametrize("which", ["anchor", "participant", "all"])
+@pytest.mark.parametrize("decided", [False, True])
+async def test_leaders_may_stop_at_any_moment(tmp_path: Path, which: str, decided: bool) -> None:
+    async with over(tmp_path) as cluster:
+        nodes = cluster.nodes
+        made, index = await cluster.prepare("s1", "s2")
+        if decided:
+            await cluster.commit(made, index)
+        stopped: Sequence[str] = [*nodes.running]
+        if which != "all":
+            stopped = [await nodes.leader("s1" if which == "anchor" else "s2")]
+        await cluster.stop(*stopped)
+        if which == "all":
+            await cluster.start()
+        await cluster.finished()
+        assert await cluster.both() == ([1] if decided else [])
+        await cluster.start()
+        await cluster.finished()
