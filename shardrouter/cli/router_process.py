@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     from shardrouter.statement_log import Level
 
 __all__ = [
+    "CLOSE_GRACE_S",
+    "READY_TIMEOUT_S",
     "RouterOptions",
+    "Running",
     "encryption_for",
     "log_options",
     "metrics_option",
     "running_router",
     "say",
+    "workers_option",
 ]
 
 READY_TIMEOUT_S: Final = 60.0
@@ -35,6 +39,8 @@ READY_TIMEOUT_S: Final = 60.0
 
 CLOSE_GRACE_S: Final = 5.0
 """Running statements may take this long to end when the router stops."""
+
+WORKERS_MAX: Final = 64
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -65,6 +71,14 @@ _log_options = (
     ),
 )
 
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, WORKERS_MAX),
+    default=1,
+    show_default=True,
+    help="Router processes that share the port.",
+)
+
 metrics_option = click.option(
     "--metrics", metavar="HOST:PORT", help="Answer /metrics there.  [default: as cluster.toml says]"
 )
@@ -90,6 +104,16 @@ class RouterOptions:
     log_format: LogFormat = "text"
     replica_choice: str | None = None
     zone: str = ""
+    worker: int = 0  # of those that share a port; 0: it is alone
+
+    def arguments(self) -> list[str]:
+        """The options of `serve` that say the same, but for its address and /metrics."""
+        arguments = ["--name", self.name, "--log-statements", self.log_statements]
+        arguments += ["--slow-statement-ms", str(self.slow_statement_ms)]
+        arguments += ["--log-format", self.log_format, "--zone", self.zone]
+        if self.replica_choice is not None:
+            arguments += ["--replica-choice", self.replica_choice]
+        return arguments
 
     def begin_log(self) -> None:
         """From now on this process logs so."""
@@ -107,15 +131,26 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
+class Running(NamedTuple):
+    """A router that serves."""
+
+    address: Address
+    families: Callable[[], list[Family]]
+    cancel: Callable[[int, bytes], None]
+    """End what a client of this process is running, if that is its pid and key."""
+
+
 @asynccontextmanager
 async def running_router(
     config: ClusterConfig,
     path: Path,
     options: RouterOptions,
     encryption: Encryption | None,
-) -> AsyncIterator[Address]:
+    forward: Callable[[int, bytes], None] | None = None,
+) -> AsyncIterator[Running]:
     """A router that serves the PostgreSQL wire, once the cluster answers linearizable reads and
-    has a role that may connect."""
+    has a role that may connect. A worker answers no /metrics itself, and has a `forward` for
+    cancels that are not its own."""
     from shardrouter.access import admit_first
     from shardrouter.pgserver import PgServer
     from shardrouter.pgserver.client_metrics import client_families
@@ -138,19 +173,24 @@ async def running_router(
             port=listen.port,
             authenticator=router.roles,
             encryption=encryption,
+            worker=options.worker,
+            forward=forward,
         )
 
-        async def gather() -> list[Family]:
+        def families() -> list[Family]:
             return [*router.metrics(), *client_families(server.counts)]
 
+        async def gather() -> list[Family]:
+            return families()
+
         bound = await server.start()
-        page = options.metrics or config.router_metrics
+        page = None if options.worker else options.metrics or config.router_metrics
         try:
             deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
             await admit_first(router.roles, path, config.router, deadline)
             await router.wait_ready(timeout=READY_TIMEOUT_S)
             async with nullcontext() if page is None else MetricsPage(page, gather):
-                yield bound
+                yield Running(bound, families, server.cancel_own)
         finally:
             await server.close(CLOSE_GRACE_S)
 

@@ -16,12 +16,16 @@ from nodes.config import REPLICA_CHOICES, Address, ConfigError, parse_zone
 from shardrouter.cli.look import cluster_option
 from shardrouter.cli.router_process import (
     RouterOptions,
+    Running,
     encryption_for,
     log_options,
     metrics_option,
     running_router,
+    workers_option,
 )
 from shardrouter.cli.run import run_async, until_stopped, watch_stdin
+from shardrouter.cli.worker import serve_as_worker
+from shardrouter.cli.workers import Workers, router_command
 from shardrouter.locate import find_cluster
 
 __all__ = ["serve"]
@@ -44,9 +48,12 @@ __all__ = ["serve"]
     help="How sessions choose among replicas that may answer.  [default: as cluster.toml says]",
 )
 @click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
+@workers_option
 @metrics_option
 @log_options
 @click.option("--exit-with-stdin", is_flag=True, help="Stop when standard input is closed.")
+@click.option("--worker", type=int, default=0, hidden=True, help="Which of the workers it is.")
+@click.option("--link", type=int, hidden=True, help="The socket to its supervisor.")
 def serve(
     cluster_file: str | None,
     name: str | None,
@@ -56,8 +63,11 @@ def serve(
     no_tls: bool,
     replica_choice: str | None,
     zone: str,
+    workers: int,
     metrics: str | None,
     exit_with_stdin: bool,
+    worker: int,
+    link: int | None,
     **logs: Any,
 ) -> None:
     """Run a router alone, for a cluster whose nodes run elsewhere.
@@ -65,6 +75,8 @@ def serve(
     A router keeps no state: run as many as you like, side by side. Prints `ready HOST:PORT`
     once the cluster answers it a linearizable read. The first router of a cluster makes the role
     shardrouter and writes how to connect as it into the file `dsn` beside cluster.toml.
+
+    One process uses one core: with --workers N there are N of them behind one port.
     """
     try:
         path = find_cluster(cluster_file)
@@ -75,20 +87,38 @@ def serve(
         page = None if metrics is None else Address.parse(metrics, "--metrics")
         parse_zone(zone, "--zone")
         options = RouterOptions(
-            name, listen, page, replica_choice=replica_choice, zone=zone, **logs
+            f"{name}-{worker}" if worker else name,
+            listen,
+            page,
+            replica_choice=replica_choice,
+            zone=zone,
+            worker=worker,
+            **logs,
         )
         options.begin_log()
-        router = running_router(config, path, options, encryption)
-        run_async(_serve(router, exit_with_stdin=exit_with_stdin))
+        if link is not None:
+            run_async(serve_as_worker(config, path, options, encryption, link))
+        elif workers == 1:
+            router = running_router(config, path, options, encryption)
+            run_async(_serve(router, exit_with_stdin=exit_with_stdin))
+        else:
+            tls = [("--tls-cert", tls_cert), ("--tls-key", tls_key)]
+            given = [text for name, file in tls if file for text in (name, str(file))]
+            given += ["--no-tls"] if no_tls else []
+            command = router_command(path, options, *given)
+            group = Workers(command, workers, listen, page or config.router_metrics)
+            run_async(_serve(group, exit_with_stdin=exit_with_stdin))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
-async def _serve(router: AbstractAsyncContextManager[Address], *, exit_with_stdin: bool) -> None:
+async def _serve(
+    router: AbstractAsyncContextManager[Running | Workers], *, exit_with_stdin: bool
+) -> None:
     async with until_stopped() as stop:
         if exit_with_stdin:
             watch_stdin(stop)
-        async with router as address:
-            click.echo(f"ready {address}")
+        async with router as running:
+            click.echo(f"ready {running.address}")
             sys.stdout.flush()
             await asyncio.Event().wait()

@@ -10,6 +10,7 @@ import asyncio
 import signal
 import sys
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from nodes.local_cluster import LocalCluster, ProcessFailed
 from shardrouter.cli.directory import CLUSTER_FILE, lock_directory, open_cluster
 from shardrouter.cli.router_process import (
     RouterOptions,
+    Running,
     encryption_for,
     log_options,
     running_router,
     say,
+    workers_option,
 )
 from shardrouter.cli.run import run_async, until_stopped
+from shardrouter.cli.workers import Workers, router_command
 
 __all__ = ["connectable", "up"]
 
@@ -46,6 +50,7 @@ RESTART_DELAY_S = 1.0
     type=click.IntRange(1, 65535),
     help="Answer /metrics: the router there, the nodes on the ports behind it.",
 )
+@workers_option
 @log_options
 def up(
     directory: Path,
@@ -55,6 +60,7 @@ def up(
     port: int | None,
     engine: str | None,
     metrics_port: int | None,
+    workers: int,
     **logs: Any,
 ) -> None:
     """Start a whole cluster on this machine, in the foreground.
@@ -74,13 +80,14 @@ def up(
         lock = lock_directory(directory)
         with lock:
             config, is_new = open_cluster(directory, asked, engine, metrics_port)
-            run_async(_up(config, directory, RouterOptions("up", **logs), is_new=is_new))
+            options = RouterOptions("up", **logs)
+            run_async(_up(config, directory, options, workers, is_new=is_new))
     except (ConfigError, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
 async def _up(
-    config: ClusterConfig, directory: Path, options: RouterOptions, *, is_new: bool
+    config: ClusterConfig, directory: Path, options: RouterOptions, workers: int, *, is_new: bool
 ) -> None:
     options.begin_log()
     command = (sys.executable, "-m", "nodes", "--log-format", options.log_format)
@@ -94,8 +101,14 @@ async def _up(
         await cluster.start(progress=lambda text: say(f"  {text}"))
         await follow_new_release(directory)
         path = directory / CLUSTER_FILE
-        encryption = encryption_for(path, config.router)
-        async with running_router(config, path, options, encryption):
+        router: AbstractAsyncContextManager[Running | Workers]
+        if workers == 1:
+            encryption = encryption_for(path, config.router)
+            router = running_router(config, path, options, encryption)
+        else:
+            of_router = router_command(path, options)
+            router = Workers(of_router, workers, config.router, config.router_metrics)
+        async with router:
             say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops everything")
             click.echo(f"ready: {connectable(path)}")
             sys.stdout.flush()

@@ -21,7 +21,7 @@ from shardrouter.pgserver.tls import Encryption
 from shardrouter.pgwire import messages as m
 from shardrouter.roles import Role
 
-__all__ = ["CLIENTS_MAX", "ListenError", "PgServer"]
+__all__ = ["CLIENTS_MAX", "WORKER_SHIFT", "ListenError", "PgServer"]
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,16 @@ class PgServer:
         authenticator: Authenticator | None = None,
         encryption: Encryption | None = None,
         worker: int = 0,
+        forward: Callable[[int, bytes], None] | None = None,
     ) -> None:
-        """worker: of the processes that share the port, which this one is. A CancelRequest may
-        come to any of them; the pid in it names the one that can do something."""
+        """worker: of the processes that share the port, which this one is; 0: it is alone. A
+        CancelRequest may come to any of them; the pid in it names the one that can do something,
+        and `forward` tells that one."""
         self.authenticator = authenticator
         self.encryption = encryption
         self._make_session = new_session
         self._worker = worker
+        self._forward = forward
         self._address = Address(host, port)
         self._listener: asyncio.Server | None = None
         self._clients: set[Client] = set()
@@ -102,7 +105,11 @@ class PgServer:
         loop = asyncio.get_running_loop()
         try:
             self._listener = await loop.create_server(
-                self.accept, address.host, address.port, backlog=512
+                self.accept,
+                address.host,
+                address.port,
+                backlog=512,
+                reuse_port=True if self._worker else None,
             )
         except OSError as exc:
             why = (
@@ -205,6 +212,13 @@ class PgServer:
 
     def cancel(self, pid: int, key: bytes) -> None:
         self._cancels += 1
+        if pid >> WORKER_SHIFT != self._worker and self._forward is not None:
+            self._forward(pid, key)
+        else:
+            self.cancel_own(pid, key)
+
+    def cancel_own(self, pid: int, key: bytes) -> None:
+        """The same of a client of this very process."""
         # As long for a pid that nobody has as for a wrong key: who guesses learns nothing.
         known, client = self._greeted.get(pid, (secrets.token_bytes(len(key)), None))
         if hmac.compare_digest(known, key) and client is not None:

@@ -1,11 +1,15 @@
-"""A cluster as those see it who watch over it: its metrics and its logs."""
+"""A cluster as those see it who watch over it: its metrics, its logs, its routers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -14,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nodes.cluster_file import load_cluster
 from nodes.config import Address
-from tests.process.conftest import Up, free_base_port, start_up
+from shardrouter.pgserver.server import WORKER_SHIFT
+from tests.process.conftest import Up, alive, children, free_base_port, start_up, wait_until
 
 pytestmark = pytest.mark.slow
 
+CONNECTIONS = 16
 SECRET = "Ann-Smith-1971"
 OPERATIONS = Path(__file__).parent.parent.parent / "docs" / "operations.md"
 
@@ -26,9 +32,24 @@ OPERATIONS = Path(__file__).parent.parent.parent / "docs" / "operations.md"
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     directory = tmp_path_factory.mktemp("watched") / "data"
     options = ("--metrics-port", str(free_base_port()), "--log-format", "json")
-    up = start_up(directory, "--shards", "1", *options, "--slow-statement-ms", "300")
+    up = start_up(
+        directory, "--shards", "1", *options, "--slow-statement-ms", "300", "--workers", "2"
+    )
     yield up
     up.stop()
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+def is_worker(pid: int) -> bool:
+    return b"--worker" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 class Scraped:
@@ -139,6 +160,43 @@ async def test_slow_statements_are_objects_in_the_log_without_values(watched: Up
     assert all(line["term"] >= 1 for line in led)
 
 
+async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) -> None:
+    """Connections come to either worker, and so do cancels for them."""
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(connected(watched.dsn)) for _ in range(CONNECTIONS)
+        ]
+        of_worker = [client.get_server_pid() >> WORKER_SHIFT for client in clients]
+        assert set(of_worker) == {1, 2}, "2 ** -15 of all runs have bad luck"
+        for client in clients:
+            await client.execute("SET statement_timeout = '60s'")
+            with pytest.raises(TimeoutError):  # asyncpg cancels, through a new connection
+                await client.execute("SELECT pg_sleep(60)", timeout=0.1)
+            assert await client.fetchval("SELECT 1", timeout=30) == 1
+        before, _ = pages(watched)
+        workers = {pid for pid in children(watched.process.pid) if is_worker(pid)}
+        victim = next(iter(workers))
+        os.kill(victim, signal.SIGKILL)
+        answered = []
+        for client in clients:
+            try:
+                answered.append(await client.fetchval("SELECT 1"))
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+                continue
+        assert 0 < len(answered) < CONNECTIONS, "those of the other worker"
+    for _ in range(5):
+        async with connected(watched.dsn) as client:  # nobody is sent to the dead one
+            assert await client.fetchval("SELECT 1") == 1
+    wait_until(
+        lambda: pages(watched)[0].sum("shardrouter_workers", state="up") == 2, 30, "it is back"
+    )
+    assert victim not in children(watched.process.pid)
+    after, _ = pages(watched)
+    restarts = "shardrouter_worker_restarts_total"
+    assert after.sum(restarts) - before.sum(restarts) == 1
+    assert before.sum("shardrouter_cancels_total") >= CONNECTIONS
+
+
 def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:
     text = OPERATIONS.read_text(encoding="utf-8")
     section = text[text.index("## Metrics") :].partition("\n## ")[0]
@@ -146,3 +204,20 @@ def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:
     router, nodes = pages(watched)
     shown = router.names().union(*(page.names() for page in nodes))
     assert shown == documented
+
+
+async def test_a_stop_lets_statements_end_in_every_worker(watched: Up) -> None:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(connected(watched.dsn)) for _ in range(4)]
+        sleeping = [asyncio.ensure_future(each.execute("SELECT pg_sleep(1)")) for each in clients]
+        heard: set[int] = set()
+        while heard != {1, 2}:  # what a worker answers it has read after what came before
+            probe = await stack.enter_async_context(connected(watched.dsn))
+            assert await probe.fetchval("SELECT 1") == 1
+            heard.add(probe.get_server_pid() >> WORKER_SHIFT)
+        workers = {pid for pid in children(watched.process.pid) if is_worker(pid)}
+        code = await asyncio.to_thread(watched.stop)
+        assert await asyncio.gather(*sleeping) == ["SELECT 1"] * 4
+    assert code == 0
+    assert len(workers) == 2
+    assert not any(alive(pid) for pid in workers)
