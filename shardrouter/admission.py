@@ -8,8 +8,9 @@ cancel takes no place.
 
 A place is for work. What waits for something else than its turn (a leader, a lock, a long scan)
 must not keep out what others have to do, so a unit that has been in progress for PARKED_S is
-*parked* and holds none; and so is, sooner than that, what the router knows to be waiting for a
-leader (`stalled`).
+*parked* and holds none, if quick ones that began later have ended: where all of them wait, for a
+disk, say, it is not by letting in more that they become quicker. What the router knows to be
+waiting for a leader holds none from the beginning (`stalled`).
 
 The count is open to whoever is in a hurry (`shardrouter.session`), so that nobody who need not wait
 pays for those who do:
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from shardrouter.fair_queue import FairQueue
@@ -32,7 +34,13 @@ from shardrouter.work_limit import WorkLimit
 
 __all__ = ["COHORT_S", "Cohort", "Places", "Waiter"]
 
-KEPT: Final = 128
+COHORTS_MAX: Final = 64
+"""That are kept apart: some seconds. Older ones are parked in any case."""
+
+OVERTAKING_MIN: Final = 10
+"""Quick statements that began later and have ended: then it is no accident."""
+
+KEPT: Final = 192
 """Units in progress and waiting of which none is refused, however long it takes: what a PostgreSQL
 takes connections for."""
 
@@ -45,11 +53,13 @@ PARKED_S: Final = 0.3
 class Cohort:
     """Units that began about at the same time, and have not ended."""
 
-    __slots__ = ("began_at", "count", "is_parked")
+    __slots__ = ("began_at", "count", "is_parked", "quick")
 
     def __init__(self, now: float) -> None:
         self.began_at = now
         self.count = 0
+        self.quick = 0
+        """Quick statements among those that have ended."""
         self.is_parked = False
 
 
@@ -135,15 +145,22 @@ class Places:
         if now - self.cohort.began_at >= COHORT_S:
             self.cohort = Cohort(now)
             self._cohorts.append(self.cohort)
-            while now - self._cohorts[0].began_at >= PARKED_S + COHORT_S:
-                old = self._cohorts.popleft()
-                old.is_parked = True
-                self.running -= old.count
-                self.parked += old.count
+            self._park(now)
             self.limit.look(now)
             self.room = self.limit.limit
         self._refuse(self._queue.late(now, self._kept()))
         self.go_on()
+
+    def _park(self, now: float) -> None:
+        cohorts = self._cohorts
+        while now - cohorts[0].began_at >= PARKED_S + COHORT_S:
+            overtaken = any(later.quick >= OVERTAKING_MIN for later in islice(cohorts, 1, None))
+            if cohorts[0].count and not overtaken and len(cohorts) <= COHORTS_MAX:
+                break
+            old = cohorts.popleft()
+            old.is_parked = True
+            self.running -= old.count
+            self.parked += old.count
 
     def close(self) -> None:
         """Refuse all who wait."""

@@ -479,6 +479,7 @@ class Session:
                 latencies.counts[int(took * 1e6).bit_length()] += 1
                 latencies.seconds += took
                 if plan.quick:
+                    cohort.quick += 1
                     limit = places.limit
                     limit.samples += 1
                     limit.seconds += now - entered

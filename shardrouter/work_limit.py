@@ -20,9 +20,9 @@ from typing import Final
 
 __all__ = ["LIMIT_MAX", "LIMIT_MIN", "WorkLimit"]
 
-LIMIT_MIN: Final = 64
+LIMIT_MIN: Final = 128
 LIMIT_MAX: Final = 1024
-LIMIT_FIRST: Final = 128
+LIMIT_FIRST: Final = 192
 
 WINDOW_S: Final = 0.1
 SAMPLES_MIN: Final = 10

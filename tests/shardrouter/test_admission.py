@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shardrouter.admission import COHORT_S, KEPT, PARKED_S, Places, Waiter
+from shardrouter.admission import COHORT_S, KEPT, OVERTAKING_MIN, PARKED_S, Places, Waiter
 from shardrouter.fair_queue import INTERVAL_S, QUEUE_MAX, TARGET_S, FairQueue
 from shardrouter.work_limit import (
     LIMIT_MAX,
@@ -181,6 +181,27 @@ def full(now: float = 0.0, stalled: Callable[[], int] = lambda: 0) -> Places:
     return places
 
 
+def overtaken(places: Places) -> None:
+    """What is in progress has been so for long, and others that came later have ended."""
+    places.look(COHORT_S)
+    places.cohort.quick = OVERTAKING_MIN
+    places.look(PARKED_S + COHORT_S)
+
+
+def test_where_all_of_them_wait_nobody_more_is_let_in() -> None:
+    """A disk that stalls: what began later does not end sooner."""
+    places = full()
+    asked = Asked(places)
+    asked.ask("x", 0.0)
+    for step in range(1, 50):
+        places.look(step * COHORT_S)
+    assert asked.begun == []
+    assert places.running == places.room
+    for step in range(50, 100):  # and what never ends is not remembered for ever
+        places.look(step * COHORT_S)
+    assert asked.begun == ["x"]
+
+
 def test_who_finds_no_place_waits_until_one_is_free() -> None:
     places = full()
     asked, cohort = Asked(places), places.cohort
@@ -210,7 +231,7 @@ def test_what_waits_for_something_else_holds_no_place() -> None:
     places = full()
     cohort, asked = places.cohort, Asked(places)
     asked.ask("x", 0.0)
-    places.look(PARKED_S + COHORT_S)
+    overtaken(places)
     assert cohort.is_parked
     assert asked.begun == ["x"]
     assert (places.running, places.parked) == (1, places.room)
@@ -226,7 +247,7 @@ def test_what_waits_for_a_leader_holds_no_place_from_the_first_moment() -> None:
     for number in range(12):
         asked.ask(f"{number}", 0.0)
     assert len(asked.begun) == 10
-    places.look(PARKED_S + COHORT_S)  # and it counts once, though it is parked now
+    overtaken(places)  # and it counts once, though it is parked now
     assert len(asked.begun) == 12
 
 
@@ -293,6 +314,7 @@ class Model:
 
             def end() -> None:
                 places.left(cohort)
+                cohort.quick += 1
                 places.limit.samples += 1
                 places.limit.seconds += self.now - began
                 self.took.append((arrived, self.now - arrived))

@@ -97,7 +97,9 @@ def test_who_would_be_late_is_told_53300_and_nothing_of_it_was_sent(
     run(scenario())
 
 
-def test_a_block_goes_on_beside_the_queue_and_begin_waits_in_it() -> None:
+def test_a_block_goes_on_beside_the_queue_and_begin_waits_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario() -> None:
         async with scripted(1) as (shards, [n1]):
             crowd = Crowd(shards)
@@ -113,7 +115,8 @@ def test_a_block_goes_on_beside_the_queue_and_begin_waits_in_it() -> None:
             assert not begin.results
             rollback = await crowd.asks(Session(crowd.backend), "SET application_name = 'x'")
             await rollback.outcome()  # what asks no shard waits for nobody
-            advance(admission.PARKED_S + admission.COHORT_S)  # they wait for something else
+            monkeypatch.setattr(admission, "OVERTAKING_MIN", 0)  # others came later, and ended
+            advance(admission.PARKED_S + 2 * admission.COHORT_S)
             await begin.outcome()
             await until(lambda: len(n1.of(Read)) == 2)
             for answer in n1.held:
