@@ -60,8 +60,11 @@ soak-power: venv  ## cut the power of nodes under load: CRASHES=N SEED=S; exit 1
 	@$(BIN)/python -m tests.power.soak --crashes $(CRASHES) --seed $(SEED)
 
 FILES ?= $(wildcard ../shared/data/sqllogictest/*.test)
-sqllogictest: venv  ## files of sqllogictest through psycopg and asyncpg: FILES='a.test b.test'
-	@$(BIN)/python -m tests.suites.sqllogictest $(FILES)
+# Of the suites that follow; SQLAlchemy's has one shard unless SHARDS is given.
+PLACEMENT ?= home
+IN = $(if $(SHARDS),--shards $(SHARDS)) --placement $(PLACEMENT)
+sqllogictest: venv  ## files of sqllogictest through two drivers: FILES='a.test' SHARDS=3 PLACEMENT=home|sharded
+	@$(BIN)/python -m tests.suites.sqllogictest $(IN) $(FILES)
 
 SCALE   ?= 10
 CLIENTS ?= 8
@@ -72,8 +75,8 @@ pgbench: venv  ## Debian's pgbench in all protocols, a leader killed: SCALE=N CL
 asyncpg-suite: venv  ## asyncpg's own tests, and the reason of each that fails
 	@$(BIN)/python -m tests.suites.asyncpg_suite
 
-sqlalchemy-suite: venv  ## SQLAlchemy's suite for dialects through psycopg and asyncpg
-	@$(BIN)/python -m tests.suites.sqlalchemy_suite
+sqlalchemy-suite: venv  ## SQLAlchemy's suite through psycopg and asyncpg: SHARDS=1 PLACEMENT=home|sharded
+	@$(BIN)/python -m tests.suites.sqlalchemy_suite $(IN)
 
 TOOLS ?= django alembic pgcli psql jdbc
 .PHONY: tools

@@ -48,6 +48,12 @@ _FUNCTIONS: Final = (
 REBUILT: Final = "_rebuild"
 """The name under which a table is made anew, between two statements of one write."""
 
+PLACED: Final = "_placed"
+"""The name under which rows wait that come from other shards, between two writes."""
+
+_BESIDE: Final = frozenset({REBUILT, PLACED})
+_RENAMES: Final = tuple(f'ALTER TABLE "{name}" RENAME TO ' for name in sorted(_BESIDE))
+
 
 class Mode(enum.Enum):
     """Whose statement is compiled."""
@@ -56,7 +62,7 @@ class Mode(enum.Enum):
     READ = enum.auto()
     WRITE = enum.auto()
     DDL = enum.auto()  # CREATE and DROP
-    RENAME = enum.auto()  # of a rebuilt table: by SELECT and UPDATE of the schema table
+    RENAME = enum.auto()  # of a table made beside another: by SELECT and UPDATE of the schema table
 
 
 def mode_of_write(sql: str, *, sets_versions: bool) -> Mode:
@@ -64,7 +70,7 @@ def mode_of_write(sql: str, *, sets_versions: bool) -> Mode:
     if sets_versions:
         if sql[:6].upper().startswith(("CREATE", "DROP")):
             return Mode.DDL
-        if sql.startswith(f'ALTER TABLE "{REBUILT}" RENAME TO '):
+        if sql.startswith(_RENAMES):
             return Mode.RENAME
     return Mode.WRITE
 
@@ -145,7 +151,7 @@ class Authorizer:
 
 
 def _is_closed(name: str) -> bool:
-    if name == REBUILT:
+    if name in _BESIDE:
         return False
     return name.startswith("_") or name.lower().startswith(("sqlite_", "pragma_"))
 

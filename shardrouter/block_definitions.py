@@ -28,6 +28,7 @@ from shardrouter.definitions import (
     CreateTableAs,
     Definition,
     DropIndex,
+    PlaceTable,
     Truncate,
     makes_temporary,
 )
@@ -73,6 +74,11 @@ class BlockDefinitions:
             raise NotSupported(
                 f"{plan.tag} inside a transaction is not supported",
                 hint="Send it outside of BEGIN and COMMIT.",
+            )
+        if isinstance(definition, PlaceTable):
+            raise NotSupported(
+                "placing a table inside a transaction is not supported",
+                hint="Send it alone, outside of BEGIN and COMMIT.",
             )
         self._cursors.check_unused(definition, plan.tag, self._host.catalog)
         if isinstance(definition, Truncate):

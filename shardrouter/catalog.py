@@ -70,12 +70,15 @@ __all__ = [
     "upgrade",
 ]
 
-CATALOG_FORMAT: Final = 4
+CATALOG_FORMAT: Final = 5
 """Raised when the tables in meta change their shape, or what they hold means something else to a
-router that does not know better. `upgrade` leads here from OLDEST_FORMAT."""
+router that does not know better. `upgrade` leads here from OLDEST_FORMAT and what is between."""
 
 OLDEST_FORMAT: Final = 3
 """Without schemas."""
+
+_WITHOUT_MOVES: Final = 4
+"""No change moves rows to other shards."""
 
 FIRST_VERSION: Final = 1
 """Version of the catalog and of every slot's ownership after the bootstrap."""
@@ -317,12 +320,12 @@ def bootstrap(shards: Sequence[str], slots: Sequence[int]) -> Parts:
     )
 
 
-def upgrade() -> Parts:
-    """The write that makes a catalog of OLDEST_FORMAT one of CATALOG_FORMAT. Refused as Stale if
+def upgrade(have: int) -> Parts:
+    """The write that makes a catalog of an older format one of CATALOG_FORMAT. Refused as Stale if
     another router has done it."""
     return Parts(
-        statements=(Statement(_SCHEMAS),),
-        guards=(Guard("catalog_format", OLDEST_FORMAT),),
+        statements=(Statement(_SCHEMAS),) if have < _WITHOUT_MOVES else (),
+        guards=(Guard("catalog_format", have),),
         sets=(SetVersion("catalog_format", CATALOG_FORMAT),),
     )
 
@@ -331,8 +334,8 @@ def upgrade() -> Parts:
 
 LOAD_GUARDS: Final = (Guard("catalog_format", CATALOG_FORMAT),)
 """Guards of the Read that loads the catalog. Stale with `have` 0: the cluster is new, it
-needs `ownership` and `bootstrap`; with OLDEST_FORMAT: it needs `upgrade`; with another number:
-another version of the program made it."""
+needs `ownership` and `bootstrap`; with OLDEST_FORMAT or one between: it needs `upgrade`; with
+another number: another version of the program made it."""
 
 LOAD_STATEMENTS: Final = (
     Statement(

@@ -36,6 +36,8 @@ class ChangeBuilder:
         self.catalog = catalog
         """As changed so far."""
         self.notices: list[Notice] = []
+        self.relocated = ""
+        """The table whose rows go to other shards."""
         self._before = catalog
         self._touched: dict[str, None] = {}  # names of tables, in the order they were touched
         self._sources: dict[str, dict[str, str]] = {}
@@ -45,6 +47,8 @@ class ChangeBuilder:
         self._altered: dict[str, SqlSequence] = {}
         self._dropped: dict[str, None] = {}
         self._restarted: dict[str, int] = {}
+        self._called: dict[str, None] = {}
+        self._renumbered: dict[str, None] = {}
         self._schemas: dict[str, SqlSchema] = {}
         self._dropped_schemas: dict[str, None] = {}
 
@@ -104,16 +108,24 @@ class ChangeBuilder:
             self.catalog, sequences={**self.catalog.sequences, sequence.name: sequence}
         )
 
-    def restart(self, name: str, value: int) -> None:
-        """The sequence gives out this number next."""
-        self.put_sequence(self.catalog.sequences[name])
+    def restart(self, name: str, value: int, *, is_called: bool = False) -> None:
+        """The sequence gives out this number next, or the one after it if it `is_called`."""
+        self.renumber(name)
         self._restarted[name] = value
+        if is_called:
+            self._called[name] = None
+
+    def renumber(self, name: str) -> None:
+        """The sequence is another one: what routers have taken of it is void."""
+        self.put_sequence(self.catalog.sequences[name])
+        self._renumbered[name] = None
 
     def remove_sequence(self, name: str) -> None:
         if name in self._before.sequences:
             self._dropped[name] = None
         for known in (self._made, self._altered, self._restarted):
             known.pop(name, None)
+        self._renumbered.pop(name, None)
         sequences = {n: s for n, s in self.catalog.sequences.items() if n != name}
         self.catalog = replace(self.catalog, sequences=sequences)
 
@@ -133,6 +145,11 @@ class ChangeBuilder:
     def change(self) -> Change | None:
         """None if there is nothing to do."""
         version = self._before.version + 1
+        altered = tuple(self._with_version(s, version) for s in self._altered.values())
+        renumbered = {sequence.name for sequence in altered if sequence.version == version}
+        for table in self.catalog.tables.values():
+            if not renumbered.isdisjoint(table.sequences):
+                self.touch(table.name)
         tables = tuple(
             self._moved(name)
             for name in self._touched
@@ -143,17 +160,19 @@ class ChangeBuilder:
             tables,
             tuple(replace(sequence, version=version) for sequence in self._made.values()),
             tuple(self._dropped),
-            altered=tuple(self._with_version(s, version) for s in self._altered.values()),
+            altered=altered,
             restarted=tuple(self._restarted.items()),
+            called=tuple(self._called),
             schemas=tuple(self._schemas.values()),
             dropped_schemas=tuple(self._dropped_schemas),
+            relocated=self.relocated,
         )
         return None if change == Change(version) else change
 
     def _with_version(self, sequence: SqlSequence, version: int) -> SqlSequence:
-        """Another one if it gives out other numbers: what routers have taken of it is void."""
+        """Another one if it gives out other numbers."""
         before = self._before.sequences[sequence.name]
-        if sequence.name in self._restarted or numbering(before) != numbering(sequence):
+        if sequence.name in self._renumbered or numbering(before) != numbering(sequence):
             return replace(sequence, version=version)
         return sequence
 

@@ -36,8 +36,11 @@ from shardrouter.definitions import (
     DropTemporary,
     DropView,
     HoldTemporary,
+    PlaceTable,
+    Renumber,
     Truncate,
 )
+from shardrouter.distributing import place_table
 from shardrouter.dropping import drop, referring_keys
 from shardrouter.errors import StatementError
 from shardrouter.execution import Notice
@@ -116,6 +119,10 @@ def begin(catalog: Catalog, node: Definition, default: Placement = "sharded") ->
             _create_schema(builder, node)
         case Comment():
             comment(builder, node)
+        case PlaceTable():
+            place_table(builder, node)
+        case Renumber():
+            _renumber(builder, node)
         case HoldTemporary():
             hold_temporary(builder, node)
         case DropTemporary():
@@ -228,6 +235,15 @@ def _create_sequence(builder: ChangeBuilder, node: CreateSequence) -> None:
         relname = names.check(node.name)
         made = make_sequence(relname, node.options, types.BIGINT, names)
         builder.put_sequence(owned_sequence(builder.catalog, made, node.options))
+
+
+def _renumber(builder: ChangeBuilder, node: Renumber) -> None:
+    if node.sequence not in builder.catalog.sequences:
+        raise StatementError(f'relation "{node.sequence}" does not exist', sqlstate="42P01")
+    if node.value is None:
+        builder.renumber(node.sequence)
+    else:
+        builder.restart(node.sequence, node.value, is_called=node.is_called)
 
 
 def _create_schema(builder: ChangeBuilder, node: CreateSchema) -> None:

@@ -40,6 +40,8 @@ __all__ = [
     "DropTable",
     "DropTemporary",
     "HoldTemporary",
+    "PlaceTable",
+    "Renumber",
     "DropView",
     "IndexElement",
     "Truncate",
@@ -180,6 +182,26 @@ class DropSchema:
 
 
 @dataclass(frozen=True)
+class PlaceTable:
+    """create_distributed_table('table', 'key'), or create_reference_table('table')."""
+
+    table: Name
+    key: str | None
+    """None: all rows on every shard."""
+
+
+@dataclass(frozen=True)
+class Renumber:
+    """setval(); or, without a value, no statement: one has set it inside a transaction, and that is
+    over."""
+
+    sequence: str
+    """By what it is known by."""
+    value: int | None = None
+    is_called: bool = True
+
+
+@dataclass(frozen=True)
 class HoldTemporary:
     """No statement: a router needs a number for its temporary tables, or needs it for longer."""
 
@@ -236,6 +258,8 @@ Definition: TypeAlias = (
     | AddLabel
     | DropType
     | Comment
+    | PlaceTable
+    | Renumber
     | HoldTemporary
     | DropTemporary
 )

@@ -109,10 +109,14 @@ class LocalStatements:
             what = f"cannot execute {plan.function}() in a read-only transaction"
             raise StatementError(what, sqlstate="25006")
         try:
-            value = await self._state.sequences.call(plan, self._state.catalog, deadline)
+            value = await self._state.sequences.call(
+                plan, self._state.catalog, deadline, in_block=self._state.block is not None
+            )
         except UndefinedTableError:
             await self._state.look_again(deadline)
-            value = await self._state.sequences.call(plan, self._state.catalog, deadline)
+            value = await self._state.sequences.call(
+                plan, self._state.catalog, deadline, in_block=self._state.block is not None
+            )
         return rows_outcome("SELECT 1", execution, [(value,)], plan.columns)
 
     def _prepare_name(self, plan: PrepareStatement) -> Outcome:

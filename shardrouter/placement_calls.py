@@ -1,25 +1,27 @@
 """`SELECT create_distributed_table(...)` and `create_reference_table(...)`, by which Citus
 says where the rows of a table are.
 
-Here a table is placed when it is created. So they answer for a table that is placed as they ask,
-which is what a schema written for Citus mostly comes to, and say what to write for any other.
+A table is placed when it is created. So for one that is placed as they ask, which is what a schema
+written for Citus mostly comes to, they have nothing to do; the rows of any other are moved
+(`shardrouter.relocation`).
 """
 
 from __future__ import annotations
 
 from shardrouter import syntax, types
 from shardrouter.catalog import Catalog
+from shardrouter.definitions import PlaceTable
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import table_named
-from shardrouter.planned import Answer, ResultColumn
+from shardrouter.planned import Answer, ResultColumn, SchemaChange
 from shardrouter.sequence_calls import sequence_named
 from shardrouter.tables import Table
 
-__all__ = ["placement_call"]
+__all__ = ["is_placed", "placement_call"]
 
 
-def placement_call(node: syntax.Statement, catalog: Catalog) -> Answer | None:
-    """The answer, if the statement is such a call alone; else None."""
+def placement_call(node: syntax.Statement, catalog: Catalog) -> Answer | SchemaChange | None:
+    """What it comes to, if the statement is such a call alone; else None."""
     if not isinstance(node, syntax.Select) or len(node.items) != 1:
         return None
     (item,) = node.items
@@ -37,20 +39,15 @@ def placement_call(node: syntax.Statement, catalog: Catalog) -> Answer | None:
             hint="There are create_distributed_table('table', 'column') and "
             "create_reference_table('table').",
         )
-    table = table_named(catalog, names[0])
     key = names[-1].text if wanted == 2 else None
-    if not _is_placed(table, key):
-        option = "reference = true" if key is None else f"shard_key = '{key}'"
-        raise NotSupported(
-            f'"{table.relname}" is {_placed(table)}, and a table is placed when it is created',
-            position=call.position,
-            hint=f"Write CREATE TABLE {table.relname} (...) WITH ({option}).",
-        )
     columns = (ResultColumn(call.name, types.TEXT.oid),)
-    return Answer("SELECT", columns, (("",),))
+    if is_placed(table_named(catalog, names[0]), key):
+        return Answer("SELECT", columns, (("",),))
+    return SchemaChange("SELECT 1", PlaceTable(names[0], key), columns)
 
 
-def _is_placed(table: Table, key: str | None) -> bool:
+def is_placed(table: Table, key: str | None) -> bool:
+    """Whether its rows are where the call wants them. Raises 42703."""
     if key is None:
         return table.placement == "reference"
     if table.column(key) is None:
@@ -58,9 +55,3 @@ def _is_placed(table: Table, key: str | None) -> bool:
             f'column "{key}" of relation "{table.relname}" does not exist', sqlstate="42703"
         )
     return table.shard_key == key
-
-
-def _placed(table: Table) -> str:
-    if table.placement == "sharded":
-        return f'sharded by "{table.shard_key}"'
-    return f"a {table.placement} table"

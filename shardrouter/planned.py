@@ -260,6 +260,8 @@ class SchemaChange:
 
     tag: str
     definition: Definition | RoleStatement
+    columns: tuple[ResultColumn, ...] = ()
+    """Of a function that makes the change: it answers one empty text."""
 
 
 @dataclass(frozen=True)
@@ -513,6 +515,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             | Answer()
             | CatalogQuery()
             | Pause()
+            | SchemaChange()
             | SequenceCall()
             | ShowTables()
             | ShowColumns()

@@ -9,7 +9,7 @@ from shardrouter.errors import NotSupported, StatementError
 from shardrouter.namespaces import table_named
 from shardrouter.tables import ForeignKey, Table
 
-__all__ = ["check_types", "foreign_key"]
+__all__ = ["check_placement", "check_types", "foreign_key"]
 
 
 def foreign_key(
@@ -40,8 +40,7 @@ def foreign_key(
             sqlstate="42830",
         )
     check_types(table, parent, columns, references, name)
-    _check_placement(table, parent, columns, references, node)
-    return ForeignKey(
+    key = ForeignKey(
         name,
         columns,
         parent.name,
@@ -50,6 +49,8 @@ def foreign_key(
         node.on_update,
         deferral=node.deferral,
     )
+    check_placement(table, parent, key, node.position)
+    return key
 
 
 def _parent(table: Table, name: syntax.Name, catalog: Catalog) -> Table:
@@ -106,33 +107,25 @@ def check_types(
         )
 
 
-def _check_placement(
-    table: Table,
-    parent: Table,
-    columns: tuple[str, ...],
-    references: tuple[str, ...],
-    node: ForeignKeyDefinition,
-) -> None:
+def check_placement(table: Table, parent: Table, key: ForeignKey, position: int = 0) -> None:
+    """Whether a row and what it refers to are always on one shard. Raises NotSupported."""
     if parent.placement == "reference" or (table.placement == parent.placement == "home"):
         return
-    pairs = dict(zip(columns, references, strict=True))
+    pairs = dict(zip(key.columns, key.references, strict=True))
     if table.placement == parent.placement == "sharded" and (
         pairs.get(table.shard_key) == parent.shard_key
     ):
-        one, other = table.column(table.shard_key), parent.column(parent.shard_key)
-        assert one is not None
-        assert other is not None
-        if "SET" in node.on_delete or "SET" in node.on_update:
+        if "SET" in key.on_delete or "SET" in key.on_update:
             raise NotSupported(
-                f"ON DELETE {node.on_delete} ON UPDATE {node.on_update} would change the shard key",
-                position=node.position,
+                f"ON DELETE {key.on_delete} ON UPDATE {key.on_update} would change the shard key",
+                position=position,
                 hint="Write NO ACTION or CASCADE.",
             )
         return
     raise NotSupported(
         f'a foreign key from "{table.relname}" ({table.placement}) to "{parent.relname}" '
         f"({parent.placement}) is not supported: the row it refers to may be on another shard",
-        position=node.position,
+        position=position,
         hint=f'Make "{parent.relname}" a reference table, or both home tables, or shard both by '
         "the columns of this key and include their shard keys in it.",
     )

@@ -15,14 +15,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from typing import Final
 
 from nodes.config import META_GROUP
-from nodes.protocol import Done, Guard, Stale, Transaction
+from nodes.protocol import Done, Stale
 from shardrouter import schema_change
-from shardrouter.block import serialization_failure
 from shardrouter.catalog import (
     CATALOG_FORMAT,
     LOAD_GUARDS,
@@ -39,7 +37,7 @@ from shardrouter.catalog import (
 )
 from shardrouter.definition_changes import begin
 from shardrouter.definitions import Definition
-from shardrouter.draft import DRAFTED, Draft, committed
+from shardrouter.draft import DRAFTED
 from shardrouter.errors import (
     DeadlineExceeded,
     IndefiniteError,
@@ -52,6 +50,8 @@ from shardrouter.execution import Notice
 from shardrouter.explained import explain_change
 from shardrouter.patience import Turn, all_of, while_served
 from shardrouter.placement import assign_slots
+from shardrouter.relocator import Relocator
+from shardrouter.schema_commits import SchemaCommits
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.shards import Shards
 from shardrouter.tables import PUBLIC, Placement, TransactionChange
@@ -71,34 +71,29 @@ CATCH_UP_PAUSE_S: Final = 0.01
 to eight times; after the first one this router finishes the change itself."""
 
 
-COMMIT_WAIT_S: Final = 1.0
-"""How long a transaction that has marked its schema changes is left alone by others before they
-fence its COMMIT off: it is on its way, unless its router has died."""
-
-COMMIT_LOOK_S: Final = 0.05
-"""How often it is looked whether that is done."""
-
-CLEAN_UP_S: Final = 2.0
-"""For what is left to do when it is known whether a transaction has committed, however little time
-its client had given it."""
-
-
 class Schema:
     """Used from one event loop. `open` comes first."""
 
     def __init__(self, shards: Shards, shard_names: tuple[str, ...], tasks: Tasks) -> None:
         self._loop = asyncio.get_running_loop()
-        self._shards = shards
+        self.shards = shards
         self._shard_names = shard_names
-        self._tasks = tasks
+        self.tasks = tasks
         self._catalog: Catalog | None = None
         self._begun = 0  # reads of meta that were begun
         self._read = 0  # number of the last one that succeeded
         self._reading: asyncio.Future[RouterError | None] | None = None
-        self._changing = asyncio.Lock()
+        self.changing = asyncio.Lock()
         self._awaited: Counter[str] = Counter()  # groups, by what is under way to them
         self._drafts = count(DRAFTED)
-        self.sequences = SequenceCache(self._write_meta)
+        self._commits = SchemaCommits(self)
+        self._relocator = Relocator(self)
+        self.commit = self._commits.commit
+        self.sequences = SequenceCache(
+            self._write_meta,
+            lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
+            lambda definition, deadline: self.change(definition, "home", deadline),
+        )
         self.temporary = TemporarySchemas(
             lambda definition, deadline: self.change(definition, "home", deadline),
             lambda: self.catalog,
@@ -143,21 +138,21 @@ class Schema:
         slots = assign_slots(self._shard_names)
         owners = [(name, ownership(name, self._shard_names, slots)) for name in self._shard_names]
         await all_of(
-            *(self._write(name, parts, deadline) for name, parts in owners if parts is not None)
+            *(self.write(name, parts, deadline) for name, parts in owners if parts is not None)
         )
-        await self._write(META_GROUP, bootstrap(self._shard_names, slots), deadline)
+        await self.write(META_GROUP, bootstrap(self._shard_names, slots), deadline)
 
     async def _load(self, deadline: float) -> bool:
         """Read the catalog; False if there is none yet."""
         with self._awaiting(META_GROUP):
-            answer = await self._shards.read(
+            answer = await self.shards.read(
                 META_GROUP, LOAD_STATEMENTS, LOAD_GUARDS, deadline=deadline
             )
         if isinstance(answer, Stale):
             if answer.have == 0:
                 return False
-            if answer.have == OLDEST_FORMAT:
-                await self._write(META_GROUP, upgrade(), deadline)
+            if OLDEST_FORMAT <= answer.have < CATALOG_FORMAT:
+                await self.write(META_GROUP, upgrade(answer.have), deadline)
                 return await self._load(deadline)
             raise Unavailable(
                 f"the catalog has format {answer.have}, this router reads {CATALOG_FORMAT}",
@@ -187,7 +182,7 @@ class Schema:
             if self._reading is None:
                 self._begun += 1
                 self._reading = self._loop.create_future()
-                self._tasks.start(self._read_meta(self._begun, self._reading, deadline))
+                self.tasks.start(self._read_meta(self._begun, self._reading, deadline))
             try:
                 async with asyncio.timeout_at(deadline):
                     error = await asyncio.shield(self._reading)
@@ -252,7 +247,7 @@ class Schema:
         tables that say nothing, `path` where names without a schema are looked for. It may take
         until `deadline`, as long as the groups that it waits for are led. Raises RouterError."""
         work = self._change_in_turn(definition, default, deadline, path)
-        return await while_served(work, self._shards, self._awaited.keys)
+        return await while_served(work, self.shards, self._awaited.keys)
 
     async def _change_in_turn(
         self,
@@ -261,7 +256,7 @@ class Schema:
         deadline: float,
         path: tuple[str, ...],
     ) -> tuple[Notice, ...]:
-        async with Turn(self._changing, deadline):
+        async with Turn(self.changing, deadline):
             while True:
                 catalog = await self.settled(deadline)
                 begun = begin(catalog.searched(path), definition, default)
@@ -280,7 +275,9 @@ class Schema:
         that statement has had no effect yet."""
         try:
             if isinstance(catalog.pending, TransactionChange):
-                catalog = await self._wait_for_commit(catalog, deadline)
+                catalog = await self._commits.wait(catalog, deadline)
+            elif isinstance(catalog.pending, Change) and catalog.pending.relocated:
+                catalog = await self._relocator.wait(catalog, deadline)
             if catalog.pending:
                 await self._finish(catalog, deadline)
         except StatementError:
@@ -293,9 +290,12 @@ class Schema:
     async def _change(self, catalog: Catalog, change: Change, deadline: float) -> bool:
         """Mark, apply, publish; False if another router changed the catalog first."""
         parts = schema_change.mark(catalog, change)
-        if await self._write(META_GROUP, parts, deadline) is not None:
+        if await self.write(META_GROUP, parts, deadline) is not None:
             return False
-        marked = replace(catalog, version=catalog.version + 1, pending=change)
+        marked = schema_change.marked(catalog, change)
+        if change.relocated:
+            await self._relocator.run(marked, deadline)
+            return True
         try:
             await self._finish(marked, deadline)
         except StatementError as exc:
@@ -316,7 +316,10 @@ class Schema:
         change = catalog.pending
         assert change is not None
         if isinstance(change, TransactionChange):
-            await self._decide(catalog, change, deadline)
+            await self._commits.decide(catalog, change, deadline)
+            return
+        if change.relocated:
+            await self._relocator.finish(catalog, deadline)
             return
         if change.undone:
             await self._undo(catalog, deadline)
@@ -329,20 +332,18 @@ class Schema:
                 moved.after is not None for moved in change.tables
             ):  # what exists can be dropped
                 parts, undone = schema_change.take_back(catalog)
-                if await self._write(META_GROUP, parts, deadline) is None:
-                    await self._undo(
-                        replace(catalog, version=catalog.version + 1, pending=undone), deadline
-                    )
+                if await self.write(META_GROUP, parts, deadline) is None:
+                    await self._undo(undone, deadline)
                 else:
                     await self.refresh(deadline)
             raise
-        await self._write(META_GROUP, schema_change.publish(catalog), deadline)
+        await self.write(META_GROUP, schema_change.publish(catalog), deadline)
         # Stale or not: if another router was faster, what is now in meta says so.
         await self.refresh(deadline)
 
     async def _apply(self, catalog: Catalog, shard: str, change: Change, deadline: float) -> None:
         parts = schema_change.shard_parts(catalog, change, shard)
-        stale = await self._write(shard, parts, deadline)
+        stale = await self.write(shard, parts, deadline)
         if stale is not None and stale.have < change.version:
             raise Unavailable(
                 f"{shard} has {stale.object} at version {stale.have}, not {stale.want}",
@@ -355,158 +356,28 @@ class Schema:
         assert isinstance(change, Change)
         shards = schema_change.shards_of(catalog, change)
         await all_of(*(self._undo_on(catalog, shard, change, deadline) for shard in shards))
-        await self._write(META_GROUP, schema_change.publish(catalog), deadline)
+        await self.write(META_GROUP, schema_change.publish(catalog), deadline)
         await self.refresh(deadline)
 
     async def _undo_on(self, catalog: Catalog, shard: str, change: Change, deadline: float) -> None:
         """A shard has made the change, or has not, or has undone it already."""
         for made in (True, False):
             parts = schema_change.undo_parts(catalog, change, shard, made=made)
-            stale = await self._write(shard, parts, deadline)
+            stale = await self.write(shard, parts, deadline)
             if stale is None or stale.have >= change.undone:
                 return
         raise Unavailable(f"{shard} is being changed", hint="Repeat the statement.")
 
-    # ------------------------------------------------------------------ of transactions
-
-    async def commit(
-        self,
-        draft: Draft,
-        transaction: Transaction,
-        guards: tuple[Guard, ...],
-        numbers: tuple[tuple[str, int, bool], ...],
-        deadline: float,
-    ) -> None:
-        """COMMIT of a transaction that changes the schema: mark it, commit it on the home shard,
-        publish it. `numbers` are those of the sequences that it makes. Raises RouterError.
-
-        It goes on when its caller is cancelled, for what it has begun only its end tells."""
-        outcome: asyncio.Future[RouterError | None] = self._loop.create_future()
-
-        async def work() -> None:
-            error: RouterError | None = None
-            try:
-                async with Turn(self._changing, deadline):
-                    await self._commit(draft, transaction, guards, numbers, deadline)
-            except RouterError as exc:
-                error = exc
-            finally:
-                outcome.set_result(error)
-
-        self._tasks.start(work())
-        while not outcome.done():
-            try:
-                await asyncio.shield(outcome)
-            except asyncio.CancelledError:
-                continue
-        error = outcome.result()
-        if error is not None:
-            raise error
-
-    async def _commit(
-        self,
-        draft: Draft,
-        transaction: Transaction,
-        guards: tuple[Guard, ...],
-        numbers: tuple[tuple[str, int, bool], ...],
-        deadline: float,
-    ) -> None:
-        marked = await self._mark(draft, numbers, deadline)
-        change = marked.pending
-        assert isinstance(change, TransactionChange)
-        parts = schema_change.commit_parts(change)
-        try:
-            answer = await self._shards.write(
-                change.shard,
-                (),
-                (*guards, *parts.guards),
-                parts.sets,
-                deadline=deadline,
-                transaction=transaction,
-            )
-        except IndefiniteError:
-            raise  # the mark stays: whoever finds it asks the log
-        except RouterError:
-            await self._clean_up(schema_change.withdraw(marked), deadline)
-            raise
-        if isinstance(answer, Stale):
-            await self._clean_up(schema_change.withdraw(marked), deadline)
-            raise serialization_failure("a concurrent schema change")
-        await self._clean_up(schema_change.publish(marked), deadline)
-
-    async def _mark(
-        self, draft: Draft, numbers: tuple[tuple[str, int, bool], ...], deadline: float
-    ) -> Catalog:
-        """The catalog with the mark of the transaction. Raises StatementError 40001 if its
-        statements mean something else by now."""
-        while True:
-            catalog = await self.settled(deadline)
-            changes = committed(draft, catalog)
-            if changes is None:
-                raise serialization_failure("a concurrent schema change")
-            previous = await self._schema_version(catalog.home, deadline)
-            change = TransactionChange(
-                catalog.version + 1, catalog.home, previous, changes, numbers
-            )
-            try:
-                stale = await self._write(META_GROUP, schema_change.mark(catalog, change), deadline)
-            except IndefiniteError as exc:  # a mark without a COMMIT, which nobody sends any more
-                raise Unavailable(
-                    "the schema changes of the transaction could not be marked",
-                    detail=exc.detail or exc.message,
-                    hint="Repeat the transaction.",
-                ) from exc
-            if stale is None:
-                return replace(catalog, version=catalog.version + 1, pending=change)
-
-    async def _schema_version(self, shard: str, deadline: float) -> int:
-        """The version of `schema` on a shard."""
-        answer = await self._shards.read(
-            shard, (), (Guard(schema_change.SCHEMA, 0),), deadline=deadline
-        )
-        return answer.have if isinstance(answer, Stale) else 0
-
-    async def _clean_up(self, parts: Parts, deadline: float) -> None:
-        """Whether the transaction has committed is known, and its mark says less than that: put
-        that right. What fails here others do, who find the mark."""
-        deadline = max(deadline, self._loop.time() + CLEAN_UP_S)
-        try:
-            await self._write(META_GROUP, parts, deadline)
-            await self.refresh(deadline)
-        except RouterError:
-            log.warning("a transaction's schema changes stay marked until somebody needs them")
-
-    async def _wait_for_commit(self, catalog: Catalog, deadline: float) -> Catalog:
-        """The router of a transaction is about to finish it: let it. Returns the catalog after
-        that, or with the mark if it was not heard of for COMMIT_WAIT_S."""
-        change = catalog.pending
-        until = min(deadline, self._loop.time() + COMMIT_WAIT_S)
-        while catalog.pending == change and self._loop.time() < until:
-            await asyncio.sleep(COMMIT_LOOK_S)
-            catalog = await self.refresh(deadline)
-        return catalog
-
-    async def _decide(self, catalog: Catalog, change: TransactionChange, deadline: float) -> None:
-        """Find out what became of a transaction, or see to it that it becomes nothing; publish it
-        or withdraw it."""
-        stale = await self._write(change.shard, schema_change.fence(change), deadline)
-        if stale is None or stale.have == change.version + 1:
-            parts = schema_change.withdraw(catalog)
-        else:
-            parts = schema_change.publish(catalog)  # Stale itself if all of it is long done
-        await self._write(META_GROUP, parts, deadline)
-        await self.refresh(deadline)
-
     # ------------------------------------------------------------------ carrying
 
     async def _write_meta(self, parts: Parts, deadline: float) -> Done | Stale:
-        return await self._shards.write(
+        return await self.shards.write(
             META_GROUP, parts.statements, parts.guards, parts.sets, deadline=deadline
         )
 
-    async def _write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
+    async def write(self, group: str, parts: Parts, deadline: float) -> Stale | None:
         with self._awaiting(group):
-            answer = await self._shards.write(
+            answer = await self.shards.write(
                 group, parts.statements, parts.guards, parts.sets, deadline=deadline
             )
         return None if isinstance(answer, Done) else answer

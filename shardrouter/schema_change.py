@@ -45,9 +45,14 @@ __all__ = [
     "UNDONE",
     "commit_parts",
     "fence",
+    "in_meta",
     "mark",
+    "marked",
+    "on_shard",
+    "previous_on",
     "publish",
     "published",
+    "rewritten",
     "shard_parts",
     "shards_of",
     "take_back",
@@ -68,21 +73,38 @@ _encode = msgspec.msgpack.Encoder().encode
 def mark(catalog: Catalog, change: Pending) -> Parts:
     """Everybody may know of the change, and finish it."""
     text = 'INSERT INTO "catalog_change" ("id", "change") VALUES (1, ?1)'
-    return _in_meta(catalog, [Statement(text, (_encode(change),))])
+    return in_meta(catalog, [Statement(text, (_encode(change),))], by=_versions(change))
 
 
-def take_back(catalog: Catalog) -> tuple[Parts, Change]:
-    """The pending change is to be undone."""
-    assert isinstance(catalog.pending, Change)
-    change = replace(catalog.pending, undone=catalog.version + 1)
+def marked(catalog: Catalog, change: Pending) -> Catalog:
+    """The catalog with that mark."""
+    return replace(catalog, version=catalog.version + _versions(change), pending=change)
+
+
+def _versions(change: Pending) -> int:
+    """How many versions the mark takes: those that the change gives its tables before its end."""
+    return 2 if isinstance(change, Change) and change.relocated else 1
+
+
+def rewritten(catalog: Catalog, change: Change, *, by: int = 1) -> tuple[Parts, Catalog]:
+    """What pends in `catalog` becomes `change`."""
     text = 'UPDATE "catalog_change" SET "change" = ?1 WHERE "id" = 1'
-    return _in_meta(catalog, [Statement(text, (_encode(change),))]), change
+    parts = in_meta(catalog, [Statement(text, (_encode(change),))], by=by)
+    return parts, replace(catalog, version=catalog.version + by, pending=change)
+
+
+def take_back(catalog: Catalog) -> tuple[Parts, Catalog]:
+    """The pending change is to be undone; and the catalog that says so."""
+    assert isinstance(catalog.pending, Change)
+    by = _versions(catalog.pending)  # what a change is taken back to it is never made under
+    change = replace(catalog.pending, undone=catalog.version + by)
+    return rewritten(catalog, change, by=by)
 
 
 def withdraw(catalog: Catalog) -> Parts:
     """The transaction that pends in `catalog` will never commit."""
     assert isinstance(catalog.pending, TransactionChange)
-    return _in_meta(catalog, [_UNMARKED])
+    return in_meta(catalog, [_UNMARKED])
 
 
 _UNMARKED: Final = Statement('DELETE FROM "catalog_change"')
@@ -102,12 +124,13 @@ def publish(catalog: Catalog) -> Parts:
             statements += _schemas_published(change)
             sets.update(_sequence_versions(change, pending.version))
     else:
-        statements += _tables_published(pending, pending.undone or pending.version)
+        version = pending.undone or pending.taken or pending.version
+        statements += _tables_published(pending, version)
         if not pending.undone:
             statements += _sequences_published(pending, {})
             statements += _schemas_published(pending)
             sets = _sequence_versions(pending, pending.version)
-    return _in_meta(catalog, statements, tuple(sets.values()))
+    return in_meta(catalog, statements, tuple(sets.values()))
 
 
 def _kept(table: Table, version: int) -> Table:
@@ -151,8 +174,8 @@ def _sequences_published(
         )
     for restarted in change.restarted:
         yield Statement(
-            'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = 0 WHERE "name" = ?1',
-            restarted,
+            'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = ?3 WHERE "name" = ?1',
+            (*restarted, int(restarted[0] in change.called)),
         )
 
 
@@ -202,11 +225,15 @@ def published(catalog: Catalog, change: Change) -> Catalog:
     )
 
 
-def _in_meta(
-    catalog: Catalog, statements: Sequence[Statement], sets: tuple[SetVersion, ...] = ()
+def in_meta(
+    catalog: Catalog,
+    statements: Sequence[Statement],
+    sets: tuple[SetVersion, ...] = (),
+    *,
+    by: int = 1,
 ) -> Parts:
     """A change of the catalog: on exactly this version, and raising it."""
-    version = catalog.version + 1
+    version = catalog.version + by
     return Parts(
         statements=(
             *statements,
@@ -245,10 +272,10 @@ def fence(change: TransactionChange) -> Parts:
 
 def shards_of(catalog: Catalog, change: Change) -> tuple[str, ...]:
     """The shards that have something to do."""
-    return tuple(shard for shard in catalog.shards if _on(catalog, change, shard))
+    return tuple(shard for shard in catalog.shards if on_shard(catalog, change, shard))
 
 
-def _on(catalog: Catalog, change: Change, shard: str) -> list[TableChange]:
+def on_shard(catalog: Catalog, change: Change, shard: str) -> list[TableChange]:
     return [
         moved
         for moved in change.tables
@@ -264,18 +291,18 @@ def _is_home_only(moved: TableChange) -> bool:
     return all(table is None or table.placement == "home" for table in (moved.before, moved.after))
 
 
-def _previous(catalog: Catalog, moved: TableChange, shard: str) -> int:
+def previous_on(catalog: Catalog, moved: TableChange, shard: str) -> int:
     """The version of the table that the shard has before the change."""
     return moved.previous if shard == catalog.home else moved.elsewhere
 
 
 def shard_parts(catalog: Catalog, change: Change, shard: str) -> Parts:
     """The change on one shard. The tables' versions there make it happen once."""
-    here = _on(catalog, change, shard)
+    here = on_shard(catalog, change, shard)
     return Parts(
         statements=tuple(Statement(sql) for moved in here for sql in moved.sqlite),
         guards=tuple(
-            Guard(f"table:{moved.name}", _previous(catalog, moved, shard)) for moved in here
+            Guard(f"table:{moved.name}", previous_on(catalog, moved, shard)) for moved in here
         ),
         sets=tuple(SetVersion(f"table:{moved.name}", change.version) for moved in here),
     )
@@ -283,13 +310,13 @@ def shard_parts(catalog: Catalog, change: Change, shard: str) -> Parts:
 
 def undo_parts(catalog: Catalog, change: Change, shard: str, *, made: bool) -> Parts:
     """The way back on a shard that has made the change, or on one that has not."""
-    here = _on(catalog, change, shard)
+    here = on_shard(catalog, change, shard)
     return Parts(
         statements=tuple(Statement(sql) for moved in reversed(here) for sql in moved.undo if made),
         guards=tuple(
             Guard(
                 f"table:{moved.name}",
-                change.version if made else _previous(catalog, moved, shard),
+                change.version if made else previous_on(catalog, moved, shard),
             )
             for moved in here
         ),

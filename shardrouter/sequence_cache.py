@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from nodes.protocol import Done, Stale
+from nodes.protocol import Done, Guard, Stale
 from shardrouter.catalog import Parts
+from shardrouter.definitions import Renumber
 from shardrouter.errors import StatementError
-from shardrouter.sequences import State, following, set_parts, state_of, take_parts
+from shardrouter.sequences import (
+    State,
+    checked,
+    following,
+    guard_of,
+    set_parts,
+    state_of,
+    take_parts,
+)
 from shardrouter.tables import SqlSequence
 
 __all__ = ["SequenceCache"]
@@ -34,10 +43,18 @@ class _Kept:
 
 
 class SequenceCache:
-    """Used from one event loop. `write` carries a write to `meta`."""
+    """Used from one event loop. `write` carries a write to `meta`, `read` asks it whether guards
+    hold, and `change` carries a change of the schema."""
 
-    def __init__(self, write: Callable[[Parts, float], Awaitable[Done | Stale]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Parts, float], Awaitable[Done | Stale]],
+        read: Callable[[tuple[Guard, ...], float], Awaitable[Done | Stale]],
+        change: Callable[[Renumber, float], Awaitable[object]],
+    ) -> None:
         self._write = write
+        self._read = read
+        self._change = change
         self._kept: dict[tuple[str, int], _Kept] = {}
 
     def at_hand(self, sequence: SqlSequence) -> int:
@@ -74,9 +91,25 @@ class SequenceCache:
             kept.numbers = numbers
             kept.size = min(2 * kept.size, RANGE_MAX)
 
+    async def confirm(self, sequences: Sequence[SqlSequence], deadline: float) -> None:
+        """What is at hand of these may be given out: nobody has set them meanwhile. Raises
+        StatementError 42P01 if they are others by now."""
+        answer = await self._read(tuple(map(guard_of, sequences)), deadline)
+        if isinstance(answer, Stale):
+            raise _gone(sequences[0])
+
     async def set(self, sequence: SqlSequence, state: State, deadline: float) -> None:
-        """setval(). Other routers go on with what they have taken, as sessions of PostgreSQL do
-        with what they have cached."""
+        """setval(): no router gives out a number that it has taken before."""
+        checked(sequence, state)
+        await self._change(Renumber(sequence.name, state.last, state.is_called), deadline)
+
+    async def announce(self, names: Sequence[str], deadline: float) -> None:
+        """Sequences were set by `set_here`: what other routers have taken is void."""
+        for name in names:
+            await self._change(Renumber(name), deadline)
+
+    async def set_here(self, sequence: SqlSequence, state: State, deadline: float) -> None:
+        """setval(), of which other routers hear by `announce`."""
         parts = set_parts(sequence, state)
         kept = self._kept_of(sequence)
         async with kept.lock:

@@ -15,7 +15,7 @@ from shardrouter.catalog import Parts
 from shardrouter.errors import StatementError
 from shardrouter.tables import SqlSequence
 
-__all__ = ["State", "checked", "following", "set_parts", "state_of", "take_parts"]
+__all__ = ["State", "checked", "following", "guard_of", "set_parts", "state_of", "take_parts"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def following(sequence: SqlSequence, state: State, count: int) -> range:
 _READ = 'SELECT "last", "is_called" FROM "catalog_sequences" WHERE "name" = ?1'
 
 
-def _guards(sequence: SqlSequence) -> tuple[Guard, ...]:
+def guard_of(sequence: SqlSequence) -> Guard:
     """The sequence is still the one of this name that is meant."""
-    return (Guard(f"sequence:{sequence.name}", sequence.version),)
+    return Guard(f"sequence:{sequence.name}", sequence.version)
 
 
 def take_parts(sequence: SqlSequence, state: State, last: int) -> Parts:
@@ -60,7 +60,9 @@ def take_parts(sequence: SqlSequence, state: State, last: int) -> Parts:
         'WHERE "name" = ?1 AND "last" = ?3 AND "is_called" = ?4'
     )
     values = (sequence.name, last, state.last, int(state.is_called))
-    return Parts((Statement(text, values), Statement(_READ, (sequence.name,))), _guards(sequence))
+    return Parts(
+        (Statement(text, values), Statement(_READ, (sequence.name,))), (guard_of(sequence),)
+    )
 
 
 def checked(sequence: SqlSequence, state: State) -> State:
@@ -79,7 +81,7 @@ def set_parts(sequence: SqlSequence, state: State) -> Parts:
     state = checked(sequence, state)
     text = 'UPDATE "catalog_sequences" SET "last" = ?2, "is_called" = ?3 WHERE "name" = ?1'
     values = (sequence.name, state.last, int(state.is_called))
-    return Parts((Statement(text, values),), _guards(sequence))
+    return Parts((Statement(text, values),), (guard_of(sequence),))
 
 
 def state_of(result: StatementResult) -> State:

@@ -28,12 +28,17 @@ class SessionSequences:
         self._drafted: dict[tuple[str, int], State] = {}  # see `_draw`
         self._drawn: dict[str, int] = {}  # name -> what currval answers
         self._last: str | None = None
+        self._to_announce: dict[str, None] = {}  # names of sequences
 
     def at_once(self, execution: Execution, catalog: Catalog) -> Execution | None:
         """The execution with the numbers its plan needs; None if one is not at hand."""
         plan = execution.prepared.plan
         if not isinstance(plan, OneShard) or len(execution.drawn) == len(plan.draws):
             return execution
+        if not plan.draws:
+            return execution
+        if not _drawn_by_columns(plan, catalog):
+            return None
         sequences = [_find(catalog, name) for name in plan.draws]
         for name, count in Counter(plan.draws).items():
             if self._cache.at_hand(_find(catalog, name)) < count:
@@ -51,6 +56,8 @@ class SessionSequences:
             return await self.numbered(execution, plan.numbers.rows, catalog, deadline)
         if not plan.draws:
             return execution
+        if not _drawn_by_columns(plan, catalog):
+            await self._confirm({name: _find(catalog, name) for name in plan.draws}, deadline)
         numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
         return structs.replace(execution, drawn=tuple(numbers))
@@ -89,8 +96,19 @@ class SessionSequences:
             self._drawn[name] = number
             self._last = name
 
-    async def call(self, plan: SequenceCall, catalog: Catalog, deadline: float) -> int:
-        """nextval, currval, lastval or setval. Raises RouterError."""
+    async def _confirm(self, sequences: dict[str, SqlSequence], deadline: float) -> None:
+        published = [s for s in sequences.values() if not is_drafted(s.version)]
+        if any(self._cache.at_hand(sequence) for sequence in published):
+            await self._cache.confirm(published, deadline)
+
+    async def call(
+        self, plan: SequenceCall, catalog: Catalog, deadline: float, *, in_block: bool
+    ) -> int:
+        """nextval, currval, lastval or setval. Raises RouterError.
+
+        What other routers have taken of a sequence is void when setval is answered; in a
+        transaction block, whose own rows may have numbers of it, when that has ended
+        (`announce`)."""
         if plan.function == "lastval":
             if self._last is None:
                 raise StatementError("lastval is not yet defined in this session", sqlstate="55000")
@@ -107,14 +125,28 @@ class SessionSequences:
             state = State(plan.value, plan.is_called)
             if is_drafted(sequence.version):
                 self._drafted[sequence.name, sequence.version] = checked(sequence, state)
+            elif in_block:
+                await self._cache.set_here(sequence, state, deadline)
+                self._to_announce[sequence.name] = None
             else:
                 await self._cache.set(sequence, state, deadline)
             if plan.is_called:
                 self._drawn[plan.sequence] = plan.value
             return plan.value
+        await self._confirm({sequence.name: sequence}, deadline)
         number = await self._draw(sequence, deadline)
         self._remember((plan.sequence,), [number])
         return number
+
+    @property
+    def has_news(self) -> bool:
+        """Whether others do not know of a setval yet."""
+        return bool(self._to_announce)
+
+    async def announce(self, deadline: float) -> None:
+        """The transaction block that had a setval has ended. Raises RouterError."""
+        names, self._to_announce = tuple(self._to_announce), {}
+        await self._cache.announce(names, deadline)
 
     # ------------------------------------------------------------------ of a transaction
 
@@ -147,6 +179,11 @@ class SessionSequences:
     def forget_drafted(self) -> None:
         """The transaction is over."""
         self._drafted.clear()
+
+
+def _drawn_by_columns(plan: OneShard, catalog: Catalog) -> bool:
+    """Whether its table draws all of them by itself: then the table's version speaks for them."""
+    return catalog.tables[plan.tables[0][0]].sequences.issuperset(plan.draws)
 
 
 def _runs(numbers: Sequence[int]) -> str:

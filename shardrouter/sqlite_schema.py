@@ -9,13 +9,24 @@ translate into PostgreSQL's 22003.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from shardrouter import types
 from shardrouter.tables import Column, Table
 from shardrouter.typed import quote
 
-__all__ = ["REBUILT", "ROW_ID", "creation", "removal", "transition"]
+__all__ = [
+    "PLACED",
+    "REBUILT",
+    "ROW_ID",
+    "creation",
+    "laid_beside",
+    "put_in_place",
+    "removal",
+    "stored_columns",
+    "transition",
+]
 
 ROW_ID: Final = "ctid"
 """The hidden key of a table without a primary key. PostgreSQL has a system column of that name, so
@@ -23,6 +34,9 @@ no table has a column of its own that is called so."""
 
 REBUILT: Final = "_rebuild"
 """The table that another one is being rebuilt as, inside one entry; no user's table begins so."""
+
+PLACED: Final = "_placed"
+"""The table that has the rows which a shard is to have of another one, until it takes them."""
 
 
 def creation(table: Table) -> tuple[str, ...]:
@@ -56,6 +70,39 @@ def transition(
         f"DROP TABLE {quote(before.name)}",
         f"ALTER TABLE {quote(REBUILT)} RENAME TO {quote(after.name)}",
         *(index.sqlite for index in after.indexes),
+    )
+
+
+def laid_beside(table: Table) -> tuple[str, str]:
+    """What makes PLACED, as the table is but for its name and its indexes; and what puts a row of
+    `stored_columns` into it."""
+    beside = replace(
+        table,
+        foreign_keys=tuple(
+            replace(key, table=PLACED) if key.table == table.name else key
+            for key in table.foreign_keys
+        ),
+    )
+    names = stored_columns(table)
+    values = ", ".join(f"?{number}" for number in range(1, len(names) + 1))
+    listed = ", ".join(map(quote, names))
+    return (
+        _create_table(beside, PLACED),
+        f"INSERT INTO {quote(PLACED)} ({listed}) VALUES ({values})",  # noqa: S608 -- quoted names
+    )
+
+
+def stored_columns(table: Table) -> tuple[str, ...]:
+    """The columns that rows have values of; those of the others follow."""
+    return tuple(column.name for column in table.columns if not column.is_generated)
+
+
+def put_in_place(table: Table, *, is_there: bool) -> tuple[str, ...]:
+    """PLACED becomes the table, instead of the one that is there."""
+    return (
+        *(removal(table) if is_there else ()),
+        f"ALTER TABLE {quote(PLACED)} RENAME TO {quote(table.name)}",
+        *(index.sqlite for index in table.indexes),
     )
 
 

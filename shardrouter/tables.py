@@ -216,6 +216,12 @@ class Table:
     def _columns_by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.columns}
 
+    @cached_property
+    def sequences(self) -> frozenset[str]:
+        """Those that its columns draw from: another numbering of one is another version of the
+        table, so that no row gets a number of the old one."""
+        return frozenset(c.default.sequence for c in self.columns if c.default is not None)
+
     def column(self, name: str) -> Column | None:
         return self._columns_by_name.get(name)
 
@@ -310,6 +316,14 @@ class Change:
     restarted: tuple[tuple[str, int], ...] = ()  # and give out this number next
     schemas: tuple[SqlSchema, ...] = ()  # that come, or are as this from now on
     dropped_schemas: tuple[str, ...] = ()
+    relocated: str = ""
+    """The table whose rows go to other shards, in steps of its own (`shardrouter.relocation`)."""
+    taken: int = 0
+    """If not 0: every shard has the rows that it is to have, and takes them under this version."""
+    called: tuple[str, ...] = ()
+    """Sequences among the restarted whose number is given out already: the next one follows it."""
+    beat: int = 0
+    """Raised by the router that moves them, as long as it does."""
 
 
 class TransactionChange(NamedTuple):

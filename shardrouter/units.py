@@ -8,6 +8,7 @@ What needs no steps, one statement that one shard answers, does not come here un
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from msgspec import structs
@@ -55,6 +56,8 @@ from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
 
+log = logging.getLogger(__name__)
+
 
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
@@ -101,6 +104,8 @@ class Units:
             if transactions.block is not None:
                 with _Failing(start):
                     outcomes.append(await transactions.run(unit[start], deadline))
+                if self._state.block is None and self._state.sequences.has_news:
+                    await self._announce(deadline)
                 continue
             end = next(
                 (
@@ -139,6 +144,13 @@ class Units:
                 if not isinstance(control, Begin):
                     transactions.abandon()  # by ROLLBACK, or what fails outside of a block
         return outcomes
+
+    async def _announce(self, deadline: float) -> None:
+        """A setval of the block that has ended. The block's outcome stands without it."""
+        try:
+            await self._state.sequences.announce(deadline)
+        except RouterError as exc:
+            log.warning("routers may not know of a setval yet: %s", exc)
 
     def _is_block(self, piece: list[Execution]) -> bool:
         """Whether its statements are to be understood and run one by one."""
@@ -203,8 +215,7 @@ class Units:
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
-            lasts = unit[0].lasts
-            return await self._change_schema(plans[0], deadline, lasts=lasts)
+            return await self._change_schema(plans[0], unit[0], deadline)
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -235,14 +246,14 @@ class Units:
         return await self._state.sequences.numbered(execution, rows, catalog, deadline)
 
     async def _change_schema(
-        self, plan: SchemaChange, deadline: float, *, lasts: bool
+        self, plan: SchemaChange, execution: Execution, deadline: float
     ) -> list[Outcome]:
         if isinstance(plan.definition, RoleStatement):
             said = await self._state.backend.roles.change(
                 plan.definition, self._state.role, deadline
             )
             return [Outcome(plan.tag, notices=said)]
-        if lasts:
+        if execution.lasts:
             deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
@@ -253,6 +264,8 @@ class Units:
             deadline,
             self._state.settings.search_path,
         )
+        if plan.columns:
+            return [rows_outcome(plan.tag, execution, [("",)], plan.columns, notices)]
         return [Outcome(plan.tag, notices=notices)]
 
     # ------------------------------------------------------------------ units with a write

@@ -71,6 +71,11 @@ class Upload:
         self._send(chunks)
 
     @property
+    def size(self) -> int:
+        """Bytes of the chunks so far."""
+        return self._writer.size
+
+    @property
     def apply_s(self) -> float:
         """How long replicas may take to apply what was added, at the most."""
         return apply_s(self._writer.size, self._writer.rows)

@@ -52,7 +52,7 @@ from shardrouter.schema_change import (
 )
 from shardrouter.settings import Settings
 from shardrouter.spreading import commands_of, merged_outcome
-from shardrouter.tables import Placement
+from shardrouter.tables import Change, Placement
 
 
 class StaleVersionError(Exception):
@@ -246,7 +246,9 @@ class PlannedCluster:
         self.meta.write(publish(self.catalog))
 
     def _take_back(self, done: Sequence[str]) -> None:
-        parts, undone = take_back(self.catalog)
+        parts, marked = take_back(self.catalog)
+        undone = marked.pending
+        assert isinstance(undone, Change)
         self.meta.write(parts)
         for shard in shards_of(self.catalog, undone):
             self.shards[shard].write(undo_parts(self.catalog, undone, shard, made=shard in done))

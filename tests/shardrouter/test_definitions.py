@@ -195,11 +195,44 @@ def test_placing_calls_of_citus_answer_for_tables_that_are_placed_so() -> None:
         plan = make_plan(sql, catalog)
         assert isinstance(plan, Answer)
         assert plan.rows == (("",),)
-    for sql, message in (
-        ("SELECT create_distributed_table('s', 'id')", '"s" is sharded by "k"'),
-        ("SELECT create_reference_table('s')", '"s" is sharded by "k"'),
-        ("SELECT create_distributed_table('r', 'id')", '"r" is a reference table'),
-        ("SELECT create_distributed_table('s')", "this form of create_distributed_table"),
+    with pytest.raises(NotSupported, match="this form of create_distributed_table"):
+        make_plan("SELECT create_distributed_table('s')", catalog)
+
+
+def test_a_table_goes_to_other_shards_if_it_could_have_been_made_there() -> None:
+    catalog = catalog_of(
+        "CREATE TABLE s (k int, id int, n numeric, PRIMARY KEY (k, id))",
+        "CREATE UNIQUE INDEX by_k ON s (k, (id + 1))",
+        "CREATE TABLE u (id int PRIMARY KEY, v int, UNIQUE (id, v)) WITH (home)",
+        "CREATE UNIQUE INDEX only_v ON u (v)",
+        "CREATE TABLE bare (a int)",
+        "CREATE TABLE parent (id int PRIMARY KEY) WITH (home)",
+        "CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent) WITH (home)",
+        "CREATE VIEW v AS SELECT * FROM u",
+    )
+    place = "SELECT create_distributed_table('{}', '{}')"
+    for table, key, message in (
+        ("s", "id", 'the unique index "by_k" does not include the column "id"'),
+        ("s", "n", "a column of type numeric cannot be the shard key"),
+        ("u", "v", r"PRIMARY KEY \(id\) does not include the column"),
+        ("u", "id", 'the unique index "only_v"'),
+        ("bare", "a", "has no primary key"),
+        ("parent", "id", r'from "child" \(home\) to "parent" \(sharded\)'),
+        ("child", "id", r'from "child" \(sharded\) to "parent" \(home\)'),
+        ("v", "id", "is not a table"),
+        ("s", "none", "does not exist"),
     ):
-        with pytest.raises(NotSupported, match=message):
-            make_plan(sql, catalog)
+        with pytest.raises((NotSupported, StatementError), match=message) as caught:
+            begin(catalog, definition_of(place.format(table, key), catalog))
+        assert caught.value.hint or isinstance(caught.value, StatementError)
+    for call, placement in (
+        ("create_reference_table('parent')", "reference"),
+        ("create_reference_table('bare')", "reference"),
+        ("create_reference_table('s')", "reference"),
+    ):
+        change = begin(catalog, definition_of(f"SELECT {call}", catalog)).change
+        assert change is not None
+        (moved,) = change.tables
+        assert moved.after is not None
+        assert (moved.after.placement, moved.sqlite) == (placement, ())
+        assert change.relocated == moved.name

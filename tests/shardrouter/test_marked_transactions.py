@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from nodes.protocol import Done, Stale
-from shardrouter import schema
+from shardrouter import schema_commits
 from shardrouter.catalog import Catalog
 from shardrouter.errors import OutcomeUnknown, RouterError
 from shardrouter.router import Router
@@ -37,8 +37,8 @@ async def routers(
     cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Router, Router, Router]]:
     """Three, which do not wait long for each other. Table `old` has two rows."""
-    monkeypatch.setattr(schema, "COMMIT_WAIT_S", 0.05)
-    monkeypatch.setattr(schema, "COMMIT_LOOK_S", 0.02)
+    monkeypatch.setattr(schema_commits, "COMMIT_WAIT_S", 0.05)
+    monkeypatch.setattr(schema_commits, "COMMIT_LOOK_S", 0.02)
     async with (
         Router.open(cluster, rng=random.Random(1)) as a,
         Router.open(cluster, rng=random.Random(2)) as b,
@@ -222,7 +222,7 @@ async def test_a_commit_that_is_cancelled_while_it_waits_for_its_turn_goes_on_to
     a, _, _ = routers
     client = await client_of(a)
     await client.does("BEGIN", "CREATE TABLE new (id int)")
-    async with a._backend.schema._changing:
+    async with a._backend.schema.changing:
         execution = Execution(await client.session.prepare("COMMIT"))
         committing = asyncio.ensure_future(client.session.run([execution]))
         for _ in range(5):

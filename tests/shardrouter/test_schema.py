@@ -186,14 +186,17 @@ async def test_a_refresh_sees_what_happened_before_it_was_asked_for(tmp_path: Pa
         await asyncio.gather(*early)
 
 
-async def test_a_catalog_without_schemas_gets_them_from_the_first_router(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", range(OLDEST_FORMAT, CATALOG_FORMAT))
+async def test_an_older_catalog_is_made_a_new_one_by_the_first_router(
+    tmp_path: Path, format: int
+) -> None:
     async with one_node(tmp_path) as path:
         async with opened(path, "old") as old:
             await old.change("CREATE TABLE t (id int PRIMARY KEY)")
             back = Parts(
-                (Statement('DROP TABLE "catalog_schemas"'),),
+                (Statement('DROP TABLE "catalog_schemas"'),) if format == OLDEST_FORMAT else (),
                 (Guard("catalog_format", CATALOG_FORMAT),),
-                (SetVersion("catalog_format", OLDEST_FORMAT),),
+                (SetVersion("catalog_format", format),),
             )
             await old.shards.write(
                 META_GROUP, back.statements, back.guards, back.sets, deadline=old.deadline

@@ -58,10 +58,11 @@ class Comparison:
         )
 
 
-def compare(found: Sequence[Outcome], directory: Path) -> Comparison:
-    """What `directory` expects, and what was found. A test that did not run has failed."""
+def compare(found: Sequence[Outcome], directory: Path, file: str = "reasons.txt") -> Comparison:
+    """What `directory` expects, but for the reasons in `file` there, and what was found. A test
+    that did not run has failed."""
     expected = set((directory / "baseline.txt").read_text(encoding="utf-8").split("\n")) - {""}
-    known = reasons((directory / "reasons.txt").read_text(encoding="utf-8"))
+    known = reasons((directory / file).read_text(encoding="utf-8"))
     known_outcomes = {outcome.test: outcome for outcome in found}
     ours = [
         known_outcomes.get(test, Outcome(test, "failed", "it did not run"))

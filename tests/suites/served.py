@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -32,10 +32,13 @@ KEEPING_NODE = (sys.executable, "-m", "tests.suites.keeping_node")
 class Served:
     """A database that runs; made by `served` only."""
 
-    def __init__(self, config: ClusterConfig, directory: Path, cluster: LocalCluster) -> None:
+    def __init__(
+        self, config: ClusterConfig, directory: Path, cluster: LocalCluster, placement: str
+    ) -> None:
         self.config = config
         self.directory = directory
         self._cluster = cluster
+        self._placement = placement
 
     @property
     def port(self) -> int:
@@ -52,9 +55,8 @@ class Served:
 
     @property
     def setup(self) -> str:
-        """What a suite says first: tables without a shard key of their own are whole on one
-        shard."""
-        return "SET default_placement = 'home'"
+        """What a suite says first: where tables are that do not say it themselves."""
+        return f"SET default_placement = '{self._placement}'"
 
     async def home(self) -> str:
         """The shard that holds all tables that are whole on one."""
@@ -94,12 +96,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served(
-    shards: Sequence[str] = ("shard-1", "shard-2", "shard-3"),
-) -> AsyncIterator[Served]:
-    """A new database, stopped and removed at the end. Raises nodes.local_cluster.ProcessFailed."""
+async def served(shards: int = 3, placement: str = "home") -> AsyncIterator[Served]:
+    """A new database, stopped and removed at the end. `placement` is that of tables that say
+    nothing. Raises nodes.local_cluster.ProcessFailed."""
     *ports, router_port = free_ports(len(NODES) + 1)
-    groups = (META_GROUP, *shards)
+    groups = (META_GROUP, *(f"shard-{number}" for number in range(1, shards + 1)))
     config = new_cluster_config(
         placement={
             group: [NODES[(i + j) % len(NODES)] for j in range(len(NODES))]
@@ -126,6 +127,6 @@ async def served(
             await router.start()
             try:
                 await router.wait_ready()
-                yield Served(config, directory, cluster)
+                yield Served(config, directory, cluster, placement)
             finally:
                 await router.terminate()

@@ -46,7 +46,7 @@ def main(oracle: bool, only: str) -> None:
 
 async def _served(only: str) -> tuple[list[Outcome], str]:
     """On a cluster of one shard, where every table is whole."""
-    async with served(shards=("shard-1",)) as database:
+    async with served(shards=1) as database:
         found = await asyncio.to_thread(
             run_tests,
             database.port,

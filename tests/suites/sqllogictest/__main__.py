@@ -56,7 +56,14 @@ class Totals:
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, resolve_path=True))
 @click.option("--oracle", is_flag=True, help="Ask a real PostgreSQL instead: are the files right?")
-def main(files: Sequence[Path], oracle: bool) -> None:
+@click.option("--shards", default=3, help="How many the cluster has.")
+@click.option(
+    "--placement",
+    type=click.Choice(["home", "sharded"]),
+    default="home",
+    help="Where tables are that do not say it.",
+)
+def main(files: Sequence[Path], oracle: bool, shards: int, placement: str) -> None:
     """Run FILES of sqllogictest through psycopg and asyncpg."""
     if not files:
         raise click.UsageError(
@@ -70,7 +77,7 @@ def main(files: Sequence[Path], oracle: bool) -> None:
         with running_postgres() as postgres:
             asyncio.run(_all(totals, python, postgres.dsn, "", files))
     else:
-        asyncio.run(_served(totals, python, files))
+        asyncio.run(_served(totals, python, files, shards, placement))
     print(
         f"sqllogictest: {len(files)} files x {len(DRIVERS)} drivers, {totals.right} records right "
         f"({totals.queries} queries), {totals.wrong} wrong, {time.monotonic() - began:.0f} s"
@@ -78,8 +85,10 @@ def main(files: Sequence[Path], oracle: bool) -> None:
     sys.exit(1 if totals.wrong else 0)
 
 
-async def _served(totals: Totals, python: Path, files: Sequence[Path]) -> None:
-    async with served() as database:
+async def _served(
+    totals: Totals, python: Path, files: Sequence[Path], shards: int, placement: str
+) -> None:
+    async with served(shards, placement) as database:
         await _all(totals, python, database.dsn, database.setup, files)
         try:
             print(await database.audit())

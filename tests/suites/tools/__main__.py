@@ -81,7 +81,7 @@ def _on_postgresql(tool: str) -> dict[str, str]:
 
 
 async def _here(tool: str, shards: int) -> tuple[dict[str, str], str]:
-    async with served(tuple(f"shard-{number + 1}" for number in range(shards))) as database:
+    async with served(shards) as database:
         server = Server(
             database.port,
             "shardrouter",
