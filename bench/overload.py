@@ -44,10 +44,11 @@ RECOVERED: Final = 2.0
 
 async def serve_router(path: Path) -> None:
     """A router without passwords on a port of its own, until standard input ends."""
+    from shardrouter.admission import REFUSE_ABOVE
     from shardrouter.pgserver import PgServer
     from shardrouter.router import Router
 
-    async with Router.open(path, name="overload") as router:
+    async with Router.open(path, name="overload", refuse_above=REFUSE_ABOVE) as router:
         await router.execute("CREATE TABLE bench (id bigint PRIMARY KEY, val text)")
         values = ", ".join(f"({row}, 'v')" for row in range(ROWS))
         await router.execute(f"INSERT INTO bench (id, val) VALUES {values}")

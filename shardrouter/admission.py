@@ -29,10 +29,10 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from shardrouter.fair_queue import FairQueue
-from shardrouter.work_limit import WorkLimit
+from shardrouter.fair_queue import QUEUE_MAX, FairQueue
+from shardrouter.work_limit import LIMIT_MAX, WorkLimit
 
-__all__ = ["COHORT_S", "Cohort", "Places", "Waiter"]
+__all__ = ["COHORT_S", "REFUSE_ABOVE", "Cohort", "Places", "Waiter"]
 
 COHORTS_MAX: Final = 64
 """That are kept apart: some seconds. Older ones are parked in any case."""
@@ -40,9 +40,10 @@ COHORTS_MAX: Final = 64
 OVERTAKING_MIN: Final = 10
 """Quick statements that began later and have ended: then it is no accident."""
 
-KEPT: Final = 192
-"""Units in progress and waiting of which none is refused, however long it takes: what a PostgreSQL
-takes connections for."""
+REFUSE_ABOVE: Final = 192
+"""Units in progress and waiting of which none is refused, however long it takes, by a router that
+serves the wire: what a PostgreSQL takes connections for. A program that has a router inside knows
+by itself how much it asks at once, and is refused only where the queue ends."""
 
 COHORT_S: Final = 0.1
 """Units that began within this time grow old together."""
@@ -80,11 +81,17 @@ class Places:
     """Of one router. `stalled` counts requests that wait for a leader."""
 
     __slots__ = (
-        *("_cohorts", "_queue", "_stalled"),
+        *("_cohorts", "_queue", "_refuse_above", "_stalled"),
         *("cohort", "limit", "parked", "refused", "room", "running", "waiting"),
     )
 
-    def __init__(self, now: float, stalled: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        now: float,
+        stalled: Callable[[], int] = lambda: 0,
+        refuse_above: int = LIMIT_MAX + QUEUE_MAX,
+    ) -> None:
+        self._refuse_above = refuse_above
         self.running = 0
         """In progress and not parked: more than `room` only where blocks are."""
         self.parked = 0
@@ -148,8 +155,8 @@ class Places:
             self._park(now)
             self.limit.look(now)
             self.room = self.limit.limit
-        self._refuse(self._queue.late(now, self._kept()))
         self.go_on()
+        self._refuse(self._queue.late(now, self._kept()))
 
     def _park(self, now: float) -> None:
         cohorts = self._cohorts
@@ -174,7 +181,7 @@ class Places:
         return stalled > self.parked and self.running + self.parked - stalled < self.room
 
     def _kept(self) -> int:
-        return max(0, KEPT - self.running)
+        return max(0, self._refuse_above - self.running)
 
     def _refuse(self, waiters: list[Waiter]) -> None:
         self.refused += len(waiters)

@@ -34,9 +34,15 @@ PATIENCE_S: Final = 0.005
 class Gate:
     """Used from one event loop, which must be running when it is made."""
 
-    def __init__(self, stalled: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self, stalled: Callable[[], int] = lambda: 0, refuse_above: int | None = None
+    ) -> None:
+        """refuse_above: see `Router.open`."""
         self._loop = asyncio.get_running_loop()
-        self.places = Places(self._loop.time(), stalled)
+        now = self._loop.time()
+        self.places = (
+            Places(now, stalled) if refuse_above is None else Places(now, stalled, refuse_above)
+        )
         self.is_watched = False
         """Whoever begins while it is not calls `watch`."""
         self._timer: asyncio.TimerHandle | None = None

@@ -99,6 +99,7 @@ class Router(Queries):
         rng: random.Random | None = None,
         log_statements: Level = "none",
         slow_statement_ms: int = -1,
+        refuse_above: int | None = None,
         replica_choice: str | None = None,
         zone: str = "",
     ) -> AsyncIterator[Router]:
@@ -111,7 +112,9 @@ class Router(Queries):
         logger `shardrouter.statement_log`, level INFO. slow_statement_ms: what takes so long is
         written to `shardrouter.slow_statements`, level WARNING, without values; -1: nothing.
         replica_choice: how sessions choose among replicas that may answer, if not as cluster.toml
-        says; zone: where this router is. Raises nodes.config.ConfigError if there is no such file,
+        says; zone: where this router is. refuse_above: of more units of
+        statements than that, in progress and waiting, those that would be late are refused with
+        53300; None: all wait. Raises nodes.config.ConfigError if there is no such file,
         and Unavailable if the cluster does not answer in time.
         """
         config = load_cluster(find_cluster(cluster))
@@ -130,7 +133,7 @@ class Router(Queries):
                 backend = Backend(
                     *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
                     slow_ms=slow_statement_ms,
-                    gate=Gate(shards.stalled),
+                    gate=Gate(shards.stalled, refuse_above),
                 )
                 try:
                     yield Router(config, backend, rng)

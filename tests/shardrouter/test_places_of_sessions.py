@@ -31,9 +31,9 @@ from tests.shardrouter.test_hot_path import ROW, Heard
 class Crowd:
     """A router with one place, and sessions of it."""
 
-    def __init__(self, shards: Shards) -> None:
+    def __init__(self, shards: Shards, refuse_above: int = 99) -> None:
         schema, roles = cast("Schema", KnownSchema()), RoleStore(shards, b"")
-        self.gate = Gate(shards.stalled)
+        self.gate = Gate(shards.stalled, refuse_above)
         self.gate.places.room = self.gate.places.limit.limit = 1
         self.backend = Backend(
             *(shards, schema, Tasks(), PlanCache(), roles, Catalogs(schema, roles)),
@@ -78,12 +78,11 @@ def test_who_finds_no_place_is_begun_when_one_is_free() -> None:
 def test_who_would_be_late_is_told_53300_and_nothing_of_it_was_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(admission, "KEPT", 0)
     monkeypatch.setattr(admission, "PARKED_S", 1e9)
 
     async def scenario() -> None:
         async with scripted(1) as (shards, [n1]):
-            crowd = Crowd(shards)
+            crowd = Crowd(shards, refuse_above=0)
             n1.plays(Hold)
             first, second = await crowd.asks(), await crowd.asks()
             await n1.until_got(1)
@@ -117,12 +116,12 @@ def test_a_block_goes_on_beside_the_queue_and_begin_waits_in_it(
             await rollback.outcome()  # what asks no shard waits for nobody
             monkeypatch.setattr(admission, "OVERTAKING_MIN", 0)  # others came later, and ended
             advance(admission.PARKED_S + 2 * admission.COHORT_S)
-            await begin.outcome()
             await until(lambda: len(n1.of(Read)) == 2)
             for answer in n1.held:
                 answer(ROW)
             await running.outcome()
             await waiting.outcome()
+            await begin.outcome()
             await inside.done.wait()
 
     run(scenario())
