@@ -126,6 +126,19 @@ class Places:
         else:
             self.running -= 1
 
+    def refuses(self, client: str, now: float) -> bool:
+        """Whether it is of no use to ask: the queue stands, is as long as it may be, and the client
+        is in it already. To find out later would cost more, and nobody has time."""
+        useless = (
+            self.waiting > self._kept()
+            and self._queue.is_standing(now)
+            and self._queue.waits(client)
+        )
+        if useless:
+            self.refused += 1
+            self.limit.reached = True
+        return useless
+
     def ask(self, waiter: Waiter, cost: int, now: float) -> None:
         """There was no place at first sight: wait for one, if that is worth while."""
         self.limit.reached = True

@@ -50,6 +50,10 @@ class FairQueue(Generic[T]):
     def __len__(self) -> int:
         return self._length
 
+    def waits(self, client: str) -> bool:
+        """Whether anything of that client does."""
+        return client in self._clients
+
     def is_standing(self, now: float) -> bool:
         """Whether it has not been empty for so long that it is no burst."""
         return self._length > 0 and now - self._emptied_at >= INTERVAL_S

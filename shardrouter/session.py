@@ -303,6 +303,12 @@ class Session:
     ) -> None:
         """Others have all of them: it is begun when it has its turn, or refused."""
 
+        settings = self._state.settings
+        client = f"{self._state.role.name}\0{settings.get('application_name')}"
+        if self._places.refuses(client, self._loop.time()):
+            self._loop.call_soon(done, too_much())
+            return
+
         def end(error: RouterError) -> None:
             self._cancel_running = None
             done(error)
@@ -312,8 +318,6 @@ class Session:
                 end(canceled())
 
         self._cancel_running = cancel
-        settings = self._state.settings
-        client = f"{self._state.role.name}\0{settings.get('application_name')}"
         waiter = self._gate.wait(client, len(unit), begin, lambda: end(too_much()))
 
     def _begin(

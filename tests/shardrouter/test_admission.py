@@ -263,6 +263,19 @@ def test_few_are_never_refused() -> None:
     assert asked.refused == ["0"]  # one more than that
 
 
+def test_who_is_in_a_standing_queue_already_is_told_at_once() -> None:
+    places = Places(0.0, refuse_above=2)
+    places.room = places.limit.limit = 1
+    places.enter()
+    asked = Asked(places)
+    asked.ask("x", 0.0)
+    asked.ask("y", INTERVAL_S * 0.9)
+    assert not places.refuses("a", INTERVAL_S * 0.9)  # a burst may be waited for
+    assert places.refuses("a", INTERVAL_S)
+    assert not places.refuses("b", INTERVAL_S)
+    assert places.refused == 1
+
+
 def test_who_gives_up_and_the_end_of_the_router() -> None:
     places = full()
     asked = Asked(places)
@@ -325,7 +338,9 @@ class Model:
             self.refused += 1
             self.free_at = max(self.free_at, self.now) + REFUSAL / CAPACITY
 
-        if self.is_limited and (places.waiting or places.running >= places.room):
+        if self.is_limited and places.refuses(client, self.now):
+            refuse()
+        elif self.is_limited and (places.waiting or places.running >= places.room):
             places.ask(Waiter(client, begin, refuse), 1, self.now)
         else:
             begin()
