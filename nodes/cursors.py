@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -52,7 +52,13 @@ from nodes.values import encode_data_rows
 __all__ = ["AGE_S_MAX", "CURSORS_MAX", "IDLE_S_MAX", "PIECE_BYTES", "TOO_MANY", "Cursors"]
 
 CURSORS_MAX: Final = 16
-"""Of one replica; one more is refused."""
+"""Of one replica; one more waits for a place, for a while."""
+
+WAIT_S_MAX: Final = 1.0
+"""For a place: most reads end with their first piece. Then 53300."""
+
+WAITING_MAX: Final = 256
+"""Reads that wait."""
 
 AGE_S_MAX: Final = 300.0
 """Of a cursor, from its first piece; then it answers 72000."""
@@ -98,6 +104,7 @@ class Cursors:
         self._open: dict[int, _Cursor | _Spooled] = {}
         self._ended: OrderedDict[int, SqlFailure] = OrderedDict()  # why, for who asks for more
         self._kept: list[SqlConnection] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._last = 0
         self._working: set[asyncio.Future[ResponseBody]] = set()
         self._threads: ThreadPoolExecutor | None = None
@@ -112,26 +119,24 @@ class Cursors:
     async def read(self, read: Read, timeout_s: float, now_us: int, seed: int) -> ResponseBody:
         """Begin a read of one statement: `Done` if that was all, `Piece` if there is more. Raises
         a fault."""
-        if self._is_closed:
-            return _STOPPING
-        if len(self._open) >= CURSORS_MAX:
-            return TOO_MANY
+        ends = time.monotonic() + timeout_s
+        if (refusal := await self._place(ends)) is not None:
+            return refusal
         self._last += 1
         cursor = _Cursor(self._last, read, now_us, seed)
         self._open[cursor.number] = cursor
-        return await self._work(cursor, timeout_s)
+        return await self._work(cursor, ends)
 
     async def read_beside(self, asked: Speculate, timeout_s: float) -> ResponseBody:
         """Run a streamed step of a transaction that has written nothing, after all others, in a
         read transaction: it takes the file from nobody. Raises a fault."""
-        if self._is_closed:
-            return _STOPPING
-        if len(self._open) >= CURSORS_MAX:
-            return TOO_MANY
+        ends = time.monotonic() + timeout_s
+        if (refusal := await self._place(ends)) is not None:
+            return refusal
         self._last += 1
         cursor = _Beside(self._last, asked)
         self._open[cursor.number] = cursor
-        return await self._work(cursor, timeout_s)
+        return await self._work(cursor, ends)
 
     def adopt(self, spool: Spool) -> int | None:
         """The number of the cursor that has what is left of a step's rows; None if there are too
@@ -152,7 +157,7 @@ class Cursors:
         if keep or cursor.is_working:
             cursor.last_used = time.monotonic()
             return Done((), cursor.index)
-        return await self._work(cursor, timeout_s)
+        return await self._work(cursor, time.monotonic() + timeout_s)
 
     def end(self, number: int) -> ResponseBody:
         """Nobody wants more of it."""
@@ -165,12 +170,42 @@ class Cursors:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
-    async def _work(self, cursor: _Cursor | _Spooled, timeout_s: float) -> ResponseBody:
+    async def _place(self, ends: float) -> Busy | SqlFailure | None:
+        """Wait until one more may be open, in the order of coming; or why there is no place."""
+        until = min(ends, time.monotonic() + WAIT_S_MAX)
+        while len(self._open) >= CURSORS_MAX and not self._is_closed:
+            if len(self._waiting) >= WAITING_MAX:
+                return TOO_MANY
+            place = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    await place
+            except BaseException as exc:
+                if place.done() and not place.cancelled():
+                    self._leave_place()  # to the next one
+                if isinstance(exc, TimeoutError):
+                    return TOO_MANY
+                raise
+            finally:
+                if place in self._waiting:
+                    self._waiting.remove(place)
+        return _STOPPING if self._is_closed else None
+
+    def _leave_place(self) -> None:
+        """One has ended: who waits longest may begin."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    async def _work(self, cursor: _Cursor | _Spooled, ends: float) -> ResponseBody:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cursor")
         self._watch()
         cursor.is_working = True
-        cursor.ends = time.monotonic() + timeout_s
+        cursor.ends = ends
         kept = self._kept.pop() if cursor.wants_connection and self._kept else None
         work = asyncio.get_running_loop().run_in_executor(
             self._threads, cursor.work, self._path, kept
@@ -198,6 +233,7 @@ class Cursors:
             return
         if self._open.pop(cursor.number, None) is None:
             return
+        self._leave_place()
         if not cursor.is_over:
             self._ended[cursor.number] = reason
             while len(self._ended) > CURSORS_MAX:
@@ -228,6 +264,8 @@ class Cursors:
     async def close(self) -> None:
         """Stop what runs, wait for its end, and close everything."""
         self._is_closed = True
+        while self._waiting:
+            self._leave_place()
         for cursor in list(self._open.values()):
             self._end(cursor, _GONE)
         while self._working:

@@ -8,6 +8,7 @@ as one, with a label that tells them apart.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -18,10 +19,12 @@ __all__ = [
     "Family",
     "Latencies",
     "Sample",
+    "Samples",
     "exposition",
     "family",
     "in_words",
     "labelled",
+    "read_exposition",
 ]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -150,6 +153,27 @@ def exposition(families: Iterable[Family]) -> str:
     return "\n".join(lines) + "\n"
 
 
+Samples: TypeAlias = dict[tuple[str, Labels], float]
+
+_LINE: Final = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})? (\S+)\Z", re.ASCII)
+_ESCAPE: Final = re.compile(r"\\(.)")
+_LABEL: Final = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"(?:,|\Z)', re.ASCII)
+
+
+def read_exposition(text: str) -> Samples:
+    """The numbers of such a text, by name and labels in order. Raises ValueError."""
+    samples: Samples = {}
+    for line in text.split("\n"):
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            raise ValueError(f"no sample: {line[:100]}")
+        labels = [(name, _plain(value)) for name, value in _LABEL.findall(match[2] or "")]
+        samples[match[1], tuple(sorted(labels))] = float(match[3])
+    return samples
+
+
 def _number(value: float) -> str:
     return repr(value) if isinstance(value, float) else str(int(value))
 
@@ -160,3 +184,7 @@ def _escaped(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return _escaped(text).replace('"', '\\"')
+
+
+def _plain(text: str) -> str:
+    return _ESCAPE.sub(lambda match: "\n" if match[1] == "n" else match[1], text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.partials import Called
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
     ANY_ARRAY_OF,
@@ -127,11 +128,16 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
     reads = scope.own_reads, scope.outer_reads
     marks, before = len(scope.loose), scope.inside
     scope.inside = "window" if is_window else "aggregate"
+    cut = scope.statement.cut
+    is_split = scope.split is not None and not is_window
+    if cut is not None and is_split:
+        cut.depth += 1  # its arguments are the shards'
     if node.name in windows.FUNCTIONS:
         text, kind = windows.call(node, scope)
     else:
         text, kind = _text(node, scope)
     is_ours = text.startswith("pg_")
+    condition = ""
     if node.filter is not None:
         if is_window and is_ours:  # of no row, where `windows._without_value_first` applies
             raise NotSupported(
@@ -144,7 +150,9 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
                 "FILTER is not implemented for non-aggregate window functions",
                 position=node.position,
             )
-        text += f" FILTER (WHERE {scope.condition(node.filter, 'FILTER').sql})"
+        condition = f" FILTER (WHERE {scope.condition(node.filter, 'FILTER').sql})"
+    if cut is not None and is_split:
+        cut.depth -= 1
     scope.inside = before
     is_outer = scope.own_reads == reads[0] and scope.outer_reads > reads[1]
     if scope.clause and (is_window or not is_outer):
@@ -155,7 +163,9 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
         )
     if is_window:
         scope.has_windows = True
-        return Typed(f"{text} OVER {windows.definition(node, scope, is_ours=is_ours)}", kind)
+        return Typed(
+            f"{text}{condition} OVER {windows.definition(node, scope, is_ours=is_ours)}", kind
+        )
     if is_outer:
         raise NotSupported(
             "an aggregate of the outer query's columns is not supported in a subquery",
@@ -164,7 +174,11 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
         )
     del scope.loose[marks:]
     scope.aggregates += 1
-    return Typed(text, kind)
+    called = Called(text, condition, kind)
+    scope.calls.append(called)
+    if scope.split is not None:
+        return Typed(scope.split.aggregate(called), kind)
+    return Typed(text + condition, kind)
 
 
 def _check_place(node: syntax.Call, scope: Scope, *, is_window: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from shardrouter import operators, syntax
+from shardrouter import casts, operators, syntax
+from shardrouter.casts import Context
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.typed import Typed, apply, boolean, call, constant, implicit
+from shardrouter.typed import Typed, apply, boolean, call, constant, converted, implicit
 from shardrouter.types import INTEGER, JSONB, TEXT, Type, array_of, is_integer
 
 if TYPE_CHECKING:
@@ -45,17 +46,16 @@ def _element(typed: Typed, position: int) -> Type:
 
 
 def _place(node: syntax.Expression, scope: Scope) -> Typed:
-    """A subscript."""
-    try:
-        return scope.coerced(node, INTEGER)
-    except StatementError as exc:
-        if exc.sqlstate != "42846":
-            raise
+    """A subscript, which is assigned to an integer."""
+    typed = scope.take(node, INTEGER)
+    cast = casts.find(typed.type, INTEGER, Context.ASSIGNMENT)
+    if cast is None:
         raise StatementError(
             "array subscript must have type integer",
             sqlstate="42804",
             position=syntax.position_of(node),
-        ) from exc
+        )
+    return converted(typed, cast)
 
 
 def subscript(node: syntax.Subscript, scope: Scope) -> Typed:

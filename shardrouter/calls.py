@@ -27,9 +27,10 @@ from shardrouter.identity import DATABASE
 from shardrouter.lazy_constants import refuse_if_skipped
 from shardrouter.planned import Constant
 from shardrouter.similar_names import closest
+from shardrouter.tables import PUBLIC, TEMPORARY
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BYTEA, NAME, NO_MODIFIER, TEXT, Type
+from shardrouter.types import ARRAY_OF, BIGINT, BYTEA, INTEGER, NAME, NO_MODIFIER, TEXT, Type
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -53,6 +54,8 @@ _OF_OTHERS: Final = frozenset(
 )
 """Functions that PostgreSQL has for types which are not here as well, by their arguments: there a
 NULL is not enough."""
+
+_OF_BITS: Final = frozenset({"get_bit", "set_bit"})
 
 _POLYMORPHIC: Final = frozenset(
     {"array_length", "array_lower", "array_upper", "array_ndims", "array_dims", "array_fill"}
@@ -81,7 +84,6 @@ _SAME_FOR_ALL: Final = {
     "version": ("PostgreSQL 15.0 (shardrouter)", TEXT),
     "current_database": (DATABASE, NAME),
     "current_catalog": (DATABASE, NAME),
-    "current_schema": ("public", NAME),
     "pg_advisory_unlock_all": ("", TEXT),
 }
 """Functions whose answer is the same for all; `pg_advisory_unlock_all` is void, there are no such
@@ -127,9 +129,24 @@ def call(node: syntax.Call, scope: Scope) -> Typed:
         return special(node, scope)
     if node.name in _SAME_FOR_ALL and not node.arguments:
         return constant(*_SAME_FOR_ALL[node.name])
+    if node.name == "current_schema" and not node.arguments and _is_public(scope):
+        return constant(PUBLIC, NAME)
     if node.name in _WHO and not node.arguments:
         return _who(node, scope)
     return _function(node, scope)
+
+
+def _is_public(scope: Scope) -> bool:
+    """Whether new relations go to the schema public, which is always there: no other one stands
+    before it in the search_path but that of the role, which hardly any has. Else the router finds
+    it when the statement runs."""
+    catalog, identity = scope.statement.catalog, scope.parameters.identity
+    if catalog is None or identity is None:
+        return True
+    path = [schema for schema in catalog.search_path if not schema.startswith(TEMPORARY)]
+    if len(path) > 1 and path[0] == identity.user and path[0] not in catalog.schemas:
+        del path[0]
+    return path[:1] == [PUBLIC]
 
 
 def _who(node: syntax.Call, scope: Scope) -> Typed:
@@ -161,7 +178,10 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         letter_by_letter = (node.arguments[0], *letters)
         return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
     if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
-        raise _not_unique(node, given)
+        if node.name in _OF_BITS and given[1] is INTEGER:
+            raise _not_here(node)  # the one of bit strings takes an integer there
+        if node.name not in _OF_BITS or given[1] is not BIGINT:
+            raise _not_unique(node, given)
     shape = _COMPATIBLE.get(node.name, ())
     if len(shape) == len(given) and given == [None] * len(shape):  # text at last
         given = [ARRAY_OF[TEXT] if what == "array" else TEXT for what in shape]

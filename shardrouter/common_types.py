@@ -50,7 +50,10 @@ def compatible(given: Sequence[Type | None], places: Sequence[str]) -> list[Type
         for kind, _ in zip(given, places, strict=False)
         if kind is not None
     ]
+    is_array = [kind is None or kind.element is not None for kind in given]
     if len(set(elements)) < 2 or len(given) < len(places):
+        return list(given)
+    if not all(has for has, place in zip(is_array, places, strict=False) if place == "array"):
         return list(given)
     try:
         common = common_type(elements, "")

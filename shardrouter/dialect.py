@@ -196,6 +196,9 @@ _BEFORE_PARENTHESIS: Final = {
     "filter": ("FILTER", True),
     "over": ("OVER", True),
 }
+UNKNOWN: Final = "\0unknown"
+"""What the parser takes for a name behind IS: it takes UNKNOWN for NULL."""
+
 _FRAME_MODES: Final = {"rows": "ROWS", "range": "RANGE", "groups": "VAR"}
 _FRAME_WORDS: Final = frozenset(
     "unbounded preceding following current row exclude no others ties group".split()  # noqa: SIM905
@@ -372,6 +375,11 @@ def unexpected(token: Token | None) -> StatementError:
     return syntax_error(token.source, token.start)
 
 
+def _is_after_is(tokens: Sequence[Token], at: int) -> bool:
+    before = tokens[at - 2] if tokens[at - 1].is_word("not") else tokens[at - 1]
+    return before.is_word("is")
+
+
 def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
     """Tokens for the parser. Their `col` is the ordinal of ours, for its error messages."""
     previous = ""
@@ -424,6 +432,8 @@ def parser_tokens(tokens: Sequence[Token]) -> Iterator[ParserToken]:
                 raise unexpected(token)
             is_update = word == "update"
             yield (_FIRST_WORDS[word], word, i)
+        elif word == "unknown" and previous in ("is", "not") and _is_after_is(tokens, i):
+            yield ("IDENTIFIER", MARK + UNKNOWN, i)
         elif word in ("left", "right") and opens:
             yield ("IDENTIFIER", MARK + word, i)  # the functions
         elif word == "escape" and following is not None and following.kind is Kind.STRING:

@@ -31,6 +31,7 @@ from shardrouter.planned import (
     CopyFrom,
     CopyTo,
     DeclareCursor,
+    ExplainRoute,
     Fragment,
     OneShard,
     Plan,
@@ -173,7 +174,7 @@ def is_current(plan: Plan, catalog: Catalog) -> bool:
     if type(plan) is not OneShard:
         if type(plan) is CopyFrom:
             plan = plan.insert
-        elif isinstance(plan, CopyTo | DeclareCursor):
+        elif isinstance(plan, CopyTo | DeclareCursor | ExplainRoute):
             plan = plan.plan
         if not isinstance(plan, OneShard | Scatter):
             return True

@@ -9,19 +9,28 @@ than fetching less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 from nodes.functions import BUILTINS, FUNCTIONS, NOW, OVERRIDDEN, RANDOM, RANDOM_UUID
 from shardrouter import types
 from shardrouter.errors import NotSupported
+from shardrouter.locality import Located, body, whole
+from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
 from shardrouter.planned import Fragment
 from shardrouter.sqlite_text import columns_read, relations_read, renumbered, words
 from shardrouter.tables import Placement, Table
 from shardrouter.typed import connected, quote
+from shardrouter.types import Type
 
-__all__ = ["Cut", "is_momentary", "locked", "name_of"]
+if TYPE_CHECKING:
+    from shardrouter.relations import Statement
+    from shardrouter.translate import Scope
+
+__all__ = ["Cut", "decided", "fragment_of", "is_momentary", "locked", "name_of"]
 
 _KEYWORDS: Final = frozenset(
     [
@@ -63,35 +72,129 @@ _WHERE: Final[dict[Placement, Literal["shards", "home", "any"]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Pushed:
+    """A SELECT, by the index of its scope, that the shards answer: `whole`, or grouped first."""
+
+    located: Located
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What the shards answer of a SELECT that they answer whole."""
+
+    name: str
+    text: str
+    kinds: tuple[Type, ...]
+    index: int
+
+
+def decided(statement: Statement) -> dict[int, Pushed]:
+    """What the shards are to answer of a statement that was understood as a whole, outermost
+    queries first: what is in one of those goes with it."""
+    found: dict[int, Pushed] = {}
+    ends = 0
+    for scope in statement.scopes:
+        if scope.index < ends or scope.form is None:
+            continue
+        located = None if scope.index == 0 or scope.outer_reads else whole(scope)
+        if located is not None and located.columns:
+            found[scope.index] = Pushed(located, True)
+            ends = scope.end
+            continue
+        located = _grouped(scope)
+        if located is not None and located.columns:
+            found[scope.index] = Pushed(located, False)
+            ends = scope.end
+    return found
+
+
+def _grouped(scope: Scope) -> Located | None:
+    """If it can be grouped on the shards first: where the rows are that it groups."""
+    form = scope.form
+    assert form is not None
+    node = form.node
+    if node.grouping or scope.sets or scope.outer_reads or not (scope.aggregates or node.group):
+        return None
+    return body(scope) if all(called.can_split for called in scope.calls) else None
+
+
 class Cut:
     """Of one statement, while it is understood for the finish."""
 
-    def __init__(self) -> None:
+    def __init__(self, pushed: Mapping[int, Pushed]) -> None:
+        self.depth = 0
+        """Of what is being understood for a shard: there, a table is called by its name."""
+        self._pushed = pushed
         self._sources: dict[int, Table] = {}
         self._filters: dict[int, list[str]] = {}
+        self._wholes: dict[str, _Whole] = {}
+        self._splits: dict[str, tuple[Split, Scope]] = {}
+
+    @contextmanager
+    def pushing(self) -> Iterator[None]:
+        """What is understood now is for the shards."""
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+    def is_pushed(self, scope: Scope) -> bool:
+        """Whether the shards answer its query whole."""
+        found = self._pushed.get(scope.index)
+        return self.depth == 0 and found is not None and found.is_whole
+
+    def split_of(self, scope: Scope) -> Split | None:
+        """If the shards group its rows first: what they have of it."""
+        found = self._pushed.get(scope.index)
+        if self.depth or found is None or found.is_whole:
+            return None
+        split = Split(f"b{scope.index}")
+        self._splits[split.name] = (split, scope)
+        return split
+
+    def whole(self, scope: Scope, text: str, kinds: Sequence[Type]) -> str:
+        """The table of what the shards answer to a query in these words."""
+        found = self._wholes.get(text)
+        if found is None:
+            name = f"b{scope.index}" + "_" * sum(
+                w.index == scope.index for w in self._wholes.values()
+            )
+            found = self._wholes[text] = _Whole(name, text, tuple(kinds), scope.index)
+        return found.name
 
     def source(self, number: int, table: Table) -> str:
-        """A table of FROM: what it is called in the finish."""
+        """A table of FROM: what it is called."""
+        if self.depth:
+            return quote(table.name)
         self._sources[number] = table
         return name_of(number)
 
     def filter(self, text: str, restricted: frozenset[int]) -> None:
         """A condition: rows of the `restricted` relations count only if it is true."""
         read = relations_read(text)
-        if len(read) != 1 or not read <= restricted or not read <= self._sources.keys():
+        if self.depth or len(read) != 1 or not read <= restricted & self._sources.keys():
             return
         if is_pure(text):
             self._filters.setdefault(next(iter(read)), []).append(text)
+
+    def is_complete(self, text: str) -> bool:
+        """Whether the finish names no column of a table that only the shards know."""
+        return columns_read(text).keys() <= self._sources.keys()
 
     def fragments(self, text: str, pins: Pins) -> tuple[Fragment, ...]:
         """Of the finish `text`: those that it names."""
         read = columns_read(text)
         named = words(text)
-        return tuple(
+        found = [
             self._fragment(number, table, read.get(number, frozenset()), pins)
             for number, table in self._sources.items()
-            if name_of(number) in named
-        )
+        ]
+        found += [self._of_whole(each, pins) for each in self._wholes.values()]
+        found += [self._of_split(split, scope, pins) for split, scope in self._splits.values()]
+        return tuple(fragment for fragment in found if fragment.name in named)
 
     def _fragment(self, number: int, table: Table, read: Iterable[str], pins: Pins) -> Fragment:
         columns = [column for column in table.columns if column.name in read]
@@ -99,20 +202,37 @@ class Cut:
         filters = self._filters.get(number, [])
         where = f" WHERE {connected('AND', filters)}" if filters else ""
         text = f"SELECT {listed} FROM {quote(table.name)} AS t{number}{where}"  # noqa: S608 -- quoted names
-        sql, parameters = renumbered(text)
         made = tuple(f"{quote(c.name)} {types.of_column(c.type).column}" for c in columns)
         is_sharded = table.placement == "sharded"
-        keys = pins.get((number, table.shard_key), ()) if is_sharded else ()
-        return Fragment(
-            name_of(number),
-            sql,
-            parameters,
-            made or ('"_" INTEGER',),
-            _WHERE[table.placement],
-            key_type(table) if keys else "",
-            keys,
-            f"rows of {table.relname}, for what is finished here",
+        columns_of_key = frozenset({(number, table.shard_key)} if is_sharded else ())
+        located = Located(columns_of_key, key_type=key_type(table) if is_sharded else "")
+        return replace(
+            fragment_of(
+                name_of(number), text, located, pins, f"rows of {table.relname} to be finished here"
+            ),
+            columns=made or ('"_" INTEGER',),
+            where=_WHERE[table.placement],
         )
+
+    def _of_whole(self, each: _Whole, pins: Pins) -> Fragment:
+        located = self._pushed[each.index].located
+        columns = tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(each.kinds)) or ("c0",)
+        made = fragment_of(each.name, each.text, located, pins, "a subquery of rows with one key")
+        return replace(made, columns=columns)
+
+    def _of_split(self, split: Split, scope: Scope, pins: Pins) -> Fragment:
+        assert scope.form is not None
+        located = self._pushed[scope.index].located
+        text = split.text(is_grouped=bool(scope.form.node.group))
+        made = fragment_of(split.name, text, located, pins, "groups, of each shard's own rows")
+        return replace(made, columns=split.columns)
+
+
+def fragment_of(name: str, text: str, located: Located, pins: Pins, why: str) -> Fragment:
+    """What is asked of the shards that have rows there."""
+    sql, parameters = renumbered(text)
+    keys = min((pins[c] for c in located.columns if c in pins), key=len, default=())
+    return Fragment(name, sql, parameters, (), key_type=located.key_type, keys=keys, why=why)
 
 
 def name_of(number: int) -> str:

@@ -24,14 +24,16 @@ def group_clause(node: syntax.Select, scope: Scope) -> str:
     meant: dict[int, Typed] = {}
     for expression in node.group:
         found = _meant(expression, node, scope)
-        typed = scope.take(found, TEXT)
+        typed = shown = scope.take(found, TEXT)
+        if scope.split is not None and typed.operand is None:
+            shown = scope.split.group(typed)
         if found is not expression and not scope.is_open(found):
-            meant[id(found)] = typed
+            meant[id(found)] = shown
         if typed.type is JSON:
             raise no_operator("an equality", typed.type, syntax.position_of(expression))
-        grouped[typed.sql] = typed
+        grouped[typed.sql] = shown
         # A number would be a position to SQLite.
-        texts.append("NULL" if typed.operand is not None else collated(typed))
+        texts.append("NULL" if typed.operand is not None else collated(shown))
     scope.clause = ""
     scope.loose.clear()
     scope.grouped = grouped

@@ -22,6 +22,7 @@ from shardrouter.planned import (
     CloseCursor,
     Deallocate,
     DeclareCursor,
+    ExplainRoute,
     FetchRows,
     Pause,
     Plan,
@@ -33,6 +34,7 @@ from shardrouter.planned import (
     ShowSetting,
     ShowTables,
 )
+from shardrouter.routes import route
 from shardrouter.session_state import SessionState
 from shardrouter.settings import Settings
 from shardrouter.statement_names import STATEMENTS_MAX, no_such_statement
@@ -223,6 +225,9 @@ class LocalStatements:
                     self._state.sequences.forget()
                 tag = f"SELECT {len(rows)}" if tag == "SELECT" else tag
                 return settings, rows_outcome(tag, execution, rows, columns)
+            case ExplainRoute():
+                shown = route(plan, catalog)
+                return settings, rows_outcome("EXPLAIN", execution, shown, columns)
             case ShowTables():
                 tables = [
                     (table.relname, table.shard_key, len(table.columns))

@@ -27,8 +27,8 @@ __all__ = ["KINDS", "SQLSTATES_SHOWN", "Meter", "kind_of"]
 
 KINDS: Final = (
     "read",  # of one shard
-    "write",  # of one shard
-    "several",  # shards
+    "write",
+    "several",  # shards are read
     "schema",
     "transaction",  # BEGIN, COMMIT, SAVEPOINT and the like
     "copy",

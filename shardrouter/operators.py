@@ -271,6 +271,10 @@ OPERATORS: Final = _by_symbol(_table())
 
 _Candidate = TypeVar("_Candidate")
 
+_OF_RANGES: Final = frozenset({("<@", False, True), ("@>", True, False)})
+"""Operators by which of their operands are open, where PostgreSQL has one for ranges and another
+for multiranges of whatever the other operand is."""
+
 
 def resolve(symbol: str, left: Type | None, right: Type | None, position: int = 0) -> Operator:
     """The operator between two operands; None is an operand whose type is open."""
@@ -299,7 +303,7 @@ def _resolve(symbol: str, operands: tuple[Type | None, ...], position: int) -> O
         return found
     shown = [kind.name if kind is not None else "unknown" for kind in operands]
     text = f"{symbol} {shown[0]}" if len(shown) == 1 else f"{shown[0]} {symbol} {shown[1]}"
-    if found is None:
+    if found is None and (symbol, *(kind is None for kind in operands)) not in _OF_RANGES:
         raise StatementError(
             f"operator does not exist: {text}",
             sqlstate="42883",

@@ -390,14 +390,6 @@ class _Rewriting:
             hint="Keep the path in an array column, and compare with it.",
         )
 
-    def unknown(self, token: Token) -> bool:
-        """IS UNKNOWN is IS NULL."""
-        if not self._out or not self._out[-1].is_word("is", "not"):
-            return False
-        self._out.append(_as(token, Kind.WORD, "null"))
-        self._at += 1
-        return True
-
 
 def _as(token: Token, kind: Kind, text: str) -> Token:
     return Token(kind, text, token.start, token.end, token.source)
@@ -418,7 +410,6 @@ _FORMS: Final[dict[str, Callable[[_Rewriting, Token], bool]]] = {
     "fetch": _Rewriting.fetch,
     "row": _Rewriting.rows,
     "rows": _Rewriting.rows,
-    "unknown": _Rewriting.unknown,
     "similar": _Rewriting.similar,
     "collate": _Rewriting.collate,
     "array": _Rewriting.array,

@@ -17,7 +17,7 @@ from shardrouter.quick_dataclasses import dataclass
 from shardrouter.relations import Statement
 from shardrouter.types import SHARD_KEY_TYPES, is_integer, is_text, of_column
 
-__all__ = ["Pins", "Place", "key_type", "place", "pins_of", "reliance"]
+__all__ = ["Pins", "Place", "key_kind", "key_type", "place", "pins_of", "reliance"]
 
 Pins = dict[tuple[int, str], tuple[Operand, ...]]
 
@@ -111,7 +111,7 @@ def place(
     ]
     if target is not None and target[0].placement == "sharded":
         found.append(target)
-    types = {_key_kind(table) for table, _ in found}
+    types = {key_kind(table) for table, _ in found}
     pinned = all(keys for _, keys in found) and len(types) == 1
     if pinned and not home:
         keys = tuple(dict.fromkeys(key for _, keys in found for key in keys or ()))
@@ -133,7 +133,7 @@ def key_type(table: Table) -> str:
     return column.type
 
 
-def _key_kind(table: Table) -> str:
+def key_kind(table: Table) -> str:
     """Types whose equal values are on one shard."""
     kind = of_column(key_type(table))
     return "integer" if is_integer(kind) else "text" if is_text(kind) else kind.name

@@ -22,6 +22,7 @@ from shardrouter.deferring import set_constraints
 from shardrouter.definitions import CreateTableAs
 from shardrouter.drawn import check_update, write_out
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.explain_statement import explain_statement
 from shardrouter.generated import without_generated, without_settings
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
@@ -102,6 +103,12 @@ def make_plan(
     plan = (
         transaction_control(tokens)
         or cursor_statement(
+            tokens,
+            sql,
+            parameter_oids,
+            lambda text, oids: make_plan(text, catalog, oids, identity),
+        )
+        or explain_statement(
             tokens,
             sql,
             parameter_oids,

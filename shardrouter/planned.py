@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from nodes.protocol import Guard, OutputColumn, Value
-from nodes.values import BOOL, INT4, TEXT, slot_finder
+from nodes.values import BOOL, INT4, JSON, TEXT, slot_finder
 from shardrouter.copying.columns import CopyColumn
 from shardrouter.copying.options import CopyOptions
 from shardrouter.definitions import Definition
@@ -44,6 +44,7 @@ __all__ = [
     "CloseCursor",
     "Deallocate",
     "DeclareCursor",
+    "ExplainRoute",
     "ExecuteStatement",
     "FetchRows",
     "PrepareStatement",
@@ -294,6 +295,18 @@ class CatalogQuery:
 
 
 @dataclass(frozen=True)
+class ExplainRoute:
+    """EXPLAIN (ROUTE): what would be done for `plan`."""
+
+    plan: OneShard | Scatter | Answer | CatalogQuery
+    is_json: bool = False
+
+    @property
+    def columns(self) -> tuple[ResultColumn, ...]:
+        return (ResultColumn("QUERY PLAN", JSON if self.is_json else TEXT),)
+
+
+@dataclass(frozen=True)
 class Pause:
     """`SELECT pg_sleep(seconds)`, with which time limits are tried."""
 
@@ -486,6 +499,7 @@ Plan: TypeAlias = (
     | CloseCursor
     | PrepareStatement
     | ExecuteStatement
+    | ExplainRoute
     | Deallocate
     | Pause
     | SetSetting
@@ -499,7 +513,7 @@ Plan: TypeAlias = (
 
 def parameter_oids(plan: Plan) -> tuple[int, ...]:
     """The type OIDs of $1, $2, ..."""
-    if isinstance(plan, DeclareCursor):
+    if isinstance(plan, DeclareCursor | ExplainRoute):
         plan = plan.plan
     if isinstance(plan, OneShard | Scatter | Answer | CatalogQuery | Pause):
         return plan.parameter_oids
@@ -514,6 +528,7 @@ def result_columns(plan: Plan) -> tuple[ResultColumn, ...]:
             | Scatter()
             | Answer()
             | CatalogQuery()
+            | ExplainRoute()
             | Pause()
             | SchemaChange()
             | SequenceCall()

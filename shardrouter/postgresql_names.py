@@ -18,7 +18,8 @@ FUNCTIONS: Final = frozenset(
         cume_dist current_database current_query current_schema current_schemas current_setting
         current_user currval cursor_to_xml cursor_to_xmlschema database_to_xml
         database_to_xml_and_xmlschema database_to_xmlschema date date_bin date_part date_trunc
-        datemultirange decode degrees dense_rank diagonal diameter div encode every exp extract
+        datemultirange daterange int4multirange int4range int8multirange int8range numrange tsrange
+        decode degrees dense_rank diagonal diameter div encode every exp extract
         factorial family first_value floor format format_type gcd gen_random_uuid
         generate_series generate_subscripts get_bit get_byte get_current_ts_config
         getdatabaseencoding grouping has_database_privilege has_schema_privilege

@@ -11,10 +11,12 @@ from shardrouter.bounds import bound, limit_clause
 from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.fetched import Fetched
 from shardrouter.grouping import check_grouping, group_clause, no_operator
 from shardrouter.grouping_sets import expanded
 from shardrouter.labels import label
 from shardrouter.listed_rows import with_rows_of_lists
+from shardrouter.locality import Form
 from shardrouter.ordering import SortedBy, names_ordered, order_text, sort_keys
 from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation
 from shardrouter.planned import (
@@ -31,8 +33,17 @@ __all__ = ["analysed", "listed", "one_of_sets", "set_operation", "unlimited", "v
 def analysed(node: syntax.Query, around: Scope) -> Outputs:
     """A query inside a statement; `around` is the query it stands in."""
     scope = Scope(around.statement, around)
+    cut = scope.statement.cut
+    if cut is not None and cut.is_pushed(scope):
+        with cut.pushing():
+            outputs = _analysed(node, scope)
+        return Fetched(outputs, cut, scope)
+    return _analysed(node, scope)
+
+
+def _analysed(node: syntax.Query, scope: Scope) -> Selected | Rows | SetOperation:
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
-    outputs: Outputs
+    outputs: Selected | Rows | SetOperation
     match node:
         case syntax.Select():
             outputs = _select(node, scope)
@@ -40,8 +51,8 @@ def analysed(node: syntax.Query, around: Scope) -> Outputs:
             outputs = values(node, scope)
         case syntax.SetOperation():
             outputs = set_operation(node, scope)
-    assert isinstance(outputs, Selected | Rows | SetOperation)
     outputs.tables = tables
+    scope.end = len(scope.statement.scopes)
     return outputs
 
 
@@ -129,12 +140,16 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
     if found is not node:
         return unlimited(found, scope)
     scope.windows = dict(node.windows)
-    body = from_clause(node.sources, scope)
-    rows, scope.sets = in_list(node.items, scope)
-    if rows:
-        body += f", {rows}" if body else f" FROM {rows}"
-    body += _where(node, scope)
-    group = group_clause(node, scope)
+    cut = scope.statement.cut
+    scope.split = None if cut is None else cut.split_of(scope)
+    if cut is not None and scope.split is not None:
+        with cut.pushing():
+            body, rows = _body(node, scope)
+            group = group_clause(node, scope)
+        scope.split.body, body = body, f" FROM {scope.split.name}"
+    else:
+        body, rows = _body(node, scope)
+        group = group_clause(node, scope)
     items = listed(node.items, scope)
     if node.having is not None:
         having = scope.condition(node.having, "HAVING").sql
@@ -144,6 +159,7 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
                 "HAVING without an aggregate or GROUP BY is not supported",
                 hint="Write WHERE.",
             )
+    scope.form = Form(node, tuple(items))
     outputs = Selected(items, body=body + group)
     outputs.is_group = node.grouping is not None and not node.group
     keys = sort_keys(node.tail.order, items, scope)
@@ -168,6 +184,15 @@ def unlimited(node: syntax.Select, scope: Scope) -> tuple[Selected, list[SortedB
                     position=syntax.position_of(key.expression),
                 )
     return outputs, keys
+
+
+def _body(node: syntax.Select, scope: Scope) -> tuple[str, str]:
+    """FROM and WHERE; and what of it are the rows of functions in the list."""
+    body = from_clause(node.sources, scope)
+    rows, scope.sets = in_list(node.items, scope)
+    if rows:
+        body += f", {rows}" if body else f" FROM {rows}"
+    return body + _where(node, scope), rows
 
 
 def _where(node: syntax.Select, scope: Scope) -> str:

@@ -2,34 +2,106 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from shardrouter.planned import Constant, Fragment, Merge, Operand, Scatter
+from nodes.protocol import Value
+from nodes.values import slot_finder
+from shardrouter.catalog import Catalog
+from shardrouter.planned import (
+    Answer,
+    CatalogQuery,
+    Constant,
+    ExplainRoute,
+    Fragment,
+    Merge,
+    OneShard,
+    Operand,
+    Scatter,
+)
 
-__all__ = ["described", "operand_shown"]
+__all__ = ["described", "operand_shown", "route"]
 
 
 def operand_shown(operand: Operand) -> str:
     return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
 
 
-def described(plan: Scatter) -> list[str]:
+def route(explained: ExplainRoute, catalog: Catalog) -> list[tuple[Value, ...]]:
+    """The rows of EXPLAIN (ROUTE)."""
+    if explained.is_json:
+        return [(json.dumps(_parts(explained, catalog), indent=2, ensure_ascii=False),)]
+    plan = explained.plan
+    if isinstance(plan, Scatter):
+        return [(line,) for line in described(plan, catalog)]
+    if isinstance(plan, OneShard):
+        return [(f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
+    return [(_of_router(plan),)]
+
+
+def _parts(explained: ExplainRoute, catalog: Catalog) -> dict[str, object]:
+    plan = explained.plan
+    if isinstance(plan, OneShard):
+        return {"shard": _home_of(plan, catalog), "sql": plan.sql}
+    if not isinstance(plan, Scatter):
+        return {"router": _of_router(plan)}
+    fragments = [
+        {"name": f.name, "on": _where(f, catalog), "why": f.why, "sql": f.sql}
+        for f in plan.fragments
+    ]
+    finish = plan.finish
+    if isinstance(finish, Merge):
+        return {"fragments": fragments, "merge": _merge(finish)}
+    return {"fragments": fragments, "finish": finish.sql}
+
+
+def _of_router(plan: Answer | CatalogQuery) -> str:
+    if isinstance(plan, Answer):
+        return "the router answers: nothing in it depends on a table"
+    return f"the router answers, of its catalogs: {', '.join(plan.relations) or 'what it knows'}"
+
+
+def _home_of(plan: OneShard, catalog: Catalog) -> str:
+    if not plan.keys:
+        return f"{catalog.home} (the home shard)"
+    shown = f"{plan.key_type} {', '.join(map(operand_shown, plan.keys))}"
+    return f"that of {shown}{_known(plan, catalog)}"
+
+
+def _known(plan: OneShard | Fragment, catalog: Catalog | None) -> str:
+    """The shards' names, if the keys are in the statement."""
+    values = [key.value for key in plan.keys if isinstance(key, Constant)]
+    if catalog is None or len(values) < len(plan.keys):
+        return ""
+    find = slot_finder(plan.key_type)
+    names = sorted({catalog.owner(find(value))[0] for value in values if value is not None})
+    return f": {', '.join(names)}"
+
+
+def described(plan: Scatter, catalog: Catalog | None = None) -> list[str]:
     """Of each fragment where it runs, its text and why; then the finish."""
-    lines = [line for fragment in plan.fragments for line in _fragment(fragment)]
+    lines = [line for fragment in plan.fragments for line in _fragment(fragment, catalog)]
     finish = plan.finish
     if isinstance(finish, Merge):
         return [*lines, _merge(finish)]
     return [*lines, f"finish here: {_shown(finish.sql, finish.parameters)}"]
 
 
-def _fragment(fragment: Fragment) -> list[str]:
-    where = {"shards": "all shards", "home": "the home shard", "any": "any shard"}[fragment.where]
+def _where(fragment: Fragment, catalog: Catalog | None) -> str:
     if fragment.keys:
         keys = ", ".join(map(operand_shown, fragment.keys))
-        where = f"the shards of {fragment.key_type} {keys}"
+        return f"the shards of {fragment.key_type} {keys}{_known(fragment, catalog)}"
+    where = {"shards": "all shards", "home": "the home shard", "any": "any shard"}[fragment.where]
+    if catalog is None:
+        return where
+    names = ", ".join(catalog.shards) if fragment.where == "shards" else catalog.home
+    return f"{where}: {names}"
+
+
+def _fragment(fragment: Fragment, catalog: Catalog | None) -> list[str]:
     why = f" ({fragment.why})" if fragment.why else ""
     return [
-        f"fragment {fragment.name} on {where}{why}",
+        f"fragment {fragment.name} on {_where(fragment, catalog)}{why}",
         f"  {_shown(fragment.sql, fragment.parameters)}",
     ]
 

@@ -3,17 +3,19 @@ else its fragments and their finish, else answered here if it is nothing but con
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from shardrouter import syntax
 from shardrouter.bounds import bound, limit_clause, reach
 from shardrouter.catalog import Catalog
 from shardrouter.common_tables import with_clause
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.fragments import Cut, is_momentary, locked, name_of
+from shardrouter.fragments import Cut, Pushed, decided, fragment_of, is_momentary, locked
+from shardrouter.locality import Located, body, whole
 from shardrouter.ordering import SortedBy, order_text
 from shardrouter.outputs import Outputs, Rows, Selected, SetOperation
-from shardrouter.placing import key_type, pins_of, place, reliance
+from shardrouter.placing import Pins, pins_of, place, reliance
 from shardrouter.planned import (
     Answer,
     CatalogQuery,
@@ -109,6 +111,7 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
             values(node, scope) if isinstance(node, syntax.Values) else set_operation(node, scope)
         )
         outputs.tables = tables
+        scope.end = len(statement.scopes)
         return _Query(statement, outputs, result_columns(outputs), scope, [])
     node = one_of_sets(node)
     selected, keys = unlimited(node, scope)
@@ -126,6 +129,7 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     selected.order = order_text(keys, selected)
     selected.limit = limit_clause(limit, offset)
     rank(node, selected, keys, scope, (limit, offset))
+    scope.end = len(statement.scopes)
     return _Query(statement, selected, columns, scope, keys, limit, offset)
 
 
@@ -181,46 +185,71 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
     """Merged, if that is all there is to do; else finished here."""
     if isinstance(node, syntax.Select) and node.locking:
         raise locked()
+    is_pushed = not is_momentary(query.text)
+    statement = query.statement
+    pins = pins_of(statement)
+    located = whole(query.scope, is_top=True) if is_pushed else None
+    spread = body(query.scope) if is_pushed else None
     finish: Merge | Finish
-    if isinstance(node, syntax.Select) and _is_merge(node, query):
-        fragment, finish = _merged(query)
+    if located is not None and located.columns:
+        fragment, finish = _merged(query, located, pins)
         fragments: tuple[Fragment, ...] = (fragment,)
+    elif spread is not None and spread.columns and _is_distinct(query.scope):
+        fragment, finish = _distinct(query, spread, pins)
+        fragments = (fragment,)
     else:
-        parameters = query.statement.parameters.again()
-        cut = Cut()
-        query = _understood(node, Statement(parameters, catalog, analysed, cut=cut))
-        text = query.text
-        finish = Finish(*renumbered(text))
-        fragments = cut.fragments(text, pins_of(query.statement))
+        pushed = decided(statement) if is_pushed else {}
+        cut, again = _cut(node, query, catalog, pushed)
+        if not cut.is_complete(again.text):
+            pushed = {index: found for index, found in pushed.items() if found.is_whole}
+            cut, again = _cut(node, query, catalog, pushed)
+        finish = Finish(*renumbered(again.text))
+        fragments = cut.fragments(again.text, pins)
     return Scatter(
-        tables=reliance(query.statement),
+        tables=reliance(statement),
         fragments=fragments,
         finish=finish,
         columns=query.columns,
-        parameter_oids=query.statement.parameters.oids(),
-        bounds=tuple(query.statement.bounds),
+        parameter_oids=statement.parameters.oids(),
+        bounds=tuple(statement.bounds),
     )
 
 
-def _is_merge(node: syntax.Select, query: _Query) -> bool:
-    """Whether it is rows of one table, filtered, sorted and cut."""
-    return not (
-        len(query.statement.scopes) > 1
-        or len(query.statement.tables) > 1
-        or len(node.sources) != 1
-        or not isinstance(node.sources[0], syntax.TableName)
-        or node.group
-        or node.grouping
-        or node.distinct
-        or node.having is not None
-        or node.tail.with_ties
-        or query.scope.has_windows
-        or query.scope.aggregates
-        or is_momentary(query.text)
+def _cut(
+    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
+) -> tuple[Cut, _Query]:
+    """The query as it is finished, and what the shards give for it."""
+    cut = Cut(pushed)
+    parameters = query.statement.parameters.again()
+    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+
+
+def _is_distinct(scope: Scope) -> bool:
+    """Whether it is SELECT DISTINCT of rows as they are."""
+    node = None if scope.form is None else scope.form.node
+    return (
+        node is not None
+        and node.distinct is True
+        and not (node.group or node.grouping or node.having or node.tail.with_ties)
+        and not (scope.aggregates or scope.has_windows)
     )
 
 
-def _merged(query: _Query) -> tuple[Fragment, Merge]:
+def _distinct(query: _Query, located: Located, pins: Pins) -> tuple[Fragment, Finish]:
+    """Distinct rows of each shard, and of those the distinct ones."""
+    selected = query.outputs
+    assert isinstance(selected, Selected)
+    kinds = [typed.type for typed in selected.columns()]
+    order, limit = selected.order, selected.limit
+    selected.order = selected.limit = ""
+    made = fragment_of("b0", selected.text(), located, pins, "distinct rows of each shard")
+    columns = tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(kinds))
+    listed = ", ".join(collated(Typed(f"c{i + 1}", kind)) for i, kind in enumerate(kinds))
+    text = f"SELECT DISTINCT {listed} FROM b0{order}{limit}"  # noqa: S608 -- our own names
+    return replace(made, columns=columns), Finish(*renumbered(text))
+
+
+def _merged(query: _Query, located: Located, pins: Pins) -> tuple[Fragment, Merge]:
     """By position: the column that the merge reads is the column that was sorted by."""
     selected = query.outputs
     assert isinstance(selected, Selected)
@@ -234,10 +263,5 @@ def _merged(query: _Query) -> tuple[Fragment, Merge]:
         order.append(OrderKey(index, key.descending, key.nulls_first, typed.type.collation))
     selected.order = f" ORDER BY {', '.join(texts)}" if texts else ""
     selected.limit = limit_clause(reach(query.limit, query.offset), None)
-    ((number, table),) = query.scope.named
-    keys = pins_of(query.statement).get((number, table.shard_key), ())
-    sql, parameters = renumbered(query.text)
-    fragment = Fragment(
-        name_of(number), sql, parameters, (), "shards", key_type(table) if keys else "", keys
-    )
+    fragment = fragment_of("b0", query.text, located, pins, "rows of the answer")
     return fragment, Merge(tuple(order), len(selected.hidden), query.limit, query.offset)

@@ -15,6 +15,7 @@ from shardrouter.catalogs import builtin
 from shardrouter.common_types import common_type
 from shardrouter.conditions import conjuncts, demand
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.locality import Joined, Leaf, Shape
 from shardrouter.outputs import Rows, Selected, item_types
 from shardrouter.relations import Relation, numbers_of, relation_of, too_many_names
 from shardrouter.row_functions import rows_of
@@ -37,6 +38,7 @@ class _Source:
     text: str
     relations: list[Relation]
     shown: Shown
+    shape: Shape
     is_join: bool = False
 
     @property
@@ -56,6 +58,7 @@ def from_clause(items: Sequence[syntax.FromItem], scope: Scope) -> str:
     for item in items:
         source = _source(item, scope)
         sources.append(source)
+        scope.shapes.append(source.shape)
         for relation in source.relations:  # LATERAL sees what stands before it
             scope.show(relation, 0)
         scope.shown = [*scope.shown, *source.shown]
@@ -78,8 +81,8 @@ def _source(item: syntax.FromItem, scope: Scope) -> _Source:
             return _join(item, scope)
 
 
-def _plain(text: str, relation: Relation) -> _Source:
-    return _Source(text, [relation], list(relation.fields))
+def _plain(text: str, relation: Relation, inner: int = 0, *, opaque: bool = False) -> _Source:
+    return _Source(text, [relation], list(relation.fields), Leaf(relation, inner, opaque))
 
 
 def _table(item: syntax.TableName, scope: Scope) -> _Source:
@@ -88,7 +91,8 @@ def _table(item: syntax.TableName, scope: Scope) -> _Source:
     if common is not None:
         common.references += 1
         fields = _renamed(common.columns, item.columns, item.alias, f"t{number}.")
-        return _plain(f"{common.text} AS t{number}", Relation(number, item.alias, fields))
+        relation = Relation(number, item.alias, fields)
+        return _plain(f"{common.text} AS t{number}", relation, opaque=True)
     system = builtin.find(item.schema, item.name)
     if system is not None:
         scope.statement.system[system.name] = system
@@ -132,6 +136,7 @@ def _view(
 ) -> _Source:
     """A view is what its query answers, under the names of its own columns; `seen` are those that
     the view around it knows, in its words."""
+    inner = len(scope.statement.scopes) + 1
     outputs = expanded(view, scope.statement)
     found = {
         column.name: Typed(
@@ -150,7 +155,7 @@ def _view(
     named = _named(fields, item.columns, item.alias)
     through = outputs.through if isinstance(outputs, Selected) else frozenset()
     relation = Relation(number, item.alias, named, view, through)
-    return _plain(f"({outputs.text()}) AS t{number}", relation)
+    return _plain(f"({outputs.text()}) AS t{number}", relation, inner)
 
 
 def _renamed(
@@ -169,6 +174,7 @@ def _renamed(
 def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     if item.lateral:
         return _lateral(item, scope)
+    index = len(scope.statement.scopes) + 1
     outputs = scope.statement.query(item.query, scope.around())
     number = scope.statement.number()
     inner = outputs.columns()
@@ -184,7 +190,7 @@ def _query(item: syntax.FromQuery, scope: Scope) -> _Source:
     fields = _renamed(columns, item.columns, item.alias, f"t{number}.")
     through = outputs.through if isinstance(outputs, Selected) else frozenset()
     relation = Relation(number, item.alias, fields, through=through)
-    return _plain(f"({outputs.text()}) AS t{number}", relation)
+    return _plain(f"({outputs.text()}) AS t{number}", relation, index)
 
 
 def _lateral(item: syntax.FromQuery, scope: Scope) -> _Source:
@@ -205,7 +211,7 @@ def _lateral(item: syntax.FromQuery, scope: Scope) -> _Source:
     rows = f"SELECT pg_agg_array(pg_row({listed})) FROM ({outputs.text(kinds)})"
     named = _named(fields, item.columns, item.alias)
     relation = Relation(number, item.alias, named)
-    return _plain(f"json_each(({rows})) AS t{number}", relation)
+    return _plain(f"json_each(({rows})) AS t{number}", relation, opaque=True)
 
 
 def _named(
@@ -286,7 +292,9 @@ def _join(item: syntax.Join, scope: Scope) -> _Source:
     merged = [(name, _merged(item.kind, a, b)) for name, a, b in pairs]
     taken = {id(typed) for _, a, b in pairs for typed in (a, b)}
     rest = [field for field in (*left.shown, *right.shown) if id(field[1]) not in taken]
-    return _Source(text, [*left.relations, *right.relations], [*merged, *rest], is_join=True)
+    shape = Joined(item.kind, left.shape, right.shape)
+    relations = [*left.relations, *right.relations]
+    return _Source(text, relations, [*merged, *rest], shape, is_join=True)
 
 
 def _beside(item: syntax.FromItem, left: _Source, scope: Scope, join: syntax.Join) -> _Source:

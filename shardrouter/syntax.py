@@ -188,10 +188,12 @@ class Not:
 
 @dataclass(frozen=True)
 class IsTest:
-    """`operand IS value`; value None is NULL. IS NOT is a Not around it."""
+    """`operand IS value`; value None is NULL, or UNKNOWN for a boolean. IS NOT is a Not around
+    it."""
 
     operand: Expression
     value: bool | None
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True)

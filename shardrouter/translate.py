@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from shardrouter import array_forms, calls, casts, operators, subqueries, syntax, types
 from shardrouter.casts import Context
@@ -34,6 +35,10 @@ from shardrouter.typed import (
     number,
 )
 from shardrouter.types import BOOLEAN, TEXT, OwnTypes, Type
+
+if TYPE_CHECKING:
+    from shardrouter.locality import Form, Shape
+    from shardrouter.partials import Called, Split
 
 __all__ = ["Scope", "table_scope"]
 
@@ -60,6 +65,16 @@ class Scope(Names):
         """What must hold for rows of some relations to count: two values are equal;"""
         self.choices: list[tuple[Typed, tuple[Typed, ...], frozenset[int]]] = []
         """one is among several."""
+        self.index = len(statement.scopes)
+        self.end = 0
+        """Of the scopes that were made while its query was understood."""
+        self.shapes: list[Shape] = []
+        self.form: Form | None = None
+        """What its FROM is, and the rest, if it is that of a SELECT."""
+        self.calls: list[Called] = []
+        """Its aggregates."""
+        self.split: Split | None = None
+        """If it is grouped on the shards first: what they have of it."""
         self.sharded: list[tuple[int, Table]] = []
         self.named: list[tuple[int, Table]] = []
         """The tables of its FROM, wherever they are."""
@@ -148,12 +163,15 @@ class Scope(Names):
         """The expression with its type; an open one is text."""
         if not self.grouped and not self.nulled:
             return self._expression(node)
-        if id(node) in self.meant:
+        is_split = self.split is not None and self.inside != "aggregate"
+        if id(node) in self.meant and (self.split is None or is_split):
             return self.meant[id(node)]
         mark = len(self.loose)
         typed = self._expression(node)
         if typed.sql in self.grouped:
             del self.loose[mark:]
+            if is_split:
+                return self.grouped[typed.sql]
         elif typed.sql in self.nulled and self.inside != "aggregate":
             del self.loose[mark:]
             return Typed("NULL", typed.type, modifier=typed.modifier)
@@ -179,13 +197,15 @@ class Scope(Names):
                 with refuse_if_skipped(node.operands):
                     parts = [self.condition(part, node.operator) for part in node.operands]
                 return boolean(f"({connected(node.operator, [part.sql for part in parts])})")
-            case syntax.Not(operand=syntax.IsTest(operand=syntax.Row(), value=None)):
+            case syntax.Not(
+                operand=syntax.IsTest(operand=syntax.Row(), value=None, is_unknown=False)
+            ):
                 raise NotSupported(
                     "IS NOT NULL of a row is not supported",
                     position=syntax.position_of(node),
                     hint="Say it of each of its fields: a IS NOT NULL AND b IS NOT NULL.",
                 )
-            case syntax.IsTest(operand=syntax.Row(items=items), value=None):
+            case syntax.IsTest(operand=syntax.Row(items=items), value=None, is_unknown=False):
                 tests = [self._is_test(syntax.IsTest(item, None)).sql for item in items]
                 return boolean(f"({' AND '.join(tests)})")
             case syntax.IsDistinct(left=syntax.Row(), right=syntax.Row()):
@@ -334,6 +354,8 @@ class Scope(Names):
         return self.expression(test)
 
     def _is_test(self, node: syntax.IsTest) -> Typed:
+        if node.is_unknown:
+            return boolean(f"({self.condition(node.operand, 'IS UNKNOWN').sql} IS NULL)")
         if node.value is None:
             if isinstance(node.operand, syntax.ParameterReference) and self.is_open(node.operand):
                 return boolean(f"({self.parameters.use_untyped(node.operand)} IS NULL)")

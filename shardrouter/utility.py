@@ -37,7 +37,6 @@ _REFUSED: Final = {
     "checkpoint": "",
     "cluster": "",
     "do": "",
-    "explain": "The command line tells where a key lives: shardrouter where TABLE KEY.",
     "grant": "Every role that may log in reads and writes all tables.",
     "import": "",
     "listen": "",

@@ -218,7 +218,7 @@ def _delete_path(target: Value, path: Value) -> str:
     whole, steps = load(target), arrays.elements(path)
     if not isinstance(whole, dict | list):
         raise FunctionError("22023", "cannot delete path in scalar")
-    return dump(_removed(whole, steps)) if steps else string_of(target)
+    return dump(_removed(whole, steps)) if whole and steps else string_of(target)
 
 
 def _pretty(value: Any, indent: str = "") -> str:

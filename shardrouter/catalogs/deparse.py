@@ -174,6 +174,7 @@ class _Writer:
 
     def _is(self, node: syntax.IsTest, around: str, negated: str) -> str:
         word = {None: "NULL", True: "TRUE", False: "FALSE"}[node.value]
+        word = "UNKNOWN" if node.is_unknown else word
         text = f"{self.text(node.operand, 'IS')} IS{negated} {word}"
         return self._enclosed(text, needed=around not in ("", "AND", "OR", "NOT"))
 

@@ -94,6 +94,7 @@ class Answers:
             "to_regnamespace": partial(self._to_number, "regnamespace"),
             "to_regrole": partial(self._to_number, "regrole"),
             "to_regproc": partial(self._to_number, "regproc"),
+            "current_schema": lambda: next(iter(self._path()), None),
             "current_schemas": self._schemas,
             "current_setting": self._current_setting,
             "pg_size_pretty": self._pretty_size,
@@ -381,8 +382,10 @@ class Answers:
 
     def _schemas(self, with_system: Value) -> str:
         own = [name for name in self._objects.path if name.startswith(TEMPORARY)]
-        names = [name for name in self._objects.path if not name.startswith(TEMPORARY)]
-        return stored_array(([*own, "pg_catalog"] if with_system else []) + names)
+        return stored_array(([*own, "pg_catalog"] if with_system else []) + self._path())
+
+    def _path(self) -> list[str]:
+        return [name for name in self._objects.path if not name.startswith(TEMPORARY)]
 
     def _pretty_size(self, size: Value) -> str:
         """pg_size_pretty: in a unit of which there are fewer than 10240, halves rounded up."""

@@ -16,6 +16,7 @@ from shardrouter.cli.recover import recover
 from shardrouter.cli.replicas import leader, replica
 from shardrouter.cli.serve import serve
 from shardrouter.cli.shell import sql
+from shardrouter.cli.top import top
 from shardrouter.cli.up import up
 from shardrouter.cli.upgrade import upgrade
 from shardrouter.cli.verify import verify
@@ -44,6 +45,7 @@ for command in (
     up,
     sql,
     status,
+    top,
     where,
     init,
     node,

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from shardrouter import syntax, types
-from shardrouter.dialect import NESTING_MAX
+from shardrouter.dialect import NESTING_MAX, UNKNOWN
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, syntax_error
 from shardrouter.parsing.walk import Walk
@@ -297,14 +297,16 @@ class Expressions(Walk, ABC):
 
     def _is(self, node: exp.Expr) -> syntax.Expression:
         self._only(node, "this", "expression", "negate")
-        what = node.expression
+        what, is_unknown = node.expression, False
         if isinstance(what, exp.Null):
             value = None
         elif isinstance(what, exp.Boolean):
             value = bool(what.this)
+        elif isinstance(what, exp.Column) and what.name.endswith(UNKNOWN):
+            value, is_unknown = None, True
         else:
             raise self._unsupported(node, "this form of IS")
-        test = syntax.IsTest(self.expression(node.this), value)
+        test = syntax.IsTest(self.expression(node.this), value, is_unknown)
         return syntax.Not(test) if node.args.get("negate") else test
 
     def _distinct_from(self, node: exp.Expr) -> syntax.Expression:

@@ -12,6 +12,8 @@ so a result of any size needs the memory of a piece. Where the connection ends i
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import os
 import ssl
 from collections import deque
@@ -65,18 +67,55 @@ class ConnectionLost(Exception):
 
 
 async def connect(target: Target, on_notice: Callable[[Report], None] | None = None) -> Client:
-    """The first host that takes us. Raises ConnectError, whose message tells of each host."""
+    """The first host that takes us and is what target_session_attrs asks for. Raises
+    ConnectError, whose message tells of each host."""
+    if target.session_attrs == "prefer-standby":
+        standby = dataclasses.replace(target, session_attrs="standby")
+        with contextlib.suppress(ConnectError):
+            return await connect(standby, on_notice)
+        return await connect(dataclasses.replace(target, session_attrs="any"), on_notice)
     refused: list[str] = []
     for address in target.hosts:
         try:
             async with asyncio.timeout(target.connect_timeout_s):
-                return await Client(target, address, on_notice).open()
+                client = await Client(target, address, on_notice).open()
+                if not (why := await _unfit(client)):
+                    return client
+            client.close()
+            refused.append(f"{shown_address(*address)}: {why}")
         except PasswordNeeded:
             raise
         except (OSError, ConnectError, ConnectionLost, ProofError, TimeoutError, DsnError) as exc:
             why = "nobody answers in time" if isinstance(exc, TimeoutError) else _reason(exc)
             refused.append(f"{shown_address(*address)}: {why}")
     raise ConnectError("; ".join(refused))
+
+
+async def _unfit(client: Client) -> str:
+    """Why the server is not what target_session_attrs asks for. It has said so when it greeted,
+    or is asked, as libpq does."""
+    wanted = client.target.session_attrs
+    if wanted == "any":
+        return ""
+    is_standby = await _says(client, "in_hot_standby", "SELECT pg_is_in_recovery()")
+    if wanted in ("primary", "standby"):
+        is_wanted = is_standby == (wanted == "standby")
+        return "" if is_wanted else f"the server is a {'standby' if is_standby else 'primary'}"
+    setting = "default_transaction_read_only"
+    is_read_only = is_standby or await _says(client, setting, "SHOW transaction_read_only")
+    is_wanted = is_read_only == (wanted == "read-only")
+    return "" if is_wanted else f"the session is read-{'only' if is_read_only else 'write'}"
+
+
+async def _says(client: Client, setting: str, question: str) -> bool:
+    said = client.settings.get(setting)
+    if said is None:
+        try:
+            ((said,),) = await client.rows(question)
+        except QueryFailed as exc:
+            client.close()
+            raise ConnectError(str(exc)) from exc
+    return said in ("on", "t")
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,8 @@
 
     postgresql://[user[:password]@][host[:port][,host[:port]...]][/database][?name=value&...]
 
-Several hosts are tried in order. Pure: the environment comes in.
+Several hosts are tried in order; target_session_attrs says what one has to be to be taken. Pure:
+the environment comes in.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-__all__ = ["SSL_MODES", "DsnError", "Target", "parse_dsn"]
+__all__ = ["SESSION_ATTRS", "SSL_MODES", "DsnError", "Target", "parse_dsn"]
 
 SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 """libpq's, weakest first. `allow` is taken as `prefer`: it is no weaker."""
+
+SESSION_ATTRS: Final = (
+    *("any", "read-write", "read-only", "primary", "standby"),
+    "prefer-standby",
+)
+"""libpq's target_session_attrs. Each router is a primary, and takes writes unless its client's
+default_transaction_read_only says otherwise."""
 
 HOSTS_MAX: Final = 64
 DEFAULT_PORT: Final = 5432
@@ -39,6 +47,7 @@ class Target:
     sslrootcert: str | None = None
     connect_timeout_s: float = CONNECT_TIMEOUT_S  # of each host
     settings: tuple[tuple[str, str], ...] = ()  # of the startup packet
+    session_attrs: str = "any"  # what the host has to be
 
     def __str__(self) -> str:
         """To be shown: without the password."""
@@ -58,8 +67,8 @@ def shown_address(host: str, port: int) -> str:
 
 
 def parse_dsn(dsn: str, environment: Mapping[str, str]) -> Target:
-    """What the DSN leaves out comes from PGUSER, PGPASSWORD, PGDATABASE, PGPORT, PGSSLMODE and
-    PGSSLROOTCERT. Raises DsnError."""
+    """What the DSN leaves out comes from PGUSER, PGPASSWORD, PGDATABASE, PGPORT, PGSSLMODE,
+    PGSSLROOTCERT and PGTARGETSESSIONATTRS. Raises DsnError."""
     try:
         parts = urlsplit(dsn.strip())
     except ValueError as exc:
@@ -91,10 +100,16 @@ def parse_dsn(dsn: str, environment: Mapping[str, str]) -> Target:
             for setting in ("application_name", "options")
             if setting in options
         ),
+        options.pop("target_session_attrs", "") or environment.get("PGTARGETSESSIONATTRS") or "any",
     )
     if target.sslmode not in SSL_MODES:
         raise DsnError(f"sslmode is one of {', '.join(SSL_MODES)}, not {target.sslmode!r}.")
-    for ignored in ("channel_binding", "gssencmode", "target_session_attrs", "client_encoding"):
+    if target.session_attrs not in SESSION_ATTRS:
+        raise DsnError(
+            f"target_session_attrs is one of {', '.join(SESSION_ATTRS)}, "
+            f"not {target.session_attrs!r}."
+        )
+    for ignored in ("channel_binding", "gssencmode", "client_encoding"):
         options.pop(ignored, None)
     if options:
         raise DsnError(f"the DSN has an unknown parameter {min(options)!r}.")

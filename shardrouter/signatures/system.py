@@ -107,6 +107,7 @@ to_regtype(text) regtype
 to_regnamespace(text) regnamespace
 to_regrole(text) regrole
 to_regproc(text) regproc
+current_schema() name
 current_schemas(boolean) name[]
 """
 

@@ -131,9 +131,17 @@ async def test_a_cursor_that_is_closed_is_gone_and_holds_nothing(replica: Replic
     assert not busy, "no read transaction is left open"
 
 
-async def test_there_are_only_so_many(replica: Replica) -> None:
-    for _ in range(cursors.CURSORS_MAX):
-        assert isinstance(await begin(replica, statement(ALL)), Piece)
+async def test_there_are_only_so_many(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = [await begin(replica, statement(ALL)) for _ in range(cursors.CURSORS_MAX)]
+    first = opened[0]
+    assert isinstance(first, Piece)
+    waiting = [asyncio.create_task(begin(replica, statement("SELECT 1"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting.pop(0).cancel()  # nobody waits for it: its place is the next one's
+    replica.machine.close_cursor(CloseCursor(first.cursor))
+    assert [type(answer) for answer in await asyncio.gather(*waiting)] == [Done, Done]
+    assert isinstance(await begin(replica, statement(ALL)), Piece)
+    monkeypatch.setattr(cursors, "WAIT_S_MAX", 0.01)
     refused = await begin(replica, statement(ALL))
     assert isinstance(refused, SqlFailure)
     assert refused.sqlstate == "53300"

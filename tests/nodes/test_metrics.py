@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodes.config import Address
-from nodes.metrics import Family, Latencies, exposition, family, in_words, labelled
+from nodes.metrics import Family, Latencies, exposition, family, in_words, labelled, read_exposition
 from nodes.metrics_page import CONNECTIONS_MAX, HEAD_BYTES_MAX, MetricsPage, MetricsUnavailable
 from nodes.protocol import NotLeader
 
@@ -28,7 +28,9 @@ def read(families: list[Family]) -> dict[tuple[str, tuple[tuple[str, str], ...]]
 
 @given(st.dictionaries(TEXTS, st.integers(0, 2**53), max_size=4), TEXTS)
 def test_any_label_and_number_is_read_as_it_was(counts: dict[str, int], note: str) -> None:
-    found = read([family("asked_total", "counter", note, counts, "what")])
+    families = [family("asked_total", "counter", note, counts, "what")]
+    found = read(families)
+    assert read_exposition(exposition(families)) == found
     assert found == {("asked_total", (("what", text),)): n for text, n in counts.items()}
 
 

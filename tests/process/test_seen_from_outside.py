@@ -6,10 +6,13 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -19,7 +22,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from nodes.cluster_file import load_cluster
 from nodes.config import Address
 from shardrouter.pgserver.server import WORKER_SHIFT
-from tests.process.conftest import Up, alive, children, free_base_port, start_up, wait_until
+from tests.process.conftest import (
+    Up,
+    alive,
+    children,
+    free_base_port,
+    shardrouter,
+    start_up,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -160,6 +171,30 @@ async def test_slow_statements_are_objects_in_the_log_without_values(watched: Up
     assert all(line["term"] >= 1 for line in led)
 
 
+async def test_top_shows_what_is_done_just_now(watched: Up) -> None:
+    async with connected(watched.dsn) as connection:
+        await connection.execute("CREATE TABLE shown (id bigint PRIMARY KEY)")
+        top = asyncio.to_thread(watched.run, "top", "--once", "--json", "--interval", "1")
+        looking = asyncio.ensure_future(top)
+        number = 0
+        while not looking.done():
+            await connection.execute("INSERT INTO shown VALUES ($1)", number)
+            number += 1
+        said = await looking
+        seen = json.loads(said.stdout)
+        [router] = seen["routers"].values()
+        assert router["statements_s"] > 1
+        assert 0 < router["p50_ms"] <= router["p99_ms"]
+        assert seen["groups"]["shard-1"]["entries_s"] > 1
+        assert seen["groups"]["shard-1"]["commit_p99_ms"] > 0
+        assert seen["groups"]["shard-1"]["leader"] in seen["nodes"]
+        assert {node["answers"] for node in seen["nodes"].values()} == {True}
+        assert sum(node["requests_s"] for node in seen["nodes"].values()) > 1
+    screen = await asyncio.to_thread(watched.run, "top", "--once", "--interval", "0.2")
+    assert screen.returncode == 0, screen.stderr
+    assert re.search(r"^shard-1 +n\d ", screen.stdout, re.MULTILINE)
+
+
 async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) -> None:
     """Connections come to either worker, and so do cancels for them."""
     async with AsyncExitStack() as stack:
@@ -195,6 +230,23 @@ async def test_a_cancel_finds_its_worker_and_one_that_dies_is_back(watched: Up) 
     restarts = "shardrouter_worker_restarts_total"
     assert after.sum(restarts) - before.sum(restarts) == 1
     assert before.sum("shardrouter_cancels_total") >= CONNECTIONS
+
+
+@pytest.mark.skipif(
+    shutil.which("psql") is None, reason="psql is missing: apt-get install postgresql-client"
+)
+async def test_clients_go_to_the_host_that_is_there_and_takes_writes(watched: Up) -> None:
+    login, _, place = watched.dsn.rpartition("@")
+    dead = Address("127.0.0.1", free_base_port())
+    several = f"{login}@{dead},{place}?target_session_attrs=read-write"
+    async with connected(several) as connection:
+        assert await connection.fetchval("SHOW transaction_read_only") == "off"
+    for command in (["psql", "-X"], shardrouter("sql")):
+        run = partial(subprocess.run, capture_output=True, text=True, timeout=60)
+        said = await asyncio.to_thread(run, [*command, several, "-t", "-c", "SELECT 7"])
+        assert said.stdout.strip() == "7", said.stderr
+    with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
+        await asyncpg.connect(f"{watched.dsn}?target_session_attrs=standby")
 
 
 def test_every_metric_is_in_the_handbook_and_none_else(watched: Up) -> None:

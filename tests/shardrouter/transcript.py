@@ -27,6 +27,7 @@ from shardrouter.planned import (
     DeclareCursor,
     EndBlock,
     ExecuteStatement,
+    ExplainRoute,
     FetchRows,
     OneShard,
     Plan,
@@ -44,7 +45,7 @@ from shardrouter.planned import (
     ShowTables,
 )
 from shardrouter.role_statements import RoleStatement
-from shardrouter.routes import described, operand_shown
+from shardrouter.routes import described, operand_shown, route
 from shardrouter.tables import Table
 from tests.shardrouter.catalogs import EMPTY, with_change
 
@@ -157,6 +158,8 @@ def _plan(plan: Plan) -> str:
             return f"declare {plan.name}\n{_plan(plan.plan)}"
         case PrepareStatement():
             return f"prepare {plan.name}\n{_plan(plan.plan)}"
+        case ExplainRoute():
+            return "\n".join(str(line) for (line,) in route(plan, EMPTY))
         case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate() | SetConstraints():
             return str(plan)
     if isinstance(plan, OneShard | Scatter) and plan.bounds:

@@ -47,6 +47,10 @@ class Answer:
     """Fields of the ErrorResponse: C is the SQLSTATE, M the message, H the hint, P the position."""
     notices: list[dict[str, str]] = field(default_factory=list)
     parameters: tuple[int, ...] | None = None
+    copying: bytes = b""
+    """What CopyInResponse or CopyOutResponse says of formats."""
+    copied: bytes = b""
+    """All of COPY TO."""
 
     @property
     def sqlstate(self) -> str:
@@ -96,10 +100,11 @@ class Client:
             self.status = ""
         self._socket.close()
 
-    def query(self, sql: str) -> list[Answer]:
-        """The simple protocol: one answer for each statement in `sql` that was reached."""
+    def query(self, sql: str, *, copied: bytes | None = None) -> list[Answer]:
+        """The simple protocol: one answer for each statement in `sql` that was reached. `copied`
+        is for COPY FROM, which is told that there is nothing without it."""
         self._socket.sendall(_message("Q", _text(sql)))
-        return self._answers()
+        return self._answers(_copied(copied))
 
     def execute(
         self,
@@ -108,6 +113,7 @@ class Client:
         types: Sequence[int] = (),
         *,
         result_format: int = 0,
+        copied: bytes | None = None,
     ) -> Answer:
         """The extended protocol: Parse, Describe, Bind, Execute, Sync. A `bytes` value is sent in
         the binary format, a `str` as text. `types` are the OIDs declared, 0 or missing: none."""
@@ -125,7 +131,8 @@ class Client:
             + _message("E", b"\0" + _INT.pack(0))
             + _message("S", b"")
         )
-        [answer] = self._answers()
+        # A server that reads a COPY passes over that Sync.
+        [answer] = self._answers(_copied(copied) + _message("S", b""))
         return answer
 
     def describe(self, sql: str, types: Sequence[int] = ()) -> Answer:
@@ -138,13 +145,14 @@ class Client:
 
     # ------------------------------------------------------------------ what the server says
 
-    def _answers(self) -> list[Answer]:
-        """Everything up to ReadyForQuery, which `status` keeps."""
+    def _answers(self, copied: bytes = b"") -> list[Answer]:
+        """Everything up to ReadyForQuery, which `status` keeps; `copied` are the messages that
+        answer CopyInResponse."""
         answers = [Answer()]
         is_over = False  # the next message is of the next statement
         while True:
             kind, body = self._receive()
-            if kind in "TDCIEn" and is_over:
+            if kind in "TDCIEnGH" and is_over:
                 answers.append(Answer())
                 is_over = False
             answer = answers[-1]
@@ -176,8 +184,13 @@ class Client:
                     if body != _INT.pack(0):
                         raise Gone(f"authentication {body!r} is asked for")
                 case "G":
-                    self._socket.sendall(_message("f", _text("nothing to copy")))
-                case "1" | "2" | "n" | "K" | "3" | "s" | "H" | "d" | "c":
+                    answer.copying = body
+                    self._socket.sendall(copied or _copied(None))
+                case "H":
+                    answer.copying = body
+                case "d":
+                    answer.copied += body
+                case "1" | "2" | "n" | "K" | "3" | "s" | "c":
                     pass
                 case _:
                     raise Gone(f"message {kind!r}: {body[:80]!r}")
@@ -200,6 +213,14 @@ class Client:
 
 def _message(kind: str, body: bytes) -> bytes:
     return kind.encode() + _INT.pack(len(body) + 4) + body
+
+
+def _copied(data: bytes | None) -> bytes:
+    """Messages of a COPY FROM: its data, cut where no row ends."""
+    if data is None:
+        return _message("f", _text("nothing to copy"))
+    cut = len(data) // 2
+    return _message("d", data[:cut]) + _message("d", data[cut:]) + _message("c", b"")
 
 
 def _text(word: str) -> bytes:

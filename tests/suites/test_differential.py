@@ -27,7 +27,7 @@ from tests.suites.differential.programs import (
 from tests.suites.differential.statements import STATEMENTS
 from tests.suites.differential.trees import leaf, listed, render, smaller, tags, template
 from tests.suites.differential.worker import LENGTH_OVER_SHARDS, Found, Share, _behind, all_worked
-from tests.suites.pgclient import Answer
+from tests.suites.pgclient import Answer, Column
 from tests.suites.postgres import PostgresMissing, find_programs
 
 STATEMENTS_OF_A_PROGRAM = 25
@@ -151,6 +151,21 @@ def test_an_error_that_comes_first_is_explained() -> None:
     assert not explained("42703", "22P02")
     assert not explained("22P02", "")
     assert not explained("22P02", "23505")
+
+
+def test_the_flag_of_an_array_is_no_difference_and_its_elements_are() -> None:
+    columns = (Column("a", 1007, -1, -1),)
+    head, tail = b"\0\0\0\1", b"\0\0\0\x17\0\0\0\1\0\0\0\1\0\0\0\4\0\0\0"
+    ours, flagged, other = (
+        Answer(columns=columns, rows=[(cell,)])
+        for cell in (
+            head + bytes(4) + tail + b"\7",
+            head + b"\0\0\0\1" + tail + b"\7",
+            head + bytes(4) + tail + b"\x08",
+        )
+    )
+    assert difference([ours], [flagged]) == ""
+    assert difference([ours], [other]).startswith("rows: ")
 
 
 def test_rows_in_another_order_differ_only_where_the_order_is_told() -> None:

@@ -155,9 +155,9 @@ async def _reset(call: Call) -> bool:
 
 
 async def _explain(call: Call) -> bool:
-    """The server says if it does not explain."""
+    """Which shards run what of it."""
     text = call.words.rest or call.statement()
-    return await call.shell.run_statement(f"EXPLAIN {text}", call.source)
+    return await call.shell.run_statement(f"EXPLAIN (ROUTE) {text}", call.source)
 
 
 async def _watch(call: Call) -> bool:
@@ -285,7 +285,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "g": Command("\\g", "run what was typed, or the last statement again", _go),
     "gx": Command("\\gx", "the same, a line for each column", _go_expanded),
     "watch": Command("\\watch [SECONDS]", "run it again and again, until Ctrl-C", _watch),
-    "explain": Command("\\explain [STATEMENT]", "how the server runs it", _explain),
+    "explain": Command("\\explain [STATEMENT]", "which shards run what of it", _explain),
     "e": Command("\\e [FILE]", "edit the last statement or a file with $EDITOR", _edit),
     "p": Command("\\p", "show what was typed", _print),
     "r": Command("\\r", "forget what was typed", _reset),

@@ -15,6 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from shardrouter.cli.shell.arguments import ArgumentError, words_of
+from shardrouter.cli.shell.carried import Carried
 from shardrouter.cli.shell.layout import Column
 from shardrouter.cli.shell.output import Output, Stopped
 from shardrouter.cli.shell.reports import report_lines
@@ -61,6 +62,7 @@ class Shell:
         self.on_schema: Callable[[], None] = lambda: None
         self.depth = 0  # of files that include files
         self._interrupts: list[Callable[[], None]] = []
+        self._carried = Carried()
 
     # ---- the connection
 
@@ -71,6 +73,7 @@ class Shell:
         if self.client is not None:
             self.client.close()
         self.client, self.target = client, target
+        self._carried = Carried()
         self.on_schema()
         return client
 
@@ -115,8 +118,18 @@ class Shell:
         self.client = None
         if not self.output.is_interactive:
             raise Leave(2)
+        carried = self._carried
         found = await self.connect(self.target.beginning_with(client.address))
         self.output.say(f"Connected to {shown_address(*found.address)}.", warning=True)
+        try:
+            if await carried.give(found):
+                self._carried = carried
+                self.output.say("The session sees what it has seen before.", warning=True)
+        except QueryFailed as exc:
+            self.output.say("What the session has seen is not known there:", warning=True)
+            self.output.say(*report_lines(exc.report), warning=True)
+        except ConnectionLost as exc:
+            raise ConnectError(str(exc)) from exc
 
     def _hear(self, report: Report) -> None:
         self.output.say(*report_lines(report), warning=True)
@@ -182,6 +195,8 @@ class Shell:
                 return False
             async with self.interruptible(client):
                 succeeded = await self._ask(client, text, source)
+            if self.output.is_interactive and client is self.client and not client.is_lost:
+                await self._carried.note(client, text)
         except ConnectError as exc:
             self.output.say(f"Not connected: {exc}.")
             if not self.output.is_interactive:

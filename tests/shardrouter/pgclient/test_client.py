@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import pytest
 
@@ -190,3 +191,60 @@ async def test_cancel_names_the_connection() -> None:
         await client.cancel()
         assert heard[1:] == [m.CancelRequest(7, b"keys")]
         client.close()
+
+
+def being(*, standby: bool, read_only: bool, says_so: bool) -> Callable[[Peer], Awaitable[None]]:
+    """A server of that kind, which says so with its greeting or when it is asked."""
+    greeted = {"in_hot_standby": standby, "default_transaction_read_only": read_only}
+    answers = {
+        "SELECT pg_is_in_recovery()": b"t" if standby else b"f",
+        "SHOW transaction_read_only": b"on" if read_only else b"off",
+    }
+
+    async def script(peer: Peer) -> None:
+        await peer.startup()
+        peer.say(m.Authentication(0), m.BackendKeyData(7, b"keys"))
+        if says_so:
+            told = [m.ParameterStatus(name, "on" if on else "off") for name, on in greeted.items()]
+            peer.say(*told)
+        peer.say(m.ReadyForQuery("I"))
+        while isinstance(asked := await peer.hear(), m.Query):
+            answer = answers[asked.text]
+            peer.say(m.DataRow((answer,)), m.CommandComplete("SELECT 1"), m.ReadyForQuery("I"))
+
+    return script
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+@pytest.mark.parametrize(
+    ("wanted", "taken"),
+    [
+        ("any", "standby"),
+        ("read-write", "writable"),
+        ("read-only", "standby"),
+        ("primary", "read only"),
+        ("standby", "standby"),
+        ("prefer-standby", "standby"),
+    ],
+)
+async def test_the_first_host_that_is_what_is_asked_for_is_taken(
+    wanted: str, taken: str, says_so: bool
+) -> None:
+    kinds = {
+        "standby": being(standby=True, read_only=True, says_so=says_so),
+        "read only": being(standby=False, read_only=True, says_so=says_so),
+        "writable": being(standby=False, read_only=False, says_so=says_so),
+    }
+    async with AsyncExitStack() as stack:
+        places = {
+            kind: await stack.enter_async_context(serving(script)) for kind, script in kinds.items()
+        }
+        asked = dataclasses.replace(target(*places.values()), session_attrs=wanted)
+        client = await connect(asked)
+        assert client.address == places[taken]
+        client.close()
+        one = dataclasses.replace(target(places["writable"]), session_attrs="read-only")
+        with pytest.raises(ConnectError, match="the session is read-write"):
+            await connect(one)
+        least = dataclasses.replace(one, session_attrs="prefer-standby")
+        (await connect(least)).close()

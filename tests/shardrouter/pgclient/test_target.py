@@ -33,6 +33,13 @@ def test_what_it_leaves_out_comes_from_the_environment() -> None:
     assert parse_dsn("postgres://bob:@h/x", environment).password == ""
 
 
+def test_what_a_host_has_to_be_comes_from_either() -> None:
+    dsn = "postgresql://h/d?target_session_attrs=read-write"
+    assert parse_dsn(dsn, {"PGTARGETSESSIONATTRS": "standby"}).session_attrs == "read-write"
+    assert parse_dsn("postgres://h", {"PGTARGETSESSIONATTRS": "standby"}).session_attrs == "standby"
+    assert parse_dsn("postgres://h", {}).session_attrs == "any"
+
+
 def test_after_a_loss_the_others_come_first() -> None:
     target = parse_dsn("postgresql://u@a:1,b:2,c:3/d", {})
     assert target.beginning_with(("b", 2)).hosts == (("c", 3), ("a", 1), ("b", 2))
@@ -47,6 +54,7 @@ def test_after_a_loss_the_others_come_first() -> None:
         ("postgresql://h:99999/d", "'99999' is no port"),
         ("postgresql://[::1/d", "not one|no address"),
         ("postgresql://h/d?sslmode=maybe", "sslmode is one of"),
+        ("postgresql://h/d?target_session_attrs=fast", "one of any, read-write, .*, not 'fast'"),
         ("postgresql://h/d?colour=red", "unknown parameter 'colour'"),
         ("postgresql://h/d?connect_timeout=soon", "number of seconds"),
         ("postgresql://" + ",".join(["h"] * 100) + "/d", "the limit is 64"),

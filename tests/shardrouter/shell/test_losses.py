@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -86,6 +86,48 @@ async def test_what_was_lost_is_said_and_another_host_taken(
         ] == [said]
         assert await shell.run_statement("SELECT", Lines([]))
         shell.close()
+
+
+def router(heard: list[str], level: str) -> Callable[[Peer], Awaitable[None]]:
+    """Knows that its session is at `level`, and what it has seen; ends with DIE."""
+    answers = {
+        "SHOW shardrouter.consistency": level.encode(),
+        "SHOW shardrouter.session_token": b"shard-1=1:7",
+    }
+
+    async def script(peer: Peer) -> None:
+        await peer.startup()
+        peer.say(m.Authentication(0), m.ParameterStatus("server_version", "15.0 (shardrouter)"))
+        peer.say(m.BackendKeyData(7, b"keys"), m.ReadyForQuery("I"))
+        while isinstance(asked := await peer.hear(), m.Query) and asked.text != "DIE":
+            heard.append(asked.text)
+            if asked.text in answers:
+                peer.say(m.DataRow((answers[asked.text],)))
+            peer.say(m.CommandComplete("SELECT 1"), m.ReadyForQuery("I"))
+
+    return script
+
+
+@pytest.mark.parametrize("level", ["session", "linearizable"])
+async def test_a_session_s_token_goes_along_to_the_next_router(level: str) -> None:
+    first: list[str] = []
+    second: list[str] = []
+    async with serving(router(first, level)) as one, serving(router(second, level)) as two:
+        shell = Shell(target(one, two), Output(is_interactive=True), Settings())
+        await shell.connect()
+        assert await shell.run_statement("SELECT 1", Lines([]))
+        assert not await shell.run_statement("DIE", Lines([]))
+        assert await shell.run_statement("SELECT 2", Lines([]))
+        shell.close()
+    if level == "session":
+        assert second[:3] == [
+            "SET shardrouter.consistency = 'session'",
+            "SET shardrouter.session_token = 'shard-1=1:7'",
+            "SELECT 2",
+        ]
+    else:
+        assert second[0] == "SELECT 2"
+        assert first == ["SELECT 1", "SHOW shardrouter.consistency"]
 
 
 async def test_a_script_ends_with_its_connection(capsys: pytest.CaptureFixture[str]) -> None:

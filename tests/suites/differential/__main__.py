@@ -49,7 +49,7 @@ def main(statements: int, seed: int, workers: int, *, over_shards: bool) -> None
         f"from {seed}, {found.different} different; {tally.refused} refused here, "
         f"{tally.failed} with the same error, {tally.explained} with another one for a known "
         f"reason, {tally.uncompared} not compared (PostgreSQL took too long); "
-        f"{len(tally.constructs)} of {len(found.known)} constructs, "
+        f"{len(tally.constructs)} of {len(found.known or known or ())} constructs, "
         f"{time.monotonic() - began:.0f} s"
     )
     sys.exit(1 if found.different else 0)

@@ -15,7 +15,17 @@ from typing import Final
 from tests.suites.differential.constructs import EXPRESSIONS, TYPES, Expression
 from tests.suites.differential.trees import Tree
 
-__all__ = ["COLUMN_TYPES", "VAGUE", "Chance", "Column", "Made", "Table", "World", "qualified"]
+__all__ = [
+    "COLUMN_TYPES",
+    "VAGUE",
+    "Chance",
+    "Column",
+    "Labelled",
+    "Made",
+    "Table",
+    "World",
+    "qualified",
+]
 
 VAGUE: Final = frozenset({"float4", "float8", "numeric", "interval", "jsonb", "json", "bpchar"})
 """Types with values that are equal and do not look so, or that cannot be compared at all."""
@@ -47,6 +57,18 @@ class Table:
     columns: tuple[Column, ...]
     is_view: bool = False
     """It can be read and not written."""
+    has_rules: bool = False
+    """A row may be refused for more than its key: of two faults of different rows either may be
+    told."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An enumeration, and a table that has a key k, a column m of it, and a list l."""
+
+    type: str
+    labels: tuple[str, ...]
+    table: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +77,9 @@ class World:
 
     tables: Mapping[str, Table] = field(default_factory=dict)
     schemas: tuple[str, ...] = ()
+    path: tuple[str, ...] = ("public",)
+    """The search_path."""
+    labelled: tuple[Labelled, ...] = ()
     sequences: tuple[str, ...] = ()
     checks: tuple[tuple[str, str], ...] = ()
     """Constraints that have a name: the table's and theirs."""
@@ -87,6 +112,8 @@ class Made:
     """What there is once it is done, if that is another one."""
     mark: str = ""
     """What it does to the transaction: `begin`, `savepoint`, `back`, `release`."""
+    copied: bytes | None = None
+    """The rows of a COPY FROM."""
     is_simple_only: bool = False
     """It is not sent by the extended protocol."""
 
@@ -135,6 +162,16 @@ class Chance:
         self.count += 1
         return f"{prefix}{self.count}"
 
+    def named(self, prefix: str) -> tuple[str, str]:
+        """A new name as a statement writes it, and as others find what it stands for."""
+        name = self.new_name(prefix)
+        schemas = self.world.schemas
+        if schemas and self.one_of(0.3):
+            name = f"{self.rng.choice(schemas)}.{name}"
+        is_first = self.world.path[0] in schemas
+        known = f"{self.world.path[0]}.{name}" if is_first and "." not in name else name
+        return name, known
+
     def type(self) -> str:
         return self.rng.choice(self.types)
 
@@ -142,8 +179,12 @@ class Chance:
         return self.rng.choice([t for t in self.types if t not in VAGUE])
 
     def table(self) -> Table:
-        """Any that can be read."""
-        return self.rng.choice(list(self.world.tables.values()))
+        """Any that can be read, by its name alone if the search_path has its schema."""
+        table = self.rng.choice(list(self.world.tables.values()))
+        schema, dot, bare = table.name.rpartition(".")
+        if dot and schema in self.world.path and self.one_of(0.5):
+            return replace(table, name=bare)
+        return table
 
     def written_table(self) -> Table:
         """Any that can be written."""

@@ -37,15 +37,18 @@ class Changes(Queries):
         tag = "INSERT of one row" if len(rows) == 1 else "INSERT of several rows"
         values = listed(rows, before=f"INSERT INTO {table.name} ({names}) VALUES ", tag=tag)
         key, conflict = columns[0].name, leaf("")
+        returning = self._returning(table, "INSERT RETURNING")
         if self.wants("ON CONFLICT DO NOTHING", 0.15):
             on = self.rng.choice(["", f" ({key})"])
             conflict = leaf(f" ON CONFLICT{on} DO NOTHING", tag="ON CONFLICT DO NOTHING")
         elif len(columns) > 1 and self.wants("ON CONFLICT DO UPDATE", 0.15):
             # A key that is there twice is told before, or behind, what is wrong with another row.
             keys = {render(row.children[0])[0] for row in rows}
-            if len(keys) == len(rows):
+            if len(keys) < len(rows):
+                returning = leaf("")
+            if len(keys) == len(rows) or not table.has_rules:
                 conflict = self._on_conflict(table, columns)
-        return template("{}{}{}", values, conflict, self._returning(table, "INSERT RETURNING"))
+        return template("{}{}{}", values, conflict, returning)
 
     def _on_conflict(self, table: Table, columns: Sequence[Column]) -> Tree:
         name, key = columns[1].name, columns[0].name

@@ -7,10 +7,13 @@ from dataclasses import replace
 from tests.suites.differential.chance import COLUMN_TYPES, VAGUE, Column, Made, Table
 from tests.suites.differential.constructs import TYPES
 from tests.suites.differential.queries import Queries
-from tests.suites.differential.trees import Tree, leaf, listed, template
+from tests.suites.differential.trees import Tree, leaf, listed, tags, template
 from tests.suites.differential.values import Room
 
 __all__ = ["Definitions"]
+
+RULES = {"NOT NULL", "CHECK", "UNIQUE", "varchar(n)", "numeric(p, s)"}
+"""What a column may have that refuses a row."""
 
 CONVERTED = (
     ("int4", "int8", ""),
@@ -31,10 +34,7 @@ CONVERTED = (
 
 class Definitions(Queries):
     def create_table(self) -> Made:
-        name = self.new_name("t")
-        schemas = self.world.schemas
-        if schemas and self.one_of(0.5):
-            name = f"{self.rng.choice(schemas)}.{name}"
+        written, name = self.named("t")
         key_type = self.rng.choice([t for t in ("int4", "int8", "text") if t in self.types])
         columns = [Column("id", key_type)]
         key = f"id {TYPES[key_type]} PRIMARY KEY"
@@ -48,8 +48,9 @@ class Definitions(Queries):
             column = Column(f"c{number}", self.type(), self.one_of(0.3))
             columns.append(column)
             texts.append(self._column(column))
-        listing = listed(texts, before=f"CREATE TABLE {name} (", behind=")", tag="CREATE TABLE")
-        return Made(listing, world=self.world.with_table(Table(name, tuple(columns))))
+        listing = listed(texts, before=f"CREATE TABLE {written} (", behind=")", tag="CREATE TABLE")
+        table = Table(name, tuple(columns), has_rules=bool(RULES & set(tags(listing))))
+        return Made(listing, world=self.world.with_table(table))
 
     def _column(self, column: Column) -> Tree:
         written = TYPES[column.type]
@@ -62,7 +63,7 @@ class Definitions(Queries):
         if self.wants("NOT NULL", 0.15):
             rules.append(leaf("NOT NULL", tag="NOT NULL"))
         if self.wants("DEFAULT of a constant", 0.2):
-            value = self.literal(column.type, tame=True)
+            value = self._default(column)
             rules.append(template("DEFAULT {}", value, tag="DEFAULT of a constant"))
         if column.type in ("int4", "text", "date", "numeric") and self.wants("CHECK", 0.1):
             bound = self.literal(column.type, tame=True)
@@ -70,6 +71,12 @@ class Definitions(Queries):
         if column.type in ("int4", "text") and self.wants("UNIQUE", 0.06):
             rules.append(leaf("UNIQUE", tag="UNIQUE"))
         return template(f"{column.name} {written} {{}}", listed(rules, " ", least=0), tag=tag)
+
+    def _default(self, column: Column) -> Tree:
+        """One that fits: else PostgreSQL tells it while planning, also where no row needs it."""
+        if column.type == "varchar":
+            return leaf("'a'")
+        return self.literal(column.type, tame=True)
 
     def definition(self) -> Made:
         """A change of what there is, or what looks like it."""
@@ -106,7 +113,8 @@ class Definitions(Queries):
         unique = "UNIQUE " if self.wants("CREATE UNIQUE INDEX", 0.2) else ""
         names = ", ".join(column.name + self.rng.choice(["", " DESC"]) for column in columns)
         text = f"CREATE {unique}INDEX {self.new_name('i')} ON {table.name} ({names})"
-        return Made(leaf(text, tag="CREATE INDEX"))
+        world = self.world.with_table(replace(table, has_rules=table.has_rules or bool(unique)))
+        return Made(leaf(text, tag="CREATE INDEX"), world=world)
 
     def _drop_table(self) -> Made:
         table = self.written_table()
@@ -135,7 +143,11 @@ class Definitions(Queries):
             is_empty = len(tables) == len(self.world.tables)
             cascade = "" if is_empty else " CASCADE"
             tables = {n: t for n, t in tables.items() if not t.is_view or is_empty}
-            world = replace(self.world, schemas=(), tables=tables)
+            sequences = tuple(n for n in self.world.sequences if not n.startswith("s."))
+            labelled = tuple(e for e in self.world.labelled if not e.table.startswith("s."))
+            world = replace(
+                self.world, schemas=(), tables=tables, sequences=sequences, labelled=labelled
+            )
             return Made(leaf(f"DROP SCHEMA s{cascade}"), world=world)
         if self.one_of(0.5):
             table = self.written_table()
@@ -146,7 +158,7 @@ class Definitions(Queries):
         return Made(leaf("CREATE SCHEMA IF NOT EXISTS s"))
 
     def _create_view(self) -> Made:
-        table, name = self.table(), self.new_name("v")
+        table, (written, name) = self.table(), self.named("v")
         room = Room(table.columns, 1, is_lazy=True)
         types = [self.type() for _ in range(self.rng.randint(1, 3))]
         key = table.columns[0]
@@ -156,7 +168,7 @@ class Definitions(Queries):
         ]
         columns = (key, *(Column(f"c{at}", t, is_wild=True) for at, t in enumerate(types)))
         body = template(
-            f"CREATE VIEW {name} AS SELECT {{}} FROM {table.name}{{}}",
+            f"CREATE VIEW {written} AS SELECT {{}} FROM {table.name}{{}}",
             *(listed(items, least=len(items)), self.where(table.columns)),
             tag="CREATE VIEW",
         )
@@ -164,7 +176,7 @@ class Definitions(Queries):
         return Made(body, world=world, is_simple_only=True)
 
     def _create_table_as(self) -> Made:
-        table, name = self.table(), self.new_name("a")
+        table, (written, name) = self.table(), self.named("a")
         room = Room(table.columns, 1, is_lazy=True)
         types = [self.type() for _ in range(self.rng.randint(1, 3))]
         key = table.columns[0]
@@ -174,10 +186,10 @@ class Definitions(Queries):
         ]
         columns = (key, *(Column(f"c{at}", t, is_wild=True) for at, t in enumerate(types)))
         word = "CREATE TABLE"
-        if self.wants("CREATE TEMPORARY TABLE", 0.3):
-            word = "CREATE TEMPORARY TABLE"
+        if "." not in written and self.wants("CREATE TEMPORARY TABLE", 0.3):
+            word, name = "CREATE TEMPORARY TABLE", written
         body = template(
-            f"{word} {name} AS SELECT {{}} FROM {table.name}{{}}",
+            f"{word} {written} AS SELECT {{}} FROM {table.name}{{}}",
             *(listed(items, least=len(items)), self.where(table.columns)),
             tag="CREATE TABLE AS",
         )
@@ -203,7 +215,7 @@ class Definitions(Queries):
         if kind == 5:
             return self._constraint(table, column)
         if kind == 6:
-            value = self.literal(column.type, tame=True)
+            value = self._default(column)
             action = self.rng.choice(["SET DEFAULT {}", "DROP DEFAULT"])
             text = f"ALTER TABLE {table.name} ALTER COLUMN {column.name} {action}"
             tree = template(text, value) if "{}" in action else leaf(text)
@@ -211,11 +223,13 @@ class Definitions(Queries):
         if kind == 7:
             action = self.rng.choice(["SET NOT NULL", "DROP NOT NULL"])
             text = f"ALTER TABLE {table.name} ALTER {column.name} {action}"
-            return Made(leaf(text, tag="ALTER COLUMN SET NOT NULL"))
+            world = self.world.with_table(replace(table, has_rules=True))
+            return Made(leaf(text, tag="ALTER COLUMN SET NOT NULL"), world=world)
         return self._several(table, column)
 
     def _altered(self, table: Table, columns: tuple[Column, ...], tree: Tree) -> Made:
-        world = self.world.with_table(replace(table, columns=columns))
+        has_rules = table.has_rules or bool(RULES & set(tags(tree)))
+        world = self.world.with_table(replace(table, columns=columns, has_rules=has_rules))
         return Made(tree, world=world, is_simple_only=True)
 
     def _add_column(self, table: Table) -> Made:
@@ -267,7 +281,8 @@ class Definitions(Queries):
             world = replace(self.world, checks=checks)
             return Made(leaf(text, tag="ALTER TABLE DROP CONSTRAINT"), world=world)
         name = self.new_name("k")
-        world = replace(self.world, checks=(*self.world.checks, (table.name, name)))
+        ruled = self.world.with_table(replace(table, has_rules=True))
+        world = replace(ruled, checks=(*ruled.checks, (table.name, name)))
         text = f"ALTER TABLE {table.name} ADD CONSTRAINT {name} "
         if column.type not in VAGUE and self.one_of(0.4):
             return Made(leaf(f"{text}UNIQUE ({column.name})"), world=world)

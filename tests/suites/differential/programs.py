@@ -231,7 +231,7 @@ def _smaller_programs(program: Sequence[Made]) -> Iterator[tuple[Made, ...]]:
 
 def _ask(client: Client, made: Made) -> list[Answer]:
     if not made.is_prepared:
-        return client.query(render(made.tree)[0])
+        return client.query(render(made.tree)[0], copied=made.copied)
     sql, parameters = render(made.tree, apart=True)
     return [
         client.execute(
@@ -239,12 +239,15 @@ def _ask(client: Client, made: Made) -> list[Answer]:
             [parameter.value for parameter in parameters],
             [parameter.oid for parameter in parameters],
             result_format=int(made.is_binary),
+            copied=made.copied,
         )
     ]
 
 
 def _shown(made: Made) -> str:
     sql, parameters = render(made.tree, apart=made.is_prepared)
+    if made.copied is not None:
+        sql = f"{sql} /* {made.copied!r} */"
     if not made.is_prepared:
         return f"{sql};"
     values = ", ".join(f"{p.value!r}:{p.oid}" for p in parameters)

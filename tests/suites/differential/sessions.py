@@ -107,18 +107,31 @@ class Sessions(Queries):
         made = template(f"PREPARE {name}{given} AS {{}}", tree, tag=tag)
         return Made(made, world=world, is_simple_only=True)
 
+    # ------------------------------------------------------------------ settings
+
+    def search_path(self) -> Made:
+        """Where names are looked for, and new ones go."""
+        if self.one_of(0.3):
+            asked = ["SHOW search_path", "SELECT current_schema()", "SELECT current_schemas(false)"]
+            return Made(leaf(self.rng.choice(asked), tag="search_path"), True)
+        path = self.rng.choice([("public",), ("s", "public"), ("s", "public"), ("public", "s")])
+        word = self.rng.choice(["TO", "="])
+        world = replace(self.world, path=path)
+        text = f"SET search_path {word} {', '.join(path)}"
+        return Made(leaf(text, tag="search_path"), world=world)
+
     # ------------------------------------------------------------------ sequences
 
     def sequence(self) -> Made:
         names = self.world.sequences
         if not names or self.one_of(0.1):
-            name = self.new_name("q")
+            written, name = self.named("q")
             options = self.rng.choice(
                 ["", " START 5", " INCREMENT 3", " INCREMENT -1", " MINVALUE 2 MAXVALUE 4 CYCLE"]
             )
             world = replace(self.world, sequences=(*names, name))
             return Made(
-                leaf(f"CREATE SEQUENCE {name}{options}", tag="CREATE SEQUENCE"), world=world
+                leaf(f"CREATE SEQUENCE {written}{options}", tag="CREATE SEQUENCE"), world=world
             )
         name = self.rng.choice(names)
         kind = self.rng.random()

@@ -1,0 +1,104 @@
+"""Aggregates in two steps: of each shard's rows there, and of what the shards answer here.
+
+A sum of sums, a least of the least; a count is a sum of counts, an average two sums. Exact ones
+alone: the sum of floats depends on the order of the rows, and what shows that order needs them. An
+aggregate of DISTINCT values is finished here too: the shards group by the values as well, so that
+each comes once from a shard.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from shardrouter.sqlite_text import relations_read
+from shardrouter.typed import Typed, collated
+from shardrouter.types import Type
+
+__all__ = ["Called", "Split"]
+
+_AGAIN: Final = frozenset(
+    {"sum", "min", "max", "pg_sum_numeric", "pg_bit_and", "pg_bit_or", "pg_bit_xor"}
+)
+"""Of their own answers they make the answer for all rows."""
+
+_COLLATION: Final = re.compile(r" COLLATE \w+\Z")
+
+
+@dataclass(frozen=True)
+class Called:
+    """An aggregate as the nodes' SQLite reads it, its FILTER apart."""
+
+    text: str
+    filter: str
+    type: Type
+
+    @property
+    def function(self) -> str:
+        return self.text.partition("(")[0]
+
+    @property
+    def argument(self) -> str:
+        return self.text.partition("(")[2].removesuffix(")").removeprefix("DISTINCT ")
+
+    @property
+    def is_distinct(self) -> bool:
+        return self.text.partition("(")[2].startswith("DISTINCT ")
+
+    @property
+    def can_split(self) -> bool:
+        if self.is_distinct and (self.filter or not relations_read(self.argument)):
+            return False  # a number in GROUP BY would be a position to SQLite
+        return self.function in {"count", "pg_avg_numeric", *_AGAIN}
+
+
+class Split:
+    """Of one SELECT: the columns of its fragment, and FROM and WHERE of that."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.body = ""
+        self._groups: dict[str, str] = {}  # what is grouped by -> its column
+        self._partials: dict[str, str] = {}
+
+    def group(self, typed: Typed) -> Typed:
+        """Something that is grouped by, as the finish calls it."""
+        column = self._groups.setdefault(collated(typed), f"g{len(self._groups) + 1}")
+        return Typed(f"{self.name}.{column}", typed.type, modifier=typed.modifier)
+
+    def aggregate(self, called: Called) -> str:
+        """What the finish makes of what the shards answer."""
+        function, argument = called.function, called.argument
+        if called.is_distinct:
+            found = _COLLATION.search(argument)
+            collation = found[0] if found is not None else ""
+            column = self._groups.setdefault(argument, f"g{len(self._groups) + 1}")
+            return f"{function}(DISTINCT {self.name}.{column}{collation})"
+        if function == "count":
+            return f"coalesce(sum({self._partial(called.text, called)}), 0)"
+        if function == "pg_avg_numeric":
+            total = self._partial(f"pg_sum_numeric({argument})", called)
+            count = self._partial(f"count({argument})", called)
+            return f"pg_div_numeric(pg_sum_numeric({total}), pg_cast_numeric(sum({count})))"
+        column = self._partial(called.text, called)
+        if function in ("min", "max"):
+            column = collated(Typed(column, called.type))
+        return f"{function}({column})"
+
+    def _partial(self, text: str, called: Called) -> str:
+        whole = text + called.filter
+        return f"{self.name}.{self._partials.setdefault(whole, f'p{len(self._partials) + 1}')}"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self._groups.values(), *self._partials.values()) or ("p0",)
+
+    def text(self, *, is_grouped: bool) -> str:
+        """Of the fragment."""
+        found = {**self._groups, **self._partials}
+        listed = ", ".join(f"{text} AS {column}" for text, column in found.items())
+        if not is_grouped and not self._groups:
+            return f"SELECT {listed or 'count(*) AS p0'}{self.body}"
+        groups = ", ".join(self._groups) or "NULL"
+        return f"SELECT {listed or '1 AS p0'}{self.body} GROUP BY {groups}"
