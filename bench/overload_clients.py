@@ -5,8 +5,8 @@
 
 Rate 0 is a closed loop of as many connections as `active` says: what the system can do. Otherwise
 statements arrive by chance at that rate, whatever became of those before; one that finds no idle
-connection waits for one. A latency counts from the arrival. Bytes are made beforehand, so that a
-client costs little beside what it loads. Each phase is answered with a JSON object.
+connection is lost, and counted. A latency counts from the arrival. Bytes are made beforehand, so
+that a client costs little beside what it loads. Each phase is answered with a JSON object.
 """
 
 from __future__ import annotations
@@ -80,19 +80,15 @@ class Load:
             for kind, more in (("select", ()), ("update", (value,)))
         ]
         self.idle: deque[Connection] = deque()
-        self._waiting: deque[float] = deque()
         self._closed_until = 0.0
         self._done: list[tuple[float, float]] = []  # when it ended, what it took
         self._refused: list[float] = []
         self._failed: dict[str, int] = {}
 
     def begin(self, arrived: float) -> None:
-        if self.idle:
-            connection = self.idle.popleft()
-            connection.arrived = arrived
-            connection.transport.write(self._rng.choice(self._messages))
-        else:
-            self._waiting.append(arrived)
+        connection = self.idle.popleft()
+        connection.arrived = arrived
+        connection.transport.write(self._rng.choice(self._messages))
 
     def ended(self, connection: Connection, arrived: float, said: bytes) -> None:
         now = time.perf_counter()
@@ -106,15 +102,13 @@ class Load:
         self.idle.append(connection)
         if now < self._closed_until:
             self.begin(now)
-        elif self._waiting:
-            self.begin(self._waiting.popleft())
 
     async def phase(self, seconds: float, rate: float, active: int) -> dict[str, Any]:
         began = time.perf_counter()
         until = began + seconds
         cpu = time.process_time()
         self._done, self._refused, self._failed = [], [], {}
-        arrivals = 0
+        arrivals = without = 0
         if not rate:
             self._closed_until = until
             for _ in range(active):
@@ -124,15 +118,16 @@ class Load:
             due = began
             while (now := time.perf_counter()) < until:
                 while due <= now:
-                    self.begin(due)
+                    if self.idle:
+                        self.begin(due)
+                    else:
+                        without += 1
                     arrivals += 1
                     due += self._rng.expovariate(rate)
                 await asyncio.sleep(PACE_S)
         cpu = time.process_time() - cpu
-        left = len(self._waiting)
-        self._waiting.clear()
-        await asyncio.sleep(1.0 if not rate else 0.2)
-        return self._figures(began, seconds, arrivals, left, cpu)
+        await asyncio.sleep(1.5 if not rate else 0.2)
+        return self._figures(began, seconds, arrivals, without, cpu)
 
     def _figures(
         self, began: float, seconds: float, arrivals: int, left: int, cpu: float

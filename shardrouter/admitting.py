@@ -27,6 +27,10 @@ _LIGHT: Final = (
     *(CloseCursor, Deallocate, PrepareStatement),
 )
 
+REFUSAL_S: Final = 1.0
+"""How long a refusal takes. It costs a router as much as its share of a statement, so connections
+that come again at once would have it do nothing else; so each of them is refused once a second."""
+
 PATIENCE_S: Final = 0.005
 """How often is looked who has waited for too long, while anybody waits."""
 
@@ -45,6 +49,7 @@ class Gate:
         )
         self.is_watched = False
         """Whoever begins while it is not calls `watch`."""
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
 
     def wait(
@@ -52,11 +57,14 @@ class Gate:
     ) -> Waiter:
         """`begin` is called when there is a place, perhaps at once, else `refuse`: from the loop,
         never from within this call."""
-        soon = self._loop.call_soon
-        waiter = Waiter(client, begin, lambda: soon(refuse))
+        waiter = Waiter(client, begin, lambda: self.refuse(refuse))
         self.places.ask(waiter, cost, self._loop.time())
         self.watch()
         return waiter
+
+    def refuse(self, told: Callable[[], object]) -> None:
+        """`told` is called, later."""
+        self._loop.call_later(0.0 if self._is_closed else REFUSAL_S, told)
 
     def watch(self) -> None:
         """Look at the clock from time to time, as long as there is somebody to look for."""
@@ -74,7 +82,8 @@ class Gate:
             self.watch()
 
     def close(self) -> None:
-        """Refuse all who wait."""
+        """Refuse all who wait, at once."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -306,7 +306,7 @@ class Session:
         settings = self._state.settings
         client = f"{self._state.role.name}\0{settings.get('application_name')}"
         if self._places.refuses(client, self._loop.time()):
-            self._loop.call_soon(done, too_much())
+            self._gate.refuse(lambda: done(too_much()))
             return
 
         def end(error: RouterError) -> None:
