@@ -23,7 +23,7 @@ Commit: TypeAlias = Callable[[], Awaitable[bool]]
 """Writes the rows that were sent ahead. True: they are needed where they are, until the end of a
 transaction block, which sees to them. Raises RouterError, whose `row` may name one."""
 
-Draw: TypeAlias = Callable[[int], Awaitable[list[tuple[int, ...]]]]
+Draw: TypeAlias = Callable[[int], Awaitable[list[tuple[Value, ...]]]]
 """Numbers of the plan's sequences for so many rows. Raises RouterError."""
 
 

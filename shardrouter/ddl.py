@@ -25,6 +25,7 @@ from shardrouter.definition_parts import (
 from shardrouter.definitions import CreateIndex, CreateTable, IndexElement
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import check_key, with_generated
+from shardrouter.made_keys import UNIQUE_ID, made_by
 from shardrouter.namespaces import NewNames
 from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named, stored_sequence
@@ -242,6 +243,14 @@ def default_value(
         if name is not None:
             drawn = stored_sequence(name, catalog)
             return Default("", is_constant=False, sequence=drawn, source=source)
+    if isinstance(node, syntax.Call) and not node.arguments and made_by(node.name) == UNIQUE_ID:
+        if types.of_column(column.type) is not types.BIGINT:
+            raise StatementError(
+                f'column "{column.name}" is of type {column.type} but unique_id() is a bigint',
+                sqlstate="42804",
+                position=position,
+            )
+        return Default("", is_constant=False, sequence=UNIQUE_ID, source=source)
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:

@@ -18,6 +18,7 @@ from shardrouter import syntax
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.listed_rows import lists_rows
+from shardrouter.made_keys import RANDOM_UUID, drawn_default, made_by
 from shardrouter.sequence_calls import sequence_named, stored_sequence
 from shardrouter.tables import Column, Table
 
@@ -35,9 +36,9 @@ class Drawn:
 def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catalog) -> Drawn:
     """`parameters` is how many the client has. Raises 428C9 for a value of a column that is
     GENERATED ALWAYS."""
-    writer = _Writer(parameters, node.overriding, catalog)
+    writer = _Writer(parameters, node.overriding, catalog, table)
     columns = {column.name: column for column in table.columns}
-    drawing = [c for c in table.columns if c.default is not None and c.default.sequence]
+    drawing = [column for column in table.columns if writer.default_of(column)]
     named = [name.text for name in node.columns] if node.columns is not None else None
     if not node.rows:
         return Drawn(node, ())  # how many rows a query has is known later: `row_numbers`
@@ -51,7 +52,7 @@ def write_out(node: syntax.Insert, table: Table, parameters: int, catalog: Catal
     rows = []
     for row in node.rows:
         values = [writer.value(v, c) for v, c in zip(row, targets, strict=False)]
-        values += [writer.draw(_sequence(column)) for column in missing]
+        values += [writer.draw(writer.default_of(column)) for column in missing]
         rows.append(tuple(values))
     if not writer.draws:
         return Drawn(node, ())
@@ -95,11 +96,16 @@ def _sequence(column: Column) -> str:
 class _Writer:
     """Replaces what is drawn by parameters, and remembers the sequences."""
 
-    def __init__(self, parameters: int, overriding: str, catalog: Catalog) -> None:
+    def __init__(self, parameters: int, overriding: str, catalog: Catalog, table: Table) -> None:
         self._parameters = parameters
         self._overriding = overriding
         self._catalog = catalog
+        self._key = table.shard_key
         self.draws: list[str] = []
+
+    def default_of(self, column: Column) -> str:
+        """What a row draws that has no value for it; empty: nothing."""
+        return drawn_default(column, is_key=column.name == self._key)
 
     def draw(self, sequence: str) -> syntax.ParameterReference:
         self.draws.append(sequence)
@@ -110,12 +116,16 @@ class _Writer:
     ) -> syntax.Expression | syntax.DefaultValue:
         """The value for a column; None: there is no such column."""
         if isinstance(node, syntax.DefaultValue):
-            drawn = "" if column is None or column.default is None else column.default.sequence
+            drawn = "" if column is None else self.default_of(column)
             return self.draw(drawn) if drawn else node
         if column is not None and column.identity and self._overriding == "user":
             return self.draw(_sequence(column))
         if column is not None and column.identity == "always" and self._overriding != "system":
             raise _always(column)
+        if isinstance(node, syntax.Call) and not node.arguments and column is not None:
+            drawn = made_by(node.name)
+            if drawn == RANDOM_UUID and column.name == self._key:
+                return self.draw(drawn)
         written: syntax.Expression = self._written(node)
         return written
 
@@ -124,6 +134,9 @@ class _Writer:
         if isinstance(node, syntax.Call) and node.name == "nextval" and len(node.arguments) == 1:
             name = sequence_named(node.arguments[0])
             return node if name is None else self.draw(stored_sequence(name, self._catalog))
+        if isinstance(node, syntax.Call) and not node.arguments:
+            drawn = made_by(node.name)
+            return self.draw(drawn) if drawn and drawn != RANDOM_UUID else node
         if isinstance(node, tuple):
             return tuple(map(self._written, node))
         if is_dataclass(node) and not isinstance(node, type):

@@ -26,6 +26,7 @@ from shardrouter.explain_statement import explain_statement
 from shardrouter.generated import without_generated, without_settings
 from shardrouter.identity import Identity
 from shardrouter.lexer import Kind, Token, syntax_error, tokenize
+from shardrouter.made_keys import type_of_drawn
 from shardrouter.placement_calls import placement_call
 from shardrouter.planned import (
     Answer,
@@ -163,7 +164,7 @@ def _analysed(
             if not drawn.draws:
                 return changes.insert(drawn.node, table, catalog, parameters, own)
             oids = [*parameter_oids, *[0] * (own - len(parameter_oids))]
-            oids += [types.BIGINT.oid] * len(drawn.draws)
+            oids += [type_of_drawn(each).oid for each in drawn.draws]
             made = changes.insert(drawn.node, table, catalog, Parameters(oids, identity))
             return replace(made, parameter_oids=made.parameter_oids[:own], draws=drawn.draws)
         case syntax.Update():

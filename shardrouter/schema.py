@@ -343,7 +343,15 @@ class Schema:
 
     async def _apply(self, catalog: Catalog, shard: str, change: Change, deadline: float) -> None:
         parts = schema_change.shard_parts(catalog, change, shard)
-        stale = await self.write(shard, parts, deadline)
+        try:
+            stale = await self.write(shard, parts, deadline)
+        except StatementError as exc:
+            if exc.sqlstate != "55P03":
+                raise
+            # A transaction over several shards that is not decided: no refusal of the change.
+            raise Unavailable(
+                exc.message, sqlstate=exc.sqlstate, detail=exc.detail, hint=exc.hint
+            ) from exc
         if stale is not None and stale.have < change.version:
             raise Unavailable(
                 f"{shard} has {stale.object} at version {stale.have}, not {stale.want}",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Final
 
-from nodes.protocol import Done, Guard, Stale
+from nodes.protocol import Done, Guard, SetVersion, Stale
 from shardrouter.catalog import Parts
 from shardrouter.definitions import Renumber
 from shardrouter.errors import StatementError
+from shardrouter.made_keys import KeyMaker
 from shardrouter.sequences import (
     State,
     checked,
@@ -42,6 +45,10 @@ class _Kept:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+_STARTS: Final = "routers"
+"""The object of `meta` whose version counts the routers that have taken a number."""
+
+
 class SequenceCache:
     """Used from one event loop. `write` carries a write to `meta`, `read` asks it whether guards
     hold, and `change` carries a change of the schema."""
@@ -55,6 +62,8 @@ class SequenceCache:
         self._write = write
         self._read = read
         self._change = change
+        self.keys = KeyMaker(lambda: time.time_ns() // 1_000_000, SystemRandom())
+        self._numbering = asyncio.Lock()
         self._kept: dict[tuple[str, int], _Kept] = {}
 
     def at_hand(self, sequence: SqlSequence) -> int:
@@ -90,6 +99,19 @@ class SequenceCache:
         if taken.row_count:
             kept.numbers = numbers
             kept.size = min(2 * kept.size, RANGE_MAX)
+
+    async def have_number(self, deadline: float) -> None:
+        """The router has a number of its own, for `unique_id()`. Raises RouterError."""
+        async with self._numbering:
+            number = 0
+            while self.keys.number is None:
+                guard = Guard(_STARTS, number)
+                parts = Parts((), (guard,), (SetVersion(_STARTS, number + 1),))
+                answer = await self._write(parts, deadline)
+                if isinstance(answer, Stale):
+                    number = answer.have
+                else:
+                    self.keys.number = number
 
     async def confirm(self, sequences: Sequence[SqlSequence], deadline: float) -> None:
         """What is at hand of these may be given out: nobody has set them meanwhile. Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from nodes.protocol import Stale
+from nodes.protocol import Stale, Value
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
 from shardrouter.errors import NotSupported, RouterError, Unavailable
@@ -63,7 +63,7 @@ class SessionCopies:
         self._under_way.add(copy)
         return copy
 
-    async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[int, ...]]:
+    async def _numbers(self, plan: CopyFrom, count: int) -> list[tuple[Value, ...]]:
         deadline = self._state.loop.time() + self._state.settings.statement_timeout_s
         return await self._state.sequences.for_rows(
             plan.insert.draws, count, self._state.catalog, deadline

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from nodes.protocol import Value
 from shardrouter.catalog import Catalog
 from shardrouter.draft import Draft, is_drafted
 from shardrouter.errors import StatementError
 from shardrouter.execution import Execution
+from shardrouter.made_keys import UNIQUE_ID, is_made
 from shardrouter.planned import OneShard, SequenceCall
 from shardrouter.sequence_cache import SequenceCache
 from shardrouter.sequences import State, checked, following
@@ -39,11 +41,18 @@ class SessionSequences:
             return execution
         if not _drawn_by_columns(plan, catalog):
             return None
-        sequences = [_find(catalog, name) for name in plan.draws]
+        keys = self._cache.keys
         for name, count in Counter(plan.draws).items():
-            if self._cache.at_hand(_find(catalog, name)) < count:
+            if is_made(name):
+                is_at_hand = name != UNIQUE_ID or keys.number is not None
+            else:
+                is_at_hand = self._cache.at_hand(_find(catalog, name)) >= count
+            if not is_at_hand:
                 return None
-        numbers = [self._cache.take(sequence) for sequence in sequences]
+        numbers = [
+            keys.make(name) if is_made(name) else self._cache.take(_find(catalog, name))
+            for name in plan.draws
+        ]
         self._remember(plan.draws, numbers)
         return structs.replace(execution, drawn=tuple(numbers))
 
@@ -57,8 +66,9 @@ class SessionSequences:
         if not plan.draws:
             return execution
         if not _drawn_by_columns(plan, catalog):
-            await self._confirm({name: _find(catalog, name) for name in plan.draws}, deadline)
-        numbers = [await self._draw(_find(catalog, name), deadline) for name in plan.draws]
+            drawn = (name for name in plan.draws if not is_made(name))
+            await self._confirm({name: _find(catalog, name) for name in drawn}, deadline)
+        numbers = [await self._next(name, catalog, deadline) for name in plan.draws]
         self._remember(plan.draws, numbers)
         return structs.replace(execution, drawn=tuple(numbers))
 
@@ -75,26 +85,34 @@ class SessionSequences:
 
     async def for_rows(
         self, names: tuple[str, ...], count: int, catalog: Catalog, deadline: float
-    ) -> list[tuple[int, ...]]:
+    ) -> list[tuple[Value, ...]]:
         """Numbers of these sequences for each of so many rows. Raises RouterError."""
-        sequences = [_find(catalog, name) for name in names]
-        rows: list[tuple[int, ...]] = []
+        rows: list[tuple[Value, ...]] = []
         for _ in range(count):
             numbers = [
-                self._cache.take(sequence)
-                if self._cache.at_hand(sequence)
-                else await self._draw(sequence, deadline, count - len(rows))
-                for sequence in sequences
+                await self._next(name, catalog, deadline, count - len(rows)) for name in names
             ]
             rows.append(tuple(numbers))
         if rows:
             self._remember(names, list(rows[-1]))
         return rows
 
-    def _remember(self, names: tuple[str, ...], numbers: list[int]) -> None:
+    async def _next(self, name: str, catalog: Catalog, deadline: float, wanted: int = 1) -> Value:
+        if is_made(name):
+            if name == UNIQUE_ID:
+                await self._cache.have_number(deadline)
+            return self._cache.keys.make(name)
+        sequence = _find(catalog, name)
+        if self._cache.at_hand(sequence):
+            return self._cache.take(sequence)
+        return await self._draw(sequence, deadline, wanted)
+
+    def _remember(self, names: tuple[str, ...], numbers: Sequence[Value]) -> None:
         for name, number in zip(names, numbers, strict=True):
-            self._drawn[name] = number
-            self._last = name
+            if not is_made(name):
+                assert isinstance(number, int)
+                self._drawn[name] = number
+                self._last = name
 
     async def _confirm(self, sequences: dict[str, SqlSequence], deadline: float) -> None:
         published = [s for s in sequences.values() if not is_drafted(s.version)]
@@ -183,13 +201,15 @@ class SessionSequences:
 
 def _drawn_by_columns(plan: OneShard, catalog: Catalog) -> bool:
     """Whether its table draws all of them by itself: then the table's version speaks for them."""
-    return catalog.tables[plan.tables[0][0]].sequences.issuperset(plan.draws)
+    table = catalog.tables[plan.tables[0][0]]
+    return all(name in table.sequences or is_made(name) for name in plan.draws)
 
 
-def _runs(numbers: Sequence[int]) -> str:
+def _runs(numbers: Sequence[Value]) -> str:
     """Numbers as `pg_drawn` reads them: runs of even steps, each as first, end and step."""
     runs: list[range] = []
     for number in numbers:
+        assert isinstance(number, int)
         last = runs[-1] if runs else range(0)
         if len(last) == 1 and number != last[0]:
             step = number - last[0]

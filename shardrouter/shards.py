@@ -112,6 +112,7 @@ class Shards:
         view._token = token  # noqa: SLF001 -- of its own class
         view.submit_write = partial(self._writes.submit, token=token)
         view.write = partial(self._writes.write, token=token)
+        view.commit = partial(self._coordination.commit, token=token)
         return view
 
     def stalled(self) -> int:

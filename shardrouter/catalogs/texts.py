@@ -10,6 +10,7 @@ from shardrouter import types
 from shardrouter.catalogs import deparse
 from shardrouter.catalogs.objects import Constraint, IndexKey, Objects, TableObject
 from shardrouter.catalogs.quoting import quoted
+from shardrouter.made_keys import is_made
 from shardrouter.tables import Column, Table, View
 
 __all__ = [
@@ -117,6 +118,8 @@ def default_text(column: Column, table: Table | None = None) -> str | None:
         return None
     if default.is_generated and table is not None:
         return deparse.condition(default.source, table) or default.source
+    if is_made(default.sequence):
+        return default.source
     if default.sequence:
         return f"nextval('{quoted(default.sequence)}'::regclass)"
     kind = types.of_column(column.type)

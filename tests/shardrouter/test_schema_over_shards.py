@@ -14,9 +14,12 @@ import pytest
 from nodes.config import RaftConfig, format_cluster, parse_cluster
 from nodes.local_cluster import free_ports, new_cluster_config
 from nodes.node import Node
+from nodes.protocol import ResponseBody
 from shardrouter import Connection, LocalCluster, NotSupported, Router, StatementError
+from shardrouter.coordination import Coordination
+from shardrouter.coordinator import Coordinator, Send
 from shardrouter.errors import RouterError
-from tests.shardrouter.cluster import one_node
+from tests.shardrouter.cluster import GROUPS, one_node
 
 OPTIONS = {"sharded": "", "reference": "WITH (reference = true)"}
 
@@ -236,3 +239,55 @@ async def test_a_shard_without_a_leader_leaves_a_change_to_the_next_router(tmp_p
             await asyncio.gather(*writes)
             rows = await third.fetch("SELECT id, w FROM t ORDER BY id")
             assert [tuple(row) for row in rows] == [(n, 3) for n in range(20)]
+
+
+async def test_a_change_that_meets_a_prepared_transaction_pends_until_that_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = free_ports(2)
+    config = new_cluster_config(
+        placement={group: ["n1"] for group in GROUPS},
+        ports=ports[:1],
+        router_port=ports[1],
+        raft=RaftConfig(tick_ms=10, election_ticks=10, resolve_after_ms=2000),
+    )
+    path = tmp_path / "cluster.toml"
+    path.write_text(format_cluster(config))
+    async with (
+        Node(config, "n1", tmp_path / "n1", rng=random.Random(1)),
+        Router.open(path, rng=random.Random(2)) as db,
+        db.acquire() as session,
+    ):
+        await db.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+        await db.execute("CREATE TABLE other (id int PRIMARY KEY)")
+        await session.execute("SET statement_timeout = '700ms'")
+        is_prepared, answered = asyncio.Event(), Coordinator._prepare_answered
+
+        def silent(self: Coordinator, send: Send, answer: ResponseBody) -> list[Send]:
+            sends = answered(self, send, answer)
+            if len(self._prepared) == len(self._branches):
+                is_prepared.set()
+            return [send._replace(after_pause=True) for send in sends]
+
+        async with Router.open(path, rng=random.Random(3)) as asleep:
+            with monkeypatch.context() as falling_asleep:
+                falling_asleep.setattr(Coordinator, "_prepare_answered", silent)
+                falling_asleep.setattr(Coordination, "pause_s", lambda *_: 3.0)
+                values = ", ".join(f"({n}, 'x')" for n in range(100, 120))
+                insert = asyncio.ensure_future(asleep.execute(f"INSERT INTO t VALUES {values}"))
+                prepared = asyncio.ensure_future(is_prepared.wait())
+                await asyncio.wait({insert, prepared}, return_when=asyncio.FIRST_COMPLETED)
+                assert prepared.done()
+            with pytest.raises(RouterError) as caught:
+                await session.execute("ALTER TABLE t ADD COLUMN w int DEFAULT 3")
+            assert caught.value.sqlstate == "08007"
+            schema, loop = db._backend.schema, asyncio.get_running_loop()
+            assert (await schema.refresh(loop.time() + 10)).pending is not None
+            await session.execute("INSERT INTO other VALUES (1)")
+            # Whoever comes next waits for the leaders to end it, and finishes both.
+            await db.execute("ALTER TABLE t ADD COLUMN z int DEFAULT 4")
+            await db.execute("INSERT INTO t (id) VALUES (5)")
+            rows = await db.fetch("SELECT * FROM t WHERE id < 100")
+            assert [tuple(row) for row in rows] == [(5, None, 3, 4)]
+            await asyncio.gather(insert, return_exceptions=True)  # it was aborted, perhaps repeated
+            assert await db.fetchval("SELECT count(*) FROM t WHERE w = 3 AND z = 4") in (1, 21)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from shardrouter import StatementError
+from shardrouter.made_keys import UNIQUE_ID, KeyMaker
 from shardrouter.sequences import State, following
 from shardrouter.tables import SqlSequence
 
@@ -38,3 +41,17 @@ def test_a_sequence_ends_or_begins_again() -> None:
         following(DOWN, State(-9, is_called=True), 1)
     again = SqlSequence("s", 1, minimum=2, maximum=3, start=3, cycle=True)
     assert list(following(again, State(3, is_called=True), 5)) == [2, 3]
+
+
+def test_a_clock_that_goes_back_repeats_no_key() -> None:
+    times = iter([1_800_000_000_000, 1_800_000_000_000, 1_700_000_000_000, 1_800_000_000_005])
+    maker = KeyMaker(lambda: next(times), random.Random(1))
+    maker.number = 4095
+    keys = [int(maker.make(UNIQUE_ID)) for _ in range(4)]
+    assert keys == sorted(set(keys))
+    fast = KeyMaker(lambda: 1_800_000_000_000, random.Random(1))
+    fast.number = 4096 + 7  # as 7
+    many = [int(fast.make(UNIQUE_ID)) for _ in range(5000)]
+    assert many == sorted(set(many))
+    assert not set(many) & set(keys)
+    assert max(many) < 2**63

@@ -223,6 +223,48 @@ async def test_rows_that_came_after_they_were_counted_are_counted_again(
     assert await db.fetchval("SELECT count(*) FROM copies") == made
 
 
+async def test_keys_that_a_router_makes_up_are_had_by_no_other(db: Router, path: Path) -> None:
+    await db.execute("CREATE TABLE by_uuid (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), v int)")
+    await db.execute("CREATE TABLE by_id (id bigint PRIMARY KEY DEFAULT unique_id(), v int)")
+    async with Router.open(path, rng=random.Random(5)) as other:
+        for router in (db, other):
+            await asyncio.gather(
+                *(
+                    router.execute(sql, n)
+                    for n in range(30)
+                    for sql in (
+                        "INSERT INTO by_uuid (v) VALUES ($1)",
+                        "INSERT INTO by_uuid VALUES (gen_random_uuid(), $1)",
+                        "INSERT INTO by_id (v) VALUES ($1)",
+                        "INSERT INTO by_id VALUES (DEFAULT, $1)",
+                        "INSERT INTO by_id VALUES (unique_id(), $1)",
+                    )
+                )
+            )
+    assert await db.fetchval("SELECT count(*) FROM by_uuid") == 120
+    assert await db.fetchval("SELECT count(*) FROM by_id") == 180
+    made = await db.fetchval("INSERT INTO by_id (v) VALUES (1) RETURNING id")
+    assert made > await db.fetchval("SELECT id FROM by_id WHERE v = 29 ORDER BY id LIMIT 1") > 2**57
+    key = await db.fetchval("INSERT INTO by_uuid (v) VALUES (77) RETURNING id")
+    assert await db.fetchval("SELECT v FROM by_uuid WHERE id = $1", key) == 77
+    async with db.acquire() as session, session.transaction():
+        mine = await session.fetchval("INSERT INTO by_id (v) VALUES (2) RETURNING id")
+        assert await session.fetchval("SELECT v FROM by_id WHERE id = $1", mine) == 2
+    await db.execute("CREATE TABLE home_id (id bigint DEFAULT unique_id(), v int) WITH (home)")
+    await db.execute("INSERT INTO home_id (v) SELECT n FROM generate_series(1, 9) AS g (n)")
+    assert await db.fetchval("SELECT count(DISTINCT id) FROM home_id") == 9
+    assert (
+        await db.fetchval(
+            "SELECT column_default FROM information_schema.columns "
+            "WHERE table_name = 'by_id' AND column_name = 'id'"
+        )
+        == "unique_id()"
+    )
+    with pytest.raises(StatementError) as caught:
+        await db.execute("CREATE TABLE no_id (id int PRIMARY KEY DEFAULT unique_id())")
+    assert caught.value.sqlstate == "42804"
+
+
 async def test_no_router_gives_out_a_number_that_it_had_before_a_setval(
     db: Router, path: Path
 ) -> None:

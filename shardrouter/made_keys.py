@@ -1,0 +1,92 @@
+"""Keys that a router makes up by itself, for rows that ask for one which nobody else has.
+
+`unique_id()` is a bigint that grows with time: 41 bits of milliseconds since 2024, 12 bits of the
+router's number, 10 bits that count within a millisecond. A router takes its number once, from
+`meta`, and begins with the next one when it is started again; 4096 starts lie between two that have
+the same. Its clock may stand still or go back: what was given out is never given out again.
+
+`gen_random_uuid()` is made here only where it decides on which shard its row is; elsewhere the
+shard draws it from the seed of the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from nodes.functions import random_uuid
+from shardrouter import types
+from shardrouter.kinds import Type
+from shardrouter.tables import Column
+
+__all__ = [
+    "RANDOM_UUID",
+    "ROUTERS",
+    "UNIQUE_ID",
+    "KeyMaker",
+    "drawn_default",
+    "is_made",
+    "made_by",
+    "type_of_drawn",
+]
+
+_MARK: Final = "\0"
+"""No name of a sequence has it."""
+
+RANDOM_UUID: Final = f"{_MARK}gen_random_uuid"
+UNIQUE_ID: Final = f"{_MARK}unique_id"
+"""In a plan they stand where the names of sequences do."""
+
+_BY_NAME: Final = {"gen_random_uuid": RANDOM_UUID, "unique_id": UNIQUE_ID}
+
+ROUTERS: Final = 1 << 12
+"""Numbers of routers."""
+
+_COUNT_BITS: Final = 10
+_ROUTER_BITS: Final = 12
+_SINCE_MS: Final = 1_704_067_200_000
+"""The beginning of 2024."""
+
+
+def is_made(drawn: str) -> bool:
+    """Whether it is a key that the router makes, and no number of a sequence."""
+    return drawn.startswith(_MARK)
+
+
+def made_by(function: str) -> str:
+    """What a call of the function draws; empty if it draws nothing."""
+    return _BY_NAME.get(function, "")
+
+
+def type_of_drawn(drawn: str) -> Type:
+    return types.UUID if drawn == RANDOM_UUID else types.BIGINT
+
+
+def drawn_default(column: Column, *, is_key: bool) -> str:
+    """What a row draws that is given no value for the column; `is_key`: it decides the shard."""
+    default = column.default
+    if default is None:
+        return ""
+    return RANDOM_UUID if is_key and default.sql == "pg_random_uuid()" else default.sequence
+
+
+class KeyMaker:
+    """`now_ms` is the machine's clock, `rng` knows nothing that others could."""
+
+    def __init__(self, now_ms: Callable[[], int], rng: Random) -> None:
+        self._now_ms = now_ms
+        self._rng = rng
+        self._last = 0  # milliseconds and count, as one number
+        self.number: int | None = None
+        """Of the router; without one there is no unique_id()."""
+
+    def make(self, drawn: str) -> bytes | int:
+        return random_uuid(self._rng) if drawn == RANDOM_UUID else self._unique_id()
+
+    def _unique_id(self) -> int:
+        assert self.number is not None
+        now = (self._now_ms() - _SINCE_MS) << _COUNT_BITS
+        self._last = max(now, self._last + 1)
+        ms, count = divmod(self._last, 1 << _COUNT_BITS)
+        return (ms << _ROUTER_BITS | self.number % ROUTERS) << _COUNT_BITS | count
