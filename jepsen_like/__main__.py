@@ -157,7 +157,7 @@ def named_database(name: str) -> LevelledDatabase:
         return Etcd()
     from jepsen_like.adapters.shardrouter import ShardRouter
 
-    return ShardRouter()
+    return ShardRouter.with_leases()
 
 
 def _print_labels(result: RunResult) -> None:

@@ -22,7 +22,6 @@ __all__ = [
     "Client",
     "ClientError",
     "SqlClient",
-    "LevelClient",
     "outcome_of_error",
     "connect_sql",
 ]
@@ -187,25 +186,6 @@ class SqlClient:
     def abort(self) -> None:
         if not self._connection.is_closed():
             self._connection.terminate()
-
-
-class LevelClient:
-    """A client with a session for each level of consistency; one call in flight over all."""
-
-    def __init__(self, sessions: Mapping[str, Client], level_of: Callable[[Call], str]) -> None:
-        self._sessions = sessions
-        self._level_of = level_of
-
-    @property
-    def is_usable(self) -> bool:
-        return all(session.is_usable for session in self._sessions.values())
-
-    async def invoke(self, call: Call) -> Answer:
-        return await self._sessions[self._level_of(call)].invoke(call)
-
-    def abort(self) -> None:
-        for session in self._sessions.values():
-            session.abort()
 
 
 def words_of(error: Exception) -> str:

@@ -51,8 +51,8 @@ def demo_test(seed: int, *, quick: bool = False) -> Test:
             faults=struck,
             seed=seed,
         )
-    _, *weaker = db.levels
-    levels = replace(levelled_register(weaker), weight=7.0, weaker=0.36)
+    *_, weakest = db.levels
+    levels = replace(levelled_register([weakest]), weight=7.0, weaker=0.36)
     return Test(
         name="demo",
         db=db,

@@ -15,7 +15,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from jepsen_like import faults, load
-from jepsen_like.adapters.database import LevelledDatabase
+from jepsen_like.adapters.database import LevelledDatabase, Promise
 from jepsen_like.checks.corners import OperationClass
 from jepsen_like.checks.experiment import Pacelc, pacelc
 from jepsen_like.checks.values import availability, recovery
@@ -27,7 +27,11 @@ from jepsen_like.workloads.levels import levelled_register, read_at
 __all__ = ["as_json", "in_words", "labels_of", "pacelc_test", "table"]
 
 RATE: Final = 240.0
+RATE_PER_LEVEL: Final = 60.0
+"""Behind the second: each level's reads are evidence of their own."""
+
 CLIENTS: Final = 70
+CLIENTS_PER_LEVEL: Final = 30
 """Per host: of 80 calls a second about half wait for their whole deadline on a cut-off host."""
 
 DEADLINE: Final = "1s"
@@ -37,34 +41,53 @@ SWEEP: Final = ("5ms", "20ms", "50ms")
 
 
 def labels_of(db: LevelledDatabase, *, in_short: bool = False) -> Pacelc:
-    """The check that labels all levels of a database, the weakest one as the control."""
+    """The check that labels all levels of a database, the weakest one as the control; `in_short`:
+    the first and the last."""
     default, *weaker = db.levels
+    if in_short:
+        weaker = weaker[-1:]
     classes = (
         OperationClass("read", default, db.levels[default]),
         OperationClass("write", default, db.writes, witness="read"),
-        *(OperationClass(read_at(level), level, db.levels[level]) for level in weaker),
+        *(_reads_at(db, level) for level in weaker),
     )
     return pacelc(classes, control=read_at(weaker[-1]), in_short=in_short)
+
+
+def _reads_at(db: LevelledDatabase, level: str) -> OperationClass:
+    promise = db.promises.get(level, Promise())
+    return OperationClass(
+        read_at(level),
+        level,
+        db.levels[level],
+        max_staleness_ns=promise.max_staleness_ns,
+        keeps_sessions=promise.keeps_sessions,
+    )
 
 
 def pacelc_test(db: LevelledDatabase, seed: int = 1, *, quick: bool = False) -> Test:
     """`quick`: two cuts for three, and shorter steps; enough evidence if the machine is idle."""
     _, *weaker = db.levels
-    hold, rest, cuts = ("16s", "3s", 2) if quick else ("15s", "4s", 3)
-    short, long = ("3s", "28s") if quick else ("5s", "30s")
+    more = len(weaker) - 1  # reads are spread over more levels: what shows something takes longer
+    hold, rest, cuts = (16 + more, "3s", 2) if quick else (15 + more, "4s", 3)
+    short, long = ("3s", 28 + 3 * more) if quick else ("5s", 30 + 3 * more)
     return Test(
         name="pacelc",
         db=db,
-        workloads=[levelled_register(weaker)],
-        load=load.open_loop(rate=RATE, deadline=DEADLINE, clients=CLIENTS),
+        workloads=[levelled_register(weaker, share=max(0.6, len(weaker) / (len(weaker) + 1)))],
+        load=load.open_loop(
+            rate=RATE + more * RATE_PER_LEVEL,
+            deadline=DEADLINE,
+            clients=CLIENTS + more * CLIENTS_PER_LEVEL,
+        ),
         faults=[
             faults.healthy("4s"),
             *(
-                faults.partition(faults.isolate(leader_of(db.group)), hold=hold, rest=rest)
+                faults.partition(faults.isolate(leader_of(db.group)), hold=f"{hold}s", rest=rest)
                 for _ in range(cuts)
             ),
             *(faults.slow(rtt, hold=short, rest="500ms") for rtt in SWEEP[:-1]),
-            faults.slow(SWEEP[-1], hold=long, rest="1s"),
+            faults.slow(SWEEP[-1], hold=f"{long}s", rest="1s"),
         ],
         checks=[
             labels_of(db),

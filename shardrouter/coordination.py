@@ -56,6 +56,7 @@ from shardrouter.coordinator import Branch, Committed, Coordinator, Failed, Send
 from shardrouter.delivery import Answer, Delivery, GaveUp, Sending
 from shardrouter.errors import RouterError
 from shardrouter.lanes import Lane, LaneSession
+from shardrouter.session_token import SessionToken
 from shardrouter.shard_writes import FENCE_S_MAX, FENCE_SHARE
 from shardrouter.verdicts import (
     canceled,
@@ -142,10 +143,15 @@ class Coordination:
             lane.close()
 
     async def commit(
-        self, begun_us: int, parts: Mapping[str, Part], anchor: str, deadline: float
+        self,
+        begun_us: int,
+        parts: Mapping[str, Part],
+        anchor: str,
+        deadline: float,
+        token: SessionToken | None = None,
     ) -> Committed | Stale:
         """All parts or none, exactly once. Stale: none, for the caller's catalog is. Raises
-        RouterError.
+        RouterError. `token` is told of its entries.
 
         A task that is cancelled here cancels the transaction, and goes on with its outcome."""
         future: asyncio.Future[Committed | Stale | RouterError] = self._loop.create_future()
@@ -159,6 +165,9 @@ class Coordination:
         found = future.result()
         if isinstance(found, RouterError):
             raise found
+        if token is not None and isinstance(found, Committed):
+            for group, seen in found.seen.items():
+                token.advance(group, seen.incarnation, seen.index)
         return found
 
     def new_id(self, begun_us: int) -> TransactionId:

@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeAlias
 
 from nodes.protocol import (
     Aborted,
+    AtLeast,
     Decide,
     Decided,
     Done,
@@ -64,10 +65,11 @@ class Send(NamedTuple):
 
 @dataclass(frozen=True)
 class Committed:
-    """What each group answered, and the log index that a session has seen of it."""
+    """What each group answered, and what a session has seen of it: its PREPARE, of the anchor the
+    decision. A replica that has applied a PREPARE shows what it did, or waits for the outcome."""
 
     results: Mapping[str, tuple[StatementResult, ...]]
-    indexes: Mapping[str, int]
+    seen: Mapping[str, AtLeast]
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,12 @@ class Coordinator:
             case Decided(commit=True, index=index):
                 indexes = {each: prepared.index for each, prepared in self._prepared.items()}
                 indexes[self._anchor] = index
+                seen = {
+                    each.group: AtLeast(each.session.incarnation, indexes[each.group])
+                    for each in self._participants
+                }
                 results = {each: found.results or () for each, found in self._prepared.items()}
-                self.verdict = Committed(results, indexes)
+                self.verdict = Committed(results, seen)
                 return self._tell(commit=True)
             case Decided():
                 self.verdict = Failed(group, answer)

@@ -224,6 +224,7 @@ _SETTINGS: Final = {
         _at_most("shardrouter.finish_rows_max", 2_000_000),
         Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
         Setting(_SEEN, "", check_token),
+        Setting("shardrouter.snapshot", "off", _switch("shardrouter.snapshot")),
         Setting(
             "shardrouter.replica_choice",
             REPLICA_CHOICES[0],
@@ -293,6 +294,7 @@ class Settings:
         "read_only",
         "search_path",
         "slow_s",
+        "snapshot",
         "statement_timeout_s",
         "temporary",
     )
@@ -319,6 +321,8 @@ class Settings:
         self.placement = cast("Placement", self.get("default_placement"))
         self.consistency = self.hinted(Hint())
         """Of reads that ask for nothing themselves."""
+        self.snapshot = self.get("shardrouter.snapshot") == "on"
+        """Whether linearizable reads of several shards are of one instant."""
         self.finish_bytes_max = int(self.get("shardrouter.finish_bytes_max"))
         self.finish_rows_max = int(self.get("shardrouter.finish_rows_max"))
         self.read_only = self.get("transaction_read_only") == "on"

@@ -112,7 +112,12 @@ class Shards:
         view._token = token  # noqa: SLF001 -- of its own class
         view.submit_write = partial(self._writes.submit, token=token)
         view.write = partial(self._writes.write, token=token)
+        view.commit = partial(self._coordination.commit, token=token)
         return view
+
+    def stalled(self) -> int:
+        """How many requests wait for a leader, or for a replica that can answer."""
+        return self._delivery.stalled()
 
     @property
     def counts(self) -> Counts:

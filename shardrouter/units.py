@@ -62,6 +62,9 @@ log = logging.getLogger(__name__)
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
+SNAPSHOT_TRIES: Final = 20
+"""How often a read of several shards is begun again because others wrote what it had read."""
+
 _NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
 
 SCATTER_NOTICES: Final = {
@@ -74,6 +77,9 @@ SCATTER_NOTICES: Final = {
         "any": "as some replica has it, and",
     }.items()
 }
+
+
+SNAPSHOT_HINT: Final = "SET shardrouter.snapshot = on, or a transaction block, reads them at one."
 
 
 class Units:
@@ -227,7 +233,29 @@ class Units:
             if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
                 return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
+        if self._is_snapshot(unit):
+            return await self._snapshot(unit, deadline)
         return await self._read(unit, deadline)
+
+    def _is_snapshot(self, unit: list[Execution]) -> bool:
+        """Whether what it reads of several shards has to be of one instant."""
+        settings = self._state.settings
+        return settings.snapshot and any(
+            isinstance(execution.prepared.plan, Scatter)
+            and execution.prepared.level(settings) == "linearizable"
+            for execution in unit
+        )
+
+    async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
+        """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
+        or that it was not, and then it is begun again."""
+        for _ in range(SNAPSHOT_TRIES - 1):
+            try:
+                return await self._as_unit(unit, 0, deadline)
+            except StatementError as exc:
+                if exc.sqlstate != "40001" or self._state.loop.time() >= deadline:
+                    raise
+        return await self._as_unit(unit, 0, deadline)
 
     async def _counted(self, execution: Execution, deadline: float) -> Execution | None:
         """With a number for each row that it inserts; None if a shard says that the catalog is
@@ -415,7 +443,8 @@ class Units:
         level = name_of(consistency)
         if gathered.shards > 1 and level not in self._warned:
             self._warned.add(level)
-            notices = (Notice(SCATTER_NOTICES[level]),)
+            hint = SNAPSHOT_HINT if level == "linearizable" else ""
+            notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
         rows = gathered.rows
         return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
 

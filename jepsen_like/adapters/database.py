@@ -10,6 +10,7 @@ passed. The harness itself, and the clients of a host, dial where `backend.reach
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +34,7 @@ __all__ = [
     "Database",
     "Offer",
     "OfferingDatabase",
+    "Promise",
     "GroupedDatabase",
     "LevelledDatabase",
     "NetworkedDatabase",
@@ -183,6 +185,15 @@ class Database(Protocol):
         Returns when every group has a leader; raises DatabaseError with nothing left running."""
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What a level promises of its reads besides where they stand."""
+
+    max_staleness_ns: int = 0  # no read is staler; 0: nothing is said
+    keeps_sessions: bool = False
+    """A client reads its own writes and nothing older than it has read: of each key."""
+
+
 @runtime_checkable
 class LevelledDatabase(Database, Protocol):
     """A database whose reads may be asked for at several levels of consistency: what the PACELC
@@ -191,6 +202,10 @@ class LevelledDatabase(Database, Protocol):
     @property
     def levels(self) -> Mapping[str, str]:
         """Where reads of each level should stand ("PC/EC"), the default first, the weakest last."""
+
+    @property
+    def promises(self) -> Mapping[str, Promise]:
+        """Of levels that promise something by themselves."""
 
     @property
     def writes(self) -> str:

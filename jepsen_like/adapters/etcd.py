@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from jepsen_like.adapters.database import Promise
 from jepsen_like.adapters.members import MemberDatabase, MemberStatus, Place
 from jepsen_like.backends.backend import Endpoint
 from jepsen_like.http_json import JsonOverHttp
@@ -32,6 +33,7 @@ class Etcd(MemberDatabase):
     program: ClassVar[str] = "etcd"
     package: ClassVar[str] = "etcd-server"
     levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "serializable": "PA/EL"}
+    promises: ClassVar[Mapping[str, Promise]] = {}
     writes: ClassVar[str] = "PC/EC"
 
     def version(self) -> str:

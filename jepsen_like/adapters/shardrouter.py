@@ -22,11 +22,11 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from jepsen_like.adapters.database import DatabaseError, Offer
+from jepsen_like.adapters.database import DatabaseError, Offer, Promise
 from jepsen_like.adapters.listening import listens
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.backends.stations import clients_name, router_name
-from jepsen_like.clients import Client, ClientError, LevelClient, SqlClient, connect_sql
+from jepsen_like.clients import Client, ClientError, SqlClient, connect_sql
 from jepsen_like.interpose.instruments import Instruments
 from jepsen_like.load import Call
 from jepsen_like.result import ReplicaComparison
@@ -59,6 +59,10 @@ SQL_SERVICE: Final = "sql"
 LOOPBACK: Final = "127.0.0.1"
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
+STALENESS_SETTING: Final = "shardrouter.max_staleness"
+
+MAX_STALENESS_S: Final = 0.5
+"""Of reads at level `bounded`: what takes several round trips of the longest sweep is not late."""
 
 PREPARE_DEADLINE_S: Final = 10.0
 
@@ -112,9 +116,24 @@ class ShardRouter:
     consistency: str = "linearizable"  # of reads that ask for no other
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
 
-    levels: ClassVar[Mapping[str, str]] = {"linearizable": "PC/EC", "any": "PA/EL"}
+    levels: ClassVar[Mapping[str, str]] = {
+        "linearizable": "PC/EC",
+        "lease": "PC/EC",
+        "session": "PA/EL",
+        "bounded": "PC/EL",
+        "any": "PA/EL",
+    }
+    promises: ClassVar[Mapping[str, Promise]] = {
+        "session": Promise(keeps_sessions=True),
+        "bounded": Promise(max_staleness_ns=round(MAX_STALENESS_S * 1e9)),
+    }
     writes: ClassVar[str] = "PC/EC"
     group: ClassVar[str] = "shard-1"
+
+    @classmethod
+    def with_leases(cls) -> ShardRouter:
+        """With what every level needs to be what it is."""
+        return cls(raft=RaftConfig(lease_reads=True))
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -244,6 +263,24 @@ def _router_argv(name: str, view: ClusterConfig, directory: Path, password: str)
     return [*argv, "--name", name, "--port", "0", "--no-tls", "--exit-with-stdin"]
 
 
+def at_levels(
+    to_sql: Callable[[Call], Statements], workloads: Sequence[Workload]
+) -> Callable[[Call], Statements]:
+    """The same, with the level that a call asks for at the head of its statement."""
+    asking = {w.name: w for w in workloads if isinstance(w, Levels)}
+
+    def at_level(call: Call) -> Statements:
+        statements = to_sql(call)
+        workload = asking.get(call.workload)
+        level = "" if workload is None else workload.level_of(call)
+        if not level:
+            return statements
+        assert isinstance(statements, SqlCall), "a level is that of one read"
+        return replace(statements, text=f"/*+ consistency={level} */ {statements.text}")
+
+    return at_level
+
+
 class RunningShardRouter:
     """The processes of one cluster, and questions to them."""
 
@@ -292,27 +329,13 @@ class RunningShardRouter:
                     raise result
 
     async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
-        to_sql = sql_of(workloads)
-        settings = {LEVEL_SETTING: self._consistency}
-        default = await self._connect(host, to_sql, deadline_s, settings)
-        asking = {w.name: w for w in workloads if isinstance(w, Levels)}
-        if not asking:
-            return default
-        sessions: dict[str, Client] = {"": default}
-        try:
-            for level in {level: None for w in asking.values() for level in w.levels}:
-                settings = {LEVEL_SETTING: level}
-                sessions[level] = await self._connect(host, to_sql, deadline_s, settings)
-        except BaseException:
-            for session in sessions.values():
-                session.abort()
-            raise
-
-        def level_of(call: Call) -> str:
-            workload = asking.get(call.workload)
-            return "" if workload is None else workload.level_of(call)
-
-        return LevelClient(sessions, level_of)
+        """One session for the calls of all levels: what it has seen binds those that promise so."""
+        settings = {
+            LEVEL_SETTING: self._consistency,
+            STALENESS_SETTING: f"{round(MAX_STALENESS_S * 1000)}ms",
+        }
+        to_sql = at_levels(sql_of(workloads), workloads)
+        return await self._connect(host, to_sql, deadline_s, settings)
 
     async def _connect(
         self,

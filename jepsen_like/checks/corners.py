@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from jepsen_like.checks.availability import led_groups, serving_side, side_name
@@ -33,6 +33,8 @@ class OperationClass:
     level: str  # of consistency that was asked for
     predicted: str  # "PC/EC"; empty: nothing
     witness: str = ""  # the class of reads that testifies; empty: itself
+    max_staleness_ns: int = 0  # what its reads may be stale by, for ever and on every side
+    keeps_sessions: bool = False  # each process reads its own writes, and nothing older than before
 
 
 class ExperimentRun:
@@ -85,10 +87,17 @@ class ExperimentRun:
     def figures(self, one: OperationClass, group_of: GroupOf, rng: random.Random) -> ClassFigures:
         witness = one.witness or one.f
 
+        # What keeps to a bound may be answered for as long after the cut: that tells nothing.
+        bound_ns = one.max_staleness_ns
+        sides = {
+            side: [replace(w, start_ns=min(w.start_ns + bound_ns, w.end_ns)) for w in windows]
+            for side, windows in self.sides.items()
+        }
+
         def yields(f: str) -> dict[str, Estimate]:
             return {
                 side: yield_of(self.operations, self.unserved, windows, [f], rng)
-                for side, windows in self.sides.items()
+                for side, windows in sides.items()
             }
 
         serving = _after_failover(self, one.f, group_of)
@@ -103,12 +112,13 @@ class ExperimentRun:
             after_failover=None
             if serving is None
             else yield_of(self.operations, self.unserved, serving, [one.f], rng),
-            in_cuts={side: in_cuts(of, windows) for side, windows in self.sides.items()},
+            in_cuts={side: in_cuts(of, windows, bound_ns) for side, windows in sides.items()},
             reads_yields=yields(witness),
             within_rtt=None if rtt_ns is None else within(of, self.largest(), rtt_ns),
             rtt_ns=rtt_ns,
             slope=slope(self.steps_of(one.f), rng),
             elsewhere=within(of, [self.healthy], self.healthy.end_ns),
+            max_staleness_ns=bound_ns,
         )
 
 

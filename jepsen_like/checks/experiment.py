@@ -2,7 +2,8 @@
 
     checks=[pacelc(classes, control="read any")]
 
-Linearizability is asked of the default level alone, the reads of weaker levels left out.
+Linearizability is asked of the default level alone, the reads of weaker levels left out. A level
+that promises a bound, or the guarantees of sessions, is judged by that as well, in all of the run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Final
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of, cuts_of
 from jepsen_like.checks.linearizable import Budget, check
 from jepsen_like.checks.pacelc import judge, label
+from jepsen_like.checks.staleness import staleness
 from jepsen_like.checks.values import Evidence, Findings, Scope
 from jepsen_like.figures.freshness import of_class
 from jepsen_like.figures.outages import post_heal_outage, recovery
@@ -64,6 +66,7 @@ class Pacelc:
                 _linearizable(strong, evidence, self.budget),
                 verdict,
                 self._lost(evidence, strong),
+                *self._promises(evidence),
             )
             if self.is_whole
             else (verdict,),
@@ -121,6 +124,30 @@ class Pacelc:
             },
         }
 
+    def _promises(self, evidence: Evidence) -> list[Verdict]:
+        """Of each level by itself, with all writes."""
+        found = []
+        for one in self.classes:
+            if not one.max_staleness_ns and not one.keeps_sessions:
+                continue
+            of_class = [
+                replace(operation, f="read") if operation.f == one.f else operation
+                for operation in evidence.operations
+                if operation.f in (one.f, "write", "cas")
+            ]
+            if one.max_staleness_ns:
+                verdict = staleness(
+                    of_class, evidence.initial, max_ns=one.max_staleness_ns, in_full=False
+                )
+                found.append(replace(verdict, check=f"staleness of {one.f}"))
+            if one.keeps_sessions:
+                seen = session_violations(evidence.operations, one.f)
+                found += [
+                    _kept("read-your-writes", one.f, seen.reads, seen.read_your_writes),
+                    _kept("monotonic-reads", one.f, seen.reads, seen.monotonic_reads),
+                ]
+        return found
+
     def _lost(self, evidence: Evidence, strong: list[Operation]) -> Verdict:
         quiet = max((o.returned_ns for o in strong if o.f in ("write", "cas")), default=0)
         lost = lost_writes(strong, quiet_ns=quiet)
@@ -130,6 +157,15 @@ class Pacelc:
             return Verdict("lost writes", "invalid", reason, written, lost[:8])
         reason = f"none of {written} acknowledged writes is missing from the final reads"
         return Verdict("lost writes", "valid", reason, written)
+
+
+def _kept(guarantee: str, f: str, reads: int, violations: int) -> Verdict:
+    """By the order in which writes became known: registers are written in one order."""
+    if violations:
+        reason = f"{violations} of {reads} reads are older than what their client knew"
+        return Verdict(f"{guarantee} of {f}", "invalid", reason, reads)
+    reason = f"none of {reads} reads is older than what its client knew"
+    return Verdict(f"{guarantee} of {f}", "valid", reason, reads)
 
 
 def _linearizable(strong: list[Operation], evidence: Evidence, budget: Budget) -> Verdict:

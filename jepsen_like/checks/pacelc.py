@@ -8,6 +8,8 @@ levels, differ. The rule, for one class:
 - PA: the lower bound of its yield is at least .99 on every side of the cut.
 - PC: that of the majority is at least .99 after failover, and on each side either at least 1 000
   reads of keys overwritten since the cut began show no violation, or the side refused.
+  For a class that promises a bound, a violation in a cut is a read staler than that, and what a
+  side answers for as long after the cut does not count.
 - EC: no violation among at least 1 000 reads that were sent within one round trip of a
   conflicting acknowledgement, at the largest round-trip time of a sweep.
 - EL: violations there, and a latency slope under 0.2 round trips.
@@ -68,6 +70,7 @@ class ClassFigures:
     rtt_ns: int | None  # the largest
     slope: Estimate | None
     elsewhere: Freshness | None = None  # the same reads in a healthy network without delay
+    max_staleness_ns: int = 0  # what they may be stale by, which in cuts is no violation
 
 
 def label(of: ClassFigures, control: Control | None) -> ClassLabel:

@@ -55,23 +55,24 @@ def readings(operations: Sequence[Operation], f: str, initial: Any) -> Readings:
     return Readings(mine, reads, len(measured.impossible) + len(measured.not_measured))
 
 
-def _summary(found: Sequence[Read]) -> Freshness:
+def _summary(found: Sequence[Read], bound_ns: int = 0) -> Freshness:
     return Freshness(
         len(found),
-        sum(read.versions > 0 for read in found),
+        sum(read.versions > 0 and read.stale_ns > bound_ns for read in found),
         max((read.versions for read in found), default=0),
         max((read.stale_ns for read in found), default=0),
     )
 
 
-def in_cuts(of: Readings, windows: Sequence[Window]) -> Freshness:
-    """Reads sent on this side, of keys that were overwritten since the cut began."""
+def in_cuts(of: Readings, windows: Sequence[Window], bound_ns: int = 0) -> Freshness:
+    """Reads sent on this side, of keys that were overwritten since the cut began; stale are those
+    that are staler than `bound_ns`."""
     found = [
         read
         for read in of.reads
         if any(_is_evidence(read, of.operations[read.position].node, w) for w in windows)
     ]
-    return _summary(found)
+    return _summary(found, bound_ns)
 
 
 def _is_evidence(read: Read, node: str, window: Window) -> bool:

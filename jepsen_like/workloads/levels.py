@@ -1,8 +1,8 @@
 """Registers read at several levels of consistency side by side, on the same keys.
 
 The reads of each level are a class of operations of their own ("read", "read any"): the same
-writes, the same cuts and the same moment show what each level gives up. A client has a session
-per level.
+writes, the same cuts and the same moment show what each level gives up. A client asks for all of
+them in one session, where the database has sessions.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ class LevelledRegister(Register):
 
 
 def levelled_register(
-    levels: Sequence[str], *, keys: int = 2, calls_per_key: int = 100
+    levels: Sequence[str], *, keys: int = 2, calls_per_key: int = 100, share: float = 0.6
 ) -> LevelledRegister:
-    """Few keys, often written: a read is evidence only if it could have been stale."""
+    """Few keys, often written: a read is evidence only if it could have been stale. `share` of the
+    reads is spread over `levels`."""
     mix = RegisterMix(reads=0.78, writes=0.22)
     return LevelledRegister(
-        keys, calls_per_key, mix=mix, levels=tuple(levels), name="levelled-register"
+        keys, calls_per_key, mix=mix, levels=tuple(levels), weaker=share, name="levelled-register"
     )

@@ -1,4 +1,4 @@
-"""Reads of several levels in one workload: what is asked, on which session, and what it means."""
+"""Reads of several levels in one workload: what is asked, how, and what it means."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import replace
 from itertools import islice
 
-from jepsen_like.clients import Answer, LevelClient
+from jepsen_like.adapters.shardrouter import at_levels
 from jepsen_like.history import lint
 from jepsen_like.load import Call
 from jepsen_like.workloads.levels import Levels, levelled_register
+from jepsen_like.workloads.register import register
+from jepsen_like.workloads.workload import SqlCall, sql_of
 from tests.jepsen_like.histories import op
 
 
@@ -27,28 +29,21 @@ def test_reads_are_spread_over_the_levels_and_writes_are_not() -> None:
     assert workload.sql(Call("read any", 3)) == workload.sql(Call("read", 3))
 
 
-class Session:
-    def __init__(self, name: str, *, is_usable: bool = True) -> None:
-        self.name, self.is_usable, self.ended = name, is_usable, False
+def test_a_call_names_its_level_in_the_statement_and_only_where_one_is_asked_for() -> None:
+    levelled = levelled_register(["any"])
+    plain = register(keys=2, name="plain")
+    to_sql = at_levels(sql_of([levelled, plain]), [levelled, plain])
 
-    async def invoke(self, call: Call) -> Answer:
-        return Answer("ok", self.name)
+    def text(f: str, workload: str) -> str:
+        asked = to_sql(Call(f, 1, 2, workload))
+        assert isinstance(asked, SqlCall)
+        return asked.text
 
-    def abort(self) -> None:
-        self.ended = True
-
-
-async def test_each_call_goes_to_the_session_of_its_level() -> None:
-    sessions = {"": Session("default"), "any": Session("any")}
-    client = LevelClient(sessions, levelled_register(["any"]).level_of)
-    assert (await client.invoke(Call("read any", 1))).output == "any"
-    assert (await client.invoke(Call("read", 1))).output == "default"
-    assert (await client.invoke(Call("write", 1, 2))).output == "default"
-    assert client.is_usable
-    broken = LevelClient({**sessions, "any": Session("any", is_usable=False)}, lambda _call: "")
-    assert not broken.is_usable
-    client.abort()
-    assert all(session.ended for session in sessions.values())
+    read = text("read", "plain")
+    assert text("read any", levelled.name).startswith("/*+ consistency=any */ SELECT")
+    assert text("read", levelled.name).startswith("SELECT")
+    assert read.startswith("SELECT")
+    assert text("write", levelled.name).startswith("UPDATE")
 
 
 def test_a_read_of_any_level_that_got_no_answer_did_nothing() -> None:

@@ -6,16 +6,21 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jepsen_like.checks.corners import ExperimentRun, OperationClass, control_of
+from jepsen_like.checks.experiment import pacelc
 from jepsen_like.checks.pacelc import READS_MIN, ClassFigures, Control, judge, label
+from jepsen_like.checks.values import Evidence
 from jepsen_like.history import Operation, write_jsonl
 from jepsen_like.result import ClassLabel, FaultRecord
+from tests.jepsen_like.histories import op, write
 from tests.jepsen_like.simulated_store import LOCAL, Store, faults
 
 SCRIPT = Path(__file__).parent.parent.parent / "examples" / "pacelc_labels.py"
@@ -201,5 +206,48 @@ def test_another_program_computes_the_same_labels(corner: str, tmp_path: Path) -
 
 def test_the_other_program_is_short_and_stands_alone() -> None:
     text = SCRIPT.read_text()
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 64
     assert "jepsen_like" not in text
+
+
+def promised(history: Sequence[Operation], **promise: Any) -> dict[str, str]:
+    """What is said of the local reads of a history that promise so much."""
+    classes = (CLASSES[0], OperationClass(LOCAL, "weak", "", **promise), CLASSES[2])
+    check = pacelc(classes, control=LOCAL)
+    evidence = Evidence(tuple(history), (), tuple(faults()), {}, initial=0)
+    return {v.check: v.validity for v in check.judge(evidence).verdicts if LOCAL in v.check}
+
+
+@pytest.mark.parametrize(("bound_ns", "validity"), [(10**6, "invalid"), (10**11, "valid")])
+def test_what_a_bound_promises_is_asked_of_the_whole_run(bound_ns: int, validity: str) -> None:
+    """Local reads of the side that is cut off are as old as the cut."""
+    history = Store("PC/EC").run()
+    assert promised(history, max_staleness_ns=bound_ns) == {f"staleness of {LOCAL}": validity}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "own", "again"),
+    [((2, 2), "valid", "valid"), ((1, 2), "invalid", "valid"), ((3, 2), "valid", "invalid")],
+    ids=["kept", "own-write-missing", "back-again"],
+)
+def test_reads_that_forget_what_their_session_saw_are_found(
+    outputs: tuple[int, int], own: str, again: str
+) -> None:
+    """The client has written 2; 3 was written by another one, after that."""
+    history = [write(1, 0, 1, process=1), write(2, 2, 3), write(3, 4, 5, process=1)]
+    history += [op(LOCAL, None, o, at=(6 + 2 * i, 7 + 2 * i)) for i, o in enumerate(outputs)]
+    assert promised(history, keeps_sessions=True) == {
+        f"read-your-writes of {LOCAL}": own,
+        f"monotonic-reads of {LOCAL}": again,
+    }
+
+
+def test_in_a_cut_a_class_is_held_to_its_bound_and_else_to_none() -> None:
+    """With a bound of more than the cut nothing in it is too old, and there is no side that was
+    asked for longer."""
+    run = ExperimentRun(Store("PC/EC").run(), (), faults(), 0)
+    bounded = OperationClass(LOCAL, "bounded", "", max_staleness_ns=2 * 10**9)
+    within, without = (run.figures(one, held_by, random.Random(1)) for one in (bounded, CLASSES[1]))
+    assert within.in_cuts["minority"].reads < without.in_cuts["minority"].reads
+    assert within.in_cuts["majority"].stale == 0 < without.in_cuts["majority"].stale
+    assert within.within_rtt == without.within_rtt

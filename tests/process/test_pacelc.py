@@ -30,7 +30,14 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
     assert done.returncode in (0, 2), done.stdout + done.stderr
     answer = json.loads(done.stdout)
     found = {row["class"]: row for row in answer["labels"]}
-    promised = {"read": "PC/EC", "write": "PC/EC", "read any": "PA/EL"}
+    promised = {
+        "read": "PC/EC",
+        "write": "PC/EC",
+        "read lease": "PC/EC",
+        "read session": "PA/EL",
+        "read bounded": "PC/EL",
+        "read any": "PA/EL",
+    }
     wanted = {f: row["measured"] for f, row in found.items()}
     results = json.loads((tmp_path / "results.json").read_text())
     if done.returncode == 0 or results["late_ns"] < TOO_LATE_NS:
@@ -46,6 +53,9 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
     checks = {verdict["check"]: verdict["validity"] for verdict in results["verdicts"]}
     assert checks["linearizable"] == "valid"
     assert checks["lost writes"] == "valid"
+    assert checks["staleness of read bounded"] == "valid"
+    assert checks["read-your-writes of read session"] == "valid"
+    assert checks["monotonic-reads of read session"] == "valid"
 
     script = [sys.executable, str(ROOT / "examples" / "pacelc_labels.py"), str(tmp_path)]
     again = subprocess.run(script, capture_output=True, text=True, check=True)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from nodes.protocol import OutputColumn, Value
+from nodes.protocol import OutputColumn, Request, Value
+from nodes.service import GroupService
 from nodes.values import BOOL, INT8, TEXT, encode_data_rows
+from nodes.work import Work
 from shardrouter.errors import DeadlineExceeded, NotSupported, RouterError, StatementError
+from shardrouter.exceptions import SerializationError
 from shardrouter.router import Router
 from shardrouter.session import Execution, Outcome, Session
 from tests.shardrouter.cluster import one_node
@@ -267,6 +272,22 @@ async def test_a_session_knows_what_it_has_seen_and_can_be_told(
     assert await token() == everywhere | {group: written + 3}
 
 
+async def test_a_transaction_over_shards_is_seen_by_its_session_on_all_of_them(
+    router: Router, session: Session
+) -> None:
+    rows = ", ".join(f"({key}, 'x')" for key in range(30))
+    await run(session, f"INSERT INTO t (id, name) VALUES {rows}")
+    [shown] = await run(session, "SHOW shardrouter.session_token")
+    ((token,),) = shown.values
+    assert isinstance(token, str)
+    shards = {(await router.where("t", key)).shard for key in range(30)}
+    assert {item.partition("=")[0] for item in token.split(",")} == shards
+    assert len(shards) > 1
+    await run(session, "SET shardrouter.consistency = session")
+    [counted] = await run(session, "SELECT count(*) FROM t")
+    assert counted.values == ((30,),)
+
+
 async def test_null_is_stored_found_and_no_key(router: Router, session: Session) -> None:
     await router.execute("INSERT INTO t (id, name) VALUES ($1, $2)", 1, None)
     assert await router.fetchval("SELECT name FROM t WHERE id = 1") is None
@@ -495,3 +516,47 @@ async def test_a_truncate_in_a_transaction_block_is_undone_with_it(session: Sess
     assert (await failure(session, "TRUNCATE h")).sqlstate == "0A000"
     await run(session, "ROLLBACK")
     await run(session, "DROP TABLE g, h")
+
+
+async def test_a_read_of_several_shards_is_of_one_instant_if_it_is_asked_to_be(
+    router: Router, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Money goes to and fro between two shards, one of which is far away. Its reads come late, so
+    that plain sums are wrong now and then; none of a snapshot is."""
+    home = {(await router.where("t", key)).shard: key for key in range(30)}
+    (near, one), (far, other), *_ = home.items()
+    assert near != far
+    await router.execute(f"INSERT INTO t (id, name) VALUES ({one}, '100'), ({other}, '100')")
+    total = f"SELECT sum(name::bigint) FROM t WHERE id IN ({one}, {other})"
+    at_once = GroupService.on_read
+
+    def late(self: GroupService, request: Request, *arguments: Any) -> Work | None:
+        if request.group != far:
+            return at_once(self, request, *arguments)
+        asyncio.get_running_loop().call_later(0.03, at_once, self, request, *arguments)
+        return None
+
+    monkeypatch.setattr(GroupService, "on_read", late)
+    change = "UPDATE t SET name = (name::bigint + $2)::text WHERE id = $1"
+
+    async def sum_beside_a_transfer() -> Outcome:
+        async with router.acquire() as connection:
+
+            async def transfer() -> None:
+                with contextlib.suppress(SerializationError):
+                    async with connection.transaction():
+                        await connection.execute(change, one, -1)
+                        await connection.execute(change, other, 1)
+
+            [found], _ = await asyncio.gather(run(session, total), transfer())
+            return found
+
+    async with asyncio.timeout(20):
+        while (await sum_beside_a_transfer()).values == ((200,),):
+            continue
+        await run(session, "SET shardrouter.snapshot = on")
+        for _ in range(8):
+            found = await sum_beside_a_transfer()
+            assert found.values == ((200,),)
+            assert found.notices == ()
+    assert int(await router.fetchval("SELECT name FROM t WHERE id = $1", one)) < 100

@@ -5,7 +5,8 @@ nobody finishes (`nodes.resolution`) and the router's part (`shardrouter.coordin
 that ships. The rest is as small as it can be: a group's log is a list, its data some lists.
 Messages are lost, come twice and late; proposals die with their leader, or are committed without
 an answer; sessions expire; routers die. Clients append to lists and read them, within a group and
-over several. What they saw is a history for the checker of transactions
+over several; some only read, by snapshots (`tests.sim.snapshots`). What they saw is a history for
+the checker of transactions
 (`jepsen_like.checks.transactions`), which knows nothing of how this works.
 
 Time is the number of the step. What is broken on purpose is a function that a test replaces.
@@ -21,6 +22,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import structs
 
 from jepsen_like.history import Operation, Outcome
+from nodes.gates import Gates
 from nodes.protocol import (
     Aborted,
     Decide,
@@ -47,6 +49,7 @@ from nodes.sessions import Sessions
 from nodes.two_phase import Held, TwoPhase, touched_by
 from shardrouter.coordinator import Branch, Committed, Coordinator, Failed, Send
 from shardrouter.window import SeqWindow
+from tests.sim.snapshots import GATE_STEPS, TRIES, snapshot
 
 __all__ = ["Damage", "Run", "run"]
 
@@ -138,8 +141,32 @@ class _Group:
         self.data = _Data()
         self.sessions = Sessions(1)
         self.two_phase = TwoPhase(name)
-        self.proposals: list[tuple[Any, _Answered]] = []
+        self.proposals: list[tuple[Any, _Answered]] = []  # in the log, not committed
         self.resolution = Resolution(name, 0)
+        self.term = 1
+        self.gates = Gates(GATE_STEPS)
+        self.waiting: list[tuple[Any, _Answered]] = []  # at the gate
+        self.entered = self.applied = 0  # of proposals
+
+    def propose(self, body: Any, answered: _Answered) -> None:
+        if self.gates.keeps_out(body):
+            self.waiting.append((body, answered))
+        else:
+            self.entered += 1
+            self.proposals.append((body, answered))
+
+    def let_in(self) -> None:
+        """The gate is open."""
+        waiting, self.waiting = self.waiting, []
+        for body, answered in waiting:
+            self.propose(body, answered)
+
+    def office(self) -> None:
+        """Another replica leads."""
+        self.term += 1
+        self.gates = Gates(GATE_STEPS)
+        self.waiting.clear()
+        self.applied = self.entered
 
     def open(self, router: str) -> SessionId:
         self.index += 1
@@ -264,11 +291,12 @@ class _World:
             self.found.count("copies by the network")
         else:
             del self.net[place]
-        self.groups[group].proposals.append((body, answered))
+        self.groups[group].propose(body, answered)
 
     def commit(self, group: _Group) -> None:
         body, answered = group.proposals.pop(0)
         answer = group.apply(body)
+        group.applied += 1
         self.found.count(type(answer).__name__)
         if self.is_healed or self.rng.random() > self.losses:
             answered(answer)
@@ -278,6 +306,7 @@ class _World:
         for body, _ in group.proposals[: self.rng.randrange(len(group.proposals) + 1)]:
             group.apply(body)
         group.proposals.clear()
+        group.office()
         group.resolution = Resolution(group.name, self.resolve_after)
         self.found.count("elections")
 
@@ -347,6 +376,9 @@ def run(seed: int, *, transactions: int = 120) -> Run:
             router = rng.choice(world.routers)
             clients.append(_client(world, router, transactions - left, values))
         for group in world.groups.values():
+            if group.gates.expire(world.now):
+                found.count("gates that opened by themselves")
+                group.let_in()
             if rng.random() < 0.02:
                 world.resolve(group)
         if clients and rng.random() < 0.5:
@@ -443,7 +475,11 @@ def _client(world: _World, router: _Router, process: int, values: Any) -> _Clien
     for _ in range(count):
         key = GROUPS.index(rng.choice(groups)) * KEYS + rng.randrange(KEYS)
         keys.append((rng.choice(["append", "append", "r"]), key, next(values)))
+    if rng.random() < 0.2:
+        keys = [("r", key, value) for _, key, value in keys]
     transaction = _Transaction(world, router, process, world.now, keys)
+    if all(kind == "r" for kind, _, _ in keys) and (yield from _by_snapshot(transaction)):
+        return
     # Half of them are interactive: what they read they are told at once.
     if rng.random() < 0.5 and not (yield from _reads(transaction)):
         transaction.told("fail", "no answer in time")
@@ -453,6 +489,25 @@ def _client(world: _World, router: _Router, process: int, values: Any) -> _Clien
         yield from _only_reads(transaction)
     else:
         yield from _one_group(transaction)
+
+
+def _by_snapshot(transaction: _Transaction) -> _Reads:
+    """Of several groups, at one instant. False: it has to be asked otherwise."""
+    world, places = transaction.world, transaction.places()
+    if len(places) == 1:
+        return False
+    guards = {group: transaction.guards(its) for group, its in places.items()}
+    for again in range(TRIES):
+        found = yield from snapshot(world, guards, 10 * transaction.process + again)
+        if found is not None:
+            for group, its in places.items():
+                for place in its:
+                    transaction.seen[place] = found[group].get(transaction.keys[place][1], ())
+            transaction.told("ok", "")
+            world.found.count("snapshots")
+            return True
+        world.found.count("snapshots in vain")
+    return False
 
 
 def _reads(transaction: _Transaction) -> _Reads:
