@@ -145,6 +145,11 @@ class AnyReplica:
             self._pausing[call] = self._loop.call_soon(self._try, call)
         return call
 
+    @property
+    def pausing(self) -> int:
+        """How many calls wait until a replica can answer."""
+        return len(self._pausing)
+
     def avoided(self) -> tuple[Avoided, ...]:
         """The replicas whose breakers are not closed."""
         now = self._loop.time()

@@ -242,6 +242,11 @@ class Delivery:
         leader = self._groups[group].leader
         return leader.name if leader is not None else None
 
+    def stalled(self) -> int:
+        """How many calls wait for a leader, or for a replica that can answer."""
+        waiting = sum(len(group.pausing) for group in self._groups.values())
+        return waiting + self._any_replica.pausing
+
     def _avoided(self) -> tuple[Avoided, ...]:
         return self._any_replica.avoided()
 

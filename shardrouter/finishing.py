@@ -128,7 +128,7 @@ def _fill(
     raw.execute("BEGIN")
     for fragment, rows in fragments:
         name = quote(fragment.name)
-        raw.execute(f"CREATE TABLE {name} ({', '.join(fragment.columns)})")
+        raw.execute(f"CREATE TABLE {name} ({', '.join(fragment.columns)}) STRICT")
         insert = f"INSERT INTO {name} VALUES ({', '.join('?' * len(fragment.columns))})"  # noqa: S608 -- our own names
         for start in range(0, len(rows), BATCH):
             if is_over():

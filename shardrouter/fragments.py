@@ -216,7 +216,9 @@ class Cut:
 
     def _of_whole(self, each: _Whole, pins: Pins) -> Fragment:
         located = self._pushed[each.index].located
-        columns = tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(each.kinds)) or ("c0",)
+        columns = tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(each.kinds)) or (
+            "c0 ANY",
+        )
         made = fragment_of(each.name, each.text, located, pins, "a subquery of rows with one key")
         return replace(made, columns=columns)
 
@@ -225,7 +227,7 @@ class Cut:
         located = self._pushed[scope.index].located
         text = split.text(is_grouped=bool(scope.form.node.group))
         made = fragment_of(split.name, text, located, pins, "groups, of each shard's own rows")
-        return replace(made, columns=split.columns)
+        return replace(made, columns=tuple(f"{name} ANY" for name in split.columns))
 
 
 def fragment_of(name: str, text: str, located: Located, pins: Pins, why: str) -> Fragment:

@@ -23,7 +23,7 @@ from shardrouter.planned import Fragment, Merge, Scatter
 from shardrouter.replica_choice import Choice
 from shardrouter.shards import Shards, Streamed
 
-__all__ = ["Gathered", "Limits", "Reading", "gather", "gather_steps"]
+__all__ = ["Gathered", "Held", "Limits", "Reading", "gather", "gather_steps"]
 
 Row: TypeAlias = tuple[Value, ...]
 
@@ -67,7 +67,7 @@ async def gather(
 ) -> Gathered | None:
     """The answer; None if a shard says that the catalog is stale. Raises RouterError."""
     arguments, commands = scatter_commands(plan, execution, catalog)
-    held = _Held(reading.limits, plan.fragments)
+    held = Held(reading.limits, plan.fragments)
     by_shard: dict[str, list[tuple[int, Command]]] = {}
     for number, of_fragment in enumerate(commands):
         for command in of_fragment:
@@ -105,7 +105,7 @@ async def gather_steps(
     """The same as statements of a transaction, which `run` runs: one fragment after the other, each
     on all of its shards at the same time."""
     arguments, commands = scatter_commands(plan, execution, catalog)
-    held = _Held(limits, plan.fragments)
+    held = Held(limits, plan.fragments)
     of_fragments = []
     for number, of_fragment in enumerate(commands):
         results = await run(of_fragment)
@@ -119,7 +119,7 @@ async def _answer(
     plan: Scatter,
     arguments: tuple[Value, ...],
     of_fragments: Sequence[Sequence[list[Row]]],
-    held: _Held,
+    held: Held,
     finishing: Finishing,
     deadline: float,
     now_us: int | None = None,
@@ -147,7 +147,7 @@ async def _together(runs: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read(command: Command, reading: Reading, held: _Held, number: int) -> list[Row] | None:
+async def _read(command: Command, reading: Reading, held: Held, number: int) -> list[Row] | None:
     """All rows of one fragment that one shard has."""
     answer = await reading.shards.stream(
         command.shard,
@@ -175,8 +175,8 @@ async def _read(command: Command, reading: Reading, held: _Held, number: int) ->
         answer.stream.close()
 
 
-class _Held:
-    """What is held of all fragments."""
+class Held:
+    """What is held of all fragments of one statement."""
 
     def __init__(self, limits: Limits, fragments: Sequence[Fragment]) -> None:
         self._limits = limits

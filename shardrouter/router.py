@@ -27,6 +27,7 @@ from nodes.config import META_GROUP, ClusterConfig
 from nodes.metrics import Family
 from nodes.protocol import GetStatus, Statement, Status, Value, leader_of
 from nodes.values import ValueFormatError, canonical_key, decode_text, slot_of
+from shardrouter.admitting import Gate
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.connection import Connection, Queries
 from shardrouter.errors import StatementError
@@ -98,6 +99,7 @@ class Router(Queries):
         rng: random.Random | None = None,
         log_statements: Level = "none",
         slow_statement_ms: int = -1,
+        refuse_above: int | None = None,
         replica_choice: str | None = None,
         zone: str = "",
     ) -> AsyncIterator[Router]:
@@ -110,7 +112,9 @@ class Router(Queries):
         logger `shardrouter.statement_log`, level INFO. slow_statement_ms: what takes so long is
         written to `shardrouter.slow_statements`, level WARNING, without values; -1: nothing.
         replica_choice: how sessions choose among replicas that may answer, if not as cluster.toml
-        says; zone: where this router is. Raises nodes.config.ConfigError if there is no such file,
+        says; zone: where this router is. refuse_above: of more units of
+        statements than that, in progress and waiting, those that would be late are refused with
+        53300; None: all wait. Raises nodes.config.ConfigError if there is no such file,
         and Unavailable if the cluster does not answer in time.
         """
         config = load_cluster(find_cluster(cluster))
@@ -129,10 +133,12 @@ class Router(Queries):
                 backend = Backend(
                     *(shards, schema, tasks, PlanCache(), roles, catalogs, finishing, log),
                     slow_ms=slow_statement_ms,
+                    gate=Gate(shards.stalled, refuse_above),
                 )
                 try:
                     yield Router(config, backend, rng)
                 finally:
+                    backend.gate.close()
                     await schema.temporary.close()
         finally:
             await shards.close()
@@ -194,7 +200,9 @@ class Router(Queries):
 
     def metrics(self) -> list[Family]:
         """What it counts, as /metrics shows it."""
-        return router_families(self._backend.meter, self._backend.shards.counts)
+        return router_families(
+            self._backend.meter, self._backend.shards.counts, self._backend.gate.places
+        )
 
     async def wait_ready(self, *, timeout: float = OPEN_TIMEOUT_S) -> None:  # noqa: ASYNC109 -- as in `open`
         """Return when every group answers a linearizable read. Raises DeadlineExceeded, whose

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from nodes.metrics import Family, family, in_words
 from nodes.process_metrics import process_families
+from shardrouter.admission import Places
 from shardrouter.delivery import Counts
 from shardrouter.meter import KINDS, Meter
 
 __all__ = ["router_families"]
 
 
-def router_families(meter: Meter, deliveries: Counts) -> list[Family]:
+def router_families(meter: Meter, deliveries: Counts, places: Places) -> list[Family]:
     """Of its statements, and of what it sends to nodes, as they stand now."""
     outcomes: dict[tuple[str, str], float] = {}
     for kind in KINDS:
@@ -60,6 +61,25 @@ def router_families(meter: Meter, deliveries: Counts) -> list[Family]:
             "Requests that a node did not take, or did not answer, by the reason.",
             {in_words(kind): count for kind, count in deliveries.not_taken.items()},
             "why",
+        ),
+        family(
+            "shardrouter_router_units",
+            "gauge",
+            "Units of statements: in progress, parked (waiting for a leader or a lock), queued.",
+            {"running": places.running, "parked": places.parked, "queued": places.waiting},
+            "state",
+        ),
+        family(
+            "shardrouter_router_places",
+            "gauge",
+            "How many units may be in progress before others are queued, as found by latency.",
+            places.room,
+        ),
+        family(
+            "shardrouter_router_refused_total",
+            "counter",
+            "Units that were refused with 53300, because they would have been late.",
+            places.refused,
         ),
         *process_families(),
     ]

@@ -352,6 +352,12 @@ class Schema:
             raise Unavailable(
                 exc.message, sqlstate=exc.sqlstate, detail=exc.detail, hint=exc.hint
             ) from exc
+        if stale is not None and stale.have == change.version + 1:  # see `schema_change.take_back`
+            raise StatementError(
+                "a shard has refused the schema change, and another router has taken it back",
+                sqlstate="40001",
+                hint="Repeat it, to hear why.",
+            )
         if stale is not None and stale.have < change.version:
             raise Unavailable(
                 f"{shard} has {stale.object} at version {stale.have}, not {stale.want}",

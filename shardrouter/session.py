@@ -24,6 +24,7 @@ from typing import Literal, TypeAlias
 from msgspec import structs
 
 from nodes.protocol import Done, needs_leader
+from shardrouter.admitting import takes_place, too_much
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
@@ -78,6 +79,8 @@ class Session:
         self._loop = state.loop
         self._statement_log = backend.statement_log
         self._meter = backend.meter
+        self._gate = backend.gate
+        self._places = backend.gate.places
         self._cancel_running: Callable[[], object] | None = None
 
     # ------------------------------------------------------------------ settings
@@ -273,15 +276,63 @@ class Session:
             timeout_s = self._state.settings.statement_timeout_s
         deadline = self._loop.time() + timeout_s
         began = time.monotonic()  # a loop's own time may stand still for a turn
-        if self._state.is_closed:
-            self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
-        elif (
+        is_one = (
             len(unit) == 1
             and type(unit[0].prepared.plan) is OneShard
             and self._transactions.block is None
             and not (self._state.settings.temporary and self._state.clears_at_commit)
-        ):
-            self._execute_one(unit[0], done, deadline, began)
+        )
+        places = self._places
+        if self._state.is_closed:
+            self._loop.call_soon(done, Unavailable("the session is closed", sqlstate="57P01"))
+        elif places.waiting or places.running >= places.room:
+            begin = partial(self._begin, unit, done, deadline, began, is_one=is_one, lasts=lasts)
+            if self._transactions.block is None and any(
+                takes_place(execution.prepared.plan) for execution in unit
+            ):
+                self._wait_for_place(unit, begin, self._metered(unit, done, began))
+            else:
+                begin()
+        elif is_one:  # nearly always
+            self._execute_one(unit[0], done, deadline, began, began)
+        else:
+            self._begin(unit, done, deadline, began, is_one=False, lasts=lasts)
+
+    def _wait_for_place(
+        self, unit: Sequence[Execution], begin: Callable[[], object], done: UnitDone
+    ) -> None:
+        """Others have all of them: it is begun when it has its turn, or refused."""
+
+        settings = self._state.settings
+        client = f"{self._state.role.name}\0{settings.get('application_name')}"
+        if self._places.refuses(client, self._loop.time()):
+            self._gate.refuse(lambda: done(too_much()))
+            return
+
+        def end(error: RouterError) -> None:
+            self._cancel_running = None
+            done(error)
+
+        def cancel() -> None:
+            if self._places.withdraw(waiter):
+                end(canceled())
+
+        self._cancel_running = cancel
+        waiter = self._gate.wait(client, len(unit), begin, lambda: end(too_much()))
+
+    def _begin(
+        self,
+        unit: Sequence[Execution],
+        done: UnitDone,
+        deadline: float,
+        began: float,
+        *,
+        is_one: bool,
+        lasts: bool,
+    ) -> None:
+        """Now, whether there is a place or not."""
+        if is_one:
+            self._execute_one(unit[0], done, deadline, began, time.monotonic())
         else:
             if lasts and len(unit) == 1:
                 unit = [structs.replace(unit[0], lasts=True)]
@@ -315,12 +366,26 @@ class Session:
         *,
         is_stale: bool,
     ) -> None:
-        done = self._metered(unit, done, began)
+        done = self._placed(self._metered(unit, done, began))
         task = self._state.backend.tasks.start(
             self._execute(unit, done, deadline, is_stale=is_stale)
         )
         # Not before it has begun: a task that has not runs none of its code any more.
         self._cancel_running = partial(self._loop.call_soon, task.cancel)
+
+    def _placed(self, done: UnitDone) -> UnitDone:
+        """A `done` that frees the place which is taken now."""
+        places, cohort = self._places, self._places.enter()
+        if not self._gate.is_watched:
+            self._gate.watch()
+
+        def ended(result: list[Outcome] | RouterError) -> None:
+            places.left(cohort)
+            if places.waiting:
+                places.go_on()
+            done(result)
+
+        return ended
 
     def _metered(
         self, unit: Sequence[Execution], done: UnitDone, began: float, group: str = ""
@@ -345,9 +410,15 @@ class Session:
         slow.note(state.role.name, state.request, unit, error, took, group)
 
     def _execute_one(
-        self, execution: Execution, done: UnitDone, deadline: float, began: float
+        self,
+        execution: Execution,
+        done: UnitDone,
+        deadline: float,
+        began: float,
+        entered: float,
     ) -> None:
-        """The hot path: one statement, one shard, no task."""
+        """The hot path: one statement, one shard, no task. It may have waited for its place from
+        when it `began`."""
         plan = execution.prepared.plan
         assert type(plan) is OneShard
         catalog = self._state.schema_now
@@ -383,6 +454,12 @@ class Session:
             return
 
         is_over = False
+        places = self._places  # counted without a call, as is their end
+        cohort = places.cohort
+        cohort.count += 1
+        places.running += 1
+        if not self._gate.is_watched:
+            self._gate.watch()
 
         def settled(answer: ShardOutcome | Streamed | None) -> None:
             nonlocal is_over
@@ -392,11 +469,24 @@ class Session:
                 return
             is_over = True
             self._cancel_running = None
+            cohort.count -= 1
+            if cohort.is_parked:
+                places.parked -= 1
+            else:
+                places.running -= 1
+            if places.waiting:
+                places.go_on()
             if type(answer) is Done:  # nearly always: counted without a call
-                took = time.monotonic() - began
+                now = time.monotonic()
+                took = now - began
                 latencies = self._meter.writes if is_write else self._meter.reads
                 latencies.counts[int(took * 1e6).bit_length()] += 1
                 latencies.seconds += took
+                if plan.quick:
+                    cohort.quick += 1
+                    limit = places.limit
+                    limit.samples += 1
+                    limit.seconds += now - entered
                 if took >= self._state.settings.slow_s:
                     self._was_slow([execution], None, took, command.shard)
                 done([outcome_of(plan, execution, answer.results[0])])

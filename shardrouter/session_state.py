@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from msgspec import structs
 
+from shardrouter.admitting import Gate
 from shardrouter.block import Block
 from shardrouter.catalog import Catalog
 from shardrouter.catalogs.asking import Catalogs
@@ -50,6 +51,7 @@ class Backend:
     catalogs: Catalogs
     finishing: Finishing
     statement_log: StatementLog | None = None
+    gate: Gate = field(default_factory=Gate)
     meter: Meter = field(default_factory=Meter)
     slow_statements: SlowStatements = field(default_factory=SlowStatements)
     slow_ms: int = -1  # from when on they are logged; -1: never. Sessions may say otherwise

@@ -115,6 +115,10 @@ class Shards:
         view.commit = partial(self._coordination.commit, token=token)
         return view
 
+    def stalled(self) -> int:
+        """How many requests wait for a leader, or for a replica that can answer."""
+        return self._delivery.stalled()
+
     @property
     def counts(self) -> Counts:
         """Of what was sent to nodes."""

@@ -16,6 +16,7 @@ from nodes.config import Address, ClusterConfig, ConfigError
 from nodes.log_format import LOG_FORMATS, LogFormat, log_to_stderr
 from nodes.metrics import Family
 from nodes.metrics_page import MetricsPage
+from shardrouter.admission import REFUSE_ABOVE
 
 if TYPE_CHECKING:
     from shardrouter.pgserver.tls import Encryption
@@ -104,6 +105,7 @@ class RouterOptions:
     log_format: LogFormat = "text"
     replica_choice: str | None = None
     zone: str = ""
+    refuse_above: int = REFUSE_ABOVE
     worker: int = 0  # of those that share a port; 0: it is alone
 
     def arguments(self) -> list[str]:
@@ -111,6 +113,7 @@ class RouterOptions:
         arguments = ["--name", self.name, "--log-statements", self.log_statements]
         arguments += ["--slow-statement-ms", str(self.slow_statement_ms)]
         arguments += ["--log-format", self.log_format, "--zone", self.zone]
+        arguments += ["--refuse-above", str(self.refuse_above)]
         if self.replica_choice is not None:
             arguments += ["--replica-choice", self.replica_choice]
         return arguments
@@ -166,6 +169,7 @@ async def running_router(
         slow_statement_ms=options.slow_statement_ms,
         replica_choice=options.replica_choice,
         zone=options.zone,
+        refuse_above=options.refuse_above,
     ) as router:
         server = PgServer(
             router.new_session,

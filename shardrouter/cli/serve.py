@@ -13,6 +13,7 @@ import click
 
 from nodes.cluster_file import load_cluster
 from nodes.config import REPLICA_CHOICES, Address, ConfigError, parse_zone
+from shardrouter.admission import REFUSE_ABOVE
 from shardrouter.cli.look import cluster_option
 from shardrouter.cli.router_process import (
     RouterOptions,
@@ -48,6 +49,13 @@ __all__ = ["serve"]
     help="How sessions choose among replicas that may answer.  [default: as cluster.toml says]",
 )
 @click.option("--zone", default="", help="Where this router is: eu/paris/a, say.")
+@click.option(
+    "--refuse-above",
+    type=click.IntRange(0),
+    default=REFUSE_ABOVE,
+    show_default=True,
+    help="Of more statements at once, refuse those that would be late.",
+)
 @workers_option
 @metrics_option
 @log_options
@@ -63,6 +71,7 @@ def serve(
     no_tls: bool,
     replica_choice: str | None,
     zone: str,
+    refuse_above: int,
     workers: int,
     metrics: str | None,
     exit_with_stdin: bool,
@@ -92,6 +101,7 @@ def serve(
             page,
             replica_choice=replica_choice,
             zone=zone,
+            refuse_above=refuse_above,
             worker=worker,
             **logs,
         )

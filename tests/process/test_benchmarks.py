@@ -104,3 +104,19 @@ def test_the_cost_of_the_harness(tmp_path: Path) -> None:
     assert content["validity"] == "valid"
     assert content["unserved"] == 0
     assert "recording 2000 operations/s takes of a core" in printed
+
+
+def test_an_overload(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.overload", "--quick", "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    content = json.loads(path.read_text())
+    assert content["peak"] > 0
+    assert content["overload"]["refused"] >= 0
+    assert not content["calm"]["failed"]

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from nodes.metrics import Latencies, Samples, exposition, family, read_exposition
 from shardrouter.activity import Activity, Look, activity
+from shardrouter.admission import Places
 from shardrouter.cli.top import screen
 from shardrouter.delivery import Counts
 from shardrouter.health import health_of
@@ -19,7 +20,7 @@ from tests.shardrouter.test_health import ABC, cluster, statuses
 
 
 def router_page(meter: Meter) -> Samples:
-    return read_exposition(exposition(router_families(meter, Counts())))
+    return read_exposition(exposition(router_families(meter, Counts(), Places(0.0))))
 
 
 def node_page(requests: int, fsyncs: list[float]) -> Samples:

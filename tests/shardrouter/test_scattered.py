@@ -42,7 +42,7 @@ def filled(shards: int, definitions: list[str]) -> PlannedCluster:
         return rng.choice([None, *values])
 
     for k in range(1, 21):
-        row = (k, some("x", "y", "Z"), some(*range(6)), some(0.5, 2.25, -1.0))
+        row = (k, some("x", "y", "Z"), some(*range(6)), some(0.5, 2.25, -1.0, -0.0))
         cluster.execute(
             "INSERT INTO a VALUES ($1, $2, $3, $4, $5, $6)",
             *row, some("1.5", "2.50", "-2"), some(True, False),

@@ -211,3 +211,21 @@ async def test_an_older_catalog_is_made_a_new_one_by_the_first_router(
                 ("public", "t"),
                 ("s", "t"),
             }
+
+
+async def test_a_change_that_another_router_has_taken_back_is_not_reported_as_made(
+    tmp_path: Path,
+) -> None:
+    async with routers(tmp_path, 2) as (slow, other):
+        await slow.change("CREATE TABLE t (id bigint, n integer, PRIMARY KEY (id, n))")
+        rows = Statement('INSERT INTO "t" VALUES (1, 1), (1, 2)')
+        await slow.shards.write("shard-1", (rows,), deadline=slow.deadline)
+        catalog = slow.schema.catalog
+        change = begin(catalog, definition_of("CREATE UNIQUE INDEX u ON t (id)", catalog)).change
+        assert change is not None
+        mark = schema_change.mark(catalog, change)
+        assert await slow.schema.write(META_GROUP, mark, slow.deadline) is None
+        assert (await other.schema.settled(other.deadline)).pending is None
+        with pytest.raises(StatementError, match="taken it back"):
+            await slow.schema._finish(schema_change.marked(catalog, change), slow.deadline)
+        assert slow.schema.catalog.tables["t"].indexes == ()

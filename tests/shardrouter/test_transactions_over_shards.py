@@ -130,6 +130,15 @@ async def test_a_statement_over_shards_is_one_transaction(router: Router, keys: 
     assert [(row["id"], row["n"]) for row in rows] == [(100, 1), (101, 2), (102, 3), (103, 4)]
     rows = await router.fetch("DELETE FROM t WHERE n > 0 AND id >= 100 RETURNING id")
     assert sorted(row["id"] for row in rows) == [100, 101, 102, 103]
+    many = ", ".join(f"({key}, 1)" for key in range(120, 100, -1))
+    for begun in range(2):  # the second time half of them are there
+        rows = await router.fetch(
+            f"INSERT INTO t (id, n) VALUES {many} ON CONFLICT DO NOTHING RETURNING id"
+        )
+        left = range(120, 100, -1) if not begun else range(120, 110, -1)
+        assert [row["id"] for row in rows] == list(left)
+        await router.execute("DELETE FROM t WHERE id > 110")
+    await router.execute("DELETE FROM t WHERE id > 100")
     when = await router.fetch("UPDATE t SET name = now()::text RETURNING name")
     assert len({row["name"] for row in when}) == 1
     assert len(when) == 3
@@ -226,3 +235,22 @@ async def test_queries_over_shards_are_statements_of_the_transaction(
     await client.run(ADD, a, 1)
     assert await client.code("COMMIT") == "40001"  # the sum is another one by now
     assert await values(router, keys) == [4, 1, 0]
+
+
+async def test_a_session_sees_what_it_wrote_on_every_shard(router: Router, keys: list[int]) -> None:
+    client = Client(router)
+    await client.run("SET shardrouter.consistency = session")
+    await client.run("UPDATE t SET n = n + 1")
+    token = client.session.setting("shardrouter.session_token")
+    assert all(f"shard-{number}=" in token for number in (1, 2, 3))
+    assert [await client.values(READ, key) for key in keys] == [[(1,)]] * 3
+
+
+async def test_no_two_shards_draw_the_same_at_random(router: Router, keys: list[int]) -> None:
+    for begins in (False, True):
+        client = Client(router)
+        if begins:
+            await client.run("BEGIN")
+        await client.run("UPDATE t SET name = gen_random_uuid()::text")
+        drawn = await client.values("SELECT name FROM t")
+        assert len(set(drawn)) == 3

@@ -1,0 +1,206 @@
+"""What three times the capacity does to a router: goodput, latency of what is let in, recovery.
+
+    python -m bench.overload            [--seconds 60] [--factor 3]
+
+One cluster (3 nodes, 3 shards x 3 replicas), one router, clients in a process of their own
+(`bench.overload_clients`) that send prepared SELECTs and UPDATEs of one row, half of each. First
+what it can do, in a closed loop; then statements that arrive by chance, whatever became of those
+before: at 80 % of that, at `factor` times it, and at 80 % again. The clients pay for what they do
+on the same cores: their share is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from bench.machine import commit, machine
+from nodes.config import format_cluster
+from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
+from shardrouter.placement import place_replicas
+
+ROWS: Final = 2000
+CONNECTIONS: Final = 900
+ACTIVE: Final = (32, 64, 128)
+"""Connections of the closed loop: the best of them is the peak."""
+
+CALM: Final = 0.8
+WINDOW: Final = 5
+"""Tenths of a second in which the latencies of a recovery are looked at."""
+
+RECOVERED: Final = 2.0
+"""Times the p99 of before: what counts as recovered."""
+
+
+async def serve_router(path: Path) -> None:
+    """A router without passwords on a port of its own, until standard input ends."""
+    from shardrouter.admission import REFUSE_ABOVE
+    from shardrouter.pgserver import PgServer
+    from shardrouter.router import Router
+
+    async with Router.open(path, name="overload", refuse_above=REFUSE_ABOVE) as router:
+        await router.execute("CREATE TABLE bench (id bigint PRIMARY KEY, val text)")
+        values = ", ".join(f"({row}, 'v')" for row in range(ROWS))
+        await router.execute(f"INSERT INTO bench (id, val) VALUES {values}")
+        server = PgServer(router.new_session, host="127.0.0.1", port=0)
+        address = await server.start()
+        print(address.port, flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        await server.close(1.0)
+
+
+@asynccontextmanager
+async def child(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process of this program, that ends with its standard input."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+
+
+async def said(process: asyncio.subprocess.Process) -> Any:
+    assert process.stdout is not None
+    line = await process.stdout.readline()
+    if not line:
+        raise RuntimeError("a process of the benchmark has ended")
+    return json.loads(line)
+
+
+async def measure(directory: Path, seconds: float, factor: float, calm_s: float) -> dict[str, Any]:
+    names, groups = ("n1", "n2", "n3"), ("meta", "shard-1", "shard-2", "shard-3")
+    *ports, router_port = free_ports(4)
+    config = new_cluster_config(
+        placement=place_replicas(dict.fromkeys(names, 1), groups, 3),
+        ports=ports,
+        router_port=router_port,
+    )
+    path = directory / "cluster.toml"
+    path.write_text(format_cluster(config))
+    async with LocalCluster(config, directory) as cluster:
+        await cluster.start()
+        async with child("bench.overload", "--route", str(path)) as router:
+            port = str(await said(router))
+            arguments = ("bench.overload_clients", port, str(CONNECTIONS), str(ROWS))
+            async with child(*arguments) as clients:
+                await said(clients)
+
+                async def phase(**asked: float) -> dict[str, Any]:
+                    assert clients.stdin is not None
+                    clients.stdin.write(json.dumps(asked).encode() + b"\n")
+                    found: dict[str, Any] = await said(clients)
+                    return found
+
+                loops = [await phase(seconds=calm_s, rate=0, active=active) for active in ACTIVE]
+                peak = max(found["per_second"] for found in loops)
+                return {
+                    "closed": loops,
+                    "peak": peak,
+                    "calm": await phase(seconds=calm_s * 2, rate=CALM * peak),
+                    "overload": await phase(seconds=seconds, rate=factor * peak),
+                    "after": await phase(seconds=calm_s * 2, rate=CALM * peak),
+                }
+
+
+def recovery_s(found: dict[str, Any]) -> float:
+    """When the latencies were as before again, and nothing was refused, to stay so for a while."""
+    limit = RECOVERED * found["calm"]["p99_ms"]
+    p99 = found["after"]["p99_ms_of_each_tenth"]
+    refused = found["after"]["refused_of_each_tenth"]
+    for start in range(len(p99) - WINDOW):
+        window = range(start, start + WINDOW)
+        if sorted(p99[place] for place in window)[WINDOW // 2] <= limit and not any(
+            refused[place] for place in window
+        ):
+            return start / 10
+    return float("inf")
+
+
+def judged(found: dict[str, Any]) -> list[tuple[str, float, str, bool]]:
+    """What is asked of an overload, with what was found."""
+    goodput = found["overload"]["per_second"] / found["peak"]
+    slower = found["overload"]["p99_ms"] / max(0.01, found["calm"]["p99_ms"])
+    back = recovery_s(found)
+    return [
+        ("goodput, of the peak", round(goodput, 3), ">= 0.8", goodput >= 0.8),
+        ("p99 of what was let in, times that at 80 %", round(slower, 2), "<= 3", slower <= 3),
+        ("recovery, s", back, "<= 2", back <= 2),
+    ]
+
+
+@click.command()
+@click.option("--seconds", default=60.0, show_default=True, help="Of overload.")
+@click.option("--factor", default=3.0, show_default=True, help="Times the capacity.")
+@click.option("--quick", is_flag=True, help="A second of each: does it work?")
+@click.option("--route", type=click.Path(path_type=Path), hidden=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(__file__).with_name("results"),
+    help="Where the JSON goes.",
+)
+def main(seconds: float, factor: float, quick: bool, route: Path | None, out: Path) -> None:
+    """Measure what a router does with more than it can do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    try:
+        import uvloop
+    except ImportError:
+        run: Any = asyncio.run
+    else:
+        run = uvloop.run
+    if route is not None:
+        run(serve_router(route))
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-overload-") as directory:
+        calm_s = 1.0 if quick else 5.0
+        found = run(measure(Path(directory), 1.0 if quick else seconds, factor, calm_s))
+    content = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "figures": judged(found),
+        **found,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"overload-{commit()}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    table = Table(title=f"commit {commit()}, {machine()}")
+    for title in ("phase", "answers/s", "p50 ms", "p99 ms", "refused", "failed", "clients' core"):
+        table.add_column(title)
+    phases = {f"closed loop of {n}": f for n, f in zip(ACTIVE, found["closed"], strict=True)}
+    phases |= {
+        f"{CALM:g} of the peak": found["calm"],
+        f"{factor:g} of the peak": found["overload"],
+        f"{CALM:g} again": found["after"],
+    }
+    for name, each in phases.items():
+        failed = sum(each["failed"].values())
+        table.add_row(
+            *(name, str(each["per_second"]), f"{each['p50_ms']:g}", f"{each['p99_ms']:g}"),
+            *(str(each["refused"]), str(failed), f"{each['client_cpu_share']:g}"),
+        )
+    console = Console(width=120)
+    console.print(table)
+    for name, value, target, is_met in judged(found):
+        console.print(f"{name}: {value:g} ({target}: {'met' if is_met else 'missed'})")
+    click.echo(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()

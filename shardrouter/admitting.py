@@ -1,0 +1,105 @@
+"""The places of a router on its event loop: see `shardrouter.admission`, which is the rule."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from shardrouter.admission import COHORT_S, Places, Waiter
+from shardrouter.errors import Unavailable
+from shardrouter.planned import (
+    CloseCursor,
+    Deallocate,
+    EndBlock,
+    Plan,
+    PrepareStatement,
+    SavepointStep,
+    SetModes,
+    SetSetting,
+    ShowSetting,
+)
+
+__all__ = ["Gate", "takes_place", "too_much"]
+
+_LIGHT: Final = (
+    *(EndBlock, SavepointStep, SetModes, SetSetting, ShowSetting),
+    *(CloseCursor, Deallocate, PrepareStatement),
+)
+
+REFUSAL_S: Final = 1.0
+"""How long a refusal takes. It costs a router as much as its share of a statement, so connections
+that come again at once would have it do nothing else; so each of them is refused once a second."""
+
+PATIENCE_S: Final = 0.005
+"""How often is looked who has waited for too long, while anybody waits."""
+
+
+class Gate:
+    """Used from one event loop, which must be running when it is made."""
+
+    def __init__(
+        self, stalled: Callable[[], int] = lambda: 0, refuse_above: int | None = None
+    ) -> None:
+        """refuse_above: see `Router.open`."""
+        self._loop = asyncio.get_running_loop()
+        now = self._loop.time()
+        self.places = (
+            Places(now, stalled) if refuse_above is None else Places(now, stalled, refuse_above)
+        )
+        self.is_watched = False
+        """Whoever begins while it is not calls `watch`."""
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(
+        self, client: str, cost: int, begin: Callable[[], object], refuse: Callable[[], object]
+    ) -> Waiter:
+        """`begin` is called when there is a place, perhaps at once, else `refuse`: from the loop,
+        never from within this call."""
+        waiter = Waiter(client, begin, lambda: self.refuse(refuse))
+        self.places.ask(waiter, cost, self._loop.time())
+        self.watch()
+        return waiter
+
+    def refuse(self, told: Callable[[], object]) -> None:
+        """`told` is called, later."""
+        self._loop.call_later(0.0 if self._is_closed else REFUSAL_S, told)
+
+    def watch(self) -> None:
+        """Look at the clock from time to time, as long as there is somebody to look for."""
+        self.is_watched = True
+        if self._timer is None:
+            self._timer = self._loop.call_later(
+                PATIENCE_S if self.places.waiting else COHORT_S, self._look
+            )
+
+    def _look(self) -> None:
+        self._timer = None
+        self.places.look(self._loop.time())
+        self.is_watched = not self.places.is_idle
+        if self.is_watched:
+            self.watch()
+
+    def close(self) -> None:
+        """Refuse all who wait, at once."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.places.close()
+
+
+def takes_place(plan: Plan) -> bool:
+    """Whether it asks a shard for anything, or begins what will."""
+    return not isinstance(plan, _LIGHT)
+
+
+def too_much() -> Unavailable:
+    """To whom there was no place in time."""
+    return Unavailable(
+        "the router has more to do than it can do in time",
+        sqlstate="53300",
+        detail="Nothing of the statement was done.",
+        hint="Try again later, from fewer connections, or run another router.",
+    )
