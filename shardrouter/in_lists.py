@@ -11,7 +11,7 @@ from shardrouter import syntax, types
 from shardrouter.common_types import common_type
 from shardrouter.errors import StatementError
 from shardrouter.lazy_constants import names_columns
-from shardrouter.typed import Typed, boolean
+from shardrouter.typed import Typed, boolean, collated
 from shardrouter.types import TEXT, Type
 
 if TYPE_CHECKING:
@@ -36,9 +36,8 @@ def in_list(node: syntax.InList, scope: Scope) -> tuple[Typed, list[tuple[Typed,
     first = pairs[0][0]
     if any(left.sql != first.sql or left.type is not first.type for left, _ in pairs):
         return boolean(f"({' OR '.join(test.sql for test, _, _ in compared)})"), pairs
-    collate = f" COLLATE {first.type.collation}" if first.type.collation else ""
     items = ", ".join(right.sql for _, right in pairs)
-    return boolean(f"({first.sql}{collate} IN ({items}))"), pairs
+    return boolean(f"({collated(first)} IN ({items}))"), pairs
 
 
 def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: Scope) -> Type:

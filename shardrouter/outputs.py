@@ -15,7 +15,7 @@ from shardrouter.casts import Context
 from shardrouter.common_types import common_type
 from shardrouter.errors import StatementError
 from shardrouter.translate import Scope
-from shardrouter.typed import Typed, assigned, collated, implicit
+from shardrouter.typed import Typed, assigned, collated, implicit, is_mixed
 from shardrouter.types import NO_MODIFIER, TEXT, Type
 
 __all__ = ["Item", "Outputs", "Ranked", "Rows", "Selected", "SetOperation", "item_types"]
@@ -143,7 +143,7 @@ class Selected:
         texts = []
         for i, item in enumerate(self.items):
             typed = item.taken(kinds[i] if kinds else None)
-            text = collated(typed) if distinct else typed.sql
+            text = collated(typed) if distinct or is_mixed(typed) else typed.sql
             if self.is_group and i == 0:  # SQLite knows a group by an aggregate in the list
                 text = f"CASE WHEN count(*) >= 0 THEN {text} END"
             texts.append(f"{text} AS {self.label(i)}" if named else text)

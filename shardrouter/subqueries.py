@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shardrouter import array_forms, operators, syntax
 from shardrouter.errors import StatementError
-from shardrouter.typed import Typed, apply, boolean, implicit
+from shardrouter.typed import Typed, apply, boolean, collated, implicit
 from shardrouter.types import TEXT
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ def in_query(node: syntax.InQuery, scope: Scope) -> Typed:
         )
         assert operator.left is not None
         typed = implicit(left or scope.take(operand, operator.left), operator.left)
-        collation = operator.left.collation
-        sides.append(f"{typed.sql} COLLATE {collation}" if collation else typed.sql)
+        sides.append(collated(replace(typed, type=operator.left)))
         kinds.append(operator.right)
     left_text = sides[0] if len(sides) == 1 else f"({', '.join(sides)})"
     return boolean(f"({left_text} IN ({outputs.text(kinds)}))")

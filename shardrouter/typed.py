@@ -21,7 +21,7 @@ from shardrouter.casts import Cast, Context
 from shardrouter.enumerations import read_label
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.identity import Identity
-from shardrouter.operators import Operator
+from shardrouter.operators import COMPARISONS, Operator
 from shardrouter.planned import Constant, Operand, Parameter
 from shardrouter.quick_dataclasses import dataclass
 from shardrouter.types import BOOLEAN, NO_MODIFIER, NUMERIC, Type
@@ -39,6 +39,7 @@ __all__ = [
     "converted",
     "fitted",
     "implicit",
+    "is_mixed",
     "literal",
     "number",
     "quote",
@@ -52,6 +53,8 @@ def quote(name: str) -> str:
     """An identifier of SQLite."""
     return '"' + name.replace('"', '""') + '"'
 
+
+_COLLATE: Final = " COLLATE "
 
 _CHAIN_MAX: Final = 100
 """Conditions in a row: SQLite reads a chain as a tree as deep as it is long, and refuses one that
@@ -211,6 +214,9 @@ def apply(operator: Operator, *operands: Typed) -> Typed:
             return constant(None, operator.result)
         return constant(call(operator.function, *known), operator.result)
     texts = [typed.sql for typed in operands]
+    if operator.symbol in COMPARISONS and any(_COLLATE in text for text in texts):
+        # The outermost one of the left side counts: see `collated`.
+        texts[0] = f"({texts[0]} COLLATE {operands[0].type.collation or 'BINARY'})"
     if operator.sql:
         return Typed(operator.sql.format(*texts), operator.result)
     return Typed(f"{operator.function}({', '.join(texts)})", operator.result)
@@ -265,8 +271,17 @@ def boolean(sql: str) -> Typed:
 
 
 def collated(typed: Typed) -> str:
-    """Its text where SQLite sorts, groups or compares it by itself."""
-    return f"{typed.sql} COLLATE {typed.type.collation}" if typed.type.collation else typed.sql
+    """Its text where SQLite sorts, groups or compares it by itself. SQLite takes a collation that
+    stands anywhere within, also one of a condition in a CASE, so another one is written then."""
+    if typed.type.collation:
+        return f"{typed.sql} COLLATE {typed.type.collation}"
+    return f"{typed.sql} COLLATE BINARY" if _COLLATE in typed.sql else typed.sql
+
+
+def is_mixed(typed: Typed) -> bool:
+    """A collation stands within that is not of its type, which is stored as a text."""
+    own = typed.type.collation or "BINARY"
+    return typed.type.sqlite == "TEXT" and _COLLATE in typed.sql.replace(f"{_COLLATE}{own}", "")
 
 
 def assigned(typed: Typed, kind: Type, modifier: int) -> Typed | None:

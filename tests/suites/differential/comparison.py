@@ -106,14 +106,18 @@ def _one(ours: Answer, theirs: Answer, *, is_ordered: bool) -> str:
 
 
 def _unflagged(answer: Answer) -> list[tuple[bytes | None, ...]]:
-    """Its rows, without the flag of arrays in the binary format: see `UNPROMISED`."""
-    is_array = [column.type in _ARRAYS for column in answer.columns or ()]
-    if not any(is_array):
+    """Its rows, without the flag of arrays in the binary format (see `UNPROMISED`), and without the
+    number of their elements' type if a client has defined it."""
+    ends = [
+        12 if column.type >= FIRST_OWN_TYPE else 8 if column.type in _ARRAYS else 0
+        for column in answer.columns or ()
+    ]
+    if not any(ends):
         return answer.rows
     return [
         tuple(
-            cell[:4] + cell[8:] if has and cell is not None and cell[:3] == b"\0\0\0" else cell
-            for cell, has in zip(row, is_array, strict=False)
+            cell[:4] + cell[end:] if end and cell is not None and cell[:3] == b"\0\0\0" else cell
+            for cell, end in zip(row, ends, strict=False)
         )
         for row in answer.rows
     ]

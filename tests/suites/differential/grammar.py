@@ -97,6 +97,8 @@ class Grammar(Changes, Copies, Definitions, Labels, Sessions):
         """What PostgreSQL refuses, mostly; sometimes it finds a meaning."""
         table = self.table()
         kind = self.rng.randrange(14)
+        if kind == 9 and self.world.cursors:  # whether it is in the way: see `_statement`
+            kind = 0
         name, key = table.name, table.columns[0].name
         other = self.rng.choice(table.columns).name
         written = {
