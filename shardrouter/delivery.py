@@ -198,7 +198,11 @@ class Delivery:
         is among replicas, where more than one may answer."""
         known = self._groups[group]
         self.counts.first += 1
-        if type(body) is Read and not needs_leader(body.consistency):
+        if (
+            type(body) is Read
+            and body.consistency != "linearizable"
+            and not needs_leader(body.consistency)
+        ):
             self._directory.look_for_members(known)
             ended = partial(_read_ended, done)
             to_leader = partial(self._send_to_leader, group, body, until, done)

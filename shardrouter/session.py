@@ -92,7 +92,7 @@ class Session:
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        self._state.settings = settings
+        self._state.change_settings(settings)
 
     @property
     def pid(self) -> int:
@@ -156,7 +156,7 @@ class Session:
 
     def rebase_settings(self) -> None:
         """What was set so far is what RESET goes back to."""
-        self._state.settings = self._state.settings.rebased()
+        self._state.change_settings(self._state.settings.rebased())
 
     @property
     def is_closed(self) -> bool:
@@ -530,7 +530,7 @@ class Session:
                 deadline,
                 settled,
                 level,
-                NEAREST if needs_leader(level) else self._state.choice,
+                NEAREST if level == "linearizable" or needs_leader(level) else self._state.choice,
             )
             self._cancel_running = partial(cancelled, stop)
 

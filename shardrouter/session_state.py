@@ -68,7 +68,7 @@ class SessionState:
         self.role = role
         self.is_shared = shared
         self.loop = asyncio.get_running_loop()
-        self._settings = Settings(
+        self.settings = Settings(  # as they are now: read often, changed by `change_settings`
             facts={
                 "session_authorization": role.name,
                 "is_superuser": "on" if role.is_superuser else "off",
@@ -89,16 +89,11 @@ class SessionState:
         """By the name that PREPARE, or the client's protocol, has given them."""
         self.sequences = SessionSequences(backend.schema.sequences)
 
-    @property
-    def settings(self) -> Settings:
-        """As they are now."""
-        return self._settings
-
-    @settings.setter
-    def settings(self, settings: Settings) -> None:
-        if settings.added_token != self._settings.added_token:
+    def change_settings(self, settings: Settings) -> None:
+        """From now on they are these."""
+        if settings.added_token != self.settings.added_token:
             self.token.add(settings.added_token)
-        self._settings = settings
+        self.settings = settings
 
     @property
     def request(self) -> str:

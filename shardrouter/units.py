@@ -285,7 +285,7 @@ class Units:
             deadline = asyncio.get_running_loop().time() + STATEMENT_TIMEOUT_S_MAX
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
-            self._state.settings = self._state.settings.with_temporary(schema)
+            self._state.change_settings(self._state.settings.with_temporary(schema))
         notices = await self._state.schema.change(
             plan.definition,
             self._state.settings.placement,
@@ -332,7 +332,7 @@ class Units:
             plan = unit[ordinal].prepared.plan
             assert isinstance(plan, OneShard)
             outcomes[ordinal] = merged_outcome(plan, unit[ordinal], answers, catalog)
-        self._state.settings = settings
+        self._state.change_settings(settings)
         return outcomes
 
     # ------------------------------------------------------------------ units of reads
@@ -356,7 +356,7 @@ class Units:
             if outcome is None:
                 return None
             outcomes.append(outcome)
-        self._state.settings = settings
+        self._state.change_settings(settings)
         return outcomes
 
     async def _declare(
