@@ -356,7 +356,8 @@ def install(connection: Connection, environment: Environment, calculator: Calcul
         made = partial(_GuardedAggregate, name, aggregate.make, guarded)
         connection.create_window_function(name, aggregate.arguments, made)
     define(RECURSION, 0, environment.recursed, pure=False, strict=False)
-    install_collations(connection)
+    for name, compare in COLLATIONS.items():
+        connection.create_collation(name, _compared(name, compare, environment))
     define("lower", 1, FUNCTIONS["pg_lower_text"].call, pure=True, strict=True)
     define("upper", 1, FUNCTIONS["pg_upper_text"].call, pure=True, strict=True)
 
@@ -416,6 +417,26 @@ class _GuardedAggregate:
         self.inverse = guarded(name, state.inverse)
         self.value = guarded(name, state.value)
         self.finalize = guarded(name, state.finalize)
+
+
+def _compared(
+    name: str, compare: Callable[[str, str], int], environment: Environment
+) -> Callable[[str, str], int]:
+    """A collation that refuses texts which are none of its type: SQLite takes a collation from any
+    part of an expression, so a query may ask for it where nobody meant it. It has to end that
+    statement, and not the replica."""
+
+    def compared(left: str, right: str) -> int:
+        try:
+            return compare(left, right)
+        except (MemoryError, RecursionError):
+            raise  # of this machine, not of the texts
+        except Exception as exc:
+            error = FunctionError("XX000", f"a text is compared as {name} and is none")
+            environment.keep_error(error)
+            raise error from exc
+
+    return compared
 
 
 def install_collations(connection: Connection) -> None:

@@ -282,6 +282,8 @@ def _found(node: syntax.Call, scope: Scope) -> Aggregate:
     shown = ", ".join("unknown" if kind is None else kind.name for kind in given)
     if found:
         raise _not_unique(node, shown)
+    if node.name == "array_agg" and len(given) == 1:
+        raise NotSupported(f"an array of {shown} is not supported", position=node.position)
     raise _unknown(node, shown)
 
 

@@ -54,7 +54,7 @@ from shardrouter.select_plan import select
 from shardrouter.sequence_calls import sequence_call
 from shardrouter.statement import parse_tokens
 from shardrouter.transaction_control import transaction_control
-from shardrouter.typed import Parameters, call
+from shardrouter.typed import Parameters, call, computing_nothing
 from shardrouter.utility import utility
 
 __all__ = [
@@ -130,10 +130,31 @@ def make_plan(
     tokens, overriding = _overriding(tokens)
     try:
         return _analysed(tokens, overriding, catalog, parameter_oids, identity)
+    except StatementError as exc:
+        if exc.sqlstate.startswith("22"):
+            _look_further(tokens, overriding, catalog, parameter_oids, identity)
+        raise
     except RecursionError as exc:
         raise StatementError(
             "stack depth limit exceeded", sqlstate="54001", hint="Write a simpler expression."
         ) from exc
+
+
+def _look_further(
+    tokens: list[Token],
+    overriding: str,
+    catalog: Catalog,
+    parameter_oids: Sequence[int],
+    identity: Identity | None,
+) -> None:
+    """A constant part could not be computed: raise what else is wrong with the statement, if
+    anything is, for PostgreSQL understands all of it first."""
+    with computing_nothing():
+        try:
+            _analysed(tokens, overriding, catalog, parameter_oids, identity)
+        except StatementError as exc:
+            if exc.sqlstate.startswith(("22", "42")):
+                raise
 
 
 def _analysed(

@@ -9,7 +9,9 @@ would use.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Final
 
@@ -34,6 +36,7 @@ __all__ = [
     "boolean",
     "call",
     "collated",
+    "computing_nothing",
     "connected",
     "constant",
     "converted",
@@ -117,11 +120,27 @@ def constant(value: Value, kind: Type, modifier: int = NO_MODIFIER) -> Typed:
     return Typed(literal(value), kind, Constant(value), modifier=modifier)
 
 
+_only_understands: ContextVar[bool] = ContextVar("only_understands", default=False)
+
+
+@contextmanager
+def computing_nothing() -> Iterator[None]:
+    """Constant parts that cannot be computed are taken for NULL: what else is wrong with a
+    statement is found, as PostgreSQL computes nothing before all is understood."""
+    token = _only_understands.set(True)
+    try:
+        yield
+    finally:
+        _only_understands.reset(token)
+
+
 def call(function: str, *arguments: Value) -> Value:
     """What the node's function answers. Raises StatementError."""
     try:
         return FUNCTIONS[function].call(*arguments)
     except (FunctionError, ValueFormatError) as exc:
+        if _only_understands.get():
+            return None
         raise StatementError(exc.message, sqlstate=exc.sqlstate, detail=exc.detail) from exc
 
 

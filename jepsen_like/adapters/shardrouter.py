@@ -60,6 +60,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 LEVEL_SETTING: Final = "shardrouter.consistency"
 STALENESS_SETTING: Final = "shardrouter.max_staleness"
+SNAPSHOT_SETTING: Final = "shardrouter.snapshot"
 
 MAX_STALENESS_S: Final = 0.5
 """Of reads at level `bounded`: what takes several round trips of the longest sweep is not late."""
@@ -114,6 +115,7 @@ class ShardRouter:
     raft: RaftConfig = field(default_factory=RaftConfig)
     node_command: tuple[str, ...] = field(default=(sys.executable, "-m", "nodes"))
     consistency: str = "linearizable"  # of reads that ask for no other
+    snapshot: bool = False  # whether a linearizable read over several shards is of one instant
     instruments: Instruments | None = field(default=None, repr=False, compare=False)
 
     levels: ClassVar[Mapping[str, str]] = {
@@ -159,6 +161,7 @@ class ShardRouter:
             "spares": self.spares,
             "raft": asdict(self.raft),
             "consistency": self.consistency,
+            "snapshot": self.snapshot,
             "node_command": " ".join(Path(word).name for word in self.node_command),
         }
 
@@ -209,7 +212,11 @@ class ShardRouter:
             cluster,
             Routers(routers, backend, password),
             directory / "cluster.toml",
-            self.consistency,
+            {
+                LEVEL_SETTING: self.consistency,
+                STALENESS_SETTING: f"{round(MAX_STALENESS_S * 1000)}ms",
+                SNAPSHOT_SETTING: "on" if self.snapshot else "off",
+            },
         )
         try:
             await running.boot(say)
@@ -290,10 +297,10 @@ class RunningShardRouter:
         cluster: LocalCluster,
         routers: Routers,
         direct_file: Path,
-        consistency: str,
+        settings: Mapping[str, str],
     ) -> None:
         self._config = config
-        self._consistency = consistency
+        self._settings = settings  # of each client
         self._cluster = cluster
         self.routers = routers
         self.direct_file = direct_file
@@ -330,12 +337,8 @@ class RunningShardRouter:
 
     async def connect(self, host: str, workloads: Sequence[Workload], deadline_s: float) -> Client:
         """One session for the calls of all levels: what it has seen binds those that promise so."""
-        settings = {
-            LEVEL_SETTING: self._consistency,
-            STALENESS_SETTING: f"{round(MAX_STALENESS_S * 1000)}ms",
-        }
         to_sql = at_levels(sql_of(workloads), workloads)
-        return await self._connect(host, to_sql, deadline_s, settings)
+        return await self._connect(host, to_sql, deadline_s, self._settings)
 
     async def _connect(
         self,

@@ -1,4 +1,5 @@
-"""What SQLite refuses for its size is an error of that class, and the next statement is served."""
+"""What SQLite refuses for its size, and what a collation cannot compare, is an error of the
+statement; the next one is served."""
 
 from __future__ import annotations
 
@@ -38,6 +39,22 @@ def test_what_is_too_large_says_so(connection: SqlConnection, sqlstate: str, sql
     with pytest.raises(Refused) as caught:
         connection.run(Statement(sql), Answer(), 0, 0, Mode.READ)
     assert caught.value.failure.sqlstate == sqlstate
+    answer = Answer()
+    connection.run(Statement("SELECT 1"), answer, 0, 0, Mode.READ)
+    assert answer.results[0].values == ((1,),)
+    connection.close()
+
+
+def test_a_text_that_is_compared_as_what_it_is_not_ends_the_statement_alone(
+    connection: SqlConnection,
+) -> None:
+    for collation in ("numeric", "interval", "jsonb"):
+        both = "SELECT v FROM (SELECT 'b' v UNION ALL SELECT 'a')"
+        sql = f"{both} ORDER BY v COLLATE {collation}"
+        with pytest.raises(Refused) as caught:
+            connection.run(Statement(sql), Answer(), 0, 0, Mode.READ)
+        assert caught.value.failure.sqlstate == "XX000"
+        assert collation in caught.value.failure.message
     answer = Answer()
     connection.run(Statement("SELECT 1"), answer, 0, 0, Mode.READ)
     assert answer.results[0].values == ((1,),)

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parent.parent.parent
         pytest.param("move", ["transfer", "move", "kill"], marks=pytest.mark.long),
         pytest.param("workloads", ["partition", "kill"], marks=pytest.mark.long),
         pytest.param("transactions", ["partition", "kill"], marks=pytest.mark.long),
+        pytest.param(
+            "over_shards", ["partition", "kill", "pause", "clock"], marks=pytest.mark.long
+        ),
         pytest.param("faults", ["kill", "clock", "shape"], marks=pytest.mark.long),
     ],
 )

@@ -111,6 +111,24 @@ def test_parameters_that_cannot_be_typed(sql: str, oids: tuple[int, ...], sqlsta
 
 
 @pytest.mark.parametrize(
+    ("sql", "sqlstate"),
+    [
+        ("SELECT 'abc'::text::int", "22P02"),
+        ("SELECT 'abc'::text::int, nowhere", "42703"),
+        ("SELECT 1 / 0, to_char('1', '2')", "42725"),
+        ("SELECT 1 / 0, 'a'::int", "22P02"),
+        ("SELECT 1 / 0, 2147483648::int", "22012"),
+        ("SELECT 'abc'::int, nowhere", "22P02"),
+        ("SELECT array_agg('{}'::json ORDER BY 'null'::jsonb)", "0A000"),
+    ],
+)
+def test_a_constant_is_computed_when_all_is_understood(sql: str, sqlstate: str) -> None:
+    with pytest.raises(RouterError) as error:
+        make_plan(sql, CATALOG)
+    assert error.value.sqlstate == sqlstate
+
+
+@pytest.mark.parametrize(
     ("value", "oid", "bound"),
     [(1, FLOAT8, 1.0), (5, INT2, 5), ("é", TEXT, "é"), (True, BOOL, True), (None, INT4, None)],
 )

@@ -170,7 +170,8 @@ class Values(Chance):
         """For half of the leaves, should the statement be prepared."""
         if self.one_of(0.5):
             return None
-        if self.may_fail and self.one_of(0.2):
+        # AT TIME ZONE takes either of two types, and gives the other: that is no mistake.
+        if self.may_fail and type_ not in ("timestamp", "timestamptz") and self.one_of(0.2):
             self.may_fail = False  # the value may be none of the type that the server finds
             return Parameter(value, 0)
         return Parameter(value, OIDS[type_])
