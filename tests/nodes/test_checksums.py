@@ -59,7 +59,8 @@ async def test_replicas_of_the_same_log_agree_and_are_told_apart_by_one_value(
     index = done[0].index
     found = [await roots(replica, index) for replica in replicas]
     assert found[0] == found[1]
-    assert {"t", "_sessions", "_stages", "_answers", "_versions", "sqlite_schema"} == set(found[0])
+    own = {"_sessions", "_stages", "_answers", "_versions", "_prepared", "_outcomes"}
+    assert {"t", "sqlite_schema", *own} == set(found[0])
     assert {table for table in found[0] if found[0][table] != found[2][table]} == {"t"}
     mine, other = [await asked(replicas[i], index, "t", 1) for i in (0, 2)]
     assert isinstance(mine, Checksums)

@@ -64,12 +64,15 @@ async def test_rows_as_values_and_as_data_rows(replica: Replica, read: Reader) -
             StatementResult(ROWS, encode_data_rows(rows, columns)),
         ),
         replica.machine.applied,
+        incarnation=1,
     )
 
 
 async def test_a_point_read(replica: Replica, read: Reader) -> None:
     answer = await read(Read((statement("SELECT name FROM t WHERE id = ?1", 5),)))
-    assert answer == Done((StatementResult(1, b"", (("name 5",),)),), replica.machine.applied)
+    assert answer == Done(
+        (StatementResult(1, b"", (("name 5",),)),), replica.machine.applied, incarnation=1
+    )
 
 
 async def test_guards_are_checked_in_the_state_that_is_read(replica: Replica, read: Reader) -> None:
@@ -158,7 +161,7 @@ async def test_reads_see_the_last_commit_while_a_thread_applies(replica: Replica
     try:
         assert machine.applied == applied
         query = Read((statement("SELECT max(n) FROM t"),), (Guard("table:t", 1),))
-        expected = Done((StatementResult(1, b"", ((0,),)),), applied)
+        expected = Done((StatementResult(1, b"", ((0,),)),), applied, incarnation=1)
         assert machine.read(query) == expected
         assert await machine.read_long(query, 60.0) == expected
     finally:
@@ -166,7 +169,7 @@ async def test_reads_see_the_last_commit_while_a_thread_applies(replica: Replica
         await applying
     assert machine.applied == applied + 1
     answer = machine.read(Read((statement("SELECT max(n) FROM t"),), (Guard("table:t", 2),)))
-    assert answer == Done((StatementResult(1, b"", ((9,),)),), applied + 1)
+    assert answer == Done((StatementResult(1, b"", ((9,),)),), applied + 1, incarnation=1)
 
 
 # --------------------------------------------------------------------------- long reads

@@ -56,7 +56,7 @@ async def connection(router: Router) -> AsyncIterator[Connection]:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions are large when they are a hundredth of it."""
     monkeypatch.setattr("shardrouter.block_steps.HELD_BYTES_MAX", 40_000)
-    monkeypatch.setattr("shardrouter.transactions.ASKED_BYTES_MAX", 20_000)
+    monkeypatch.setattr("shardrouter.block_steps.ASKED_BYTES_MAX", 20_000)
 
 
 def stages(directory: Path) -> int:

@@ -67,7 +67,7 @@ MUTANTS: Final = (
     Mutant(
         "ROLLBACK TO in the session",
         "shardrouter/block.py",
-        '        self._mark("rollback", place + 1)\n',
+        '        self._mark_all("rollback", place + 1)\n',
         "",
         TESTS + "test_transactions.py::test_savepoints",
     ),
@@ -126,7 +126,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "cancel of a COMMIT with schema changes",
-        "shardrouter/schema.py",
+        "shardrouter/schema_commits.py",
         "            except asyncio.CancelledError:\n                continue\n",
         "            except asyncio.CancelledError:\n                raise\n",
         TESTS
@@ -142,7 +142,7 @@ MUTANTS: Final = (
     Mutant(
         "time of a schema change",
         "shardrouter/units.py",
-        "        if lasts:\n",
+        "        if execution.lasts:\n",
         "        if not plan:\n",
         TESTS + "test_patience.py::test_a_change_outlasts_the_timeout_that_nobody_has_set",
     ),
@@ -178,13 +178,13 @@ MUTANTS: Final = (
     Mutant(
         "FOR UPDATE in the router",
         "shardrouter/transactions.py",
-        "        if not isinstance(plan, OneShard) or not plan.locking:\n",
-        "        if not isinstance(plan, OneShard) or plan:\n",
+        "        if not plan.locking:\n            return None\n",
+        "        if plan:\n            return None\n",
         TESTS + "test_transactions.py::test_for_update_waits_for_the_one_before",
     ),
     Mutant(
         "all of a COPY or nothing",
-        "nodes/machine.py",
+        "nodes/applied_state.py",
         "            execute(ROLLBACK_TO)\n            execute(RELEASE)\n            raise\n",
         "            execute(RELEASE)\n            raise\n",
         TESTS + "test_copy_in.py::test_what_insert_would_refuse_is_refused_with_its_line",
@@ -200,8 +200,8 @@ MUTANTS: Final = (
         "READ ONLY in a block",
         "shardrouter/transactions.py",
         (
-            "            if plan.is_write and host.settings.read_only:\n"
-            "                raise read_only_error(plan)\n"
+            "        if plan.is_write and host.settings.read_only:\n"
+            "            raise read_only_error(plan)\n"
         ),
         "",
         TESTS + "test_transactions.py::test_modes_and_settings",
