@@ -22,6 +22,9 @@ HOUR_US: Final = 3_600_000_000
 DAY_US: Final = 86_400_000_000
 OFFSET_HOURS_MAX: Final = 15
 
+_MAY_BE_A_ZONE: Final = re.compile(r"[0-9]{6}\s*[A-Za-z]{2,}[0-9]")
+"""Behind a date written in one number PostgreSQL takes such a word for the name of a time zone."""
+
 
 @dataclass
 class Parts:
@@ -121,6 +124,12 @@ class _Reader:
         self.has_t = False
 
     def malformed(self) -> ValueFormatError:
+        if _MAY_BE_A_ZONE.search(self.text):
+            return ValueFormatError(
+                "0A000",
+                f'a time zone as in "{self.text}" is not supported',
+                hint="Write its offset, as in +01, or convert the time to UTC.",
+            )
         return ValueFormatError(
             "22007", f'invalid input syntax for type {self.kind}: "{self.text}"'
         )

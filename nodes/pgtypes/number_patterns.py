@@ -86,12 +86,13 @@ def _read(text: str) -> Pattern:
     return Pattern(tuple(places), whole, fraction, fills, leading, trailing, brackets)
 
 
-def _to_char(number: Decimal, text: str) -> str | None:
+def _to_char(number: Decimal, text: str, *, is_float: bool = False) -> str | None:
+    """A float keeps its sign where a number that is rounded to zero has none."""
     if not text:
         return None
     pattern = _read(text)
     rounded = numerics.to_scale(number.copy_abs(), pattern.fraction, ROUND_HALF_UP)
-    is_negative = number < 0 and bool(rounded)
+    is_negative = number.is_signed() and (is_float or bool(rounded))
     digits = format(rounded, "f")
     whole, _, fraction = digits.partition(".")
     whole = whole.lstrip("0")
@@ -197,7 +198,7 @@ def _of_float(digits: int) -> Callable[[Value, Value], str | None]:
         number = float_of(value)
         if not math.isfinite(number):
             raise FunctionError("0A000", "to_char of infinity is not supported")
-        return _to_char(Decimal(f"{number:.{digits}g}"), string_of(pattern))
+        return _to_char(Decimal(f"{number:.{digits}g}"), string_of(pattern), is_float=True)
 
     return to_char
 

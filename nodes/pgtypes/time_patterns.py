@@ -243,6 +243,7 @@ def _shown(part: Part, moment: _Moment) -> str:
         case "CC":
             return _century(moment, part)
         case "TZ":
+            moment.date  # noqa: B018 -- raises for an interval
             return moment.zone.lower() if field == "tz" else moment.zone
         case "TZH" | "OF":
             return "+00" if moment.date is not None else ""
