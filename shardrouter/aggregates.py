@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from shardrouter import operators, ordered_aggregates, syntax, windows
 from shardrouter.errors import NotSupported, StatementError
+from shardrouter.operators import no_operator
 from shardrouter.partials import Called
 from shardrouter.typed import Typed, collated, implicit
 from shardrouter.types import (
@@ -21,6 +22,7 @@ from shardrouter.types import (
     DOUBLE,
     INTEGER,
     INTERVAL,
+    JSON,
     NUMERIC,
     REAL,
     SMALLINT,
@@ -136,6 +138,9 @@ def aggregate(node: syntax.Call, scope: Scope) -> Typed:
         text, kind = windows.call(node, scope)
     else:
         text, kind = _text(node, scope)
+    for key in node.order:
+        if not scope.is_open(key.expression) and scope.expression(key.expression).type is JSON:
+            raise no_operator("an ordering", JSON, syntax.position_of(key.expression))
     is_ours = text.startswith("pg_")
     condition = ""
     if node.filter is not None:

@@ -30,7 +30,17 @@ from shardrouter.similar_names import closest
 from shardrouter.tables import PUBLIC, TEMPORARY
 from shardrouter.typed import Typed, collated, constant, implicit
 from shardrouter.typed import call as computed
-from shardrouter.types import ARRAY_OF, BIGINT, BYTEA, INTEGER, NAME, NO_MODIFIER, TEXT, Type
+from shardrouter.types import (
+    ARRAY_OF,
+    BIGINT,
+    BYTEA,
+    INTEGER,
+    NAME,
+    NO_MODIFIER,
+    TEXT,
+    TIMESTAMPTZ,
+    Type,
+)
 
 if TYPE_CHECKING:
     from shardrouter.translate import Scope
@@ -48,6 +58,9 @@ _OF_BYTES: Final = frozenset(
 
 _STABLE: Final = frozenset({"to_char", "to_date", "to_number", "to_timestamp"})
 """Functions that PostgreSQL does not compute while planning: they fail when a row needs them."""
+
+_OF_INSTANTS: Final = frozenset({"extract", "date_part", "date_trunc"})
+"""The same, of a timestamp with time zone: what it answers depends on the session's."""
 
 _OF_OTHERS: Final = frozenset(
     {("age", 1), ("bit_count", 1), ("get_bit", 2), ("set_bit", 3), ("trunc", 1)}
@@ -196,7 +209,13 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
             scope.statement.ask_router(about_cluster=found.asks == "cluster")
         scope.statement.is_volatile |= found.is_volatile
         known = [typed.constant.value for typed in arguments if typed.constant is not None]
-        if found.node_function and len(known) == len(arguments) and not found.is_volatile:
+        is_of_instant = node.name in _OF_INSTANTS and arguments[-1].type is TIMESTAMPTZ
+        if (
+            found.node_function
+            and len(known) == len(arguments)
+            and not found.is_volatile
+            and not is_of_instant
+        ):
             if None in known:
                 return constant(None, found.result)
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from shardrouter import syntax
 from shardrouter.errors import StatementError
+from shardrouter.operators import no_operator
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated
-from shardrouter.types import JSON, TEXT, Type
+from shardrouter.types import JSON, TEXT
 
-__all__ = ["check_grouping", "group_clause", "no_operator"]
+__all__ = ["check_grouping", "group_clause"]
 
 
 def group_clause(node: syntax.Select, scope: Scope) -> str:
@@ -64,18 +65,6 @@ def _null_the_others(node: syntax.Select, grouping: syntax.Grouping, scope: Scop
     own = {scope.take(_meant(part, node, scope), TEXT).sql for part in node.group}
     scope.loose.clear()
     scope.nulled = {text: typed for text, typed in nulled.items() if text not in own}
-
-
-def no_operator(what: str, kind: Type, position: int) -> StatementError:
-    """json is only text to PostgreSQL: it neither sorts nor compares it."""
-    return StatementError(
-        f"could not identify {what} operator for type {kind.name}",
-        sqlstate="42883",
-        position=position,
-        hint="Use an explicit ordering operator or modify the query."
-        if what == "an ordering"
-        else "",
-    )
 
 
 def _meant(expression: syntax.Expression, node: syntax.Select, scope: Scope) -> syntax.Expression:

@@ -42,7 +42,15 @@ from shardrouter.types import (
     is_text,
 )
 
-__all__ = ["COMPARISONS", "OPERATORS", "Operator", "best", "resolve", "resolve_prefix"]
+__all__ = [
+    "COMPARISONS",
+    "OPERATORS",
+    "Operator",
+    "best",
+    "no_operator",
+    "resolve",
+    "resolve_prefix",
+]
 
 COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
@@ -454,3 +462,15 @@ def _by_category(
         )
     ]
     return kept or None
+
+
+def no_operator(what: str, kind: Type, position: int) -> StatementError:
+    """json is only text to PostgreSQL: it neither sorts nor compares it."""
+    return StatementError(
+        f"could not identify {what} operator for type {kind.name}",
+        sqlstate="42883",
+        position=position,
+        hint="Use an explicit ordering operator or modify the query."
+        if what == "an ordering"
+        else "",
+    )

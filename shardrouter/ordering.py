@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shardrouter import syntax, types
 from shardrouter.errors import NotSupported, StatementError
-from shardrouter.grouping import no_operator
+from shardrouter.operators import no_operator
 from shardrouter.outputs import Item, Rows, Selected, SetOperation, item_types
 from shardrouter.translate import Scope
 from shardrouter.typed import Typed, collated

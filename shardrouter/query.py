@@ -12,11 +12,12 @@ from shardrouter.common_tables import with_clause
 from shardrouter.conditions import where_clause
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.fetched import Fetched
-from shardrouter.grouping import check_grouping, group_clause, no_operator
+from shardrouter.grouping import check_grouping, group_clause
 from shardrouter.grouping_sets import expanded
 from shardrouter.labels import label
 from shardrouter.listed_rows import with_rows_of_lists
 from shardrouter.locality import Form
+from shardrouter.operators import no_operator
 from shardrouter.ordering import SortedBy, names_ordered, order_text, sort_keys
 from shardrouter.outputs import Item, Outputs, Rows, Selected, SetOperation
 from shardrouter.planned import (
