@@ -83,7 +83,12 @@ def test_the_demo_ends_with_where_reads_and_writes_stand(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "moment", ["starting", "cut:", pytest.param("kill -9", marks=pytest.mark.long)]
+    "moment",
+    [
+        "starting",
+        pytest.param("cut:", marks=pytest.mark.long),
+        pytest.param("kill -9", marks=pytest.mark.long),
+    ],
 )
 def test_ctrl_c_leaves_no_process_and_no_data(tmp_path: Path, moment: str) -> None:
     out = tmp_path / "demo"

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.mark.parametrize(
     ("example", "kinds"),
     [
-        ("partition", ["partition", "pause"]),
+        pytest.param("partition", ["partition", "pause"], marks=pytest.mark.long),
         pytest.param("move", ["transfer", "move", "kill"], marks=pytest.mark.long),
         pytest.param("workloads", ["partition", "kill"], marks=pytest.mark.long),
         pytest.param("transactions", ["partition", "kill"], marks=pytest.mark.long),

@@ -69,7 +69,7 @@ filters = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(rows, sort_keys, filters, bounds, bounds, st.sampled_from(["id", "b, f", "ok, id, n"]))
 def test_three_shards_answer_as_one(
     data: list[tuple[Value, ...]],

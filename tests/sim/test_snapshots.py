@@ -110,7 +110,7 @@ def the_gates_open_when_they_are_pinned(patch: Patch) -> None:
         what_was_in_the_log_is_not_waited_for,
         what_is_prepared_is_not_waited_for,
         a_gate_that_was_open_confirms,
-        the_word_of_who_does_not_lead_is_taken,
+        pytest.param(the_word_of_who_does_not_lead_is_taken, marks=pytest.mark.long),
         each_is_confirmed_when_it_is_pinned,
         the_gates_open_when_they_are_pinned,
     ],
