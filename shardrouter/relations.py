@@ -138,8 +138,13 @@ class Statement:
         self.asks_meta |= about_cluster
 
     def number(self) -> int:
-        self._numbers += 1
-        return self._numbers
+        """Of the next source or common table, t1 or w1 in SQLite's text; no table is called so,
+        for that one would be meant where a table is named as it is (in RETURNING, behind WITH)."""
+        tables = {} if self.catalog is None else self.catalog.tables
+        while True:
+            number = self._numbers = self._numbers + 1
+            if not any(f"{letter}{number}" in tables for letter in "tTwW"):
+                return number
 
     def table_in_view(self, item: syntax.TableName, view: View) -> tuple[Table, ViewName]:
         """What a name in the text of a view stands for."""

@@ -8,6 +8,7 @@ from shardrouter import syntax
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import Kind, tokenize
 from shardrouter.statement import parse, split
+from tests.shardrouter.planning import PlannedCluster
 
 
 def texts(sql: str) -> list[str]:
@@ -304,3 +305,22 @@ def test_a_type_may_be_named_with_its_schema(written: str, name: str) -> None:
         assert isinstance(item, syntax.SelectItem)
         assert isinstance(item.expression, syntax.TypeCast)
         assert item.expression.type.name == name
+
+
+def test_a_table_may_be_called_as_the_text_for_sqlite_calls_its_sources() -> None:
+    cluster = PlannedCluster(1)
+    for sql in (
+        "CREATE TABLE t1 (id int PRIMARY KEY)",
+        "CREATE TABLE w1 (id int PRIMARY KEY)",
+        "CREATE TABLE other (id int PRIMARY KEY)",
+        "INSERT INTO t1 VALUES (6), (7)",
+        "INSERT INTO w1 VALUES (8)",
+        "INSERT INTO other VALUES (6), (7), (9)",
+    ):
+        cluster.execute(sql)
+    for sql, rows in (
+        ("WITH q AS (SELECT 1 AS one) SELECT id, one FROM w1, q", [(8, 1)]),
+        ("DELETE FROM t1 WHERE id = 6 RETURNING ARRAY(SELECT unnest(ARRAY[id]))", [("[6]",)]),
+        ("DELETE FROM t1 RETURNING (SELECT 1 FROM other o WHERE o.id = t1.id)", [(1,)]),
+    ):
+        assert list(cluster.execute(sql)[1]) == rows, sql
