@@ -38,7 +38,7 @@ class Leaders:
     def __init__(self) -> None:
         self.now = 0.0
         self.groups = {name: Group(name) for name in ("a", "b", "c")}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         for group in self.groups.values():
             self.elect(group.name)
@@ -53,7 +53,7 @@ class Leaders:
     def elect(self, name: str) -> None:
         self.groups[name].resolution = Resolution(name, AFTER_S)
 
-    def at(self, when: float, what: Callable[[], None]) -> None:
+    def at(self, when: float, what: Callable[[], object]) -> None:
         heapq.heappush(self._events, (when, next(self._order), what))
 
     def prepare(self, name: str) -> ResponseBody:
