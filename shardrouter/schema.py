@@ -88,7 +88,7 @@ class Schema:
         self._drafts = count(DRAFTED)
         self._commits = SchemaCommits(self)
         self._relocator = Relocator(self)
-        self.commit = self._commits.commit
+        self.commit, self.commit_over = self._commits.commit, self._commits.commit_over
         self.sequences = SequenceCache(
             self._write_meta,
             lambda guards, deadline: self.shards.read(META_GROUP, (), guards, deadline=deadline),
