@@ -254,7 +254,7 @@ class BlockSteps:
                 transaction=transaction,
                 quick=branch.is_quick and not branch.defines,
                 bounded=branch.is_bounded,
-                tied=tied_tables(self._host.catalog, branch.tables),
+                tied=self._tied(block, branch),
             )
         # The leader that has answered last is the one that is most likely there.
         anchor = participants[-1].shard
@@ -274,6 +274,15 @@ class BlockSteps:
             raise serialization_failure("a concurrent schema change")
         # What was sent ahead goes with the outcome, which the shards may hear of later than here.
         self._uploads.clear()
+
+    def _tied(self, block: Block, branch: Branch) -> tuple[str, ...]:
+        """What foreign keys tie to its tables, and to those that it changes, as they were and as
+        they are to be."""
+        catalogs, names = [self._host.catalog], set(branch.tables)
+        if block.draft is not None:
+            catalogs.append(block.draft.base)
+            names.update(moved.name for change in block.draft.changes for moved in change.tables)
+        return tuple(sorted({tied for each in catalogs for tied in tied_tables(each, names)}))
 
     def forget(self) -> None:
         """The block is over. What it wrote of them is written, or is not any more."""
