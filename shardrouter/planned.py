@@ -182,8 +182,8 @@ class OneShard:
 
 @dataclass(frozen=True)
 class SequenceCall:
-    """SELECT of nextval, currval, lastval or setval of one sequence; `value` and `is_called` are
-    setval's."""
+    """SELECT of nextval, currval, lastval or setval of one sequence, or of a key that the router
+    makes (`shardrouter.made_keys`); `value` and `is_called` are setval's."""
 
     function: str
     sequence: str
