@@ -184,7 +184,7 @@ texts."""
 def _function(node: syntax.Call, scope: Scope) -> Typed:
     given = [None if scope.is_open(a) else scope.expression(a).type for a in node.arguments]
     candidates = functions.candidates(node.name, len(given), given)
-    if node.name in _POLYMORPHIC and given[:1] == [None]:
+    if node.name in _POLYMORPHIC and given[:1] == [None] and _may_take(candidates, given):
         raise StatementError(
             "could not determine polymorphic type because input has type unknown",
             sqlstate="42804",
@@ -237,6 +237,14 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
     if any(kind is not None and kind.is_own and kind.element is not None for kind in given):
         raise _not_here(node)
     raise _none_such(node, given)
+
+
+def _may_take(candidates: Sequence[functions.Function], given: Sequence[Type | None]) -> bool:
+    """Whether any takes the arguments whose types are known."""
+    return any(
+        all(k is None or casts.is_implicit(k, w) for k, w in zip(given, f.arguments, strict=True))
+        for f in candidates
+    )
 
 
 def _is_stable(function: functions.Function) -> bool:

@@ -389,7 +389,8 @@ class Scope(Names):
                     hint="No operator matches the given name and argument types. "
                     "You might need to add explicit type casts.",
                 )
-            sides.append(typed)
+            is_pattern = side is node.pattern
+            sides.append(implicit(typed, TEXT) if is_pattern else typed)  # without its blanks
         name = "pg_ilike_text" if node.any_case else "pg_like_text"
         pattern = sides[1].sql
         if node.escape is not None:
