@@ -193,7 +193,8 @@ def _function(node: syntax.Call, scope: Scope) -> Typed:
         letters = tuple(syntax.StringLiteral(each, node.position) for each in _CASES[node.name])
         letter_by_letter = (node.arguments[0], *letters)
         return _function(syntax.Call("translate", letter_by_letter, position=node.position), scope)
-    if (node.name, len(given)) in _OF_OTHERS and given[0] is None:
+    is_of_others = (node.name, len(given)) in _OF_OTHERS and given[0] is None
+    if is_of_others and _may_take(candidates, given):
         if node.name in _OF_BITS and given[1] is INTEGER:
             raise _not_here(node)  # the one of bit strings takes an integer there
         if node.name not in _OF_BITS or given[1] is not BIGINT:

@@ -54,7 +54,7 @@ def _positions(order: _Compare) -> Callable[[Value, Value], str | None]:
 
 def _position_from(order: _Compare) -> Callable[[Value, Value, Value], int | None]:
     def position(array: Value, wanted: Value, start: Value) -> int | None:
-        if array is None:
+        if array is None or not elements(array):
             return None
         if start is None:
             raise FunctionError("22004", "initial position must not be null")

@@ -166,7 +166,7 @@ def _shown(digits: str, pattern: Pattern, *, is_negative: bool) -> str:
                 out.append(" ")
         else:
             out.append(mark[1:])
-    if not started:
+    if not started and pattern.whole + pattern.fraction:
         out.append(_SIGN)
     return _signed("".join(out), pattern, is_negative)
 
