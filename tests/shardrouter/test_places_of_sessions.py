@@ -13,7 +13,7 @@ import pytest
 from bench.hot_path import SQL, KnownSchema
 from nodes.protocol import Read, Speculate
 from shardrouter import admission
-from shardrouter.admitting import Gate
+from shardrouter.admitting import REFUSAL_S, Gate
 from shardrouter.catalogs.asking import Catalogs
 from shardrouter.execution import Execution
 from shardrouter.fair_queue import INTERVAL_S
@@ -155,5 +155,29 @@ def test_a_shard_without_a_leader_takes_no_place_from_the_others() -> None:
             assert crowd.gate.places.waiting == 0
             assert not lost.results
             assert not asked.results
+
+    run(scenario())
+
+
+def test_each_is_refused_in_its_time_and_all_of_them_at_the_end() -> None:
+    async def scenario() -> None:
+        gate, told = Gate(), list[str]()
+
+        def refused(name: str) -> None:
+            gate.refuse(lambda: told.append(name))
+
+        refused("a")
+        advance(REFUSAL_S / 2)
+        refused("b")
+        advance(REFUSAL_S / 2)
+        await until(lambda: told == ["a"])
+        refused("c")
+        advance(REFUSAL_S / 2)
+        await until(lambda: told == ["a", "b"])
+        gate.close()
+        assert told == ["a", "b"], "not from within"
+        await until(lambda: told == ["a", "b", "c"])
+        refused("d")
+        await until(lambda: told == ["a", "b", "c", "d"])
 
     run(scenario())
