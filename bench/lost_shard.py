@@ -5,10 +5,10 @@ while it has none.
 
 Five node processes: shard-1, and the catalog, on three of them, shard-2 on the other two, of which
 one is stopped (SIGSTOP) and goes on, in turns. The router has a process of its own; clients come
-over the wire. Statements for either shard arrive by chance at a rate of their own, on connections of
-their own, whatever became of those before. Those of shard-2 wait while it is lost, as many as its
-connections are. The latencies of shard-1 are compared in turns, so that whatever else the machine
-does meets both.
+over the wire. Statements for either shard arrive by chance at a rate of their own, on connections
+of their own, whatever became of those before. Those of shard-2 wait while it is lost, as many as
+its connections are. The latencies of shard-1 are compared in turns, so that whatever else the
+machine does meets both.
 """
 
 from __future__ import annotations
