@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from shardrouter.admission import COHORT_S, Places, Waiter
@@ -63,9 +64,10 @@ class Gate:
     ) -> Waiter:
         """`begin` is called when there is a place, perhaps at once, else `refuse`: from the loop,
         never from within this call."""
-        waiter = Waiter(client, begin, lambda: self.refuse(refuse))
+        waiter = Waiter(client, begin, partial(self.refuse, refuse))
         self.places.ask(waiter, cost, self._loop.time())
-        self.watch()
+        if self._timer is None:
+            self.watch()
         return waiter
 
     def refuse(self, told: Callable[[], object]) -> None:

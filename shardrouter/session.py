@@ -294,32 +294,36 @@ class Session:
             )
         ):
             begin = partial(self._begin, unit, done, deadline, began, is_one=is_one, lasts=lasts)
-            self._wait_for_place(unit, begin, self._metered(unit, done, began))
+            self._wait_for_place(unit, begin, done, began)
         elif is_one:  # nearly always
             self._execute_one(unit[0], done, deadline, began, began)
         else:
             self._begin(unit, done, deadline, began, is_one=False, lasts=lasts)
 
     def _wait_for_place(
-        self, unit: Sequence[Execution], begin: Callable[[], object], done: UnitDone
+        self,
+        unit: Sequence[Execution],
+        begin: Callable[[], object],
+        done: UnitDone,
+        began: float,
     ) -> None:
         """Others have all of them: it is begun when it has its turn, or refused."""
 
+        def refuse(error: RouterError | None = None) -> None:
+            self._cancel_running = None
+            self._metered(unit, done, began)(error or TooMuch())
+
         client = self._state.client
         if self._places.refuses(client, self._loop.time()):
-            self._gate.refuse(lambda: done(TooMuch()))
+            self._gate.refuse(refuse)
             return
-
-        def end(error: RouterError) -> None:
-            self._cancel_running = None
-            done(error)
 
         def cancel() -> None:
             if self._places.withdraw(waiter):
-                end(canceled())
+                refuse(canceled())
 
         self._cancel_running = cancel
-        waiter = self._gate.wait(client, len(unit), begin, lambda: end(TooMuch()))
+        waiter = self._gate.wait(client, len(unit), begin, refuse)
 
     def _begin(
         self,
