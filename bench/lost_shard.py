@@ -68,7 +68,8 @@ class Connection(asyncio.Protocol):
             3, 0, (("user", "bench"), ("database", "shardrouter"), ("statement_timeout", "60s"))
         )
         parses = (m.Parse("select", _SELECT, ()), m.Parse("update", _UPDATE, ()))
-        self.transport.write(b"".join(map(m.encode, (startup, *parses, m.Sync()))))
+        said = (startup, *parses, m.Sync())
+        self.transport.write(b"".join([m.encode(message) for message in said]))
 
     def say(self, data: bytes, arrived: float) -> None:
         self._arrived = arrived
