@@ -2,7 +2,7 @@
 
 A client never raises for what the database does: its answer is an outcome. The default is
 `info` (it may have happened, it may happen yet); `fail` only where nothing can have happened
-(DESIGN section 10). A read that failed is `fail`: it has no effect that could come later.
+(DESIGN section 10); `jepsen_like.outcomes` is the table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ import asyncpg
 
 from jepsen_like.history import Outcome
 from jepsen_like.load import Call
+from jepsen_like.outcomes import (
+    CONNECTION_ERRORS,
+    STUMBLES,
+    Stage,
+    outcome_of_error,
+    stage_of,
+    words_of,
+)
 from jepsen_like.workloads.workload import SqlCall, SqlTransaction, Statements
 
 __all__ = [
@@ -22,14 +30,10 @@ __all__ = [
     "Client",
     "ClientError",
     "SqlClient",
-    "outcome_of_error",
     "connect_sql",
 ]
 
 CONNECT_TIMEOUT_S: Final = 2.0
-
-TRANSACTION_ABORTED: Final = "08007"
-"""SQLSTATE for "the outcome is unknown": indefinite whatever a list of definite codes says."""
 
 
 class ClientError(Exception):
@@ -56,28 +60,6 @@ class Client(Protocol):
 
     def abort(self) -> None:
         """End the connection at once, without waiting for anybody, and with it a call under way."""
-
-
-def outcome_of_error(
-    error: Exception,
-    *,
-    is_read: bool,
-    definite_codes: Collection[str],
-    is_begun: bool = False,
-) -> Outcome:
-    """`fail` if nothing of the call has happened or ever will; else `info`.
-
-    `is_begun`: an earlier statement of the same call was carried out.
-    A definite code is a whole SQLSTATE or its class (the first two characters).
-    """
-    if is_read:
-        return "fail"
-    if is_begun:
-        return "info"
-    code = getattr(error, "sqlstate", None)
-    if not isinstance(error, asyncpg.PostgresError) or code is None or code == TRANSACTION_ABORTED:
-        return "info"
-    return "fail" if code in definite_codes or code[:2] in definite_codes else "info"
 
 
 class SqlClient:
@@ -108,21 +90,14 @@ class SqlClient:
             for statement in statements:
                 answers.append(await self._run(statement))  # noqa: PERF401 - kept if one fails
             return Answer("ok", tuple(answers) if isinstance(found, tuple) else answers[0])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError) as exc:
-            if isinstance(exc, AttributeError) and not self._connection.is_closed():
-                raise  # else it was aborted while asyncpg went from preparing to executing
-            outcome = outcome_of_error(
-                exc,
-                is_read=call.f.startswith("read"),
-                definite_codes=self._definite_codes,
-                is_begun=bool(answers),
-            )
-            return Answer(outcome, error=words_of(exc))
+        except (*CONNECTION_ERRORS, *STUMBLES) as exc:
+            stage = stage_of(call)
+            return self._answer_of(exc, "begun" if answers and stage == "sent" else stage)
 
     async def _transact(self, call: Call, transaction: SqlTransaction) -> Answer:
         """BEGIN ... COMMIT. What fails before the COMMIT is sent has certainly not happened, even
         if the connection is lost."""
-        commits = False
+        stage: Stage = "uncommitted"
         try:
             await self._connection.execute("BEGIN")
             steps = transaction.run()
@@ -134,27 +109,26 @@ class SqlClient:
                     output = end.value
                     break
                 answer = await self._run(statement)
-            commits = True
+            stage = stage_of(call)
             await self._connection.execute("COMMIT")
             return Answer("ok", output)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError) as exc:
-            if isinstance(exc, AttributeError) and not self._connection.is_closed():
-                raise
-            outcome = outcome_of_error(
-                exc,
-                is_read=not commits or call.f.startswith("read"),
-                definite_codes=self._definite_codes,
-            )
-            answer = Answer(outcome, error=words_of(exc))
+        except (*CONNECTION_ERRORS, *STUMBLES) as exc:
+            answer = self._answer_of(exc, stage)
         await self._roll_back()
         return answer
+
+    def _answer_of(self, error: Exception, stage: Stage) -> Answer:
+        if isinstance(error, STUMBLES) and not self._connection.is_closed():
+            raise error
+        outcome = outcome_of_error(error, stage=stage, definite_codes=self._definite_codes)
+        return Answer(outcome, error=words_of(error, stage))
 
     async def _roll_back(self) -> None:
         """Leave the transaction that failed; without it, leave the connection."""
         try:
             if self._connection.is_in_transaction():
                 await self._connection.execute("ROLLBACK")
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, AttributeError):
+        except (*CONNECTION_ERRORS, *STUMBLES):
             self.abort()
 
     async def _run(self, sql: SqlCall) -> Any:
@@ -180,19 +154,12 @@ class SqlClient:
         """Run a statement before the test starts. Raises ClientError."""
         try:
             await self._run(sql)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+        except CONNECTION_ERRORS as exc:
             raise ClientError(f"{sql.text}: {words_of(exc)}") from exc
 
     def abort(self) -> None:
         if not self._connection.is_closed():
             self._connection.terminate()
-
-
-def words_of(error: Exception) -> str:
-    """An error for the history: its SQLSTATE if it has one, and its first line."""
-    code = getattr(error, "sqlstate", None)
-    text = str(error).split("\n", 1)[0] or type(error).__name__
-    return f"{code} {text}" if code and isinstance(error, asyncpg.PostgresError) else text
 
 
 async def connect_sql(
@@ -226,6 +193,6 @@ async def connect_sql(
                 **(settings or {}),
             },
         )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as exc:
+    except CONNECTION_ERRORS as exc:
         raise ClientError(f"no connection to {host}:{port}: {words_of(exc)}") from exc
     return SqlClient(connection, to_sql, definite_codes=definite_codes)

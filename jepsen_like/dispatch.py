@@ -20,6 +20,7 @@ from typing import Final
 from jepsen_like.clients import Answer, Client, ClientError
 from jepsen_like.history import Outcome, Recorder, Unserved
 from jepsen_like.load import Arrival, Call
+from jepsen_like.outcomes import is_read, outcome_of_silence, stage_of
 
 __all__ = ["Clock", "Dispatcher"]
 
@@ -69,7 +70,7 @@ class _Unsure:
     def begin(self, call: Call) -> Call:
         """The call to send."""
         limit = self._limits.get(call.workload)
-        if limit is None or call.f.startswith("read"):
+        if limit is None or is_read(call):
             return call
         place = (call.workload, call.key)
         count = self._counts.get(place, 0)
@@ -79,7 +80,7 @@ class _Unsure:
         return call
 
     def end(self, call: Call, outcome: Outcome) -> None:
-        if not call.f.startswith("read") and outcome != "info" and call.workload in self._limits:
+        if not is_read(call) and outcome != "info" and call.workload in self._limits:
             self._counts[call.workload, call.key] -= 1
 
 
@@ -310,7 +311,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             if not held.gave_up or held.task.uncancel():
                 raise  # it is the run that ends
-            outcome: Outcome = "fail" if call.f.startswith("read") else "info"
+            outcome = outcome_of_silence(stage_of(call))
             return Answer(outcome, error="the client hung: it was aborted and did not return")
         finally:
             held.is_over = True

@@ -18,6 +18,7 @@ from shardrouter.conflicts import Conflict, on_conflict, reads
 from shardrouter.drawn import check_selected, rows_at_most
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import refuse_selected
+from shardrouter.locality import Leaf, changes_alone, inserts_alone, reads_alike
 from shardrouter.outputs import Outputs
 from shardrouter.placing import Place, pins_of, place, reliance
 from shardrouter.planned import (
@@ -60,8 +61,10 @@ def insert(
     columns = _targets(node, table)
     keys: tuple[Operand, ...] | None
     numbers: RowNumbers | None = None
+    is_local = False
     if node.query is not None:
         _check_determined(node.query)
+        first = len(statement.scopes)
         outputs = statement.query(node.query, scope)
         columns = _matched(columns, len(outputs.names), node)
         refuse_selected(columns)
@@ -73,6 +76,7 @@ def insert(
         ]
         source = _selected(outputs, columns, own, len(drawing))
         keys = _selected_keys(table, columns, outputs, statement)
+        is_local = not drawing and _is_local(table, columns, statement.scopes[first])
         if drawing:
             numbers = _numbers(node.query, f"{tables}{_counted(outputs, own)}", drawing)
         columns = [*columns, *drawing]
@@ -82,6 +86,7 @@ def insert(
         columns = columns[: len(values[0])]
         source = f"VALUES {', '.join(_row(row) for row in values)}"
         keys = _row_keys(table, columns, values, node.table.position)
+    query_end = len(statement.scopes)
     conflict = Conflict("", source)
     if node.conflict is not None:
         conflict = on_conflict(node, node.conflict, table, columns, source, scope)
@@ -98,7 +103,8 @@ def insert(
                 "ON CONFLICT of DEFAULT VALUES is not supported", hint="Name a column."
             )
     returning, shown = _returning(node.returning, table, node.table, statement)
-    where = _target_place(statement, catalog, table, keys)
+    is_local = is_local and reads_alike(statement.scopes[query_end:])
+    where = _target_place(statement, catalog, table, keys, is_local=is_local)
     split: SplitRows | None = None
     if len(values) > 1 and where.keys and not any(each.sharded for each in statement.scopes):
         before, _, behind = conflict.source.partition(source)
@@ -310,11 +316,24 @@ def _spread(statement: Statement, catalog: Catalog, table: Table, where: Place) 
 
 
 def _target_place(
-    statement: Statement, catalog: Catalog, table: Table, keys: tuple[Operand, ...] | None
+    statement: Statement,
+    catalog: Catalog,
+    table: Table,
+    keys: tuple[Operand, ...] | None,
+    *,
+    is_local: bool,
 ) -> Place:
     statement.tables[table.name] = table
     target = (table, keys) if table.placement == "sharded" else None
-    return place(statement, catalog, target, is_write=True)
+    return place(statement, catalog, target, is_write=True, is_local=is_local)
+
+
+def _is_local(table: Table, columns: Sequence[Column], query: Scope) -> bool:
+    """Whether each shard inserts the rows that it has of the query."""
+    key = next((i for i, c in enumerate(columns) if c.name == table.shard_key), None)
+    if key is None or query.statement.is_volatile:
+        return False
+    return inserts_alone(query, table, key)
 
 
 def _check_determined(query: syntax.Query) -> None:
@@ -390,6 +409,7 @@ def _target(
     relation = relation_of(table, node.table.alias, 0, prefix="t0.")
     scope.show(relation, node.table.position)
     scope.shown = list(relation.fields)
+    scope.shapes.append(Leaf(relation))
     statement.tables[table.name] = table
     if table.placement == "sharded":
         scope.sharded.append((0, table))
@@ -414,12 +434,19 @@ def _write(
     catalog: Catalog,
 ) -> OneShard:
     statement = scope.statement
-    is_alone = len(statement.scopes) == 1 and not node.sources
+    scope.end = len(statement.scopes)
+    is_alone = scope.end == 1 and not node.sources
     returning, columns = _returning(
         node.returning, table, node.table, statement, has_sources=bool(node.sources)
     )
     pins = pins_of(statement)
-    where = place(statement, catalog, is_write=True, changes=table)
+    is_local = (
+        # What is drawn at random for a row that others meet is one value, whatever meets it.
+        (is_alone or not statement.is_volatile)
+        and changes_alone(scope, table)
+        and reads_alike(statement.scopes[scope.end :])
+    )
+    where = place(statement, catalog, is_write=True, is_local=is_local)
     return OneShard(
         tag=tag,
         tables=reliance(statement, table),

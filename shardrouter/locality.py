@@ -17,15 +17,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shardrouter.placing import key_kind, key_type
-from shardrouter.types import SHARD_KEY_TYPES
+from shardrouter.types import NO_MODIFIER, SHARD_KEY_TYPES
 
 if TYPE_CHECKING:
     from shardrouter import syntax
     from shardrouter.outputs import Item
     from shardrouter.relations import Relation
+    from shardrouter.tables import Table
     from shardrouter.translate import Scope
 
-__all__ = ["Form", "Joined", "Leaf", "Located", "Shape", "body", "whole"]
+__all__ = [
+    "Form",
+    "Joined",
+    "Leaf",
+    "Located",
+    "Shape",
+    "body",
+    "changes_alone",
+    "inserts_alone",
+    "reads_alike",
+    "whole",
+]
 
 Columns: TypeAlias = frozenset[tuple[int, str]]
 
@@ -99,8 +111,34 @@ def whole(scope: Scope, *, is_top: bool = False) -> Located | None:
 
 def body(scope: Scope) -> Located | None:
     """Where the rows of its FROM and WHERE are, with all that is asked for them in subqueries."""
-    if scope.form is None:
-        return None
+    return None if scope.form is None else _met(scope)
+
+
+def changes_alone(scope: Scope, table: Table) -> bool:
+    """Whether each shard can change its own rows of a table by itself: all that an UPDATE or a
+    DELETE, whose scope this is, reads for a row of it, relation 0, is on that row's shard."""
+    found = _met(scope)
+    return found is not None and (0, table.shard_key) in found.columns
+
+
+def inserts_alone(scope: Scope, table: Table, item: int) -> bool:
+    """Whether the rows that each shard has of a query are its own in the table too, into which they
+    are inserted with this item of the query as the key."""
+    found, form = whole(scope), scope.form
+    if found is None or form is None or scope.outer_reads or found.kind != key_kind(table):
+        return False
+    typed, key = form.items[item].typed, table.column(table.shard_key)
+    assert key is not None
+    return (
+        typed is not None
+        and typed.column in found.columns
+        and typed.type in SHARD_KEY_TYPES
+        and key.modifier in (NO_MODIFIER, typed.modifier)
+    )
+
+
+def _met(scope: Scope) -> Located | None:
+    """Where the rows are that meet each other in its FROM and WHERE."""
     found: Located | None = _EVERYWHERE
     view = _View(scope)
     for shape in scope.shapes:
@@ -142,8 +180,12 @@ def _subqueries(scope: Scope) -> Iterator[Scope]:
 
 
 def _is_replicated(scope: Scope) -> bool:
-    """Whether it reads nothing but what is on every shard."""
-    region = _region(scope)
+    return reads_alike(_region(scope))
+
+
+def reads_alike(scopes: Iterable[Scope]) -> bool:
+    """Whether these read nothing but what is on every shard."""
+    region = list(scopes)
     return all(
         table.placement == "reference" for each in region for _, table in each.named
     ) and not any(leaf.opaque for each in region for leaf in _leaves(each.shapes))

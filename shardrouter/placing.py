@@ -95,11 +95,11 @@ def place(
     target: tuple[Table, tuple[Operand, ...] | None] | None = None,
     *,
     is_write: bool = False,
-    changes: Table | None = None,
+    is_local: bool = False,
 ) -> Place:
     """Where the statement runs. `target` is the table it inserts into, with the shard keys of
-    the new rows if they are known; `changes` the one whose rows it changes or deletes, which it
-    does everywhere if it reads no other table that is not the same everywhere."""
+    the new rows if they are known; `is_local` says of a write that each shard can run it by
+    itself, for its own rows (`shardrouter.locality`)."""
     is_write = is_write or target is not None
     sharded = [found for scope in statement.scopes for found in scope.sharded]
     home = [table for table in statement.tables.values() if table.placement == "home"]
@@ -115,13 +115,14 @@ def place(
     pinned = all(keys for _, keys in found) and len(types) == 1
     if pinned and not home:
         keys = tuple(dict.fromkeys(key for _, keys in found for key in keys or ()))
-        if len(keys) == 1 or is_write:
+        # Of several keys each shard has some rows: they must not need those of others.
+        if len(keys) == 1 or (is_write and (len(found) == 1 or is_local)):
             return Place(keys, key_type(found[0][0]))
     if len(catalog.shards) == 1:
         return Place(shards=1)
     if not is_write:
         return Place(is_everywhere=True)
-    if len(found) == 1 and not home and found[0][0] is changes:
+    if is_local:
         return Place(is_everywhere=True)
     raise _several(found, home)
 

@@ -14,6 +14,8 @@ from typing import Final
 from msgspec import structs
 
 from nodes.protocol import Done, Stale
+from shardrouter.asking import Reads
+from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -30,7 +32,7 @@ from shardrouter.execution import (
     outcome_of,
     rows_outcome,
 )
-from shardrouter.gathering import Limits, Reading, gather
+from shardrouter.gathering import Gathering, Limits, gather
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -62,8 +64,12 @@ log = logging.getLogger(__name__)
 REPLANS_MAX: Final = 50
 """How often a unit is planned again because a shard says that its catalog is stale."""
 
-SNAPSHOT_TRIES: Final = 20
-"""How often a read of several shards is begun again because others wrote what it had read."""
+UNIT_TRIES: Final = 20
+"""How often a transaction of one statement is begun, a read of several shards of which others write
+what it has read."""
+
+FRAGMENTS_AT_ONCE: Final = 4
+"""Of one query: of each a node keeps a cursor open while there is more of it."""
 
 _NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
 
@@ -248,8 +254,12 @@ class Units:
 
     async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
         """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
-        or that it was not, and then it is begun again."""
-        for _ in range(SNAPSHOT_TRIES - 1):
+        or that it was not."""
+        return await self._again_as_unit(unit, deadline)
+
+    async def _again_as_unit(self, unit: list[Execution], deadline: float) -> list[Outcome]:
+        """As a transaction, which is begun again when others have come between."""
+        for _ in range(UNIT_TRIES - 1):
             try:
                 return await self._as_unit(unit, 0, deadline)
             except StatementError as exc:
@@ -286,12 +296,15 @@ class Units:
         if makes_temporary(plan.definition) and not self._state.settings.temporary:
             schema = await self._state.temporary_schema(deadline)
             self._state.change_settings(self._state.settings.with_temporary(schema))
-        notices = await self._state.schema.change(
-            plan.definition,
-            self._state.settings.placement,
-            deadline,
-            self._state.settings.search_path,
-        )
+        try:
+            notices = await self._state.schema.change(
+                plan.definition,
+                self._state.settings.placement,
+                deadline,
+                self._state.settings.search_path,
+            )
+        except NoWayBack:
+            return await self._again_as_unit([execution], deadline)
         if plan.columns:
             return [rows_outcome(plan.tag, execution, [("",)], plan.columns, notices)]
         return [Outcome(plan.tag, notices=notices)]
@@ -424,29 +437,29 @@ class Units:
     ) -> Outcome | None:
         """Ask the shards that may have rows, merge or finish their answers."""
         consistency = execution.prepared.level(settings)
+        reads = Reads(self._state.shards, consistency, self._state.choice, deadline)
         gathered = await gather(
             plan,
             execution,
             self._state.catalog,
-            Reading(
-                self._state.shards,
+            Gathering(
+                reads.ask,
+                FRAGMENTS_AT_ONCE,
+                self._state.keep,
                 self._state.backend.finishing,
                 Limits(settings.finish_rows_max, settings.finish_bytes_max),
-                consistency,
-                self._state.choice,
                 deadline,
             ),
         )
         if gathered is None:
             return None
-        notices: tuple[Notice, ...] = ()
         level = name_of(consistency)
-        if gathered.shards > 1 and level not in self._warned:
-            self._warned.add(level)
-            hint = SNAPSHOT_HINT if level == "linearizable" else ""
-            notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
-        rows = gathered.rows
-        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
+        if gathered.shards == 1 or level in self._warned:
+            return gathered.outcome
+        self._warned.add(level)
+        hint = SNAPSHOT_HINT if level == "linearizable" else ""
+        notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
+        return structs.replace(gathered.outcome, notices=notices)
 
 
 def _is_several(plan: Plan) -> bool:
@@ -509,6 +522,7 @@ def being_changed() -> Unavailable:
 
 def shared_session() -> NotSupported:
     return NotSupported(
-        "BEGIN and COMMIT, and CREATE beside other statements, need a connection of their own",
+        "BEGIN and COMMIT, CREATE beside other statements, and what else is done as a transaction "
+        "need a connection of their own",
         hint="Use `async with router.transaction()`, or a connection from `router.acquire()`.",
     )

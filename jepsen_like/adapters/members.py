@@ -22,6 +22,7 @@ from jepsen_like.adapters.program import PORTS, Program, ProgramError, ending_wi
 from jepsen_like.backends.backend import Backend, Endpoint
 from jepsen_like.clients import Answer, ClientError
 from jepsen_like.load import Call
+from jepsen_like.outcomes import outcome_of_silence, stage_of, words_of
 from jepsen_like.workloads.register import Register
 from jepsen_like.workloads.workload import Workload
 
@@ -326,8 +327,7 @@ class MemberClient:
         except Refused as exc:
             return Answer("fail", error=str(exc))
         except (OSError, ValueError) as exc:
-            is_read = call.f.startswith("read")
-            return Answer("fail" if is_read else "info", error=str(exc) or type(exc).__name__)
+            return Answer(outcome_of_silence(stage_of(call)), error=words_of(exc))
 
     def abort(self) -> None:
         self._connection.abort()

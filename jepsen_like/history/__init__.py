@@ -11,7 +11,7 @@ from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.files import FORMATS, read
 from jepsen_like.history.jepsen import write_edn
 from jepsen_like.history.jsonl import FORMAT, VERSION, read_jsonl, write_jsonl
-from jepsen_like.history.lint import LINT_FINDINGS_MAX, lint
+from jepsen_like.history.lint import LINT_FINDINGS_MAX, NEVER_COMMITTED, lint
 from jepsen_like.history.operation import HistoryError, Operation, Outcome, Unserved
 from jepsen_like.history.recorder import RecordedOp, Recorder
 
@@ -28,6 +28,7 @@ __all__ = [
     "FORMATS",
     "VERSION",
     "LINT_FINDINGS_MAX",
+    "NEVER_COMMITTED",
     "read",
     "read_jsonl",
     "write_jsonl",

@@ -17,7 +17,7 @@ from jepsen_like.history.events import Flaw
 from jepsen_like.history.fault_window import FaultWindow
 from jepsen_like.history.operation import OUTCOMES, Operation
 
-__all__ = ["LINT_FINDINGS_MAX", "lint"]
+__all__ = ["LINT_FINDINGS_MAX", "NEVER_COMMITTED", "lint"]
 
 LINT_FINDINGS_MAX: Final = 20  # a broken recorder breaks every line; nobody reads ten thousand
 CHARACTERS_MAX: Final = 300  # of an operation in a sentence
@@ -30,6 +30,10 @@ _UNSURE: Final = re.compile(
 _ANSWERED: Final = re.compile(r"(?!08)[0-9A-Z]{5} ")
 """An SQLSTATE outside class 08 (connection exceptions) in front: no silence, the database itself
 said that it did not happen."""
+
+NEVER_COMMITTED: Final = "never committed: "
+"""In front of the error of a transaction that ended before its COMMIT was sent: proof enough,
+whatever the error is."""
 
 _READS: Final = frozenset({"read", "get"})
 """Also with a level of consistency behind it: `read any`."""
@@ -109,6 +113,7 @@ def _problems(operation: Operation) -> Iterator[str]:
         and not _is_read(operation.f)
         and _UNSURE.search(operation.error)
         and not _ANSWERED.match(operation.error)
+        and not operation.error.startswith(NEVER_COMMITTED)
     ):
         yield (
             f"logged as fail, but {operation.error!r} does not prove that it did not happen: "

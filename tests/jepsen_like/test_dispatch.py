@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-import asyncpg
 import pytest
 import uvloop
 
 from jepsen_like import dispatch
-from jepsen_like.clients import Answer, ClientError, outcome_of_error
+from jepsen_like.clients import Answer, ClientError
 from jepsen_like.dispatch import Clock, Dispatcher
 from jepsen_like.history import Recorder, Unserved
 from jepsen_like.load import Arrival, Call
@@ -198,32 +197,6 @@ def test_no_clock_wakes_anybody_early(factory: Callable[[], asyncio.AbstractEven
 
 
 # ------------------------------------------------------------------------------ outcomes
-
-DEFINITE = {"57014", "23"}
-
-
-@pytest.mark.parametrize(
-    ("error", "is_read", "outcome"),
-    [
-        (asyncpg.QueryCanceledError("57014"), False, "fail"),
-        (asyncpg.UniqueViolationError("23505, by its class"), False, "fail"),
-        (asyncpg.SerializationError("40001, not listed here"), False, "info"),
-        (asyncpg.TransactionResolutionUnknownError("08007"), False, "info"),
-        (asyncpg.TransactionResolutionUnknownError("08007"), True, "fail"),
-        (asyncpg.InternalServerError("XX000"), False, "info"),
-        (ConnectionResetError(), False, "info"),
-        (ConnectionResetError(), True, "fail"),
-        (asyncpg.ConnectionDoesNotExistError("closed in the middle"), False, "info"),
-        (asyncpg.InterfaceError("another operation is in progress"), False, "info"),
-    ],
-)
-def test_unsure_is_info(error: Exception, is_read: bool, outcome: str) -> None:
-    assert outcome_of_error(error, is_read=is_read, definite_codes=DEFINITE) == outcome
-
-
-def test_an_unknown_outcome_is_never_definite_whatever_the_list_says() -> None:
-    error = asyncpg.TransactionResolutionUnknownError("08007")
-    assert outcome_of_error(error, is_read=False, definite_codes={"08", "08007"}) == "info"
 
 
 async def test_a_key_with_its_fill_of_unknown_outcomes_is_only_read() -> None:

@@ -105,7 +105,8 @@ class Group:
     def run(self, sql: str, parameters: Sequence[Value]) -> tuple[int, list[tuple[Value, ...]]]:
         with self._told():
             cursor = self.connection.execute(sql, parameters)
-            return cursor.rowcount, cursor.fetchall()
+            rows = cursor.fetchall()
+            return cursor.rowcount, rows  # which is known when the last row is
 
     @contextmanager
     def _told(self) -> Iterator[None]:
