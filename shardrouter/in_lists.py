@@ -50,6 +50,8 @@ def _deduced(node: syntax.InList, parameter: syntax.ParameterReference, scope: S
     if len(alone) > 1:
         with suppress(StatementError):
             found = [common_type(kinds, "IN")]
+        if found and found[0].element is not None:  # there are no arrays of arrays
+            found = []
     if not found:
         found = [TEXT if scope.is_open(i) else scope.expression(i).type for i in node.items]
     found = [TEXT if kind is types.VARCHAR else kind for kind in found]  # it has no operators
@@ -79,6 +81,8 @@ def _alike_items(
         common = common_type(kinds, "IN")
     except StatementError:
         return node.items  # each is compared by itself
+    if common.element is not None:
+        return node.items
     name = syntax.TypeName(common.name)
     items = []
     for item in node.items:

@@ -403,7 +403,7 @@ def _whole(value: Decimal, rounding: str) -> Decimal:
 def _shown_to_scale(value: Value, scale: Value, rounding: str) -> str:
     number = _decimal(value)
     assert type(scale) is int
-    places = max(min(scale, 2000), -2000)
+    places = max(min(scale, SCALE_MAX), -WHOLE_DIGITS_MAX - 1)
     return stored(to_scale(number, places, rounding))
 
 
