@@ -83,7 +83,8 @@ def _alike_items(
         return node.items  # each is compared by itself
     if common.element is not None:
         return node.items
-    name = syntax.TypeName(common.name)
+    # character without a length is of one character
+    name = syntax.TypeName("bpchar" if common is types.BPCHAR else common.name)
     items = []
     for item in node.items:
         if scope.is_open(item) and isinstance(item, syntax.ParameterReference):

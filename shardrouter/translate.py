@@ -317,10 +317,11 @@ class Scope(Names):
             word = " AND " if node.operator == "=" else " OR "
             return boolean("(" + word.join(test(node.operator, pair) for pair in pairs) + ")")
         strict = node.operator[0]
+        before = [(test(strict, pair), test("=", pair)) for pair in pairs[:-1]]
         text = test(node.operator, pairs[-1])
-        for pair in reversed(pairs[:-1]):
+        for decides, is_equal in reversed(before):
             # NULL in an earlier pair makes the whole NULL unless the pair before decided.
-            text = f"({test(strict, pair)} OR ({test('=', pair)} AND {text}))"
+            text = f"({decides} OR ({is_equal} AND {text}))"
         return boolean(text)
 
     def _distinct_rows(self, node: syntax.IsDistinct) -> Typed:

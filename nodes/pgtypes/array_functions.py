@@ -98,6 +98,8 @@ def _subscripts(array: Value, dimension: Value, is_reversed: Value) -> str:
 
 def _filled(value: Value, counts: Value) -> str:
     """array_fill(value, ARRAY[n])"""
+    if counts is None:
+        raise FunctionError("22004", "dimension array or low bound array cannot be null")
     sizes = elements(counts)
     if len(sizes) > 1:
         raise FunctionError("0A000", "arrays of several dimensions are not supported")

@@ -449,7 +449,7 @@ def _width_bucket_numeric(operand: Value, low: Value, high: Value, count: Value)
         exact = numerics.EXACT
         above = exact.multiply(exact.subtract(x, a).copy_abs(), Decimal(n))
         quotient = numerics.divide(above, exact.subtract(b, a).copy_abs())
-        found = n if quotient >= n else int(quotient.to_integral_value(ROUND_FLOOR)) + 1
+        found = int(quotient.to_integral_value(ROUND_FLOOR)) + 1
     return _limited_bucket(found)
 
 
