@@ -27,19 +27,26 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-# What has the machine to itself comes after what shares it, and runs even if that failed.
+# What computes, then what waits for processes, then what measures; each runs even if one before it
+# failed. A file's tests stay together where they share a cluster. Only three directories have tests
+# of the latter two (tests/test_tidy.py), so the others need not be read for them.
 WORKERS ?= 2
+PROCESSES := tests/jepsen_like tests/power tests/process
 test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 	@status=0; \
-	$(BIN)/python -m pytest -m "not alone and not long" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
+	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "processes and not long" -n $(WORKERS) --dist loadfile $(PROCESSES) \
+	  || status=1; \
+	$(BIN)/python -m pytest -m "alone and not long" $(PROCESSES) || status=1; \
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
 test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=20 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and not processes and not alone" \
+	  -n $(WORKERS) || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and (processes or alone)" $(PROCESSES) \
+	  --durations=20 || status=1; \
 	exit $$status
 
 SEEDS ?= 300

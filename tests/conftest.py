@@ -17,16 +17,17 @@ from types import ModuleType
 import pytest
 
 _ALLOWED = Path(__file__).with_name("allowed_skips.txt")
-_ALONE = ("power", "process")
+_PROCESSES = ("power", "process")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of processes have the machine to themselves: `make test` keeps them from the rest."""
-    beginnings = tuple(f"tests/{directory}/" for directory in _ALONE)
+    """Tests of processes wait more than they compute: `make test` keeps them from those that
+    compute, and lets two of them run at a time."""
+    beginnings = tuple(f"tests/{directory}/" for directory in _PROCESSES)
     for item in items:
-        if item.nodeid.startswith(beginnings):
-            item.add_marker(pytest.mark.alone)
+        if item.get_closest_marker("alone") is None and item.nodeid.startswith(beginnings):
+            item.add_marker(pytest.mark.processes)
 
 
 def pytest_collection_finish() -> None:

@@ -20,7 +20,7 @@ from jepsen_like.backends import leftovers
 from jepsen_like.faults.processes import process_state
 from tests.jepsen_like.networks import require_namespaces
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.processes]
 
 COMMAND = (sys.executable, "-m", "jepsen_like")
 
