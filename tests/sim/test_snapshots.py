@@ -102,24 +102,26 @@ def the_gates_open_when_they_are_pinned(patch: Patch) -> None:
     patch.setattr(model, "confirmed", lambda *_: True)
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        nothing_waits_at_a_gate,
-        a_promise_passes_the_gate,
-        what_was_in_the_log_is_not_waited_for,
-        what_is_prepared_is_not_waited_for,
-        a_gate_that_was_open_confirms,
-        pytest.param(the_word_of_who_does_not_lead_is_taken, marks=pytest.mark.long),
-        each_is_confirmed_when_it_is_pinned,
-        the_gates_open_when_they_are_pinned,
-    ],
-)
+MUTANTS: dict[Callable[[Patch], None], int] = {
+    nothing_waits_at_a_gate: 5,
+    a_promise_passes_the_gate: 0,
+    what_was_in_the_log_is_not_waited_for: 22,
+    what_is_prepared_is_not_waited_for: 0,
+    a_gate_that_was_open_confirms: 60,
+    the_word_of_who_does_not_lead_is_taken: 184,
+    each_is_confirmed_when_it_is_pinned: 60,
+    the_gates_open_when_they_are_pinned: 0,
+}
+"""Each with the seed to begin with: the first that noticed when this was written."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: str(mutant.__name__))
 def test_without_any_rule_of_the_gates_a_snapshot_is_none(
     mutant: Callable[[Patch], None], monkeypatch: Patch
 ) -> None:
     mutant(monkeypatch)
-    assert any(wrong(run(seed)) for seed in range(MUTANT_SEEDS))
+    seeds = range(MUTANTS[mutant], MUTANTS[mutant] + MUTANT_SEEDS)
+    assert any(wrong(run(seed)) for seed in seeds), f"not noticed in {MUTANT_SEEDS} runs"
 
 
 # --------------------------------------------------------------------------- the gate itself
