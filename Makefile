@@ -43,10 +43,10 @@ test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 NIGHTLY ?= nightly-raft-sim.jsonl
 test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not nightly and not processes and not alone" \
-	  -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and (processes or alone)" $(PROCESSES) \
+	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) --dist loadfile \
 	  --durations=20 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" $(PROCESSES) \
+	  --durations=40 || status=1; \
 	exit $$status
 
 SEEDS ?= 300

@@ -23,11 +23,13 @@ _PROCESSES = ("power", "process")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of processes wait more than they compute: `make test` keeps them from those that
-    compute, and lets two of them run at a time."""
+    compute, and lets two of them run at a time. The long ones have a load and faults that are
+    looked at while they last: unless they say that they can do with less, they run alone."""
     beginnings = tuple(f"tests/{directory}/" for directory in _PROCESSES)
     for item in items:
-        if item.get_closest_marker("alone") is None and item.nodeid.startswith(beginnings):
-            item.add_marker(pytest.mark.processes)
+        said = {mark.name for mark in item.iter_markers()}
+        if item.nodeid.startswith(beginnings) and not said & {"processes", "alone"}:
+            item.add_marker(pytest.mark.alone if "long" in said else pytest.mark.processes)
 
 
 def pytest_collection_finish() -> None:

@@ -149,6 +149,9 @@ async def test_a_cut_in_one_direction_is_verified(network: Backend) -> None:
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.long
+@pytest.mark.parametrize(
+    "network", [pytest.param("proxy", marks=pytest.mark.nightly), "netns"], indirect=True
+)
 async def test_a_long_cut_does_not_end_the_probes_own_connections(network: Backend) -> None:
     """After fifteen attempts, which probes make in as many seconds, a kernel would give up."""
     record = await run_on(network, faults.partition(ISOLATE_THE_LEADER, "25s", "0s"))

@@ -22,7 +22,7 @@ from nodes.cluster_file import load_cluster, new_secret
 from tests.jepsen_like.networks import require_namespaces
 from tests.process.conftest import shardrouter, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.processes]
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = ROOT / "docs" / "deploy.md"
