@@ -28,16 +28,13 @@ demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print t
 	@$(BIN)/jepsen-like demo
 
 # What computes, then what waits for processes, then what measures; each runs even if one before it
-# failed. A file's tests stay together where they share a cluster. Only three directories have tests
-# of the latter two (tests/test_tidy.py), so the others need not be read for them.
+# failed. A file's tests stay together where they share a cluster.
 WORKERS ?= 2
-PROCESSES := tests/jepsen_like tests/power tests/process
 test: venv  ## the test suite, but for what takes minutes: WORKERS=N
 	@status=0; \
 	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "processes and not long" -n $(WORKERS) --dist loadfile $(PROCESSES) \
-	  || status=1; \
-	$(BIN)/python -m pytest -m "alone and not long" $(PROCESSES) || status=1; \
+	$(BIN)/python -m pytest -m "processes and not long" -n $(WORKERS) --dist loadfile || status=1; \
+	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
@@ -45,7 +42,7 @@ test-long: venv  ## the tests that take minutes, clusters of processes under loa
 	@status=0; \
 	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) --dist loadfile \
 	  --durations=20 || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and alone" $(PROCESSES) \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" \
 	  --durations=40 || status=1; \
 	exit $$status
 

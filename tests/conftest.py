@@ -32,11 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.alone if "long" in said else pytest.mark.processes)
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected lives to the end: the collector need not walk it, as the
-    programs do at their start. A test that has garbage collected spends milliseconds on it."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected lives to the end: the collector need not walk it, now or
+    later, as in the programs. A test that has garbage collected then spends milliseconds on it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def allowed_skips(text: str) -> list[tuple[str, str]]:

@@ -602,15 +602,3 @@ def test_the_fields_of_results_json_are_documented() -> None:
     undocumented, gone = written - set(documented), set(documented) - written
     assert not undocumented, f"write into docs/harness.md, results.json: {undocumented}"
     assert not gone, f"docs/harness.md, results.json, has fields that are gone: {gone}"
-
-
-def test_tests_that_wait_are_where_the_makefile_looks_for_them() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (looked_at,) = re.findall(r"^PROCESSES := (.*)$", makefile, re.MULTILINE)
-    elsewhere = [
-        str(path.relative_to(ROOT))
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if not any(path.is_relative_to(ROOT / directory) for directory in looked_at.split())
-        and re.search(r"mark\.(processes|alone)\b", path.read_text(encoding="utf-8"))
-    ]
-    assert not elsewhere, f"these have tests that `make test` would not run: {elsewhere}"
