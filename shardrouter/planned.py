@@ -231,6 +231,11 @@ class Merge:
     limit: Operand | None = None
     offset: Operand | None = None
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether all rows are the answer in any order: they can be encoded where they are read."""
+        return not self.order and self.limit is None and self.offset is None
+
 
 @dataclass(frozen=True)
 class Finish:

@@ -17,8 +17,8 @@ from msgspec import structs
 from nodes.protocol import (
     Lock,
     Stale,
-    StatementResult,
 )
+from shardrouter.asking import Part
 from shardrouter.block import (
     Block,
     lock_of,
@@ -37,9 +37,8 @@ from shardrouter.execution import (
     Prepared,
     count_command,
     is_uncounted,
-    rows_outcome,
 )
-from shardrouter.gathering import Limits, gather_steps
+from shardrouter.gathering import Gathering, Limits, gather
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -406,19 +405,31 @@ class Transactions:
         """A query over several shards, each of which answers its part as a step; None as above."""
         host = self._host
 
-        async def run(commands: Sequence[Command]) -> list[StatementResult] | None:
+        async def ask(commands: Sequence[Command]) -> list[Part] | None:
             steps = await self._steps.run(
-                block, commands, quick=False, is_write=False, deadline=deadline
+                block, commands, quick=False, is_write=False, deadline=deadline, stream=True
             )
-            return None if isinstance(steps, Stale) else results_of(steps)
+            if isinstance(steps, Stale):
+                return None
+            results = results_of(steps)
+            return [Part(result, step.stream) for result, step in zip(results, steps, strict=True)]
 
-        limits = Limits(host.settings.finish_rows_max, host.settings.finish_bytes_max)
-        rows = await gather_steps(
-            plan, execution, host.catalog, run, limits, host.finishing, deadline, block.now_us
+        settings = host.settings
+        gathered = await gather(
+            plan,
+            execution,
+            host.catalog,
+            Gathering(
+                ask,
+                1,  # one step of a branch after the other
+                host.keep,
+                host.finishing,
+                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                deadline,
+                block.now_us,
+            ),
         )
-        if rows is None:
-            return None
-        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
+        return None if gathered is None else gathered.outcome
 
     def _lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""

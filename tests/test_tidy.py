@@ -180,6 +180,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.locality": 0,
     "shardrouter.partials": 0,
     "shardrouter.gathering": 1,
+    "shardrouter.asking": 1,
+    "shardrouter.merged_rows": 1,
     "shardrouter.memory_database": 1,
     "shardrouter.merge": 0,
     "shardrouter.sqlite_text": 0,
