@@ -98,7 +98,7 @@ differential-shards: venv  ## statements at random over three shards and over on
 compatibility: venv  ## measure every construct here and on PostgreSQL 15: docs/compatibility.md
 	@$(BIN)/python -m tests.suites.compatibility
 
-nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, every long test
+nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 statements, other examples
 	@ORACLE_HISTORIES=4000 ORACLE_AT_LEAST=50000 LIMITS_OPERATIONS=1000000 $(BIN)/python -m pytest -q tests/jepsen_like/test_algorithms.py \
 	  tests/jepsen_like/test_fast.py tests/jepsen_like/test_models_on_histories.py \
 	  tests/jepsen_like/test_staleness.py tests/jepsen_like/test_visibility.py \
@@ -107,6 +107,7 @@ nightly: venv  ## checkers by brute force, 20 000 seeds of raft-sim, 20 000 stat
 	@$(BIN)/python -m tests.sim.raft_sim --seeds 20000 --jobs $(JOBS) --ticks 1200 \
 	  --resume $(NIGHTLY)
 	@$(BIN)/python -m pytest -m nightly
+	@$(BIN)/python -m pytest -m hypothesis --hypothesis-profile "others each time"
 	@$(BIN)/python -m tests.suites.differential
 
 .PHONY: mutants
