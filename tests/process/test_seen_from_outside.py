@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nodes.cluster_file import load_cluster
 from nodes.config import Address
-from shardrouter.pgserver.server import WORKER_SHIFT
+from shardrouter.router_port import WORKER_SHIFT
 from tests.process.conftest import (
     Up,
     alive,
