@@ -18,11 +18,7 @@ import pytest_asyncio
 from shardrouter import LocalCluster
 from tests.process.conftest import shardrouter
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.long,
-    pytest.mark.processes,
-]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.long]
 
 ROUTER_MB_MAX = 300
 """What a router may take at its worst moment: some 90 at rest, one message of 16 MiB as bytes, as
