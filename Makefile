@@ -27,23 +27,23 @@ venv: .venv/.installed  ## create .venv from the lock file if it is missing or o
 demo: venv  ## boot a cluster, cut it, kill a leader, check the history, print the verdict card
 	@$(BIN)/jepsen-like demo
 
-# What computes, then what waits for processes, then what measures; each runs even if one before it
-# failed. A file's tests stay together where they share a cluster.
-WORKERS ?= 2
-test: venv  ## the test suite, but for what takes minutes: WORKERS=N
+# First what needs no processes, which waits for a half of its time; then clusters of processes, of
+# which a file's share one; then what measures. Each runs even if one before it failed.
+WORKERS ?= 3
+CLUSTERS ?= 2
+test: venv  ## the test suite, but for what takes minutes: WORKERS=N CLUSTERS=M
 	@status=0; \
 	$(BIN)/python -m pytest -m "not processes and not alone and not long" -n $(WORKERS) || status=1; \
-	$(BIN)/python -m pytest -m "processes and not long" -n $(WORKERS) --dist loadfile || status=1; \
+	$(BIN)/python -m pytest -m "processes and not long" -n $(CLUSTERS) --dist loadfile || status=1; \
 	$(BIN)/python -m pytest -m "alone and not long" || status=1; \
 	exit $$status
 
 NIGHTLY ?= nightly-raft-sim.jsonl
-test-long: venv  ## the tests that take minutes, clusters of processes under load: WORKERS=N
+test-long: venv  ## the tests that take minutes, clusters of processes under load: CLUSTERS=M
 	@status=0; \
-	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(WORKERS) --dist loadfile \
+	$(BIN)/python -m pytest -m "long and not nightly and not alone" -n $(CLUSTERS) --dist loadfile \
 	  --durations=20 || status=1; \
-	$(BIN)/python -m pytest -m "long and not nightly and alone" \
-	  --durations=40 || status=1; \
+	$(BIN)/python -m pytest -m "long and not nightly and alone" --durations=40 || status=1; \
 	exit $$status
 
 SEEDS ?= 300
