@@ -145,7 +145,7 @@ OTHERS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(
     st.lists(st.one_of(round_trips(), round_trips(), round_trips(), OTHERS), max_size=10),
     st.booleans(),
