@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -34,7 +35,7 @@ from shardrouter.errors import DeadlineExceeded, Unavailable
 from shardrouter.execution import Command
 from shardrouter.verdicts import sql_error, time_over
 
-__all__ = ["Instant", "Instants", "NoInstant", "guards_of"]
+__all__ = ["Instant", "InstantCounts", "Instants", "NoInstant", "guards_of"]
 
 TRIES: Final = 3
 """How often an instant is asked for."""
@@ -53,6 +54,14 @@ class NoInstant(Unavailable):
     """The shards could not be read at one instant."""
 
 
+@dataclass
+class InstantCounts:
+    """What became of those that were asked for."""
+
+    taken: int = 0
+    missed: int = 0
+
+
 class Instants:
     """Of one router."""
 
@@ -60,9 +69,7 @@ class Instants:
         self._delivery = delivery
         self._rng = rng
         self._loop = asyncio.get_running_loop()
-        self.taken = 0
-        self.missed = 0
-        """How often shards were pinned, and not at one instant."""
+        self.counts = InstantCounts()
 
     async def take(self, guards: Mapping[str, tuple[Guard, ...]], deadline: float) -> Instant:
         """An instant of these groups, for what these guards touch. Raises RouterError, NoInstant
@@ -74,9 +81,9 @@ class Instants:
                 await asyncio.sleep(min(pause_s, max(0.0, deadline - self._loop.time())))
             pins = await self._try(guards, deadline)
             if pins is not None:
-                self.taken += 1
+                self.counts.taken += 1
                 return Instant(self._delivery, pins)
-            self.missed += 1
+            self.counts.missed += 1
         raise NoInstant("the shards could not be read at one instant")
 
     async def _leaders(self, groups: Iterable[str], deadline: float) -> None:
