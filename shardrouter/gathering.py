@@ -64,6 +64,8 @@ class Gathering:
     deadline: float
     now_us: int | None = None
     """Of the transaction's BEGIN, if there was one."""
+    expect: Callable[[Sequence[Command]], Awaitable[None]] | None = None
+    """Is told beforehand of all that will be asked."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ async def gather(
 ) -> Gathered | None:
     """The answer; None if a shard says that the catalog is stale. Raises RouterError."""
     arguments, commands = scatter_commands(plan, execution, catalog)
+    if how.expect is not None:
+        await how.expect([command for of_fragment in commands for command in of_fragment])
     if isinstance(plan.finish, Merge):
         outcome = await _merged(plan, plan.finish, execution, arguments, commands[0], how)
     else:

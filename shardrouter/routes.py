@@ -27,13 +27,20 @@ def operand_shown(operand: Operand) -> str:
     return repr(operand.value) if isinstance(operand, Constant) else f"${operand.number}"
 
 
-def route(explained: ExplainRoute, catalog: Catalog) -> list[tuple[Value, ...]]:
-    """The rows of EXPLAIN (ROUTE)."""
+def route(
+    explained: ExplainRoute, catalog: Catalog, level: str, *, snapshot: bool
+) -> list[tuple[Value, ...]]:
+    """The rows of EXPLAIN (ROUTE). `level` is that of the session, `snapshot` whether it reads
+    several shards at one instant there."""
+    state = "one snapshot" if snapshot and level == "linearizable" else f"each shard's own, {level}"
     if explained.is_json:
-        return [(json.dumps(_parts(explained, catalog), indent=2, ensure_ascii=False),)]
+        parts = _parts(explained, catalog)
+        if isinstance(explained.plan, Scatter):
+            parts["state"] = state
+        return [(json.dumps(parts, indent=2, ensure_ascii=False),)]
     plan = explained.plan
     if isinstance(plan, Scatter):
-        return [(line,) for line in described(plan, catalog)]
+        return [(line,) for line in (*described(plan, catalog), f"state: {state}")]
     if isinstance(plan, OneShard):
         return [(f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
     return [(_of_router(plan),)]

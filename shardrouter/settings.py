@@ -224,7 +224,7 @@ _SETTINGS: Final = {
         _at_most("shardrouter.finish_rows_max", 2_000_000),
         Setting("shardrouter.max_staleness", "1s", _duration("shardrouter.max_staleness")),
         Setting(_SEEN, "", check_token),
-        Setting("shardrouter.snapshot", "off", _switch("shardrouter.snapshot")),
+        Setting("shardrouter.snapshot", "on", _switch("shardrouter.snapshot")),
         Setting(
             "shardrouter.replica_choice",
             REPLICA_CHOICES[0],

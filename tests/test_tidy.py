@@ -307,6 +307,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.rows_upload": 1,
     "shardrouter.coordination": 1,
     "shardrouter.shard_writes": 1,
+    "shardrouter.instants": 1,
     "shardrouter.shards": 1,
     "shardrouter.made_keys": 0,
     "shardrouter.relocation": 0,
