@@ -20,7 +20,7 @@ from shardrouter.errors import NotSupported
 from shardrouter.locality import Located, body, whole
 from shardrouter.partials import Split
 from shardrouter.placing import Pins, key_type
-from shardrouter.planned import Fragment
+from shardrouter.planned import Fragment, Total
 from shardrouter.sqlite_text import columns_read, relations_read, renumbered, words
 from shardrouter.tables import Placement, Table
 from shardrouter.typed import connected, quote
@@ -183,6 +183,14 @@ class Cut:
     def is_complete(self, text: str) -> bool:
         """Whether the finish names no column of a table that only the shards know."""
         return columns_read(text).keys() <= self._sources.keys()
+
+    def totals(self, text: str, items: Sequence[str]) -> tuple[Total, ...]:
+        """If the finish `text` is these `items` and each of them the total of a column of its one
+        fragment: which."""
+        if len(self._splits) != 1:
+            return ()
+        [(split, _)] = self._splits.values()
+        return split.totals(text, items)
 
     def fragments(self, text: str, pins: Pins) -> tuple[Fragment, ...]:
         """Of the finish `text`: those that it names."""

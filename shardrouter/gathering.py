@@ -26,7 +26,7 @@ from shardrouter.execution import (
     scattered_outcome,
 )
 from shardrouter.finishing import Finishing
-from shardrouter.merge import Merger
+from shardrouter.merge import Merger, totalled
 from shardrouter.merged_rows import MergedRows, PassedRows
 from shardrouter.planned import Finish, Fragment, Merge, Scatter
 from shardrouter.row_stream import RowStream
@@ -108,6 +108,8 @@ async def _finished(
         rows += [[] for _ in some]
         for number, of_part in zip(numbers, found, strict=True):
             rows[number] += of_part
+    if finish.totals and (total := totalled(finish.totals, rows[0])) is not None:
+        return scattered_outcome(execution, plan.columns, _result(plan, execution, [total]))
     answer = await how.finishing.run(
         finish,
         list(zip(plan.fragments, rows, strict=True)),

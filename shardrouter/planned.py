@@ -238,11 +238,21 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Total:
+    """A column of an answer of one row, made of one column of all rows of a fragment."""
+
+    column: int
+    how: Literal["count", "sum", "min", "max"]
+
+
+@dataclass(frozen=True)
 class Finish:
     """A query over the fragments' rows, each a table of a database in the router's memory."""
 
     sql: str
     parameters: tuple[int, ...]
+    totals: tuple[Total, ...] = ()
+    """If not empty: nothing but this, which needs no database where all values are integers."""
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
         if not cut.is_complete(again.text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
             cut, again = _cut(node, query, catalog, pushed)
-        finish = Finish(*renumbered(again.text))
+        finish = Finish(*renumbered(again.text), cut.totals(again.text, _items(again)))
         fragments = cut.fragments(again.text, pins)
     return Scatter(
         tables=reliance(statement),
@@ -222,6 +222,13 @@ def _cut(
     cut = Cut(pushed)
     parameters = query.statement.parameters.again()
     return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+
+
+def _items(query: _Query) -> list[str]:
+    """What a SELECT lists, as the finish has it."""
+    if not isinstance(query.outputs, Selected):
+        return []
+    return [typed.sql for typed in query.outputs.columns()]
 
 
 def _is_distinct(scope: Scope) -> bool:
