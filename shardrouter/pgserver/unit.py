@@ -56,6 +56,7 @@ class PreparedStatement:
         self.writes = (
             self.changes_schema or self.copies_in or (isinstance(plan, OneShard) and plan.is_write)
         )
+        self.ways = 0  # of sending it that were learned (`shardrouter.pgserver.round_trips`)
         self._descriptions: dict[tuple[bool, ...], bytes] = {}
 
     @cached_property
