@@ -7,6 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -38,6 +39,7 @@ __all__ = [
     "SplitRows",
     "Spread",
     "Answer",
+    "Broadcast",
     "CatalogQuery",
     "CopyFrom",
     "CopyTo",
@@ -256,6 +258,18 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Broadcast:
+    """Another way to the same answer, if one side of a join has few rows: they are fetched first,
+    and sent to the shards with the fragments, which have two parameters more than the statement:
+    how many rows are few, and the rows."""
+
+    small: Fragment
+    """The side, of which a shard answers no more rows than a parameter says."""
+    fragments: tuple[Fragment, ...]
+    finish: Merge | Finish
+
+
+@dataclass(frozen=True)
 class Scatter:
     """A SELECT that no single shard can answer: its fragments, and what makes the answer of their
     rows."""
@@ -267,6 +281,12 @@ class Scatter:
     parameter_oids: tuple[int, ...] = ()
     bounds: tuple[tuple[str, Operand], ...] = ()
     """LIMITs and OFFSETs, already in the texts; here so that arguments can be checked."""
+    broadcasts: tuple[Broadcast, ...] = ()
+    """What is tried before, one after the other."""
+
+    def by(self, broadcast: Broadcast) -> Scatter:
+        """The same, that way."""
+        return replace(self, fragments=broadcast.fragments, finish=broadcast.finish, broadcasts=())
 
 
 @dataclass(frozen=True)
