@@ -71,13 +71,17 @@ class ReadsAtOneInstant:
         self._alone = Reads(shards, "linearizable", choice, deadline)
         self._deadline = deadline
         self._left: Counter[str] = Counter()  # of commands, by shard
+        self._is_all = True
         self._instant: Instant | None = None
 
-    async def expect(self, commands: Sequence[Command]) -> None:
-        """These will be asked, and nothing else. Raises NoInstant, RouterError."""
-        if len(commands) > 1:
-            self._left.update(command.shard for command in commands)
-            self._instant = await self._shards.instant(guards_of(commands), self._deadline)
+    async def expect(self, commands: Sequence[Command], is_all: bool) -> None:
+        """These will be asked; unless that `is_all`, others of the same tables, on the same shards.
+        Raises NoInstant, RouterError."""
+        self._is_all = is_all
+        self._left = Counter(command.shard for command in commands)
+        if self._instant is None and (len(commands) > 1 or not is_all):
+            guards = guards_of(commands, whole=not is_all)
+            self._instant = await self._shards.instant(guards, self._deadline)
 
     async def ask(self, commands: Sequence[Command]) -> list[Part] | None:
         """See `Reads.ask`; of a shard one at a time. Raises NoInstant if it has been lost."""
@@ -88,7 +92,7 @@ class ReadsAtOneInstant:
     def _submit(self, command: Command, done: Came) -> Stop:
         assert self._instant is not None
         self._left[command.shard] -= 1
-        keeps = self._left[command.shard] > 0
+        keeps = self._left[command.shard] > 0 or not self._is_all
         return self._shards.submit_pinned(self._instant, command, self._deadline, done, keeps=keeps)
 
     def close(self) -> None:

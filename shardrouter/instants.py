@@ -170,17 +170,17 @@ def _resolve(future: asyncio.Future[ClientOutcome], outcome: ClientOutcome) -> N
         future.set_result(outcome)
 
 
-def guards_of(commands: Iterable[Command]) -> dict[str, tuple[Guard, ...]]:
-    """What commands touch on their shards, all of them together."""
+def guards_of(commands: Iterable[Command], *, whole: bool = False) -> dict[str, tuple[Guard, ...]]:
+    """What commands touch on their shards, all of them together; `whole`: all of their tables."""
     found: dict[str, list[Command]] = {}
     for command in commands:
         found.setdefault(command.shard, []).append(command)
-    return {shard: _touched(of_shard) for shard, of_shard in found.items()}
+    return {shard: _touched(of_shard, whole=whole) for shard, of_shard in found.items()}
 
 
-def _touched(commands: Sequence[Command]) -> tuple[Guard, ...]:
+def _touched(commands: Sequence[Command], *, whole: bool) -> tuple[Guard, ...]:
     guards = dict.fromkeys(guard for command in commands for guard in command.guards)
-    if not all(map(_names_slots, commands)):
+    if whole or not all(map(_names_slots, commands)):
         guards[EVERY_SLOT] = None
     return tuple(guards)
 
@@ -206,8 +206,10 @@ class Instant:
     ) -> Callable[[], None]:
         """Read a statement where its shard has pinned; `done` gets the answer, and the node that
         has the rest. Unless it `keeps` the pin nothing can be read of that shard any more. Returns
-        what ends it early."""
-        pin = self._pins[command.shard] if keeps else self._pins.pop(command.shard)
+        what ends it early. Raises NoInstant if the shard has pinned nothing."""
+        pin = self._pins.get(command.shard) if keeps else self._pins.pop(command.shard, None)
+        if pin is None:
+            raise NoInstant(f"{command.shard} has pinned nothing")
         read = Read((command.statement,), command.guards, stream=True, pin=pin.pin, keeps_pin=keeps)
         ended = partial(_ended, done, pin.node)
         self._delivery.ask(pin.node, command.shard, read, timeout_s, ended)

@@ -450,7 +450,9 @@ class Units:
             FRAGMENTS_AT_ONCE,
             self._state.keep,
             self._state.backend.finishing,
-            Limits(settings.finish_rows_max, settings.finish_bytes_max),
+            Limits(
+                settings.finish_rows_max, settings.finish_bytes_max, settings.broadcast_rows_max
+            ),
             deadline,
         )
         if settings.snapshot and consistency == "linearizable":

@@ -159,6 +159,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.grouping": 0,
     "shardrouter.common_tables": 0,
     "shardrouter.bounds": 0,
+    "shardrouter.broadcasting": 0,
     "shardrouter.conflicts": 0,
     "shardrouter.targets": 0,
     "shardrouter.types": 0,
