@@ -60,9 +60,11 @@ from nodes.protocol import (
     NoSuchGroup,
     NotLeader,
     NotOpen,
+    NotPinned,
     NotPrepared,
     Opened,
     Piece,
+    Pinned,
     Prepared,
     Read,
     RequestBody,
@@ -119,7 +121,7 @@ Delivered: TypeAlias = Callable[[Answer, bool], None]
 _FINAL: Final = frozenset(
     (
         *(Done, Piece, Speculated, NotOpen, SqlFailure, Opened, Aborted, AnswerNotKept, Stale),
-        *(UnknownSession, Prepared, Locked, Decided, NotPrepared),
+        *(UnknownSession, Prepared, Locked, Decided, NotPrepared, Pinned, NotPinned),
     )
 )
 """Answers of a leader about the request itself; everything else is about who should get it."""

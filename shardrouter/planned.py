@@ -7,6 +7,7 @@ execution. In its SQLite text `?n` is the client's `$n`. `shardrouter.plan` make
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -38,6 +39,7 @@ __all__ = [
     "SplitRows",
     "Spread",
     "Answer",
+    "Broadcast",
     "CatalogQuery",
     "CopyFrom",
     "CopyTo",
@@ -238,11 +240,33 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Total:
+    """A column of an answer of one row, made of one column of all rows of a fragment."""
+
+    column: int
+    how: Literal["count", "sum", "min", "max"]
+
+
+@dataclass(frozen=True)
 class Finish:
     """A query over the fragments' rows, each a table of a database in the router's memory."""
 
     sql: str
     parameters: tuple[int, ...]
+    totals: tuple[Total, ...] = ()
+    """If not empty: nothing but this, which needs no database where all values are integers."""
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Another way to the same answer, if one side of a join has few rows: they are fetched first,
+    and sent to the shards with the fragments, which have two parameters more than the statement:
+    how many rows are few, and the rows."""
+
+    small: Fragment
+    """The side, of which a shard answers no more rows than a parameter says."""
+    fragments: tuple[Fragment, ...]
+    finish: Merge | Finish
 
 
 @dataclass(frozen=True)
@@ -257,6 +281,12 @@ class Scatter:
     parameter_oids: tuple[int, ...] = ()
     bounds: tuple[tuple[str, Operand], ...] = ()
     """LIMITs and OFFSETs, already in the texts; here so that arguments can be checked."""
+    broadcasts: tuple[Broadcast, ...] = ()
+    """What is tried before, one after the other."""
+
+    def by(self, broadcast: Broadcast) -> Scatter:
+        """The same, that way."""
+        return replace(self, fragments=broadcast.fragments, finish=broadcast.finish, broadcasts=())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
+from nodes.client import Outcome as ClientOutcome
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     AtLeast,
@@ -42,6 +43,8 @@ from nodes.protocol import (
 from shardrouter.coordination import Coordination
 from shardrouter.delivery import Answer, Counts, Delivery, GaveUp
 from shardrouter.errors import RouterError, Unavailable
+from shardrouter.execution import Command
+from shardrouter.instants import Instant, Instants, NoInstant
 from shardrouter.levels import Level
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.row_stream import RowStream
@@ -104,6 +107,8 @@ class Shards:
         self.submit_chunk = writes.submit_chunk
         self._coordination = Coordination(config.groups, self._delivery, name, rng)
         self.commit = self._coordination.commit
+        self.instants = Instants(self._delivery, rng)
+        self.instant = self.instants.take
 
     def of_session(self, token: SessionToken) -> Shards:
         """The same, for a session: what it sees here is added to `token`, and its reads at level
@@ -209,6 +214,41 @@ class Shards:
         if isinstance(outcome, RouterError):
             raise outcome
         return outcome
+
+    def submit_pinned(
+        self,
+        instant: Instant,
+        command: Command,
+        deadline: float,
+        done: Callable[[Outcome | Streamed], None],
+        *,
+        keeps: bool,
+    ) -> Cancel:
+        """The same, where the shard has pinned; `done` may get NoInstant: the pin is lost. Returns
+        what ends it early."""
+        timeout_s = deadline - self._loop.time()
+        answered = partial(self._pinned_answered, command.shard, timeout_s, done)
+        return instant.read(command, timeout_s, answered, keeps=keeps)
+
+    def _pinned_answered(
+        self,
+        group: str,
+        timeout_s: float,
+        done: Callable[[Outcome | Streamed], None],
+        answer: ClientOutcome,
+        node: str,
+    ) -> None:
+        match answer:
+            case Piece():
+                self._advance(group, answer.incarnation, answer.index)
+                stream = self._rest(node, group, answer.cursor, timeout_s)
+                done(Streamed(answer.result, stream))
+            case Done() | Stale():
+                _read_answered(group, self._token, done, answer, False)
+            case SqlFailure(sqlstate=sqlstate) if sqlstate != "57P03":
+                _read_answered(group, self._token, done, answer, False)
+            case _:
+                done(NoInstant(f"{group} has lost what it had pinned"))
 
     def _stream_answered(
         self,

@@ -424,7 +424,11 @@ class Transactions:
                 1,  # one step of a branch after the other
                 host.keep,
                 host.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
+                Limits(
+                    settings.finish_rows_max,
+                    settings.finish_bytes_max,
+                    settings.broadcast_rows_max,
+                ),
                 deadline,
                 block.now_us,
             ),

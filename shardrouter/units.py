@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
 
 from nodes.protocol import Done, Stale
-from shardrouter.asking import Reads
+from shardrouter.asking import Reads, ReadsAtOneInstant
+from shardrouter.block import serialization_failure
 from shardrouter.definition_changes import NoWayBack
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
@@ -33,6 +36,7 @@ from shardrouter.execution import (
     rows_outcome,
 )
 from shardrouter.gathering import Gathering, Limits, gather
+from shardrouter.instants import NoInstant
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -239,23 +243,13 @@ class Units:
             if any(isinstance(plan, Scatter) for plan in plans):  # it sees what was written before
                 return await self._as_unit(unit, 0, deadline)
             return await self._write(unit, deadline)
-        if self._is_snapshot(unit):
-            return await self._snapshot(unit, deadline)
-        return await self._read(unit, deadline)
-
-    def _is_snapshot(self, unit: list[Execution]) -> bool:
-        """Whether what it reads of several shards has to be of one instant."""
-        settings = self._state.settings
-        return settings.snapshot and any(
-            isinstance(execution.prepared.plan, Scatter)
-            and execution.prepared.level(settings) == "linearizable"
-            for execution in unit
-        )
-
-    async def _snapshot(self, unit: list[Execution], deadline: float) -> list[Outcome]:
-        """As a transaction that only reads: its COMMIT says that all of it was so at one instant,
-        or that it was not."""
-        return await self._again_as_unit(unit, deadline)
+        if len(unit) > 1 or self._state.is_shared:
+            return await self._read(unit, deadline, tries=UNIT_TRIES)
+        try:
+            return await self._read(unit, deadline)
+        except NoInstant:
+            # A transaction that only reads: its COMMIT says whether all was so at one instant.
+            return await self._again_as_unit(unit, deadline)
 
     async def _again_as_unit(self, unit: list[Execution], deadline: float) -> list[Outcome]:
         """As a transaction, which is begun again when others have come between."""
@@ -350,8 +344,11 @@ class Units:
 
     # ------------------------------------------------------------------ units of reads
 
-    async def _read(self, unit: list[Execution], deadline: float) -> list[Outcome] | None:
-        """One statement after the other; they change nothing but settings."""
+    async def _read(
+        self, unit: list[Execution], deadline: float, *, tries: int = 1
+    ) -> list[Outcome] | None:
+        """One statement after the other; they change nothing but settings. `tries`: how often each
+        that reads several shards asks for an instant. Raises RouterError, NoInstant among them."""
         settings = self._state.settings
         outcomes: list[Outcome] = []
         for ordinal, execution in enumerate(unit):
@@ -361,9 +358,9 @@ class Units:
                 if isinstance(plan, OneShard):
                     outcome = await self._read_one(plan, execution, deadline, settings)
                 elif isinstance(plan, Scatter):
-                    outcome = await self._scatter(plan, execution, deadline, settings)
+                    outcome = await self._scatter(plan, execution, deadline, settings, tries)
                 elif isinstance(plan, DeclareCursor) and plan.is_held:
-                    outcome = await self._declare(plan, execution, settings, deadline)
+                    outcome = await self._declare(plan, execution, settings, deadline, tries)
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
             if outcome is None:
@@ -373,7 +370,12 @@ class Units:
         return outcomes
 
     async def _declare(
-        self, plan: DeclareCursor, execution: Execution, settings: Settings, deadline: float
+        self,
+        plan: DeclareCursor,
+        execution: Execution,
+        settings: Settings,
+        deadline: float,
+        tries: int,
     ) -> Outcome | None:
         """DECLARE WITH HOLD: the rows, as they are now, are for FETCH."""
         cursors = self._state.transactions.cursors
@@ -391,7 +393,7 @@ class Units:
         if isinstance(query, OneShard):
             outcome = await self._read_one(query, asked, deadline, settings)
         elif isinstance(query, Scatter):
-            outcome = await self._scatter(query, asked, deadline, settings)
+            outcome = await self._scatter(query, asked, deadline, settings, tries)
         else:
             _, outcome = await self._local.run(asked, settings, deadline)
         if outcome is None:
@@ -433,24 +435,37 @@ class Units:
         return outcome_of(plan, execution, answer.results[0])
 
     async def _scatter(
-        self, plan: Scatter, execution: Execution, deadline: float, settings: Settings
+        self,
+        plan: Scatter,
+        execution: Execution,
+        deadline: float,
+        settings: Settings,
+        tries: int,
     ) -> Outcome | None:
         """Ask the shards that may have rows, merge or finish their answers."""
         consistency = execution.prepared.level(settings)
-        reads = Reads(self._state.shards, consistency, self._state.choice, deadline)
-        gathered = await gather(
-            plan,
-            execution,
-            self._state.catalog,
-            Gathering(
-                reads.ask,
-                FRAGMENTS_AT_ONCE,
-                self._state.keep,
-                self._state.backend.finishing,
-                Limits(settings.finish_rows_max, settings.finish_bytes_max),
-                deadline,
+        shards, choice, catalog = self._state.shards, self._state.choice, self._state.catalog
+        how = Gathering(
+            Reads(shards, consistency, choice, deadline).ask,
+            FRAGMENTS_AT_ONCE,
+            self._state.keep,
+            self._state.backend.finishing,
+            Limits(
+                settings.finish_rows_max, settings.finish_bytes_max, settings.broadcast_rows_max
             ),
+            deadline,
         )
+        if settings.snapshot and consistency == "linearizable":
+            for _ in range(tries - 1):
+                with suppress(NoInstant):
+                    return await self._at_one_instant(plan, execution, how)
+            try:
+                return await self._at_one_instant(plan, execution, how)
+            except NoInstant as exc:
+                if tries == 1:
+                    raise
+                raise serialization_failure(str(exc)) from exc
+        gathered = await gather(plan, execution, catalog, how)
         if gathered is None:
             return None
         level = name_of(consistency)
@@ -460,6 +475,18 @@ class Units:
         hint = SNAPSHOT_HINT if level == "linearizable" else ""
         notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
         return structs.replace(gathered.outcome, notices=notices)
+
+    async def _at_one_instant(
+        self, plan: Scatter, execution: Execution, how: Gathering
+    ) -> Outcome | None:
+        state = self._state
+        reads = ReadsAtOneInstant(state.shards, state.choice, how.deadline)
+        how = replace(how, ask=reads.ask, fragments_at_once=1, expect=reads.expect)
+        try:
+            gathered = await gather(plan, execution, state.catalog, how)
+        finally:
+            reads.close()
+        return None if gathered is None else gathered.outcome
 
 
 def _is_several(plan: Plan) -> bool:

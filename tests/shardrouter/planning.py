@@ -9,10 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from nodes.functions import Environment, install
 from nodes.protocol import Guard, SetVersion, StatementResult, Value
 from nodes.values import BOOL, TEXT
+from shardrouter.broadcasting import rows_sent
 from shardrouter.catalog import (
     LOAD_STATEMENTS,
     Catalog,
@@ -53,6 +55,9 @@ from shardrouter.schema_change import (
 from shardrouter.settings import Settings
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.tables import Change, Placement
+
+ROWS_SENT = 1000
+"""More than any table has."""
 
 
 class StaleVersionError(Exception):
@@ -139,6 +144,8 @@ class PlannedCluster:
         self.settings = Settings()
         self.sequences: dict[tuple[str, int], int] = {}  # the numbers given out last
         self._finishing: MemoryDatabase | None = None  # made at first use
+        self.broadcast: int | None = None  # by which a query is answered, if it has that one
+        self.broadcasts = 0  # that the last query over several shards had
         self.notices: tuple[Notice, ...] = ()  # of the last change of the schema
         self.meta = Group()
         self.shards = {f"s{i}": Group() for i in range(1, shard_count + 1)}
@@ -199,11 +206,15 @@ class PlannedCluster:
                 raise AssertionError(f"{plan!r} asks no shard")
 
     def _scattered(self, plan: Scatter, execution: Execution) -> list[tuple[Value, ...]]:
-        bound, commands = scatter_commands(plan, execution, self.catalog)
-        answers = [
-            [self.shards[c.shard].run(c.statement.sql, c.statement.parameters)[1] for c in asked]
-            for asked in commands
-        ]
+        self.broadcasts = len(plan.broadcasts)
+        sent: tuple[Value, ...] = ()
+        if self.broadcast is not None and self.broadcast < self.broadcasts:
+            broadcast = plan.broadcasts[self.broadcast]
+            small = replace(plan, fragments=(broadcast.small,))
+            _, [[*parts]] = self._answers(small, execution, (ROWS_SENT,))
+            rows = rows_sent([row for part in parts for row in part])
+            plan, sent = plan.by(broadcast), (ROWS_SENT, rows)
+        bound, answers = self._answers(plan, execution, sent)
         if isinstance(plan.finish, Merge):
             return merge_rows(plan.finish, answers[0], bound)
         fragments = [
@@ -216,6 +227,15 @@ class PlannedCluster:
         return finished(
             self._finishing, plan.finish, fragments, given, lambda _rows: None, lambda: False
         )
+
+    def _answers(
+        self, plan: Scatter, execution: Execution, sent: tuple[Value, ...]
+    ) -> tuple[tuple[Value, ...], list[list[list[tuple[Value, ...]]]]]:
+        bound, commands = scatter_commands(plan, execution, self.catalog, sent)
+        return bound, [
+            [self.shards[c.shard].run(c.statement.sql, c.statement.parameters)[1] for c in asked]
+            for asked in commands
+        ]
 
     def _next(self, name: str) -> int:
         sequence = self.catalog.sequences[name]

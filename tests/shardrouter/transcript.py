@@ -159,7 +159,9 @@ def _plan(plan: Plan) -> str:
         case PrepareStatement():
             return f"prepare {plan.name}\n{_plan(plan.plan)}"
         case ExplainRoute():
-            return "\n".join(str(line) for (line,) in route(plan, EMPTY))
+            return "\n".join(
+                str(line) for (line,) in route(plan, EMPTY, "linearizable", snapshot=True)
+            )
         case FetchRows() | CloseCursor() | ExecuteStatement() | Deallocate() | SetConstraints():
             return str(plan)
     if isinstance(plan, OneShard | Scatter) and plan.bounds:
