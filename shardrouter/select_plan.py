@@ -3,7 +3,7 @@ else its fragments and their finish, else answered here if it is nothing but con
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shardrouter import syntax
@@ -34,9 +34,10 @@ from shardrouter.relations import Statement
 from shardrouter.sqlite_text import renumbered
 from shardrouter.translate import Scope
 from shardrouter.typed import Parameters, Typed, collated
+from shardrouter.types import Type
 from shardrouter.windows import direction
 
-__all__ = ["result_columns", "select"]
+__all__ = ["result_columns", "select", "select_for"]
 
 
 def result_columns(outputs: Outputs) -> tuple[ResultColumn, ...]:
@@ -69,7 +70,30 @@ class _Query:
 def select(
     node: syntax.Query, catalog: Catalog, parameters: Parameters
 ) -> OneShard | Scatter | Answer | CatalogQuery:
-    query = _understood(node, Statement(parameters, catalog, analysed))
+    query = _understood(node, Statement(parameters, catalog, analysed), ())
+    return _planned(node, query, catalog, parameters, ())
+
+
+def select_for(
+    node: syntax.Query,
+    catalog: Catalog,
+    parameters: Parameters,
+    wanted: Sequence[Type | None],
+) -> tuple[OneShard | Scatter | Answer | CatalogQuery, tuple[Type, ...]]:
+    """The same for who makes something else of the rows, and the types of its columns. `wanted` are
+    those of columns that have none of their own ('x', NULL, $1)."""
+    query = _understood(node, Statement(parameters, catalog, analysed), wanted)
+    kinds = tuple(typed.type for typed in query.outputs.columns())
+    return _planned(node, query, catalog, parameters, wanted), kinds
+
+
+def _planned(
+    node: syntax.Query,
+    query: _Query,
+    catalog: Catalog,
+    parameters: Parameters,
+    wanted: Sequence[Type | None],
+) -> OneShard | Scatter | Answer | CatalogQuery:
     if isinstance(node, syntax.Select) and not node.sources and not node.tail.tables:
         answer = _answer(node, query, parameters)
         if answer is not None:
@@ -87,7 +111,7 @@ def select(
         )
     where = place(statement, catalog)
     if where.is_everywhere:
-        return _scatter(node, query, catalog)
+        return _scatter(node, query, catalog, wanted)
     return OneShard(
         tag="SELECT",
         tables=reliance(statement),
@@ -103,7 +127,7 @@ def select(
     )
 
 
-def _understood(node: syntax.Query, statement: Statement) -> _Query:
+def _understood(node: syntax.Query, statement: Statement, wanted: Sequence[Type | None]) -> _Query:
     scope = Scope(statement)
     tables = with_clause(node.tail.tables, recursive=node.tail.recursive, scope=scope)
     if not isinstance(node, syntax.Select):
@@ -116,6 +140,9 @@ def _understood(node: syntax.Query, statement: Statement) -> _Query:
     node = one_of_sets(node)
     selected, keys = unlimited(node, scope)
     selected.tables = tables
+    for item, kind in zip(selected.items, wanted, strict=False):
+        if item.typed is None and kind is not None:
+            item.taken(kind)
     _check_locking(node, scope)
     columns = result_columns(selected)
     if not columns:
@@ -181,7 +208,9 @@ def _is_point(node: syntax.Select, statement: Statement, scope: Scope) -> bool:
     )
 
 
-def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
+def _scatter(
+    node: syntax.Query, query: _Query, catalog: Catalog, wanted: Sequence[Type | None]
+) -> Scatter:
     """Merged, if that is all there is to do; else finished here."""
     if isinstance(node, syntax.Select) and node.locking:
         raise locked()
@@ -199,10 +228,10 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
         fragments = (fragment,)
     else:
         pushed = decided(statement) if is_pushed else {}
-        cut, again = _cut(node, query, catalog, pushed)
+        cut, again = _cut(node, query, catalog, pushed, wanted)
         if not cut.is_complete(again.text):
             pushed = {index: found for index, found in pushed.items() if found.is_whole}
-            cut, again = _cut(node, query, catalog, pushed)
+            cut, again = _cut(node, query, catalog, pushed, wanted)
         finish = Finish(*renumbered(again.text))
         fragments = cut.fragments(again.text, pins)
     return Scatter(
@@ -216,12 +245,16 @@ def _scatter(node: syntax.Query, query: _Query, catalog: Catalog) -> Scatter:
 
 
 def _cut(
-    node: syntax.Query, query: _Query, catalog: Catalog, pushed: Mapping[int, Pushed]
+    node: syntax.Query,
+    query: _Query,
+    catalog: Catalog,
+    pushed: Mapping[int, Pushed],
+    wanted: Sequence[Type | None],
 ) -> tuple[Cut, _Query]:
     """The query as it is finished, and what the shards give for it."""
     cut = Cut(pushed)
     parameters = query.statement.parameters.again()
-    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut))
+    return cut, _understood(node, Statement(parameters, catalog, analysed, cut=cut), wanted)
 
 
 def _is_distinct(scope: Scope) -> bool:

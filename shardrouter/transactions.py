@@ -51,6 +51,7 @@ from shardrouter.planned import (
     FetchRows,
     Modes,
     OneShard,
+    RowsWrite,
     SavepointStep,
     Scatter,
     SchemaChange,
@@ -58,7 +59,8 @@ from shardrouter.planned import (
     SetSetting,
     TransactionControl,
 )
-from shardrouter.settings import TRANSACTION_MODES
+from shardrouter.rows_writing import RowsWriting
+from shardrouter.settings import TRANSACTION_MODES, Settings
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import SqlCursors
 from shardrouter.syntax import Name
@@ -77,12 +79,19 @@ from shardrouter.transaction_host import Host
 from shardrouter.typed import quote
 from shardrouter.upload import Upload
 
-__all__ = ["Transactions"]
+__all__ = ["Transactions", "new_block"]
 
 _ID_BYTES: Final = 16
 
 _OF_ROWS: Final = frozenset({"21", "22"})
 """Classes of errors of single rows, which a FETCH tells that comes to them."""
+
+
+def new_block(settings: Settings, now_us: int | None = None) -> Block:
+    """That begins now; `now_us` if it is one that has begun before."""
+    if now_us is None:
+        now_us = time.time_ns() // 1000
+    return Block(secrets.token_bytes(_ID_BYTES), now_us, secrets.randbits(63), settings)
 
 
 class Transactions:
@@ -108,12 +117,7 @@ class Transactions:
     def begin(self, modes: Modes, *, implicit: bool = False) -> None:
         """Open a block. Nothing is sent anywhere."""
         host = self._host
-        block = Block(
-            secrets.token_bytes(_ID_BYTES),
-            time.time_ns() // 1000,
-            secrets.randbits(63),
-            host.settings,
-        )
+        block = new_block(host.settings)
         settings = block.with_modes(host.settings, modes)
         for mode in TRANSACTION_MODES:  # whatever becomes of the defaults meanwhile
             settings = settings.with_value(mode, settings.get(mode))
@@ -271,7 +275,7 @@ class Transactions:
         for attempt in range(BLOCK_REPLANS_MAX):
             execution = await host.current(execution, deadline)
             plan = execution.prepared.plan
-            if not isinstance(plan, OneShard | Scatter):
+            if not isinstance(plan, OneShard | Scatter | RowsWrite):
                 if isinstance(plan, SchemaChange):
                     return await self._definitions.change(block, plan, deadline)
                 if isinstance(plan, SetSetting):
@@ -300,7 +304,10 @@ class Transactions:
                     await self._catch_up(deadline, attempt)
                     continue
                 execution = counted
-            if isinstance(plan, Scatter):
+            if isinstance(plan, RowsWrite):
+                writing = RowsWriting(host, block, self._steps, execution, deadline)
+                found = await writing.run()
+            elif isinstance(plan, Scatter):
                 found = await self._gathered(block, plan, execution, deadline)
             else:
                 found = await self._ran(block, plan, execution, deadline)

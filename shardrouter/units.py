@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.protocol import Done, Stale
+from shardrouter.block_steps import BlockSteps
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -40,11 +41,13 @@ from shardrouter.planned import (
     Modes,
     OneShard,
     Plan,
+    RowsWrite,
     Scatter,
     SchemaChange,
     TransactionControl,
 )
 from shardrouter.role_statements import RoleStatement
+from shardrouter.rows_writing import RowsWriting
 from shardrouter.session_state import SessionState
 from shardrouter.session_statements import SessionStatements
 from shardrouter.settings import STATEMENT_TIMEOUT_S_MAX, Settings
@@ -52,6 +55,8 @@ from shardrouter.shards import Streamed
 from shardrouter.spreading import commands_of, merged_outcome
 from shardrouter.sql_cursors import HELD
 from shardrouter.transaction_answers import read_only_error
+from shardrouter.transaction_host import Host
+from shardrouter.transactions import new_block
 from shardrouter.writing import write_commands
 
 __all__ = ["REPLANS_MAX", "Units", "being_changed", "shared_session"]
@@ -86,9 +91,14 @@ class Units:
     """Of one session."""
 
     def __init__(
-        self, state: SessionState, statements: SessionStatements, local: LocalStatements
+        self,
+        state: SessionState,
+        statements: SessionStatements,
+        local: LocalStatements,
+        host: Host,
     ) -> None:
         self._state = state
+        self._host = host
         self._statements = statements
         self._local = local
         self._warned: set[str] = set()  # of what a scatter is not
@@ -163,7 +173,9 @@ class Units:
         if len(piece) > 1 and any(_changes_schema(each) for each in piece):
             return True
         plans = [execution.prepared.plan for execution in piece]
-        if self._state.clears_at_commit and any(isinstance(plan, OneShard) for plan in plans):
+        if self._state.clears_at_commit and any(
+            isinstance(plan, OneShard | RowsWrite) for plan in plans
+        ):
             return True
         return any(map(_is_several, plans))
 
@@ -216,12 +228,16 @@ class Units:
         if self._state.settings.read_only:
             for ordinal, plan in enumerate(plans):
                 with _Failing(ordinal):
-                    if isinstance(plan, SchemaChange) or (
+                    if isinstance(plan, SchemaChange | RowsWrite) or (
                         isinstance(plan, OneShard) and plan.is_write
                     ):
                         raise read_only_error(plan)
         if len(plans) == 1 and isinstance(plans[0], SchemaChange):
             return await self._change_schema(plans[0], unit[0], deadline)
+        if any(isinstance(plan, RowsWrite) for plan in plans):
+            if len(unit) > 1:
+                return await self._as_unit(unit, 0, deadline)
+            return await self._write_rows(unit[0], deadline)
         if any(map(is_uncounted, unit)):
             if len(unit) > 1:  # what comes before it may change how many rows it has
                 return await self._as_unit(unit, 0, deadline)
@@ -256,6 +272,25 @@ class Units:
                 if exc.sqlstate != "40001" or self._state.loop.time() >= deadline:
                     raise
         return await self._as_unit(unit, 0, deadline)
+
+    async def _write_rows(self, execution: Execution, deadline: float) -> list[Outcome] | None:
+        """As a transaction of its own, which is begun again, as old as before, if what it had read
+        is not so any more when it commits."""
+        now_us: int | None = None
+        while True:
+            block = new_block(self._state.settings, now_us)
+            now_us = block.now_us
+            steps = BlockSteps(self._host)
+            try:
+                outcome = await RowsWriting(self._host, block, steps, execution, deadline).run()
+                if outcome is not None and block.participants:
+                    await steps.commit(block, deadline)
+                return None if outcome is None else [outcome]
+            except StatementError as exc:
+                if exc.sqlstate != "40001" or self._state.loop.time() >= deadline:
+                    raise
+            finally:
+                steps.forget()
 
     async def _counted(self, execution: Execution, deadline: float) -> Execution | None:
         """With a number for each row that it inserts; None if a shard says that the catalog is
