@@ -168,7 +168,7 @@ class Applier:
 
     def _lend(self) -> None:
         loan = self._loan
-        if loan is None or loan.is_given:
+        if loan is None or loan.given.done():  # or the borrower has given up, and says so soon
             return
         if self._ended:
             self._loan = None

@@ -8,6 +8,7 @@ are an error (21000).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from shardrouter import casts, syntax, types
 from shardrouter.casts import Context
@@ -391,6 +392,7 @@ def update(
     changed = settings(node.assignments, table, scope)
     scope.clause = ""
     columns = [column for column, _ in changed]
+    is_once = bool(sources) and any(typed.operand is None for _, typed in changed)
     if sources:
         changed = [
             (column, typed if typed.operand is not None else _only(typed, sources + where))
@@ -403,7 +405,7 @@ def update(
         # in them would see the rows that are changed already.
         where = f" FROM (SELECT 1){where}"
     text = f"{tables}UPDATE {quote(table.name)} AS t0 SET {texts}{where}"
-    return _write("UPDATE", text, node, table, scope, catalog, columns)
+    return _write("UPDATE", text, node, table, scope, catalog, columns, is_once=is_once)
 
 
 def delete(
@@ -452,6 +454,8 @@ def _write(
     scope: Scope,
     catalog: Catalog,
     changed: Sequence[Column] = (),
+    *,
+    is_once: bool = False,
 ) -> OneShard | RowsWrite:
     statement = scope.statement
     scope.end = len(statement.scopes)
@@ -469,7 +473,8 @@ def _write(
     where = place(statement, catalog, is_write=True, is_local=is_local)
     moves = any(column.name == table.shard_key for column in changed)
     if where.apart or _unlike(statement, catalog, table) or (moves and len(catalog.shards) > 1):
-        return change_rows(node, table, changed, catalog, statement.parameters)
+        made = change_rows(node, table, changed, catalog, statement.parameters)
+        return replace(made, is_once=is_once)
     if moves:  # whoever looks for one of its rows meets it, under either key
         where = Place(shards=1)
     return OneShard(

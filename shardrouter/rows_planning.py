@@ -218,7 +218,6 @@ def change_rows(
         _key_type(table),
         write,
         identity=tuple(range(len(identity))),
-        is_once=bool(node.sources) and bool(values),
         moves=moving,
         columns=shown,
         parameter_oids=parameters.oids(),

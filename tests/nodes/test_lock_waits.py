@@ -131,3 +131,17 @@ async def test_of_too_many_one_more_is_answered_at_once(monkeypatch: pytest.Monk
     await asyncio.sleep(0)
     assert holding.answers[1] == Done((), 7)
     await holding.service.close()
+
+
+async def test_who_has_just_given_up_waiting_is_passed_over() -> None:
+    """Given up, and not told it yet: what is released then must not reach the replica as an
+    error."""
+    state = [object()]
+    waits = lock_waits.LockWaits(lambda: state[0])
+    waiting = asyncio.ensure_future(waits.released(asyncio.get_running_loop().time() + 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    state[0] = object()
+    waits.look()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting

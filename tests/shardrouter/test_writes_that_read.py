@@ -68,6 +68,7 @@ UPDATE a SET n = 0 WHERE n < (SELECT avg(n) FROM c) RETURNING *;
 UPDATE h SET n = q.n FROM (SELECT v, sum(n) AS n FROM a GROUP BY v) q WHERE q.v = h.name;
 UPDATE r SET name = c.name FROM c WHERE c.n = r.id RETURNING r.*;
 UPDATE a SET v = 'twice' FROM c WHERE c.n > 3 AND a.id = 0 AND c.name = 'a7';
+UPDATE a SET v = 'x' FROM c WHERE c.n > a.n;
 DELETE FROM a USING c WHERE c.n = a.n RETURNING a.k, a.id;
 DELETE FROM a WHERE n > (SELECT avg(m) FROM b);
 DELETE FROM b USING h WHERE h.id = b.id;
