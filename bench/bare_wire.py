@@ -33,7 +33,7 @@ from shardrouter.errors import RouterError
 from shardrouter.execution import Execution, Outcome, Prepared
 from shardrouter.pgserver import PgServer
 from shardrouter.pgwire import Status
-from shardrouter.planned import Answer, ResultColumn
+from shardrouter.planned import OneShard, ResultColumn
 from shardrouter.roles import Role
 
 CONNECTIONS: Final = 16
@@ -51,7 +51,9 @@ class FixedSession:
 
     def __init__(self, _role: Role) -> None:
         columns = (ResultColumn("val", TEXT),)
-        self._prepared = Prepared("", Answer("SELECT"), (INT8,), columns)
+        # Of one shard, as what it is compared with: the wire knows how those come.
+        plan = OneShard("SELECT", (), "", "bigint", (), True, columns, (INT8,))
+        self._prepared = Prepared("", plan, (INT8,), columns)
         rows = encode_data_rows([(_VALUE,)], (OutputColumn(TEXT, True),))
         self._answer = [Outcome("SELECT 1", 1, rows)]
         self.statements: dict[str, Prepared] = {}

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import click
 
-from bench.machine import commit, machine
+from bench.machine import commit, cpu_seconds, machine
 from nodes.config import format_cluster
 from nodes.local_cluster import LocalCluster, free_ports, new_cluster_config
 from shardrouter.placement import place_replicas
@@ -81,6 +81,10 @@ async def said(process: asyncio.subprocess.Process) -> Any:
     return json.loads(line)
 
 
+def _cpu(pids: dict[str, list[int]]) -> dict[str, float]:
+    return {name: sum(cpu_seconds(pid) for pid in each) for name, each in pids.items()}
+
+
 async def measure(directory: Path, seconds: float, factor: float, calm_s: float) -> dict[str, Any]:
     names, groups = ("n1", "n2", "n3"), ("meta", "shard-1", "shard-2", "shard-3")
     *ports, router_port = free_ports(4)
@@ -99,10 +103,22 @@ async def measure(directory: Path, seconds: float, factor: float, calm_s: float)
             async with child(*arguments) as clients:
                 await said(clients)
 
+                pids = {
+                    "router": [router.pid],
+                    "nodes": [cluster.node(name).pid for name in names],
+                    "clients": [clients.pid],
+                }
+
                 async def phase(**asked: float) -> dict[str, Any]:
                     assert clients.stdin is not None
+                    before = _cpu(pids)
                     clients.stdin.write(json.dumps(asked).encode() + b"\n")
                     found: dict[str, Any] = await said(clients)
+                    answers = found["per_second"] * asked["seconds"]
+                    found["cpu_us_per_answer"] = {
+                        name: round((used - before[name]) / max(1, answers) * 1e6, 1)
+                        for name, used in _cpu(pids).items()
+                    }
                     return found
 
                 loops = [await phase(seconds=calm_s, rate=0, active=active) for active in ACTIVE]
@@ -181,7 +197,8 @@ def main(seconds: float, factor: float, quick: bool, route: Path | None, out: Pa
     path = out / f"overload-{commit()}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     table = Table(title=f"commit {commit()}, {machine()}")
-    for title in ("phase", "answers/s", "p50 ms", "p99 ms", "refused", "failed", "clients' core"):
+    titles = "phase|answers/s|p50 ms|p99 ms|refused|failed|CPU us of an answer"
+    for title in titles.split("|"):
         table.add_column(title)
     phases = {f"closed loop of {n}": f for n, f in zip(ACTIVE, found["closed"], strict=True)}
     phases |= {
@@ -191,9 +208,10 @@ def main(seconds: float, factor: float, quick: bool, route: Path | None, out: Pa
     }
     for name, each in phases.items():
         failed = sum(each["failed"].values())
+        shares = " ".join(f"{who} {us:.0f}" for who, us in each["cpu_us_per_answer"].items())
         table.add_row(
             *(name, str(each["per_second"]), f"{each['p50_ms']:g}", f"{each['p99_ms']:g}"),
-            *(str(each["refused"]), str(failed), f"{each['client_cpu_share']:g}"),
+            *(str(each["refused"]), str(failed), shares),
         )
     console = Console(width=120)
     console.print(table)

@@ -6,8 +6,9 @@ and is when it loses office.
 
 - What has been prepared here for long: the anchor is told to abort it. Whatever the anchor's log
   has decided then, this or commit, is the outcome, and is entered into this group's log.
-- An outcome that is remembered here for long, because this group is the anchor: it is told to the
-  other participants, and when all have applied it, it ends.
+- An outcome that is remembered here for long, because this group is the anchor, or that this leader
+  has just brought about: it is told to the other participants, and when all have applied it, it
+  ends.
 
 How long is measured by this leader's own monotonic clock, from when it first saw it. What is not
 answered is asked again, ever more seldom.
@@ -98,6 +99,9 @@ class Resolution:
         body = request.body
         match body, answer:
             case Decide(), Decided(commit=commit):
+                remembered = two_phase.decided.get(body.id)
+                if request.group == self._group and remembered is not None:
+                    return self._tell(body.id, remembered.participants, commit=remembered.commit)
                 held = two_phase.held.get(body.id)
                 if held is None or request.group == self._group:
                     return []

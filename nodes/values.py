@@ -236,6 +236,15 @@ def decode_binary(data: bytes, oid: int) -> Value:
     return _codec(oid).from_binary(data)
 
 
+def value_reader(oid: int, *, binary: bool) -> Callable[[bytes], Value]:
+    """`decode_binary`, or `decode_text`, of this type. Raises ValueFormatError if it is unknown."""
+    codec = _codec(oid)
+    if binary:
+        return codec.from_binary
+    from_text = codec.from_text
+    return lambda data: from_text(parse_text(data))
+
+
 # --------------------------------------------------------------------------- DataRow
 
 _NULL: Final = b"\xff\xff\xff\xff"

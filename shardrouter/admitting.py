@@ -20,7 +20,7 @@ from shardrouter.planned import (
     ShowSetting,
 )
 
-__all__ = ["Gate", "takes_place", "too_much"]
+__all__ = ["Gate", "TooMuch", "takes_place"]
 
 _LIGHT: Final = (
     *(EndBlock, SavepointStep, SetModes, SetSetting, ShowSetting),
@@ -95,11 +95,13 @@ def takes_place(plan: Plan) -> bool:
     return not isinstance(plan, _LIGHT)
 
 
-def too_much() -> Unavailable:
-    """To whom there was no place in time."""
-    return Unavailable(
-        "the router has more to do than it can do in time",
-        sqlstate="53300",
-        detail="Nothing of the statement was done.",
-        hint="Try again later, from fewer connections, or run another router.",
-    )
+class TooMuch(Unavailable):
+    """For whom there was no place in time: they are all told the same."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the router has more to do than it can do in time",
+            sqlstate="53300",
+            detail="Nothing of the statement was done.",
+            hint="Try again later, from fewer connections, or run another router.",
+        )

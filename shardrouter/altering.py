@@ -192,6 +192,11 @@ class _Altering:
             self._builder.catalog,
             is_added=True,
         )
+        if column.default is not None and column.default.sequence and not column.not_null:
+            raise NotSupported(
+                f'adding "{column.name}" with a value that is drawn for each row is not supported',
+                hint="Add the column without it, SET DEFAULT, and UPDATE the rows that are there.",
+            )
         table = replace(table, columns=(*table.columns, column))
         self._builder.put(with_generated(table, [definition]))
         if sequence is not None:

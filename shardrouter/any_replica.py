@@ -15,7 +15,10 @@ until the caller's time is over. A state that is ahead of the plan is an answer:
 date.
 
 A read changes nothing, so it may be under way twice: a node that owes an answer and has fallen
-silent (cut off, or its process stopped) is not waited for.
+silent (cut off, or its process stopped) is not waited for. What was under way to it when it did
+goes to another replica without a token of the budget of retries: that is no more than it had, since
+what comes after passes it over. In a cut the tokens are gone at once, with those who look for a
+leader that is on the other side.
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ class _Call:
     rounds: int = 0
     number: int = 0  # of the last copy, at its contact
     trouble: str = "no replica of it can be reached"
+    is_deserted: bool = False  # its first copy went to a node that fell silent, or is gone
     behind: bool = False  # a replica has not seen what the session has, or is not of its group
     elsewhere: Sending | None = None  # the leader has it now
     ended: bool = False
@@ -177,9 +181,7 @@ class AnyReplica:
             self._end(call, None, "the router was closed")
         elif now >= call.until:
             self._end(call, None, call.trouble)
-        elif (contact := self._pick(call, now)) is not None and (
-            not call.copies or self._may_retry(now)
-        ):
+        elif (contact := self._pick(call, now)) is not None and self._may_send(call, now):
             self._send_copy(call, contact, now)
         elif call.behind:
             call.ended = True
@@ -192,6 +194,12 @@ class AnyReplica:
                 self._lost(call.group, None)
             pause = min(call.until - now, longest * self._rng.uniform(0.5, 1.0))
             self._pausing[call] = self._loop.call_later(pause, self._try, call)
+
+    def _may_send(self, call: _Call, now: float) -> bool:
+        """One copy is free, and one more if nobody can answer the first."""
+        if not call.copies or (call.copies == 1 and call.is_deserted):
+            return True
+        return self._may_retry(now)
 
     def _pick(self, call: _Call, now: float) -> Contact | None:
         """A replica that was not asked in this round: of those that are well the one that the
@@ -275,6 +283,7 @@ class AnyReplica:
             case NotSent(reason=reason) | ConnectionLost(reason=reason):
                 call.trouble = reason
                 contact.suspect = contact.suspect or not contact.client.connected
+                call.is_deserted = True
             case _:
                 call.trouble = f"{contact.name} answered with {type(outcome).__name__}"
         self._fails(call, contact)
@@ -317,11 +326,19 @@ class AnyReplica:
             silent = call.contact
             assert silent is not None
             if silent.lost_patience():
+                for other in call.contacts:  # one that is on its side of a cut is not asked next
+                    if other.is_knocked_at:
+                        other.lost_patience()
                 call.trouble = f"{silent.name} is silent"
+                call.is_deserted = True
                 self._fails(call, silent)
-                if (contact := self._pick(call, now)) is not None and now < call.until:
-                    if not self._may_retry(now):
-                        break
+                if (
+                    (contact := self._pick(call, now)) is not None
+                    and now < call.until
+                    and self._may_send(call, now)
+                ):
                     self._send_copy(call, contact, now)
             else:
-                self._knock(silent)
+                for contact in call.contacts:
+                    if contact is silent or contact.client.is_silent(OVERDUE_S):
+                        self._knock(contact)

@@ -65,6 +65,11 @@ class Contact:
         """Answers that the node owes this router."""
         return self.client.outstanding
 
+    @property
+    def is_knocked_at(self) -> bool:
+        """Whether a knock waits for its answer."""
+        return self._is_knocking
+
     def knock(self, told: Callable[[Contact, Status], None], asking: GetStatus = _ASKING) -> None:
         """Ask for the node's status, unless that is under way; `told` hears of an answer."""
         if not self._is_knocking:

@@ -25,7 +25,7 @@ from shardrouter.definition_parts import (
 from shardrouter.definitions import CreateIndex, CreateTable, IndexElement
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.generated import check_key, with_generated
-from shardrouter.made_keys import UNIQUE_ID, made_by
+from shardrouter.made_keys import UNIQUE_ID, UUID_V7, made_by, type_of_drawn
 from shardrouter.namespaces import NewNames
 from shardrouter.references import foreign_key
 from shardrouter.sequence_calls import sequence_named, stored_sequence
@@ -243,14 +243,18 @@ def default_value(
         if name is not None:
             drawn = stored_sequence(name, catalog)
             return Default("", is_constant=False, sequence=drawn, source=source)
-    if isinstance(node, syntax.Call) and not node.arguments and made_by(node.name) == UNIQUE_ID:
-        if types.of_column(column.type) is not types.BIGINT:
+    drawn = made_by(node.name) if isinstance(node, syntax.Call) and not node.arguments else ""
+    if drawn in (UNIQUE_ID, UUID_V7):
+        made = type_of_drawn(drawn)
+        if types.of_column(column.type) is not made:
             raise StatementError(
-                f'column "{column.name}" is of type {column.type} but unique_id() is a bigint',
+                f'column "{column.name}" is of type {column.type} but default expression is of '
+                f"type {made.name}",
                 sqlstate="42804",
                 position=position,
+                hint="You will need to rewrite or cast the expression.",
             )
-        return Default("", is_constant=False, sequence=UNIQUE_ID, source=source)
+        return Default("", is_constant=False, sequence=drawn, source=source)
     _check_rows_only(node, "DEFAULT expression")
     parameters = Parameters(())
     try:

@@ -404,7 +404,9 @@ class Delivery:
             case _:
                 call.doubt = True
                 group.trouble = f"{contact.name} answered with {type(outcome).__name__}"
-        contact.suspect = not contact.client.connected
+        # That its time ran out is no sign of life: who is cut off has a connection for a while yet.
+        is_unheard = isinstance(outcome, NotSent | ConnectionLost)
+        contact.suspect = (is_unheard and contact.suspect) or not contact.client.connected
         if isinstance(outcome, Busy):
             # The leader has no room: pause, for the others would only send us back to it.
             call.asked.extend(group.contacts)

@@ -33,6 +33,7 @@ from shardrouter.planned import (
     DeclareCursor,
     ExplainRoute,
     Fragment,
+    Merge,
     OneShard,
     Plan,
     ResultColumn,
@@ -63,6 +64,7 @@ __all__ = [
     "piece_outcome",
     "rows_outcome",
     "scatter_commands",
+    "scattered_outcome",
 ]
 
 OUTPUTS_MAX: Final = 1024
@@ -249,11 +251,13 @@ def scatter_commands(
 ) -> tuple[tuple[Value, ...], list[list[Command]]]:
     """The bound arguments, and for each fragment a command for each shard that may have rows of it.
 
-    Rows come back as values: they are merged or finished, then encoded once. Where a fragment
-    names keys, their slots are guarded, so that no row is missed that moved; without keys every
-    shard is asked, under the guards of the tables that it has alone.
+    Rows come back as values if they are merged or finished, and are encoded then; else as they
+    leave. Where a fragment names keys, their slots are guarded, so that no row is missed that
+    moved; without keys every shard is asked, under the guards of the tables that it has alone.
     """
     arguments = bind(plan, execution.arguments)
+    passes = isinstance(plan.finish, Merge) and plan.finish.is_passing
+    outputs = _outputs(plan.columns, execution.formats if passes else None)
     guards = {
         shard: [
             Guard(f"table:{name}", version)
@@ -263,17 +267,20 @@ def scatter_commands(
         for shard in catalog.shards
     }
     return arguments, [
-        _fragment_commands(fragment, arguments, guards, catalog) for fragment in plan.fragments
+        _fragment_commands(fragment, arguments, outputs, guards, catalog)
+        for fragment in plan.fragments
     ]
 
 
 def _fragment_commands(
     fragment: Fragment,
     arguments: tuple[Value, ...],
+    outputs: tuple[OutputColumn, ...],
     guards: dict[str, list[Guard]],
     catalog: Catalog,
 ) -> list[Command]:
-    statement = Statement(fragment.sql, tuple(arguments[n - 1] for n in fragment.parameters))
+    bound = tuple(arguments[n - 1] for n in fragment.parameters)
+    statement = Statement(fragment.sql, bound, outputs)
     owners: dict[str, list[Guard]] = {}
     if fragment.where == "home":
         owners[catalog.home] = [home_guard(catalog)]
@@ -327,6 +334,20 @@ def piece_outcome(execution: Execution, result: StatementResult) -> Outcome:
         values = from_stored(values, execution.prepared.columns)
     count = result.row_count
     return Outcome(f"SELECT {count}", count, result.rows, values)
+
+
+def scattered_outcome(
+    execution: Execution,
+    columns: tuple[ResultColumn, ...],
+    result: StatementResult,
+    more: MoreRows | None = None,
+) -> Outcome:
+    """The outcome of a SELECT over several shards, or of its first rows."""
+    values = result.values
+    if values and execution.formats is None and not execution.stored:
+        values = from_stored(values, columns)
+    count = result.row_count
+    return Outcome(f"SELECT {count}", count, result.rows, values, more=more)
 
 
 def rows_outcome(

@@ -1,8 +1,9 @@
 """The rows of a query over several shards: fragments are read where they are, and merged or
 finished here (docs/distributed.md).
 
-Each shard is asked for its fragments one after the other, all shards at the same time. What is
-held here of all of them is bounded; whoever asks for more is told what made it so much.
+All that is asked of the shards leaves at once. Rows that are merged go on to the client as they
+come, a piece at a time, with no more here than a few pieces of each shard. What is finished is held
+here, which is bounded; whoever asks for more is told what made it so much.
 """
 
 from __future__ import annotations
@@ -12,23 +13,30 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from nodes.protocol import Stale, StatementResult, Value
+from nodes.protocol import StatementResult, Value
+from shardrouter.asking import Part
 from shardrouter.catalog import Catalog
 from shardrouter.errors import DeadlineExceeded, StatementError
-from shardrouter.execution import Command, Execution, scatter_commands
+from shardrouter.execution import (
+    Command,
+    Execution,
+    Outcome,
+    encoded_rows,
+    scatter_commands,
+    scattered_outcome,
+)
 from shardrouter.finishing import Finishing
-from shardrouter.levels import Level
-from shardrouter.merge import merge_rows
-from shardrouter.planned import Fragment, Merge, Scatter
-from shardrouter.replica_choice import Choice
-from shardrouter.shards import Shards, Streamed
+from shardrouter.merge import Merger
+from shardrouter.merged_rows import MergedRows, PassedRows
+from shardrouter.planned import Finish, Fragment, Merge, Scatter
+from shardrouter.row_stream import RowStream
 
-__all__ = ["Gathered", "Held", "Limits", "Reading", "gather", "gather_steps"]
+__all__ = ["Gathered", "Gathering", "Held", "Limits", "Row", "gather"]
 
 Row: TypeAlias = tuple[Value, ...]
 
-RunSteps: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[StatementResult] | None]]
-"""Runs one statement on the shards of some commands; None: the catalog is stale."""
+Ask: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[Part] | None]]
+"""Asks shards, all at the same time; None: the catalog is stale. Raises RouterError."""
 
 CELL_BYTES: Final = 16
 """Counted for a value beside its bytes."""
@@ -43,136 +51,162 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How one statement is read, and by when."""
+class Gathering:
+    """How the rows of one statement are read, by when, and where they are finished."""
 
-    shards: Shards
+    ask: Ask
+    fragments_at_once: int
+    """Whose rows are read at the same time."""
+    keep: Callable[[RowStream], None]
+    """Is told what is left open for rows that the client has to ask for."""
     finishing: Finishing
     limits: Limits
-    consistency: Level
-    choice: Choice
     deadline: float
+    now_us: int | None = None
+    """Of the transaction's BEGIN, if there was one."""
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The rows of the answer, and of how many shards they are."""
+    """The answer, or its first rows if it is to be streamed, and of how many shards it is."""
 
-    rows: list[Row]
+    outcome: Outcome
     shards: int
 
 
 async def gather(
-    plan: Scatter, execution: Execution, catalog: Catalog, reading: Reading
+    plan: Scatter, execution: Execution, catalog: Catalog, how: Gathering
 ) -> Gathered | None:
     """The answer; None if a shard says that the catalog is stale. Raises RouterError."""
     arguments, commands = scatter_commands(plan, execution, catalog)
-    held = Held(reading.limits, plan.fragments)
-    by_shard: dict[str, list[tuple[int, Command]]] = {}
-    for number, of_fragment in enumerate(commands):
-        for command in of_fragment:
-            by_shard.setdefault(command.shard, []).append((number, command))
-    rows: dict[tuple[int, str], list[Row]] = {}
-
-    async def read(asked: Sequence[tuple[int, Command]]) -> bool:
-        for number, command in asked:
-            found = await _read(command, reading, held, number)
-            if found is None:
-                return False
-            rows[number, command.shard] = found
-        return True
-
-    if not all(await _together([read(asked) for asked in by_shard.values()])):
-        return None
-    of_fragments = [
-        [rows[number, command.shard] for command in of_fragment]
-        for number, of_fragment in enumerate(commands)
-    ]
-    answer = await _answer(plan, arguments, of_fragments, held, reading.finishing, reading.deadline)
-    return Gathered(answer, len(by_shard))
-
-
-async def gather_steps(
-    plan: Scatter,
-    execution: Execution,
-    catalog: Catalog,
-    run: RunSteps,
-    limits: Limits,
-    finishing: Finishing,
-    deadline: float,
-    now_us: int,
-) -> list[Row] | None:
-    """The same as statements of a transaction, which `run` runs: one fragment after the other, each
-    on all of its shards at the same time."""
-    arguments, commands = scatter_commands(plan, execution, catalog)
-    held = Held(limits, plan.fragments)
-    of_fragments = []
-    for number, of_fragment in enumerate(commands):
-        results = await run(of_fragment)
-        if results is None:
-            return None
-        of_fragments.append([held.add(number, result.values) for result in results])
-    return await _answer(plan, arguments, of_fragments, held, finishing, deadline, now_us)
-
-
-async def _answer(
-    plan: Scatter,
-    arguments: tuple[Value, ...],
-    of_fragments: Sequence[Sequence[list[Row]]],
-    held: Held,
-    finishing: Finishing,
-    deadline: float,
-    now_us: int | None = None,
-) -> list[Row]:
-    """Merged, or finished."""
     if isinstance(plan.finish, Merge):
-        return merge_rows(plan.finish, of_fragments[0], arguments)
-    fragments = [
-        (fragment, [row for part in parts for row in part])
-        for fragment, parts in zip(plan.fragments, of_fragments, strict=True)
-    ]
-    return await finishing.run(
-        plan.finish, fragments, arguments, held.check_answer, deadline, now_us
+        outcome = await _merged(plan, plan.finish, execution, arguments, commands[0], how)
+    else:
+        outcome = await _finished(plan, plan.finish, execution, arguments, commands, how)
+    shards = {command.shard for of_fragment in commands for command in of_fragment}
+    return None if outcome is None else Gathered(outcome, len(shards))
+
+
+async def _finished(
+    plan: Scatter,
+    finish: Finish,
+    execution: Execution,
+    arguments: tuple[Value, ...],
+    commands: Sequence[Sequence[Command]],
+    how: Gathering,
+) -> Outcome | None:
+    """All rows of all fragments, and what is made of them."""
+    held = Held(how.limits, plan.fragments)
+    rows: list[list[Row]] = []
+    for start in range(0, len(commands), how.fragments_at_once):
+        some = commands[start : start + how.fragments_at_once]
+        parts = await how.ask([command for of_fragment in some for command in of_fragment])
+        if parts is None:
+            return None
+        numbers = [n for n, of_fragment in enumerate(some, start) for _ in of_fragment]
+        found = await _drained(parts, numbers, held, how.deadline)
+        rows += [[] for _ in some]
+        for number, of_part in zip(numbers, found, strict=True):
+            rows[number] += of_part
+    answer = await how.finishing.run(
+        finish,
+        list(zip(plan.fragments, rows, strict=True)),
+        arguments,
+        held.check_answer,
+        how.deadline,
+        how.now_us,
     )
+    return scattered_outcome(execution, plan.columns, _result(plan, execution, answer))
 
 
-async def _together(runs: Sequence[Coroutine[None, None, bool]]) -> list[bool]:
+async def _merged(
+    plan: Scatter,
+    merge: Merge,
+    execution: Execution,
+    arguments: tuple[Value, ...],
+    commands: Sequence[Command],
+    how: Gathering,
+) -> Outcome | None:
+    """Rows that are those of the answer, passed on as they come or merged."""
+    parts = await how.ask(commands)
+    if parts is None:
+        return None
+    rows: PassedRows | MergedRows
+    if merge.is_passing:
+        rows = PassedRows(parts)
+    else:
+        merger = Merger(merge, len(parts), arguments)
+        rows = MergedRows(parts, merger, lambda found: _result(plan, execution, found))
+    streams = [part.stream for part in parts if part.stream is not None]
+    if streams and execution.stream:
+        for stream in streams:
+            how.keep(stream)
+        first = await rows.next() or StatementResult(0)
+        return scattered_outcome(execution, plan.columns, first, rows)
+    held = Held(how.limits, plan.fragments)
+    pieces: list[StatementResult] = []
+    try:
+        async with asyncio.timeout_at(how.deadline):
+            while (piece := await rows.next()) is not None:
+                if not execution.stream:  # else it is less than a piece of each shard
+                    held.count(0, piece)
+                pieces.append(piece)
+    except TimeoutError:
+        raise _timed_out() from None
+    finally:
+        rows.close()
+    result = StatementResult(
+        sum(piece.row_count for piece in pieces),
+        b"".join(piece.rows for piece in pieces),
+        tuple(row for piece in pieces for row in piece.values),
+    )
+    return scattered_outcome(execution, plan.columns, result)
+
+
+def _result(plan: Scatter, execution: Execution, rows: Sequence[Row]) -> StatementResult:
+    """Rows of the answer as they leave, or in stored form."""
+    if execution.stored or execution.formats is None:
+        return StatementResult(len(rows), values=tuple(rows))
+    return StatementResult(len(rows), encoded_rows(rows, plan.columns, execution.formats))
+
+
+async def _drained(
+    parts: Sequence[Part], numbers: Sequence[int], held: Held, deadline: float
+) -> list[list[Row]]:
+    """All rows of each part; `numbers` are those of the fragments."""
+    try:
+        rows = [held.add(n, part.result.values) for n, part in zip(numbers, parts, strict=True)]
+        more = [
+            _rest(part.stream, rows[at], numbers[at], held)
+            for at, part in enumerate(parts)
+            if part.stream is not None
+        ]
+        if more:
+            async with asyncio.timeout_at(deadline):
+                await _together(more)
+        return rows
+    except TimeoutError:
+        raise _timed_out() from None
+    finally:
+        for part in parts:
+            if part.stream is not None:
+                part.stream.close()
+
+
+async def _rest(stream: RowStream, rows: list[Row], number: int, held: Held) -> None:
+    while (piece := await stream.next()) is not None:
+        rows += held.add(number, piece.values)
+
+
+async def _together(runs: Sequence[Coroutine[None, None, None]]) -> None:
     """All of them; if one fails the others are ended, and none outlives this."""
     tasks = [asyncio.ensure_future(run) for run in runs]
     try:
-        return list(await asyncio.gather(*tasks))
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _read(command: Command, reading: Reading, held: Held, number: int) -> list[Row] | None:
-    """All rows of one fragment that one shard has."""
-    answer = await reading.shards.stream(
-        command.shard,
-        command.statement,
-        command.guards,
-        reading.deadline,
-        reading.consistency,
-        reading.choice,
-    )
-    if isinstance(answer, Stale):
-        return None
-    if not isinstance(answer, Streamed):
-        return held.add(number, answer.results[0].values)
-    rows = held.add(number, answer.result.values)
-    try:
-        while True:
-            async with asyncio.timeout_at(reading.deadline):
-                piece = await answer.stream.next()
-            if piece is None:
-                return rows
-            rows += held.add(number, piece.values)
-    except TimeoutError:
-        raise DeadlineExceeded("canceling statement due to statement timeout") from None
-    finally:
-        answer.stream.close()
 
 
 class Held:
@@ -186,13 +220,20 @@ class Held:
 
     def add(self, number: int, rows: Sequence[Row]) -> list[Row]:
         """Some rows more of a fragment. Raises StatementError 54000."""
-        self._rows += len(rows)
-        self._bytes += sum(map(_size, rows))
+        self._count(number, len(rows), sum(map(_size, rows)))
+        return list(rows)
+
+    def count(self, number: int, piece: StatementResult) -> None:
+        """The same, of rows that may have been encoded."""
+        self._count(number, piece.row_count, len(piece.rows) + sum(map(_size, piece.values)))
+
+    def _count(self, number: int, rows: int, size: int) -> None:
+        self._rows += rows
+        self._bytes += size
         if self._rows > self._limits.rows:
             raise self._too_much(f"{self._limits.rows} rows", "finish_rows_max", number)
         if self._bytes > self._limits.bytes:
             raise self._too_much(f"{self._limits.bytes} bytes", "finish_bytes_max", number)
-        return list(rows)
 
     def check_answer(self, rows: int) -> None:
         """So many rows has the answer so far."""
@@ -213,3 +254,7 @@ def _size(row: Row) -> int:
     return sum(
         CELL_BYTES + len(value) if isinstance(value, str | bytes) else CELL_BYTES for value in row
     )
+
+
+def _timed_out() -> DeadlineExceeded:
+    return DeadlineExceeded("canceling statement due to statement timeout")

@@ -15,6 +15,7 @@ from shardrouter.deferring import check_named
 from shardrouter.errors import DeadlineExceeded, NotSupported, StatementError
 from shardrouter.exceptions import UndefinedTableError
 from shardrouter.execution import Execution, Notice, Outcome, Prepared, rows_outcome
+from shardrouter.made_keys import is_made
 from shardrouter.plan import UnknownTable, bind, parameter_oids, result_columns, value_of
 from shardrouter.planned import (
     Answer,
@@ -103,7 +104,7 @@ class LocalStatements:
     async def call_sequence(self, execution: Execution, deadline: float) -> Outcome:
         plan = execution.prepared.plan
         assert isinstance(plan, SequenceCall)
-        if plan.sequence not in self._state.catalog.sequences:
+        if plan.sequence not in self._state.catalog.sequences and not is_made(plan.sequence):
             await self._state.look_again(deadline)
         is_change = plan.function in ("nextval", "setval")
         is_known = plan.sequence in self._state.catalog.sequences

@@ -5,6 +5,10 @@ router's number, 10 bits that count within a millisecond. A router takes its num
 `meta`, and begins with the next one when it is started again; 4096 starts lie between two that have
 the same. Its clock may stand still or go back: what was given out is never given out again.
 
+`uuidv7()` is PostgreSQL 18's: a UUID of version 7 (RFC 9562), of the moment of its call: 48 bits of
+milliseconds since 1970, 12 bits that count within a millisecond (section 6.2, method 1), 62 bits by
+chance. Those of one router grow; a count that overflows goes on in the next millisecond.
+
 `gen_random_uuid()` is made here only where it decides on which shard its row is; elsewhere the
 shard draws it from the seed of the statement.
 """
@@ -24,6 +28,7 @@ __all__ = [
     "RANDOM_UUID",
     "ROUTERS",
     "UNIQUE_ID",
+    "UUID_V7",
     "KeyMaker",
     "drawn_default",
     "is_made",
@@ -36,15 +41,17 @@ _MARK: Final = "\0"
 
 RANDOM_UUID: Final = f"{_MARK}gen_random_uuid"
 UNIQUE_ID: Final = f"{_MARK}unique_id"
+UUID_V7: Final = f"{_MARK}uuidv7"
 """In a plan they stand where the names of sequences do."""
 
-_BY_NAME: Final = {"gen_random_uuid": RANDOM_UUID, "unique_id": UNIQUE_ID}
+_BY_NAME: Final = {"gen_random_uuid": RANDOM_UUID, "unique_id": UNIQUE_ID, "uuidv7": UUID_V7}
 
 ROUTERS: Final = 1 << 12
 """Numbers of routers."""
 
 _COUNT_BITS: Final = 10
 _ROUTER_BITS: Final = 12
+_V7_COUNT_BITS: Final = 12
 _SINCE_MS: Final = 1_704_067_200_000
 """The beginning of 2024."""
 
@@ -60,7 +67,8 @@ def made_by(function: str) -> str:
 
 
 def type_of_drawn(drawn: str) -> Type:
-    return types.UUID if drawn == RANDOM_UUID else types.BIGINT
+    """Of what the router makes, or of the numbers of a sequence."""
+    return types.UUID if drawn in (RANDOM_UUID, UUID_V7) else types.BIGINT
 
 
 def drawn_default(column: Column, *, is_key: bool) -> str:
@@ -78,11 +86,21 @@ class KeyMaker:
         self._now_ms = now_ms
         self._rng = rng
         self._last = 0  # milliseconds and count, as one number
+        self._last_v7 = 0  # the same of UUIDs
         self.number: int | None = None
         """Of the router; without one there is no unique_id()."""
 
     def make(self, drawn: str) -> bytes | int:
+        """Of one of the three kinds."""
+        if drawn == UUID_V7:
+            return self._uuid_v7()
         return random_uuid(self._rng) if drawn == RANDOM_UUID else self._unique_id()
+
+    def _uuid_v7(self) -> bytes:
+        self._last_v7 = max(self._now_ms() << _V7_COUNT_BITS, self._last_v7 + 1)
+        ms, count = divmod(self._last_v7, 1 << _V7_COUNT_BITS)
+        by_chance = self._rng.getrandbits(62)
+        return (ms << 80 | 7 << 76 | count << 64 | 2 << 62 | by_chance).to_bytes(16, "big")
 
     def _unique_id(self) -> int:
         assert self.number is not None

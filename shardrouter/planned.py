@@ -194,8 +194,8 @@ class OneShard:
 
 @dataclass(frozen=True)
 class SequenceCall:
-    """SELECT of nextval, currval, lastval or setval of one sequence; `value` and `is_called` are
-    setval's."""
+    """SELECT of nextval, currval, lastval or setval of one sequence, or of a key that the router
+    makes (`shardrouter.made_keys`); `value` and `is_called` are setval's."""
 
     function: str
     sequence: str
@@ -242,6 +242,11 @@ class Merge:
     hidden: int = 0
     limit: Operand | None = None
     offset: Operand | None = None
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether all rows are the answer in any order: they can be encoded where they are read."""
+        return not self.order and self.limit is None and self.offset is None
 
 
 @dataclass(frozen=True)

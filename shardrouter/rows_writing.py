@@ -7,15 +7,18 @@ was read that it would still answer the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from msgspec import structs
 
-from nodes.protocol import Stale, StatementResult, Value
+from nodes.protocol import Stale, Value
 from shardrouter.block import Block
+from shardrouter.block_reads import BlockReads
 from shardrouter.block_steps import BlockSteps, results_of
-from shardrouter.execution import Command, Execution, Outcome, Prepared, command_of, rows_outcome
-from shardrouter.gathering import Held, Limits, gather_steps
+from shardrouter.errors import DeadlineExceeded
+from shardrouter.execution import Execution, Outcome, Prepared, command_of, rows_outcome
+from shardrouter.gathering import Held
 from shardrouter.plan import bind
 from shardrouter.planned import Answer, Fragment, OneShard, RowsStatement, RowsWrite, Scatter
 from shardrouter.row_batches import Row, batches, once_each, parts_of
@@ -42,8 +45,8 @@ class RowsWriting:
         self._arguments = bind(plan, execution.arguments)
         self._deadline = deadline
         self._fragment = held_rows(plan)
-        settings = host.settings
-        self._limits = Limits(settings.finish_rows_max, settings.finish_bytes_max)
+        self._reads = BlockReads(host, block, steps, deadline)
+        self._limits = self._reads.limits
 
     async def run(self) -> Outcome | None:
         """Its outcome; None if a shard says that the catalog is stale. Raises RouterError; then the
@@ -76,29 +79,29 @@ class RowsWriting:
 
     async def _read(self) -> Sequence[Row] | None:
         """The rows, as the query has them."""
-        host, read = self._host, self._plan.read
+        read = self._plan.read
         if isinstance(read, Answer):
             return read.rows
         asked = self._asked(read)
         if isinstance(read, Scatter):
-            return await gather_steps(
-                read,
-                asked,
-                host.catalog,
-                self._ask,
-                self._limits,
-                host.finishing,
-                self._deadline,
-                self._block.now_us,
-            )
-        results = await self._ask([command_of(read, asked, host.catalog)])
-        return None if results is None else results[0].values
-
-    async def _ask(self, commands: Sequence[Command]) -> list[StatementResult] | None:
-        steps = await self._steps.run(
-            self._block, commands, quick=False, is_write=False, deadline=self._deadline
-        )
-        return None if isinstance(steps, Stale) else results_of(steps)
+            outcome = await self._reads.gather(read, asked)
+            return None if outcome is None else outcome.values
+        parts = await self._reads.ask([command_of(read, asked, self._host.catalog)])
+        if parts is None:
+            return None
+        [(result, stream)] = parts
+        held = Held(self._limits, (self._fragment,))
+        rows = held.add(0, result.values)
+        if stream is not None:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    while (piece := await stream.next()) is not None:
+                        rows += held.add(0, piece.values)
+            except TimeoutError:
+                raise DeadlineExceeded("canceling statement due to statement timeout") from None
+            finally:
+                stream.close()
+        return rows
 
     async def _shaped(self, read: Sequence[Row]) -> Sequence[Row]:
         """As the columns of the table take them."""

@@ -1,7 +1,8 @@
 """SELECT nextval('s') and its relatives: what a statement asks of a sequence.
 
 They stand alone in a SELECT without FROM, and nextval also among the values of an INSERT: elsewhere
-a number would have to be drawn for each row, by the router, which does not know the rows.
+a number would have to be drawn for each row, by the router, which does not know the rows. So do
+unique_id() and uuidv7(), which the router makes up (`shardrouter.made_keys`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from shardrouter import syntax, types
+from shardrouter import syntax
 from shardrouter.catalog import Catalog
 from shardrouter.errors import NotSupported, StatementError
 from shardrouter.lexer import fold
+from shardrouter.made_keys import made_by, type_of_drawn
 from shardrouter.namespaces import missing_schema
 from shardrouter.planned import ResultColumn, SequenceCall
 from shardrouter.relations import UnknownTable
@@ -21,7 +23,14 @@ __all__ = ["sequence_call", "sequence_named", "stored_sequence"]
 
 _PART: Final = re.compile(r'"(?:[^"]|"")+"|[^".\s]+')
 _NAME: Final = re.compile(rf"(?:{_PART.pattern})(?:\s*\.\s*(?:{_PART.pattern}))*")
-_ARGUMENTS: Final = {"nextval": (1,), "currval": (1,), "lastval": (0,), "setval": (2, 3)}
+_ARGUMENTS: Final = {
+    "nextval": (1,),
+    "currval": (1,),
+    "lastval": (0,),
+    "setval": (2, 3),
+    "unique_id": (0,),
+    "uuidv7": (0,),
+}
 
 
 def sequence_call(node: syntax.Statement, catalog: Catalog) -> SequenceCall | None:
@@ -34,7 +43,10 @@ def sequence_call(node: syntax.Statement, catalog: Catalog) -> SequenceCall | No
     call = item.expression
     if call.name not in _ARGUMENTS or len(call.arguments) not in _ARGUMENTS[call.name]:
         return None
-    columns = (ResultColumn(item.alias or call.name, types.BIGINT.oid),)
+    drawn = made_by(call.name)
+    columns = (ResultColumn(item.alias or call.name, type_of_drawn(drawn).oid),)
+    if drawn:
+        return SequenceCall(call.name, drawn, columns)
     if call.name == "lastval":
         return SequenceCall(call.name, "", columns)
     name = sequence_named(call.arguments[0])

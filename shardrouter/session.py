@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias
 from msgspec import structs
 
 from nodes.protocol import Done, needs_leader
-from shardrouter.admitting import takes_place, too_much
+from shardrouter.admitting import TooMuch, takes_place
 from shardrouter.catalog import Catalog
 from shardrouter.copy_in import CopyIn
 from shardrouter.deferring import not_yet
@@ -306,7 +306,7 @@ class Session:
         settings = self._state.settings
         client = f"{self._state.role.name}\0{settings.get('application_name')}"
         if self._places.refuses(client, self._loop.time()):
-            self._gate.refuse(lambda: done(too_much()))
+            self._gate.refuse(lambda: done(TooMuch()))
             return
 
         def end(error: RouterError) -> None:
@@ -318,7 +318,7 @@ class Session:
                 end(canceled())
 
         self._cancel_running = cancel
-        waiter = self._gate.wait(client, len(unit), begin, lambda: end(too_much()))
+        waiter = self._gate.wait(client, len(unit), begin, lambda: end(TooMuch()))
 
     def _begin(
         self,

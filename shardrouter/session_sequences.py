@@ -121,12 +121,14 @@ class SessionSequences:
 
     async def call(
         self, plan: SequenceCall, catalog: Catalog, deadline: float, *, in_block: bool
-    ) -> int:
-        """nextval, currval, lastval or setval. Raises RouterError.
+    ) -> Value:
+        """nextval, currval, lastval or setval, or a key that the router makes. Raises RouterError.
 
         What other routers have taken of a sequence is void when setval is answered; in a
         transaction block, whose own rows may have numbers of it, when that has ended
         (`announce`)."""
+        if is_made(plan.sequence):
+            return await self._next(plan.sequence, catalog, deadline)
         if plan.function == "lastval":
             if self._last is None:
                 raise StatementError("lastval is not yet defined in this session", sqlstate="55000")
@@ -205,8 +207,12 @@ def _drawn_by_columns(plan: OneShard, catalog: Catalog) -> bool:
     return all(name in table.sequences or is_made(name) for name in plan.draws)
 
 
-def _runs(numbers: Sequence[Value]) -> str:
-    """Numbers as `pg_drawn` reads them: runs of even steps, each as first, end and step."""
+def _runs(numbers: Sequence[Value]) -> str | bytes:
+    """Numbers as `pg_drawn` reads them: runs of even steps, each as first, end and step; UUIDs one
+    behind the other."""
+    uuids = [number for number in numbers if isinstance(number, bytes)]
+    if uuids:
+        return b"".join(uuids)
     runs: list[range] = []
     for number in numbers:
         assert isinstance(number, int)

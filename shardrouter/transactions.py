@@ -17,13 +17,13 @@ from msgspec import structs
 from nodes.protocol import (
     Lock,
     Stale,
-    StatementResult,
 )
 from shardrouter.block import (
     Block,
     lock_of,
 )
 from shardrouter.block_definitions import BlockDefinitions
+from shardrouter.block_reads import BlockReads
 from shardrouter.block_steps import BLOCK_REPLANS_MAX, BlockSteps, results_of
 from shardrouter.definitions import (
     DropTable,
@@ -37,9 +37,7 @@ from shardrouter.execution import (
     Prepared,
     count_command,
     is_uncounted,
-    rows_outcome,
 )
-from shardrouter.gathering import Limits, gather_steps
 from shardrouter.plan_cache import PlanCache
 from shardrouter.planned import (
     Answer,
@@ -308,7 +306,8 @@ class Transactions:
                 writing = RowsWriting(host, block, self._steps, execution, deadline)
                 found = await writing.run()
             elif isinstance(plan, Scatter):
-                found = await self._gathered(block, plan, execution, deadline)
+                reads = BlockReads(host, block, self._steps, deadline)
+                found = await reads.gather(plan, execution)
             else:
                 found = await self._ran(block, plan, execution, deadline)
             if found is not None:
@@ -406,26 +405,6 @@ class Transactions:
             return outcome
         host.keep(rest)
         return structs.replace(outcome, more=rest)
-
-    async def _gathered(
-        self, block: Block, plan: Scatter, execution: Execution, deadline: float
-    ) -> Outcome | None:
-        """A query over several shards, each of which answers its part as a step; None as above."""
-        host = self._host
-
-        async def run(commands: Sequence[Command]) -> list[StatementResult] | None:
-            steps = await self._steps.run(
-                block, commands, quick=False, is_write=False, deadline=deadline
-            )
-            return None if isinstance(steps, Stale) else results_of(steps)
-
-        limits = Limits(host.settings.finish_rows_max, host.settings.finish_bytes_max)
-        rows = await gather_steps(
-            plan, execution, host.catalog, run, limits, host.finishing, deadline, block.now_us
-        )
-        if rows is None:
-            return None
-        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns)
 
     def _lock(self, plan: OneShard, command: Command) -> Lock | None:
         """What a SELECT ... FOR UPDATE or FOR SHARE waits for. Raises StatementError 25006."""

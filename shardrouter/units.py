@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.protocol import Done, Stale
+from shardrouter.asking import Reads
 from shardrouter.block_steps import BlockSteps
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
@@ -31,7 +32,7 @@ from shardrouter.execution import (
     outcome_of,
     rows_outcome,
 )
-from shardrouter.gathering import Limits, Reading, gather
+from shardrouter.gathering import Gathering, Limits, gather
 from shardrouter.levels import name_of
 from shardrouter.local_statements import LocalStatements
 from shardrouter.planned import (
@@ -69,6 +70,9 @@ REPLANS_MAX: Final = 50
 
 SNAPSHOT_TRIES: Final = 20
 """How often a read of several shards is begun again because others wrote what it had read."""
+
+FRAGMENTS_AT_ONCE: Final = 4
+"""Of one query: of each a node keeps a cursor open while there is more of it."""
 
 _NOT_ONE_INSTANT: Final = "not at one instant (said once per session)"
 
@@ -459,29 +463,29 @@ class Units:
     ) -> Outcome | None:
         """Ask the shards that may have rows, merge or finish their answers."""
         consistency = execution.prepared.level(settings)
+        reads = Reads(self._state.shards, consistency, self._state.choice, deadline)
         gathered = await gather(
             plan,
             execution,
             self._state.catalog,
-            Reading(
-                self._state.shards,
+            Gathering(
+                reads.ask,
+                FRAGMENTS_AT_ONCE,
+                self._state.keep,
                 self._state.backend.finishing,
                 Limits(settings.finish_rows_max, settings.finish_bytes_max),
-                consistency,
-                self._state.choice,
                 deadline,
             ),
         )
         if gathered is None:
             return None
-        notices: tuple[Notice, ...] = ()
         level = name_of(consistency)
-        if gathered.shards > 1 and level not in self._warned:
-            self._warned.add(level)
-            hint = SNAPSHOT_HINT if level == "linearizable" else ""
-            notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
-        rows = gathered.rows
-        return rows_outcome(f"SELECT {len(rows)}", execution, rows, plan.columns, notices)
+        if gathered.shards == 1 or level in self._warned:
+            return gathered.outcome
+        self._warned.add(level)
+        hint = SNAPSHOT_HINT if level == "linearizable" else ""
+        notices = (Notice(SCATTER_NOTICES[level], hint=hint),)
+        return structs.replace(gathered.outcome, notices=notices)
 
 
 def _is_several(plan: Plan) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -179,6 +180,8 @@ FLOORS: dict[str, int] = {
     "shardrouter.locality": 0,
     "shardrouter.partials": 0,
     "shardrouter.gathering": 1,
+    "shardrouter.asking": 1,
+    "shardrouter.merged_rows": 1,
     "shardrouter.memory_database": 1,
     "shardrouter.merge": 0,
     "shardrouter.sqlite_text": 0,
@@ -259,6 +262,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.branch": 0,
     "shardrouter.transactions": 1,
     "shardrouter.block_definitions": 1,
+    "shardrouter.block_reads": 1,
     "shardrouter.block_steps": 1,
     "shardrouter.transaction_host": 1,
     "shardrouter.transaction_answers": 1,
@@ -456,13 +460,20 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield module_name(path), ast.parse(path.read_text(encoding="utf-8"), str(path))
+PATHS = {
+    module_name(path): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
 
 
-def imports(tree: ast.Module) -> Iterator[str]:
+@functools.cache
+def tree_of(module: str) -> ast.Module:
+    """Parsed when a test asks: every worker of a run imports this file, few run its tests."""
+    return ast.parse(PATHS[module].read_text(encoding="utf-8"), str(PATHS[module]))
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
     """Full names of imported modules, `if TYPE_CHECKING` and function bodies included."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -472,8 +483,12 @@ def imports(tree: ast.Module) -> Iterator[str]:
             assert node.module is not None
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                path = ROOT.joinpath(*full.split("."))
-                yield full if path.with_suffix(".py").exists() or path.is_dir() else node.module
+                yield full if full in PATHS else node.module
+
+
+@functools.cache
+def imports_of(module: str) -> frozenset[str]:
+    return frozenset(imports(tree_of(module)))
 
 
 def floor(module: str) -> int | None:
@@ -486,78 +501,82 @@ def floor(module: str) -> int | None:
     return None
 
 
-ALL = list(modules())
-
-
-@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_imports_go_down_only(module: str, tree: ast.Module) -> None:
+def offences_of_floors(module: str) -> Iterator[str]:
     own = floor(module)
-    assert own is not None, f"{module} has no floor: give it one in tests/test_tidy.py"
+    if own is None:
+        yield f"{module} has no floor: give it one in tests/test_tidy.py"
+        return
     package = module.split(".")[0]
-    for name in imports(tree):
+    for name in imports_of(module):
         other = name.split(".")[0]
         if other not in PACKAGES:
             continue
-        if other == package:
-            assert (floor(name) or 0) <= own, f"{module} (floor {own}) imports {name} above it"
-        elif package == "shardrouter" and other == "nodes":
-            assert name in ROUTER_MAY_IMPORT, f"{module} may not import {name}"
-            assert (floor(name) or 0) <= own, f"{module} (floor {own}) imports {name} above it"
-        elif module == "jepsen_like.adapters.shardrouter":
-            continue
-        else:
-            pytest.fail(f"{module} may not import {name}: {package} stands without {other}")
+        if other == package or (package, other) == ("shardrouter", "nodes"):
+            if other != package and name not in ROUTER_MAY_IMPORT:
+                yield f"{module} may not import {name}"
+            if (floor(name) or 0) > own:
+                yield f"{module} (floor {own}) imports {name} above it"
+        elif module != "jepsen_like.adapters.shardrouter":
+            yield f"{module} may not import {name}: {package} stands without {other}"
 
 
-@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_floor_zero_is_pure(module: str, tree: ast.Module) -> None:
-    if floor(module) != 0 or module.startswith(STANDARD_LIBRARY_ONLY):
-        return
-    impure = sorted({n for n in imports(tree) if n.split(".")[0] in IMPURE})
-    assert not impure, f"{module} is on floor 0 and imports {', '.join(impure)}"
+def test_imports_go_down_only() -> None:
+    offences = [offence for module in PATHS for offence in offences_of_floors(module)]
+    assert not offences, "\n".join(offences)
 
 
-@pytest.mark.parametrize(("module", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_checkers_need_only_the_standard_library(module: str, tree: ast.Module) -> None:
-    if not module.startswith(STANDARD_LIBRARY_ONLY):
-        return
-    foreign = sorted(
-        n
-        for n in imports(tree)
-        if n.split(".")[0] not in sys.stdlib_module_names
-        and not n.startswith((*STANDARD_LIBRARY_ONLY, "jepsen_like.result"))
-        and n not in FASTER_WITH.get(module, ())
-    )
-    assert not foreign, f"{module} imports {', '.join(foreign)}"
-    at_once = {
-        n
-        for node in tree.body
-        for n in imports(ast.Module([node], []))
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef)
-    }
-    assert not at_once & FASTER_WITH.get(module, set()), f"{module} must import these when asked"
+def test_floor_zero_is_pure() -> None:
+    impure = [
+        f"{module} is on floor 0 and imports {name}"
+        for module in PATHS
+        if floor(module) == 0 and not module.startswith(STANDARD_LIBRARY_ONLY)
+        for name in sorted(imports_of(module))
+        if name.split(".")[0] in IMPURE
+    ]
+    assert not impure, "\n".join(impure)
+
+
+def test_checkers_need_only_the_standard_library() -> None:
+    checkers = [module for module in PATHS if module.startswith(STANDARD_LIBRARY_ONLY)]
+    foreign = [
+        f"{module} imports {name}"
+        for module in checkers
+        for name in sorted(imports_of(module))
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not name.startswith((*STANDARD_LIBRARY_ONLY, "jepsen_like.result"))
+        and name not in FASTER_WITH.get(module, ())
+    ]
+    assert not foreign, "\n".join(foreign)
+    for module, faster in FASTER_WITH.items():
+        at_once = {
+            name
+            for node in tree_of(module).body
+            for name in imports(node)
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        assert not at_once & faster, f"{module} must import these when asked"
 
 
 def test_only_the_parser_imports_sqlglot() -> None:
-    users = {module for module, tree in ALL if any(n.startswith("sqlglot") for n in imports(tree))}
+    users = {module for module in PATHS if any(n.startswith("sqlglot") for n in imports_of(module))}
     assert {module for module in users if not module.startswith("shardrouter.parsing.")} == {
         "shardrouter.statement"
     }
 
 
 def test_no_pickle_and_no_eval() -> None:
-    for module, tree in ALL:
-        assert "pickle" not in {n.split(".")[0] for n in imports(tree)}, module
+    for module in PATHS:
+        assert "pickle" not in {n.split(".")[0] for n in imports_of(module)}, module
         calls = {
             n.func.id
-            for n in ast.walk(tree)
+            for n in ast.walk(tree_of(module))
             if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
         }
         assert not calls & {"eval", "exec", "__import__"}, module
 
 
 def test_no_drawer_for_everything() -> None:
-    for module, _ in ALL:
+    for module in PATHS:
         assert not {"utils", "common", "helpers", "misc"} & set(module.split(".")), module
 
 

@@ -81,10 +81,14 @@ def _runs(text: str) -> tuple[range, ...]:
     return tuple(range(*map(int, run.split())) for run in text.split(",") if run)
 
 
-def _drawn(runs: Value, row: Value) -> int:
+def _drawn(runs: Value, row: Value) -> int | bytes:
     """The number for the `row`th row (from 1) of an INSERT from a query: `runs` are those that were
-    drawn when its rows had been counted, each as first, end and step."""
+    drawn when its rows had been counted, each as first, end and step; of UUIDs each as it is."""
     at = integer_of(row) - 1
+    if isinstance(runs, bytes):
+        if drawn := runs[16 * at : 16 * at + 16]:
+            return drawn
+        runs = ""
     for run in _runs(string_of(runs)):
         if at < len(run):
             return run[at]

@@ -132,7 +132,22 @@ class Client(asyncio.Protocol):
             connection.encrypted = True
             self._tls = TlsStream(self._host.encryption)
             self._must_name_protocol = True
-        connection.receive_data(data if self._tls is None else self._decrypted(self._tls, data))
+        if self._tls is not None:
+            data = self._decrypted(self._tls, data)
+        dialogue = self._dialogue
+        if (
+            dialogue is not None
+            and not connection.buffered
+            and not self._client_is_slow
+            and not self._stopping
+            and connection.state is State.READY
+            and not connection.to_discard
+            and data
+        ):
+            self._idle_until = None
+            if dialogue.take(data):
+                return
+        connection.receive_data(data)
         self._pump()
         if connection.buffered > READ_BUFFER_MAX or self._holds:
             self._hold(connection.buffered)

@@ -17,11 +17,12 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from functools import cache, partial
 from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from nodes.protocol import StatementResult
+from shardrouter.admitting import TooMuch
 from shardrouter.errors import NotSupported, RouterError, StatementError
 from shardrouter.execution import (
     Execution,
@@ -30,6 +31,7 @@ from shardrouter.execution import (
     Prepared,
     changes_search_path,
 )
+from shardrouter.pgserver.round_trips import Asked, RoundTrips
 from shardrouter.pgserver.rows_out import RowsOut
 from shardrouter.pgserver.unit import (
     Portal,
@@ -38,7 +40,7 @@ from shardrouter.pgserver.unit import (
     Unit,
 )
 from shardrouter.pgwire import messages as m
-from shardrouter.pgwire.connection import Connection, Event, Status
+from shardrouter.pgwire.connection import READY, Connection, Event, Status
 from shardrouter.pgwire.portals import bind_arguments, describe_rows, result_formats
 from shardrouter.planned import (
     CopyFrom,
@@ -209,6 +211,12 @@ def report(error: RouterError, severity: str = "ERROR") -> m.Report:
     )
 
 
+@cache
+def _too_much() -> bytes:
+    """They are all the same, and there are many where there is no time for them."""
+    return m.encode(m.ErrorResponse(report(TooMuch())))
+
+
 def internal_error(severity: str = "ERROR") -> m.Report:
     return m.Report(severity, "XX000", "internal error of the router; its log has the details")
 
@@ -238,6 +246,7 @@ class Dialogue:
         self._rest: tuple[str, Sequence[str], int] | None = None  # of a query, see _prepare_all
         self._held: m.Parse | None = None  # to be prepared when what is before it has run
         self._flushed_write = False  # since the last Sync, Flush made a write run
+        self._round_trips = RoundTrips(self._statements, session.statements)
         self._statement_bytes = 0
         self._bound_bytes = 0
         self._answered: PortalRun | None = None  # whose answer has begun
@@ -265,6 +274,71 @@ class Dialogue:
             self._fail(report(error))
         except Exception:
             self._bug(event)
+
+    def take(self, data: bytes) -> bool:
+        """Handle all that came, if it is one statement as drivers send it, and nothing is under way
+        or waits: what the messages would do one by one, in one go. False: nothing was done."""
+        if (
+            self.busy
+            or self.answering is not None
+            or self._unit.replies
+            or self._portals
+            or self._flushed_write
+            or self._session.status != "I"
+        ):
+            return False
+        asked = self._round_trips.read(data)
+        if asked is None:
+            return False
+        self._connection.begin_round_trip()
+        self.busy = True
+
+        def done(result: list[Outcome] | RouterError) -> None:
+            self.busy = False
+            self._answer_round_trip(asked, len(data), result)
+            self._wake()
+
+        try:
+            self._session.execute_unit([asked[1]], done)
+        except Exception:
+            self.busy = False
+            self._bug(self._session)
+            self._wake()
+        return True
+
+    def _answer_round_trip(
+        self, asked: Asked, size: int, result: list[Outcome] | RouterError
+    ) -> None:
+        statement, execution, is_described = asked
+        formats = execution.formats
+        assert formats is not None
+        head = _BIND_COMPLETE
+        if is_described:
+            head += statement.row_description(formats)
+        connection = self._connection
+        if isinstance(result, RouterError):
+            connection.send_encoded(head)
+            self._fail_with(result)
+            return
+        outcome = result[0]
+        if outcome.more is None and not outcome.notices and not outcome.parameter_status:
+            tag = m.encode_command_complete(outcome.tag)
+            connection.send_encoded(b"".join((head, outcome.rows, tag, READY)))
+            return
+        # There is more to say: from here on it is as if it had come message by message.
+        connection.send_encoded(head)
+        portal = Portal(statement, execution.arguments, formats, size, True, outcome)
+        self._portals[""] = portal
+        self._unit.replies.append(PortalRun(portal))
+        self.answering = _Then.READY
+
+    def _fail_with(self, error: RouterError) -> None:
+        """`_fail`, by an error of the session."""
+        if type(error) is TooMuch:
+            self._session.note_failure()
+            self._connection.fail_encoded(_too_much(), self._end_unit())
+        else:
+            self._fail(report(error))
 
     def cancel(self) -> None:
         """The client asks, on another connection, for an end of what is running."""
@@ -388,7 +462,7 @@ class Dialogue:
         def done(result: list[Outcome] | RouterError) -> None:
             self.busy = False
             if isinstance(result, RouterError):
-                self._fail(report(result))
+                self._fail_with(result)
             else:
                 for portal, outcome in zip(portals, result, strict=True):
                     portal.outcome = outcome

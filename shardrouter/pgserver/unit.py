@@ -66,6 +66,7 @@ class PreparedStatement:
             or isinstance(plan, RowsWrite)
             or (isinstance(plan, OneShard) and plan.is_write)
         )
+        self.ways = 0  # of sending it that were learned (`shardrouter.pgserver.round_trips`)
         self._descriptions: dict[tuple[bool, ...], bytes] = {}
 
     @cached_property

@@ -71,7 +71,7 @@ from shardrouter.pgwire.messages import (
 )
 from shardrouter.quick_enums import quick
 
-__all__ = ["Connection", "Event", "ProtocolError", "State", "Status"]
+__all__ = ["READY", "Connection", "Event", "ProtocolError", "State", "Status"]
 
 Event: TypeAlias = StartupPacket | FrontendMessage
 
@@ -138,6 +138,10 @@ _READY: Final[dict[Status, bytes]] = {
 }
 
 
+READY: Final = _READY["I"]
+"""A ReadyForQuery of a session that is in no block."""
+
+
 class Connection:
     """See the module. The attributes without an underscore are for the driver to look at."""
 
@@ -145,7 +149,6 @@ class Connection:
         "_asked",
         "_at",
         "_data",
-        "_discard",
         "_extended",
         "_need",
         "_no_room",
@@ -156,6 +159,7 @@ class Connection:
         "event_bytes",
         "minor",
         "state",
+        "to_discard",
         "unsent",
     )
 
@@ -172,7 +176,7 @@ class Connection:
         # arrival copies a message of 16 MiB that comes in pieces of 64 KiB 128 times over.
         self._pieces: list[bytes] = []
         self._need = _LENGTH.size  # fewer bytes than these complete nothing
-        self._discard = 0  # bytes left of a message that is too large
+        self.to_discard = 0  # bytes left of a message that is too large
         self._no_room = False  # ... for what all connections may hold, not in itself
         self._asked: set[type[StartupPacket]] = set()  # encryption already asked for
         self._extended = False  # the event under way is one of _EXTENDED
@@ -200,7 +204,7 @@ class Connection:
                 self._pieces.clear()
             if self.state is State.STARTUP:
                 event: Event | None = self._next_packet()
-            elif self._discard:
+            elif self.to_discard:
                 self._discard_some()
                 continue
             else:
@@ -365,7 +369,7 @@ class Connection:
         if self.state is not State.COPY:
             self._extended = layout.type in _EXTENDED
         self._take(_HEAD.size)
-        self._discard = length - 4
+        self.to_discard = length - 4
         self._need = 1
 
     def give_up_message(self) -> None:
@@ -373,7 +377,7 @@ class Connection:
         past the rest. next_event() then raises ProtocolError 53200."""
         if (
             self.state not in (State.READY, State.SKIPPING, State.COPY)
-            or self._discard
+            or self.to_discard
             or self.buffered < _HEAD.size
         ):
             return
@@ -385,15 +389,15 @@ class Connection:
         self._no_room = True
         self._extended = FRONTEND[tag].type in _EXTENDED
         self._take(_HEAD.size)
-        self._discard = length - 4
+        self.to_discard = length - 4
         self._need = 1
         self._discard_some()  # it is not whole, so this raises nothing
 
     def _discard_some(self) -> None:
-        size = min(self._discard, self.buffered)
+        size = min(self.to_discard, self.buffered)
         self._take(size)
-        self._discard -= size
-        if self._discard:
+        self.to_discard -= size
+        if self.to_discard:
             return
         self._need = _HEAD.size
         no_room, self._no_room = self._no_room, False
@@ -485,13 +489,24 @@ class Connection:
         self.send(response)
         self.state = State.COPY
 
+    def begin_round_trip(self) -> None:
+        """What was received up to a Sync is handled at once, and did not come through here."""
+        assert self.state is State.READY
+        assert not self.buffered
+        assert not self.to_discard
+        self._extended = False
+
     def ready(self, status: Status = "I") -> None:
         """Say that the next statement may come, and how the session stands."""
         self.send_encoded(_READY[status])
 
     def fail(self, report: Report, status: Status = "I") -> None:
         """Answer the event under way with an error: skip to Sync, or be ready at once."""
-        self.send(ErrorResponse(report))
+        self.fail_encoded(encode(ErrorResponse(report)), status)
+
+    def fail_encoded(self, error: bytes, status: Status = "I") -> None:
+        """`fail`, by an ErrorResponse that is encoded already."""
+        self.send_encoded(error)
         if self.state is State.CLOSED:
             return
         if self._extended:

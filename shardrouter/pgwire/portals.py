@@ -37,7 +37,14 @@ from nodes.values import (
 from shardrouter.errors import StatementError
 from shardrouter.pgwire.messages import Bind, Field, NoData, RowDescription, encode
 
-__all__ = ["Column", "bind_arguments", "cut_rows", "describe_rows", "result_formats"]
+__all__ = [
+    "Column",
+    "binary_parameters",
+    "bind_arguments",
+    "cut_rows",
+    "describe_rows",
+    "result_formats",
+]
 
 _SIZES: Final = {
     BOOL: 1,
@@ -83,19 +90,8 @@ def bind_arguments(bind: Bind, oids: Sequence[int]) -> tuple[Value, ...]:
 
     Raises StatementError: 08P01 for a wrong number, and what the codecs say of a wrong value.
     """
-    values, formats = bind.values, bind.formats
-    if len(values) != len(oids):
-        raise StatementError(
-            f"bind message supplies {len(values)} parameters, but prepared statement "
-            f'"{bind.statement}" requires {len(oids)}',
-            sqlstate="08P01",
-        )
-    if len(formats) > 1 and len(formats) != len(values):
-        raise StatementError(
-            f"bind message has {len(formats)} parameter formats but {len(values)} parameters",
-            sqlstate="08P01",
-        )
-    binary = _are_binary(formats, len(values))
+    values = bind.values
+    binary = binary_parameters(bind, len(oids))
     arguments: list[Value] = []
     for data, oid, is_binary in zip(values, oids, binary, strict=True):
         if data is None:
@@ -108,6 +104,25 @@ def bind_arguments(bind: Bind, oids: Sequence[int]) -> tuple[Value, ...]:
                 exc.message, sqlstate=exc.sqlstate, detail=f"Parameter ${len(arguments) + 1}."
             ) from exc
     return tuple(arguments)
+
+
+def binary_parameters(bind: Bind, count: int) -> tuple[bool, ...]:
+    """For each parameter of a statement with so many whether it comes in binary.
+
+    Raises StatementError 08P01 for a wrong number."""
+    values, formats = bind.values, bind.formats
+    if len(values) != count:
+        raise StatementError(
+            f"bind message supplies {len(values)} parameters, but prepared statement "
+            f'"{bind.statement}" requires {count}',
+            sqlstate="08P01",
+        )
+    if len(formats) > 1 and len(formats) != len(values):
+        raise StatementError(
+            f"bind message has {len(formats)} parameter formats but {len(values)} parameters",
+            sqlstate="08P01",
+        )
+    return _are_binary(formats, count)
 
 
 def result_formats(bind: Bind, columns: int) -> tuple[bool, ...]:

@@ -19,7 +19,6 @@ from tests.process.negative_control import STALE_NODE
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROOT = Path(__file__).parent.parent.parent
-TOO_LATE_NS = 250_000_000  # as long as a heartbeat may be missing before somebody stands
 
 
 def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
@@ -38,18 +37,21 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
         "read bounded": "PC/EL",
         "read any": "PA/EL",
     }
-    wanted = {f: row["measured"] for f, row in found.items()}
-    results = json.loads((tmp_path / "results.json").read_text())
-    if done.returncode == 0 or results["late_ns"] < TOO_LATE_NS:
-        assert wanted == promised, done.stdout + done.stderr
-    else:  # the machine had no time for us: then a letter may be missing, and none is wrong
-        for f, letters in wanted.items():
-            pairs = zip(letters.split("/"), promised[f].split("/"), strict=True)
-            assert all(letter in ("?", right) for letter, right in pairs), (f, letters)
+    # How many letters are found hangs on the machine; that none is wrong does not.
+    measured = {f: row["measured"] for f, row in found.items()}
+    for f, letters in measured.items():
+        pairs = zip(letters.split("/"), promised[f].split("/"), strict=True)
+        assert all(letter in ("?", right) for letter, right in pairs), (f, letters)
+    assert measured == promised or done.returncode == 2
+    for f in ("read session", "read any"):
+        yields = found[f]["figures"]["yields"]["minority"]
+        assert yields["count"] > 100
+        assert yields["value"] > 0.5, "answered by who is there, as `read` is not"
     assert found["read any"]["figures"]["in_cuts"]["minority"]["stale"] > 0
     for f in ("read", "write"):
-        assert found[f]["figures"]["yields"]["minority"]["value"] < 0.01
+        assert found[f]["figures"]["yields"]["minority"]["value"] < 0.05
         assert found[f]["figures"]["within_rtt"]["stale"] == 0
+    results = json.loads((tmp_path / "results.json").read_text())
     checks = {verdict["check"]: verdict["validity"] for verdict in results["verdicts"]}
     assert checks["linearizable"] == "valid"
     assert checks["lost writes"] == "valid"
@@ -59,7 +61,7 @@ def test_every_class_is_found_where_the_database_says(tmp_path: Path) -> None:
 
     script = [sys.executable, str(ROOT / "examples" / "pacelc_labels.py"), str(tmp_path)]
     again = subprocess.run(script, capture_output=True, text=True, check=True)
-    assert dict(line.rsplit(" ", 1) for line in again.stdout.splitlines()) == wanted
+    assert dict(line.rsplit(" ", 1) for line in again.stdout.splitlines()) == measured
 
 
 CACHED_NODE = (sys.executable, str(Path(__file__).with_name("cached_reads_node.py")))

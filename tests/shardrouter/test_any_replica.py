@@ -19,10 +19,10 @@ from nodes.protocol import (
     Statement,
     StatementResult,
 )
-from shardrouter import directory
+from shardrouter import directory, retry_budget
 from shardrouter.breaker import PAUSE_S_MAX, PAUSE_S_MIN
 from shardrouter.contacts import KNOCK_EVERY_S, OVERDUE_S, WATCH_S
-from shardrouter.errors import DeadlineExceeded, StatementError
+from shardrouter.errors import DeadlineExceeded, OutcomeUnknown, StatementError
 from shardrouter.replica_choice import NEAREST, Choice
 from shardrouter.shards import Shards
 from tests.shardrouter.scripted import Cut, Hold, Reply, ScriptedNode, advance, run, scripted
@@ -174,6 +174,68 @@ def test_a_silent_node_is_not_waited_for_and_suspect(monkeypatch: pytest.MonkeyP
             for _ in range(8):
                 assert await read(shards) == DONE
             assert counts([n1, n2]) == [1, before + 8]
+
+    run(scenario())
+
+
+def test_all_that_silent_nodes_owe_is_answered_by_the_one_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on the small side of a cut: two of three fall silent, with more reads under way than
+    there are tokens for retries, and a budget that writes have spent."""
+    monkeypatch.setattr(client, "SILENT_AFTER_S", 1e9)
+    monkeypatch.setattr(retry_budget, "TOKENS_MAX", 0.5)
+    monkeypatch.setattr(retry_budget, "TRICKLE_PER_S", 0.0)
+    monkeypatch.setattr(retry_budget, "RATIO", 0.0)
+
+    async def scenario() -> None:
+        async with scripted(3) as (shards, nodes):
+            play(nodes, DONE)
+            await shards.statuses(5.0)  # connects
+            n1, n2, n3 = nodes
+            in_turn = Choice("round_robin")
+            n1.is_silent = n2.is_silent = True
+            works = [asyncio.create_task(read(shards, 60.0, in_turn)) for _ in range(60)]
+            await asyncio.gather(*(node.until_got(20) for node in nodes))  # 60 in turn
+            owed = counts([n1, n2])
+            assert min(owed) > 5
+            while not all(work.done() for work in works):
+                advance(WATCH_S)
+                await asyncio.wait(works, timeout=WATCH_S / 10)
+            assert {type(work.result()) for work in works} == {Done}
+            assert counts([n1, n2]) == owed, "neither was asked again in the other's place"
+            assert counts([n3]) == [60]
+
+    run(scenario())
+
+
+def test_a_time_that_ran_out_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that a silent node owes ends at its deadline: reads go on passing it over."""
+    monkeypatch.setattr(client, "SILENT_AFTER_S", 1e9)
+
+    async def scenario() -> None:
+        async with scripted(2) as (shards, [n1, n2]):
+            play([n1, n2], DONE)
+            await shards.statuses(5.0)
+            n2.plays(NotLeader("n1"))
+
+            async def write(timeout_s: float) -> object:
+                deadline = asyncio.get_running_loop().time() + timeout_s
+                return await shards.write("shard-1", SQL, quick=True, deadline=deadline)
+
+            n1.plays(DONE)
+            assert await write(10.0) == DONE
+            n1.is_silent = True
+            work = asyncio.create_task(write(1.0))
+            while not work.done():
+                advance(WATCH_S)
+                await asyncio.wait({work}, timeout=WATCH_S / 10)
+            assert isinstance(work.exception(), OutcomeUnknown)
+            n2.plays(DONE)
+            before = counts([n1])
+            for _ in range(8):
+                assert await read(shards, choice=Choice("round_robin")) == DONE
+            assert counts([n1]) == before
 
     run(scenario())
 

@@ -24,9 +24,9 @@ from shardrouter.shards import Shards
 from shardrouter.tasks import Tasks
 from tests.shardrouter.scripted import Cut, Hold, Reply, advance, run, scripted
 
-CALLS_MAX = {"select": 104, "insert": 116, "update": 116}
+CALLS_MAX = {"select": 40, "insert": 50, "update": 50}
 """Calls of Python functions for a statement, from its bytes to those of its answer; CPU follows
-them. Of these the wire has about 80."""
+them. Of these the wire has about 20."""
 
 ROW = Done((StatementResult(1, b"", (("a",),)),), 1)
 WRITTEN = Done((StatementResult(1),), 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.protocol import Value
-from shardrouter.merge import merge_rows
+from shardrouter.merge import Merger, merge_rows
 from shardrouter.plan import make_plan
 from shardrouter.planned import Constant, Merge, OrderKey, Parameter, Scatter
 from tests.shardrouter.catalogs import catalog_of
@@ -35,6 +37,50 @@ def test_hidden_columns_order_and_vanish() -> None:
 def test_equal_keys_keep_the_order_of_the_shards() -> None:
     plan = Merge(order=(OrderKey(0, False, False),))
     assert merge_rows(plan, [[(1, 1), (1, 2)], [(1, 3)]], ()) == [(1, 1), (1, 2), (1, 3)]
+
+
+orders = st.lists(
+    st.builds(OrderKey, st.integers(0, 1), st.booleans(), st.booleans()), max_size=2
+).map(tuple)
+numbers = st.one_of(st.none(), st.integers(0, 4))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.tuples(numbers, numbers), max_size=12), min_size=1, max_size=4),
+    orders,
+    st.one_of(st.none(), st.integers(0, 20)),
+    st.integers(0, 6),
+    st.randoms(use_true_random=False),
+)
+def test_in_pieces_it_is_the_same(
+    data: list[list[tuple[int | None, int | None]]],
+    order: tuple[OrderKey, ...],
+    limit: int | None,
+    offset: int,
+    rng: random.Random,
+) -> None:
+    """However the rows of a shard are cut, and of equal ones those of the first shard first."""
+    plan = Merge(order, 0, None if limit is None else Constant(limit), Constant(offset))
+    whole = Merge(order)
+    shards = [
+        merge_rows(whole, [[(*row, shard, at) for at, row in enumerate(rows)]], ())
+        for shard, rows in enumerate(data)
+    ]
+    merger, fed = Merger(plan, len(shards), ()), [0] * len(shards)
+    found: list[tuple[Value, ...]] = []
+    while not merger.is_over:
+        for source in merger.wanted():
+            start = fed[source]
+            fed[source] = end = start + rng.randint(1, 4)
+            rows = shards[source][start:end]
+            merger.feed(source, rows, is_over=end >= len(shards[source]))
+        found += merger.take()
+    if order:
+        assert found == merge_rows(plan, shards, ())
+    else:
+        wanted = sum(map(len, shards)) - offset
+        assert len(found) == max(0, wanted if limit is None else min(wanted, limit))
 
 
 # --------------------------------------------------------------------------- the dumb twin

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from uuid import RFC_4122, UUID
 
 import pytest
 
 from shardrouter import StatementError
-from shardrouter.made_keys import UNIQUE_ID, KeyMaker
+from shardrouter.made_keys import UNIQUE_ID, UUID_V7, KeyMaker
 from shardrouter.sequences import State, following
 from shardrouter.tables import SqlSequence
 
@@ -55,3 +56,16 @@ def test_a_clock_that_goes_back_repeats_no_key() -> None:
     assert many == sorted(set(many))
     assert not set(many) & set(keys)
     assert max(many) < 2**63
+
+
+def test_uuids_of_version_7_have_the_time_and_grow() -> None:
+    times = iter([1_645_557_742_000, *[1_645_557_742_001] * 5000, 1_600_000_000_000])
+    maker = KeyMaker(lambda: next(times), random.Random(1))
+    made = [UUID(bytes=bytes(maker.make(UUID_V7))) for _ in range(5002)]
+    assert made == sorted(set(made))
+    assert str(made[0]).startswith("017f22e2-79b0-7000-"), "as the example of RFC 9562 begins"
+    assert all(each.version == 7 and each.variant == RFC_4122 for each in made)
+    ms = [each.int >> 80 for each in made]
+    assert ms[1] == 1_645_557_742_001
+    assert ms[-1] == 1_645_557_742_002, "4096 in a millisecond, then the next"
+    assert len({each.int & (1 << 62) - 1 for each in made}) == len(made)

@@ -265,6 +265,43 @@ async def test_keys_that_a_router_makes_up_are_had_by_no_other(db: Router, path:
     assert caught.value.sqlstate == "42804"
 
 
+async def test_uuids_of_version_7_are_drawn_by_the_router_for_each_row(db: Router) -> None:
+    await db.execute("CREATE TABLE v7 (id uuid PRIMARY KEY DEFAULT uuidv7(), v int)")
+    made = [
+        await db.fetchval("INSERT INTO v7 (v) VALUES (1) RETURNING id"),
+        await db.fetchval("SELECT uuidv7()"),
+        await db.fetchval("INSERT INTO v7 VALUES (uuidv7(), 2) RETURNING id"),
+        await db.fetchval("INSERT INTO v7 VALUES (DEFAULT, 3) RETURNING id"),
+    ]
+    assert made == sorted(made)
+    assert {each.version for each in made} == {7}
+    assert await db.fetchval("SELECT v FROM v7 WHERE id = $1", made[2]) == 2
+    await db.execute("CREATE TABLE home_v7 (k text, id uuid) WITH (home)")
+    await db.execute("ALTER TABLE home_v7 ALTER id SET DEFAULT uuidv7()")
+    await db.execute("INSERT INTO home_v7 (k) SELECT n::text FROM generate_series(1, 9) AS g (n)")
+    await db.execute("INSERT INTO home_v7 (k) VALUES (uuidv7()::text), (uuidv7()::text)")
+    rows = await db.fetch("SELECT k, id FROM home_v7 ORDER BY id")
+    assert [row["k"] for row in rows[:9]] == [str(n) for n in range(1, 10)]
+    assert len({row["id"] for row in rows}) == 11
+    assert rows[9]["k"] < str(rows[9]["id"]) < rows[10]["k"] < str(rows[10]["id"])
+    assert (
+        await db.fetchval(
+            "SELECT column_default FROM information_schema.columns "
+            "WHERE table_name = 'v7' AND column_name = 'id'"
+        )
+        == "uuidv7()"
+    )
+    for sql, sqlstate in {
+        "CREATE TABLE no_v7 (id text PRIMARY KEY DEFAULT uuidv7())": "42804",
+        "ALTER TABLE home_v7 ADD COLUMN other uuid DEFAULT uuidv7()": "0A000",
+        "UPDATE home_v7 SET id = uuidv7()": "0A000",
+        "SELECT k FROM home_v7 WHERE id < uuidv7()": "0A000",
+    }.items():
+        with pytest.raises(RouterError) as caught:
+            await db.execute(sql)
+        assert caught.value.sqlstate == sqlstate, sql
+
+
 async def test_no_router_gives_out_a_number_that_it_had_before_a_setval(
     db: Router, path: Path
 ) -> None:
