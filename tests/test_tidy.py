@@ -246,6 +246,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.ranking": 0,
     "shardrouter.routes": 0,
     "shardrouter.session_plans": 0,
+    "shardrouter.returning": 0,
     "shardrouter.rows_planning": 0,
     "shardrouter.row_batches": 0,
     "shardrouter.rows_writing": 1,
