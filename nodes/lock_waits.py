@@ -35,20 +35,24 @@ class LockWaits:
         self._waiters: dict[int, tuple[asyncio.TimerHandle, Callable[[bool], None]]] = {}
         self._last = 0
 
-    def until_released(self, deadline: float, resume: Callable[[bool], None]) -> int:
+    def until_released(
+        self, deadline: float, resume: Callable[[bool], None], lock_ms: int = 0
+    ) -> int:
         """Call `resume` once: with True when something has been released, with False when it is
-        time to answer who may wait until `deadline`, a time of the loop. Returns what `forget`
-        takes."""
+        time to answer who may wait until `deadline`, a time of the loop, but no longer than
+        `lock_ms`, unless that is 0. Returns what `forget` takes."""
         self._last += 1
         now = self._loop.time()
         at = deadline - min(ANSWER_S, (deadline - now) / 10)
+        if lock_ms:
+            at = min(at, now + lock_ms / 1000)
         if len(self._waiters) >= WAITERS_MAX:
             at = now
         timer = self._loop.call_at(at, self._resume, self._last, False)
         self._waiters[self._last] = timer, resume
         return self._last
 
-    async def released(self, deadline: float) -> bool:
+    async def released(self, deadline: float, lock_ms: int = 0) -> bool:
         """The same, awaited."""
         future: asyncio.Future[bool] = self._loop.create_future()
 
@@ -56,7 +60,7 @@ class LockWaits:
             if not future.done():  # its waiter may have given up, and not have said so yet
                 future.set_result(released)
 
-        number = self.until_released(deadline, resume)
+        number = self.until_released(deadline, resume, lock_ms)
         try:
             return await future
         finally:

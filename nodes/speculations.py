@@ -249,7 +249,7 @@ class Speculations:
             else:
                 self._begin(asked, deadline, work)
 
-        number = self._waits.until_released(deadline, resume)
+        number = self._waits.until_released(deadline, resume, asked.lock_ms)
         work.ends_by(partial(self._end_wait_for_outcome, number, work))
 
     def _end_wait_for_outcome(self, number: int, work: Work) -> None:

@@ -26,7 +26,7 @@ from shardrouter.block import (
     transaction_too_large,
 )
 from shardrouter.branch import ASKED_BYTES_MAX, HELD_BYTES_MAX, Branch
-from shardrouter.coordination import Part
+from shardrouter.coordination import LEADER_S, Part
 from shardrouter.errors import OutcomeUnknown
 from shardrouter.execution import (
     Command,
@@ -68,9 +68,11 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         stream: bool = False,
+        alike: bool = False,
     ) -> list[Stepped] | Stale:
         """A statement of the block: what each of its shards answers, which from now on the block
-        stands and falls with. Stale: nothing of it has run, for the catalog has to be read again.
+        stands and falls with. `alike`: it is on every shard, and does not wait for one without a
+        leader. Stale: nothing of it has run, for the catalog has to be read again.
         Raises RouterError; then the block has failed."""
         asked = []
         for command in commands:
@@ -89,6 +91,7 @@ class BlockSteps:
                 deadline=deadline,
                 lock=lock,
                 is_write=is_write,
+                patience_s=LEADER_S if alike else 0.0,
             )
             for branch, step, guards in asked
         )
@@ -119,6 +122,7 @@ class BlockSteps:
         deadline: float,
         lock: Lock | None = None,
         is_write: bool,
+        patience_s: float = 0.0,
     ) -> Stepped | Stale:
         """What the leader answers to the next statement, when it has all that came before."""
         host = self._host
@@ -132,7 +136,9 @@ class BlockSteps:
             asked = branch.request(
                 step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
-            answer = await host.shards.speculate(branch.shard, asked, deadline)
+            answer = await host.shards.speculate(
+                branch.shard, asked, deadline, patience_s=patience_s
+            )
             if not isinstance(answer, NotOpen):
                 return answer
             whole = True

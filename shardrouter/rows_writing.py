@@ -127,7 +127,12 @@ class RowsWriting:
             asked = self._asked(plan, values)
             commands = commands_of(plan, asked, catalog)
             steps = await self._steps.run(
-                self._block, commands, quick=False, is_write=True, deadline=self._deadline
+                self._block,
+                commands,
+                quick=False,
+                is_write=True,
+                deadline=self._deadline,
+                alike=plan.spread == "alike",
             )
             if isinstance(steps, Stale):
                 return None

@@ -396,6 +396,7 @@ class Transactions:
             deadline=deadline,
             lock=lock,
             stream=execution.stream and not (plan.quick or plan.is_write or lock),
+            alike=plan.spread == "alike",
         )
         if isinstance(steps, Stale):
             return None

@@ -16,6 +16,7 @@ from msgspec import structs
 from nodes.protocol import Done, Stale
 from shardrouter.asking import Reads
 from shardrouter.block_steps import BlockSteps
+from shardrouter.coordination import LEADER_S
 from shardrouter.definitions import CreateTable, CreateTableAs, makes_temporary
 from shardrouter.errors import NotSupported, RouterError, StatementError, Unavailable
 from shardrouter.execution import (
@@ -345,6 +346,7 @@ class Units:
         commands: list[list[Command]] = []  # of each statement that a shard runs
         ordinals: list[int] = []  # of the unit, for each of these
         quick = True
+        patience_s = 0.0
         for ordinal, execution in enumerate(unit):
             plan = execution.prepared.plan
             with _Failing(ordinal):
@@ -352,6 +354,8 @@ class Units:
                     commands.append(commands_of(plan, execution, catalog))
                     ordinals.append(ordinal)
                     quick = quick and plan.quick
+                    if plan.spread == "alike":
+                        patience_s = LEADER_S
                     outcomes.append(Outcome(""))  # its place
                 else:
                     settings, outcome = await self._local.run(execution, settings, deadline)
@@ -364,6 +368,7 @@ class Units:
             bounded=quick,
             deadline=deadline,
             timeout_s=settings.statement_timeout_s,
+            patience_s=patience_s,
         )
         if isinstance(results, Stale):
             return None

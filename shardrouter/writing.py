@@ -28,10 +28,12 @@ async def write_commands(
     bounded: bool,
     deadline: float,
     timeout_s: float,
+    patience_s: float = 0.0,
 ) -> list[list[StatementResult]] | Stale:
     """The answers to the commands of each statement, all of which have happened; Stale: none has.
     Raises RouterError, whose `statement` is one of `ordinals`: those of the statements in their
-    unit."""
+    unit. Of several shards, one without a leader is waited for no longer than `patience_s`, unless
+    that is 0."""
     by_shard: dict[str, list[tuple[int, Command]]] = {}
     for place, some in enumerate(commands):
         for command in some:
@@ -76,7 +78,9 @@ async def write_commands(
             )
         deadline += sum(upload.apply_s for upload in uploads)
         begun_us = time.time_ns() // 1000
-        committed = await shards.commit(begun_us, parts, shards.anchor(parts), deadline)
+        committed = await shards.commit(
+            begun_us, parts, shards.anchor(parts), deadline, patience_s=patience_s
+        )
         if isinstance(committed, Stale):
             return committed
         is_needed = True  # until the outcome is applied, which may be later than here

@@ -159,6 +159,8 @@ class Speculate(Message, frozen=True, tag="speculate"):
     lock: Lock | None = None
     reads: bool = False
     """None of them writes."""
+    lock_ms: int = 0
+    """How long it may wait for the outcome of what is prepared; 0: as long as it has time."""
 
 
 class Forget(Message, frozen=True, tag="forget"):
@@ -268,6 +270,8 @@ class Read(Message, frozen=True, tag="read"):
     stream: bool = False
     """Of one statement: if its rows are more than one answer should hold, they come in pieces
     (`Piece`)."""
+    lock_ms: int = 0
+    """As in `Speculate`."""
 
 
 class Fetch(Message, frozen=True, tag="fetch"):
