@@ -18,6 +18,7 @@ ROWS: Final = 24
 class OverShards(Grammar):
     """Many of its writes read rows of other shards, or move some."""
 
+    rows_of_insert = (1,)  # of two faults another one may be told
     _tried = 0
 
     def make(self) -> Made:
