@@ -129,8 +129,7 @@ MUTANTS: Final = (
         "shardrouter/schema_commits.py",
         "            except asyncio.CancelledError:\n                continue\n",
         "            except asyncio.CancelledError:\n                raise\n",
-        TESTS
-        + "test_marked_transactions.py::test_a_commit_that_is_cancelled_says_what_became_of_it",
+        TESTS + "test_schema_commits.py::test_one_that_is_cancelled_says_what_became_of_it",
     ),
     Mutant(
         "statement_timeout",
