@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shardrouter import casts, syntax, types
+from shardrouter.alike import unlike
 from shardrouter.casts import Context
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.common_tables import with_clause
@@ -110,7 +111,9 @@ def insert(
     returning, shown = returning_clause(node.returning, table, node.table, statement)
     is_local = is_local and reads_alike(statement.scopes[query_end:])
     where = _target_place(statement, catalog, table, keys, is_local=is_local)
-    apart = where.apart or _unlike(statement, catalog, table)
+    left_out = [column for column in table.columns if column not in columns]
+    whole = text + conflict.text + returning
+    apart = where.apart or unlike(statement, catalog, table, whole, left_out)
     if apart is not None:
         if node.query is None:
             raise apart
@@ -125,7 +128,7 @@ def insert(
     return OneShard(
         tag="INSERT",
         tables=reliance(statement, table),
-        sql=text + conflict.text + returning,
+        sql=whole,
         key_type=where.key_type,
         keys=where.keys,
         # No subquery: there are no scopes but its own, of the conflict and of RETURNING.
@@ -309,27 +312,6 @@ def _spread(catalog: Catalog, table: Table, where: Place) -> Spread:
     return "alike" if table.placement == "reference" and len(catalog.shards) > 1 else ""
 
 
-def _unlike(statement: Statement, catalog: Catalog, table: Table) -> NotSupported | None:
-    """Why every shard might not do the same to its copy of a reference table, if that is so."""
-    if table.placement != "reference" or len(catalog.shards) == 1:
-        return None
-    others = [each.relname for each in statement.tables.values() if each.placement != "reference"]
-    if others:
-        return NotSupported(
-            f'a change of the reference table "{table.relname}" by a statement that reads '
-            f'"{others[0]}" is not supported',
-            detail="Every shard carries out the change, and not every one has that table's rows.",
-            hint="Read the rows first, and send them as VALUES in the same transaction.",
-        )
-    if statement.is_volatile:
-        return NotSupported(
-            f'a random value in a change of the reference table "{table.relname}" is not supported',
-            detail="Every shard carries out the change, and would draw a value of its own.",
-            hint="Draw it in the application, and send it as a parameter.",
-        )
-    return None
-
-
 def _target_place(
     statement: Statement,
     catalog: Catalog,
@@ -472,7 +454,8 @@ def _write(
     )
     where = place(statement, catalog, is_write=True, is_local=is_local)
     moves = any(column.name == table.shard_key for column in changed)
-    if where.apart or _unlike(statement, catalog, table) or (moves and len(catalog.shards) > 1):
+    is_apart = where.apart or unlike(statement, catalog, table, text + returning)
+    if is_apart or (moves and len(catalog.shards) > 1):
         made = change_rows(node, table, changed, catalog, statement.parameters)
         return replace(made, is_once=is_once)
     if moves:  # whoever looks for one of its rows meets it, under either key

@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Final
 
 from shardrouter import syntax, types
+from shardrouter.alike import has_random_default, random_refused
 from shardrouter.catalog import Catalog, Column, Table
 from shardrouter.conflicts import Conflict, on_conflict
 from shardrouter.errors import NotSupported
@@ -71,7 +72,9 @@ def insert_rows(
         for i, (column, kind, result) in enumerate(zip(columns, kinds, read.columns, strict=True))
     ]
     missing = [column for column in table.columns if column not in columns]
-    drawn = [c for c in missing if drawn_default(c, is_key=c.name == table.shard_key)]
+    drawn = [c for c in missing if drawn_default(c, table)]
+    if _spread(table, catalog) and any(has_random_default(c) for c in missing if c not in drawn):
+        raise random_refused(table)
     columns = list(columns)
     key = table.column(table.shard_key)
     if key is not None and key not in columns and key not in drawn:
@@ -106,7 +109,7 @@ def insert_rows(
         tuple(f"c{i + 1} {kind.column}" for i, kind in enumerate(kinds)),
         _key_type(table),
         write,
-        draws=tuple(drawn_default(c, is_key=c.name == table.shard_key) for c in drawn),
+        draws=tuple(drawn_default(c, table) for c in drawn),
         columns=shown,
         parameter_oids=parameters.oids(),
         bounds=_bounds(read),

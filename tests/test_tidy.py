@@ -127,6 +127,7 @@ FLOORS: dict[str, int] = {
     "shardrouter.phrases": 0,
     "shardrouter.qualified": 0,
     "shardrouter.relations": 0,
+    "shardrouter.alike": 0,
     "shardrouter.array_forms": 0,
     "shardrouter.typed": 0,
     "shardrouter.identity": 0,

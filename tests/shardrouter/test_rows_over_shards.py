@@ -157,3 +157,23 @@ async def test_many_rows(router: Router) -> None:
     client = Client(router)
     await client.run("SET shardrouter.finish_rows_max = 1500")
     assert await client.code("INSERT INTO t SELECT id - 100000, n FROM t") == "54000"
+
+
+async def test_what_is_drawn_for_a_reference_table_is_the_same_on_every_shard(
+    router: Router,
+) -> None:
+    columns = "id int PRIMARY KEY, u uuid DEFAULT gen_random_uuid(), f float DEFAULT random()"
+    await router.execute(f"CREATE TABLE d ({columns}) WITH (reference = true)")
+    await router.execute("INSERT INTO d (id, f) VALUES (1, 0), (2, 0)")
+    await router.execute("INSERT INTO d VALUES (3, gen_random_uuid(), 0)")
+    await router.execute("INSERT INTO d (id, f) SELECT id + 10, random() FROM t")
+    await router.execute("UPDATE d SET u = DEFAULT, f = DEFAULT WHERE id = 2")
+    with pytest.raises(RouterError, match="random") as caught:
+        await router.execute("INSERT INTO d (id) VALUES (4)")
+    assert caught.value.sqlstate == "0A000"
+    shown = "SELECT d.id, d.u, d.f FROM t JOIN d ON true WHERE t.id = $1 ORDER BY d.id"
+    each = {tuple(map(tuple, await router.fetch(shown, key))) for key in range(1, 10)}
+    [rows] = each
+    assert len({row[1] for row in rows}) == 12
+    assert len({row[2] for row in rows}) == 11  # all but 1 and 3
+    await router.execute("DROP TABLE d")
