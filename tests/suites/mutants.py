@@ -241,6 +241,20 @@ MUTANTS: Final = (
         PORT + "test_statements.py::test_a_unit_that_fails_has_not_happened",
     ),
     Mutant(
+        "a statement in one go amid a message that is skipped",
+        "shardrouter/pgserver/client.py",
+        "            and not connection.to_discard\n",
+        "",
+        PORT + "test_round_trips.py::test_what_is_skipped_is_none",
+    ),
+    Mutant(
+        "a statement in one go that another has replaced",
+        "shardrouter/pgserver/round_trips.py",
+        "        if self._statements.get(name) is statement and (\n",
+        "        if statement and (\n",
+        PORT + "test_round_trips.py::test_another_of_the_same_name_is_another",
+    ),
+    Mutant(
         "Describe without Execute",
         "shardrouter/pgserver/dialogue.py",
         (
