@@ -35,32 +35,36 @@ class LockWaits:
         self._waiters: dict[int, tuple[asyncio.TimerHandle, Callable[[bool], None]]] = {}
         self._last = 0
 
-    def until_released(
-        self, deadline: float, resume: Callable[[bool], None], lock_ms: int = 0
-    ) -> int:
+    def until(self, deadline: float, lock_ms: int) -> float:
+        """The deadline of who waits no longer than `lock_ms` besides, unless that is 0, as
+        `until_released` takes it: that much earlier as an answer is sent."""
+        if not lock_ms:
+            return deadline
+        lock_s = lock_ms / 1000
+        return min(deadline, self._loop.time() + min(lock_s / 0.9, lock_s + ANSWER_S))
+
+    def until_released(self, deadline: float, resume: Callable[[bool], None]) -> int:
         """Call `resume` once: with True when something has been released, with False when it is
-        time to answer who may wait until `deadline`, a time of the loop, but no longer than
-        `lock_ms`, unless that is 0. Returns what `forget` takes."""
+        time to answer who may wait until `deadline`, a time of the loop. Returns what `forget`
+        takes."""
         self._last += 1
         now = self._loop.time()
         at = deadline - min(ANSWER_S, (deadline - now) / 10)
-        if lock_ms:
-            at = min(at, now + lock_ms / 1000)
         if len(self._waiters) >= WAITERS_MAX:
             at = now
         timer = self._loop.call_at(at, self._resume, self._last, False)
         self._waiters[self._last] = timer, resume
         return self._last
 
-    async def released(self, deadline: float, lock_ms: int = 0) -> bool:
+    async def released(self, deadline: float) -> bool:
         """The same, awaited."""
         future: asyncio.Future[bool] = self._loop.create_future()
 
         def resume(released: bool) -> None:
-            if not future.done():  # its waiter may have given up, and not have said so yet
+            if not future.done():  # who waits may be cancelled, and has its turn after this
                 future.set_result(released)
 
-        number = self.until_released(deadline, resume, lock_ms)
+        number = self.until_released(deadline, resume)
         try:
             return await future
         finally:

@@ -9,6 +9,8 @@ from collections.abc import Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
+from msgspec import structs
+
 from nodes.protocol import (
     Defined,
     Guard,
@@ -170,6 +172,8 @@ class BlockSteps:
             asked = branch.request(
                 step, guards, quick=quick, whole=whole, lock=lock, is_write=is_write
             )
+            if host.shards.lock_ms:
+                asked = structs.replace(asked, lock_ms=host.shards.lock_ms)
             answer = await host.shards.speculate(
                 branch.shard, asked, deadline, patience_s=patience_s
             )

@@ -35,10 +35,10 @@ def route(explained: ExplainRoute, catalog: Catalog) -> list[tuple[Value, ...]]:
     plan = explained.plan
     if isinstance(plan, Scatter):
         return [(line,) for line in described(plan, catalog)]
-    if isinstance(plan, RowsWrite):
-        return [(line,) for line in written(plan, catalog)]
     if isinstance(plan, OneShard):
         return [(f"one shard: {_home_of(plan, catalog)}",), (f"  {plan.sql}",)]
+    if isinstance(plan, RowsWrite):
+        return [(line,) for line in written(plan, catalog)]
     return [(_of_router(plan),)]
 
 
@@ -75,25 +75,6 @@ def _home_of(plan: OneShard, catalog: Catalog | None) -> str:
     return f"that of {shown}{_known(plan, catalog)}"
 
 
-def _known(plan: OneShard | Fragment, catalog: Catalog | None) -> str:
-    """The shards' names, if the keys are in the statement."""
-    values = [key.value for key in plan.keys if isinstance(key, Constant)]
-    if catalog is None or len(values) < len(plan.keys):
-        return ""
-    find = slot_finder(plan.key_type)
-    names = sorted({catalog.owner(find(value))[0] for value in values if value is not None})
-    return f": {', '.join(names)}"
-
-
-def described(plan: Scatter, catalog: Catalog | None = None) -> list[str]:
-    """Of each fragment where it runs, its text and why; then the finish."""
-    lines = [line for fragment in plan.fragments for line in _fragment(fragment, catalog)]
-    finish = plan.finish
-    if isinstance(finish, Merge):
-        return [*lines, _merge(finish)]
-    return [*lines, f"finish here: {_shown(finish.sql, finish.parameters)}"]
-
-
 def written(plan: RowsWrite, catalog: Catalog | None = None) -> list[str]:
     """Of a write of rows: how they are read, what is made of them, and how they are written."""
     read = plan.read
@@ -113,6 +94,25 @@ def written(plan: RowsWrite, catalog: Catalog | None = None) -> list[str]:
     for moved in plan.moves:
         lines += ["write where the key changes", f"  {moved.head}...{moved.tail}"]
     return lines
+
+
+def _known(plan: OneShard | Fragment, catalog: Catalog | None) -> str:
+    """The shards' names, if the keys are in the statement."""
+    values = [key.value for key in plan.keys if isinstance(key, Constant)]
+    if catalog is None or len(values) < len(plan.keys):
+        return ""
+    find = slot_finder(plan.key_type)
+    names = sorted({catalog.owner(find(value))[0] for value in values if value is not None})
+    return f": {', '.join(names)}"
+
+
+def described(plan: Scatter, catalog: Catalog | None = None) -> list[str]:
+    """Of each fragment where it runs, its text and why; then the finish."""
+    lines = [line for fragment in plan.fragments for line in _fragment(fragment, catalog)]
+    finish = plan.finish
+    if isinstance(finish, Merge):
+        return [*lines, _merge(finish)]
+    return [*lines, f"finish here: {_shown(finish.sql, finish.parameters)}"]
 
 
 def _where(fragment: Fragment, catalog: Catalog | None) -> str:

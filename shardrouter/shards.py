@@ -23,8 +23,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
-from msgspec import structs
-
 from nodes.config import ClusterConfig
 from nodes.protocol import (
     AtLeast,
@@ -126,7 +124,8 @@ class Shards:
         self.commit = partial(self._coordination.commit, token=self._token, lock_s=lock_s)
 
     @property
-    def _lock_ms(self) -> int:
+    def lock_ms(self) -> int:
+        """The same, in milliseconds."""
         return math.ceil(self._lock_s * 1000)
 
     def stalled(self) -> int:
@@ -155,7 +154,7 @@ class Shards:
         """Read-only statements, in one state of one group that `consistency` allows. Returns
         what ends it early: `done` is called all the same."""
         wanted = self._at_least(group) if consistency == "session" else consistency
-        read = Read(statements, guards, quick, wanted, lock_ms=self._lock_ms)
+        read = Read(statements, guards, quick, wanted, lock_ms=self.lock_ms)
         done = partial(_read_answered, group, self._token, done)
         return self._delivery.send(group, read, deadline, done, choice).stop
 
@@ -195,7 +194,7 @@ class Shards:
         """A read of one statement whose rows may be many: then `done` gets the first of them,
         and what the others are got by. Returns what ends it early."""
         wanted = self._at_least(group) if consistency == "session" else consistency
-        read = Read((statement,), guards, consistency=wanted, stream=True, lock_ms=self._lock_ms)
+        read = Read((statement,), guards, consistency=wanted, stream=True, lock_ms=self.lock_ms)
         timeout_s = deadline - self._loop.time()
         answered = partial(self._stream_answered, group, timeout_s, done)
         return self._delivery.send(group, read, deadline, answered, choice).stop
@@ -257,8 +256,6 @@ class Shards:
         if it has no answer, and the transaction cannot go on: if there is a patience, as soon as
         it is over and the group has no leader."""
         timeout_s = deadline - self._loop.time()
-        if self._lock_s:
-            asked = structs.replace(asked, lock_ms=self._lock_ms)
         future: asyncio.Future[Answer] = self._loop.create_future()
 
         def done(answer: Answer, _doubt: bool) -> None:

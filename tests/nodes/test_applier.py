@@ -1,34 +1,53 @@
-"""The data file is lent to one borrower at a time, who may give up waiting for it."""
+"""The loan of the data file: who waits for it may be cancelled in any turn of the loop."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from nodes.applier import Applier
-from nodes.machine import Machine
-from nodes.raft.log import RaftLog
-from tests.nodes.raft.group import Disk
 
 
-def nothing(*_: object) -> None:
-    pass
+class NothingApplied:
+    """All that is asked of a state machine while no entry is due."""
+
+    applied = 0
 
 
-async def test_a_borrower_who_has_just_given_up_is_passed_over(tmp_path: Path) -> None:
-    """Given up, and not told it yet: whoever lends the file next meets what is left of it."""
-    machine = Machine.open(tmp_path, group="shard-1", replica=1, cluster_id="c1")
-    applier = Applier(
-        "shard-1", machine, RaftLog(Disk()), applied=nothing, more=lambda: None, failed=nothing
+def applier(failures: list[Exception]) -> Applier:
+    def nothing(*_: object) -> None:
+        return None
+
+    return Applier(
+        "r1",
+        cast("Any", NothingApplied()),
+        cast("Any", None),
+        applied=nothing,
+        more=nothing,
+        failed=failures.append,
     )
-    await applier.rest()
-    borrowing = asyncio.ensure_future(applier.lend(lambda: None))
+
+
+@pytest.mark.parametrize("freed", ["resume", "close"])
+async def test_a_borrower_that_is_cancelled_as_the_file_comes_leaves_it_to_the_next(
+    freed: str,
+) -> None:
+    """Its future is cancelled at once, and it takes back what it was given in its next turn."""
+    failures: list[Exception] = []
+    lender = applier(failures)
+    await lender.rest()
+    borrowing = asyncio.create_task(lender.lend(lambda: None))
     await asyncio.sleep(0)
+    assert not borrowing.done()
     borrowing.cancel()
-    applier.resume()
-    with pytest.raises(asyncio.CancelledError):
-        await borrowing
-    assert applier.lend_now(lambda: None), "it is there for the next one"
-    machine.close_files()
+    if freed == "close":
+        await lender.close()
+    else:
+        lender.resume()
+        lender.step()
+    await asyncio.wait({borrowing})
+    assert borrowing.cancelled()
+    assert lender.lend_now(lambda: None) is (freed != "close")
+    assert not failures
